@@ -1,0 +1,52 @@
+"""A prepared split as a sequence of sentence pairs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+READ_SIZE = 4096  # pairs held in memory while iterating
+
+
+class Pair(NamedTuple):
+    """A sentence and its translation."""
+
+    source: str
+    target: str
+
+
+class ParallelText(Sequence[Pair]):
+    """A prepared split: random access to its pairs, read from disk and decoded when asked for."""
+
+    def __init__(self, records: Any, source_key: str, target_key: str):
+        self._records = records
+        self._keys = source_key, target_key
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self._pair(record) for record in self._read(range(len(self))[index])]
+        return self._pair(self._records[range(len(self))[index]])
+
+    def __iter__(self) -> Iterator[Pair]:
+        for start in range(0, len(self), READ_SIZE):
+            yield from self[start : start + READ_SIZE]
+
+    def _read(self, indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        try:  # one at a time costs three times as much
+            return self._records.__getitems__(list(indices))
+        except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
+            return [self._records[index] for index in indices]
+
+    def _pair(self, record: Mapping[str, Any]) -> Pair:
+        source, target = self._keys
+        return Pair(_text(record[source]), _text(record[target]))
+
+
+def _text(value: bytes | str) -> str:
+    # TFDS gives bytes, but its `mock_data` gives text.
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,107 @@
+"""Two plain files, line N of one translating line N of the other: a data set without code."""
+
+import codecs
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from flax_transformer.errors import UserError
+
+SOURCE, TARGET = "source", "target"
+GZIP_MAGIC = b"\x1f\x8b"  # the second byte cannot follow the first in UTF-8
+
+
+class TextFiles(tfds.core.GeneratorBasedBuilder):
+    """Parallel text files; each content is a configuration of its own, prepared once."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, files: Mapping[str, tuple[str, str]], **kwargs: Any):
+        """Takes for each split the path of its source and of its target file."""
+        self._files = files
+        name = contents_hash(path for pair in files.values() for path in pair)
+        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        text = {side: tfds.features.Text() for side in (SOURCE, TARGET)}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Parallel sentences from text files.",
+            features=tfds.features.FeaturesDict(text),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, str]]]]:
+        return {split: self._generate_examples(*paths) for split, paths in self._files.items()}
+
+    def _generate_examples(self, source: str, target: str) -> Iterator[tuple[int, dict[str, str]]]:
+        for index, pair in enumerate(zip(*read_parallel(source, target), strict=True)):
+            yield index, dict(zip((SOURCE, TARGET), pair, strict=True))
+
+
+def contents_hash(paths: Iterator[str]) -> str:
+    """Names the contents of files, so that a changed file is another data set."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(read_bytes(path)).digest())
+    return digest.hexdigest()[:16]
+
+
+def read_parallel(*paths: str | Path) -> list[list[str]]:
+    """Reads files whose lines belong together.
+
+    Raises:
+        UserError: if one cannot be read, or they have different numbers of lines.
+    """
+    texts = [read_lines(path) for path in paths]
+    for path, lines in zip(paths[1:], texts[1:], strict=True):
+        if len(lines) != len(texts[0]):
+            raise UserError(
+                f"{paths[0]} has {len(texts[0]):,} lines but {path} has {len(lines):,}: "
+                "line N of one must translate line N of the other."
+            )
+    return texts
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Reads the lines of a UTF-8 file, which may be gzipped.
+
+    Only a line feed ends a line: a sentence may hold U+2028 and its like.
+
+    Raises:
+        UserError: if it is missing, a folder, empty or not UTF-8.
+    """
+    lines = read_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise UserError(f"{path} is empty: give a file with one sentence a line.")
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(line.decode("utf-8").removesuffix("\r"))
+        except UnicodeDecodeError:
+            raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
+    return texts
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a file, unpacked if it is gzipped.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        contents = Path(path).expanduser().read_bytes()
+        return gzip.decompress(contents) if contents.startswith(GZIP_MAGIC) else contents
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give the path of a text file.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {error}.") from None

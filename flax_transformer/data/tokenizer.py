@@ -1,0 +1,135 @@
+"""A joint byte-level BPE: any text is encoded, and decoding gives exactly that text back."""
+
+import itertools
+import operator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import SupportsIndex
+
+# Said before the library starts its threads: with a value of ours it neither warns on a fork nor
+# gives up its threads. Nothing of ours tokenises in a forked process.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from flax_transformer.errors import UserError
+
+PAD, BOS, EOS = 0, 1, 2
+NUM_SPECIAL = 3
+MIN_VOCAB_SIZE = NUM_SPECIAL + 256
+
+
+class Tokenizer:
+    """Turns text into subword ids from NUM_SPECIAL up, and ids into text.
+
+    The special ids stand outside the subword vocabulary, so no text can spell one: "<pad>" is
+    five ordinary characters.
+
+    Example:
+        >>> tokenizer = Tokenizer.train(["two", "twenty-two"], vocab_size=270)
+        >>> tokenizer.decode(tokenizer.encode(" twenty  <pad> "))
+        ' twenty  <pad> '
+
+    Reference: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units",
+    section 3.2; over bytes as in Radford et al. 2019, section 2.2.
+    """
+
+    def __init__(self, subwords: tokenizers.Tokenizer):
+        self._subwords = subwords
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
+        """Learns the merges from texts; the same texts give the same tokenizer.
+
+        Args:
+            texts: sentences, source and target together for a joint vocabulary.
+            vocab_size: ids at most, the special ones counted; few texts may give fewer.
+
+        Raises:
+            UserError: if vocab_size cannot hold all bytes, or there is no text.
+        """
+        if vocab_size < MIN_VOCAB_SIZE:
+            raise UserError(
+                f"vocab_size {vocab_size} is too small: the 256 bytes and {NUM_SPECIAL} special "
+                f"tokens need at least {MIN_VOCAB_SIZE}."
+            )
+        texts = iter(texts)
+        first = next(texts, None)
+        if first is None:
+            raise UserError("no text to train a tokenizer on: the training split is empty.")
+        subwords = tokenizers.Tokenizer(models.BPE())
+        # A prefix space would come back from decode and break the round trip.
+        subwords.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        subwords.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - NUM_SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        subwords.train_from_iterator(itertools.chain([first], texts), trainer)
+        return cls(subwords)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: if the file is missing or is not a tokenizer.
+        """
+        try:
+            return cls(tokenizers.Tokenizer.from_file(os.fspath(path)))
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(
+                f"cannot read the tokenizer {os.fspath(path)} ({error}): restore the file, or "
+                "train again into an empty workdir."
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one JSON file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.write_text(self._subwords.to_str(), encoding="utf-8")
+        os.replace(unfinished, path)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, the special ones counted: the rows an embedding needs."""
+        return self._subwords.get_vocab_size() + NUM_SPECIAL
+
+    def encode(self, text: str) -> list[int]:
+        """Gives the ids of a text, without special tokens.
+
+        Raises:
+            UserError: if the text holds a lone surrogate, which no bytes stand for.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Encodes many texts at once, in several threads; see `encode`."""
+        try:
+            encodings = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
+        except TypeError:
+            bad = next(text for text in texts if not _is_unicode(text))
+            raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
+        return [[subword + NUM_SPECIAL for subword in encoding.ids] for encoding in encodings]
+
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
+        """Gives the text of ids up to the first EOS; PAD and BOS stand for nothing."""
+        return self._subwords.decode(list(_subwords(ids)), skip_special_tokens=False)
+
+
+def _subwords(ids: Iterable[SupportsIndex]) -> Iterator[int]:
+    for token in itertools.takewhile(lambda token: token != EOS, map(operator.index, ids)):
+        if token >= NUM_SPECIAL:
+            yield token - NUM_SPECIAL
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

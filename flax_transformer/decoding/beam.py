@@ -1,0 +1,225 @@
+"""Beam search that stops as soon as no further step can change its result."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.decoding.hypotheses import (
+    Hypotheses,
+    Step,
+    concatenate,
+    output_limits,
+    take,
+    where_example,
+)
+from flax_transformer.decoding.length_penalty import LengthPenalty
+from flax_transformer.functional.cache import Cache
+
+
+class _Beams(NamedTuple):
+    """State of the search; a place in the beam that nothing fills has log-probability -inf.
+
+    Attributes:
+        length: tokens of every live hypothesis.
+        tokens: [batch, beam, max_length], the live hypotheses.
+        log_probs: [batch, beam], of the live hypotheses.
+        finished: the best that ended with EOS, the best first.
+        cache: its history rows are the live hypotheses.
+    """
+
+    length: Int[Array, ""]
+    tokens: Int[Array, "batch beam max_length"]
+    log_probs: Float[Array, "batch beam"]
+    finished: Hypotheses
+    cache: Cache
+
+
+def beam_search(
+    step: Step,
+    cache: Cache,
+    prompt: Int[Array, "batch prompt_length"],
+    *,
+    beam_size: int,
+    max_length: int,
+    length_penalty: LengthPenalty,
+    eos_id: int,
+    pad_id: int,
+    num_best: int = 1,
+    max_lengths: Int[Array, " batch"] | None = None,
+) -> Hypotheses:
+    """Follows the `beam_size` most probable hypotheses; returns the best that ended with EOS.
+
+    score = log p(tokens | prompt) / length_penalty(length)
+
+    Each step ranks all continuations of all live hypotheses by log-probability and keeps the best
+    `beam_size` (of equal ones, the earlier hypothesis and the lower token id). Those that end with
+    EOS are finished and are ranked by score; the others live on. A beam of 1 is greedy search.
+    A live hypothesis that reaches the limit is returned only where fewer than num_best finished.
+
+    An example stops early when the result cannot change any more. Proof: let L <= 0 be the
+    log-probability of the best live hypothesis and S the score of the num_best-th finished one.
+    Whatever continues a live hypothesis has log-probability at most L, as every token adds at most
+    0, and length at most `limit`; the penalty never falls with the length, so its score is at most
+    L / length_penalty(limit). If that is at most S, it cannot enter the best num_best, in which
+    earlier hypotheses win ties.
+
+    Args:
+        step: reads tokens; see `Step`.
+        cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
+            max_length - 1 tokens; only the history is repeated and reordered.
+        prompt: [batch, prompt_length], read in one pass, for example BOS.
+        beam_size: hypotheses kept at each step.
+        max_length: most tokens generated, EOS included.
+        length_penalty: number of tokens -> normaliser, positive and never falling.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest.
+        num_best: hypotheses returned for each example, at most beam_size.
+        max_lengths: [batch], the limit of each example alone; None: max_length for all.
+
+    Returns:
+        The best hypotheses of each example.
+
+    Raises:
+        ValueError: if num_best is not in 1 .. beam_size, max_length is below 1 or max_lengths is
+            not of shape [batch].
+
+    Reference: Wu et al. 2016, Google's Neural Machine Translation System, section 7.
+    """
+    if not 1 <= num_best <= beam_size:
+        raise ValueError(f"num_best must be in 1 .. {beam_size} (beam_size), got {num_best}")
+    batch = prompt.shape[0]
+    limits = output_limits(batch, max_length, max_lengths)
+
+    def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
+        settled = _settled(beams, limits, length_penalty)
+        return _extend(beams, logits, settled, length_penalty, eos_id)
+
+    def read_and_extend(beams: _Beams) -> _Beams:
+        last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
+        logits, cache = step(last, beams.cache)
+        return extend(beams._replace(cache=cache), logits.reshape(batch, beam_size, -1))
+
+    def unsettled(beams: _Beams) -> Bool[Array, ""]:
+        return ~_settled(beams, limits, length_penalty).all()
+
+    logits, cache = step(prompt, cache)
+    cache = repeat_history(cache, beam_size)
+    beams = _start(cache, batch, beam_size, num_best, max_length, pad_id)
+    beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
+    beams = jax.lax.while_loop(unsettled, read_and_extend, beams)
+    return _result(beams, limits, length_penalty, pad_id)
+
+
+def best_continuations(
+    logits: Float[Array, "batch beam vocab"], log_probs: Float[Array, "batch beam"]
+) -> tuple[Float[Array, "batch beam"], Int[Array, "batch beam"], Int[Array, "batch beam"]]:
+    """Finds the `beam` most probable of all beam * vocab continuations, the best first.
+
+    Args:
+        logits: [batch, beam, vocab], of each hypothesis' next token.
+        log_probs: [batch, beam], of the hypotheses; -inf for one that is not there.
+
+    Returns:
+        Log-probability, parent (0 .. beam-1) and token of each continuation, all [batch, beam].
+        Of equal ones the lower parent, then the lower token comes first. Where fewer than `beam`
+        exist, the log-probability of the rest is -inf.
+
+    Example:
+        >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))
+        >>> _, parents, tokens = best_continuations(logits, jnp.log(jnp.array([[0.2, 0.8]])))
+        >>> parents.tolist(), tokens.tolist()
+        ([[1, 1]], [[0, 1]])
+    """
+    batch, beam, vocab = logits.shape
+    logits = logits.astype(jnp.float32)  # XLA sorts bfloat16 in full, many times slower on a CPU.
+    # A hypothesis has at most `beam` continuations among the best `beam` of all, so one pass over
+    # the vocabulary finds them and neither the sum nor the softmax is ever stored for all.
+    top_logits, top_tokens = jax.lax.top_k(logits, min(beam, vocab))
+    gained = top_logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    exists = log_probs[..., None] > -jnp.inf  # logits of an absent hypothesis may even be NaN
+    candidates = jnp.where(exists, log_probs[..., None] + gained, -jnp.inf).reshape(batch, -1)
+    best, index = jax.lax.top_k(candidates, beam)
+    tokens = jnp.take_along_axis(top_tokens.reshape(batch, -1), index, axis=1)
+    return best, index // top_tokens.shape[-1], tokens
+
+
+def _start(
+    cache: Cache, batch: int, beam_size: int, num_best: int, max_length: int, pad_id: int
+) -> _Beams:
+    """One empty hypothesis for each example: were they several, all would stay the same."""
+    first = jnp.arange(beam_size) == 0
+    absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
+    return _Beams(
+        length=jnp.int32(0),
+        tokens=jnp.full((batch, beam_size, max_length), pad_id, jnp.int32),
+        log_probs=jnp.tile(jnp.where(first, 0.0, -jnp.inf).astype(jnp.float32), (batch, 1)),
+        finished=Hypotheses(
+            tokens=jnp.full((batch, num_best, max_length), pad_id, jnp.int32),
+            scores=absent,
+            log_probs=absent,
+            lengths=jnp.zeros((batch, num_best), jnp.int32),
+        ),
+        cache=cache,
+    )
+
+
+def _settled(
+    beams: _Beams, limits: Int[Array, " batch"], length_penalty: LengthPenalty
+) -> Bool[Array, " batch"]:
+    """Whether no further step can change an example's result; the proof is at `beam_search`."""
+    bound = beams.log_probs.max(axis=1) / length_penalty(limits)
+    return (beams.length >= limits) | (bound <= beams.finished.scores[:, -1])
+
+
+def _extend(
+    beams: _Beams,
+    logits: Float[Array, "batch beam vocab"],
+    settled: Bool[Array, " batch"],
+    length_penalty: LengthPenalty,
+    eos_id: int,
+) -> _Beams:
+    """Adds one token to the live hypotheses; a settled example stays as it is."""
+    num_best = beams.finished.scores.shape[1]
+    log_probs, parents, chosen = best_continuations(logits, beams.log_probs)
+    tokens = jnp.take_along_axis(beams.tokens, parents[..., None], axis=1)
+    tokens = tokens.at[:, :, beams.length].set(chosen)
+    length = beams.length + 1
+    ended = chosen == eos_id
+    ended_log_probs = jnp.where(ended, log_probs, -jnp.inf)
+    finished = concatenate(
+        beams.finished,
+        Hypotheses(
+            tokens=tokens,
+            scores=ended_log_probs / length_penalty(length),
+            log_probs=ended_log_probs,
+            lengths=jnp.full_like(chosen, length),
+        ),
+    )
+    _, best = jax.lax.top_k(finished.scores, num_best)
+    new = (tokens, jnp.where(ended, -jnp.inf, log_probs), take(finished, best))
+    old = (beams.tokens, beams.log_probs, beams.finished)
+    tokens, log_probs, finished = where_example(settled, old, new)
+    return _Beams(length, tokens, log_probs, finished, reorder_history(beams.cache, parents))
+
+
+def _result(
+    beams: _Beams, limits: Int[Array, " batch"], length_penalty: LengthPenalty, pad_id: int
+) -> Hypotheses:
+    """The finished hypotheses, then live ones where fewer than num_best have finished."""
+    num_best = beams.finished.scores.shape[1]
+    live_log_probs, best_live = jax.lax.top_k(beams.log_probs, num_best)
+    exists = live_log_probs > -jnp.inf
+    tokens = jnp.take_along_axis(beams.tokens, best_live[..., None], axis=1)
+    live = Hypotheses(
+        tokens=jnp.where(exists[..., None], tokens, pad_id),
+        scores=live_log_probs / length_penalty(limits)[:, None],
+        log_probs=live_log_probs,
+        lengths=jnp.where(exists, limits[:, None], 0),
+    )
+    rank = jnp.arange(num_best)
+    num_finished = (beams.finished.scores > -jnp.inf).sum(axis=1, keepdims=True)
+    chosen = jnp.where(rank < num_finished, rank, num_best + rank - num_finished)
+    return take(concatenate(beams.finished, live), chosen)

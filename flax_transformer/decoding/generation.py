@@ -1,0 +1,97 @@
+"""The loop that greedy search and sampling share: hypotheses that never meet, token by token."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from flax_transformer.decoding.history import repeat_history
+from flax_transformer.decoding.hypotheses import Hypotheses, Step, output_limits
+from flax_transformer.functional.cache import Cache
+
+Choose = Callable[
+    [Float[Array, "batch num_best vocab"], Int[Array, ""]], Int[Array, "batch num_best"]
+]
+"""Picks each hypothesis' next token from its logits and the number of tokens generated so far."""
+
+
+class _Progress(NamedTuple):
+    """length: tokens generated so far by the hypotheses that are still alive."""
+
+    length: Int[Array, ""]
+    tokens: Int[Array, "batch num_best max_length"]
+    log_probs: Float[Array, "batch num_best"]
+    lengths: Int[Array, "batch num_best"]
+    alive: Bool[Array, "batch num_best"]
+    cache: Cache
+
+
+def generate(
+    step: Step,
+    cache: Cache,
+    prompt: Int[Array, "batch prompt_length"],
+    choose: Choose,
+    *,
+    num_best: int,
+    max_length: int,
+    max_lengths: Int[Array, " batch"] | None,
+    eos_id: int,
+    pad_id: int,
+) -> Hypotheses:
+    """Continues each prompt `num_best` times by the tokens that `choose` picks.
+
+    Args:
+        step: reads tokens; see `Step`.
+        cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
+            max_length - 1 tokens.
+        prompt: [batch, prompt_length], read in one pass.
+        choose: picks the next tokens; see `Choose`.
+        num_best: hypotheses of each example.
+        max_length: most tokens generated, EOS included.
+        max_lengths: [batch], the same for each example alone; None: max_length for all.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest.
+
+    Returns:
+        The hypotheses in the order drawn; scores are the log-probabilities under the model.
+
+    Raises:
+        ValueError: if max_length or num_best is below 1, or max_lengths is not of shape [batch].
+    """
+    if num_best < 1:
+        raise ValueError(f"at least 1 hypothesis is needed, got {num_best}")
+    batch = prompt.shape[0]
+    limits = output_limits(batch, max_length, max_lengths)[:, None]
+
+    def extend(state: _Progress, logits: Float[Array, "batch num_best vocab"]) -> _Progress:
+        logits = logits.astype(jnp.float32)
+        chosen = choose(logits, state.length)
+        gained = jnp.take_along_axis(jax.nn.log_softmax(logits), chosen[..., None], axis=-1)[..., 0]
+        length = state.length + 1
+        return state._replace(
+            length=length,
+            tokens=state.tokens.at[:, :, state.length].set(jnp.where(state.alive, chosen, pad_id)),
+            log_probs=state.log_probs + jnp.where(state.alive, gained, 0.0),
+            lengths=state.lengths + state.alive,
+            alive=state.alive & (chosen != eos_id) & (length < limits),
+        )
+
+    def read_and_extend(state: _Progress) -> _Progress:
+        last = state.tokens[:, :, state.length - 1].reshape(-1, 1)
+        logits, cache = step(last, state.cache)
+        return extend(state._replace(cache=cache), logits.reshape(batch, num_best, -1))
+
+    logits, cache = step(prompt, cache)
+    start = _Progress(
+        length=jnp.int32(0),
+        tokens=jnp.full((batch, num_best, max_length), pad_id, jnp.int32),
+        log_probs=jnp.zeros((batch, num_best), jnp.float32),
+        lengths=jnp.zeros((batch, num_best), jnp.int32),
+        alive=jnp.ones((batch, num_best), bool),
+        cache=repeat_history(cache, num_best),
+    )
+    start = extend(start, jnp.repeat(logits[:, -1:], num_best, axis=1))
+    state = jax.lax.while_loop(lambda state: state.alive.any(), read_and_extend, start)
+    return Hypotheses(state.tokens, state.log_probs, state.log_probs, state.lengths)

@@ -1,0 +1,58 @@
+"""Greedy search."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from flax_transformer.decoding.generation import generate
+from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.functional.cache import Cache
+
+
+def greedy_search(
+    step: Step,
+    cache: Cache,
+    prompt: Int[Array, "batch prompt_length"],
+    *,
+    max_length: int,
+    eos_id: int,
+    pad_id: int,
+    max_lengths: Int[Array, " batch"] | None = None,
+) -> Hypotheses:
+    """Takes the most probable next token until EOS or the limit.
+
+    token[i] = argmax p(. | prompt, token[0 .. i-1]), of equal ones the lowest id
+
+    Args:
+        step: reads tokens; see `Step`.
+        cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
+            max_length - 1 tokens.
+        prompt: [batch, prompt_length], read in one pass, for example BOS.
+        max_length: most tokens generated, EOS included.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest.
+        max_lengths: [batch], the limit of each example alone; None: max_length for all.
+
+    Returns:
+        One hypothesis for each example; nothing is ranked, so its score is its log-probability.
+
+    Raises:
+        ValueError: if max_length is below 1 or max_lengths is not of shape [batch].
+
+    Example:
+        >>> import jax
+        >>> step = lambda tokens, cache: (jax.nn.one_hot(tokens + 1, 7), cache)
+        >>> cache = Cache(jnp.int32(0), history=None, context=None)
+        >>> greedy_search(step, cache, jnp.array([[2]]), max_length=5, eos_id=5, pad_id=0).tokens
+        Array([[[3, 4, 5, 0, 0]]], dtype=int32)
+    """
+    return generate(
+        step,
+        cache,
+        prompt,
+        lambda logits, _: jnp.argmax(logits, axis=-1),
+        num_best=1,
+        max_length=max_length,
+        max_lengths=max_lengths,
+        eos_id=eos_id,
+        pad_id=pad_id,
+    )

@@ -1,0 +1,131 @@
+"""Sampling with a temperature, from the best tokens alone or from the nucleus."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from flax_transformer.decoding.generation import generate
+from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.functional.cache import Cache
+
+
+def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*rows vocab"]:
+    """Leaves the k largest logits and sets the others to -inf.
+
+    Args:
+        logits: [*rows, vocab].
+        k: how many to leave; logits equal to the k-th largest all stay.
+
+    Returns:
+        [*rows, vocab].
+
+    Raises:
+        ValueError: if k is below 1.
+
+    Example:
+        >>> filter_top_k(jnp.array([1.0, 3.0, 2.0]), k=2).tolist()
+        [-inf, 3.0, 2.0]
+
+    Reference: Fan et al. 2018, Hierarchical Neural Story Generation, section 5.4.
+    """
+    if k < 1:
+        raise ValueError(f"top_k must be at least 1, got {k}")
+    threshold = jax.lax.top_k(logits, min(k, logits.shape[-1]))[0][..., -1:]
+    return jnp.where(logits < threshold, -jnp.inf, logits)
+
+
+def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, "*rows vocab"]:
+    """Leaves the nucleus, the fewest tokens whose probabilities sum to p, and sets others to -inf.
+
+    Args:
+        logits: [*rows, vocab].
+        p: probability to cover, in (0, 1]; the most probable token always stays, and so do all
+            that are as probable as the least probable one of the nucleus.
+
+    Returns:
+        [*rows, vocab].
+
+    Raises:
+        ValueError: if p is not in (0, 1].
+
+    Example:
+        >>> filter_top_p(jnp.log(jnp.array([0.125, 0.5, 0.375])), p=0.75)[0].item()
+        -inf
+
+    Reference: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1.
+    """
+    if not 0 < p <= 1:
+        raise ValueError(f"top_p must be in (0, 1], got {p}")
+    if p == 1:
+        return logits
+    descending = jnp.sort(logits, axis=-1, descending=True)
+    probs = jax.nn.softmax(descending, axis=-1)
+    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < p
+    threshold = jnp.where(in_nucleus, descending, jnp.inf).min(axis=-1, keepdims=True)
+    return jnp.where(logits < threshold, -jnp.inf, logits)
+
+
+def sample(
+    step: Step,
+    cache: Cache,
+    prompt: Int[Array, "batch prompt_length"],
+    rng: PRNGKeyArray,
+    *,
+    max_length: int,
+    eos_id: int,
+    pad_id: int,
+    num_samples: int = 1,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_lengths: Int[Array, " batch"] | None = None,
+) -> Hypotheses:
+    """Draws each next token at random until EOS or the limit.
+
+    token[i] ~ softmax(top_p(top_k(logits / temperature)))
+
+    Args:
+        step: reads tokens; see `Step`.
+        cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
+            max_length - 1 tokens.
+        prompt: [batch, prompt_length], read in one pass.
+        rng: random key.
+        max_length: most tokens generated, EOS included.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest.
+        num_samples: independent draws for each example.
+        temperature: above 1 flattens the distribution, below 1 sharpens it.
+        top_k: draw from the top_k most probable tokens; None: from all.
+        top_p: draw from the nucleus of this probability; None: from all.
+        max_lengths: [batch], the limit of each example alone; None: max_length for all.
+
+    Returns:
+        num_samples hypotheses for each example in the order drawn; scores and log_probs are both
+        the log-probability under the model itself, before temperature and filters.
+
+    Raises:
+        ValueError: if temperature is not above 0, or top_k, top_p, num_samples, max_length or
+            max_lengths is out of range.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}; use greedy_search for 0")
+
+    def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):
+        logits = logits / temperature
+        if top_k is not None:
+            logits = filter_top_k(logits, top_k)
+        if top_p is not None:
+            logits = filter_top_p(logits, top_p)
+        return jax.random.categorical(jax.random.fold_in(rng, length), logits)
+
+    return generate(
+        step,
+        cache,
+        prompt,
+        draw,
+        num_best=num_samples,
+        max_length=max_length,
+        max_lengths=max_lengths,
+        eos_id=eos_id,
+        pad_id=pad_id,
+    )

@@ -1,0 +1,130 @@
+"""One entry to the three searches, chosen by a config."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from flax_transformer.decoding.beam import beam_search
+from flax_transformer.decoding.greedy import greedy_search
+from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
+from flax_transformer.decoding.sampling import sample
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.functional.cache import Cache
+
+Method = Literal["greedy", "beam", "sample"]
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How output is searched for; the defaults are those of Vaswani et al. 2017, section 6.1."""
+
+    method: Method = "beam"
+    """Take the most probable token, search with a beam, or draw at random."""
+    beam_size: int = 4
+    """Hypotheses that a beam search keeps at each step."""
+    length_penalty: Literal["gnmt", "power"] = "gnmt"
+    """What a beam search divides log-probabilities by: ((5 + length) / 6)^alpha or length^alpha."""
+    alpha: float = 0.6
+    """Strength of the length penalty; 0 is none, larger values favour longer outputs."""
+    max_extra_length: int = 50
+    """An output has at most so many tokens more than its source."""
+    num_best: int = 1
+    """Outputs for each input: at most beam_size, 1 with greedy, any number of samples."""
+    temperature: float = 1.0
+    """Of sampling: below 1 keeps closer to the most probable tokens, above 1 strays further."""
+    top_k: int | None = None
+    """Sample from the k most probable tokens only."""
+    top_p: float | None = None
+    """Sample from the fewest most probable tokens whose probabilities sum to this."""
+
+    def __post_init__(self) -> None:
+        """Refuses values with which no search can run."""
+        if self.method not in get_args(Method):
+            raise unknown("method", self.method, get_args(Method))
+        if self.length_penalty not in LENGTH_PENALTIES:
+            raise unknown("length_penalty", self.length_penalty, LENGTH_PENALTIES)
+        for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} is {value}: give at least 1.")
+        if self.alpha < 0:
+            raise UserError(f"alpha is {self.alpha}: give at least 0, which is no length penalty.")
+        if self.temperature <= 0:
+            raise UserError(
+                f"temperature is {self.temperature}: give more than 0, or method 'greedy'."
+            )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p is {self.top_p}: give more than 0 and at most 1.")
+        most = {"greedy": 1, "beam": self.beam_size}.get(self.method, self.num_best)
+        if self.num_best > most:
+            raise UserError(
+                f"num_best is {self.num_best}: method '{self.method}' finds at most {most} here; "
+                f"{'raise beam_size' if self.method == 'beam' else 'use beam or sample'}."
+            )
+
+
+def search(
+    config: DecodingConfig,
+    step: Step,
+    cache: Cache,
+    prompt: Int[Array, "batch prompt_length"],
+    *,
+    max_length: int,
+    eos_id: int,
+    pad_id: int,
+    max_lengths: Int[Array, " batch"] | None = None,
+    rng: PRNGKeyArray | None = None,
+) -> Hypotheses:
+    """Runs the search that the config names.
+
+    Args:
+        config: which search, and how.
+        step: reads tokens; see `Step`.
+        cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
+            max_length - 1 tokens.
+        prompt: [batch, prompt_length], read in one pass.
+        max_length: most tokens generated, EOS included: the width of the result.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest.
+        max_lengths: [batch], the limit of each example alone, for example its source length +
+            config.max_extra_length; None: max_length for all.
+        rng: random key, needed by sampling.
+
+    Returns:
+        config.num_best hypotheses for each example.
+
+    Raises:
+        ValueError: if the method is "sample" and there is no rng, or the lengths are impossible.
+    """
+    if config.method == "greedy":
+        run = greedy_search
+    elif config.method == "beam":
+        run = partial(
+            beam_search,
+            beam_size=config.beam_size,
+            num_best=config.num_best,
+            length_penalty=partial(LENGTH_PENALTIES[config.length_penalty], alpha=config.alpha),
+        )
+    elif rng is not None:
+        run = partial(
+            sample,
+            rng=rng,
+            num_samples=config.num_best,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            top_p=config.top_p,
+        )
+    else:
+        raise ValueError("sampling needs a random key: pass rng")
+    return run(
+        step,
+        cache,
+        prompt,
+        max_length=max_length,
+        eos_id=eos_id,
+        pad_id=pad_id,
+        max_lengths=max_lengths,
+    )

@@ -1,0 +1,1 @@
+"""Scores with their signatures (`scores`), and the record that is kept of them (`report`)."""

@@ -1,0 +1,110 @@
+"""The record of a score: everything one needs to get the same figure again."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from flax_transformer.evaluation.scores import Score
+
+
+def environment() -> dict[str, Any]:
+    """Tells which software and which hardware runs.
+
+    Returns:
+        Versions of Python and of the libraries that decide figures, the platform, the processor
+        and its number of cores, the kind of JAX devices and their number.
+
+    Example:
+        >>> environment()["num_devices"] == jax.device_count()
+        True
+    """
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("jax", "flax", "optax", "sacrebleu")},
+        },
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "num_cores": os.cpu_count(),
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Scores of one model on one split and what led to them.
+
+    Attributes:
+        split: of the data set.
+        decoding: settings of the search: method, beam size, penalty and so on.
+        checkpoint_step: updates made when the (last) checkpoint was written.
+        num_averaged: checkpoints whose weights were averaged; 1 is none.
+        scores: by name.
+        command: command line, word by word.
+        seed: of training.
+        environment: see `environment`.
+        date: UTC, ISO 8601.
+    """
+
+    split: str
+    decoding: dict[str, Any]
+    checkpoint_step: int
+    num_averaged: int
+    scores: dict[str, Score]
+    command: Sequence[str]
+    seed: int
+    environment: dict[str, Any] = field(default_factory=environment)
+    date: str = field(default_factory=_now)
+
+    def to_json(self) -> dict[str, Any]:
+        """Gives the record as plain data; an infinite or undefined figure is null."""
+        scores = {name: _jsonable(score) for name, score in self.scores.items()}
+        return asdict(self) | {"scores": scores}
+
+
+def write_scores(path: str | os.PathLike[str], record: Record) -> None:
+    """Writes a record as JSON; a reader sees the old file or the new one, never half of one.
+
+    Args:
+        path: of the file; its directory is made where it does not exist.
+        record: what to write; an infinite or undefined figure is written as null.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    # Beside the target, because os.replace is atomic within one file system only.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _jsonable(score: Score) -> dict[str, Any]:
+    """A score as a dictionary; JSON knows no infinity."""
+    return score._asdict() | {"value": score.value if math.isfinite(score.value) else None}
+
+
+def _processor() -> str:
+    """Model name of the processor; Linux alone keeps it from Python's platform module."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

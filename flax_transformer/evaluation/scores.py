@@ -1,0 +1,192 @@
+"""Scores of whole texts and of token counts, each with what one needs to know to compare it."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import sacrebleu
+
+
+class Score(NamedTuple):
+    """A figure and how it was computed.
+
+    Attributes:
+        name: of the score.
+        value: percent, except for perplexity.
+        signature: sacreBLEU's own, with its version; None where nothing can vary.
+    """
+
+    name: str
+    value: float
+    signature: str | None = None
+
+
+def bleu(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    tokenize: Literal["13a", "none"] = "13a",
+    lowercase: bool = False,
+) -> Score:
+    """Corpus BLEU with one reference for each hypothesis.
+
+    BLEU = 100 min(1, exp(1 - r / h)) (p_1 p_2 p_3 p_4)^(1/4), with r, h the lengths of references
+    and hypotheses and p_n the precision of n-grams, over the whole corpus
+
+    Args:
+        hypotheses: output texts.
+        references: texts wanted, in the same order.
+        tokenize: "13a" for plain text, "none" for text that is tokenised already.
+        lowercase: whether case is ignored.
+
+    Returns:
+        The score with sacreBLEU's signature.
+
+    Raises:
+        ValueError: if the numbers of texts differ or are zero.
+
+    Example:
+        >>> bleu(["The house is very small."], ["The house is very small."]).value
+        100.0
+
+    Reference: Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores.
+    """
+    _check(hypotheses, references)
+    # Tokenised text is what sacreBLEU warns about; with "none" it is what we mean to score.
+    metric = sacrebleu.BLEU(tokenize=tokenize, lowercase=lowercase, force=tokenize == "none")
+    value = metric.corpus_score(hypotheses, [references]).score
+    return Score("bleu", min(value, 100.0), str(metric.get_signature()))
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Corpus chrF2: F-score of character n-grams up to 6, recall counting twice.
+
+    Args:
+        hypotheses: output texts.
+        references: texts wanted, in the same order.
+
+    Returns:
+        The score with sacreBLEU's signature.
+
+    Raises:
+        ValueError: if the numbers of texts differ or are zero.
+
+    Example:
+        >>> chrf(["zwanzig"], ["zwanzig"]).value
+        100.0
+
+    Reference: Popovic 2015, chrF: character n-gram F-score for automatic MT evaluation.
+    """
+    _check(hypotheses, references)
+    metric = sacrebleu.CHRF()
+    value = metric.corpus_score(hypotheses, [references]).score
+    return Score("chrf", value, str(metric.get_signature()))
+
+
+def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Share of hypotheses that equal their reference, character by character.
+
+    Args:
+        hypotheses: output texts.
+        references: texts wanted, in the same order.
+
+    Returns:
+        The score in percent.
+
+    Raises:
+        ValueError: if the numbers of texts differ or are zero.
+
+    Example:
+        >>> exact_match(["eins", "zwei"], ["eins", "Zwei"]).value
+        50.0
+    """
+    _check(hypotheses, references)
+    num_equal = sum(map(str.__eq__, hypotheses, references))
+    return Score("exact_match", 100 * num_equal / len(references))
+
+
+def translation_scores(
+    hypotheses: Sequence[str], references: Sequence[str], tokenized: bool
+) -> dict[str, Score]:
+    """Every score of a translation by its name.
+
+    Args:
+        hypotheses: output texts.
+        references: texts wanted, in the same order.
+        tokenized: whether the texts are tokenised already, as the files of some authors are.
+
+    Returns:
+        "bleu", "chrf" and "exact_match".
+
+    Raises:
+        ValueError: if the numbers of texts differ or are zero.
+
+    Example:
+        >>> sorted(translation_scores(["eins"], ["eins"], tokenized=False))
+        ['bleu', 'chrf', 'exact_match']
+    """
+    scores = [
+        bleu(hypotheses, references, tokenize="none" if tokenized else "13a"),
+        chrf(hypotheses, references),
+        exact_match(hypotheses, references),
+    ]
+    return {score.name: score for score in scores}
+
+
+def token_accuracy(num_correct: int | float, num_tokens: int | float) -> Score:
+    """Share of target tokens that were the most probable ones, given the true tokens before them.
+
+    Args:
+        num_correct: tokens predicted right.
+        num_tokens: all tokens, padding not counted.
+
+    Returns:
+        The score in percent.
+
+    Raises:
+        ValueError: if num_tokens is not above 0.
+
+    Example:
+        >>> token_accuracy(3, 4).value
+        75.0
+    """
+    _check_count(num_tokens)
+    return Score("token_accuracy", 100 * num_correct / num_tokens)
+
+
+def perplexity(loss_sum: int | float, num_tokens: int | float) -> Score:
+    """Exponential of the mean negative log-likelihood of a token.
+
+    perplexity = exp(loss_sum / num_tokens)
+
+    Args:
+        loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
+        num_tokens: all tokens, padding not counted.
+
+    Returns:
+        The perplexity, at least 1 for probabilities; infinite where the exponential overflows.
+
+    Raises:
+        ValueError: if num_tokens is not above 0.
+
+    Example:
+        >>> round(perplexity(3 * math.log(7), 3).value, 6)
+        7.0
+    """
+    _check_count(num_tokens)
+    try:
+        return Score("perplexity", math.exp(loss_sum / num_tokens))
+    except OverflowError:
+        return Score("perplexity", math.inf)
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if len(hypotheses) != len(references):
+        raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
+    if not references:
+        raise ValueError("no texts to score: 0 hypotheses and 0 references")
+
+
+def _check_count(num_tokens: int | float) -> None:
+    if not num_tokens > 0:
+        raise ValueError(f"num_tokens must be above 0, got {num_tokens}")

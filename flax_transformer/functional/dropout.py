@@ -1,0 +1,38 @@
+"""Dropout as a multiplication by random zeros."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+def dropout_multiplier(
+    dropout_rng: PRNGKeyArray, rate: float, shape: tuple[int, ...]
+) -> Float[Array, "..."]:
+    """Draws the factors of dropout: 0 with probability `rate`, else 1 / (1 - rate).
+
+    Args:
+        dropout_rng: random key.
+        rate: share of elements to drop, in [0, 1). It is rounded to the next 1/65536, because 16
+            random bits an element cost half of 32; the scale uses the rounded rate, so that the
+            expected factor is exactly 1.
+        shape: shape of the factors.
+
+    Returns:
+        float32 factors.
+
+    Raises:
+        ValueError: if the rate is outside [0, 1).
+
+    Example:
+        >>> factors = dropout_multiplier(jax.random.key(0), 0.5, (1000,))
+        >>> sorted(set(factors.tolist()))
+        [0.0, 2.0]
+
+    Reference:
+        Srivastava et al. 2014; Vaswani et al. 2017, section 5.4.
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"a dropout rate must be in [0, 1), not {rate}")
+    dropped = min(round(rate * 65536), 65535)
+    bits = jax.random.bits(dropout_rng, shape, jnp.uint16)
+    return jnp.where(bits >= dropped, 65536 / (65536 - dropped), 0.0)

@@ -1,0 +1,37 @@
+"""Named model sizes."""
+
+import jax
+import jax.numpy as jnp
+
+from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+PRESETS: dict[str, EncoderDecoderConfig] = {
+    # The size that does best on Multi30k: Wu et al. 2021, "Good for Misconceived Reasons".
+    "tiny": EncoderDecoderConfig(
+        num_encoder_layers=4,
+        num_decoder_layers=4,
+        d_model=128,
+        d_ff=256,
+        num_heads=4,
+        residual_dropout_rate=0.3,
+    ),
+    "small": EncoderDecoderConfig(
+        num_encoder_layers=3, num_decoder_layers=3, d_model=256, d_ff=1024, num_heads=8
+    ),
+    # Vaswani et al. 2017, table 3, rows "base" and "big".
+    "base": EncoderDecoderConfig(),
+    "big": EncoderDecoderConfig(d_model=1024, d_ff=4096, num_heads=16, residual_dropout_rate=0.3),
+}
+
+
+def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
+    """Counts a model's parameters from their shapes, without making any.
+
+    Example:
+        >>> count_parameters(PRESETS["base"], 37_000)
+        63056096
+    """
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    model = EncoderDecoder(config, vocab_size)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), tokens, tokens)
+    return sum(shape.size for shape in jax.tree.leaves(shapes))

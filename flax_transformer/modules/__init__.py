@@ -1,0 +1,19 @@
+"""Linen modules: they add parameters and random keys to the pure functions."""
+
+from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
+from flax_transformer.modules.dropout import Dropout
+from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
+from flax_transformer.modules.feed_forward import FeedForward
+from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Residual
+
+__all__ = [
+    "DecoderLayer",
+    "Dropout",
+    "EncoderLayer",
+    "FeedForward",
+    "KeyValue",
+    "MultiHeadAttention",
+    "PositionalEmbedding",
+    "Residual",
+    "TokenEmbedding",
+]

@@ -1,0 +1,1 @@
+"""Tasks: from an example to a batch, a loss, a metric and a prediction."""

@@ -1,0 +1,95 @@
+"""Scores of a translation model on sentence pairs: of its predictions and of its translations."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from flax_transformer.data.batching import evaluation_batches
+from flax_transformer.data.datasets import Pair
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.evaluation.scores import (
+    Score,
+    perplexity,
+    token_accuracy,
+    translation_scores,
+)
+from flax_transformer.tasks.translation import Counts, Translation
+from flax_transformer.tasks.translator import Translator
+
+
+class Scored(NamedTuple):
+    """What a model did on a split.
+
+    Attributes:
+        scores: by name.
+        pairs: sources and references.
+        outputs: the translation of each source, in order.
+    """
+
+    scores: dict[str, Score]
+    pairs: Sequence[Pair]
+    outputs: list[str]
+
+    def samples(self, count: int) -> list[str]:
+        """Lines that show the first few translations beside their references."""
+        shown = zip(self.pairs[:count], self.outputs[:count], strict=True)
+        return [
+            f"  {pair.source} -> {output}" + ("" if output == pair.target else f" ({pair.target})")
+            for pair, output in shown
+        ]
+
+
+class Scorer:
+    """Scores parameters of one model on one split, as often as asked.
+
+    Attributes:
+        pairs: sources and references.
+    """
+
+    def __init__(
+        self, task: Translation, translator: Translator, pairs: Sequence[Pair], *, tokenized: bool
+    ):
+        self.pairs = list(pairs)
+        self._translator = translator
+        self._tokenized = tokenized
+        self._count = jax.jit(task.count)
+
+    def __call__(self, params: Any, decoding: DecodingConfig | None = None) -> Scored:
+        """Translates the sources and scores the translations and the model itself.
+
+        Args:
+            params: the model's parameters.
+            decoding: how to search; the translator's own way if not given.
+        """
+        self._translator.params = params
+        outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
+        references = [pair.target for pair in self.pairs]
+        counts = self._counts(params)
+        scores = translation_scores(outputs, references, self._tokenized)
+        for score in (
+            token_accuracy(float(counts.correct), float(counts.tokens)),
+            perplexity(float(counts.nll), float(counts.tokens)),
+        ):
+            scores[score.name] = score
+        return Scored(scores, self.pairs, outputs)
+
+    def _counts(self, params: Any) -> Counts:
+        batches = (
+            self._count(params, batch) for _, batch in evaluation_batches(*self._tokenized_pairs)
+        )
+        return functools.reduce(lambda a, b: jax.tree.map(lambda x, y: x + y, a, b), batches)
+
+    @functools.cached_property
+    def _tokenized_pairs(self) -> tuple[TokenizedPairs, int, int]:
+        translator = self._translator
+        source, target = (
+            TokenizedText.encode(translator.tokenizer, texts)
+            for texts in zip(*self.pairs, strict=True)
+        )
+        # References are never cut: perplexity is that of the whole text.
+        longest = max(translator.max_length, int(target.lengths.max()))
+        pairs = TokenizedPairs(source.cut(translator.max_length), target)
+        return pairs, max(4096, longest), longest

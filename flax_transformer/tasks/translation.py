@@ -1,0 +1,104 @@
+"""Translation: from a batch of sentence pairs to a loss and to counts of what was right."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from flax_transformer.data.batching import Batch
+from flax_transformer.data.tokenizer import BOS, PAD
+from flax_transformer.errors import UserError
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.models.encoder_decoder import EncoderDecoder
+
+Params = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationConfig:
+    """How a translation model is trained."""
+
+    label_smoothing: float = 0.1
+    """Probability mass of the targets spread evenly over the vocabulary."""
+
+    def __post_init__(self) -> None:
+        """Refuses a smoothing that is no share."""
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
+
+
+class Counts(NamedTuple):
+    """Sums over target tokens; dividing by `tokens` gives the means.
+
+    Attributes:
+        tokens: number of target tokens, padding not counted.
+        nll: negative log-likelihood of the targets in nats, without label smoothing.
+        correct: number of tokens to which the model gives the highest probability.
+    """
+
+    tokens: Float[Array, ""]
+    nll: Float[Array, ""]
+    correct: Float[Array, ""]
+
+
+def shift_right(target: Int[Array, "batch length"]) -> Int[Array, "batch length"]:
+    """Makes the decoder's input of a target: the begin mark, then all tokens but the last.
+
+    Example:
+        >>> shift_right(jnp.array([[5, 7, 2]])).tolist()
+        [[1, 5, 7]]
+    """
+    return jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=BOS)
+
+
+class Translation:
+    """The task: a model and what its training minimises.
+
+    Attributes:
+        config: how the model is trained.
+        model: the encoder-decoder.
+    """
+
+    def __init__(self, config: TranslationConfig, model: EncoderDecoder):
+        self.config = config
+        self.model = model
+
+    def init(self, rng: PRNGKeyArray) -> Params:
+        """Draws the model's first parameters."""
+        tokens = jnp.zeros((1, 1), jnp.int32)
+        return jax.jit(self.model.init)(rng, tokens, tokens)["params"]
+
+    def loss(
+        self, params: Params, batch: Batch, dropout_rng: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Sums the training loss of a batch.
+
+        Args:
+            params: the model's parameters.
+            batch: sentence pairs.
+            dropout_rng: random key of the dropout.
+
+        Returns:
+            The label-smoothed cross-entropy in nats and the number of target tokens.
+        """
+        target = jnp.asarray(batch.target)
+        logits: Any = self.model.apply(
+            {"params": params},
+            batch.source,
+            shift_right(target),
+            deterministic=False,
+            rngs={"dropout": dropout_rng},
+        )
+        weights = (target != PAD).astype(jnp.float32)
+        return label_smoothed_cross_entropy(logits, target, weights, self.config.label_smoothing)
+
+    def count(self, params: Params, batch: Batch) -> Counts:
+        """Counts how well the model predicts each target token from the right ones before it."""
+        target = jnp.asarray(batch.target)
+        logits: Any = self.model.apply({"params": params}, batch.source, shift_right(target))
+        weights = (target != PAD).astype(jnp.float32)
+        nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
+        correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
+        return Counts(tokens, nll, correct)

@@ -1,0 +1,163 @@
+"""A trained model that translates strings."""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.data.batching import evaluation_batches
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.functional.positional import SCHEMES
+from flax_transformer.models.encoder_decoder import EncoderDecoder
+
+# Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
+TOKENS_PER_BATCH = 1024
+
+
+class TranslatedText(NamedTuple):
+    """One translation of a text.
+
+    Attributes:
+        text: the translation.
+        score: log-probability in nats divided by the length penalty; higher is better.
+    """
+
+    text: str
+    score: float
+
+
+class CutTextWarning(UserWarning):
+    """A text is longer than the model translates at once."""
+
+
+class Translator:
+    """Translates many strings with a model that is loaded once.
+
+    Attributes:
+        model: the encoder-decoder.
+        params: its parameters.
+        tokenizer: its joint subwords.
+        decoding: how translations are searched for unless a call says otherwise.
+        max_length: source tokens translated at most, end mark included.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        params: Any,
+        tokenizer: Tokenizer,
+        decoding: DecodingConfig,
+        max_length: int,
+    ):
+        self.model = model
+        self.params = params
+        self.tokenizer = tokenizer
+        self.decoding = decoding
+        self.max_length = max_length
+        self._search = jax.jit(
+            functools.partial(_search_batch, model), static_argnames=("decoding",)
+        )
+
+    @overload
+    def translate(self, texts: str, decoding: DecodingConfig | None = None) -> str: ...
+    @overload
+    def translate(
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None
+    ) -> list[str]: ...
+    def translate(
+        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None
+    ) -> str | list[str]:
+        """Translates a string to a string, or several to a list in the same order.
+
+        Args:
+            texts: what to translate; a blank text gives an empty one. A text of more than
+                max_length tokens is translated up to there, with a `CutTextWarning`.
+            decoding: how to search; the translator's own way if not given.
+        """
+        several = [texts] if isinstance(texts, str) else texts
+        best = [found[0].text for found in self.translate_n_best(several, decoding)]
+        return best[0] if isinstance(texts, str) else best
+
+    def translate_n_best(
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None
+    ) -> list[list[TranslatedText]]:
+        """Gives the `num_best` translations of each text, the best first.
+
+        Args:
+            texts: see `translate`.
+            decoding: how to search; the translator's own way if not given.
+
+        Returns:
+            A list for each text; fewer than `num_best` where no more exist.
+        """
+        decoding = decoding or self.decoding
+        found = [[TranslatedText("", 0.0)] for _ in texts]
+        filled = [place for place, text in enumerate(texts) if text.strip()]
+        source = self._tokenize([texts[place] for place in filled], filled)
+        pairs = TokenizedPairs.without_targets(source)
+        rng = jax.random.key(0)
+        for count, (indices, batch) in enumerate(
+            evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length)
+        ):
+            rows = self._search(
+                self.params, batch.source, jax.random.fold_in(rng, count), decoding=decoding
+            )
+            for index, hypotheses in zip(indices, self._texts(rows), strict=True):
+                if index >= 0:
+                    found[filled[index]] = hypotheses
+        return found
+
+    def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:
+        source = TokenizedText.encode(self.tokenizer, texts)
+        for index in np.flatnonzero(source.lengths > self.max_length):
+            warnings.warn(
+                f"line {places[index] + 1} has {source.lengths[index]} tokens: only the first "
+                f"{self.max_length} are translated; split it into sentences",
+                CutTextWarning,
+                stacklevel=4,
+            )
+        return source.cut(self.max_length)
+
+    def _texts(self, hypotheses: Hypotheses) -> list[list[TranslatedText]]:
+        tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
+        return [
+            [
+                TranslatedText(self.tokenizer.decode(ids.tolist()), float(score))
+                for ids, score in zip(row_tokens, row_scores, strict=True)
+                if np.isfinite(score)
+            ]
+            for row_tokens, row_scores in zip(tokens, scores, strict=True)
+        ]
+
+
+def _search_batch(model, params, source, rng, *, decoding: DecodingConfig) -> Hypotheses:
+    """Decodes a batch; one compilation serves all batches of the same shape."""
+    variables = {"params": params}
+    max_length = source.shape[1] + decoding.max_extra_length
+    if SCHEMES[model.config.positions].has_table:
+        max_length = min(max_length, model.config.max_positions)
+    return search(
+        decoding,
+        lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
+        # The prompt takes one position, and the last token found is never read.
+        model.apply(variables, source, max_length, method=model.start),
+        jnp.full((source.shape[0], 1), BOS, jnp.int32),
+        max_length=max_length,
+        max_lengths=jnp.sum(source != PAD, axis=1) + decoding.max_extra_length,
+        eos_id=EOS,
+        pad_id=PAD,
+        rng=rng,
+    )
+
+
+def greedy(decoding: DecodingConfig) -> DecodingConfig:
+    """The quick form of a search, for a look at a model in training."""
+    return dataclasses.replace(decoding, method="greedy", num_best=1)

@@ -1,0 +1,32 @@
+"""How long to train and what to keep."""
+
+import dataclasses
+
+from flax_transformer.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Length of the training, and what happens on the way."""
+
+    num_steps: int = 100_000
+    """Updates of the model."""
+    accumulate_steps: int = 1
+    """Micro-batches that one update's batch is cut into, to need less memory at a time."""
+    evaluate_every_steps: int = 1000
+    """Updates between two evaluations on the validation split; each also saves a checkpoint."""
+    checkpoint_every_steps: int = 1000
+    """Updates between two checkpoints."""
+    keep_checkpoints: int = 5
+    """Newest checkpoints kept, beside the one with the best validation score; their mean is the
+    averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
+    log_every_steps: int = 50
+    """Updates between two lines of metrics."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that are not positive."""
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise UserError(
+                    f"training.{field.name} must be at least 1, not {getattr(self, field.name)}"
+                )

@@ -1,0 +1,59 @@
+"""Scoring a trained model on a split, and keeping the figures with all that made them."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from flax_transformer.data.datasets import open_split
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.evaluation.report import Record, write_scores
+from flax_transformer.tasks.scoring import Scored, Scorer
+from flax_transformer.training.assemble import Weights, open_run
+from flax_transformer.training.workdir import Workdir
+
+
+def evaluate(
+    path: Path,
+    split: str,
+    *,
+    command: Sequence[str],
+    weights: Weights = "average",
+    decoding: DecodingConfig | None = None,
+) -> tuple[Record, Scored]:
+    """Translates a split, scores the translations, and writes both into the workdir.
+
+    Args:
+        path: the workdir of a training.
+        split: of its data set.
+        command: the words of the command line, kept with the scores.
+        weights: which checkpoints; see `load`.
+        decoding: how to search; the training's own settings if not given.
+
+    Returns:
+        What was written into the folder "scores", and the translations.
+
+    Raises:
+        UserError: if the folder holds no trained model or the data set no such split.
+    """
+    run = open_run(path, weights)
+    data = run.experiment.data
+    decoding = decoding or run.experiment.decoding
+    pairs = open_split(data, split)
+    scorer = Scorer(run.task, run.translator, pairs, tokenized=data.form == "tokenized")
+    scored = scorer(run.translator.params, decoding)
+    record = Record(
+        split=split,
+        decoding=dataclasses.asdict(decoding),
+        checkpoint_step=run.steps[-1],
+        num_averaged=len(run.steps),
+        scores=scored.scores,
+        command=command,
+        seed=run.experiment.seed,
+    )
+    name = f"{split}-{weights}-{decoding.method}"
+    name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
+    folder = Workdir(path).scores
+    write_scores(folder / f"{name}.json", record)
+    outputs = "".join(line.replace("\n", " ") + "\n" for line in scored.outputs)
+    (folder / f"{name}.txt").write_text(outputs, encoding="utf-8")
+    return record, scored

@@ -1,0 +1,62 @@
+"""Running a training step on one device or, by data parallelism, on several."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+AXIS = "devices"
+
+
+class Devices:
+    """Runs a step under `jit` on one device and under `pmap` on several.
+
+    Every device holds the whole state and gets an equal share of each batch's rows.
+
+    Attributes:
+        devices: the devices of this process.
+    """
+
+    def __init__(self, devices: Sequence[Any] | None = None):
+        self.devices = list(jax.local_devices() if devices is None else devices)
+
+    @property
+    def axis_name(self) -> str | None:
+        """The name of the mapped axis, None on one device."""
+        return AXIS if self.is_mapped else None
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether states and batches have a leading axis of devices."""
+        return len(self.devices) > 1 or jax.process_count() > 1
+
+    def compile(self, step: Callable) -> Callable:
+        """Compiles a (state, batch, rng) step, which may reuse the memory of its state."""
+        if self.is_mapped:
+            return jax.pmap(
+                step,
+                AXIS,
+                in_axes=(0, 0, None),
+                devices=self.devices if jax.process_count() == 1 else None,
+                donate_argnums=0,
+            )
+        return jax.jit(step, donate_argnums=0)
+
+    def replicate(self, tree: Any) -> Any:
+        """Copies a state to every device."""
+        if self.is_mapped:
+            count = len(self.devices)
+            return jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
+        return jax.device_put(tree, self.devices[0])
+
+    def first(self, tree: Any) -> Any:
+        """The first device's copy of a state or of metrics."""
+        return jax.tree.map(lambda x: x[0], tree) if self.is_mapped else tree
+
+    def shard(self, batch: Any) -> Any:
+        """Cuts the rows of this process's batch into equal shares for its devices."""
+        if not self.is_mapped:
+            return batch
+        count = len(self.devices)
+        return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)

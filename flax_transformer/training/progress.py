@@ -1,0 +1,83 @@
+"""What a person sees of a training: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """Shows step, loss, speed and time left, and measures the speed.
+
+    Args:
+        console: where to.
+        num_steps: updates of the whole training.
+        step: updates already made.
+    """
+
+    def __init__(self, console: Console, num_steps: int, step: int):
+        self._console = console
+        self._num_steps = num_steps
+        self._first_step = step
+        self._started = self._logged = time.perf_counter()
+        self._paused = 0.0
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=num_steps, completed=step, status="compiling")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def log(self, step: int, loss: float, tokens: float) -> float:
+        """Shows where the training stands.
+
+        Args:
+            step: updates made.
+            loss: mean since the last call.
+            tokens: target tokens since the last call, padding not counted.
+
+        Returns:
+            Target tokens a second since the last call, pauses not counted.
+        """
+        now = time.perf_counter()
+        speed = tokens / max(now - self._logged - self._paused, 1e-9)
+        self._logged, self._paused = now, 0.0
+        status = f"loss {loss:.3f}  {speed:,.0f} target tokens/s"
+        self._bar.update(self._task, completed=step, status=status)
+        if not self._console.is_terminal:
+            elapsed = now - self._started
+            left = elapsed / (step - self._first_step) * (self._num_steps - step)
+            self.say(f"step {step:,}/{self._num_steps:,}  {status}  {_clock(left)} left")
+        return speed
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def pause(self, since: float) -> None:
+        """Leaves the time since a `time.perf_counter()` out of the next speed."""
+        self._paused += time.perf_counter() - since
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,77 @@
+"""The folder of a run: which file is where, and whose run it is."""
+
+import json
+import os
+from pathlib import Path
+
+from flax_transformer.errors import UserError
+from flax_transformer.experiment import Experiment
+
+
+class Workdir:
+    """A run's folder; all that later commands need is in it.
+
+    Attributes:
+        path: the folder.
+        tokenizer: the joint subwords.
+        checkpoints: folder of Orbax's checkpoints.
+        metrics: one line of JSON for each measurement.
+        tensorboard: folder of the same curves for TensorBoard.
+        scores: folder of the evaluations.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.tokenizer = path / "tokenizer.json"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.scores = path / "scores"
+        self._experiment = path / "experiment.json"
+
+    def start(self, experiment: Experiment) -> None:
+        """Claims the folder for an experiment, or finds that it is already that experiment's.
+
+        Raises:
+            UserError: if the folder holds another experiment, or is no folder.
+        """
+        if self._experiment.exists():
+            found, wanted = _flat(self.load().to_json()), _flat(experiment.to_json())
+            differing = [f"{name} {found[name]!r}" for name in found if found[name] != wanted[name]]
+            if differing:
+                raise UserError(
+                    f"{self.path} holds another experiment ({', '.join(differing)}): choose "
+                    "another --workdir, or the settings with which that run began"
+                )
+            return
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is no folder: choose another --workdir")
+        self.path.mkdir(parents=True, exist_ok=True)
+        unfinished = self._experiment.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
+        os.replace(unfinished, self._experiment)
+
+    def load(self) -> Experiment:
+        """Reads the experiment of the folder.
+
+        Raises:
+            UserError: if the folder holds no run.
+        """
+        if not self._experiment.is_file():
+            raise UserError(
+                f"{self.path} holds no run: train one with "
+                f"flax-transformer train experiments/number_words.py --workdir {self.path}"
+            )
+        try:
+            return Experiment.from_json(json.loads(self._experiment.read_text()))
+        except ValueError as error:
+            raise UserError(f"cannot read {self._experiment}: {error}") from error
+
+
+def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    """Names the leaves of nested dictionaries with dots."""
+    leaves = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        leaves |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return leaves

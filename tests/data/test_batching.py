@@ -1,0 +1,183 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flax_transformer.data.batching import Batch, TrainingBatches, evaluation_batches
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import EOS, PAD
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 17), st.integers(1, 19)), min_size=1, max_size=61)
+
+
+def make_pairs(lengths) -> TokenizedPairs:
+    """Pairs of the given lengths; tokens count upwards, so every pair is another."""
+    sides = []
+    for side in zip(*lengths, strict=True):
+        starts = np.cumsum([3, *side])
+        sides.append(
+            TokenizedText.of(
+                [*range(start, start + length - 1), EOS]
+                for start, length in zip(starts[:-1], side, strict=True)
+            )
+        )
+    return TokenizedPairs(*sides)
+
+
+def some_pairs(num_pairs: int = 211) -> TokenizedPairs:
+    return make_pairs(np.random.default_rng(0).integers(2, 23, size=(num_pairs, 2)).tolist())
+
+
+def rows(*batches: Batch) -> list:
+    """The pairs in batches, padding taken off and empty rows left out, in a fixed order."""
+    return sorted(
+        tuple(tuple(side[side != PAD].tolist()) for side in pair)
+        for batch in batches
+        for pair in zip(*batch, strict=True)
+        if pair[0].any()
+    )
+
+
+def everything(pairs: TokenizedPairs) -> list:
+    indices = np.arange(pairs.num_pairs)
+    return rows(Batch(pairs.source.pad(indices, 31), pairs.target.pad(indices, 31)))
+
+
+def same(one, other) -> bool:
+    return all(np.array_equal(*sides) for sides in zip(one, other, strict=True))
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 2, 3]), st.integers(0, 2))
+def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, epoch):
+    pairs = make_pairs(lengths)
+    batches = TrainingBatches(pairs, 67, num_buckets, rows_multiple)
+    size = batches.batches_per_epoch
+    epoch_batches = [batches[step] for step in range(epoch * size, (epoch + 1) * size)]
+    assert rows(*epoch_batches) == everything(pairs)
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 2, 3]))
+def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_multiple):
+    batches = TrainingBatches(make_pairs(lengths), 67, num_buckets, rows_multiple)
+    epoch = [batches[step] for step in range(batches.batches_per_epoch)]
+    assert all(batch.target.size <= 67 for batch in epoch)
+    assert all(len(batch.source) == len(batch.target) for batch in epoch)
+    assert all(len(batch.source) % rows_multiple == 0 for batch in epoch)
+    assert len({(batch.source.shape, batch.target.shape) for batch in epoch}) <= num_buckets
+
+
+def test_only_one_batch_of_an_epoch_has_empty_rows():
+    batches = TrainingBatches(some_pairs(), 101, 5)
+    epoch = [batches[step] for step in range(batches.batches_per_epoch)]
+    assert sum(not batch.target.any(axis=1).all() for batch in epoch) <= 1
+
+
+def test_batches_depend_on_seed_epoch_and_step_alone():
+    pairs = some_pairs()
+    batches, again = (TrainingBatches(pairs, 101, 5, seed=7) for _ in range(2))
+    steps = [3 * batches.batches_per_epoch + 2, 0, 1]
+    expected = [batches[step] for step in sorted(steps)]
+    assert all(
+        same(*both) for both in zip(expected, [again[step] for step in sorted(steps)], strict=True)
+    )
+    assert same(again[0], batches[0])
+    assert not same(batches[0], batches[batches.batches_per_epoch])
+    assert not same(batches[0], TrainingBatches(pairs, 101, 5, seed=8)[0])
+
+
+def test_every_epoch_puts_other_pairs_together():
+    batches = TrainingBatches(some_pairs(), 101, 5)
+    size = batches.batches_per_epoch
+    first, second = (
+        {tuple(rows(batches[step])) for step in range(epoch * size, (epoch + 1) * size)}
+        for epoch in range(2)
+    )
+    assert len(first & second) <= 1
+
+
+def test_threads_reaching_over_an_epoch_get_the_same_batches():
+    batches = TrainingBatches(some_pairs(), 101, 5)
+    steps = range(3 * batches.batches_per_epoch)
+    with ThreadPoolExecutor(7) as pool:
+        threaded = list(pool.map(batches.__getitem__, steps))
+    again = TrainingBatches(some_pairs(), 101, 5)
+    assert all(same(batch, again[step]) for batch, step in zip(threaded, steps, strict=True))
+
+
+def test_the_rows_of_all_processes_are_the_whole_batch():
+    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=6)
+    parts = [batches.shard(process, 3) for process in range(3)]
+    for step in range(2 * batches.batches_per_epoch):
+        for side in ("source", "target"):
+            joined = np.concatenate([getattr(part[step], side) for part in parts])
+            assert np.array_equal(joined, getattr(batches[step], side))
+
+
+def test_rows_that_do_not_divide_by_the_processes_are_refused():
+    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=2)
+    with pytest.raises(ValueError, match=r"rows do not divide by 997 processes"):
+        batches.shard(0, 997)
+
+
+def test_the_report_counts_what_an_epoch_holds():
+    pairs = some_pairs()._replace(left_out=13)
+    batches = TrainingBatches(pairs, 101, 5)
+    epoch = [batches[step] for step in range(batches.batches_per_epoch)]
+    report = batches.report()
+    cells = sum(batch.source.size + batch.target.size for batch in epoch)
+    real = sum(np.count_nonzero(side) for batch in epoch for side in batch)
+    assert (report.num_pairs, report.left_out) == (211, 13)
+    assert report.batches_per_epoch == len(epoch)
+    assert report.num_shapes == len({batch.source.shape + batch.target.shape for batch in epoch})
+    assert math.isclose(report.padding_share, 1 - real / cells)
+    target_tokens = sum(np.count_nonzero(batch.target) for batch in epoch)
+    assert math.isclose(report.target_tokens_per_batch, target_tokens / len(epoch))
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.sampled_from([1, 2, 3]))
+def test_evaluation_gives_every_pair_once_in_its_row(lengths, rows_multiple):
+    pairs = make_pairs(lengths)
+    seen = []
+    for indices, batch in evaluation_batches(pairs, 67, 19, rows_multiple):
+        assert len(indices) % rows_multiple == 0
+        assert np.array_equal(batch.source, pairs.source.pad(indices, batch.source.shape[1]))
+        assert np.array_equal(batch.target, pairs.target.pad(indices, batch.target.shape[1]))
+        seen += indices[indices >= 0].tolist()
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_evaluation_shapes_are_those_of_other_sentences():
+    def shapes(seed):
+        lengths = np.random.default_rng(seed).integers(1, 62, size=(1009, 2)).tolist()
+        return {
+            batch.source.shape for _, batch in evaluation_batches(make_pairs(lengths), 1024, 64)
+        }
+
+    assert shapes(2) == shapes(3) == {(64, 16), (32, 32), (16, 64)}
+
+
+def test_a_few_sentences_make_a_batch_of_a_few_rows():
+    source = TokenizedText.of([[5, EOS], [7, 11, EOS], [EOS]])
+    pairs = TokenizedPairs.without_targets(source)
+    (indices, batch), *others = evaluation_batches(pairs, 4096, 128)
+    assert not others
+    assert batch.source.shape == (4, 16)
+    assert indices.tolist() == [2, 0, 1, -1]
+    assert not batch.target.any()
+
+
+def test_evaluation_batches_never_exceed_the_maximum_length():
+    pairs = make_pairs([(37, 5), (3, 41)])
+    assert {batch.source.shape[1] for _, batch in evaluation_batches(pairs, 4096, 41)} == {41}
+    with pytest.raises(ValueError, match="sentence of 41 tokens exceeds max_length 40"):
+        next(evaluation_batches(pairs, 4096, 40))
+
+
+def test_nothing_to_evaluate_gives_no_batch():
+    assert not list(evaluation_batches(TokenizedPairs.without_targets(TokenizedText.of([])), 64, 8))

@@ -1,0 +1,151 @@
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from flax_transformer.data import datasets
+from flax_transformer.data.datasets import DATASETS, DataConfig, Pair, open_split, split_names
+from flax_transformer.data.number_words import NumberWords
+from flax_transformer.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"vocab_size": 258}, "vocab_size 258 must be at least 259"),
+        ({"max_length": 1}, "max_length 1 must be at least 2"),
+        ({"tokens_per_batch": 127}, "tokens_per_batch 127 holds no sentence of max_length 128"),
+        ({"num_buckets": 0}, "num_buckets 0 must be at least 1"),
+        ({"target_language": "en"}, "source_language and target_language are both 'en'"),
+        ({"target_language": "dee"}, "language of number_words 'dee': did you mean 'de'"),
+        ({"train_source": "a.txt"}, "train_source is set, but number_words does not read it"),
+        ({"form": "tokenized"}, "form is set, but number_words does not read it"),
+        ({"manual_dir": "."}, "manual_dir is set, but number_words does not read it"),
+        ({"dataset": "wmt14_translate/de-en", "form": "tokenized"}, "form is set, but wmt14"),
+        ({"dataset": "text_files"}, "text_files needs train_source: give --data.train-source FILE"),
+    ],
+)
+def test_impossible_values_are_refused(fields, message):
+    with pytest.raises(UserError, match=message) as error:
+        DataConfig(**fields)
+    assert "\n" not in str(error.value)
+
+
+def test_a_test_file_needs_its_translation():
+    names = [
+        f"{split}_{side}" for split in ("train", "validation") for side in ("source", "target")
+    ]
+    files: Any = dict.fromkeys(names, "a.txt")
+    assert DataConfig(dataset="text_files", **files).test_target is None
+    with pytest.raises(UserError, match=r"needs test_target: give --data\.test-target FILE"):
+        DataConfig(dataset="text_files", **files, test_source="a.txt")
+
+
+def test_every_field_is_documented():
+    source = pathlib.Path(datasets.__file__).read_text()
+    for field in dataclasses.fields(DataConfig):
+        line = source.split(f"\n    {field.name}: ")[1].split("\n")[1]
+        assert line.strip().startswith('"""'), field.name
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_is_described_in_a_line(name):
+    assert 20 < len(DATASETS[name].description) < 80
+
+
+def test_a_split_is_a_sequence_of_pairs(number_words):
+    split = open_split(number_words, "test")
+    pairs = list(split)
+    assert len(split) == len(pairs) == 1_000
+    assert isinstance(split[7], Pair)
+    assert all(isinstance(text, str) for text in split[7])
+    assert split[7] == pairs[7] == split[-993]
+    assert split[5:17:3] == pairs[5:17:3]
+    with pytest.raises(IndexError):
+        split[1_000]
+
+
+def test_a_part_of_a_split_is_its_first_pairs(number_words):
+    assert list(open_split(number_words, "train[:7]")) == open_split(number_words, "train")[:7]
+
+
+def test_an_unknown_split_names_those_there_are(number_words):
+    assert split_names(number_words) == ("train", "validation", "test")
+    with pytest.raises(UserError, match=r"'tset': did you mean 'test'.*test, train, validation"):
+        open_split(number_words, "tset")
+
+
+@pytest.fixture
+def three_numbers(monkeypatch):
+    def split_generators(self, _):
+        return {"test": self._generate_examples(np.array([2, 3, 5]))}
+
+    monkeypatch.setattr(NumberWords, "_split_generators", split_generators)
+
+
+@pytest.mark.usefixtures("three_numbers")
+def test_preparing_prints_nothing(tmp_path, capsys):
+    open_split(DataConfig(data_dir=str(tmp_path)), "test")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("three_numbers")
+def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
+    def interrupted(self, numbers):
+        yield 0, dict.fromkeys(("en", "de", "fr"), "null") | {"number": 0}
+        raise KeyboardInterrupt
+
+    config = DataConfig(data_dir=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(NumberWords, "_generate_examples", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_split(config, "test")
+    assert [pair.target for pair in open_split(config, "test")] == ["zwei", "drei", "fünf"]
+
+
+@pytest.mark.usefixtures("three_numbers")
+def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
+    prepare: Any = NumberWords.download_and_prepare
+
+    def second(self, **options):
+        prepare(self, **options)
+        raise OSError("the folder is already there")
+
+    monkeypatch.setattr(NumberWords, "download_and_prepare", second)
+    assert len(open_split(DataConfig(data_dir=str(tmp_path)), "test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "languages"),
+    [("wmt14_translate/de-en", ("de", "en")), ("ted_hrlr_translate/pt_to_en", ("pt", "en"))],
+)
+def test_a_tfds_name_is_a_data_set(name, languages):
+    source, target = languages
+    config = DataConfig(dataset=name, source_language=source, target_language=target)
+    with tfds.testing.mock_data(num_examples=7):
+        pairs = list(open_split(config, "train"))
+        with pytest.raises(UserError, match=f"unknown language of {name} 'fr'.* Known: .*{source}"):
+            open_split(dataclasses.replace(config, target_language="fr"), "train")
+    assert len(pairs) == 7
+    assert all(isinstance(text, str) and text for pair in pairs for text in pair)
+
+
+def test_unknown_data_sets_get_a_suggestion():
+    with pytest.raises(UserError, match="'nubmer_words': did you mean 'number_words'"):
+        open_split(DataConfig(dataset="nubmer_words"), "train")
+    with pytest.raises(UserError, match="did you mean 'wmt14_translate'"):
+        open_split(DataConfig(dataset="wmt14_translat/de-en"), "train")
+    with pytest.raises(UserError, match="variant of wmt14_translate 'de-em': did you mean 'de-en'"):
+        open_split(DataConfig(dataset="wmt14_translate/de-em"), "train")
+
+
+def test_the_configuration_imports_no_heavy_library():
+    heavy = ("jax", "flax", "tensorflow", "tensorflow_datasets", "grain")
+    code = f"import sys, flax_transformer.data.pipeline; print(*set({heavy}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

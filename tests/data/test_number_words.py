@@ -1,0 +1,50 @@
+import dataclasses
+import itertools
+from typing import Any
+
+import num2words
+import pytest
+
+from flax_transformer.data.datasets import open_split
+from flax_transformer.data.number_words import LANGUAGES, SPLIT_SIZES, NumberWords, speller
+
+
+@pytest.fixture(scope="module")
+def splits(number_words) -> dict[str, list[dict]]:
+    build: Any = NumberWords  # which TFDS wraps beyond what a type checker sees
+    builder = build(data_dir=number_words.data_dir, file_format="array_record")
+    return {split: list(builder.as_data_source(split)) for split in SPLIT_SIZES}
+
+
+def test_splits_have_their_sizes(splits):
+    assert {split: len(examples) for split, examples in splits.items()} == SPLIT_SIZES
+
+
+def test_no_number_stands_in_two_splits_or_twice(splits):
+    numbers = [int(example["number"]) for example in itertools.chain(*splits.values())]
+    assert len(set(numbers)) == sum(SPLIT_SIZES.values())
+    assert 0 <= min(numbers) < 1_000
+    assert 999_000 < max(numbers) < 1_000_000
+
+
+def test_every_language_spells_the_number(splits):
+    for example in splits["train"][::1009]:
+        for language in LANGUAGES:
+            words = num2words.num2words(int(example["number"]), lang=language)
+            assert example[language].decode() == words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_fast_speller_says_what_num2words_says(language):
+    numbers = [*range(0, 1_001, 7), *range(0, 1_000_000, 99_991), 999_999]
+    spell = speller(language)
+    assert [spell(number) for number in numbers] == [
+        num2words.num2words(number, lang=language) for number in numbers
+    ]
+
+
+def test_any_two_languages_are_a_task(number_words, splits):
+    french = dataclasses.replace(number_words, source_language="fr", target_language="en")
+    assert open_split(french, "test")[11] == tuple(
+        splits["test"][11][language].decode() for language in ("fr", "en")
+    )

@@ -1,0 +1,119 @@
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flax_transformer.data.batching import TrainingBatches
+from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.pipeline import (
+    load_or_train_tokenizer,
+    prepare_pairs,
+    training_pipeline,
+)
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import EOS, Tokenizer
+from flax_transformer.errors import UserError
+
+TOKENIZER = Tokenizer.train(["a b c"], vocab_size=259)  # one token a byte
+
+
+@pytest.fixture
+def text_config(tmp_path) -> DataConfig:
+    """Pairs of which every second cannot be trained on at a maximum of 7 tokens."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("two\n \nthree\nseventeen\nsix\nfive\n\n")
+    target.write_text("zwei\nleer\ndrei\nx\nsechs\n\nsieben\n")
+    paths: Any = {
+        f"{split}_{side}": str(tmp_path / side)
+        for split in ("train", "validation")
+        for side in ("source", "target")
+    }
+    return DataConfig(
+        dataset="text_files", data_dir=str(tmp_path / "prepared"), max_length=7, **paths
+    )
+
+
+@pytest.fixture
+def batches() -> TrainingBatches:
+    lengths = np.random.default_rng(0).integers(2, 23, size=(2, 211))
+    source, target = (
+        TokenizedText.of([*range(3, length + 2), EOS] for length in side) for side in lengths
+    )
+    return TrainingBatches(TokenizedPairs(source, target), 101, num_buckets=5)
+
+
+def texts(side: TokenizedText) -> list[str]:
+    return [TOKENIZER.decode(ids) for ids in np.split(side.tokens, side.offsets[1:])[:-1]]
+
+
+def same(one, other) -> bool:
+    return all(np.array_equal(*sides) for sides in zip(one, other, strict=True))
+
+
+def test_training_leaves_out_what_is_blank_or_too_long(text_config):
+    pairs = prepare_pairs(text_config, TOKENIZER, "train")
+    assert texts(pairs.source) == ["two", "three", "six"]
+    assert texts(pairs.target) == ["zwei", "drei", "sechs"]
+    assert pairs.left_out == 4
+
+
+def test_other_splits_keep_every_pair_cut_to_the_maximum(text_config):
+    pairs = prepare_pairs(text_config, TOKENIZER, "validation")
+    assert texts(pairs.source) == ["two", " ", "three", "sevent", "six", "five", ""]
+    assert pairs.left_out == 0
+    assert all(side.tokens[end - 1] == EOS for side in pairs[:2] for end in side.offsets[1:])
+
+
+def test_a_split_with_nothing_to_train_on_is_refused(text_config):
+    config = dataclasses.replace(text_config, max_length=2)
+    with pytest.raises(UserError, match="none of the 7 pairs of train has two sides of 1 to 2"):
+        prepare_pairs(config, TOKENIZER, "train")
+
+
+def test_the_tokenizer_is_trained_on_both_sides_once_and_kept(number_words, tmp_path, monkeypatch):
+    config = dataclasses.replace(number_words, train_split="train[:101]")
+    path = tmp_path / "tokenizer.json"
+    trained = load_or_train_tokenizer(config, path)
+    assert 259 < trained.vocab_size <= config.vocab_size
+    pair = open_split(number_words, "test")[0]
+    assert all(len(trained.encode(text)) < len(text.encode()) / 2 for text in pair)
+    monkeypatch.delattr(Tokenizer, "train")
+    kept = load_or_train_tokenizer(config, path)
+    assert kept.encode(pair.target) == trained.encode(pair.target)
+
+
+def test_the_pipeline_gives_the_batches_of_the_steps(batches):
+    steps = batches.batches_per_epoch + 3
+    pipeline = training_pipeline(batches)
+    assert all(same(next(pipeline), batches[step]) for step in range(steps))
+
+
+def test_the_pipeline_starts_at_any_step(batches):
+    step = 2 * batches.batches_per_epoch + 1
+    assert same(next(training_pipeline(batches, step)), batches[step])
+
+
+def test_a_restored_position_continues_exactly(batches):
+    pipeline = training_pipeline(batches, start_step=5)
+    for _ in range(7):
+        next(pipeline)
+    state = json.loads(json.dumps(pipeline.get_state()))
+    expected = [next(pipeline) for _ in range(11)]
+    restored = training_pipeline(batches)
+    restored.set_state(state)
+    assert all(same(next(restored), batch) for batch in expected)
+
+
+def test_an_error_in_a_thread_reaches_the_consumer(batches, monkeypatch):
+    def broken(self, step):
+        if step == 3:
+            raise RuntimeError("batch 3 is broken")
+        return step
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", broken)
+    pipeline = training_pipeline(batches)
+    assert [next(pipeline) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="batch 3 is broken"):
+        next(pipeline)

@@ -1,0 +1,107 @@
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from history_model import EOS, PAD, random_model
+
+from flax_transformer.decoding import (
+    DecodingConfig,
+    beam_search,
+    gnmt_length_penalty,
+    greedy_search,
+    power_length_penalty,
+    sample,
+    search,
+)
+from flax_transformer.errors import UserError
+
+SIZES = {"max_length": 7, "eos_id": EOS, "pad_id": PAD, "max_lengths": jnp.array([7, 5, 2])}
+RNG = jax.random.key(1)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (DecodingConfig("greedy"), greedy_search),
+        (
+            DecodingConfig(num_best=3),
+            partial(
+                beam_search,
+                beam_size=4,
+                num_best=3,
+                length_penalty=partial(gnmt_length_penalty, alpha=0.6),
+            ),
+        ),
+        (
+            DecodingConfig("beam", beam_size=2, length_penalty="power", alpha=1.0),
+            partial(
+                beam_search, beam_size=2, length_penalty=partial(power_length_penalty, alpha=1.0)
+            ),
+        ),
+        (
+            DecodingConfig("sample", num_best=5, temperature=0.5, top_k=3, top_p=0.9),
+            partial(
+                sample,
+                rng=RNG,
+                num_samples=5,
+                temperature=0.5,
+                top_k=3,
+                top_p=0.9,
+            ),
+        ),
+    ],
+)
+def test_the_config_names_the_search(config, expected):
+    model = random_model(seed=0, batch=3, vocab=7)
+
+    def run(model):
+        inputs = (model.step(), model.cache(), model.prompt())
+        return search(config, *inputs, **SIZES, rng=RNG), expected(*inputs, **SIZES)
+
+    jax.tree.map(np.testing.assert_array_equal, *jax.jit(run)(model))
+
+
+def test_sampling_without_a_key_is_refused():
+    model = random_model(seed=0, batch=3, vocab=7)
+    with pytest.raises(ValueError, match="pass rng"):
+        search(DecodingConfig("sample"), model.step(), model.cache(), model.prompt(), **SIZES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam_size": 0}, "beam_size is 0: give at least 1"),
+        ({"num_best": 0}, "num_best is 0: give at least 1"),
+        ({"max_extra_length": 0}, "max_extra_length is 0: give at least 1"),
+        ({"top_k": 0}, "top_k is 0: give at least 1"),
+        ({"alpha": -0.1}, r"alpha is -0\.1: give at least 0"),
+        ({"temperature": 0.0}, r"temperature is 0\.0: give more than 0, or method 'greedy'"),
+        ({"top_p": 0.0}, r"top_p is 0\.0: give more than 0 and at most 1"),
+        ({"top_p": 1.1}, r"top_p is 1\.1: give more than 0 and at most 1"),
+        ({"num_best": 5}, "'beam' finds at most 4 here; raise beam_size"),
+        ({"method": "greedy", "num_best": 2}, "'greedy' finds at most 1 here; use beam or sample"),
+    ],
+)
+def test_impossible_values_are_refused_in_one_line(settings, message):
+    with pytest.raises(UserError, match=message) as error:
+        dataclasses.replace(DecodingConfig(), **settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "meant"),
+    [("method", "baem", "beam"), ("length_penalty", "powr", "power")],
+)
+def test_a_misspelt_name_gets_a_suggestion(field, name, meant):
+    config = DecodingConfig()
+    # The type checker of the tests would refuse the name before the config sees it.
+    object.__setattr__(config, field, name)
+    with pytest.raises(UserError, match=f"unknown {field} '{name}': did you mean '{meant}'"):
+        config.__post_init__()
+
+
+def test_samples_may_be_more_than_a_beam():
+    assert DecodingConfig("sample", num_best=7).num_best == 7
