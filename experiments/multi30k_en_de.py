@@ -1,11 +1,23 @@
-"""Multi30k"""
+"""Multi30k, English to German: image captions, trained from nothing in half an hour on two cores.
+
+    flax-transformer train experiments/multi30k_en_de.py --workdir runs/multi30k_en_de
+
+The data set is downloaded; where its files are already there, add --data.manual-dir DIR. By default
+its authors' lower-cased, tokenised files are used, on which published figures are measured, scored
+without further tokenisation. Cased text as people write it: --data.form raw
+To French: --data.target-language fr
+
+The size is that of Wu et al. 2021, "Good for Misconceived Reasons", who reach 41.02 BLEU with 8,000
+updates of 8,192 tokens. Here normalisation comes before each sublayer, the vocabulary is smaller
+and the learning rate falls to zero, which together learn faster in few updates.
+"""
 
 import dataclasses
 
 from flax_transformer.data.datasets import DataConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
-from flax_transformer.models import PRESETS
+from flax_transformer.models.presets import PRESETS
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
@@ -13,18 +25,18 @@ experiment = Experiment(
     data=DataConfig(
         dataset="multi30k",
         form="tokenized",
-        manual_dir="/work/shared/data/multi30k",
-        data_dir="/tmp/exp/tfds",
-        vocab_size=6000,
+        test_split="test_2016_flickr",
+        vocab_size=4000,
         max_length=64,
         tokens_per_batch=3000,
-        num_buckets=6,
-        test_split="test_2016_flickr",
     ),
-    model=dataclasses.replace(PRESETS["tiny"], residual_dropout_rate=0.2),
-    optimizer=OptimizerConfig("cosine", learning_rate=3e-3, warmup_steps=500),
+    model=dataclasses.replace(PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    optimizer=OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
     training=TrainingConfig(
-        num_steps=5000, evaluate_every_steps=500, checkpoint_every_steps=100, keep_checkpoints=10
+        num_steps=5000,
+        evaluate_every_steps=1000,
+        checkpoint_every_steps=100,
+        keep_checkpoints=5,
     ),
-    decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0, max_extra_length=50),
+    decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
 )

@@ -1,15 +1,28 @@
-"""Numbers in words from English to German: a translation task that a laptop learns in minutes."""
+"""Numbers in words, English to German: learned in a minute on a laptop, without a network.
+
+    flax-transformer train experiments/number_words.py --workdir runs/number_words
+
+"twenty-three" becomes "dreiundzwanzig", three-and-twenty: the word order crosses, which attention
+has to learn. 20,000 numbers below a million to train on, 1,000 others to validate and to test.
+
+To French: --data.target-language fr
+"""
 
 from flax_transformer.data.datasets import DataConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderDecoderConfig
+from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
     data=DataConfig(
-        dataset="number_words", vocab_size=400, max_length=64, tokens_per_batch=4096, num_buckets=3
+        dataset="number_words",
+        # Few merges, so that a subword is one number word and not a common run of them.
+        vocab_size=400,
+        max_length=64,
+        tokens_per_batch=4096,
+        num_buckets=3,
     ),
     model=EncoderDecoderConfig(
         num_encoder_layers=2,
@@ -17,12 +30,18 @@ experiment = Experiment(
         d_model=128,
         d_ff=256,
         num_heads=4,
-        residual_dropout_rate=0.0,
         norm_placement="pre",
+        residual_dropout_rate=0.0,
     ),
-    optimizer=OptimizerConfig("cosine", learning_rate=3e-3, warmup_steps=100, clip_norm=1.0),
+    optimizer=OptimizerConfig(
+        schedule="cosine", learning_rate=3e-3, warmup_steps=100, clip_norm=1.0
+    ),
     training=TrainingConfig(
-        num_steps=400, evaluate_every_steps=200, checkpoint_every_steps=200, keep_checkpoints=1
+        num_steps=400,
+        evaluate_every_steps=200,
+        checkpoint_every_steps=200,
+        keep_checkpoints=1,
+        best_score="exact_match",
     ),
     decoding=DecodingConfig(max_extra_length=32),
 )

@@ -13,14 +13,13 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional, arg, subcommand
 
 from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.console import say, show_scores, show_table
 from flax_transformer.data.datasets import DATASETS
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional.positional import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
@@ -30,6 +29,7 @@ from flax_transformer.training.loop import NUM_SAMPLES, train
 from flax_transformer.training.workdir import Workdir
 
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 # The vocabulary of the paper's English-German models, section 5.1.
 LISTED_VOCAB_SIZE = 37_000
 
@@ -87,6 +87,7 @@ class Evaluate:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:
             show_scores(Console(), record)
+            say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Translate:
     """Translations of each text, the best first, one a line."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
+    seed: int = 0
+    """Of sampling, with --decoding.method sample."""
     decoding: DecodingConfig = DecodingConfig()
 
     def run(self) -> None:
@@ -110,7 +113,7 @@ class Translate:
         decoding = dataclasses.replace(self.decoding, num_best=self.n_best)
         translator = load(self.workdir, self.weights)
         for texts in [list(self.texts)] if self.texts else standard_input():
-            for found in translator.translate_n_best(texts, decoding):
+            for found in translator.translate_n_best(texts, decoding, seed=self.seed):
                 for text, score in found:
                     line = text.replace("\n", " ")
                     print(f"{score:.4f}\t{line}" if self.scores else line, flush=True)
@@ -137,20 +140,18 @@ class List:
             }
             for name, config in PRESETS.items()
         }
-        datasets = {name: {"": dataset.description} for name, dataset in DATASETS.items()}
-        datasets["NAME/CONFIG"] = {"": "any translation data set of TFDS, wmt14_translate/de-en"}
-        schemes = {name: {"": scheme.description} for name, scheme in SCHEMES.items()}
+        datasets = {name: dataset.description for name, dataset in DATASETS.items()}
+        datasets["NAME/CONFIG"] = "any translation data set of TFDS, such as wmt14_translate/de-en"
+        positions = {name: scheme.description for name, scheme in SCHEMES.items()}
         if self.json:
-            listed = {"vocab_size": self.vocab_size, "presets": presets}
-            flat = {"datasets": datasets, "positions": schemes}
-            listed |= {kind: {k: v[""] for k, v in rows.items()} for kind, rows in flat.items()}
-            print(json.dumps(listed, indent=2))
+            listed = {"presets": presets, "datasets": datasets, "positions": positions}
+            print(json.dumps({"vocab_size": self.vocab_size} | listed, indent=2))
             return
-        title = f"--preset (parameters with {self.vocab_size:,} tokens)"
         console = Console()
-        show_table(console, title, presets)
-        show_table(console, "--data.dataset", datasets)
-        show_table(console, "--model.positions", schemes)
+        show_table(console, f"--preset, counted with {self.vocab_size:,} tokens", presets)
+        for title, lines in {"--data.dataset": datasets, "--model.positions": positions}.items():
+            rows = {name: {"description": description} for name, description in lines.items()}
+            show_table(console, title, rows)
 
 
 Command = (
@@ -171,6 +172,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        print("interrupted: the same command continues a training", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
@@ -271,41 +275,6 @@ def _decode(line: bytes, number: int) -> str:
             f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "
             "convert it, for example with iconv"
         ) from error
-
-
-def show_scores(console: Console, record: Record) -> None:
-    """Prints the scores of a split as a table."""
-    decoding = record.decoding
-    how = decoding["method"]
-    if how == "beam":
-        how = f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']}"
-    table = Table(
-        title=f"{record.split}: {how}, mean of {record.num_averaged} checkpoint(s) up to step "
-        f"{record.checkpoint_step:,}",
-        title_justify="left",
-    )
-    for heading in ("score", "value", "signature"):
-        table.add_column(heading, justify="right" if heading == "value" else "left")
-    for name, score in record.scores.items():
-        table.add_row(name, f"{score.value:.2f}", score.signature or "")
-    console.print(table)
-
-
-def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
-    """Prints named rows of the same columns."""
-    table = Table(title=title, title_justify="left")
-    columns = list(next(iter(rows.values())))
-    for column in ("", *columns):
-        table.add_column(column)
-    for name, row in rows.items():
-        cells = [f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()]
-        table.add_row(name, *cells)
-    console.print(table)
-
-
-def say(console: Console, line: str) -> None:
-    """Prints a line as it is, however long."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

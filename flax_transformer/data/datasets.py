@@ -5,8 +5,9 @@ import dataclasses
 import difflib
 import io
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from flax_transformer.data.parallel_text import Pair, ParallelText
 from flax_transformer.data.tokenizer import MIN_VOCAB_SIZE
@@ -79,6 +80,13 @@ class DataConfig:
                 "give two languages."
             )
         _check_fields(self)
+
+    def with_absolute_paths(self) -> Self:
+        """The same files, found from any working folder."""
+        paths = ("manual_dir", "data_dir", *TEXT_FIELDS)
+        given = {name: getattr(self, name) for name in paths if getattr(self, name) is not None}
+        absolute = {name: os.path.abspath(path) for name, path in given.items()}
+        return dataclasses.replace(self, **absolute)
 
     @property
     def held_out_split(self) -> str:
@@ -196,6 +204,8 @@ def _multi30k(config: DataConfig) -> Any:
 def _text_files(config: DataConfig) -> Any:
     from flax_transformer.data.text_files import TextFiles
 
+    # Not when the config is made: an experiment file leaves the files to the command line.
+    _check_text_fields(config)
     files = {
         split: (getattr(config, f"{split}_source"), getattr(config, f"{split}_target"))
         for split in TEXT_SPLITS
@@ -252,8 +262,6 @@ def _check_fields(config: DataConfig) -> None:
                 f"{field.name} is set, but {config.dataset} does not read it: leave "
                 f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
             )
-    if dataset.reads == TEXT_FIELDS:
-        _check_text_fields(config)
     if dataset.languages:
         _check_languages(config, dataset.languages)
 

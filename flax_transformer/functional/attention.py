@@ -56,6 +56,7 @@ def attend(
         Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
     """
     _check_shapes(query, key, value)
+    _check_score_shapes(query.shape[:1] + key.shape[:1], mask=mask, bias=bias, dropout=dropout)
     # sqrt(head_dim) divides the query, the smaller operand of the two, instead of the scores.
     scaled = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum("qd,kd->qk", scaled, key, preferred_element_type=_score_dtype(query))
@@ -71,6 +72,7 @@ def attend(
     return (output, weights) if return_weights else output
 
 
+@functools.partial(jax.jit, static_argnames="return_weights")
 def multi_head_attend(
     query: Float[Array, "batch query_length heads head_dim"],
     key: Float[Array, "batch key_length heads head_dim"],
@@ -143,3 +145,9 @@ def _check_shapes(query: Array, key: Array, value: Array) -> None:
         raise ValueError(f"query {query.shape} and key {key.shape} differ in head_dim")
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(f"key {key.shape} and value {value.shape} differ in length or heads")
+
+
+def _check_score_shapes(shape: tuple[int, ...], **arrays: Array | None) -> None:
+    for name, array in arrays.items():
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name} {array.shape} must be (query_length, key_length) = {shape}")

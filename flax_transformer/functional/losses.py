@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
+@functools.partial(jax.jit, static_argnames="label_smoothing")
 def label_smoothed_cross_entropy(
     logits: Float[Array, "*batch vocab"],
     targets: Int[Array, "*batch"],

@@ -1,5 +1,7 @@
 """Attention masks: boolean arrays in which True means "may attend"."""
 
+import functools
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
@@ -74,8 +76,6 @@ def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | Non
         >>> combine_masks(causal_mask(2), None, jnp.array([[True, False]])).astype(int).tolist()
         [[1, 0], [1, 0]]
     """
-    combined = None
-    for mask in masks:
-        if mask is not None:
-            combined = mask if combined is None else jnp.logical_and(combined, mask)
-    return combined
+    given = [mask for mask in masks if mask is not None]
+    jnp.broadcast_shapes(*(mask.shape for mask in given))  # logical_and raises a TypeError
+    return functools.reduce(jnp.logical_and, given) if given else None

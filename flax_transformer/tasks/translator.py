@@ -87,13 +87,14 @@ class Translator:
         return best[0] if isinstance(texts, str) else best
 
     def translate_n_best(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
     ) -> list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
             texts: see `translate`.
             decoding: how to search; the translator's own way if not given.
+            seed: of sampling; other searches are not random.
 
         Returns:
             A list for each text; fewer than `num_best` where no more exist.
@@ -103,7 +104,7 @@ class Translator:
         filled = [place for place, text in enumerate(texts) if text.strip()]
         source = self._tokenize([texts[place] for place in filled], filled)
         pairs = TokenizedPairs.without_targets(source)
-        rng = jax.random.key(0)
+        rng = jax.random.key(seed)
         for count, (indices, batch) in enumerate(
             evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length)
         ):

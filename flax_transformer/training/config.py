@@ -1,8 +1,11 @@
 """How long to train and what to keep."""
 
 import dataclasses
+from typing import Literal, get_args
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
+
+BestScore = Literal["bleu", "chrf", "exact_match", "token_accuracy"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +23,16 @@ class TrainingConfig:
     keep_checkpoints: int = 5
     """Newest checkpoints kept, beside the one with the best validation score; their mean is the
     averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
+    best_score: BestScore = "bleu"
+    """Score on the validation split by which the best checkpoint is chosen."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not positive."""
+        if self.best_score not in get_args(BestScore):
+            raise unknown("training.best_score", self.best_score, get_args(BestScore))
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise UserError(
-                    f"training.{field.name} must be at least 1, not {getattr(self, field.name)}"
-                )
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 1:
+                raise UserError(f"training.{field.name} must be at least 1, not {value}")

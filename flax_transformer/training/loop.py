@@ -1,5 +1,6 @@
 """Training from an experiment to its held-out score."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -46,12 +47,15 @@ def train(experiment: Experiment, path: Path, console: Console) -> None:
     Raises:
         UserError: if the data cannot be read or the folder belongs to another experiment.
     """
-    run = _Run(experiment, path, console)
+    # Later commands may be given in another folder.
+    data = experiment.data.with_absolute_paths()
+    run = _Run(dataclasses.replace(experiment, data=data), path, console)
     state = run.first_state()
     step = int(state.step)
     run.describe(step)
     if step >= experiment.training.num_steps:
         console.print(f"already trained for {step:,} steps", highlight=False)
+        run.checkpoints.close()
         return
     rng = jax.random.key(experiment.seed)
     state = run.devices.replicate(state)
@@ -87,7 +91,8 @@ class _Run:
         self.workdir = Workdir(path)
         data, training = experiment.data, experiment.training
         # Opened before anything is written, so that a mistake in the data leaves no trace.
-        open_split(data, data.train_split)
+        for split in (data.train_split, data.held_out_split):
+            open_split(data, split)
         validation = open_split(data, data.validation_split)
         self.workdir.start(experiment)
         tokenizer = load_or_train_tokenizer(data, self.workdir.tokenizer)
@@ -138,7 +143,7 @@ class _Run:
             params = self.devices.first(state.params)
             scored = self.scorer(params, greedy(self.experiment.decoding))
             log.evaluation(step, scored, started)
-            score = scored.scores["bleu"].value
+            score = scored.scores[training.best_score].value
         if score is not None or step % training.checkpoint_every_steps == 0:
             self.checkpoints.save(self.devices.first(state), score)
 

@@ -1,0 +1,25 @@
+r"""Your own parallel text: two files to train on, two to validate, one sentence a line.
+
+    flax-transformer train experiments/text_files.py --workdir runs/mine \
+        --data.train-source train.en --data.train-target train.de \
+        --data.validation-source valid.en --data.validation-target valid.de
+
+Two more files, --data.test-source and --data.test-target, are scored at the end if given. The sizes
+suit some ten thousand to some hundred thousand pairs; for millions of them add --preset base and
+--training.num-steps 100000 on an accelerator.
+"""
+
+import dataclasses
+
+from flax_transformer.data.datasets import DataConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models.presets import PRESETS
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=DataConfig(dataset="text_files", vocab_size=8000),
+    model=dataclasses.replace(PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    optimizer=OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
+    training=TrainingConfig(num_steps=10_000, evaluate_every_steps=500, checkpoint_every_steps=500),
+)

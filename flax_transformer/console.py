@@ -1,0 +1,43 @@
+"""Tables and lines on the console."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flax_transformer.evaluation.report import Record
+
+
+def show_scores(console: Console, record: Record) -> None:
+    """Prints the scores of a split as a table."""
+    decoding = record.decoding
+    how = decoding["method"]
+    if how == "beam":
+        how = f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']}"
+    table = Table(
+        title=f"{record.split}: {how}, mean of {record.num_averaged} checkpoint(s) up to step "
+        f"{record.checkpoint_step:,}",
+        title_justify="left",
+    )
+    for heading in ("score", "value", "signature"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    for name, score in record.scores.items():
+        table.add_row(name, f"{score.value:.2f}", score.signature or "")
+    console.print(table)
+
+
+def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
+    """Prints named rows of the same columns."""
+    table = Table(title=title, title_justify="left")
+    columns = list(next(iter(rows.values())))
+    for column in ("name", *columns):
+        table.add_column(column)
+    for name, row in rows.items():
+        cells = [f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()]
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def say(console: Console, line: str) -> None:
+    """Prints a line as it is, however long."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,44 @@
+import os
+
+# Before JAX starts: data parallelism is tested on simulated devices.
+_DEVICES = "--xla_force_host_platform_device_count"
+if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=8".strip()
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, config
+
+
+@pytest.fixture
+def normal() -> Callable[..., Array]:
+    """Draws arrays of standard normal numbers, each call another, in the default precision."""
+    rng = np.random.default_rng(0)
+    return lambda *shape: jnp.asarray(rng.normal(size=shape))
+
+
+@pytest.fixture(params=[(False, 1e-5), (True, 1e-12)], ids=["float32", "float64"])
+def tolerance(request: pytest.FixtureRequest) -> Iterator[float]:
+    """Runs a test in both precisions and gives the relative error that each allows."""
+    is_double, relative_error = request.param
+    with jax.enable_x64(is_double):
+        yield relative_error
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Runs a test in double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def unchecked_types() -> Iterator[None]:
+    """Lets wrong shapes and names pass the type checker, as they do outside the tests."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)

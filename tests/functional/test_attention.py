@@ -1,0 +1,168 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from jax.test_util import check_grads
+from reference import assert_close
+
+from flax_transformer.functional import attend, causal_mask, multi_head_attend
+
+BATCH, HEADS, QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13
+
+
+@pytest.fixture
+def inputs(normal, tolerance):
+    """Query, key and value of all examples and heads; with `tolerance`, in both precisions."""
+    return (
+        normal(BATCH, QUERIES, HEADS, HEAD_DIM),
+        normal(BATCH, KEYS, HEADS, HEAD_DIM),
+        normal(BATCH, KEYS, HEADS, VALUE_DIM),
+    )
+
+
+@pytest.fixture
+def one_head(normal):
+    return normal(QUERIES, HEAD_DIM), normal(KEYS, HEAD_DIM), normal(KEYS, VALUE_DIM)
+
+
+@pytest.fixture
+def mask(normal):
+    """A random mask in which every query of every example may attend to something."""
+    return (normal(BATCH, QUERIES, KEYS) > 0).at[..., 3].set(True)
+
+
+@pytest.mark.parametrize("has_mask", [False, True])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_heads_are_the_formula(inputs, normal, mask, tolerance, has_mask, has_bias):
+    options = {
+        "mask": mask if has_mask else None,
+        "bias": normal(HEADS, QUERIES, KEYS) if has_bias else None,
+    }
+    actual = multi_head_attend(*inputs, **options, return_weights=True)
+    expected = reference.multi_head_attend(*inputs, **options)
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
+
+
+def test_vmapped_heads_equal_the_batched_form(inputs, mask, tolerance):
+    query, key, value = inputs
+    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / HEAD_DIM**0.5
+    weights = jax.nn.softmax(scores, where=mask[:, None])
+    batched = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+    assert_close(multi_head_attend(query, key, value, mask=mask), batched, tolerance)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_mask_broadcasts(inputs, mask, axis):
+    narrow = jax.lax.slice_in_dim(mask, 0, 1, axis=axis)
+    np.testing.assert_array_equal(
+        multi_head_attend(*inputs, mask=narrow),
+        multi_head_attend(*inputs, mask=jnp.broadcast_to(narrow, mask.shape)),
+    )
+
+
+def test_a_causal_output_depends_on_the_present_and_the_past_alone(one_head):
+    query, key, value = one_head
+    mask = causal_mask(QUERIES, KEYS)
+    jacobian = jax.jacobian(lambda value: attend(query, key, value, mask=mask))(value)
+    depends = jnp.any(jacobian != 0, axis=(1, 3))
+    np.testing.assert_array_equal(depends, np.tri(QUERIES, KEYS, dtype=bool))
+
+
+def test_masked_keys_weigh_nothing_and_the_others_sum_to_one(one_head, mask):
+    weights = np.asarray(attend(*one_head, mask=mask[0], return_weights=True)[1])
+    np.testing.assert_array_equal(weights > 0, mask[0])
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_masked_keys_and_values_have_no_influence(one_head, normal, mask):
+    query, key, value = one_head
+    masked = ~mask[0].at[:, 1].set(False).any(axis=0)
+    assert masked.any()
+    mask = mask[0] & ~masked
+    other_key, other_value = (jnp.where(masked[:, None], 1e6, x) for x in (key, value))
+    np.testing.assert_array_equal(
+        attend(query, key, value, mask=mask), attend(query, other_key, other_value, mask=mask)
+    )
+
+
+def test_a_query_that_may_attend_to_nothing_gets_zeros_and_no_nan(one_head, mask):
+    mask = mask[0].at[2].set(False)
+    output, weights = attend(*one_head, mask=mask, return_weights=True)
+    assert not output[2].any()
+    assert not weights[2].any()
+
+    gradients = jax.grad(lambda *x: attend(*x, mask=mask).sum(), argnums=(0, 1, 2))(*one_head)
+    assert all(jnp.isfinite(gradient).all() for gradient in gradients)
+    assert not gradients[0][2].any()
+    assert gradients[0][1].any()
+
+
+def test_dropout_multiplies_the_weights_used_but_not_those_returned(one_head, normal):
+    dropout = normal(QUERIES, KEYS)
+    output, weights = attend(*one_head, dropout=dropout, return_weights=True)
+    np.testing.assert_array_equal(weights, attend(*one_head, return_weights=True)[1])
+    assert_close(output, (weights * dropout) @ one_head[2], 1e-6)
+
+
+def test_each_head_gets_its_own_dropout(inputs, normal, tolerance):
+    dropout = normal(BATCH, HEADS, QUERIES, KEYS)
+    output, weights = multi_head_attend(*inputs, dropout=dropout, return_weights=True)
+    expected = jnp.einsum("bhqk,bkhd->bqhd", weights * dropout, inputs[2])
+    assert_close(output, expected, tolerance)
+
+
+def test_returning_the_weights_does_not_change_the_output(inputs, mask):
+    output, _ = multi_head_attend(*inputs, mask=mask, return_weights=True)
+    assert_close(multi_head_attend(*inputs, mask=mask), output, 1e-6)
+
+
+def test_the_softmax_of_bfloat16_inputs_is_in_float32():
+    query = jnp.array([[512, 2, 0, 0]], jnp.bfloat16)
+    key = jnp.array([[1, 0, 0, 0], [1, 1, 0, 0]], jnp.bfloat16)
+    # The scores 256 and 257 are one number in bfloat16.
+    output, weights = attend(query, key, key, return_weights=True)
+    assert (output.dtype, weights.dtype) == (jnp.bfloat16, jnp.float32)
+    np.testing.assert_allclose(weights, [jax.nn.softmax(jnp.array([256.0, 257.0]))], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("double")
+def test_gradients_are_those_of_finite_differences(normal, mask):
+    query, key, value = normal(QUERIES, 3), normal(KEYS, 3), normal(KEYS, 2)
+    check_grads(functools.partial(attend, mask=mask[0]), (query, key, value), order=1)
+
+
+SHAPES = {
+    "query": (QUERIES, HEAD_DIM),
+    "key": (KEYS, HEAD_DIM),
+    "value": (KEYS, VALUE_DIM),
+}
+TYPES = {"mask": bool}
+HEAD_SHAPES = {name: (BATCH, shape[0], HEADS, shape[1]) for name, shape in SHAPES.items()}
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("function", "shapes", "message"),
+    [
+        (attend, SHAPES | {"key": (7, 2)}, r"\(5, 11\) and key \(7, 2\) differ in head_dim"),
+        (attend, SHAPES | {"value": (3, 13)}, r"\(7, 11\) and value \(3, 13\) differ in length"),
+        (multi_head_attend, HEAD_SHAPES | {"key": (2, 7, 3, 5)}, r"5\) differ in head_dim"),
+        (multi_head_attend, HEAD_SHAPES | {"value": (2, 7, 1, 13)}, "differ in length or heads"),
+        (multi_head_attend, HEAD_SHAPES | {"query": (2, 5, 1, 11)}, "differ in batch or heads"),
+        (multi_head_attend, HEAD_SHAPES | {"query": (1, 5, 3, 11)}, "differ in batch or heads"),
+        (attend, SHAPES | {"mask": (7, 5)}, r"mask \(7, 5\)"),
+        (attend, SHAPES | {"mask": (2, 5, 7)}, r"mask \(2, 5, 7\)"),
+        (attend, SHAPES | {"bias": (5, 11)}, r"bias \(5, 11\)"),
+        (attend, SHAPES | {"dropout": (5, 1, 7)}, r"dropout \(5, 1, 7\)"),
+        (multi_head_attend, HEAD_SHAPES | {"mask": (2, 7, 5)}, r"bool\[2,7,5\]"),
+        (multi_head_attend, HEAD_SHAPES | {"bias": (2, 5, 7)}, r"argument bias .*\[2,5,7\]"),
+        (multi_head_attend, HEAD_SHAPES | {"dropout": (2, 5, 7)}, "argument dropout"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(function, shapes, message):
+    arrays = {name: jnp.zeros(shape, TYPES.get(name)) for name, shape in shapes.items()}
+    with pytest.raises(ValueError, match=message):
+        function(**arrays)

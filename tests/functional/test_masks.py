@@ -1,0 +1,45 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flax_transformer.functional import causal_mask, combine_masks, padding_mask
+
+TOKENS = jnp.array([[5, 7, 0], [3, 0, 2]])
+
+
+@pytest.mark.parametrize(("lengths", "offset"), [((5,), 0), ((3, 7), 0), ((3, 7), 2), ((1, 5), 4)])
+def test_causal_means_not_after_the_query(lengths, offset):
+    mask = causal_mask(*lengths, offset=jnp.int32(offset))
+    assert mask.shape == (lengths[0], lengths[-1])
+    for (query, key), allowed in np.ndenumerate(mask):
+        assert allowed == (key <= query + offset)
+
+
+@pytest.mark.parametrize("lengths", [(-1,), (3, -2)])
+def test_negative_lengths_are_refused(lengths):
+    with pytest.raises(ValueError, match=str(lengths[-1])):
+        causal_mask(*lengths)
+
+
+@pytest.mark.parametrize("pad_id", [0, 3])
+def test_padding_is_where_the_pad_id_stands(pad_id):
+    mask = padding_mask(TOKENS, pad_id)
+    assert mask.shape == (2, 1, 3)
+    np.testing.assert_array_equal(mask[:, 0], TOKENS != pad_id)
+
+
+def test_combined_masks_allow_what_all_allow():
+    causal, padding = causal_mask(3), padding_mask(TOKENS)
+    combined = combine_masks(None, causal, padding)
+    for (example, query, key), allowed in np.ndenumerate(combined):
+        assert allowed == (causal[query, key] and padding[example, 0, key])
+
+
+def test_no_mask_combines_to_no_mask():
+    assert combine_masks() is None
+    assert combine_masks(None, None) is None
+
+
+def test_masks_that_do_not_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"\(3, 3\).*\(5, 5\)"):
+        combine_masks(causal_mask(3), causal_mask(5))

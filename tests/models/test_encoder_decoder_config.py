@@ -1,0 +1,42 @@
+import dataclasses
+
+import pytest
+
+from flax_transformer.errors import UserError
+from flax_transformer.models import EncoderDecoderConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_encoder_layers": 0}, "model.num_encoder_layers must be at least 1, not 0"),
+        ({"num_decoder_layers": -2}, "model.num_decoder_layers must be at least 1, not -2"),
+        ({"d_model": 0}, "model.d_model must be at least 1, not 0"),
+        ({"d_ff": 0}, "model.d_ff must be at least 1, not 0"),
+        ({"num_heads": 0}, "model.num_heads must be at least 1, not 0"),
+        ({"key_dim": 0}, "model.key_dim must be at least 1, not 0"),
+        ({"value_dim": -1}, "model.value_dim must be at least 1, not -1"),
+        ({"max_positions": 0}, "model.max_positions must be at least 1, not 0"),
+        ({"residual_dropout_rate": 1.0}, r"residual_dropout_rate must be in \[0, 1\), not 1\.0"),
+        ({"attention_dropout_rate": -0.1}, r"attention_dropout_rate must be .* not -0\.1"),
+        ({"feed_forward_dropout_rate": 2.0}, r"feed_forward_dropout_rate must be .* not 2\.0"),
+        ({"num_heads": 7}, "d_model 512 is no multiple of model.num_heads 7: change one"),
+        ({"num_heads": 7, "key_dim": 3}, "d_model 512 is no multiple of model.num_heads 7"),
+        ({"positions": "sinusodal"}, "unknown .*'sinusodal': did you mean 'sinusoidal'"),
+        ({"norm_placement": "psot"}, "unknown model.norm_placement 'psot': did you mean 'post'"),
+        ({"dtype": "bfloat"}, "unknown model.dtype 'bfloat': did you mean 'bfloat16'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_types")
+def test_impossible_values_are_refused_in_one_line(settings, message):
+    with pytest.raises(UserError, match=message) as error:
+        EncoderDecoderConfig(**settings)
+    assert "\n" not in str(error.value)
+
+
+def test_heads_share_the_width_unless_their_own_is_given():
+    config = EncoderDecoderConfig(d_model=21, num_heads=7)
+    assert config.head_dims() == (3, 3)
+    assert dataclasses.replace(config, key_dim=5).head_dims() == (5, 3)
+    assert dataclasses.replace(config, value_dim=2).head_dims() == (3, 2)
+    assert EncoderDecoderConfig(num_heads=7, key_dim=5, value_dim=2).head_dims() == (5, 2)

@@ -1,0 +1,94 @@
+import flax.errors
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import assert_close, layer_norm
+
+from flax_transformer.modules import DecoderLayer, Dropout, EncoderLayer, Residual
+
+BATCH, LENGTH, SOURCE_LENGTH, HEADS, D_MODEL, D_FF = 2, 5, 7, 3, 12, 13
+RATES = ("residual_dropout_rate", "attention_dropout_rate", "feed_forward_dropout_rate")
+
+
+@pytest.fixture
+def inputs(normal):
+    return normal(BATCH, LENGTH, D_MODEL)
+
+
+@pytest.fixture
+def memory(normal):
+    return normal(BATCH, SOURCE_LENGTH, D_MODEL)
+
+
+def encode(layer, inputs, _, **options):
+    return layer(inputs, None, **options)
+
+
+def decode(layer, inputs, memory, **options):
+    return layer(inputs, None, layer.memory_keys_values(memory), None, **options)[0]
+
+
+def test_dropout_drops_in_training_only():
+    module, inputs = Dropout(0.5), jnp.ones((97, 101))
+    np.testing.assert_array_equal(module.apply({}, inputs, True), inputs)
+    dropped = module.apply({}, inputs, False, rngs={"dropout": jax.random.key(0)})
+    assert set(np.unique(dropped)) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("placement", "formula"),
+    [
+        ("post", lambda f, x: layer_norm(x + f(x))),
+        ("pre", lambda f, x: x + f(layer_norm(x))),
+    ],
+)
+def test_the_norm_stands_where_the_formula_has_it(inputs, placement, formula):
+    def sublayer(x):
+        return 3 * x**2 + 1
+
+    module = Residual(placement, dropout_rate=0.5)
+    output, _ = module.init_with_output(jax.random.key(0), sublayer, inputs, True)
+    assert_close(output, formula(sublayer, np.asarray(inputs, np.float64)), 1e-5)
+
+
+def test_a_residual_drops_the_sublayer_and_keeps_the_inputs(inputs):
+    module = Residual("pre", dropout_rate=0.5)
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    output, _ = module.init_with_output(rngs, jnp.ones_like, inputs, False)
+    np.testing.assert_allclose(jnp.unique((output - inputs).round(3)), [0, 2])
+
+
+@pytest.mark.parametrize(("layer", "method"), [(EncoderLayer, encode), (DecoderLayer, decode)])
+@pytest.mark.parametrize("rate", RATES)
+def test_each_rate_drops_something_and_only_in_training(inputs, memory, layer, method, rate):
+    module = layer(HEADS, D_MODEL, D_FF, **{rate: 0.5})
+    variables = module.init(jax.random.key(0), inputs, memory, method=method)
+    plain = layer(HEADS, D_MODEL, D_FF).apply(variables, inputs, memory, method=method)
+
+    def apply(**options):
+        return module.apply(variables, inputs, memory, method=method, **options)
+
+    np.testing.assert_array_equal(apply(), plain)
+    first, second = (
+        apply(deterministic=False, rngs={"dropout": jax.random.key(seed)}) for seed in (1, 2)
+    )
+    assert jnp.abs(first - plain).max() > 1e-3
+    assert jnp.abs(first - second).max() > 1e-3
+    with pytest.raises(flax.errors.InvalidRngError):
+        apply(deterministic=False)
+
+
+@pytest.mark.parametrize(("layer", "method"), [(EncoderLayer, encode), (DecoderLayer, decode)])
+@pytest.mark.parametrize("placement", ["post", "pre"])
+def test_every_parameter_of_a_layer_matters(inputs, memory, layer, method, placement):
+    module = layer(HEADS, D_MODEL, D_FF, norm_placement=placement)
+    variables = module.init(jax.random.key(0), inputs, memory, method=method)
+    assert set(variables) == {"params"}
+
+    def loss(variables):
+        # The sum of squares of a normalised output would be a constant.
+        return jnp.sin(module.apply(variables, inputs, memory, method=method)).sum()
+
+    for path, gradient in jax.tree.leaves_with_path(jax.grad(loss)(variables)):
+        assert jnp.abs(gradient).max() > 1e-4, jax.tree_util.keystr(path)
