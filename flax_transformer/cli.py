@@ -6,6 +6,7 @@ import io
 import json
 import runpy
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,8 +101,8 @@ class Translate:
     """Folder of a training."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
-    n_best: int = 1
-    """Translations of each text, the best first, one a line."""
+    n_best: int | None = None
+    """Translations of each text, the best first, one a line; decoding.num-best if not given."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
     seed: int = 0
@@ -110,7 +111,9 @@ class Translate:
 
     def run(self) -> None:
         """Prints the translations."""
-        decoding = dataclasses.replace(self.decoding, num_best=self.n_best)
+        decoding = self.decoding
+        if self.n_best is not None:
+            decoding = dataclasses.replace(decoding, num_best=self.n_best)
         translator = load(self.workdir, self.weights)
         for texts in [list(self.texts)] if self.texts else standard_input():
             for found in translator.translate_n_best(texts, decoding, seed=self.seed):
@@ -130,6 +133,8 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
+        if self.vocab_size < 1:
+            raise UserError(f"vocab_size must be at least 1, not {self.vocab_size}")
         presets = {
             name: {
                 "parameters": count_parameters(config, self.vocab_size),
@@ -201,37 +206,59 @@ def _parse(words: list[str]) -> Any:
 def _unframed(box: str) -> str:
     """Makes one line of the box in which tyro says what is wrong."""
     lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
-    return " ".join(line for line in lines if line).partition(" For full helptext")[0]
+    # Without a terminal the box is drawn with hyphens, as rules between the lines.
+    said = " ".join(line for line in lines if line.strip("-"))
+    return said.partition(" For full helptext")[0]
 
 
 def load_experiment(path: Path) -> Experiment:
     """Runs a Python file and takes its `experiment`.
 
     Raises:
-        UserError: if there is no such file, or it defines no experiment.
+        UserError: if there is no such file, it fails, or it defines no experiment.
     """
     if not path.is_file():
         near = [str(found) for found in sorted(path.parent.glob("*.py"))]
         if near:
             raise unknown("experiment file", str(path), near)
         raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
-    experiment = runpy.run_path(str(path)).get("experiment")
+    try:
+        experiment = runpy.run_path(str(path)).get("experiment")
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{_place(error, path)}: {type(error).__name__}: {reason}; correct the file"
+        ) from error
     if not isinstance(experiment, Experiment):
         raise UserError(f"{path} defines no `experiment = Experiment(...)`: add one")
     return experiment
 
 
+def _place(error: Exception, path: Path) -> str:
+    """The file and the line at which it failed; a SyntaxError names its line itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
+
+
 def _defaults(words: list[str]) -> Any:
     """The command's values before its options are read: those of its experiment or workdir."""
     command, rest = (words[0], words[1:]) if words else ("", [])
-    if command == "train" and rest and rest[0].endswith(".py"):
-        experiment = load_experiment(Path(rest[0]))
+    path = _experiment_file(rest)
+    if command == "train" and path is None and not {"-h", "--help"} & set(rest):
+        raise UserError(
+            "no experiment file: give one, flax-transformer train experiments/number_words.py"
+        )
+    if command == "train" and path is not None:
+        experiment = load_experiment(path)
         preset = _option(rest, "--preset")
         if preset is not None:
             if preset not in PRESETS:
                 raise unknown("preset", preset, PRESETS)
             experiment = dataclasses.replace(experiment, model=PRESETS[preset])
-        return Train(Path(rest[0]), tyro.MISSING, experiment=experiment)
+        return Train(path, tyro.MISSING, experiment=experiment)
     workdir = _option(rest, "--workdir")
     if command in ("evaluate", "translate") and workdir is not None:
         decoding = Workdir(Path(workdir)).load().decoding
@@ -239,6 +266,14 @@ def _defaults(words: list[str]) -> Any:
             return Evaluate(Path(workdir), decoding=decoding)
         return Translate((), Path(workdir), decoding=decoding)
     return tyro.MISSING
+
+
+def _experiment_file(words: list[str]) -> Path | None:
+    """The one argument of `train`: the first word, or a Python file after some options."""
+    for place, word in enumerate(words):
+        if not word.startswith("-") and (place == 0 or word.endswith(".py")):
+            return Path(word)
+    return None
 
 
 def _option(words: list[str], name: str) -> str | None:

@@ -20,7 +20,9 @@ def show_scores(console: Console, record: Record) -> None:
         title_justify="left",
     )
     for heading in ("score", "value", "signature"):
-        table.add_column(heading, justify="right" if heading == "value" else "left")
+        # Folded, never cut: half a signature says nothing.
+        justify = "right" if heading == "value" else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     for name, score in record.scores.items():
         table.add_row(name, f"{score.value:.2f}", score.signature or "")
     console.print(table)

@@ -1,9 +1,10 @@
 import os
 
-# Before JAX starts: data parallelism is tested on simulated devices.
-_DEVICES = "--xla_force_host_platform_device_count"
-if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=8".strip()
+# Before JAX starts: data parallelism is tested on simulated devices. Of two equal flags the later
+# one counts, so the environment may still ask for another number.
+os.environ["XLA_FLAGS"] = (
+    f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
+)
 
 from collections.abc import Callable, Iterator
 

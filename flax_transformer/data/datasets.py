@@ -7,7 +7,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from flax_transformer.data.parallel_text import Pair, ParallelText
 from flax_transformer.data.tokenizer import MIN_VOCAB_SIZE
@@ -81,7 +81,7 @@ class DataConfig:
             )
         _check_fields(self)
 
-    def with_absolute_paths(self) -> Self:
+    def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
         paths = ("manual_dir", "data_dir", *TEXT_FIELDS)
         given = {name: getattr(self, name) for name in paths if getattr(self, name) is not None}

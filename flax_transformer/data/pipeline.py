@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_or_train_tokenizer(config: DataConfig, path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads the tokenizer at path; on first use trains it on the training split and saves it.
+    """Reads the tokenizer at path, or trains one on the training split if there is none yet.
 
     Raises:
         UserError: if the file is no tokenizer, or the training split cannot be opened.
@@ -25,9 +25,7 @@ def load_or_train_tokenizer(config: DataConfig, path: str | os.PathLike[str]) ->
     if os.path.exists(path):
         return Tokenizer.load(path)
     pairs = open_split(config, config.train_split)
-    tokenizer = Tokenizer.train((text for pair in pairs for text in pair), config.vocab_size)
-    tokenizer.save(path)
-    return tokenizer
+    return Tokenizer.train((text for pair in pairs for text in pair), config.vocab_size)
 
 
 def prepare_pairs(config: DataConfig, tokenizer: Tokenizer, split: str) -> TokenizedPairs:

@@ -29,7 +29,7 @@ def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
 
     Example:
         >>> count_parameters(PRESETS["base"], 37_000)
-        63056096
+        63045632
     """
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     model = EncoderDecoder(config, vocab_size)

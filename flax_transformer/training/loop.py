@@ -1,5 +1,6 @@
 """Training from an experiment to its held-out score."""
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -50,12 +51,18 @@ def train(experiment: Experiment, path: Path, console: Console) -> None:
     # Later commands may be given in another folder.
     data = experiment.data.with_absolute_paths()
     run = _Run(dataclasses.replace(experiment, data=data), path, console)
+    # An interrupted training leaves its last checkpoint whole.
+    with contextlib.closing(run.checkpoints):
+        _train(run)
+
+
+def _train(run: "_Run") -> None:
+    experiment, console = run.experiment, run.console
     state = run.first_state()
     step = int(state.step)
     run.describe(step)
     if step >= experiment.training.num_steps:
         console.print(f"already trained for {step:,} steps", highlight=False)
-        run.checkpoints.close()
         return
     rng = jax.random.key(experiment.seed)
     state = run.devices.replicate(state)
@@ -70,16 +77,16 @@ def train(experiment: Experiment, path: Path, console: Console) -> None:
     batches = training_pipeline(
         run.batches.shard(jax.process_index(), jax.process_count()), start_step=step
     )
-    with TrainingProgress(console, experiment.training.num_steps, step) as progress:
-        log = _Log(run, progress, step)
+    with (
+        TrainingProgress(console, experiment.training.num_steps, step) as progress,
+        contextlib.closing(_Log(run, progress, step)) as log,
+    ):
         while step < experiment.training.num_steps:
             batch = next(batches)
             state, metrics = update(state, run.devices.shard(batch), rng)
             step += 1
             log.add(step, run.devices.first(metrics), int(np.count_nonzero(batch.target != PAD)))
             run.after_step(step, state, log)
-        log.close()
-    run.checkpoints.close()
 
 
 class _Run:
@@ -90,11 +97,11 @@ class _Run:
         self.devices = Devices()
         self.workdir = Workdir(path)
         data, training = experiment.data, experiment.training
-        # Opened before anything is written, so that a mistake in the data leaves no trace.
+        # Nothing is written before the batches are made, so that no mistake leaves a trace.
         for split in (data.train_split, data.held_out_split):
             open_split(data, split)
         validation = open_split(data, data.validation_split)
-        self.workdir.start(experiment)
+        self.workdir.check(experiment)
         tokenizer = load_or_train_tokenizer(data, self.workdir.tokenizer)
         self.batches = TrainingBatches(
             prepare_pairs(data, tokenizer, data.train_split),
@@ -103,6 +110,8 @@ class _Run:
             len(self.devices.devices) * jax.process_count() * training.accumulate_steps,
             experiment.seed,
         )
+        self.workdir.start(experiment)
+        tokenizer.save(self.workdir.tokenizer)
         self.task = make_task(experiment, tokenizer)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps

@@ -43,6 +43,6 @@ class MetricsWriter:
 def _step(line: str) -> float:
     """The step of a line; a line cut off by a crash counts as later than any."""
     try:
-        return json.loads(line)["step"]
+        return float(json.loads(line)["step"])
     except (ValueError, KeyError):
         return float("inf")

@@ -34,20 +34,20 @@ class Devices:
     def compile(self, step: Callable) -> Callable:
         """Compiles a (state, batch, rng) step, which may reuse the memory of its state."""
         if self.is_mapped:
-            return jax.pmap(
-                step,
-                AXIS,
-                in_axes=(0, 0, None),
-                devices=self.devices if jax.process_count() == 1 else None,
-                donate_argnums=0,
-            )
+            return self._pmap(step, in_axes=(0, 0, None), donate_argnums=0)
         return jax.jit(step, donate_argnums=0)
+
+    def _pmap(self, function: Callable, **options: Any) -> Callable:
+        devices = self.devices if jax.process_count() == 1 else None
+        return jax.pmap(function, AXIS, devices=devices, **options)
 
     def replicate(self, tree: Any) -> Any:
         """Copies a state to every device."""
         if self.is_mapped:
             count = len(self.devices)
-            return jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
+            copies = jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
+            # They must lie as a step's results do, or the second step would compile once more.
+            return self._pmap(lambda x: x)(copies)
         return jax.device_put(tree, self.devices[0])
 
     def first(self, tree: Any) -> Any:

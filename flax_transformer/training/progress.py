@@ -2,7 +2,6 @@
 
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,7 +33,7 @@ class TrainingProgress:
         )
         self._task = self._bar.add_task("", total=num_steps, completed=step, status="compiling")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":
         self._bar.start()
         return self
 
@@ -46,7 +45,7 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def log(self, step: int, loss: float, tokens: float) -> float:
+    def log(self, step: int, loss: float, tokens: int) -> float:
         """Shows where the training stands.
 
         Args:

@@ -1,7 +1,7 @@
 """One training step: (state, batch) -> (state, metrics), pure and written once."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,14 +37,8 @@ class StepMetrics(NamedTuple):
     gradient_norm: Float[Array, ""]
 
 
-class Loss(Protocol):
-    """(params, batch, dropout_rng) -> (sum, weight) of the loss over the batch."""
-
-    def __call__(
-        self, params: Any, batch: Any, dropout_rng: PRNGKeyArray, /
-    ) -> tuple[Array, Array]:
-        """Sums the loss of a batch."""
-        ...
+# (params, batch, dropout_rng) -> (sum, weight) of the loss over the batch.
+Loss = Callable[[Any, Any, PRNGKeyArray], tuple[Array, Array]]
 
 
 def init_state(params: Any, optimizer: optax.GradientTransformation) -> TrainState:

@@ -29,8 +29,8 @@ class Workdir:
         self.scores = path / "scores"
         self._experiment = path / "experiment.json"
 
-    def start(self, experiment: Experiment) -> None:
-        """Claims the folder for an experiment, or finds that it is already that experiment's.
+    def check(self, experiment: Experiment) -> None:
+        """Makes sure that the folder is free, or already this experiment's.
 
         Raises:
             UserError: if the folder holds another experiment, or is no folder.
@@ -43,10 +43,18 @@ class Workdir:
                     f"{self.path} holds another experiment ({', '.join(differing)}): choose "
                     "another --workdir, or the settings with which that run began"
                 )
-            return
-        if self.path.exists() and not self.path.is_dir():
+        elif self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is no folder: choose another --workdir")
-        self.path.mkdir(parents=True, exist_ok=True)
+
+    def start(self, experiment: Experiment) -> None:
+        """Claims the folder for an experiment; see `check`."""
+        self.check(experiment)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make {self.path} ({error.strerror}): choose another --workdir"
+            ) from error
         unfinished = self._experiment.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
         os.replace(unfinished, self._experiment)
@@ -64,7 +72,7 @@ class Workdir:
             )
         try:
             return Experiment.from_json(json.loads(self._experiment.read_text()))
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             raise UserError(f"cannot read {self._experiment}: {error}") from error
 
 

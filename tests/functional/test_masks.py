@@ -25,7 +25,7 @@ def test_negative_lengths_are_refused(lengths):
 def test_padding_is_where_the_pad_id_stands(pad_id):
     mask = padding_mask(TOKENS, pad_id)
     assert mask.shape == (2, 1, 3)
-    np.testing.assert_array_equal(mask[:, 0], TOKENS != pad_id)
+    np.testing.assert_array_equal(mask[:, 0], jnp.not_equal(TOKENS, pad_id))
 
 
 def test_combined_masks_allow_what_all_allow():

@@ -1,8 +1,11 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from parameters import draw_parameters
 from reference import assert_close
 
 from flax_transformer.functional import SCHEMES
@@ -22,7 +25,7 @@ class TestTokenEmbedding:
 
     @pytest.fixture
     def variables(self):
-        return self.module.init(jax.random.key(0), self.tokens)
+        return draw_parameters(self.module, self.tokens)
 
     def test_one_matrix_embeds_tokens_and_scores_them(self, variables, embedded):
         (matrix,) = jax.tree.leaves(variables)
@@ -45,17 +48,17 @@ class TestPositionalEmbedding:
 
     def test_a_learned_row_is_added_to_its_position_and_none_beyond_the_table(self, embedded):
         module = PositionalEmbedding("learned", MAX_LENGTH)
-        variables = module.init(jax.random.key(0), embedded)
+        variables = draw_parameters(module, embedded)
         table = variables["params"]["table"]
         assert table.shape == (MAX_LENGTH, D_MODEL)
-        positioned = module.apply(variables, embedded, MAX_LENGTH - 2)
+        positioned: Any = module.apply(variables, embedded, MAX_LENGTH - 2)
         np.testing.assert_array_equal(positioned[:, :2], embedded[:, :2] + table[-2:])
         assert jnp.isnan(positioned[:, 2:]).all()
 
     @pytest.mark.parametrize("scheme", SCHEMES)
     def test_only_a_scheme_with_a_table_has_parameters(self, scheme, embedded):
         module = PositionalEmbedding(scheme, MAX_LENGTH)
-        variables = module.init(jax.random.key(0), embedded)
+        variables = draw_parameters(module, embedded)
         assert ("params" in variables) == SCHEMES[scheme].has_table
 
     @pytest.mark.parametrize("scheme", SCHEMES)

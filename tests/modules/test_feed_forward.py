@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from parameters import draw_parameters
 from reference import assert_close
 
 from flax_transformer.modules import FeedForward
@@ -17,10 +18,8 @@ def inputs(normal):
 
 
 @pytest.fixture
-def variables(inputs, normal):
-    """All parameters are random: the biases begin as zeros, which would hide them."""
-    shapes = jax.eval_shape(MODULE.init, jax.random.key(0), inputs)
-    return jax.tree.map(lambda x: normal(*x.shape), shapes)
+def variables(inputs):
+    return draw_parameters(MODULE, inputs)
 
 
 def test_it_is_the_formula_with_its_own_parameters(inputs, variables):

@@ -1,0 +1,47 @@
+import itertools
+
+import jax
+import numpy as np
+import optax
+import pytest
+from small import MODEL, PAIRS
+
+from flax_transformer.data.batching import Batch
+from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.models import EncoderDecoder
+from flax_transformer.tasks.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translator import Translator
+from flax_transformer.training.step import init_state, make_train_step
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(itertools.chain(*PAIRS), vocab_size=307)
+
+
+@pytest.fixture(scope="session")
+def task(tokenizer) -> Translation:
+    return Translation(TranslationConfig(0.0), EncoderDecoder(MODEL, tokenizer.vocab_size))
+
+
+@pytest.fixture(scope="session")
+def memorised(task, tokenizer):
+    """Parameters that translate the twenty pairs by heart."""
+    sides = [TokenizedText.encode(tokenizer, texts) for texts in zip(*PAIRS, strict=True)]
+    rows = np.arange(len(PAIRS))
+    batch = Batch(*(side.pad(rows, int(side.lengths.max())) for side in sides))
+    optimizer = optax.adam(0.01)
+    state = init_state(task.init(jax.random.key(0)), optimizer)
+    update = jax.jit(make_train_step(task.loss, optimizer))
+    for _ in range(100):
+        state, metrics = update(state, batch, jax.random.key(1))
+    assert metrics.loss < 0.05
+    return state.params
+
+
+@pytest.fixture
+def translator(task, memorised, tokenizer) -> Translator:
+    decoding = DecodingConfig("greedy", max_extra_length=16)
+    return Translator(task.model, memorised, tokenizer, decoding, max_length=23)

@@ -1,0 +1,93 @@
+import warnings
+
+import numpy as np
+import pytest
+from small import PAIRS
+
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.tasks.translator import CutTextWarning, Translator
+
+SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
+GREEDY = DecodingConfig("greedy", max_extra_length=16)
+BEAM = DecodingConfig("beam", beam_size=3, num_best=3, max_extra_length=16)
+# Nothing that the model has seen, of many lengths.
+STRANGE = ["fifty fifty", "x", "two twenty two", "<pad>", "six four", "drei und", "\N{CAT FACE}"]
+
+
+@pytest.fixture(scope="module")
+def searched(task, memorised, tokenizer) -> Translator:
+    """One translator for all that only read from it, so that each shape compiles once."""
+    return Translator(task.model, memorised, tokenizer, GREEDY, max_length=23)
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, BEAM], ids=["greedy", "beam"])
+def test_a_memorised_pair_is_translated_exactly(searched, decoding):
+    assert searched.translate(SOURCES, decoding) == TARGETS
+
+
+def test_a_string_gives_a_string(searched):
+    assert searched.translate(SOURCES[3]) == TARGETS[3]
+    assert searched.translate([SOURCES[3]]) == [TARGETS[3]]
+    assert searched.translate([]) == []
+
+
+def test_order_is_kept_and_a_blank_text_stays_empty(searched):
+    places = [7, None, 2, 19, None, 0]
+    texts = [" \t" if place is None else SOURCES[place] for place in places]
+    expected = ["" if place is None else TARGETS[place] for place in places]
+    assert searched.translate(texts) == expected
+    assert searched.translate(["", " "]) == ["", ""]
+    assert searched.translate("") == ""
+
+
+def test_other_texts_in_the_batch_have_no_influence(searched):
+    texts = [*STRANGE, *SOURCES]
+    together = searched.translate_n_best(texts)
+    for text, (expected,) in zip(STRANGE, together, strict=False):
+        (alone,) = searched.translate_n_best([text])[0]
+        assert alone.text == expected.text
+        assert alone.score == pytest.approx(expected.score, rel=1e-5)
+    assert searched.translate_n_best(texts[::-1])[::-1] == together
+
+
+def test_the_best_translations_are_sorted_and_differ(searched):
+    for found in searched.translate_n_best(SOURCES, BEAM):
+        scores = [score for _, score in found]
+        assert len({text for text, _ in found}) == len(found) == BEAM.num_best
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] <= 0
+
+
+def test_a_long_text_is_cut_with_a_warning_that_names_its_line(searched, tokenizer):
+    ids = tokenizer.encode("twenty two " * 20)
+    kept = tokenizer.decode(ids[: searched.max_length - 1])
+    with pytest.warns(
+        CutTextWarning, match=rf"line 3 has {len(ids) + 1} tokens: only the first 23"
+    ):
+        found = searched.translate([SOURCES[0], "", tokenizer.decode(ids), SOURCES[1]])
+    assert found == [TARGETS[0], "", searched.translate(kept), TARGETS[1]]
+
+
+def test_a_text_of_the_maximum_is_not_warned_of(searched, tokenizer):
+    fitting = tokenizer.decode(tokenizer.encode("twenty two " * 20)[: searched.max_length - 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        searched.translate(fitting)
+
+
+def test_the_same_shape_is_compiled_once(translator):
+    for texts in (SOURCES[:1], SOURCES[1:2], SOURCES[:1]):
+        translator.translate(texts)
+        assert translator._search._cache_size() == 1
+    translator.translate(SOURCES[:2])
+    assert translator._search._cache_size() == 2
+
+
+def test_samples_repeat_by_seed(searched):
+    hot = DecodingConfig("sample", num_best=5, temperature=5.0, max_extra_length=7)
+    first, again, other = (
+        searched.translate_n_best(SOURCES[:2], hot, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+    scores = np.array([[score for _, score in found] for found in first])
+    assert scores.shape == (2, 5)

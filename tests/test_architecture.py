@@ -1,0 +1,208 @@
+"""Holds the rules of the design that no type checker can: who imports whom, and what is written."""
+
+import ast
+import dataclasses
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import flax_transformer
+from flax_transformer import functional
+from flax_transformer.experiment import Experiment
+
+ROOT = pathlib.Path(flax_transformer.__file__).parent
+
+
+def module_name(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
+
+# A part imports itself and parts of the lines above its own.
+LAYERS = [
+    {"errors", "allocator"},
+    {"functional"},
+    {"modules"},
+    {"models", "data", "decoding", "evaluation"},
+    {"tasks"},
+    {"training", "experiment"},
+    {"console"},
+    {"cli", "flax_transformer"},
+]
+# The only imports between parts of one line: an experiment is composed of training's configs too.
+WITHIN_A_LAYER = {
+    ("experiment", "flax_transformer.training.config"),
+    ("experiment", "flax_transformer.training.optimizer"),
+    ("training", "flax_transformer.experiment"),
+}
+
+
+def part(module: str) -> str:
+    """Of flax_transformer.data.buckets it is data; the package itself is one, too."""
+    return module.split(".")[1] if "." in module else module
+
+
+def layer(module: str) -> int:
+    indices = [i for i, parts in enumerate(LAYERS) if part(module) in parts]
+    assert indices, f"say in LAYERS what {part(module)} may import"
+    return indices[0]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Names the modules that a module imports, at its top or later."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_one_way(module):
+    for imported in set(imports(module)) & set(MODULES):
+        assert (
+            part(imported) == part(module)
+            or layer(imported) < layer(module)
+            or (part(module), imported) in WITHIN_A_LAYER
+        ), f"{module} must not import {imported}"
+
+
+@pytest.mark.parametrize(
+    ("name", "libraries"),
+    [("functional", {"flax"}), ("decoding", {"flax"}), ("data", {"flax", "jax"})],
+)
+def test_parts_for_any_framework_import_none(name, libraries):
+    modules = [module for module in MODULES if part(module) == name]
+    assert modules
+    for module in modules:
+        assert not {imported.split(".")[0] for imported in imports(module)} & libraries, module
+
+
+@pytest.mark.parametrize(
+    ("word", "home"),
+    [
+        ("orbax", "flax_transformer.training.checkpoint"),
+        ("pmap", "flax_transformer.training.parallel"),
+    ],
+)
+def test_one_file_alone_knows_a_thing_that_may_be_replaced(word, home):
+    users = {
+        module
+        for module, tree in MODULES.items()
+        if any(word in name.split(".") for name in (*imports(module), *names(tree)))
+    }
+    assert users == {home}
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def test_files_are_named_after_what_is_in_them():
+    assert not {module.split(".")[-1] for module in MODULES} & {
+        "utils",
+        "helpers",
+        "misc",
+        "common",
+    }
+
+
+def configs(config: type) -> Iterator[type]:
+    yield config
+    for field in dataclasses.fields(config):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            yield from configs(field.type)
+
+
+CONFIGS = list(configs(Experiment))
+
+
+@pytest.fixture(scope="module")
+def reads() -> re.Pattern[str]:
+    """Matches what the package reads: attributes, and names given to getattr."""
+    patterns = set()
+    for tree in MODULES.values():
+        for node in without_checks(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                patterns.add(node.attr)
+            elif isinstance(node, ast.Tuple):
+                strings = {str(x.value) for x in node.elts if isinstance(x, ast.Constant)}
+                patterns |= set(filter(str.isidentifier, strings))
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+                patterns |= {formatted(x) for x in node.args if isinstance(x, ast.JoinedStr)}
+    return re.compile("|".join(patterns))
+
+
+def without_checks(node: ast.AST) -> Iterator[ast.AST]:
+    """Walks a tree, but not into `__post_init__`, which reads a field only to refuse its value."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.FunctionDef) and child.name == "__post_init__"):
+            yield from without_checks(child)
+
+
+def formatted(string: ast.JoinedStr) -> str:
+    """The names an f-string can make: f"{split}_source" gives \\w+_source."""
+    return "".join(
+        str(piece.value) if isinstance(piece, ast.Constant) else r"\w+" for piece in string.values
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [(config, field.name) for config in CONFIGS for field in dataclasses.fields(config)],
+)
+def test_every_field_of_a_config_is_read(reads, config, field):
+    assert reads.fullmatch(field), f"nothing reads {config.__name__}.{field}"
+
+
+SECTIONS = ["Args", "Returns", "Raises", "Example", "Reference"]
+FUNCTIONS = [
+    function
+    for function in map(functional.__dict__.get, functional.__all__)
+    if callable(function) and not isinstance(function, type)
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_a_public_function_is_documented(function: Callable):
+    doc = inspect.getdoc(function) or ""
+    assert re.match(r"[A-Z].*\.\n\n", doc), "begin with one sentence"
+    headings = re.findall(rf"^({'|'.join(SECTIONS)}):$", doc, re.MULTILINE)
+    assert headings == [section for section in SECTIONS if section in headings]
+    assert {"Args", "Returns", "Example"} <= set(headings)
+    assert ">>> " in doc.partition("Example:")[2]
+    described = re.findall(r"^    \*?(\w+): ", doc.partition("Returns:")[0], re.MULTILINE)
+    assert described == list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    ("modules", "libraries"),
+    [
+        ("flax_transformer", {"tensorflow_datasets", "grain", "matplotlib", "tensorflow"}),
+        ("flax_transformer.functional", {"flax"}),
+        ("flax_transformer.decoding", {"flax"}),
+        (", ".join(sorted(MODULES)), {"tensorflow"}),
+    ],
+    ids=["package", "functional", "decoding", "everything"],
+)
+def test_an_import_does_not_bring_in_what_it_does_not_need(modules, libraries):
+    script = f"import sys, {modules}; print(*sys.modules, sep='\\n')"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not set(result.stdout.splitlines()) & libraries

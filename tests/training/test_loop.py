@@ -1,0 +1,148 @@
+import contextlib
+import io
+import itertools
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+from rich.console import Console
+from small import make_experiment, with_fields
+
+from flax_transformer.errors import UserError
+from flax_transformer.training import loop
+from flax_transformer.training.assemble import open_run
+from flax_transformer.training.checkpoint import Checkpoints
+from flax_transformer.training.optimizer import make_optimizer
+from flax_transformer.training.step import TrainState, init_state
+from flax_transformer.training.workdir import Workdir
+
+NUM_STEPS, INTERRUPTED_AFTER = 7, 5
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """Crosses epochs, saves at steps 2, 3, 4, 6 and 7, and needs the same dropout to repeat."""
+    experiment = make_experiment(tmp_path_factory.mktemp("data"))
+    experiment = with_fields(experiment, "data", tokens_per_batch=100)
+    experiment = with_fields(experiment, "model", residual_dropout_rate=0.1)
+    return with_fields(
+        experiment,
+        "training",
+        num_steps=NUM_STEPS,
+        checkpoint_every_steps=2,
+        evaluate_every_steps=3,
+        log_every_steps=1,
+        keep_checkpoints=2,
+    )
+
+
+def train(experiment, path) -> str:
+    printed = io.StringIO()
+    loop.train(experiment, path, Console(file=printed))
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def straight(experiment, tmp_path_factory):
+    """The workdir of an uninterrupted run, and what it printed."""
+    path = tmp_path_factory.mktemp("straight") / "run"
+    return path, train(experiment, path)
+
+
+@pytest.fixture(scope="module")
+def continued(experiment, tmp_path_factory):
+    """The workdir of a run that was interrupted, and what its second half printed."""
+    path = tmp_path_factory.mktemp("continued") / "run"
+    pipeline = loop.training_pipeline
+
+    def interrupted_pipeline(*args, **kwargs):
+        yield from itertools.islice(pipeline(*args, **kwargs), INTERRUPTED_AFTER)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "training_pipeline", interrupted_pipeline)
+        with pytest.raises(KeyboardInterrupt):
+            train(experiment, path)
+    return path, train(experiment, path)
+
+
+def read_metrics(path):
+    return [json.loads(line) for line in Workdir(path).metrics.read_text().splitlines()]
+
+
+def test_a_run_says_what_it_trains_on(straight):
+    printed = " ".join(straight[1].split())
+    assert "20 sentence pairs; 1 batch shapes, each compiled once; 2 updates an epoch" in printed
+    assert "target tokens an update over 8 cpu device(s), padding " in printed
+    assert f"step {NUM_STEPS}/{NUM_STEPS} loss " in printed
+    assert f"step {NUM_STEPS} validation, greedy: bleu " in printed
+    assert "twenty two -> " in printed
+
+
+def test_metrics_hold_each_step_once(straight):
+    lines = read_metrics(straight[0])
+    steps = {"train": list(range(1, NUM_STEPS + 1)), "validation": [3, 6, 7]}
+    for kind, expected in steps.items():
+        assert [line["step"] for line in lines if line["kind"] == kind] == expected
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert losses[-1] < losses[0]
+    assert all("chrf" in line for line in lines if line["kind"] == "validation")
+
+
+def last_state(experiment, path) -> TrainState:
+    """The last checkpoint: parameters and the optimizer's state."""
+    params = open_run(path, "last").translator.params
+    optimizer = make_optimizer(experiment.optimizer, optax.constant_schedule(0.0))
+    with contextlib.closing(Checkpoints(Workdir(path).checkpoints, keep=2)) as checkpoints:
+        return checkpoints.restore(init_state(params, optimizer), NUM_STEPS)
+
+
+def test_a_continued_run_ends_as_the_uninterrupted_one(experiment, straight, continued):
+    assert "continuing after step 4" in continued[1]
+    states = [last_state(experiment, path) for path, _ in (straight, continued)]
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_a_continued_run_measures_what_the_uninterrupted_one_does(straight, continued):
+    measured, expected = (read_metrics(path) for path, _ in (continued, straight))
+    for line in (*measured, *expected):
+        line.pop("target_tokens_per_second", None)
+    assert measured == expected
+
+
+def test_a_finished_run_is_left_alone(experiment, straight):
+    path, _ = straight
+    before = Workdir(path).metrics.read_bytes()
+    assert f"already trained for {NUM_STEPS} steps" in train(experiment, path)
+    assert Workdir(path).metrics.read_bytes() == before
+
+
+@pytest.mark.parametrize(("weights", "steps"), [("average", [6, NUM_STEPS]), ("last", [NUM_STEPS])])
+def test_weights_are_those_of_the_checkpoints(straight, weights, steps):
+    path, _ = straight
+    assert open_run(path, weights).steps == steps
+
+
+def test_the_best_weights_have_the_highest_validation_score(straight):
+    path, _ = straight
+    scores = {line["step"]: line["chrf"] for line in read_metrics(path) if "chrf" in line}
+    (best,) = open_run(path, "best").steps
+    assert scores[best] == max(scores.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "message"),
+    [
+        ("data", {"max_length": 2}, "none of the 20 pairs of train"),
+        ("data", {"tokens_per_batch": 31}, "tokens_per_batch 31 cannot hold 8 rows"),
+        ("data", {"train_split": "trian"}, "unknown split .* did you mean 'train'"),
+        ("data", {"train_source": "/nowhere.txt"}, "/nowhere.txt does not exist"),
+    ],
+)
+def test_a_mistake_leaves_no_trace(experiment, tmp_path, part, fields, message):
+    path = tmp_path / "run"
+    with pytest.raises(UserError, match=message):
+        train(with_fields(experiment, part, **fields), path)
+    assert not path.exists()

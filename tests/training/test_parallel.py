@@ -1,0 +1,31 @@
+import jax
+import numpy as np
+import pytest
+
+from flax_transformer.training.parallel import Devices
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_shares_of_a_batch_are_its_rows_in_order(num_devices):
+    devices = Devices(jax.devices()[:num_devices])
+    batch = {"a": np.arange(48).reshape(16, 3), "b": np.arange(16)}
+    shares = devices.shard(batch)
+    if devices.is_mapped:
+        assert shares["a"].shape == (num_devices, 16 // num_devices, 3)
+        shares = jax.tree.map(np.concatenate, shares)
+    jax.tree.map(np.testing.assert_array_equal, shares, batch)
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_the_first_copy_of_a_state_is_the_state(num_devices):
+    devices = Devices(jax.devices()[:num_devices])
+    state = {"scalar": np.int32(3), "matrix": np.arange(6.0, dtype=np.float32).reshape(2, 3)}
+    copies = devices.replicate(state)
+    assert copies["matrix"].shape == ((num_devices, 2, 3) if num_devices > 1 else (2, 3))
+    jax.tree.map(np.testing.assert_array_equal, devices.first(copies), state)
+
+
+def test_all_devices_are_used_unless_told():
+    assert Devices().devices == jax.devices()
+    assert Devices().axis_name == "devices"
+    assert Devices(jax.devices()[:1]).axis_name is None

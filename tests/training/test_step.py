@@ -1,0 +1,158 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from reference import assert_close
+
+from flax_transformer.data.batching import Batch
+from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.tasks.translation import Translation, TranslationConfig
+from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
+from flax_transformer.training.parallel import Devices
+from flax_transformer.training.step import init_state, make_train_step
+
+VOCAB, ROWS = 13, 16
+# Not Adam, which would blow up the rounding of gradients that are zero.
+SGD = optax.sgd(0.1, momentum=0.9)
+
+
+def quadratic(params, batch, rng):
+    """A loss that takes no time to compile: (row · params)^2, each row of weight 1."""
+    return jnp.sum((batch @ params) ** 2), jnp.float32(batch.shape[0])
+
+
+@functools.cache
+def make_task(dtype="float32"):
+    """A small model's task and its first parameters."""
+    config = EncoderDecoderConfig(
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        d_model=6,
+        d_ff=11,
+        num_heads=2,
+        residual_dropout_rate=0.0,
+        dtype=dtype,
+    )
+    task = Translation(TranslationConfig(), EncoderDecoder(config, VOCAB))
+    return task, jax.device_get(task.init(jax.random.key(0)))
+
+
+def make_batch(seed: int, num_filled: int = 7) -> Batch:
+    """Sentences of random lengths in the first rows, nothing but padding in the others."""
+    rng = np.random.default_rng(seed)
+
+    def side(length):
+        tokens = rng.integers(3, VOCAB, (ROWS, length), dtype=np.int32)
+        lengths = rng.integers(1, length + 1, ROWS) * (np.arange(ROWS) < num_filled)
+        return np.where(np.arange(length) < lengths[:, None], tokens, 0)
+
+    return Batch(side(5), side(7))
+
+
+def train(num_devices=1, optimizer=SGD, batches=None, dtype="float32", **options):
+    """The first state, the state after the batches, and the last metrics."""
+    task, params = make_task(dtype)
+    devices = Devices(jax.devices()[:num_devices])
+    first = jax.device_get(init_state(params, optimizer))
+    step = make_train_step(task.loss, optimizer, axis_name=devices.axis_name, **options)
+    update = devices.compile(step)
+    state, metrics = devices.replicate(first), None
+    for batch in batches or [make_batch(seed) for seed in range(3)]:
+        state, metrics = update(state, devices.shard(batch), jax.random.key(1))
+    return first, *jax.device_get((devices.first(state), devices.first(metrics)))
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return train()
+
+
+@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(8, 1), (1, 4), (2, 2)])
+def test_devices_and_micro_batches_do_not_change_the_result(
+    one_device, num_devices, accumulate_steps
+):
+    first, expected, expected_metrics = one_device
+    _, state, metrics = train(num_devices, accumulate_steps=accumulate_steps)
+    assert int(state.step) == 3
+    assert metrics.tokens == expected_metrics.tokens == np.count_nonzero(make_batch(2).target)
+    jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), metrics, expected_metrics)
+    jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), state.params, expected.params)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-3, first.params, expected.params)
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_batch_of_padding_changes_nothing():
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=1.0), optax.constant_schedule(0.1))
+    first, state, metrics = train(1, optimizer, [make_batch(0, num_filled=0)])
+    jax.tree.map(np.testing.assert_array_equal, state.params, first.params)
+    assert [float(value) for value in metrics] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_a_shape_is_compiled_once(num_devices):
+    shapes = []
+
+    def loss(params, batch, rng):
+        shapes.append(batch.shape)
+        return quadratic(params, batch, rng)
+
+    devices = Devices(jax.devices()[:num_devices])
+    update = devices.compile(make_train_step(loss, SGD, axis_name=devices.axis_name))
+    state = devices.replicate(init_state(np.ones(5, np.float32), SGD))
+    for num_rows in (16, 16, 24, 16, 24):
+        batch = devices.shard(np.ones((num_rows, 5), np.float32))
+        state, _ = update(state, batch, jax.random.key(1))
+    assert shapes == [(16 // num_devices, 5), (24 // num_devices, 5)]
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_devices_hold_the_same_state_in_memory_that_is_used_again(num_devices):
+    devices = Devices(jax.devices()[:num_devices])
+    update = devices.compile(make_train_step(quadratic, SGD, axis_name=devices.axis_name))
+    rows = np.random.default_rng(0).normal(size=(ROWS, 5)).astype(np.float32)
+    batch, rng = devices.shard(rows), jax.random.key(1)
+    states = [devices.replicate(init_state(np.ones(5, np.float32), SGD))]
+    for _ in range(2):
+        states.append(update(states[-1], batch, rng)[0])
+    copies = np.reshape(states[2].params, (num_devices, 5))
+    np.testing.assert_array_equal(copies, np.broadcast_to(copies[0], copies.shape))
+    assert states[1].params.is_deleted()
+    assert not states[2].params.is_deleted()
+
+
+def test_bfloat16_computes_but_does_not_store(one_device):
+    _, state, metrics = train(dtype="bfloat16")
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
+    expected = float(one_device[2].loss)
+    assert float(metrics.loss) != expected
+    assert float(metrics.loss) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (1, 3), (8, 1), (2, 3)])
+def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices, accumulate_steps):
+    """The norm of a sum of n independent vectors grows with the root of n, of equal ones with n."""
+    width = 10_007
+
+    def loss(params, batch, rng):
+        return jnp.sum(params * jax.random.normal(rng, (width,))), jnp.float32(batch.shape[0])
+
+    devices = Devices(jax.devices()[:num_devices])
+    optimizer = optax.sgd(1.0)
+    step = make_train_step(
+        loss, optimizer, accumulate_steps=accumulate_steps, axis_name=devices.axis_name
+    )
+    update = devices.compile(step)
+    num_draws = num_devices * accumulate_steps
+    batch = devices.shard(np.zeros(num_draws, np.float32))
+    state = devices.replicate(init_state(np.zeros(width, np.float32), optimizer))
+    for num_steps in (1, 2):
+        state, metrics = update(state, batch, jax.random.key(0))
+        # The mean gradient, of weight 1 for each draw, and the sum of those of all steps.
+        expected = np.sqrt(width / num_draws)
+        assert devices.first(metrics).gradient_norm == pytest.approx(expected, rel=0.05)
+        norm = np.linalg.norm(devices.first(state).params)
+        assert norm == pytest.approx(expected * np.sqrt(num_steps), rel=0.05)

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+from small import make_experiment, with_fields
+
+from flax_transformer.errors import UserError
+from flax_transformer.training.assemble import load
+from flax_transformer.training.workdir import Workdir
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return make_experiment(tmp_path / "data")
+
+
+@pytest.fixture
+def workdir(tmp_path, experiment):
+    workdir = Workdir(tmp_path / "deep" / "run")
+    workdir.start(experiment)
+    return workdir
+
+
+def test_the_experiment_is_kept(workdir, experiment):
+    assert workdir.load() == experiment
+    workdir.start(experiment)
+    assert [path.name for path in workdir.path.iterdir()] == ["experiment.json"]
+
+
+def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
+    other = with_fields(with_fields(experiment, "model", d_ff=67), "training", num_steps=3)
+    with pytest.raises(UserError, match=r"another experiment \(model.d_ff 64, training.num_steps"):
+        workdir.start(other)
+    assert workdir.load() == experiment
+
+
+def test_a_file_is_no_workdir(tmp_path, experiment):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(UserError, match="file is no folder: choose another --workdir"):
+        Workdir(path).start(experiment)
+    with pytest.raises(UserError, match="cannot make .*: choose another --workdir"):
+        Workdir(path / "run").start(experiment)
+    assert path.read_text() == "mine"
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} holds no run: train one with .*{tmp_path}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-20], "cannot read .*experiment.json: .*line"),
+        (
+            lambda text: json.dumps(json.loads(text) | {"sede": 1}),
+            r"experiment.json: not an experiment .*\(sede\)",
+        ),
+        (
+            lambda text: text.replace('"d_ff": 64', '"d_ff": "wide"'),
+            "experiment.json: not an experiment .*d_ff",
+        ),
+    ],
+    ids=["cut off", "unknown field", "wrong type"],
+)
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_damaged_experiment_is_refused(workdir, change, message):
+    path = workdir.path / "experiment.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=message):
+        workdir.load()
