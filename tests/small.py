@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 from flax_transformer.data.datasets import DataConfig
 from flax_transformer.data.parallel_text import Pair
@@ -29,7 +30,7 @@ MODEL = EncoderDecoderConfig(
 )
 
 
-def write_files(folder: Path) -> dict[str, str]:
+def write_files(folder: Path) -> dict[str, Any]:
     """Writes the pairs as two files, and gives the data config's fields that name them."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import assert_close
@@ -34,14 +35,14 @@ def params():
 @pytest.fixture(scope="module")
 def log_probabilities(params):
     """Of every token after each position, from the model's logits by NumPy."""
-    decoder_input = np.array([[1, 9, 2], [1, 12, 3], [1, 0, 0]])
-    logits = make_task().model.apply({"params": params}, SOURCE, decoder_input)
+    source, decoder_input = jnp.array(SOURCE), jnp.array([[1, 9, 2], [1, 12, 3], [1, 0, 0]])
+    logits = make_task().model.apply({"params": params}, source, decoder_input)
     logits = np.asarray(logits, np.float64)
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
 def test_the_decoder_reads_the_target_behind_a_begin_mark():
-    assert shift_right(jax.numpy.asarray(TARGET)).tolist() == [[1, 9, 2], [1, 12, 3], [1, 0, 0]]
+    assert shift_right(jnp.asarray(TARGET)).tolist() == [[1, 9, 2], [1, 12, 3], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.7])
@@ -49,7 +50,7 @@ def test_the_loss_is_cross_entropy_with_the_smoothed_targets(
     params, log_probabilities, label_smoothing
 ):
     task = make_task(label_smoothing)
-    loss, weight = task.loss(params, BATCH, jax.random.key(1))
+    loss, weight = jax.jit(task.loss)(params, BATCH, jax.random.key(1))
     wanted = (1 - label_smoothing) * np.eye(VOCAB)[TARGET] + label_smoothing / VOCAB
     entropy = -np.sum(wanted * log_probabilities, axis=-1)
     assert weight == 5
@@ -57,8 +58,7 @@ def test_the_loss_is_cross_entropy_with_the_smoothed_targets(
 
 
 def test_counts_are_those_of_numpy(params, log_probabilities):
-    # Targets that the model gets right in two of four places.
-    counts = make_task().count(params, BATCH)
+    counts = jax.jit(make_task().count)(params, BATCH)
     rows, places = np.nonzero(TARGET)
     assert counts.tokens == rows.size == 5
     assert_close(counts.nll, -log_probabilities[rows, places, TARGET[rows, places]].sum(), 1e-5)
@@ -70,15 +70,16 @@ def test_a_right_prediction_is_counted(params, log_probabilities):
     """The first prediction depends on no target, so it can be made right."""
     best = log_probabilities[:, 0].argmax(axis=-1)
     target = np.stack([best, np.zeros(3, int), np.zeros(3, int)], axis=1).astype(np.int32)
-    counts = make_task().count(params, Batch(SOURCE, target))
+    counts = jax.jit(make_task().count)(params, Batch(SOURCE, target))
     assert counts.correct == counts.tokens == np.count_nonzero(best)
 
 
 def test_dropout_changes_the_loss_but_not_the_counts(params):
     task = make_task(dropout_rate=0.5)
-    first, second, again = (task.loss(params, BATCH, jax.random.key(k))[0] for k in (1, 2, 1))
+    loss = jax.jit(task.loss)
+    first, second, again = (loss(params, BATCH, jax.random.key(seed))[0] for seed in (1, 2, 1))
     assert first == again != second
-    assert task.count(params, BATCH) == make_task().count(params, BATCH)
+    assert jax.jit(task.count)(params, BATCH) == jax.jit(make_task().count)(params, BATCH)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +105,8 @@ def test_updates_are_those_of_adam(clip_norm):
     rng = np.random.default_rng(0)
     shapes = {"matrix": (2, 3), "vector": (5,)}
     params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    found, state = params, optimizer.init(params)
+    found: Any = params
+    state = optimizer.init(params)
     mean = {name: np.zeros(shape) for name, shape in shapes.items()}
     square = {name: np.zeros(shape) for name, shape in shapes.items()}
     for step in range(1, 6):

@@ -9,6 +9,7 @@ from reference import assert_close
 
 from flax_transformer.data.batching import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models.encoder_decoder import ComputeType
 from flax_transformer.tasks.translation import Translation, TranslationConfig
 from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
@@ -25,7 +26,7 @@ def quadratic(params, batch, rng):
 
 
 @functools.cache
-def make_task(dtype="float32"):
+def make_task(dtype: ComputeType = "float32"):
     """A small model's task and its first parameters."""
     config = EncoderDecoderConfig(
         num_encoder_layers=1,
@@ -52,7 +53,13 @@ def make_batch(seed: int, num_filled: int = 7) -> Batch:
     return Batch(side(5), side(7))
 
 
-def train(num_devices=1, optimizer=SGD, batches=None, dtype="float32", **options):
+def train(
+    num_devices: int = 1,
+    optimizer: optax.GradientTransformation = SGD,
+    batches: list[Batch] | None = None,
+    dtype: ComputeType = "float32",
+    **options: int,
+):
     """The first state, the state after the batches, and the last metrics."""
     task, params = make_task(dtype)
     devices = Devices(jax.devices()[:num_devices])

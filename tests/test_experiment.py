@@ -1,0 +1,56 @@
+import dataclasses
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from small import make_experiment, with_fields
+
+from flax_transformer.errors import UserError
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import PRESETS
+
+FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
+
+
+@pytest.fixture(params=[None, *FILES], ids=lambda path: path.stem if path else "small")
+def experiment(request, tmp_path) -> Experiment:
+    """Every experiment of the repository, and the tests' own."""
+    path = request.param
+    return runpy.run_path(str(path))["experiment"] if path else make_experiment(tmp_path)
+
+
+def test_an_experiment_survives_json(experiment):
+    text = json.dumps(experiment.to_json())
+    assert Experiment.from_json(json.loads(text)) == experiment
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_survive_json(preset):
+    experiment = dataclasses.replace(Experiment(), model=PRESETS[preset])
+    assert Experiment.from_json(experiment.to_json()).model == PRESETS[preset]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sede": 1}, r"not an experiment of this version: .*\(sede\)"),
+        ({"model": {"num_head": 3}}, r"\(num_head\) @ \$\.model"),
+        ({"model": {"d_ff": "wide"}}, r"\$\.model\.d_ff"),
+        ({"optimizer": {"learning_rate": "high"}}, r"\$\.optimizer\.learning_rate"),
+    ],
+)
+def test_what_is_no_experiment_is_refused(change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Experiment.from_json(change)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_positions_must_hold_the_longest_sentence():
+    experiment = with_fields(Experiment(), "data", max_length=128)
+    learned = with_fields(experiment, "model", positions="learned", max_positions=128)
+    assert learned.model.max_positions == 128
+    with pytest.raises(UserError, match=r"max_length 128 exceeds model\.max_positions 127"):
+        with_fields(experiment, "model", positions="learned", max_positions=127)
+    # A scheme without a table has no such limit.
+    assert with_fields(experiment, "model", max_positions=127).model.positions == "sinusoidal"
