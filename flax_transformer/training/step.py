@@ -101,7 +101,7 @@ def make_train_step(
         gradient = jax.tree.map(lambda g: g * scale, gradient_sum)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = StepMetrics(loss_sum * scale, weight, optax.global_norm(gradient))
+        metrics = StepMetrics(loss_sum * scale, weight, optax.tree.norm(gradient))
         return TrainState(state.step + 1, params, optimizer_state), metrics
 
     return train_step

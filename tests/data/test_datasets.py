@@ -27,7 +27,6 @@ from flax_transformer.errors import UserError
         ({"form": "tokenized"}, "form is set, but number_words does not read it"),
         ({"manual_dir": "."}, "manual_dir is set, but number_words does not read it"),
         ({"dataset": "wmt14_translate/de-en", "form": "tokenized"}, "form is set, but wmt14"),
-        ({"dataset": "text_files"}, "text_files needs train_source: give --data.train-source FILE"),
     ],
 )
 def test_impossible_values_are_refused(fields, message):
@@ -36,14 +35,22 @@ def test_impossible_values_are_refused(fields, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_test_file_needs_its_translation():
-    names = [
-        f"{split}_{side}" for split in ("train", "validation") for side in ("source", "target")
-    ]
-    files: Any = dict.fromkeys(names, "a.txt")
-    assert DataConfig(dataset="text_files", **files).test_target is None
-    with pytest.raises(UserError, match=r"needs test_target: give --data\.test-target FILE"):
-        DataConfig(dataset="text_files", **files, test_source="a.txt")
+NEEDED_FILES = ("train_source", "train_target", "validation_source", "validation_target")
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ((), "train_source"),
+        (NEEDED_FILES[:3], "validation_target"),
+        ((*NEEDED_FILES, "test_source"), "test_target"),
+    ],
+)
+def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
+    config = DataConfig(dataset="text_files", **dict.fromkeys(given, "a.txt"))
+    option = missing.replace("_", "-")
+    with pytest.raises(UserError, match=f"needs {missing}: give --data.{option} FILE"):
+        open_split(config, "train")
 
 
 def test_every_field_is_documented():
