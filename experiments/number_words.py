@@ -3,7 +3,7 @@
     flax-transformer train experiments/number_words.py --workdir runs/number_words
 
 "twenty-three" becomes "dreiundzwanzig", three-and-twenty: the word order crosses, which attention
-has to learn. 20,000 numbers below a million to train on, 1,000 others to validate and to test.
+has to learn. 20,000 numbers below a million to train on, 1,000 others each to validate and test.
 
 The figure is exact match: a German number is one word, so BLEU, which counts runs of four, is 0.
 
@@ -39,9 +39,9 @@ experiment = Experiment(
         schedule="cosine", learning_rate=3e-3, warmup_steps=100, clip_norm=1.0
     ),
     training=TrainingConfig(
-        num_steps=250,
-        evaluate_every_steps=125,
-        checkpoint_every_steps=125,
+        num_steps=200,
+        evaluate_every_steps=100,
+        checkpoint_every_steps=100,
         keep_checkpoints=1,
         best_score="exact_match",
     ),

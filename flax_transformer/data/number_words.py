@@ -5,6 +5,7 @@ an attention that crosses.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,9 @@ import tensorflow_datasets as tfds
 
 LANGUAGES = ("en", "de", "fr")
 SPLIT_SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
-NUM_NUMBERS = 1_000_000
+# Numbers drawn below each bound. Drawn evenly below a million, hardly one would be short, and a
+# model would not know the numbers that people try first.
+DRAWN_BELOW = {1_000: 1_000, 10_000: 3_000, 100_000: 6_000, 1_000_000: 12_000}
 SEED = 0
 
 
@@ -33,7 +36,12 @@ class NumberWords(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        numbers = np.random.default_rng(SEED).permutation(NUM_NUMBERS)
+        rng = np.random.default_rng(SEED)
+        bounds = itertools.pairwise([0, *DRAWN_BELOW])
+        drawn = [
+            rng.permutation(np.arange(start, stop))[: DRAWN_BELOW[stop]] for start, stop in bounds
+        ]
+        numbers = rng.permutation(np.concatenate(drawn))
         ends = np.cumsum(list(SPLIT_SIZES.values()))
         parts = np.split(numbers, ends)[:-1]
         return {

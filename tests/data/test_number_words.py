@@ -23,8 +23,14 @@ def test_splits_have_their_sizes(splits):
 def test_no_number_stands_in_two_splits_or_twice(splits):
     numbers = [int(example["number"]) for example in itertools.chain(*splits.values())]
     assert len(set(numbers)) == sum(SPLIT_SIZES.values())
-    assert 0 <= min(numbers) < 1_000
+    assert set(range(1_000)) <= set(numbers)
     assert 999_000 < max(numbers) < 1_000_000
+
+
+def test_no_split_lacks_short_numbers(splits):
+    for split, size in SPLIT_SIZES.items():
+        short = sum(example["number"] < 1_000 for example in splits[split])
+        assert 0.5 < short / size * 22 < 1.5  # a 22nd of the numbers drawn
 
 
 def test_every_language_spells_the_number(splits):
