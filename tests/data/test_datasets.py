@@ -47,7 +47,8 @@ NEEDED_FILES = ("train_source", "train_target", "validation_source", "validation
     ],
 )
 def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
-    config = DataConfig(dataset="text_files", **dict.fromkeys(given, "a.txt"))
+    files: Any = dict.fromkeys(given, "a.txt")
+    config = DataConfig(dataset="text_files", **files)
     option = missing.replace("_", "-")
     with pytest.raises(UserError, match=f"needs {missing}: give --data.{option} FILE"):
         open_split(config, "train")
