@@ -145,11 +145,6 @@ def open_split(config: DataConfig, split: str) -> Sequence[Pair]:
 
 
 @_quiet()
-def split_names(config: DataConfig) -> tuple[str, ...]:
-    """Names the splits of a data set, preparing it first if this has not been done."""
-    return tuple(_prepared(_build(config), config).info.splits)
-
-
 def _keys(config: DataConfig, features: Iterable[str]) -> tuple[str, str]:
     if config.dataset == "text_files":
         return "source", "target"

@@ -173,8 +173,8 @@ class _Log:
         training = self._run.experiment.training
         if step % training.log_every_steps and step != training.num_steps:
             return
-        losses, tokens, gradient_norms = np.array(jax.device_get(self._metrics)).T
-        loss = float(np.average(losses, weights=np.maximum(tokens, 1)))
+        losses, counts, gradient_norms = np.array(jax.device_get(self._metrics)).T
+        loss = float(np.average(losses, weights=np.maximum(counts, 1)))
         speed = self._progress.log(step, loss, self._tokens)
         self._writer.write(
             step,
