@@ -3,27 +3,78 @@
 from flax_transformer.functional.attention import attend, multi_head_attend
 from flax_transformer.functional.cache import Cache, append
 from flax_transformer.functional.dropout import dropout_multiplier
+from flax_transformer.functional.embedding import embed, embed_one_hot
+from flax_transformer.functional.feed_forward import (
+    ACTIVATIONS,
+    Activation,
+    feed_forward,
+    geglu,
+    gelu,
+    relu,
+    silu,
+    swiglu,
+)
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.masks import causal_mask, combine_masks, padding_mask
+from flax_transformer.functional.normalization import (
+    batch_norm,
+    batch_statistics,
+    layer_norm,
+    rms_norm,
+)
 from flax_transformer.functional.positional import (
-    SCHEMES,
-    PositionalScheme,
     learned_positions,
+    position_numbers,
+    scaled_positions,
+    sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.relative import (
+    alibi_bias,
+    alibi_slope,
+    relative_bias,
+    rotary,
+    t5_bias,
+    t5_bucket,
+)
+from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
 
 __all__ = [
+    "ACTIVATIONS",
     "SCHEMES",
+    "Activation",
     "Cache",
+    "Head",
     "PositionalScheme",
+    "alibi_bias",
+    "alibi_slope",
     "append",
     "attend",
+    "batch_norm",
+    "batch_statistics",
     "causal_mask",
     "combine_masks",
     "dropout_multiplier",
+    "embed",
+    "embed_one_hot",
+    "feed_forward",
+    "geglu",
+    "gelu",
     "label_smoothed_cross_entropy",
+    "layer_norm",
     "learned_positions",
     "multi_head_attend",
     "padding_mask",
+    "position_numbers",
+    "relative_bias",
+    "relu",
+    "rms_norm",
+    "rotary",
+    "scaled_positions",
+    "silu",
+    "sinusoidal_2d_positions",
     "sinusoidal_positions",
+    "swiglu",
+    "t5_bias",
+    "t5_bucket",
 ]

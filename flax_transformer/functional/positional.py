@@ -1,48 +1,103 @@
-"""Positional schemes: how a model without recurrence is told the order of its inputs."""
+"""Encodings of positions that are added to embeddings."""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-
-class PositionalScheme(NamedTuple):
-    """A way to tell a model where each token stands, as pure functions.
-
-    Attributes:
-        encode: (positions [length], d_model, table) -> [length, d_model] or [1], what is added to
-            the token embeddings.
-        has_table: whether `encode` reads a learned table [max_length, d_model]; else it gets None.
-        description: one line for people who choose.
-    """
-
-    encode: Callable[[Array, int, Array | None], Array]
-    has_table: bool
-    description: str
+SinusoidLayout = Literal["interleaved", "halves"]
 
 
-@functools.partial(jax.jit, static_argnames=("d_model", "base"))
-def sinusoidal_positions(
-    positions: Int[Array, " length"], d_model: int, base: float = 10_000.0
+@functools.partial(jax.jit, static_argnames="d_model")
+def position_numbers(
+    positions: Int[Array, " length"], d_model: int
 ) -> Float[Array, "length d_model"]:
-    """Encodes positions as sines and cosines of geometrically spaced wavelengths.
+    """Encodes a position as its number, in one column.
 
-    PE(position, 2i)     = sin(position / base^(2i / d_model))
-    PE(position, 2i + 1) = cos(position / base^(2i / d_model))
+    PE(position, 0) = position,  PE(position, i) = 0 for i > 0
+
+    The number stands in one column alone, because layer normalisation would remove a constant that
+    is added to all of them.
 
     Args:
         positions: counted in tokens, from 0.
-        d_model: width of the encoding; an odd width drops the last cosine.
-        base: the longest wavelength is base times 2 pi tokens.
+        d_model: width of the encoding.
 
     Returns:
-        The encodings, sines in the even and cosines in the odd columns, in [-1, 1].
+        The encodings, which grow without bound.
 
     Raises:
         ValueError: if d_model is not positive.
+
+    Example:
+        >>> position_numbers(jnp.arange(3), 2).tolist()
+        [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]
+    """
+    return _first_column(positions.astype(jnp.result_type(float)), d_model)
+
+
+@functools.partial(jax.jit, static_argnames="d_model")
+def scaled_positions(
+    positions: Int[Array, " length"], lengths: Int[Array, " length"], d_model: int
+) -> Float[Array, "length d_model"]:
+    """Encodes a position as its share of the way through the sequence, in one column.
+
+    PE(position, 0) = position / (length - 1),  PE(position, i) = 0 for i > 0
+
+    Args:
+        positions: counted in tokens, from 0.
+        lengths: number of tokens of each position's sequence; in a sequence of one, the token
+            gets 0.
+        d_model: width of the encoding.
+
+    Returns:
+        The encodings, in [0, 1] as long as a position is less than its length.
+
+    Raises:
+        ValueError: if d_model is not positive, or positions and lengths differ in shape.
+
+    Example:
+        >>> scaled_positions(jnp.arange(3), jnp.full(3, 3), 1).tolist()
+        [[0.0], [0.5], [1.0]]
+    """
+    if positions.shape != lengths.shape:
+        raise ValueError(f"positions {positions.shape} and lengths {lengths.shape} differ")
+    steps = jnp.maximum(lengths - 1, 1).astype(jnp.result_type(float))
+    return _first_column(positions / steps, d_model)
+
+
+@functools.partial(jax.jit, static_argnames=("d_model", "base", "layout"))
+def sinusoidal_positions(
+    positions: Int[Array, " length"],
+    d_model: int,
+    base: float = 10_000.0,
+    layout: SinusoidLayout = "interleaved",
+) -> Float[Array, "length d_model"]:
+    """Encodes positions as sines and cosines of geometrically spaced wavelengths.
+
+    interleaved:  PE(position, 2i)         = sin(position / base^(2i / d_model))
+                  PE(position, 2i + 1)     = cos(position / base^(2i / d_model))
+    halves:       PE(position, i)          = sin(position / base^(i / (half - 1)))
+                  PE(position, half + i)   = cos(position / base^(i / (half - 1)))
+                  with half = floor(d_model / 2) and i < half
+
+    The two differ in more than the order of their columns: the wavelengths of the halves end at
+    base exactly, those of the paper fall one step short of it.
+
+    Args:
+        positions: counted in tokens, from 0.
+        d_model: width of the encoding. An odd width drops the last cosine of the interleaved
+            layout; in the halves layout its last column is zero, as in T2T and fairseq.
+        base: the longest wavelength is base times 2 pi tokens.
+        layout: `interleaved` as in the paper, or `halves` as in T2T, fairseq and Flax's example.
+
+    Returns:
+        The encodings, in [-1, 1].
+
+    Raises:
+        ValueError: if d_model is not positive or the layout is unknown.
 
     Example:
         >>> sinusoidal_positions(jnp.arange(2), 2).round(3).tolist()
@@ -51,13 +106,59 @@ def sinusoidal_positions(
     Reference:
         Vaswani et al. 2017, section 3.5.
     """
-    if d_model < 1:
-        raise ValueError(f"d_model must be positive, not {d_model}")
+    _check_width(d_model)
     dtype = jnp.result_type(float)
-    frequencies = base ** (-jnp.arange(0, d_model, 2, dtype=dtype) / d_model)
-    angles = positions[:, None].astype(dtype) * frequencies
-    interleaved = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-    return interleaved.reshape(positions.shape[0], -1)[:, :d_model]
+    if layout == "interleaved":
+        exponents = jnp.arange(0, d_model, 2, dtype=dtype) / d_model
+    elif layout == "halves":
+        half = d_model // 2
+        exponents = jnp.arange(half, dtype=dtype) / max(half - 1, 1)
+    else:
+        raise ValueError(f"layout must be interleaved or halves, not {layout}")
+    angles = positions[:, None].astype(dtype) * base**-exponents
+    waves = jnp.sin(angles), jnp.cos(angles)
+    if layout == "interleaved":
+        return jnp.stack(waves, axis=-1).reshape(positions.shape[0], -1)[:, :d_model]
+    return jnp.pad(jnp.concatenate(waves, axis=-1), ((0, 0), (0, d_model % 2)))
+
+
+@functools.partial(jax.jit, static_argnames=("d_model", "base"))
+def sinusoidal_2d_positions(
+    coordinates: Int[Array, "length 2"], d_model: int, base: float = 10_000.0
+) -> Float[Array, "length d_model"]:
+    """Encodes places on a grid: half of the columns for the row, half for the column.
+
+    PE((row, column)) = [PE(row); PE(column)], each sinusoidal
+
+    Args:
+        coordinates: row and column of each token, from 0.
+        d_model: width of the encoding; of an odd width the row gets the larger half.
+        base: the longest wavelength is base times 2 pi cells.
+
+    Returns:
+        The encodings, in [-1, 1].
+
+    Raises:
+        ValueError: if d_model is less than 2, or the coordinates are no pairs.
+
+    Example:
+        >>> sinusoidal_2d_positions(jnp.array([[0, 0]]), 4).tolist()
+        [[0.0, 1.0, 0.0, 1.0]]
+
+    Reference:
+        Beyer et al. 2022, "Better plain ViT baselines for ImageNet-1k".
+    """
+    if d_model < 2:
+        raise ValueError(f"d_model must be at least 2, not {d_model}")
+    if coordinates.ndim != 2 or coordinates.shape[1] != 2:
+        raise ValueError(f"coordinates {coordinates.shape} must be [length, 2]")
+    row, column = coordinates.T
+    width = d_model // 2
+    encodings = (
+        sinusoidal_positions(row, d_model - width, base),
+        sinusoidal_positions(column, width, base),
+    )
+    return jnp.concatenate(encodings, axis=-1)
 
 
 @jax.jit
@@ -90,20 +191,12 @@ def learned_positions(
     return jnp.take(table, positions, axis=0, mode="fill")
 
 
-SCHEMES: dict[str, PositionalScheme] = {
-    "sinusoidal": PositionalScheme(
-        lambda positions, d_model, _: sinusoidal_positions(positions, d_model),
-        has_table=False,
-        description="sines and cosines, interleaved as in the paper; no parameters, any length",
-    ),
-    "learned": PositionalScheme(
-        lambda positions, _, table: learned_positions(positions, table),
-        has_table=True,
-        description="one trained vector a position, up to a fixed length",
-    ),
-    "none": PositionalScheme(
-        lambda positions, d_model, _: jnp.zeros((positions.shape[0], d_model)),
-        has_table=False,
-        description="no positions: the encoder sees a bag of words",
-    ),
-}
+def _first_column(values: Array, d_model: int) -> Array:
+    """Puts values [length] into the first of d_model columns of zeros."""
+    _check_width(d_model)
+    return jnp.zeros((values.shape[0], d_model), values.dtype).at[:, 0].set(values)
+
+
+def _check_width(d_model: int) -> None:
+    if d_model < 1:
+        raise ValueError(f"d_model must be positive, not {d_model}")

@@ -1,0 +1,134 @@
+"""Positional schemes: every way to tell a model the order of its inputs, as values of one type."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from flax_transformer.functional.positional import (
+    learned_positions,
+    position_numbers,
+    scaled_positions,
+    sinusoidal_2d_positions,
+    sinusoidal_positions,
+)
+from flax_transformer.functional.relative import (
+    alibi_bias,
+    alibi_slope,
+    relative_bias,
+    rotary,
+    t5_bias,
+)
+
+# k of the base model of Shaw et al. 2018 (section 4.1), in tokens.
+_LARGEST_DISTANCE = 16
+_T5_BUCKETS = 32
+
+
+class Head(NamedTuple):
+    """Which head a bias is for.
+
+    Attributes:
+        index: its number in the layer, from 0; may be traced.
+        num_heads: number of heads of the layer.
+        bidirectional: whether keys may stand after the query.
+    """
+
+    index: Int[Array, ""] | int
+    num_heads: int
+    bidirectional: bool
+
+
+class PositionalScheme(NamedTuple):
+    """A way to tell a model where each token stands, as pure functions of one example.
+
+    A scheme without any of the functions tells nothing. Positions are counted from 0 within a
+    token's own sequence.
+
+    Attributes:
+        description: one line for people who choose.
+        encode: (positions [length], lengths [length], d_model, table) -> [length, d_model], what is
+            added to the embeddings; lengths are the numbers of tokens of each token's sequence.
+        has_table: whether `encode` reads a learned table [max_positions, d_model]; else it gets
+            None.
+        rotate: (x [length, head_dim], positions [length]) -> [length, head_dim], applied to the
+            queries and to the keys of one head.
+        bias: (query [query_length, head_dim], query_positions, key_positions, head, table) ->
+            [query_length, key_length], added to the scaled scores of one head.
+        head_table_shape: head_dim -> shape of the table that `bias` learns for one head; without
+            it, `bias` gets None.
+    """
+
+    description: str
+    encode: Callable[[Array, Array, int, Array | None], Array] | None = None
+    has_table: bool = False
+    rotate: Callable[[Array, Array], Array] | None = None
+    bias: Callable[[Array, Array, Array, Head, Array | None], Array] | None = None
+    head_table_shape: Callable[[int], tuple[int, ...]] | None = None
+
+
+def _folded(
+    positions: Int[Array, " length"], lengths: Int[Array, " length"], d_model: int
+) -> Float[Array, "length d_model"]:
+    """Folds sequences row by row into the smallest squares that hold them."""
+    side = jnp.rint(jnp.sqrt(lengths)).astype(positions.dtype)
+    side = jnp.maximum(side + (side * side < lengths), 1)
+    coordinates = jnp.stack([positions // side, positions % side], axis=1)
+    return sinusoidal_2d_positions(coordinates, d_model)
+
+
+SCHEMES: dict[str, PositionalScheme] = {
+    "number": PositionalScheme(
+        "the position's number as it is, in one column",
+        encode=lambda positions, _, d_model, __: position_numbers(positions, d_model),
+    ),
+    "scaled": PositionalScheme(
+        "the position's share of the way through the sequence, from 0 to 1, in one column",
+        encode=lambda positions, lengths, d_model, _: scaled_positions(positions, lengths, d_model),
+    ),
+    "sinusoidal": PositionalScheme(
+        "sines and cosines, interleaved as in the paper; no parameters, any length",
+        encode=lambda positions, _, d_model, __: sinusoidal_positions(positions, d_model),
+    ),
+    "sinusoidal_halves": PositionalScheme(
+        "sines, then cosines, as in T2T, fairseq and Flax's example",
+        encode=lambda positions, _, d_model, __: sinusoidal_positions(
+            positions, d_model, layout="halves"
+        ),
+    ),
+    "learned": PositionalScheme(
+        "one trained vector a position, up to a fixed length",
+        encode=lambda positions, _, __, table: learned_positions(positions, table),
+        has_table=True,
+    ),
+    "rotary": PositionalScheme(
+        "queries and keys rotated by angles that grow with the position (RoPE)",
+        rotate=rotary,
+    ),
+    "alibi": PositionalScheme(
+        "scores fall in proportion to the distance, at another rate in each head (ALiBi)",
+        bias=lambda _, query_positions, key_positions, head, __: alibi_bias(
+            query_positions, key_positions, alibi_slope(head.index, head.num_heads)
+        ),
+    ),
+    "relative": PositionalScheme(
+        f"a trained vector a distance, up to {_LARGEST_DISTANCE} tokens (Shaw et al.)",
+        bias=lambda query, query_positions, key_positions, _, table: relative_bias(
+            query, query_positions, key_positions, table
+        ),
+        head_table_shape=lambda head_dim: (2 * _LARGEST_DISTANCE + 1, head_dim),
+    ),
+    "t5": PositionalScheme(
+        f"a trained bias for each of {_T5_BUCKETS} ranges of distances (T5)",
+        bias=lambda _, query_positions, key_positions, head, table: t5_bias(
+            query_positions, key_positions, table, bidirectional=head.bidirectional
+        ),
+        head_table_shape=lambda _: (_T5_BUCKETS,),
+    ),
+    "sinusoidal_2d": PositionalScheme(
+        "the sequence folded into a square: sines and cosines of row and column",
+        encode=lambda positions, lengths, d_model, _: _folded(positions, lengths, d_model),
+    ),
+    "none": PositionalScheme("no positions: the encoder sees a bag of words"),
+}
