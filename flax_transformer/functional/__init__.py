@@ -14,8 +14,14 @@ from flax_transformer.functional.feed_forward import (
     silu,
     swiglu,
 )
+from flax_transformer.functional.layout import Layout, Positions, lay_out, lay_out_cached
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.functional.masks import causal_mask, combine_masks, padding_mask
+from flax_transformer.functional.masks import (
+    causal_mask,
+    combine_masks,
+    padding_mask,
+    window_mask,
+)
 from flax_transformer.functional.normalization import (
     batch_norm,
     batch_statistics,
@@ -38,6 +44,11 @@ from flax_transformer.functional.relative import (
     t5_bucket,
 )
 from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
+from flax_transformer.functional.segments import (
+    segment_lengths,
+    segment_mask,
+    segment_positions,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -45,7 +56,9 @@ __all__ = [
     "Activation",
     "Cache",
     "Head",
+    "Layout",
     "PositionalScheme",
+    "Positions",
     "alibi_bias",
     "alibi_slope",
     "append",
@@ -61,6 +74,8 @@ __all__ = [
     "geglu",
     "gelu",
     "label_smoothed_cross_entropy",
+    "lay_out",
+    "lay_out_cached",
     "layer_norm",
     "learned_positions",
     "multi_head_attend",
@@ -71,10 +86,14 @@ __all__ = [
     "rms_norm",
     "rotary",
     "scaled_positions",
+    "segment_lengths",
+    "segment_mask",
+    "segment_positions",
     "silu",
     "sinusoidal_2d_positions",
     "sinusoidal_positions",
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "window_mask",
 ]

@@ -2,10 +2,12 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 
+@functools.partial(jax.jit, static_argnames=("query_length", "key_length"))
 def causal_mask(
     query_length: int, key_length: int | None = None, offset: int | Int[Array, ""] = 0
 ) -> Bool[Array, "query_length key_length"]:
@@ -35,16 +37,53 @@ def causal_mask(
     Reference:
         Vaswani et al. 2017, section 3.2.3.
     """
-    key_length = query_length if key_length is None else key_length
-    if query_length < 0 or key_length < 0:
-        raise ValueError(f"lengths must not be negative: {query_length} and {key_length}")
-    return jnp.arange(key_length)[None, :] <= jnp.arange(query_length)[:, None] + offset
+    return _distances(query_length, key_length, offset) <= 0
 
 
+@functools.partial(jax.jit, static_argnames=("query_length", "key_length", "window"))
+def window_mask(
+    query_length: int,
+    key_length: int | None = None,
+    *,
+    window: int,
+    offset: int | Int[Array, ""] = 0,
+) -> Bool[Array, "query_length key_length"]:
+    """Lets each position attend to itself and to its nearest neighbours on either side.
+
+    mask[i, j] = |j - (i + offset)| < window
+
+    Args:
+        query_length: number of query positions.
+        key_length: number of key positions; query_length if not given.
+        window: number of positions seen to each side, a position itself included; together with
+            a causal mask these are the last `window` positions.
+        offset: number of positions that precede the first query, as with a key/value cache.
+
+    Returns:
+        The mask.
+
+    Raises:
+        ValueError: if a length is negative or the window is not positive.
+
+    Example:
+        >>> window_mask(3, window=2).astype(int).tolist()
+        [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
+
+    Reference:
+        Luong et al. 2015, section 3.2 (local attention); Vaswani et al. 2017, section 4.
+    """
+    if window < 1:
+        raise ValueError(f"window must be at least 1, not {window}")
+    return jnp.abs(_distances(query_length, key_length, offset)) < window
+
+
+@jax.jit
 def padding_mask(
-    tokens: Int[Array, "*batch key_length"], pad_id: int = 0
+    tokens: Int[Array, "*batch key_length"], pad_id: int | Int[Array, ""] = 0
 ) -> Bool[Array, "*batch 1 key_length"]:
     """Lets every query attend to the keys that are not padding.
+
+    mask[i, j] = tokens[j] != pad_id
 
     Args:
         tokens: token ids of the keys.
@@ -60,8 +99,11 @@ def padding_mask(
     return (tokens != pad_id)[..., None, :]
 
 
+@jax.jit
 def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | None:
     """Allows what every given mask allows: the logical and, broadcast; None allows everything.
+
+    mask = masks_1 and masks_2 and ...
 
     Args:
         *masks: masks whose shapes broadcast against each other, or None.
@@ -79,3 +121,11 @@ def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | Non
     given = [mask for mask in masks if mask is not None]
     jnp.broadcast_shapes(*(mask.shape for mask in given))  # logical_and raises a TypeError
     return functools.reduce(jnp.logical_and, given) if given else None
+
+
+def _distances(query_length: int, key_length: int | None, offset: int | Array) -> Array:
+    """How far behind its query each key stands; negative where it stands before it."""
+    key_length = query_length if key_length is None else key_length
+    if query_length < 0 or key_length < 0:
+        raise ValueError(f"lengths must not be negative: {query_length} and {key_length}")
+    return jnp.arange(key_length)[None, :] - (jnp.arange(query_length)[:, None] + offset)

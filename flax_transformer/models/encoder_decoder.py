@@ -1,81 +1,32 @@
 """The encoder-decoder Transformer of "Attention Is All You Need"."""
 
 import dataclasses
-from typing import Literal, get_args
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.masks import causal_mask, padding_mask
-from flax_transformer.functional.positional import SCHEMES
+from flax_transformer.functional.layout import Layout, lay_out, lay_out_cached
+from flax_transformer.functional.masks import padding_mask
+from flax_transformer.functional.segments import segment_mask
+from flax_transformer.models.config import TransformerConfig
 from flax_transformer.modules.attention import KeyValue
 from flax_transformer.modules.dropout import Dropout
 from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
-from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, NormPlacement
-
-ComputeType = Literal["float32", "bfloat16"]
+from flax_transformer.modules.layers import DecoderLayer, EncoderLayer
+from flax_transformer.modules.normalization import NORMS
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderDecoderConfig:
+class EncoderDecoderConfig(TransformerConfig):
     """Sizes and choices of an encoder-decoder Transformer; the defaults are the paper's base."""
 
     num_encoder_layers: int = 6
     """Layers of the encoder."""
     num_decoder_layers: int = 6
     """Layers of the decoder."""
-    d_model: int = 512
-    """Width of embeddings and between layers."""
-    d_ff: int = 2048
-    """Width of the feed-forward networks' hidden layers."""
-    num_heads: int = 8
-    """Attention heads in each layer."""
-    key_dim: int | None = None
-    """Width of a head's queries and keys (d_k); d_model / num_heads if not given."""
-    value_dim: int | None = None
-    """Width of a head's values (d_v); d_model / num_heads if not given."""
-    norm_placement: NormPlacement = "post"
-    """Layer normalisation after each residual connection (post, the paper) or before (pre)."""
-    positions: str = "sinusoidal"
-    """Positional scheme; `flax-transformer list` shows them."""
-    max_positions: int = 1024
-    """Rows of a learned table of positions; other schemes have no such limit."""
-    residual_dropout_rate: float = 0.1
-    """Dropout of the embeddings and of each sublayer's output."""
-    attention_dropout_rate: float = 0.0
-    """Dropout of the attention weights."""
-    feed_forward_dropout_rate: float = 0.0
-    """Dropout of the feed-forward networks' hidden layers."""
-    dtype: ComputeType = "float32"
-    """Type of the computation; parameters and optimizer state stay float32."""
-
-    def __post_init__(self) -> None:
-        """Refuses sizes that no model can have."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_rate"):
-                if not 0 <= value < 1:
-                    raise UserError(f"model.{field.name} must be in [0, 1), not {value}")
-            elif isinstance(value, int) and value < 1:
-                raise UserError(f"model.{field.name} must be at least 1, not {value}")
-        if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:
-            raise UserError(
-                f"model.d_model {self.d_model} is no multiple of model.num_heads "
-                f"{self.num_heads}: change one, or give key_dim and value_dim"
-            )
-        if self.positions not in SCHEMES:
-            raise unknown("positional scheme", self.positions, SCHEMES)
-        for name, choices in (("norm_placement", NormPlacement), ("dtype", ComputeType)):
-            if getattr(self, name) not in get_args(choices):
-                raise unknown(f"model.{name}", getattr(self, name), get_args(choices))
-
-    def head_dims(self) -> tuple[int, int]:
-        """The widths of a head's keys and of its values."""
-        per_head = self.d_model // self.num_heads
-        return self.key_dim or per_head, self.value_dim or per_head
 
 
 class EncoderDecoder(nn.Module):
@@ -97,71 +48,85 @@ class EncoderDecoder(nn.Module):
     def setup(self) -> None:
         """Creates embeddings and layers."""
         config = self.config
-        self.embedding = TokenEmbedding(self.vocab_size, config.d_model, config.dtype)
+        self.embedding = TokenEmbedding(
+            self.vocab_size, config.d_model, config.embedding_scaling, config.dtype
+        )
         self.source_positions = PositionalEmbedding(config.positions, config.max_positions)
         self.target_positions = PositionalEmbedding(config.positions, config.max_positions)
         self.embedding_dropout = Dropout(config.residual_dropout_rate)
-        layer = {
-            name: getattr(config, name)
-            for name in (
-                "num_heads",
-                "d_model",
-                "d_ff",
-                "key_dim",
-                "value_dim",
-                "norm_placement",
-                "residual_dropout_rate",
-                "attention_dropout_rate",
-                "feed_forward_dropout_rate",
-                "dtype",
-            )
-        }
-        self.encoder = [EncoderLayer(**layer) for _ in range(config.num_encoder_layers)]
-        self.decoder = [DecoderLayer(**layer) for _ in range(config.num_decoder_layers)]
+        fields = config.layer_fields()
+        self.encoder = [EncoderLayer(**fields) for _ in range(config.num_encoder_layers)]
+        self.decoder = [DecoderLayer(**fields) for _ in range(config.num_decoder_layers)]
         if config.norm_placement == "pre":
             # Pre-norm layers leave their sum unnormalised, so each stack ends in one more norm.
-            self.encoder_norm = nn.LayerNorm(dtype=config.dtype)
-            self.decoder_norm = nn.LayerNorm(dtype=config.dtype)
+            norm = NORMS[config.norm]
+            self.encoder_norm = norm(config.norm_epsilon, config.dtype)
+            self.decoder_norm = norm(config.norm_epsilon, config.dtype)
 
     def __call__(
         self,
         source: Int[Array, "batch source_length"],
         target: Int[Array, "batch target_length"],
         *,
+        source_segments: Int[Array, "batch source_length"] | None = None,
+        target_segments: Int[Array, "batch target_length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch target_length vocab"]:
         """Scores the next token after every position of the target.
 
         Args:
-            source: token ids, 0 for padding.
-            target: token ids that the decoder reads, begin mark first.
+            source: token ids, 0 for padding, which may stand on either side.
+            target: token ids that the decoder reads, begin mark first; likewise.
+            source_segments: number from 1 of the pair that each token belongs to, 0 for padding,
+                where a row holds several pairs.
+            target_segments: the same of the target.
             deterministic: no dropout.
 
         Returns:
             Logits of the token after each target position.
         """
-        memory = self.encode(source, deterministic=deterministic)
-        x = self._embed(target, self.target_positions, 0, deterministic)
-        mask = causal_mask(target.shape[1])[None]
+        memory = self.encode(source, segments=source_segments, deterministic=deterministic)
+        if source_segments is None or target_segments is None:
+            memory_mask = padding_mask(source)
+            target_segments = _segments(target)
+        else:
+            memory_mask = segment_mask(target_segments, source_segments)
+        layout = lay_out(target_segments, causal=True, window=self.config.attention_window)
+        x = self._embed_target(target, layout, deterministic)
         for layer in self.decoder:
             x, _ = layer(
                 x,
-                mask,
+                layout,
                 layer.memory_keys_values(memory),
-                padding_mask(source),
+                memory_mask,
                 deterministic=deterministic,
             )
-        return self._logits(x)
+        return self._logits(x, layout, deterministic)
 
     def encode(
-        self, source: Int[Array, "batch source_length"], *, deterministic: bool = True
+        self,
+        source: Int[Array, "batch source_length"],
+        *,
+        segments: Int[Array, "batch source_length"] | None = None,
+        deterministic: bool = True,
     ) -> Float[Array, "batch source_length d_model"]:
-        """Represents every token of the source in its context."""
-        x = self._embed(source, self.source_positions, 0, deterministic)
-        mask = padding_mask(source)
+        """Represents every token of the source in its context.
+
+        Args:
+            source: token ids, 0 for padding.
+            segments: see `source_segments` of the call.
+            deterministic: no dropout.
+        """
+        segments = _segments(source) if segments is None else segments
+        layout = lay_out(segments, window=self.config.attention_window)
+        assert layout.positions is not None
+        x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
+        x = self.embedding_dropout(x, deterministic)
         for layer in self.encoder:
-            x = layer(x, mask, deterministic=deterministic)
-        return self.encoder_norm(x) if self.config.norm_placement == "pre" else x
+            x = layer(x, layout, deterministic=deterministic)
+        if self.config.norm_placement == "pre":
+            return self.encoder_norm(x, layout.is_token, deterministic)
+        return x
 
     def start(self, source: Int[Array, "batch source_length"], capacity: int) -> Cache:
         """Encodes the source and makes an empty cache for decoding.
@@ -171,21 +136,25 @@ class EncoderDecoder(nn.Module):
             capacity: number of target positions, prompt included, the cache has room for.
 
         Returns:
-            A cache for `decode`: context holds every decoder layer's projection of the source and
+            A cache for `decode`: history holds every decoder layer's keys and values, and which
+            places hold tokens; context holds every decoder layer's projection of the source and
             the source's mask.
         """
+        config = self.config
         memory = self.encode(source)
         context = (
             tuple(layer.memory_keys_values(memory) for layer in self.decoder),
             padding_mask(source),
         )
-        shape = (source.shape[0], capacity, self.config.num_heads)
-        key_dim, value_dim = self.config.head_dims()
+        heads = config.num_key_value_heads or config.num_heads
+        shape = (source.shape[0], capacity, heads)
+        key_dim, value_dim = config.head_dims()
         empty = KeyValue(
-            jnp.zeros((*shape, key_dim), self.config.dtype),
-            jnp.zeros((*shape, value_dim), self.config.dtype),
+            jnp.zeros((*shape, key_dim), config.dtype),
+            jnp.zeros((*shape, value_dim), config.dtype),
         )
-        return Cache(jnp.int32(0), (empty,) * self.config.num_decoder_layers, context)
+        is_token = jnp.zeros(shape[:2], bool)
+        return Cache(jnp.int32(0), ((empty,) * config.num_decoder_layers, is_token), context)
 
     def decode(
         self, tokens: Int[Array, "rows new_length"], cache: Cache
@@ -193,28 +162,45 @@ class EncoderDecoder(nn.Module):
         """Continues targets by one or several tokens.
 
         Args:
-            tokens: the next token ids of each row; rows is a multiple of the cache's batch, see
-                `functional.Cache`.
+            tokens: the next token ids of each row, 0 for padding, so that prompts of different
+                lengths end together when they are padded on the left; rows is a multiple of the
+                cache's batch, see `functional.Cache`.
             cache: from `start` or from the call before.
 
         Returns:
             Logits of the token after each given one, and the cache for the next call.
         """
         memories, memory_mask = cache.context
-        x = self._embed(tokens, self.target_positions, cache.length, True)
-        mask = causal_mask(tokens.shape[1], cache.history[0].key.shape[1], cache.length)[None]
+        pasts, is_token = cache.history
+        new_length = tokens.shape[1]
+        is_token = jax.lax.dynamic_update_slice_in_dim(is_token, tokens != 0, cache.length, axis=1)
+        layout = lay_out_cached(
+            is_token, cache.length, new_length, window=self.config.attention_window
+        )
+        x = self._embed_target(tokens, layout, True)
         history = []
-        for layer, memory, past in zip(self.decoder, memories, cache.history, strict=True):
+        for layer, memory, past in zip(self.decoder, memories, pasts, strict=True):
             x, keys_values = layer(
-                x, mask, memory, memory_mask, history=past, history_length=cache.length
+                x, layout, memory, memory_mask, history=past, history_length=cache.length
             )
             history.append(keys_values)
-        length = cache.length + tokens.shape[1]
-        return self._logits(x), Cache(length, tuple(history), cache.context)
+        cache = Cache(cache.length + new_length, (tuple(history), is_token), cache.context)
+        return self._logits(x, layout, True), cache
 
-    def _embed(self, tokens, positions, first, deterministic):
-        return self.embedding_dropout(positions(self.embedding(tokens), first), deterministic)
+    def _embed_target(self, tokens: Array, layout: Layout, deterministic: bool) -> Array:
+        assert layout.positions is not None
+        positions = layout.positions.query
+        # A target grows while it is decoded, so its own length is not yet known.
+        lengths = jnp.full_like(positions, self.config.max_positions)
+        x = self.target_positions(self.embedding(tokens), positions, lengths)
+        return self.embedding_dropout(x, deterministic)
 
-    def _logits(self, x):
-        x = self.decoder_norm(x) if self.config.norm_placement == "pre" else x
+    def _logits(self, x: Array, layout: Layout, deterministic: bool) -> Array:
+        if self.config.norm_placement == "pre":
+            x = self.decoder_norm(x, layout.is_token, deterministic)
         return self.embedding.logits(x)
+
+
+def _segments(tokens: Array) -> Array:
+    """Each row is one sequence, and 0 is padding."""
+    return (tokens != 0).astype(jnp.int32)

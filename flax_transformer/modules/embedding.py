@@ -1,25 +1,35 @@
 """Token embeddings, tied to the logits, and positions."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.positional import SCHEMES
+from flax_transformer.functional.embedding import embed
+from flax_transformer.functional.schemes import SCHEMES
+
+EmbeddingScaling = Literal["inputs", "logits"]
 
 
 class TokenEmbedding(nn.Module):
     """One matrix for source tokens, target tokens and logits.
 
-    embed(token) = sqrt(d_model) E[token],  logits(x) = x E^T
+    inputs: E ~ N(0, 1 / d_model),  embed(token) = sqrt(d_model) E[token],  logits(x) = x E^T
+    logits: E ~ N(0, 1),  embed(token) = E[token],  logits(x) = x E^T / sqrt(d_model)
+
+    Both begin as the same model. An optimizer such as Adam, whose steps do not depend on the size
+    of a gradient, moves the smaller matrix of the first relatively faster.
 
     Attributes:
         vocab_size: number of tokens.
         d_model: width of the embeddings.
+        scaling: "inputs" as in the paper, or "logits".
         dtype: type of the computation; parameters are float32.
 
     Parameters:
-        table/embedding [vocab_size, d_model].
+        table [vocab_size, d_model].
 
     Reference:
         Vaswani et al. 2017, section 3.4; Press and Wolf 2017.
@@ -27,24 +37,31 @@ class TokenEmbedding(nn.Module):
 
     vocab_size: int
     d_model: int
+    scaling: EmbeddingScaling = "inputs"
     dtype: jax.typing.DTypeLike = "float32"
 
     def setup(self) -> None:
         """Creates the matrix."""
-        init = nn.initializers.normal(self.d_model**-0.5)
-        self.table = nn.Embed(self.vocab_size, self.d_model, dtype=self.dtype, embedding_init=init)
+        init = nn.initializers.normal(self.d_model**-0.5 if self.scaling == "inputs" else 1.0)
+        self.table = self.param("table", init, (self.vocab_size, self.d_model))
 
     def __call__(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch d_model"]:
-        """Looks tokens up, scaled to unit variance."""
-        return self.table(tokens) * jnp.asarray(self.d_model**0.5, self.dtype)
+        """Looks tokens up, with unit variance at first."""
+        embedded = embed(tokens, self.table.astype(self.dtype))
+        return embedded * self._scale() if self.scaling == "inputs" else embedded
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
         """Scores every token of the vocabulary."""
-        return self.table.attend(hidden)
+        # sqrt(d_model) divides the hidden vectors, which are smaller than the logits.
+        scaled = hidden / self._scale() if self.scaling == "logits" else hidden
+        return scaled.astype(self.dtype) @ self.table.astype(self.dtype).T
+
+    def _scale(self) -> Array:
+        return jnp.asarray(self.d_model**0.5, self.dtype)
 
 
 class PositionalEmbedding(nn.Module):
-    """Adds what a positional scheme adds; holds the table of a learned one.
+    """Adds what a positional scheme adds to embeddings; holds the table of a learned one.
 
     Attributes:
         scheme: a name in `functional.SCHEMES`.
@@ -59,14 +76,25 @@ class PositionalEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, embedded: Float[Array, "batch length d_model"], first: Int[Array, ""] | int = 0
+        self,
+        embedded: Float[Array, "batch length d_model"],
+        positions: Int[Array, "batch length"],
+        lengths: Int[Array, "batch length"],
     ) -> Float[Array, "batch length d_model"]:
-        """Adds the encodings of the positions first, first + 1, ... to embedded tokens."""
+        """Adds the encoding of each position.
+
+        Args:
+            embedded: tokens.
+            positions: where in its sequence each token stands, from 0.
+            lengths: number of tokens of each token's sequence.
+        """
         scheme = SCHEMES[self.scheme]
-        _, length, d_model = embedded.shape
+        if scheme.encode is None:
+            return embedded
+        d_model = embedded.shape[-1]
         table = None
         if scheme.has_table:
             init = nn.initializers.normal(1.0)
             table = self.param("table", init, (self.max_length, d_model))
-        encoded = scheme.encode(first + jnp.arange(length), d_model, table)
-        return embedded + encoded.astype(embedded.dtype)
+        encode = jax.vmap(scheme.encode, (0, 0, None, None))
+        return embedded + encode(positions, lengths, d_model, table).astype(embedded.dtype)

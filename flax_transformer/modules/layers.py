@@ -7,50 +7,67 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.cache import append
+from flax_transformer.functional.layout import Layout
 from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
 from flax_transformer.modules.dropout import Dropout
 from flax_transformer.modules.feed_forward import FeedForward
+from flax_transformer.modules.normalization import NORMS
 
 NormPlacement = Literal["post", "pre"]
 
 
 class Residual(nn.Module):
-    """A residual connection around a sublayer, with dropout and layer normalisation.
+    """A residual connection around a sublayer, with dropout and normalisation.
 
     post: norm(x + dropout(f(x)));  pre: x + dropout(f(norm(x)))
 
     Attributes:
+        norm: name of the normalisation in `modules.NORMS`.
         norm_placement: "post" as in the paper, or "pre".
+        norm_epsilon: what the normalisation adds to a variance against division by zero.
         dropout_rate: share of the sublayer's outputs dropped in training.
         dtype: type of the computation; parameters are float32.
 
     Parameters:
-        norm/scale and norm/bias [d_model].
+        normalize/scale [d_model], and normalize/bias [d_model] if the normalisation has one.
 
     Reference:
         Vaswani et al. 2017, sections 3.1 and 5.4 (post); Xiong et al. 2020 (pre).
     """
 
-    norm_placement: NormPlacement
-    dropout_rate: float
+    norm: str = "layer"
+    norm_placement: NormPlacement = "post"
+    norm_epsilon: float = 1e-6
+    dropout_rate: float = 0.0
     dtype: jax.typing.DTypeLike = "float32"
 
     def setup(self) -> None:
         """Creates the normalisation."""
-        self.norm = nn.LayerNorm(dtype=self.dtype)
+        self.normalize = NORMS[self.norm](self.norm_epsilon, self.dtype)
         self.dropout = Dropout(self.dropout_rate)
 
     def __call__(
         self,
         sublayer: Callable[[Array], Array],
         inputs: Float[Array, "batch length d_model"],
+        is_token: Bool[Array, "batch length"] | None,
         deterministic: bool,
     ) -> Float[Array, "batch length d_model"]:
-        """Applies the sublayer to the inputs within the connection."""
+        """Applies the sublayer to the inputs within the connection.
+
+        Args:
+            sublayer: maps vectors to vectors of the same width.
+            inputs: one vector a position.
+            is_token: False at padding, which batch normalisation leaves out.
+            deterministic: no dropout, and running statistics in batch normalisation.
+        """
         if self.norm_placement == "pre":
-            return inputs + self.dropout(sublayer(self.norm(inputs)), deterministic)
-        return self.norm(inputs + self.dropout(sublayer(inputs), deterministic))
+            normalized = self.normalize(inputs, is_token, deterministic)
+            return inputs + self.dropout(sublayer(normalized), deterministic)
+        added = inputs + self.dropout(sublayer(inputs), deterministic)
+        return self.normalize(added, is_token, deterministic)
 
 
 class Layer(nn.Module):
@@ -62,7 +79,15 @@ class Layer(nn.Module):
         d_ff: width of the feed-forward network's hidden layer.
         key_dim: width of a head's query and key; d_model / num_heads if None.
         value_dim: width of a head's value; d_model / num_heads if None.
+        num_key_value_heads: heads of keys and values, see `MultiHeadAttention`.
+        attention_bias: whether the projections of attention add a bias.
+        normalize_query_key: whether queries and keys are normalised.
+        attention_implementation: see `functional.multi_head_attend`.
+        scheme: name of the positional scheme, for what it does in self-attention.
+        activation: name of the feed-forward network's function in `functional.ACTIVATIONS`.
+        norm: name of the normalisation in `modules.NORMS`.
         norm_placement: "post" or "pre", see `Residual`.
+        norm_epsilon: see `Residual`.
         residual_dropout_rate: dropout of each sublayer's output.
         attention_dropout_rate: dropout of the attention weights.
         feed_forward_dropout_rate: dropout of the hidden layer.
@@ -74,27 +99,49 @@ class Layer(nn.Module):
     d_ff: int
     key_dim: int | None = None
     value_dim: int | None = None
+    num_key_value_heads: int | None = None
+    attention_bias: bool = False
+    normalize_query_key: bool = False
+    attention_implementation: AttentionImplementation = "xla"
+    scheme: str = "none"
+    activation: str = "relu"
+    norm: str = "layer"
     norm_placement: NormPlacement = "post"
+    norm_epsilon: float = 1e-6
     residual_dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
     feed_forward_dropout_rate: float = 0.0
     dtype: jax.typing.DTypeLike = "float32"
 
-    def _attention(self) -> MultiHeadAttention:
+    def _attention(self, scheme: str, bidirectional: bool) -> MultiHeadAttention:
         return MultiHeadAttention(
             num_heads=self.num_heads,
             d_model=self.d_model,
             key_dim=self.key_dim,
             value_dim=self.value_dim,
+            num_key_value_heads=self.num_key_value_heads,
+            use_bias=self.attention_bias,
+            normalize_query_key=self.normalize_query_key,
+            scheme=scheme,
+            bidirectional=bidirectional,
+            implementation=self.attention_implementation,
             dropout_rate=self.attention_dropout_rate,
             dtype=self.dtype,
         )
 
     def _feed_forward(self) -> FeedForward:
-        return FeedForward(self.d_model, self.d_ff, self.feed_forward_dropout_rate, self.dtype)
+        return FeedForward(
+            self.d_model, self.d_ff, self.activation, self.feed_forward_dropout_rate, self.dtype
+        )
 
     def _residual(self) -> Residual:
-        return Residual(self.norm_placement, self.residual_dropout_rate, self.dtype)
+        return Residual(
+            self.norm,
+            self.norm_placement,
+            self.norm_epsilon,
+            self.residual_dropout_rate,
+            self.dtype,
+        )
 
 
 class EncoderLayer(Layer):
@@ -106,7 +153,7 @@ class EncoderLayer(Layer):
 
     def setup(self) -> None:
         """Creates the sublayers and their connections."""
-        self.attention = self._attention()
+        self.attention = self._attention(self.scheme, bidirectional=True)
         self.feed_forward = self._feed_forward()
         self.attention_residual = self._residual()
         self.feed_forward_residual = self._residual()
@@ -114,21 +161,24 @@ class EncoderLayer(Layer):
     def __call__(
         self,
         inputs: Float[Array, "batch length d_model"],
-        mask: Bool[Array, "#batch #length #length"] | None,
+        layout: Layout,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
         """Lets the positions of a sequence attend to each other."""
+        mask, positions, _, is_token = layout
 
         def attend(x: Array) -> Array:
-            keys_values = self.attention.keys_values(x)
-            return self.attention(x, keys_values, mask=mask, deterministic=deterministic)
+            keys_values = self.attention.keys_values(x, positions and positions.key)
+            return self.attention(
+                x, keys_values, mask=mask, positions=positions, deterministic=deterministic
+            )
 
         def transform(x: Array) -> Array:
             return self.feed_forward(x, deterministic=deterministic)
 
-        attended = self.attention_residual(attend, inputs, deterministic)
-        return self.feed_forward_residual(transform, attended, deterministic)
+        attended = self.attention_residual(attend, inputs, is_token, deterministic)
+        return self.feed_forward_residual(transform, attended, is_token, deterministic)
 
 
 class DecoderLayer(Layer):
@@ -140,8 +190,9 @@ class DecoderLayer(Layer):
 
     def setup(self) -> None:
         """Creates the sublayers and their connections."""
-        self.self_attention = self._attention()
-        self.cross_attention = self._attention()
+        self.self_attention = self._attention(self.scheme, bidirectional=False)
+        # Positions of two sequences are no distances.
+        self.cross_attention = self._attention("none", bidirectional=True)
         self.feed_forward = self._feed_forward()
         self.self_attention_residual = self._residual()
         self.cross_attention_residual = self._residual()
@@ -154,7 +205,7 @@ class DecoderLayer(Layer):
     def __call__(
         self,
         inputs: Float[Array, "rows length d_model"],
-        self_mask: Bool[Array, "#rows #length #key_length"] | None,
+        layout: Layout,
         memory: KeyValue,
         memory_mask: Bool[Array, "#batch #length #source_length"] | None,
         *,
@@ -166,7 +217,7 @@ class DecoderLayer(Layer):
 
         Args:
             inputs: the positions to compute.
-            self_mask: True where a position may attend to an earlier one.
+            layout: of the inputs as queries, and of them with the history before them as keys.
             memory: from `memory_keys_values`.
             memory_mask: True where a position may attend to the source.
             history: keys and values of the positions before the inputs, with room for these.
@@ -176,18 +227,21 @@ class DecoderLayer(Layer):
         Returns:
             The outputs, and the keys and values of all positions so far.
         """
+        mask, positions, _, is_token = layout
         keys_values: KeyValue | None = None
 
         def attend_to_self(x: Array) -> Array:
             nonlocal keys_values
-            keys_values = self.self_attention.keys_values(x)
+            keys_values = self.self_attention.keys_values(x, positions and positions.query)
             if history is not None:
                 assert history_length is not None
                 keys_values = KeyValue(
                     append(history.key, keys_values.key, history_length),
                     append(history.value, keys_values.value, history_length),
                 )
-            return self.self_attention(x, keys_values, mask=self_mask, deterministic=deterministic)
+            return self.self_attention(
+                x, keys_values, mask=mask, positions=positions, deterministic=deterministic
+            )
 
         def attend_to_memory(x: Array) -> Array:
             return self.cross_attention(x, memory, mask=memory_mask, deterministic=deterministic)
@@ -195,8 +249,8 @@ class DecoderLayer(Layer):
         def transform(x: Array) -> Array:
             return self.feed_forward(x, deterministic=deterministic)
 
-        x = self.self_attention_residual(attend_to_self, inputs, deterministic)
-        x = self.cross_attention_residual(attend_to_memory, x, deterministic)
-        x = self.feed_forward_residual(transform, x, deterministic)
+        x = self.self_attention_residual(attend_to_self, inputs, is_token, deterministic)
+        x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
+        x = self.feed_forward_residual(transform, x, is_token, deterministic)
         assert keys_values is not None
         return x, keys_values

@@ -1,0 +1,117 @@
+"""How the tokens of a batch lie: who may attend to whom, and where each token stands."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from flax_transformer.functional.masks import causal_mask, combine_masks, window_mask
+from flax_transformer.functional.segments import (
+    segment_lengths,
+    segment_mask,
+    segment_positions,
+)
+
+
+class Positions(NamedTuple):
+    """Where queries and keys stand, in tokens from 0."""
+
+    query: Int[Array, "batch query_length"]
+    key: Int[Array, "batch key_length"]
+
+
+class Layout(NamedTuple):
+    """What self-attention and norms need to know of tokens besides their vectors.
+
+    Attributes:
+        mask: True where a query may attend to a key; None where every query may attend to all.
+        positions: where queries and keys stand; None if no positional scheme asks.
+        lengths: number of tokens of each query's sequence; None if no positional scheme asks.
+        is_token: False at padding; None where nothing is padding.
+    """
+
+    mask: Bool[Array, "batch query_length key_length"] | None = None
+    positions: Positions | None = None
+    lengths: Int[Array, "batch query_length"] | None = None
+    is_token: Bool[Array, "batch query_length"] | None = None
+
+
+@functools.partial(jax.jit, static_argnames=("causal", "window"))
+def lay_out(
+    segments: Int[Array, "batch length"], *, causal: bool = False, window: int | None = None
+) -> Layout:
+    """Lays out whole sequences.
+
+    mask[i, j] = same segment, not padding, and as far as asked for: j <= i and |j - i| < window
+
+    Args:
+        segments: 0 for padding; ids tell packed sequences of a row apart.
+        causal: whether a token sees only itself and what came before it.
+        window: how many positions a token sees to each side, itself included; all if None.
+
+    Returns:
+        The layout, in which every token is both a query and a key.
+
+    Raises:
+        ValueError: if the window is not positive.
+
+    Example:
+        >>> layout = lay_out(jnp.array([[0, 1, 1]]), causal=True)
+        >>> layout.mask.astype(int).tolist(), layout.positions.key.tolist()
+        ([[[0, 0, 0], [0, 1, 0], [0, 1, 1]]], [[0, 0, 1]])
+    """
+    length = segments.shape[1]
+    mask = combine_masks(
+        segment_mask(segments, segments),
+        causal_mask(length) if causal else None,
+        None if window is None else window_mask(length, window=window),
+    )
+    positions = jax.vmap(segment_positions)(segments)
+    lengths = jax.vmap(segment_lengths)(segments)
+    return Layout(mask, Positions(positions, positions), lengths, segments != 0)
+
+
+@functools.partial(jax.jit, static_argnames=("new_length", "window"))
+def lay_out_cached(
+    is_token: Bool[Array, "rows capacity"],
+    length: Int[Array, ""],
+    new_length: int,
+    *,
+    window: int | None = None,
+) -> Layout:
+    """Lays out the newest tokens of sequences as queries, and all tokens so far as keys.
+
+    position(i) = number of tokens before i; padding is not counted, wherever it stands
+
+    Args:
+        is_token: which places of a cache hold tokens, the newest ones included.
+        length: places filled before the newest tokens.
+        new_length: number of newest places in each row.
+        window: how many positions a token looks back, itself included; all if None.
+
+    Returns:
+        The layout; `lengths` is left out, for the sequences still grow.
+
+    Raises:
+        ValueError: if there are more new places than the cache has, or the window is not positive.
+
+    Example:
+        >>> is_token = jnp.array([[False, True, True, False]])
+        >>> layout = lay_out_cached(is_token, jnp.int32(2), 1)
+        >>> layout.mask.astype(int).tolist(), layout.positions.query.tolist()
+        ([[[0, 1, 1, 0]]], [[1]])
+    """
+    capacity = is_token.shape[1]
+    if new_length > capacity:
+        raise ValueError(f"{new_length} new tokens do not fit a cache {is_token.shape}")
+    mask = combine_masks(
+        is_token[:, None, :],
+        causal_mask(new_length, capacity, length),
+        None if window is None else window_mask(new_length, capacity, window=window, offset=length),
+    )
+    key = jnp.maximum(jnp.cumsum(is_token, axis=1) - 1, 0)
+    query = jax.lax.dynamic_slice_in_dim(key, length, new_length, axis=1)
+    new = jax.lax.dynamic_slice_in_dim(is_token, length, new_length, axis=1)
+    return Layout(mask, Positions(query, key), None, new)
