@@ -15,7 +15,7 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.functional.positional import SCHEMES
+from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
