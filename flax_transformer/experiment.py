@@ -1,14 +1,17 @@
 """An experiment: one frozen dataclass that composes the configs of the parts."""
 
 import dataclasses
+import runpy
+import traceback
+from pathlib import Path
 from typing import Any
 
 import cattrs
 
 from flax_transformer.data.datasets import DataConfig
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError
-from flax_transformer.functional.positional import SCHEMES
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.tasks.translation import TranslationConfig
@@ -55,3 +58,46 @@ class Experiment:
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
             reasons = "; ".join(cattrs.transform_error(error))
             raise UserError(f"not an experiment of this version: {reasons}") from error
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Runs a Python file and takes its `experiment`.
+
+    Raises:
+        UserError: if there is no such file, it fails, or it defines no experiment.
+    """
+    if not path.is_file():
+        near = [str(found) for found in sorted(path.parent.glob("*.py"))]
+        if near:
+            raise unknown("experiment file", str(path), near)
+        raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
+    try:
+        experiment = runpy.run_path(str(path)).get("experiment")
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{_place(error, path)}: {type(error).__name__}: {reason}; correct the file"
+        ) from error
+    if not isinstance(experiment, Experiment):
+        raise UserError(f"{path} defines no `experiment = Experiment(...)`: add one")
+    return experiment
+
+
+def _place(error: Exception, path: Path) -> str:
+    """The file and the line at which it failed; a SyntaxError names its line itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
+
+
+def apply_preset(experiment: Experiment, name: str) -> Experiment:
+    """Gives an experiment with a named model size in place of its own.
+
+    Raises:
+        UserError: if there is no such preset.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return dataclasses.replace(experiment, model=PRESETS[name])

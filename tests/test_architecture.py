@@ -30,14 +30,16 @@ LAYERS = [
     {"errors", "allocator"},
     {"functional"},
     {"modules"},
-    {"models", "data", "decoding", "evaluation"},
+    {"models", "data", "decoding", "evaluation", "visualization"},
     {"tasks"},
-    {"training", "experiment"},
+    {"training", "experiment", "conventions"},
     {"console"},
+    {"commands"},
     {"cli", "flax_transformer"},
 ]
 # The only imports between parts of one line: an experiment is composed of training's configs too.
 WITHIN_A_LAYER = {
+    ("conventions", "flax_transformer.experiment"),
     ("experiment", "flax_transformer.training.config"),
     ("experiment", "flax_transformer.training.optimizer"),
     ("training", "flax_transformer.experiment"),

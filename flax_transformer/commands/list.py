@@ -1,0 +1,52 @@
+"""`flax-transformer list`."""
+
+import dataclasses
+import json
+
+from rich.console import Console
+
+from flax_transformer.console import show_table
+from flax_transformer.data.datasets import DATASETS
+from flax_transformer.errors import UserError
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.presets import PRESETS, count_parameters
+
+# The vocabulary of the paper's English-German models, section 5.1.
+LISTED_VOCAB_SIZE = 37_000
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List presets with counted parameters, data sets and positional schemes."""
+
+    vocab_size: int = LISTED_VOCAB_SIZE
+    """Tokens for which parameters are counted; the paper's English-German number by default."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Prints what can be chosen from."""
+        if self.vocab_size < 1:
+            raise UserError(f"vocab_size must be at least 1, not {self.vocab_size}")
+        presets = {
+            name: {
+                "parameters": count_parameters(config, self.vocab_size),
+                "layers": f"{config.num_encoder_layers}+{config.num_decoder_layers}",
+                "d_model": config.d_model,
+                "d_ff": config.d_ff,
+                "heads": config.num_heads,
+            }
+            for name, config in PRESETS.items()
+        }
+        datasets = {name: dataset.description for name, dataset in DATASETS.items()}
+        datasets["NAME/CONFIG"] = "any translation data set of TFDS, such as wmt14_translate/de-en"
+        positions = {name: scheme.description for name, scheme in SCHEMES.items()}
+        if self.json:
+            listed = {"presets": presets, "datasets": datasets, "positions": positions}
+            print(json.dumps({"vocab_size": self.vocab_size} | listed, indent=2))
+            return
+        console = Console()
+        show_table(console, f"--preset, counted with {self.vocab_size:,} tokens", presets)
+        for title, lines in {"--data.dataset": datasets, "--model.positions": positions}.items():
+            rows = {name: {"description": description} for name, description in lines.items()}
+            show_table(console, title, rows)

@@ -1,0 +1,43 @@
+"""`flax-transformer train`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from flax_transformer.console import say, show_scores
+from flax_transformer.experiment import Experiment
+from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.loop import NUM_SAMPLES, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train an experiment, or continue its interrupted training."""
+
+    experiment_file: Positional[Path]
+    """Python file that defines `experiment`, such as experiments/number_words.py."""
+    workdir: Path
+    """Folder of the run; the same command continues what it holds."""
+    preset: str | None = None
+    """Named model size in place of the experiment's; --model options still change it."""
+    experiment: Annotated[Experiment, arg(name="")] = Experiment()
+
+    def run(self) -> None:
+        """Trains, scores the held-out split and says what to do next."""
+        console = Console()
+        train(self.experiment, self.workdir, console)
+        record, scored = evaluate(
+            self.workdir, self.experiment.data.held_out_split, command=sys.argv
+        )
+        show_scores(console, record)
+        for line in scored.samples(NUM_SAMPLES):
+            say(console, line)
+        say(console, "next, translate text of your own:")
+        say(
+            console,
+            f'  flax-transformer translate --workdir {self.workdir} "{scored.pairs[0].source}"',
+        )

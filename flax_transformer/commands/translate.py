@@ -1,0 +1,69 @@
+"""`flax-transformer translate`."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.errors import UserError
+from flax_transformer.training.assemble import Weights, load
+
+
+@dataclasses.dataclass(frozen=True)
+class Translate:
+    """Translate texts, or the lines of standard input, one line out for each line in."""
+
+    texts: Positional[tuple[str, ...]]
+    """Texts to translate; standard input if there are none."""
+    workdir: Path
+    """Folder of a training."""
+    weights: Weights = "average"
+    """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    n_best: int | None = None
+    """Translations of each text, the best first, one a line; decoding.num-best if not given."""
+    scores: bool = False
+    """Put each translation's score, the normalised log-probability, and a tab before it."""
+    seed: int = 0
+    """Of sampling, with --decoding.method sample."""
+    decoding: DecodingConfig = DecodingConfig()
+
+    def run(self) -> None:
+        """Prints the translations."""
+        decoding = self.decoding
+        if self.n_best is not None:
+            decoding = dataclasses.replace(decoding, num_best=self.n_best)
+        translator = load(self.workdir, self.weights)
+        for texts in [list(self.texts)] if self.texts else standard_input():
+            for found in translator.translate_n_best(texts, decoding, seed=self.seed):
+                for text, score in found:
+                    line = text.replace("\n", " ")
+                    print(f"{score:.4f}\t{line}" if self.scores else line, flush=True)
+
+
+def standard_input() -> Iterator[list[str]]:
+    """Gives the lines of standard input: one by one while a person types, else all at once.
+
+    Raises:
+        UserError: if a line is not UTF-8.
+    """
+    stream = sys.stdin.buffer
+    if stream.isatty():
+        yield from ([_decode(line, number)] for number, line in enumerate(stream, 1))
+        return
+    lines = stream.read().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    yield [_decode(line, number) for number, line in enumerate(lines, 1)]
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "
+            "convert it, for example with iconv"
+        ) from error

@@ -1,0 +1,71 @@
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+from command_line import IMPORTS
+from jaxtyping import config
+from small import make_experiment
+
+from flax_transformer.cli import main
+
+# Files that a user may name by mistake.
+MISTAKEN = {
+    "none.py": "number = 3\n",
+    "syntax.py": "number = 3\nnumber = = 3\n",
+    "failing.py": "number = 3\n\nnumber / 0\n",
+    "field.py": f"{IMPORTS}\nEncoderDecoderConfig(num_head=3)\n",
+    "sizes.py": f"{IMPORTS}\nexperiment = Experiment(model=EncoderDecoderConfig(num_heads=3))\n",
+    "three.txt": "a\nb\nc\n",
+    "empty.txt": "",
+    "latin.txt": "a\nb\n\udcff\n",
+}
+
+
+@pytest.fixture(autouse=True, scope="package")
+def unchecked_types():
+    """A user's mistakes must be found without the tests' type checker."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory):
+    """A folder with an experiment, its data, and files that are not what they should be."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "small.py").write_text(f"{IMPORTS}\nexperiment = {make_experiment(folder)!r}\n")
+    for name, text in MISTAKEN.items():
+        (folder / name).write_bytes(text.encode(errors="surrogateescape"))
+    (folder / "nothing").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="package")
+def trained(folder):
+    """What the command printed that trained the workdir "run"."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "stdout", output)
+        main(["train", "small.py", "--workdir", "run"])
+    return output.getvalue()
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Runs a command line in the folder; gives its exit code, output and errors."""
+    monkeypatch.chdir(folder)
+
+    def run(*words, stdin=b""):
+        # All that is read of standard input is its buffer.
+        stream = io.BytesIO(stdin)
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+        code = 0
+        try:
+            main(list(words))
+        except SystemExit as stop:
+            code = stop.code or 0
+        return SimpleNamespace(code=code, **capsys.readouterr()._asdict())
+
+    return run

@@ -1,0 +1,142 @@
+import dataclasses
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from command_line import IMPORTS, assert_is_error
+
+from flax_transformer.cli import COMMANDS
+
+NAMES = ", ".join(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", rf"Expected one of \{{{NAMES}\}}"),
+        ("trian", f"trian Available subcommands: {NAMES}"),
+        ("list extra", "Unrecognized options: extra"),
+        ("list --vocab-size 0", "vocab_size must be at least 1, not 0"),
+        ("train", "no experiment file: give one, flax-transformer train "),
+        ("train --workdir new", "no experiment file: give one, flax-transformer train "),
+        ("train small.py", "Missing from flax-transformer train: --workdir"),
+        ("evaluate", "Missing from flax-transformer evaluate: --workdir"),
+        ("translate hello", "Missing from flax-transformer translate: --workdir"),
+        ("evaluate --workdir nothing", "nothing holds no run: train one with flax-transformer"),
+        ("translate --workdir nothing", "nothing holds no run: train one with flax-transformer"),
+        ("translate --workdir new a", "new holds no run: train one with flax-transformer train"),
+        ("evaluate --workdir three.txt", "three.txt holds no run: train one with"),
+    ],
+)
+def test_a_mistaken_command_gets_one_line(run, line, message):
+    assert_is_error(run(*line.split()), message)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("smal.py", r"unknown experiment file 'smal.py': did you mean 'small.py'\? Known: "),
+        ("nowhere/small.py", "no experiment file nowhere/small.py: give a Python file"),
+        ("nothing", "unknown experiment file 'nothing'"),
+        ("three.txt", r"three.txt, line 1: NameError: name 'a' is not defined; correct the file"),
+        ("none.py", r"none.py defines no `experiment = Experiment\(...\)`: add one"),
+        ("syntax.py", r"SyntaxError: invalid syntax \(syntax.py, line 2\); correct the file"),
+        ("failing.py", "failing.py, line 3: ZeroDivisionError: division by zero; correct"),
+        ("field.py", "field.py, line 10: TypeError: .* unexpected keyword argument 'num_head'"),
+        ("sizes.py", "model.d_model 512 is no multiple of model.num_heads 3: change one"),
+    ],
+)
+def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
+    assert_is_error(run("train", file, "--workdir", "new"), message)
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--model.num-head 4", "Unrecognized options: --model.num-head, 4 .*--model.num-heads INT"),
+        ("--preset bsae", r"unknown preset 'bsae': did you mean 'base'\? Known: base, big"),
+        ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
+        ("--model.d-model 130 --model.num-heads 4", "d_model 130 is no multiple of .*num_heads 4"),
+        ("--model.num-encoder-layers 0", "model.num_encoder_layers must be at least 1, not 0"),
+        ("--model.residual-dropout-rate -0.1", r"dropout_rate must be in \[0, 1\), not -0.1"),
+        ("--model.residual-dropout-rate 1", r"dropout_rate must be in \[0, 1\), not 1"),
+        ("--model.d-model wide", "Error parsing --model.d-model: invalid literal for int"),
+        ("--model.dtype float16", "invalid choice 'float16' for argument '--model.dtype'"),
+        ("--training.num-steps 0", "training.num_steps must be at least 1, not 0"),
+        ("--optimizer.schedule paper", "learning_rate 0.01 has no effect on the paper's schedule"),
+        ("--data.dataset multi30k", "train_source is set, but multi30k does not read it"),
+        ("--data.manual-dir x", "manual_dir is set, but text_files does not read it"),
+        ("--data.train-target three.txt", "source.txt has 20 lines but .*three.txt has 3: line N"),
+        ("--data.train-source gone.txt", "gone.txt does not exist: give the path of a text file"),
+        ("--data.train-source empty.txt", "empty.txt is empty: give a file with one sentence"),
+        ("--data.train-source latin.txt", "latin.txt, line 3 is not UTF-8: convert the file"),
+        ("--data.train-source nothing", "nothing is a folder: give the path of a text file"),
+        ("--data.train-split trian", r"unknown split of text_files 'trian': did you mean 'train'"),
+        ("--data.tokens-per-batch 31", "tokens_per_batch 31 cannot hold 8 rows of"),
+    ],
+)
+def test_a_mistaken_option_gets_one_line_and_writes_nothing(run, folder, options, message):
+    assert_is_error(run("train", "small.py", "--workdir", "new", *options.split()), message)
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("numberwords", r"unknown data set 'numberwords': did you mean 'number_words'\? Known: "),
+        ("wmt14_translat/de-en", "unknown data set .* did you mean 'wmt14_translate'"),
+        ("wmt14_translate/de-xx", "unknown variant of wmt14_translate 'de-xx': .* 'de-en'"),
+    ],
+)
+def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
+    (folder / "default.py").write_text(f"{IMPORTS}\nexperiment = Experiment()\n")
+    assert_is_error(run("train", "default.py", "--workdir", "new", "--data.dataset", name), message)
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train small.py --workdir run --seed 3", r"run holds another experiment \(seed 0\): cho"),
+        ("evaluate --workdir run --split tset", "unknown split of text_files 'tset'"),
+        ("evaluate --workdir run --split test", "Give --data.test-source and --data.test-target"),
+        ("evaluate --workdir run --weights worst", "invalid choice 'worst' for argument"),
+        ("translate --workdir run --n-best 5 a", "num_best is 5: .* at most 4 .* raise beam_size"),
+        ("translate --workdir run --n-best 0 a", "num_best is 0: give at least 1"),
+        ("translate --workdir run --n-bets 2 a", "Unrecognized options: --n-bets.*--n-best"),
+    ],
+)
+def test_a_mistake_about_a_trained_model_gets_one_line(run, line, message):
+    assert_is_error(run(*line.split()), message)
+
+
+def option_names(command, prefix=""):
+    """The options of a command's fields, with dots between the parts."""
+    for field in dataclasses.fields(command):
+        if dataclasses.is_dataclass(field.default):
+            nested = "" if field.name == "experiment" else f"{prefix}{field.name}."
+            yield from option_names(field.default, nested)
+        elif field.name not in ("experiment_file", "texts"):
+            yield f"--{prefix}{field.name}".replace("_", "-")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_field(run, name):
+    result = run(name, "--help")
+    shown = set(re.findall(r"--[a-z0-9.-]+", result.out))
+    assert result.code == 0
+    assert set(option_names(COMMANDS[name])) <= shown
+
+
+def test_the_program_reads_its_arguments(folder):
+    program = "from flax_transformer.cli import main; main()"
+    command = [sys.executable, "-c", program, "evaluate", "--workdir", "nothing"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert_is_error(
+        SimpleNamespace(code=result.returncode, out=result.stdout, err=result.stderr),
+        "nothing holds no run",
+    )

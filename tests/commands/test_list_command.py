@@ -1,0 +1,18 @@
+import json
+
+from flax_transformer.data.datasets import DATASETS
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.presets import PRESETS, count_parameters
+
+
+def test_the_list_names_all_there_is(run):
+    listed = json.loads(run("list", "--json", "--vocab-size", "307").out)
+    assert listed["vocab_size"] == 307
+    assert {name: row["parameters"] for name, row in listed["presets"].items()} == {
+        name: count_parameters(config, 307) for name, config in PRESETS.items()
+    }
+    assert set(listed["datasets"]) == {*DATASETS, "NAME/CONFIG"}
+    assert set(listed["positions"]) == set(SCHEMES)
+    table = run("list").out
+    assert all(name in table for name in (*PRESETS, *DATASETS, *SCHEMES))
+    assert f"{count_parameters(PRESETS['base'], 37_000):,}" in table
