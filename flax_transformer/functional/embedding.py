@@ -1,0 +1,75 @@
+"""Token embeddings: one-hot vectors times a matrix, computed or looked up."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+@jax.jit
+def embed(
+    tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"]
+) -> Float[Array, "*batch d_model"]:
+    """Looks tokens up in a table.
+
+    table[token]
+
+    It is the product of `embed_one_hot`, and its gradient the same, without the zeros.
+
+    Args:
+        tokens: token ids in [0, vocab); one past the table gives NaN, never a wrong row.
+        table: one row a token.
+
+    Returns:
+        The rows of the tokens.
+
+    Raises:
+        ValueError: if the table is no matrix.
+
+    Example:
+        >>> table = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> embed(jnp.array([1]), table).tolist(), embed_one_hot(jnp.array([1]), table).tolist()
+        ([[3.0, 4.0]], [[3.0, 4.0]])
+
+    Reference:
+        Vaswani et al. 2017, section 3.4.
+    """
+    _check(table)
+    return jnp.take(table, tokens, axis=0, mode="fill")
+
+
+@jax.jit
+def embed_one_hot(
+    tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"]
+) -> Float[Array, "*batch d_model"]:
+    """Multiplies one-hot vectors by a matrix: what an embedding is by definition.
+
+    one_hot(token) table,  one_hot(token)_k = [k = token]
+
+    `embed` gives the same at the cost of one row in place of the whole matrix.
+
+    Args:
+        tokens: token ids in [0, vocab); one past the table has no 1 and gives zeros.
+        table: one row a token.
+
+    Returns:
+        The products, which are the rows of the tokens.
+
+    Raises:
+        ValueError: if the table is no matrix.
+
+    Example:
+        >>> embed_one_hot(jnp.array(1), jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+        [3.0, 4.0]
+
+    Reference:
+        Vaswani et al. 2017, section 3.4.
+    """
+    _check(table)
+    one_hot = jax.nn.one_hot(tokens, table.shape[0], dtype=table.dtype)
+    # Accelerators round the factors of a product unless told; a row shall come out as it is.
+    return jnp.matmul(one_hot, table, precision="highest")
+
+
+def _check(table: Array) -> None:
+    if table.ndim != 2:
+        raise ValueError(f"table {table.shape} must be a matrix [vocab, d_model]")

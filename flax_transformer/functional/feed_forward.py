@@ -1,0 +1,226 @@
+"""The position-wise feed-forward network and the activations of its hidden layer."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@jax.jit
+def relu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Cuts off what is negative.
+
+    max(0, x)
+
+    Args:
+        hidden: the hidden layer.
+
+    Returns:
+        The activations.
+
+    Example:
+        >>> relu(jnp.array([-2.0, 3.0])).tolist()
+        [0.0, 3.0]
+
+    Reference:
+        Vaswani et al. 2017, section 3.3, equation 2.
+    """
+    return jax.nn.relu(hidden)
+
+
+@jax.jit
+def gelu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Weighs every number by the share of a normal distribution that lies below it.
+
+    x Phi(x) = x (1 + erf(x / sqrt(2))) / 2
+
+    This is the exact form, not its approximation by a hyperbolic tangent.
+
+    Args:
+        hidden: the hidden layer.
+
+    Returns:
+        The activations.
+
+    Example:
+        >>> [round(x, 3) for x in gelu(jnp.array([-1.0, 1.0])).tolist()]
+        [-0.159, 0.841]
+
+    Reference:
+        Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2.
+    """
+    return jax.nn.gelu(hidden, approximate=False)
+
+
+@jax.jit
+def silu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Weighs every number by its own logistic function; also called Swish.
+
+    x sigmoid(x) = x / (1 + exp(-x))
+
+    Args:
+        hidden: the hidden layer.
+
+    Returns:
+        The activations.
+
+    Example:
+        >>> [round(x, 3) for x in silu(jnp.array([-1.0, 1.0])).tolist()]
+        [-0.269, 0.731]
+
+    Reference:
+        Ramachandran et al. 2017, "Searching for Activation Functions" (Swish with beta 1).
+    """
+    return jax.nn.silu(hidden)
+
+
+@jax.jit
+def geglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Multiplies one half of a hidden layer by the GELU of the other.
+
+    gelu(hidden_1) hidden_2
+
+    Args:
+        hidden: the gate hidden_1, to which GELU applies, and hidden_2, which is gated.
+
+    Returns:
+        The activations.
+
+    Raises:
+        ValueError: if there are not two halves.
+
+    Example:
+        >>> [round(x, 3) for x in geglu(jnp.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
+        [1.683, 0.0]
+
+    Reference:
+        Shazeer 2020, "GLU Variants Improve Transformer", section 2.
+    """
+    return _gated(gelu, hidden)
+
+
+@jax.jit
+def swiglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Multiplies one half of a hidden layer by the SiLU of the other.
+
+    silu(hidden_1) hidden_2
+
+    Args:
+        hidden: the gate hidden_1, to which SiLU applies, and hidden_2, which is gated.
+
+    Returns:
+        The activations.
+
+    Raises:
+        ValueError: if there are not two halves.
+
+    Example:
+        >>> [round(x, 3) for x in swiglu(jnp.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
+        [1.462, 0.0]
+
+    Reference:
+        Shazeer 2020, "GLU Variants Improve Transformer", section 2.
+    """
+    return _gated(silu, hidden)
+
+
+def _gated(function: Callable[[Array], Array], hidden: Array) -> Array:
+    if hidden.ndim < 2 or hidden.shape[-2] != 2:
+        raise ValueError(f"hidden {hidden.shape} must hold two halves [..., 2, d_ff]")
+    return function(hidden[..., 0, :]) * hidden[..., 1, :]
+
+
+class Activation(NamedTuple):
+    """What a hidden layer is passed through.
+
+    Attributes:
+        function: [*batch, d_ff] -> [*batch, d_ff]; gated: [*batch, 2, d_ff] -> [*batch, d_ff].
+        is_gated: whether the hidden layer has two halves, of which the first gates the second.
+        description: one line for people who choose.
+    """
+
+    function: Callable[[Array], Array]
+    is_gated: bool
+    description: str
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": Activation(relu, False, "max(0, x), as in the paper"),
+    "gelu": Activation(gelu, False, "x Phi(x), exact, as in BERT"),
+    "silu": Activation(silu, False, "x sigmoid(x), also called Swish"),
+    "geglu": Activation(geglu, True, "gelu(x W) x V: gated, with a second hidden matrix"),
+    "swiglu": Activation(swiglu, True, "silu(x W) x V: gated, with a second hidden matrix"),
+}
+
+
+@functools.partial(jax.jit, static_argnames="activation")
+def feed_forward(
+    inputs: Float[Array, "*batch d_model"],
+    hidden_kernel: Float[Array, "d_model *halves d_ff"],
+    hidden_bias: Float[Array, "*halves d_ff"],
+    output_kernel: Float[Array, "d_ff d_model"],
+    output_bias: Float[Array, " d_model"],
+    activation: str = "relu",
+    dropout: Float[Array, "*batch d_ff"] | None = None,
+) -> Float[Array, "*batch d_model"]:
+    """Transforms every position by itself.
+
+    activation(x W_1 + b_1) W_2 + b_2
+
+    Args:
+        inputs: one vector a position.
+        hidden_kernel: W_1; of a gated activation both halves, the gate first.
+        hidden_bias: b_1, likewise.
+        output_kernel: W_2.
+        output_bias: b_2.
+        activation: a name in `ACTIVATIONS`.
+        dropout: multiplier of the activations, 0 or 1 / keep_rate, see `dropout_multiplier`.
+
+    Returns:
+        One vector a position.
+
+    Raises:
+        ValueError: if shapes do not fit or no activation has the name.
+
+    Example:
+        >>> x, eye = jnp.array([-2.0, 3.0]), jnp.eye(2)
+        >>> feed_forward(x, eye, jnp.zeros(2), 2 * eye, jnp.ones(2)).tolist()
+        [1.0, 7.0]
+
+    Reference:
+        Vaswani et al. 2017, section 3.3, equation 2; Shazeer 2020, section 2 (gated).
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"no activation {activation!r}: known are {', '.join(ACTIVATIONS)}")
+    function, is_gated, _ = ACTIVATIONS[activation]
+    _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
+    activated = function(jnp.tensordot(inputs, hidden_kernel, 1) + hidden_bias)
+    if dropout is not None:
+        if dropout.shape != activated.shape:
+            raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
+        activated = activated * dropout.astype(activated.dtype)
+    return activated @ output_kernel + output_bias
+
+
+def _check_shapes(
+    inputs: Array,
+    hidden_kernel: Array,
+    hidden_bias: Array,
+    output_kernel: Array,
+    output_bias: Array,
+    is_gated: bool,
+) -> None:
+    (d_ff, d_model), halves = output_kernel.shape, (2,) if is_gated else ()
+    for name, array, shape in (
+        ("inputs", inputs, (*inputs.shape[:-1], d_model)),
+        ("hidden_kernel", hidden_kernel, (d_model, *halves, d_ff)),
+        ("hidden_bias", hidden_bias, (*halves, d_ff)),
+        ("output_bias", output_bias, (d_model,)),
+    ):
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} {array.shape} must be {shape} for output_kernel {output_kernel.shape}"
+            )

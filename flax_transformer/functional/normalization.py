@@ -1,0 +1,180 @@
+"""Normalisation: of every vector by itself (layer, RMS), or of every feature over tokens (batch).
+
+Statistics are computed in float32 at least, results are of the inputs' type.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def layer_norm(
+    inputs: Float[Array, "*batch d_model"],
+    scale: Float[Array, " d_model"],
+    bias: Float[Array, " d_model"],
+    epsilon: float = 1e-6,
+) -> Float[Array, "*batch d_model"]:
+    """Gives every vector mean 0 and variance 1, then a learned scale and bias for each feature.
+
+    (x - mean(x)) / sqrt(variance(x) + epsilon) * scale + bias
+
+    Args:
+        inputs: vectors, each normalised by itself.
+        scale: factor of each feature.
+        bias: added to each feature.
+        epsilon: added to the variance, against division by zero.
+
+    Returns:
+        The normalised vectors.
+
+    Raises:
+        ValueError: if scale or bias do not fit the inputs, or epsilon is negative.
+
+    Example:
+        >>> layer_norm(jnp.array([1.0, 3.0]), jnp.ones(2), jnp.zeros(2)).round(3).tolist()
+        [-1.0, 1.0]
+
+    Reference:
+        Ba et al. 2016, "Layer Normalization", section 3.
+    """
+    _check(inputs, epsilon, scale=scale, bias=bias)
+    wide = inputs.astype(_statistics_dtype(inputs))
+    # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
+    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    normalised = centred * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
+    return normalised.astype(inputs.dtype)
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def rms_norm(
+    inputs: Float[Array, "*batch d_model"],
+    scale: Float[Array, " d_model"],
+    epsilon: float = 1e-6,
+) -> Float[Array, "*batch d_model"]:
+    """Gives every vector a mean square of 1, then a learned scale for each feature.
+
+    x / sqrt(mean(x^2) + epsilon) * scale
+
+    Args:
+        inputs: vectors, each normalised by itself.
+        scale: factor of each feature.
+        epsilon: added to the mean square, against division by zero.
+
+    Returns:
+        The normalised vectors.
+
+    Raises:
+        ValueError: if the scale does not fit the inputs, or epsilon is negative.
+
+    Example:
+        >>> rms_norm(jnp.array([4.0, 0.0, 0.0, 0.0]), jnp.ones(4)).round(3).tolist()
+        [2.0, 0.0, 0.0, 0.0]
+
+    Reference:
+        Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", section 4.
+    """
+    _check(inputs, epsilon, scale=scale)
+    wide = inputs.astype(_statistics_dtype(inputs))
+    mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    return (wide * (jax.lax.rsqrt(mean_square + epsilon) * scale)).astype(inputs.dtype)
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def batch_norm(
+    inputs: Float[Array, "*batch d_model"],
+    mean: Float[Array, " d_model"],
+    variance: Float[Array, " d_model"],
+    scale: Float[Array, " d_model"],
+    bias: Float[Array, " d_model"],
+    epsilon: float = 1e-6,
+) -> Float[Array, "*batch d_model"]:
+    """Normalises every feature by given statistics, then applies a learned scale and bias.
+
+    (x - mean) / sqrt(variance + epsilon) * scale + bias
+
+    Args:
+        inputs: vectors of any number of tokens.
+        mean: of each feature: of this batch in training, see `batch_statistics`, and a running
+            mean afterwards.
+        variance: of each feature, from where the mean is from.
+        scale: factor of each feature.
+        bias: added to each feature.
+        epsilon: added to the variance, against division by zero.
+
+    Returns:
+        The normalised vectors.
+
+    Raises:
+        ValueError: if an argument does not fit the inputs, or epsilon is negative.
+
+    Example:
+        >>> x = jnp.array([[1.0], [3.0]])
+        >>> batch_norm(x, *batch_statistics(x), jnp.ones(1), jnp.zeros(1)).round(3).tolist()
+        [[-1.0], [1.0]]
+
+    Reference:
+        Ioffe and Szegedy 2015, "Batch Normalization", section 3, algorithm 1.
+    """
+    _check(inputs, epsilon, mean=mean, variance=variance, scale=scale, bias=bias)
+    wide = inputs.astype(_statistics_dtype(inputs))
+    normalised = (wide - mean) * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
+    return normalised.astype(inputs.dtype)
+
+
+@jax.jit
+def batch_statistics(
+    inputs: Float[Array, "*batch d_model"], is_token: Bool[Array, "*batch"] | None = None
+) -> tuple[Float[Array, " d_model"], Float[Array, " d_model"]]:
+    """Computes the mean and the variance of every feature over tokens; padding does not count.
+
+    mean = sum(x) / n,  variance = sum((x - mean)^2) / n,  n = number of tokens
+
+    Args:
+        inputs: vectors of any number of tokens.
+        is_token: False for padding; all are tokens if None.
+
+    Returns:
+        (mean, variance), float32 at least; both 0 if there is no token.
+
+    Raises:
+        ValueError: if is_token does not fit the inputs.
+
+    Example:
+        >>> x, is_token = jnp.array([[1.0], [3.0], [9.0]]), jnp.array([True, True, False])
+        >>> [statistic.tolist() for statistic in batch_statistics(x, is_token)]
+        [[2.0], [1.0]]
+
+    Reference:
+        Ioffe and Szegedy 2015, section 3, algorithm 1.
+    """
+    if is_token is None:
+        is_token = jnp.ones(inputs.shape[:-1], bool)
+    if is_token.shape != inputs.shape[:-1]:
+        raise ValueError(f"is_token {is_token.shape} does not fit inputs {inputs.shape}")
+    wide = inputs.astype(_statistics_dtype(inputs))
+    axes = tuple(range(inputs.ndim - 1))
+    count = jnp.maximum(jnp.sum(is_token), 1)
+
+    def mean_over_tokens(x: Array) -> Array:
+        # Not x * is_token: what stands at padding may be infinite.
+        return jnp.sum(jnp.where(is_token[..., None], x, 0), axis=axes) / count
+
+    mean = mean_over_tokens(wide)
+    return mean, mean_over_tokens(jnp.square(wide - mean))
+
+
+def _statistics_dtype(inputs: Array) -> jnp.dtype:
+    """In 16 bits, a mean over many features or tokens would be off by more than rounding."""
+    return jnp.promote_types(inputs.dtype, jnp.float32)
+
+
+def _check(inputs: Array, epsilon: float, **features: Array) -> None:
+    for name, array in features.items():
+        if array.shape != inputs.shape[-1:]:
+            raise ValueError(f"{name} {array.shape} must have the width of inputs {inputs.shape}")
+    if epsilon < 0:
+        raise ValueError(f"epsilon must not be negative, but is {epsilon}")
