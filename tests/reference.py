@@ -3,6 +3,8 @@
 All functions take anything that NumPy can read and compute in float64.
 """
 
+import math
+
 import numpy as np
 
 
@@ -50,10 +52,11 @@ def multi_head_attention(params, inputs, memory, mask=None):
     return concatenated @ kernels["output"].reshape(concatenated.shape[-1], -1)
 
 
-def feed_forward(params, inputs):
-    """Equation 2: max(0, x W_1 + b_1) W_2 + b_2."""
+def feed_forward(params, inputs, name="relu"):
+    """Equation 2: f(x W_1 + b_1) W_2 + b_2; W_1 of a gated f is two matrices side by side."""
     hidden, output = params["hidden"], params["output"]
-    activations = np.maximum(0, np.asarray(inputs) @ hidden["kernel"] + hidden["bias"])
+    kernel = np.asarray(hidden["kernel"], np.float64)
+    activations = activation(name, np.tensordot(inputs, kernel, 1) + hidden["bias"])
     return activations @ np.asarray(output["kernel"], np.float64) + output["bias"]
 
 
@@ -85,3 +88,79 @@ def label_smoothed_cross_entropy(logits, targets, weights, label_smoothing):
         log_p = scores - np.log(np.exp(scores).sum())
         total -= weights[index] * (q * log_p).sum()
     return total, weights.sum()
+
+
+def rms_norm(inputs, epsilon=1e-6):
+    """Zhang and Sennrich 2019, with gain 1."""
+    inputs = np.asarray(inputs, np.float64)
+    return inputs / np.sqrt((inputs**2).mean(axis=-1, keepdims=True) + epsilon)
+
+
+def batch_norm(inputs, is_token=None, epsilon=1e-6):
+    """Ioffe and Szegedy 2015, algorithm 1, with gain 1 and bias 0: outputs, means, variances."""
+    inputs = np.asarray(inputs, np.float64)
+    tokens = inputs[np.ones(inputs.shape[:-1], bool) if is_token is None else np.asarray(is_token)]
+    mean, variance = tokens.mean(axis=0), tokens.var(axis=0)
+    return (inputs - mean) / np.sqrt(variance + epsilon), mean, variance
+
+
+def activation(name, hidden):
+    """The named function; gated ones multiply hidden[..., 1, :] by that of hidden[..., 0, :]."""
+    hidden = np.asarray(hidden, np.float64)
+    if name in ("geglu", "swiglu"):
+        gate = activation({"geglu": "gelu", "swiglu": "silu"}[name], hidden[..., 0, :])
+        return gate * hidden[..., 1, :]
+    if name == "relu":
+        return np.maximum(0, hidden)
+    if name == "gelu":
+        return hidden * (1 + np.vectorize(math.erf)(hidden / np.sqrt(2))) / 2
+    assert name == "silu"
+    return hidden / (1 + np.exp(-hidden))
+
+
+def sinusoidal_halves(positions, d_model):
+    """T2T's timing signal: sines in the first half of the columns, cosines in the second."""
+    half = d_model // 2
+    encodings = np.zeros((len(positions), d_model))
+    for row, position in enumerate(positions):
+        for column in range(2 * half):
+            angle = position / 10_000 ** ((column % half) / max(half - 1, 1))
+            encodings[row, column] = np.cos(angle) if column >= half else np.sin(angle)
+    return encodings
+
+
+def rotary(x, positions, base=10_000):
+    """Su et al. 2021: each pair of features as a complex number, times e^(i position theta)."""
+    x = np.asarray(x, np.float64)
+    rotated = x.copy()
+    pairs = x.shape[1] // 2
+    for row, position in enumerate(positions):
+        for pair in range(pairs):
+            number = complex(x[row, 2 * pair], x[row, 2 * pair + 1])
+            number *= np.exp(1j * position * float(base) ** (-pair / pairs))
+            rotated[row, 2 * pair : 2 * pair + 2] = number.real, number.imag
+    return rotated
+
+
+def relative_bias(query, query_positions, key_positions, table):
+    """Shaw et al. 2018: each query times the vector of its distance to each key."""
+    query, table = np.asarray(query, np.float64), np.asarray(table, np.float64)
+    largest = len(table) // 2
+    bias = np.zeros((len(query_positions), len(key_positions)))
+    for q, i in enumerate(query_positions):
+        for k, j in enumerate(key_positions):
+            vector = table[min(max(j - i, -largest), largest) + largest]
+            bias[q, k] = query[q] @ vector / np.sqrt(query.shape[1])
+    return bias
+
+
+def t5_bucket(distance, num_buckets, max_distance, bidirectional):
+    """Raffel et al. 2020: the largest bucket of its direction whose least distance is not above."""
+    after = bidirectional and distance > 0
+    each = num_buckets // 2 if bidirectional else num_buckets
+    far = abs(distance) if bidirectional else max(-distance, 0)
+    exact = each // 2
+    growth = (max_distance / exact) ** (1 / (each - exact))
+    # Rounded, so that a power which is a whole number counts as one.
+    least = [*range(exact), *(round(exact * growth**n, 9) for n in range(each - exact))]
+    return after * each + max(n for n, start in enumerate(least) if start <= far)

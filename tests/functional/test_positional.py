@@ -1,23 +1,62 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
 from reference import assert_close
 
-from flax_transformer.functional import SCHEMES, learned_positions, sinusoidal_positions
+from flax_transformer.functional import (
+    learned_positions,
+    position_numbers,
+    scaled_positions,
+    sinusoidal_2d_positions,
+    sinusoidal_positions,
+)
 
 LENGTH, D_MODEL = 11, 13
+POSITIONS = jnp.array([0, 1, 2, 17, 97])
+
+
+def test_a_number_stands_in_the_first_column_alone():
+    encodings = position_numbers(POSITIONS, D_MODEL)
+    np.testing.assert_array_equal(encodings[:, 0], POSITIONS)
+    assert encodings.shape == (5, D_MODEL)
+    assert not encodings[:, 1:].any()
+
+
+def test_a_number_survives_layer_normalisation(normal):
+    embedded = normal(D_MODEL)
+    first, last = (embedded + position_numbers(jnp.array([n]), D_MODEL)[0] for n in (0, 5))
+    change = np.abs(reference.layer_norm(last) - reference.layer_norm(first)).max()
+    assert change > 0.1
+    assert_close(reference.layer_norm(embedded + 5), reference.layer_norm(embedded), 1e-5)
+
+
+def test_scaled_positions_are_shares_of_their_own_sequence(tolerance):
+    # Two sequences in one row, of 5 tokens and of 1.
+    positions, lengths = jnp.array([0, 1, 2, 3, 4, 0]), jnp.array([5, 5, 5, 5, 5, 1])
+    encodings = scaled_positions(positions, lengths, D_MODEL)
+    assert_close(encodings[:, 0], [0, 0.25, 0.5, 0.75, 1, 0], tolerance)
+    assert not encodings[:, 1:].any()
 
 
 @pytest.mark.parametrize("d_model", [1, 2, 12, 13])
 def test_sinusoids_have_the_layout_of_the_paper(d_model, tolerance):
-    positions = jnp.array([0, 1, 2, 17, 97])
-    expected = reference.sinusoidal_positions(positions.tolist(), d_model)
-    assert_close(sinusoidal_positions(positions, d_model), expected, tolerance)
+    expected = reference.sinusoidal_positions(POSITIONS.tolist(), d_model)
+    assert_close(sinusoidal_positions(POSITIONS, d_model), expected, tolerance)
 
 
-def test_the_product_of_two_sinusoids_depends_on_their_distance_alone():
-    near, far = (sinusoidal_positions(first + jnp.arange(LENGTH), 12) for first in (0, 53))
+@pytest.mark.parametrize("d_model", [2, 3, 12, 13])
+def test_halves_have_the_layout_of_t2t(d_model, tolerance):
+    expected = reference.sinusoidal_halves(POSITIONS.tolist(), d_model)
+    assert_close(sinusoidal_positions(POSITIONS, d_model, layout="halves"), expected, tolerance)
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "halves"])
+def test_the_product_of_two_sinusoids_depends_on_their_distance_alone(layout):
+    near, far = (
+        sinusoidal_positions(first + jnp.arange(LENGTH), 12, layout=layout) for first in (0, 53)
+    )
     assert_close(near @ near.T, far @ far.T, 1e-5)
 
 
@@ -25,13 +64,20 @@ def test_base_is_the_longest_wavelength():
     # The slowest sine of width 2 d has the frequency base^(-(d - 1) / d).
     slowest = sinusoidal_positions(jnp.array([1]), 4, base=25.0)[0, 2]
     np.testing.assert_allclose(slowest, np.sin(1 / 5), rtol=1e-6)
+    slowest = sinusoidal_positions(jnp.array([1]), 4, base=25.0, layout="halves")[0, 1]
+    np.testing.assert_allclose(slowest, np.sin(1 / 25), rtol=1e-6)
 
 
-@pytest.mark.usefixtures("unchecked_types")
-@pytest.mark.parametrize("d_model", [0, -3])
-def test_an_encoding_without_width_is_refused(d_model):
-    with pytest.raises(ValueError, match=f"d_model must be positive, not {d_model}"):
-        sinusoidal_positions(jnp.arange(LENGTH), d_model)
+@pytest.mark.parametrize(("d_model", "row_width"), [(12, 6), (13, 7)])
+def test_a_grid_has_rows_in_one_half_and_columns_in_the_other(d_model, row_width, tolerance):
+    coordinates = jnp.array([[0, 5], [3, 0], [7, 11]])
+    rows, columns = np.asarray(coordinates).T
+    expected = [
+        reference.sinusoidal_positions(rows, row_width),
+        reference.sinusoidal_positions(columns, d_model - row_width),
+    ]
+    actual = sinusoidal_2d_positions(coordinates, d_model)
+    assert_close(actual, np.concatenate(expected, axis=1), tolerance)
 
 
 def test_learned_positions_are_rows_and_none_beyond_the_table(normal):
@@ -41,21 +87,35 @@ def test_learned_positions_are_rows_and_none_beyond_the_table(normal):
     assert jnp.isnan(rows[2:]).all()
 
 
-def test_more_positions_than_rows_are_refused(normal):
+def test_only_rows_that_are_looked_up_learn(normal):
+    gradient = jax.grad(lambda table: learned_positions(jnp.array([3, 1, 3]), table).sum())
+    np.testing.assert_array_equal(gradient(normal(5, D_MODEL))[:, 0], [0, 1, 0, 2, 0])
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    "encode",
+    [
+        sinusoidal_positions,
+        position_numbers,
+        lambda positions, d_model: scaled_positions(positions, positions, d_model),
+    ],
+)
+@pytest.mark.parametrize("d_model", [0, -3])
+def test_an_encoding_without_width_is_refused(encode, d_model):
+    with pytest.raises(ValueError, match=f"d_model must be positive, not {d_model}"):
+        encode(jnp.arange(LENGTH), d_model)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_what_does_not_fit_is_refused(normal):
     with pytest.raises(ValueError, match=r"11 positions do not fit a table \(5, 13\)"):
         learned_positions(jnp.arange(LENGTH), normal(5, D_MODEL))
-
-
-@pytest.mark.parametrize("name", SCHEMES)
-def test_a_position_is_encoded_the_same_wherever_the_sequence_begins(name, normal):
-    scheme = SCHEMES[name]
-    table = normal(LENGTH, D_MODEL) if scheme.has_table else None
-    whole = scheme.encode(jnp.arange(LENGTH), D_MODEL, table)
-    rest = scheme.encode(jnp.arange(3, LENGTH), D_MODEL, table)
-    assert whole.shape[1] == D_MODEL
-    np.testing.assert_array_equal(jnp.broadcast_to(whole, (LENGTH, D_MODEL))[3:], rest)
-
-
-@pytest.mark.parametrize("name", SCHEMES)
-def test_a_scheme_is_described_in_one_line(name):
-    assert len(SCHEMES[name].description.splitlines()) == 1
+    with pytest.raises(ValueError, match=r"positions \(5,\) and lengths \(11,\)"):
+        scaled_positions(POSITIONS, jnp.arange(LENGTH), D_MODEL)
+    with pytest.raises(ValueError, match=r"coordinates \(11,\) must be \[length, 2\]"):
+        sinusoidal_2d_positions(jnp.arange(LENGTH), D_MODEL)
+    with pytest.raises(ValueError, match="d_model must be at least 2, not 1"):
+        sinusoidal_2d_positions(jnp.zeros((LENGTH, 2), int), 1)
+    with pytest.raises(ValueError, match="interleaved or halves, not thirds"):
+        sinusoidal_positions(POSITIONS, D_MODEL, layout="thirds")  # pyright: ignore[reportArgumentType]
