@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import reference
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.functional import ACTIVATIONS
 from flax_transformer.modules import FeedForward
 
 BATCH, LENGTH, D_MODEL, D_FF = 2, 5, 7, 11
@@ -22,9 +25,32 @@ def variables(inputs):
     return draw_parameters(MODULE, inputs)
 
 
-def test_it_is_the_formula_with_its_own_parameters(inputs, variables):
-    expected = reference.feed_forward(variables["params"], inputs)
-    assert_close(MODULE.apply(variables, inputs), expected, 1e-5)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_it_is_the_formula_with_its_own_parameters(inputs, name):
+    module = MODULE.clone(activation=name)
+    variables = draw_parameters(module, inputs)
+    expected = reference.feed_forward(variables["params"], inputs, name)
+    assert_close(module.apply(variables, inputs), expected, 1e-5)
+
+
+def test_each_half_of_a_gated_layer_is_drawn_as_a_matrix_of_its_own():
+    module = FeedForward(101, 307, activation="swiglu")
+    variables: Any = module.init(jax.random.key(0), jnp.ones((1, 101)))
+    kernel = variables["params"]["hidden"]["kernel"]
+    assert kernel.shape == (101, 2, 307)
+    # Glorot and Bengio 2010: uniform, of variance 2 / (fan in + fan out).
+    np.testing.assert_allclose(kernel.var(axis=(0, 2)), 2 / (101 + 307), rtol=0.05)
+
+
+def test_parameters_are_float32_whatever_is_computed(inputs):
+    outputs, variables = MODULE.clone(dtype="bfloat16").init_with_output(jax.random.key(0), inputs)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert outputs.dtype == jnp.bfloat16
+
+
+def test_an_unknown_activation_is_refused(inputs):
+    with pytest.raises(ValueError, match="no activation 'rleu': known are relu, gelu"):
+        MODULE.clone(activation="rleu").init(jax.random.key(0), inputs)
 
 
 def test_positions_do_not_see_each_other(inputs, variables):
