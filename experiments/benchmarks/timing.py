@@ -1,0 +1,67 @@
+"""Timing of several programs in turns, so that whatever disturbs the machine disturbs them all."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+NUM_WARMUP_ROUNDS = 2
+
+
+class Spread(NamedTuple):
+    """The middle of repeated measurements, in seconds.
+
+    Attributes:
+        lower: a quarter of the repeats took no longer.
+        median: half of them did.
+        upper: three quarters of them did.
+    """
+
+    lower: float
+    median: float
+    upper: float
+
+    def relative(self) -> float:
+        """The distance between the quartiles as a share of the median."""
+        return (self.upper - self.lower) / self.median
+
+
+def time_in_turns(
+    programs: Mapping[str, Callable[[], Any]], num_repeats: int, say: Callable[[str], None]
+) -> dict[str, Spread]:
+    """Times programs round by round, each once a round and in another order every time.
+
+    Args:
+        programs: by name; each returns the arrays whose computation is its work.
+        num_repeats: timed rounds, after some that are not timed.
+        say: is told how far it is.
+
+    Returns:
+        Each program's median and quartiles.
+    """
+    names, order = list(programs), np.random.default_rng(0)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    started = time.perf_counter()
+    for number in range(NUM_WARMUP_ROUNDS + num_repeats):
+        for name in order.permutation(names).tolist():
+            elapsed = _seconds(programs[name])
+            if number >= NUM_WARMUP_ROUNDS:
+                seconds[name].append(elapsed)
+        done = number + 1
+        left = NUM_WARMUP_ROUNDS + num_repeats - done
+        kind = "warm-up" if number < NUM_WARMUP_ROUNDS else "timed"
+        a_round = (time.perf_counter() - started) / done
+        say(f"round {done}/{done + left} ({kind}), about {left * a_round:.0f} s left")
+    return {name: _spread(measured) for name, measured in seconds.items()}
+
+
+def _seconds(program: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(program())
+    return time.perf_counter() - start
+
+
+def _spread(seconds: list[float]) -> Spread:
+    return Spread(*np.quantile(seconds, [0.25, 0.5, 0.75]).tolist())
