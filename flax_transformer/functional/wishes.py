@@ -1,0 +1,178 @@
+"""What one would wish of a positional scheme, measured: nothing here looks at a scheme's name."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from flax_transformer.functional.schemes import Head, PositionalScheme
+
+# Steps of the longest sentence in training; longer than the ranges that T5's buckets tell apart.
+TRAINING_LENGTH = 128
+_WIDTH = 64
+_HEAD = Head(index=0, num_heads=8, bidirectional=True)
+# Values nearer than this share of the largest distance are the same: rounding is smaller.
+_SAME = 1e-4
+
+
+class Verdict(NamedTuple):
+    """Whether a wish is met, and what was measured."""
+
+    met: bool
+    reason: str
+
+
+class Wishes(NamedTuple):
+    """The verdicts on one scheme.
+
+    Attributes:
+        unique: each step of a sentence has a value of its own.
+        consistent: two steps are equally far apart whatever the length of their sentence.
+        carries_on: steps beyond the training length have values of their own, too.
+        bounded: values stay within the range they have in training, and computing them again
+            gives the same ones.
+    """
+
+    unique: Verdict
+    consistent: Verdict
+    carries_on: Verdict
+    bounded: Verdict
+
+
+def check_wishes(scheme: PositionalScheme) -> Wishes:
+    """Measures whether a scheme meets the four wishes.
+
+    The value of a step is whatever the scheme tells the model about it: the encoding; a vector of
+    ones as it is rotated there; the biases of a query there, of the first of eight heads, against
+    keys at all steps under study. The distance of two steps is that of their values. Learned tables
+    are drawn at random, with as many rows as the training length where a row is a position.
+
+    A wish that is not met need not hurt: ALiBi's bias falls without end, and the softmax makes of
+    it a weight of zero.
+
+    Args:
+        scheme: any scheme, not only one of `SCHEMES`.
+
+    Returns:
+        A verdict on each wish, its reason holding the figure that decided.
+
+    Example:
+        >>> from flax_transformer.functional.schemes import SCHEMES
+        >>> check_wishes(SCHEMES["number"]).bounded
+        Verdict(met=False, reason='in [0, 127] in 128 steps, in [0, 8,191] in 8,192')
+
+    Reference:
+        Kazemnejad 2019, "Transformer Architecture: The Positional Encoding".
+    """
+    return Wishes(_unique(scheme), _consistent(scheme), _carries_on(scheme), _bounded(scheme))
+
+
+def step_values(
+    scheme: PositionalScheme, steps: Int[Array, " steps"], length: int
+) -> Float[Array, "steps width"]:
+    """Gives the values of some steps of a sentence, as `check_wishes` defines them.
+
+    Args:
+        scheme: any scheme.
+        steps: positions, counted from 0; where the scheme biases scores, keys stand there, too.
+        length: number of tokens of the sentence.
+
+    Returns:
+        One value a step, a vector; all that a scheme tells, side by side. NaN where the scheme
+        has no value. A scheme that tells nothing has the value 0 everywhere.
+
+    Example:
+        >>> from flax_transformer.functional.schemes import SCHEMES
+        >>> step_values(SCHEMES["scaled"], jnp.arange(3), 5)[:, 0].tolist()
+        [0.0, 0.25, 0.5]
+    """
+    ones = jnp.ones((1, _WIDTH))
+    table = _draw(TRAINING_LENGTH, _WIDTH) if scheme.has_table else None
+    head_table = _draw(*scheme.head_table_shape(_WIDTH)) if scheme.head_table_shape else None
+
+    # Each step alone: a table refuses more positions at once than it has rows.
+    def value(step: Array) -> Array:
+        position, told = step[None], []
+        if scheme.encode:
+            told.append(scheme.encode(position, jnp.full(1, length), _WIDTH, table))
+        if scheme.rotate:
+            told.append(scheme.rotate(ones, position))
+        if scheme.bias:
+            told.append(scheme.bias(ones, position, steps, _HEAD, head_table))
+        return jnp.concatenate(told, axis=1)[0] if told else jnp.zeros(1)
+
+    return jax.vmap(value)(steps)
+
+
+def _unique(scheme: PositionalScheme) -> Verdict:
+    distances = _distances(_values(scheme, range(TRAINING_LENGTH), TRAINING_LENGTH))
+    nearest = _nearest(distances).min()
+    reason = f"the nearest two of {TRAINING_LENGTH} steps are {nearest:.2g} apart"
+    return Verdict(bool(nearest > _SAME * distances.max()), reason)
+
+
+def _consistent(scheme: PositionalScheme) -> Verdict:
+    steps = range(TRAINING_LENGTH // 2)
+    short, long = (
+        _distances(_values(scheme, steps, length)) for length in (len(steps), TRAINING_LENGTH)
+    )
+    change = np.abs(long - short).max() / (short.max() or 1)
+    reason = f"from {len(steps)} to {TRAINING_LENGTH} tokens, distances change by {change:.0%}"
+    return Verdict(bool(change < _SAME), reason)
+
+
+def _carries_on(scheme: PositionalScheme) -> Verdict:
+    length = 2 * TRAINING_LENGTH
+    distances = _distances(_values(scheme, range(length), length))
+    # A step without a value is at no distance from anything, itself included.
+    has_value = np.isfinite(np.diagonal(distances))
+    has_own = has_value & (_nearest(distances) > _SAME * np.nanmax(distances))
+    carried = has_own[TRAINING_LENGTH:]
+    reason = (
+        f"{carried.sum()} of the {len(carried)} steps after the first {TRAINING_LENGTH} have a "
+        "value of their own"
+    )
+    return Verdict(bool(carried.all()), reason)
+
+
+def _bounded(scheme: PositionalScheme) -> Verdict:
+    far = 64 * TRAINING_LENGTH
+    # Both ends of the sentence, so that distances are short and long.
+    steps = np.r_[:TRAINING_LENGTH, far - TRAINING_LENGTH : far]
+    values, again = (_values(scheme, steps, far) for _ in range(2))
+    if not np.array_equal(values, again, equal_nan=True):
+        difference = np.nanmax(np.abs(values - again))
+        return Verdict(False, f"two computations differ by up to {difference:.2g}")
+    in_training = _values(scheme, range(TRAINING_LENGTH), TRAINING_LENGTH)
+    reason = f"in {_span(in_training)} in {TRAINING_LENGTH} steps, in {_span(values)} in {far:,}"
+    return Verdict(bool(np.nanmax(np.abs(values)) <= 1.1 * np.nanmax(np.abs(in_training))), reason)
+
+
+def _values(scheme: PositionalScheme, steps: range | np.ndarray, length: int) -> np.ndarray:
+    return np.asarray(step_values(scheme, jnp.asarray(steps), length), np.float64)
+
+
+def _distances(values: np.ndarray) -> np.ndarray:
+    """The distance of each step from each, [steps, steps]."""
+    return np.stack([np.linalg.norm(values - value, axis=1) for value in values])
+
+
+def _nearest(distances: np.ndarray) -> np.ndarray:
+    """The distance of each step from the nearest other one that has a value."""
+    others = np.where(np.eye(len(distances)) + np.isnan(distances), np.inf, distances)
+    return others.min(axis=1)
+
+
+def _span(values: np.ndarray) -> str:
+    return f"[{_short(np.nanmin(values))}, {_short(np.nanmax(values))}]"
+
+
+def _short(bound: float) -> str:
+    # Zero is added, so that a negative zero loses its sign.
+    return f"{bound + 0.0:,.0f}" if abs(bound) >= 1000 else f"{bound + 0.0:.3g}"
+
+
+def _draw(*shape: int) -> Array:
+    return jax.random.normal(jax.random.key(0), shape)
