@@ -77,14 +77,23 @@ def sinusoidal_positions(positions, d_model):
     return encodings
 
 
-def label_smoothed_cross_entropy(logits, targets, weights, label_smoothing):
-    """Szegedy et al. 2016, section 7: the cross-entropy to an explicit distribution q(k)."""
+def smoothed_targets(target, vocab, label_smoothing, smoothing_over="vocab"):
+    """The distribution q(k) of one target: Szegedy et al. 2016, section 7, and its variants."""
+    left_out = {"vocab": set(), "others": {target}, "other_words": {target, 0}}[smoothing_over]
+    q = np.zeros(vocab)
+    for token in set(range(vocab)) - left_out:
+        q[token] = label_smoothing / (vocab - len(left_out))
+    q[target] += 1 - label_smoothing
+    return q
+
+
+def label_smoothed_cross_entropy(logits, targets, weights, label_smoothing, smoothing_over="vocab"):
+    """The cross-entropy to an explicit distribution q(k)."""
     logits, weights = np.asarray(logits, np.float64), np.asarray(weights, np.float64)
     total = 0.0
     for index, target in np.ndenumerate(targets):
         scores = logits[index]
-        q = np.full(len(scores), label_smoothing / len(scores))
-        q[target] += 1 - label_smoothing
+        q = smoothed_targets(int(target), len(scores), label_smoothing, smoothing_over)
         log_p = scores - np.log(np.exp(scores).sum())
         total -= weights[index] * (q * log_p).sum()
     return total, weights.sum()

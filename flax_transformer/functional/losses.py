@@ -1,36 +1,44 @@
 """Losses as a sum and a weight, so that parts of a batch add up to the whole."""
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+SmoothingOver = Literal["vocab", "others", "other_words"]
+# How many tokens of the vocabulary each of them leaves out.
+_LEFT_OUT: dict[str, int] = {"vocab": 0, "others": 1, "other_words": 2}
 
-@functools.partial(jax.jit, static_argnames="label_smoothing")
+
+@functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over"))
 def label_smoothed_cross_entropy(
     logits: Float[Array, "*batch vocab"],
     targets: Int[Array, "*batch"],
     weights: Float[Array, "*batch"],
     label_smoothing: float = 0.0,
+    smoothing_over: SmoothingOver = "vocab",
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Sums the cross-entropy against targets of which a part is spread over the vocabulary.
+    """Sums the cross-entropy against targets of which a part is spread over other tokens.
 
     loss = -sum_k q(k) log softmax(logits)_k
-    q(k) = (1 - label_smoothing) [k = target] + label_smoothing / vocab
+    q(k) = (1 - label_smoothing) [k = target] + label_smoothing [k in S] / |S|
 
     Args:
         logits: unnormalised log-probabilities.
         targets: the right token ids.
         weights: factor of each position's loss, 0 for padding.
-        label_smoothing: probability mass spread evenly over the whole vocabulary, in [0, 1).
+        label_smoothing: probability mass spread evenly over the set S, in [0, 1).
+        smoothing_over: S: "vocab", all tokens; "others", all but the target; "other_words", all
+            but the target and padding, which is token 0.
 
     Returns:
         (sum, weight): the weighted sum of the losses in nats and the sum of the weights, both
         float32; the mean loss is their quotient.
 
     Raises:
-        ValueError: if shapes do not fit or the smoothing is out of range.
+        ValueError: if shapes do not fit, the smoothing is out of range, or S is unknown or empty.
 
     Example:
         >>> logits = jnp.zeros((1, 2))
@@ -47,34 +55,58 @@ def label_smoothed_cross_entropy(
         )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
-    losses: Array = _cross_entropy(logits, targets, label_smoothing)  # pyright: ignore[reportAssignmentType]
+    if smoothing_over not in _LEFT_OUT:
+        known = ", ".join(_LEFT_OUT)
+        raise ValueError(f"smoothing_over must be one of {known}, not {smoothing_over!r}")
+    if logits.shape[-1] <= _LEFT_OUT[smoothing_over]:
+        raise ValueError(f"{smoothing_over} leaves nothing to smooth over of logits {logits.shape}")
+    losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
     return jnp.sum(losses * weights), jnp.sum(weights, dtype=losses.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _cross_entropy(logits: Array, targets: Array, label_smoothing: float) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _cross_entropy(
+    logits: Array, targets: Array, label_smoothing: float, smoothing_over: SmoothingOver
+) -> Array:
     """Losses [*batch]; its own gradient keeps one array of the size of the logits, not four."""
-    return _cross_entropy_forward(logits, targets, label_smoothing)[0]
+    return _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over)[0]
 
 
-def _cross_entropy_forward(logits, targets, label_smoothing):
+def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     log_normalizer = jax.nn.logsumexp(wide, axis=-1)
     at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1)[..., 0]
     expected = (1 - label_smoothing) * at_target
     if label_smoothing:
-        expected = expected + label_smoothing * jnp.mean(wide, axis=-1)
+        # A sum over a masked array would first write that array: what is left out is subtracted.
+        total = jnp.sum(wide, axis=-1)
+        if smoothing_over != "vocab":
+            total = total - at_target
+        if smoothing_over == "other_words":
+            total = total - jnp.where(targets == 0, 0, wide[..., 0])
+        size = _set_size(targets, logits.shape[-1], smoothing_over)
+        expected = expected + label_smoothing * total / size
     return log_normalizer - expected, (logits, targets, log_normalizer)
 
 
-def _cross_entropy_backward(label_smoothing, residuals, gradient):
+def _cross_entropy_backward(label_smoothing, smoothing_over, residuals, gradient):
     """D loss / d logits_k = softmax(logits)_k - q(k), in one pass without a one-hot array."""
     logits, targets, log_normalizer = residuals
     vocab = logits.shape[-1]
     probabilities = jnp.exp(logits.astype(log_normalizer.dtype) - log_normalizer[..., None])
-    is_target = jnp.arange(vocab) == targets[..., None]
-    smoothed = jnp.where(is_target, 1 - label_smoothing, 0.0) + label_smoothing / vocab
+    tokens, targets = jnp.arange(vocab), targets[..., None]
+    share = label_smoothing / _set_size(targets, vocab, smoothing_over)
+    at_target = 1 - label_smoothing + (share if smoothing_over == "vocab" else 0.0)
+    elsewhere = jnp.where(tokens == 0, 0.0, share) if smoothing_over == "other_words" else share
+    smoothed = jnp.where(tokens == targets, at_target, elsewhere).astype(log_normalizer.dtype)
     return ((probabilities - smoothed) * gradient[..., None]).astype(logits.dtype), None
 
 
 _cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+
+
+def _set_size(targets: Array, vocab: int, smoothing_over: SmoothingOver) -> Array | int:
+    """How many tokens share the smoothed mass of each target."""
+    size = vocab - _LEFT_OUT[smoothing_over]
+    # A target that is padding itself leaves out one token, not two.
+    return size + (targets == 0) if smoothing_over == "other_words" else size

@@ -1,7 +1,7 @@
 """Translation: from a batch of sentence pairs to a loss and to counts of what was right."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.data.batching import Batch
 from flax_transformer.data.tokenizer import BOS, PAD
-from flax_transformer.errors import UserError
-from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.functional.losses import SmoothingOver, label_smoothed_cross_entropy
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 
 Params = Any
@@ -21,12 +21,17 @@ class TranslationConfig:
     """How a translation model is trained."""
 
     label_smoothing: float = 0.1
-    """Probability mass of the targets spread evenly over the vocabulary."""
+    """Probability mass of the targets spread evenly over other tokens."""
+    smoothing_over: SmoothingOver = "vocab"
+    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
+    target (T2T, fairseq), or the other_words without target and padding (OpenNMT)."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is no share."""
+        """Refuses a smoothing that is no share, and a set that is not known."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
+        if self.smoothing_over not in get_args(SmoothingOver):
+            raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
 
 
 class Counts(NamedTuple):
@@ -92,7 +97,10 @@ class Translation:
             rngs={"dropout": dropout_rng},
         )
         weights = (target != PAD).astype(jnp.float32)
-        return label_smoothed_cross_entropy(logits, target, weights, self.config.label_smoothing)
+        config = self.config
+        return label_smoothed_cross_entropy(
+            logits, target, weights, config.label_smoothing, config.smoothing_over
+        )
 
     def count(self, params: Params, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""

@@ -1,4 +1,5 @@
 import functools
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,16 @@ from jax.test_util import check_grads
 from reference import assert_close
 
 from flax_transformer.functional import label_smoothed_cross_entropy
+from flax_transformer.functional.losses import SmoothingOver
 
 BATCH, LENGTH, VOCAB = 2, 5, 7
 TARGETS = jnp.array([[0, 1, 2, 3, 4], [6, 6, 5, 0, 2]])
-SMOOTHINGS = pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.7])
+# (label_smoothing, smoothing_over)
+SMOOTHINGS = pytest.mark.parametrize(
+    "smoothing",
+    [(0.0, "vocab"), *((0.7, over) for over in get_args(SmoothingOver)), (0.1, "vocab")],
+    ids=str,
+)
 
 
 @pytest.fixture
@@ -26,51 +33,69 @@ def weights():
     return jnp.array([[1, 1, 0.5, 1, 0], [0.25, 1, 2, 0, 0]])
 
 
-def plain(logits, targets, weights, label_smoothing):
+def smoothed_targets(smoothing):
+    q = [reference.smoothed_targets(int(target), VOCAB, *smoothing) for target in TARGETS.ravel()]
+    return jnp.asarray(q).reshape(BATCH, LENGTH, VOCAB)
+
+
+def plain(logits, weights, smoothing):
     """The same loss from its definition, differentiated by JAX."""
-    q = optimal(targets, label_smoothing)
-    return -jnp.sum(weights[..., None] * q * jax.nn.log_softmax(logits))
-
-
-def optimal(targets, label_smoothing):
-    return (1 - label_smoothing) * jax.nn.one_hot(targets, VOCAB) + label_smoothing / VOCAB
+    return -jnp.sum(weights[..., None] * smoothed_targets(smoothing) * jax.nn.log_softmax(logits))
 
 
 @SMOOTHINGS
 def test_the_loss_is_the_cross_entropy_to_the_smoothed_targets(
-    tolerance, logits, weights, label_smoothing
+    tolerance, logits, weights, smoothing
 ):
-    arguments = (logits, TARGETS, weights, label_smoothing)
+    arguments = (logits, TARGETS, weights, *smoothing)
     actual = label_smoothed_cross_entropy(*arguments)
     expected = reference.label_smoothed_cross_entropy(*arguments)
     jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
 
 
 @SMOOTHINGS
-def test_its_gradient_is_that_of_the_plain_form(tolerance, logits, weights, label_smoothing):
+def test_its_gradient_is_that_of_the_plain_form(tolerance, logits, weights, smoothing):
     actual = jax.grad(lambda *x: label_smoothed_cross_entropy(*x)[0])(
-        logits, TARGETS, weights, label_smoothing
+        logits, TARGETS, weights, *smoothing
     )
-    expected = jax.grad(plain)(logits, TARGETS, weights, label_smoothing)
-    assert_close(actual, expected, tolerance)
+    assert_close(actual, jax.grad(plain)(logits, weights, smoothing), tolerance)
 
 
 @pytest.mark.usefixtures("double")
 @SMOOTHINGS
-def test_its_gradient_is_that_of_finite_differences(logits, weights, label_smoothing):
+def test_its_gradient_is_that_of_finite_differences(logits, weights, smoothing):
     def loss(logits, weights):
-        return label_smoothed_cross_entropy(logits, TARGETS, weights, label_smoothing)[0]
+        return label_smoothed_cross_entropy(logits, TARGETS, weights, *smoothing)[0]
 
     check_grads(loss, (logits, weights), order=1, modes=["rev"])
 
 
 @SMOOTHINGS
-def test_the_smoothed_targets_themselves_have_no_gradient(label_smoothing, weights):
-    logits = jnp.log(optimal(TARGETS, label_smoothing) + 1e-30)
+def test_the_smoothed_targets_themselves_have_no_gradient(smoothing, weights):
+    logits = jnp.log(smoothed_targets(smoothing) + 1e-30)
     gradient = jax.grad(lambda *x: label_smoothed_cross_entropy(*x)[0])(
-        logits, TARGETS, weights, label_smoothing
+        logits, TARGETS, weights, *smoothing
     )
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
+def test_the_mass_reaches_the_tokens_that_it_is_spread_over():
+    """Of equal logits the gradient is 1 / vocab less the target's distribution."""
+    found = {
+        over: 1 / VOCAB
+        - jax.grad(lambda *x: label_smoothed_cross_entropy(*x)[0])(
+            jnp.zeros(VOCAB), jnp.array(2), jnp.array(1.0), 0.3, over
+        )
+        for over in get_args(SmoothingOver)
+    }
+    expected = {
+        "vocab": [0.3 / 7, 0.3 / 7, 0.7 + 0.3 / 7, *[0.3 / 7] * 4],
+        "others": [0.3 / 6, 0.3 / 6, 0.7, *[0.3 / 6] * 4],
+        "other_words": [0, 0.3 / 5, 0.7, *[0.3 / 5] * 4],
+    }
+    assert set(found) == set(expected)
+    for over, q in expected.items():
+        np.testing.assert_allclose(found[over], q, atol=1e-6)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4])
@@ -111,15 +136,23 @@ def test_bfloat16_logits_give_a_float32_loss_and_a_bfloat16_gradient(logits, wei
 
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
-    ("targets_shape", "weights_shape", "label_smoothing", "message"),
+    ("targets_shape", "weights_shape", "smoothing", "message"),
     [
-        ((2, 3), (2, 3), 0.1, r"logits \(2, 5, 7\), targets \(2, 3\)"),
-        ((2, 5), (5,), 0.1, r"weights \(5,\) differ"),
-        ((2, 5), (2, 5), 1.0, r"label_smoothing must be in \[0, 1\), not 1\.0"),
-        ((2, 5), (2, 5), -0.1, r"not -0\.1"),
+        ((2, 3), (2, 3), (0.1,), r"logits \(2, 5, 7\), targets \(2, 3\)"),
+        ((2, 5), (5,), (0.1,), r"weights \(5,\) differ"),
+        ((2, 5), (2, 5), (1.0,), r"label_smoothing must be in \[0, 1\), not 1\.0"),
+        ((2, 5), (2, 5), (-0.1,), r"not -0\.1"),
+        ((2, 5), (2, 5), (0.1, "words"), r"one of vocab, others, other_words, not 'words'"),
     ],
 )
-def test_what_does_not_fit_is_named(targets_shape, weights_shape, label_smoothing, message):
+def test_what_does_not_fit_is_named(targets_shape, weights_shape, smoothing, message):
     logits, targets = jnp.zeros((BATCH, LENGTH, VOCAB)), jnp.zeros(targets_shape, int)
     with pytest.raises(ValueError, match=message):
-        label_smoothed_cross_entropy(logits, targets, jnp.zeros(weights_shape), label_smoothing)
+        label_smoothed_cross_entropy(logits, targets, jnp.zeros(weights_shape), *smoothing)
+
+
+def test_a_vocabulary_without_other_words_is_refused():
+    with pytest.raises(ValueError, match=r"other_words leaves nothing .* logits \(1, 2\)"):
+        label_smoothed_cross_entropy(
+            jnp.zeros((1, 2)), jnp.array([1]), jnp.ones(1), 0.1, "other_words"
+        )
