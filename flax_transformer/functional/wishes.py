@@ -70,7 +70,11 @@ def check_wishes(scheme: PositionalScheme) -> Wishes:
 
 
 def step_values(
-    scheme: PositionalScheme, steps: Int[Array, " steps"], length: int
+    scheme: PositionalScheme,
+    steps: Int[Array, " steps"],
+    length: int,
+    d_model: int = _WIDTH,
+    max_positions: int = TRAINING_LENGTH,
 ) -> Float[Array, "steps width"]:
     """Gives the values of some steps of a sentence, as `check_wishes` defines them.
 
@@ -78,6 +82,8 @@ def step_values(
         scheme: any scheme.
         steps: positions, counted from 0; where the scheme biases scores, keys stand there, too.
         length: number of tokens of the sentence.
+        d_model: width of encodings, of the rotated vector and of the query.
+        max_positions: rows of a learned table of positions.
 
     Returns:
         One value a step, a vector; all that a scheme tells, side by side. NaN where the scheme
@@ -88,15 +94,15 @@ def step_values(
         >>> step_values(SCHEMES["scaled"], jnp.arange(3), 5)[:, 0].tolist()
         [0.0, 0.25, 0.5]
     """
-    ones = jnp.ones((1, _WIDTH))
-    table = _draw(TRAINING_LENGTH, _WIDTH) if scheme.has_table else None
-    head_table = _draw(*scheme.head_table_shape(_WIDTH)) if scheme.head_table_shape else None
+    ones = jnp.ones((1, d_model))
+    table = _draw(max_positions, d_model) if scheme.has_table else None
+    head_table = _draw(*scheme.head_table_shape(d_model)) if scheme.head_table_shape else None
 
     # Each step alone: a table refuses more positions at once than it has rows.
     def value(step: Array) -> Array:
         position, told = step[None], []
         if scheme.encode:
-            told.append(scheme.encode(position, jnp.full(1, length), _WIDTH, table))
+            told.append(scheme.encode(position, jnp.full(1, length), d_model, table))
         if scheme.rotate:
             told.append(scheme.rotate(ones, position))
         if scheme.bias:

@@ -1,0 +1,87 @@
+"""Positional schemes as pictures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
+from flax_transformer.functional.wishes import step_values
+
+_COLUMNS = 2
+# Of an encoding that ends in columns of zeros, so many are drawn at least.
+_FEWEST_COLUMNS = 8
+_NOTE = """\
+left: what the scheme tells of each position
+right: how positions relate by it
+
+Each panel has the scale beside it.
+Blue and red are below and above zero;
+the other scale begins or ends at zero.
+Learned tables are drawn at random."""
+
+
+def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
+    """Draws what every scheme tells of each position, and how positions relate by it.
+
+    Left, the encoding; a vector of ones as it is rotated; or the bias that one head adds to its
+    scores. Right, the dot products of what is on the left; or the weights that the bias gives to
+    keys which would else get equal ones.
+
+    Args:
+        length: positions, in tokens; at least 2, as no scheme tells a single one anything.
+        d_model: width of the encodings and of the rotated vector, at least 2.
+
+    Returns:
+        The figure: a pair of panels for each scheme and a note on how to read them.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if length < 2 or d_model < 2:
+        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
+    num_rows = -(-(len(SCHEMES) + 1) // _COLUMNS)
+    figure = Figure(figsize=(6.4 * _COLUMNS, 2.9 * num_rows), dpi=100, layout="constrained")
+    grid = figure.subfigures(num_rows, _COLUMNS, squeeze=False, wspace=0.03, hspace=0.04)
+    cells = grid.ravel()
+    for cell, (name, scheme) in zip(cells, SCHEMES.items(), strict=False):
+        cell.suptitle(name, fontweight="bold")
+        _draw_scheme(cell, scheme, length, d_model)
+    cells[-1].text(0.12, 0.5, _NOTE, va="center", color="dimgray", linespacing=1.5)
+    return figure
+
+
+def _draw_scheme(cell: SubFigure, scheme: PositionalScheme, length: int, d_model: int) -> None:
+    values = np.asarray(step_values(scheme, jnp.arange(length), length, d_model, length))
+    if not values.any():
+        cell.text(0.5, 0.5, "tells nothing", ha="center", va="center", color="dimgray")
+        return
+    left, right = cell.subplots(1, 2)
+    if scheme.bias:
+        _draw_matrix(left, values, "bias of the first of 8 heads", "query position", "key position")
+        weights = np.asarray(jax.nn.softmax(values, axis=-1))
+        _draw_matrix(right, weights, "weights by the bias alone", "query position", "key position")
+        return
+    title = "encoding" if scheme.encode else "rotated ones"
+    width = max(np.flatnonzero(values.any(axis=0))[-1] + 1, _FEWEST_COLUMNS)
+    if width < values.shape[1]:
+        title += f", the first {width} columns"
+    _draw_matrix(left, values[:, :width], title, "position", "column")
+    _draw_matrix(right, values @ values.T, "dot products", "position", "position")
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, title: str, rows: str, columns: str) -> None:
+    """Draws a matrix in two colours around zero, or in one ramp from zero if it has one sign."""
+    least, most = min(matrix.min(), 0), max(matrix.max(), 0)
+    colours = "viridis" if least < 0 == most or least == 0 else "RdBu_r"
+    if colours == "RdBu_r":
+        most = max(most, -least)
+        least = -most
+    image = axes.imshow(
+        matrix, cmap=colours, vmin=least, vmax=most, aspect="auto", interpolation="nearest"
+    )
+    axes.set_title(title, fontsize="medium")
+    axes.set_xlabel(columns)
+    axes.set_ylabel(rows)
+    axes.figure.colorbar(image, ax=axes)
