@@ -24,12 +24,15 @@ class Cache(NamedTuple):
     context: Any
 
 
+@jax.jit
 def append(
     buffer: Shaped[Array, "rows capacity heads head_dim"],
     new: Shaped[Array, "rows new_length heads head_dim"],
     length: Int[Array, ""],
 ) -> Shaped[Array, "rows capacity heads head_dim"]:
     """Writes new keys or values behind the `length` ones already in the buffer.
+
+    buffer[:, length + i] = new[:, i]
 
     Args:
         buffer: room for `capacity` positions a row.
@@ -41,7 +44,7 @@ def append(
         The buffer with positions length .. length + new_length - 1 filled.
 
     Raises:
-        ValueError: if `new` is longer than the buffer.
+        ValueError: if `new` is longer than the buffer, or differs from it in another axis.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,4 +54,6 @@ def append(
     """
     if new.shape[1] > buffer.shape[1]:
         raise ValueError(f"{new.shape[1]} new positions do not fit a cache of {buffer.shape[1]}")
+    if new.shape != (buffer.shape[0], new.shape[1], *buffer.shape[2:]):
+        raise ValueError(f"new {new.shape} and buffer {buffer.shape} differ beside the length")
     return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), length, axis=1)

@@ -1,14 +1,19 @@
 """Dropout as a multiplication by random zeros."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
+@functools.partial(jax.jit, static_argnames=("rate", "shape"))
 def dropout_multiplier(
     dropout_rng: PRNGKeyArray, rate: float, shape: tuple[int, ...]
 ) -> Float[Array, "..."]:
     """Draws the factors of dropout: 0 with probability `rate`, else 1 / (1 - rate).
+
+    factor = [u >= rate] / (1 - rate),  u uniform in [0, 1)
 
     Args:
         dropout_rng: random key.

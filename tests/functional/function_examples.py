@@ -1,0 +1,305 @@
+"""How to call every function of the package: its arrays, its options, and what it must refuse."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Draw:
+    """Draws NumPy arrays, so that JAX chooses their precision when they are passed on."""
+
+    def __init__(self, seed: int):
+        self._rng = np.random.default_rng(seed)
+
+    def normal(self, *shape: int) -> np.ndarray:
+        return self._rng.normal(size=shape)
+
+    def positive(self, *shape: int) -> np.ndarray:
+        return self._rng.uniform(0.5, 2.0, size=shape)
+
+    def ids(self, below: int, *shape: int) -> np.ndarray:
+        return self._rng.integers(0, below, shape, np.int32)
+
+    def mask(self, *shape: int) -> np.ndarray:
+        return self._rng.random(shape) < 0.7
+
+    def key(self) -> jax.Array:
+        return jax.random.key(int(self._rng.integers(1000)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """How to call a function.
+
+    Attributes:
+        draw: makes its arrays, by name, or in order for a function of any number of arrays.
+        options: its other arguments, which are static under jit.
+        refused: what it must refuse in place of one of these; a tuple in place of all arrays.
+        message: what it says then, the wrong shape or value among it; empty where a function of
+            every number by itself takes any shape.
+        bfloat16_gives: type of what it makes of bfloat16 inputs.
+    """
+
+    draw: Callable[[Draw], Any]
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    refused: Any = None
+    message: str = ""
+    bfloat16_gives: str = "bfloat16"
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape)
+
+
+def no_ids(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.int32)
+
+
+QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 5, 7, 3, 2
+D_MODEL, D_FF, VOCAB = 5, 7, 11
+
+EXAMPLES: dict[str, Example] = {
+    "alibi_bias": Example(
+        lambda draw: {
+            "query_positions": draw.ids(13, QUERIES),
+            "key_positions": draw.ids(13, KEYS),
+            "slope": draw.positive(),
+        },
+        refused={"query_positions": no_ids(2, 3)},
+        message=r"\(2, 3\)",
+        bfloat16_gives="float32",
+    ),
+    "alibi_slope": Example(
+        lambda draw: {"head": draw.ids(3)},
+        {"num_heads": 3},
+        refused={"num_heads": 0},
+        message="not 0",
+    ),
+    "append": Example(
+        lambda draw: {
+            "buffer": draw.normal(2, 11, 3, 5),
+            "new": draw.normal(2, 7, 3, 5),
+            "length": draw.ids(4),
+        },
+        refused={"new": zeros(2, 7, 1, 5)},
+        message=r"new \(2, 7, 1, 5\) and buffer \(2, 11, 3, 5\)",
+    ),
+    "attend": Example(
+        lambda draw: {
+            "query": draw.normal(QUERIES, HEAD_DIM),
+            "key": draw.normal(KEYS, HEAD_DIM),
+            "value": draw.normal(KEYS, VALUE_DIM),
+            "mask": draw.mask(QUERIES, KEYS),
+            "bias": draw.normal(QUERIES, KEYS),
+            "dropout": draw.positive(QUERIES, KEYS),
+        },
+        refused={"key": zeros(7, 11)},
+        message=r"\(5, 3\) and key \(7, 11\)",
+    ),
+    "batch_norm": Example(
+        lambda draw: {
+            "inputs": draw.normal(3, D_MODEL),
+            "mean": draw.normal(D_MODEL),
+            "variance": draw.positive(D_MODEL),
+            "scale": draw.normal(D_MODEL),
+            "bias": draw.normal(D_MODEL),
+        },
+        refused={"mean": zeros(7)},
+        message=r"mean \(7,\) .* \(3, 5\)",
+    ),
+    "batch_statistics": Example(
+        lambda draw: {"inputs": draw.normal(2, 3, D_MODEL), "is_token": draw.mask(2, 3)},
+        refused={"is_token": np.ones((3, 2), bool)},
+        message=r"\(3, 2\) .* \(2, 3, 5\)",
+        bfloat16_gives="float32",
+    ),
+    "causal_mask": Example(
+        lambda draw: {"offset": draw.ids(3)},
+        {"query_length": 3, "key_length": 5},
+        refused={"key_length": -1},
+        message="3 and -1",
+    ),
+    "combine_masks": Example(
+        lambda draw: (draw.mask(3, 5), draw.mask(5)),
+        refused=(np.ones((3, 5), bool), np.ones((3, 7), bool)),
+        message=r"\(3, 5\).*\(3, 7\)",
+    ),
+    "dropout_multiplier": Example(
+        lambda draw: {"dropout_rng": draw.key()},
+        {"rate": 0.3, "shape": (3, 5)},
+        refused={"rate": 1.0},
+        message="not 1.0",
+    ),
+    "embed": Example(
+        lambda draw: {"tokens": draw.ids(VOCAB, 3), "table": draw.normal(VOCAB, D_MODEL)},
+        refused={"table": zeros(VOCAB)},
+        message=r"\(11,\)",
+    ),
+    "embed_one_hot": Example(
+        lambda draw: {"tokens": draw.ids(VOCAB, 3), "table": draw.normal(VOCAB, D_MODEL)},
+        refused={"table": zeros(VOCAB)},
+        message=r"\(11,\)",
+    ),
+    "feed_forward": Example(
+        lambda draw: {
+            "inputs": draw.normal(3, D_MODEL),
+            "hidden_kernel": draw.normal(D_MODEL, D_FF),
+            "hidden_bias": draw.normal(D_FF),
+            "output_kernel": draw.normal(D_FF, D_MODEL),
+            "output_bias": draw.normal(D_MODEL),
+            "dropout": draw.positive(3, D_FF),
+        },
+        refused={"inputs": zeros(3, 2)},
+        message=r"inputs \(3, 2\) must be \(3, 5\)",
+    ),
+    "geglu": Example(
+        lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
+        refused={"hidden": zeros(3, D_FF)},
+        message=r"\(3, 7\)",
+    ),
+    "gelu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "label_smoothed_cross_entropy": Example(
+        lambda draw: {
+            "logits": draw.normal(2, 3, VOCAB),
+            "targets": draw.ids(VOCAB, 2, 3),
+            "weights": draw.positive(2, 3),
+        },
+        {"label_smoothing": 0.1},
+        refused={"weights": zeros(2)},
+        message=r"\(2, 3, 11\), targets \(2, 3\) and weights \(2,\)",
+        bfloat16_gives="float32",
+    ),
+    "lay_out": Example(
+        lambda draw: {"segments": draw.ids(3, 2, 7)},
+        {"causal": True, "window": 3},
+        refused={"window": 0},
+        message="not 0",
+    ),
+    "lay_out_cached": Example(
+        lambda draw: {"is_token": draw.mask(2, 7), "length": draw.ids(4)},
+        {"new_length": 3, "window": 2},
+        refused={"new_length": 11},
+        message=r"11 new tokens do not fit a cache \(2, 7\)",
+    ),
+    "layer_norm": Example(
+        lambda draw: {
+            "inputs": draw.normal(3, D_MODEL),
+            "scale": draw.normal(D_MODEL),
+            "bias": draw.normal(D_MODEL),
+        },
+        refused={"bias": zeros(7)},
+        message=r"bias \(7,\) .* \(3, 5\)",
+    ),
+    "learned_positions": Example(
+        lambda draw: {"positions": draw.ids(5, 3), "table": draw.normal(5, D_MODEL)},
+        refused={"positions": no_ids(7)},
+        message=r"7 positions do not fit a table \(5, 5\)",
+    ),
+    "multi_head_attend": Example(
+        lambda draw: {
+            "query": draw.normal(2, QUERIES, 3, HEAD_DIM),
+            "key": draw.normal(2, KEYS, 1, HEAD_DIM),
+            "value": draw.normal(2, KEYS, 1, VALUE_DIM),
+            "mask": draw.mask(2, QUERIES, KEYS),
+            "bias": draw.normal(2, 3, QUERIES, KEYS),
+            "dropout": draw.positive(2, 3, QUERIES, KEYS),
+        },
+        refused={"value": zeros(2, 11, 1, 2)},
+        message=r"\(2, 7, 1, 3\) and value \(2, 11, 1, 2\)",
+    ),
+    "padding_mask": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "position_numbers": Example(
+        lambda draw: {"positions": draw.ids(13, 7)},
+        {"d_model": D_MODEL},
+        refused={"d_model": 0},
+        message="not 0",
+    ),
+    "relative_bias": Example(
+        lambda draw: {
+            "query": draw.normal(QUERIES, HEAD_DIM),
+            "query_positions": draw.ids(5, QUERIES),
+            "key_positions": draw.ids(5, KEYS),
+            "table": draw.normal(5, HEAD_DIM),
+        },
+        refused={"table": zeros(4, HEAD_DIM)},
+        message=r"table \(4, 3\) .* \(5, 3\)",
+        bfloat16_gives="float32",
+    ),
+    "relu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "rms_norm": Example(
+        lambda draw: {"inputs": draw.normal(3, D_MODEL), "scale": draw.normal(D_MODEL)},
+        refused={"scale": zeros(7)},
+        message=r"scale \(7,\) .* \(3, 5\)",
+    ),
+    "rotary": Example(
+        lambda draw: {"x": draw.normal(5, 7), "positions": draw.ids(13, 5)},
+        refused={"positions": no_ids(3)},
+        message=r"\(5, 7\) and positions \(3,\)",
+    ),
+    "scaled_positions": Example(
+        lambda draw: {"positions": draw.ids(7, 7), "lengths": 1 + draw.ids(7, 7)},
+        {"d_model": D_MODEL},
+        refused={"lengths": no_ids(5)},
+        message=r"\(7,\) and lengths \(5,\)",
+    ),
+    "segment_lengths": Example(
+        lambda draw: {"segments": draw.ids(3, 11)},
+        refused={"segments": no_ids(2, 3)},
+        message=r"\(2, 3\)",
+    ),
+    "segment_mask": Example(
+        lambda draw: {
+            "query_segments": draw.ids(3, 2, QUERIES),
+            "key_segments": draw.ids(3, 2, KEYS),
+        },
+        refused={"key_segments": no_ids(3, 7)},
+        message=r"\(2, 5\) and key_segments \(3, 7\)",
+    ),
+    "segment_positions": Example(
+        lambda draw: {"segments": draw.ids(3, 11)},
+        refused={"segments": no_ids(2, 3)},
+        message=r"\(2, 3\)",
+    ),
+    "silu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "sinusoidal_2d_positions": Example(
+        lambda draw: {"coordinates": draw.ids(13, 7, 2)},
+        {"d_model": D_MODEL},
+        refused={"coordinates": no_ids(7, 3)},
+        message=r"\(7, 3\)",
+    ),
+    "sinusoidal_positions": Example(
+        lambda draw: {"positions": draw.ids(13, 7)},
+        {"d_model": D_MODEL},
+        refused={"d_model": 0},
+        message="not 0",
+    ),
+    "swiglu": Example(
+        lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
+        refused={"hidden": zeros(3, D_FF)},
+        message=r"\(3, 7\)",
+    ),
+    "t5_bias": Example(
+        lambda draw: {
+            "query_positions": draw.ids(13, QUERIES),
+            "key_positions": draw.ids(13, KEYS),
+            "table": draw.normal(8),
+        },
+        {"max_distance": 7},
+        refused={"table": zeros(2, 8)},
+        message=r"\(2, 8\)",
+    ),
+    "t5_bucket": Example(
+        lambda draw: {"distances": draw.ids(300, 11) - 150},
+        refused={"num_buckets": 30},
+        message="not 30",
+    ),
+    "window_mask": Example(
+        lambda draw: {"offset": draw.ids(3)},
+        {"query_length": 3, "key_length": 5, "window": 2},
+        refused={"window": 0},
+        message="not 0",
+    ),
+}
