@@ -125,7 +125,7 @@ def _consistent(scheme: PositionalScheme) -> Verdict:
         _distances(_values(scheme, steps, length)) for length in (len(steps), TRAINING_LENGTH)
     )
     change = np.abs(long - short).max() / (short.max() or 1)
-    reason = f"from {len(steps)} to {TRAINING_LENGTH} tokens, distances change by {change:.0%}"
+    reason = f"distances change by {change:.0%} from {len(steps)} to {TRAINING_LENGTH} tokens"
     return Verdict(bool(change < _SAME), reason)
 
 
@@ -137,8 +137,8 @@ def _carries_on(scheme: PositionalScheme) -> Verdict:
     has_own = has_value & (_nearest(distances) > _SAME * np.nanmax(distances))
     carried = has_own[TRAINING_LENGTH:]
     reason = (
-        f"{carried.sum()} of the {len(carried)} steps after the first {TRAINING_LENGTH} have a "
-        "value of their own"
+        f"{carried.sum()} of {len(carried)} steps after the first {TRAINING_LENGTH} have a value "
+        "of their own"
     )
     return Verdict(bool(carried.all()), reason)
 

@@ -1,0 +1,74 @@
+"""`flax-transformer positions`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import UserError
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.functional.wishes import Verdict, check_wishes
+
+HEADINGS = {
+    "unique": "unique value",
+    "consistent": "consistent distance",
+    "carries_on": "carries on",
+    "bounded": "bounded, deterministic",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+    """Measure what each positional scheme can do, and draw it."""
+
+    json: bool = False
+    """Print the verdicts as JSON, each with the figure that decided."""
+    out: Path | None = None
+    """Picture to write, such as positions.png: every encoding and its dot products."""
+    length: int = 64
+    """Positions in the picture, in tokens."""
+    d_model: int = 64
+    """Width of the encodings in the picture."""
+
+    def run(self) -> None:
+        """Prints schemes against wishes, and draws the schemes if asked to."""
+        self._check_picture()
+        wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
+        if self.json:
+            verdicts = {
+                name: {wish: verdict._asdict() for wish, verdict in row.items()}
+                for name, row in wishes.items()
+            }
+            print(json.dumps(verdicts, indent=2))
+        else:
+            rows = {
+                name: {HEADINGS[wish]: _cell(verdict) for wish, verdict in row.items()}
+                for name, row in wishes.items()
+            }
+            show_table(Console(), "--model.positions, against what one would wish of them", rows)
+        if self.out is not None:
+            self._draw(self.out)
+
+    def _check_picture(self) -> None:
+        for name, size in {"length": self.length, "d_model": self.d_model}.items():
+            if size < 2:
+                raise UserError(f"{name} must be at least 2, not {size}")
+        if self.out is not None:
+            # Imported when a picture is asked for: no other command waits for matplotlib.
+            from flax_transformer.visualization.pictures import check_picture_path
+
+            check_picture_path(self.out)
+
+    def _draw(self, path: Path) -> None:
+        from flax_transformer.visualization.pictures import save_picture
+        from flax_transformer.visualization.positions import plot_positions
+
+        save_picture(plot_positions(self.length, self.d_model), path)
+        # JSON alone on standard output, so that a program can read it.
+        say(Console(stderr=self.json), f"drawn in {path}")
+
+
+def _cell(verdict: Verdict) -> str:
+    return "yes" if verdict.met else f"no: {verdict.reason}"

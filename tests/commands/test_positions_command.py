@@ -1,0 +1,75 @@
+import json
+
+import pytest
+from matplotlib.figure import Figure
+
+from flax_transformer.commands.positions import HEADINGS, Positions
+from flax_transformer.errors import UserError
+from flax_transformer.functional import SCHEMES
+from flax_transformer.functional.wishes import Verdict, Wishes
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Wishes that cost nothing: the measuring itself has tests of its own."""
+    no, yes = Verdict(False, "in [0, 7] in 5 steps"), Verdict(True, "1.5 apart")
+    wishes = Wishes(yes, yes, yes, no)
+    monkeypatch.setattr("flax_transformer.commands.positions.check_wishes", lambda _: wishes)
+    return wishes
+
+
+def test_the_table_sets_schemes_against_wishes(measured, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    Positions().run()
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(line for line in lines if "name" in line)
+    places = [heading.index(words) for words in HEADINGS.values()]
+    assert places == sorted(places)
+    for name in SCHEMES:
+        (line,) = [line for line in lines if f" {name} " in line]
+        assert line.count("yes") == 3
+        assert line.index("no: in [0, 7] in 5 steps") == places[-1]
+
+
+def test_json_holds_every_figure(measured, capsys):
+    Positions(json=True).run()
+    expected = {wish: verdict._asdict() for wish, verdict in measured._asdict().items()}
+    assert json.loads(capsys.readouterr().out) == dict.fromkeys(SCHEMES, expected)
+
+
+def test_every_wish_has_a_heading():
+    assert tuple(HEADINGS) == Wishes._fields
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, monkeypatch, as_json):
+    sizes = []
+    monkeypatch.setattr(
+        "flax_transformer.visualization.positions.plot_positions",
+        lambda *given: sizes.append(given) or Figure(),
+    )
+    path = tmp_path / "positions.png"
+    Positions(json=as_json, out=path, length=5, d_model=7).run()
+    assert sizes == [(5, 7)]
+    assert path.read_bytes().startswith(b"\x89PNG")
+    written = capsys.readouterr()
+    if as_json:
+        json.loads(written.out)
+    assert f"drawn in {path}" in (written.err if as_json else written.out)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": "missing/positions.png"}, "no folder .*missing"),
+        ({"out": "positions.docx"}, r"positions\.docx: end its name in one of .*\.png"),
+        ({"length": 1}, "length must be at least 2, not 1"),
+        ({"d_model": 0}, "d_model must be at least 2, not 0"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_the_work(options, message, tmp_path, capsys):
+    if "out" in options:
+        options = {"out": tmp_path / options["out"]}
+    with pytest.raises(UserError, match=message):
+        Positions(**options).run()
+    assert capsys.readouterr().out == ""
