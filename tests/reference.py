@@ -37,7 +37,7 @@ def multi_head_attend(query, key, value, mask=None, bias=None):
                 key[b, :, h],
                 value[b, :, h],
                 True if mask is None else np.asarray(mask)[b],
-                0.0 if bias is None else np.asarray(bias)[h],
+                0.0 if bias is None else np.asarray(bias)[b, h],
             )
     return output, weights
 

@@ -133,21 +133,23 @@ def multi_head_attend(
     """
     _check_shapes(query, key, value)
     _check_heads(query, key)
+    weights_shape = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+    _check_weights_shape(weights_shape, bias=bias, dropout=dropout)
     if implementation == "cudnn":
         check_cudnn_request(query, value, dropout is not None, return_weights)
         return cudnn_attend(query, key, value, mask, bias)
     if implementation != "xla":
         raise ValueError(f"implementation {implementation!r} must be 'xla' or 'cudnn'")
-    batch, query_length, heads, head_dim = query.shape
+    batch, heads, query_length, key_length = weights_shape
     groups = (key.shape[2], heads // key.shape[2])
-    query = query.reshape(batch, query_length, *groups, head_dim)
+    query = query.reshape(batch, query_length, *groups, -1)
     if mask is not None:
-        mask = jnp.broadcast_to(mask, (batch, query_length, key.shape[1]))
+        mask = jnp.broadcast_to(mask, (batch, query_length, key_length))
     if bias is not None:
-        bias = jnp.broadcast_to(bias, (batch, *bias.shape[1:]))
-        bias = bias.reshape(batch, *groups, *bias.shape[2:])
+        bias = jnp.broadcast_to(bias, weights_shape)
+        bias = bias.reshape(batch, *groups, query_length, key_length)
     if dropout is not None:
-        dropout = dropout.reshape(batch, *groups, *dropout.shape[2:])
+        dropout = dropout.reshape(batch, *groups, query_length, key_length)
 
     def one_head(query, key, value, bias, dropout, mask):
         return attend(
@@ -162,9 +164,7 @@ def multi_head_attend(
     attended = over_batch(query, key, value, bias, dropout, mask)
     output = attended[0] if return_weights else attended
     output = output.reshape(batch, query_length, heads, value.shape[-1])
-    if return_weights:
-        return output, attended[1].reshape(batch, heads, query_length, key.shape[1])
-    return output
+    return (output, attended[1].reshape(weights_shape)) if return_weights else output
 
 
 def _score_dtype(query: Array) -> jnp.dtype:
@@ -185,6 +185,14 @@ def _check_heads(query: Array, key: Array) -> None:
             f"query {query.shape} and key {key.shape} differ in batch, or the key's heads do not "
             "divide the query's"
         )
+
+
+def _check_weights_shape(shape: tuple[int, ...], **arrays: Array | None) -> None:
+    for name, array in arrays.items():
+        if array is not None and array.shape not in (shape, (1, *shape[1:])):
+            raise ValueError(
+                f"{name} {array.shape} must be (batch, heads, query_length, key_length) = {shape}"
+            )
 
 
 def _check_score_shapes(shape: tuple[int, ...], **arrays: Array | None) -> None:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.nn import dot_product_attention
 from jaxtyping import Array, Bool, Float
 
 _TYPES = ("bfloat16", "float16")
@@ -16,7 +17,7 @@ def cudnn_attend(
     bias: Float[Array, "#batch heads query_length key_length"] | None,
 ) -> Float[Array, "batch query_length heads head_dim"]:
     """Computes what `multi_head_attend` does, in one kernel."""
-    output = jax.nn.dot_product_attention(
+    output = dot_product_attention(
         query,
         key,
         value,

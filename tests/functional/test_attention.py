@@ -8,7 +8,7 @@ import reference
 from jax.test_util import check_grads
 from reference import assert_close
 
-from flax_transformer.functional import attend, causal_mask, multi_head_attend
+from flax_transformer.functional import attend, causal_mask, cudnn_attention, multi_head_attend
 
 BATCH, HEADS, QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13
 
@@ -39,7 +39,7 @@ def mask(normal):
 def test_heads_are_the_formula(inputs, normal, mask, tolerance, has_mask, has_bias):
     options = {
         "mask": mask if has_mask else None,
-        "bias": normal(HEADS, QUERIES, KEYS) if has_bias else None,
+        "bias": normal(BATCH, HEADS, QUERIES, KEYS) if has_bias else None,
     }
     actual = multi_head_attend(*inputs, **options, return_weights=True)
     expected = reference.multi_head_attend(*inputs, **options)
@@ -52,6 +52,31 @@ def test_vmapped_heads_equal_the_batched_form(inputs, mask, tolerance):
     weights = jax.nn.softmax(scores, where=mask[:, None])
     batched = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
     assert_close(multi_head_attend(query, key, value, mask=mask), batched, tolerance)
+
+
+def test_a_bias_of_one_example_is_that_of_all(inputs, normal):
+    bias = normal(1, HEADS, QUERIES, KEYS)
+    np.testing.assert_array_equal(
+        multi_head_attend(*inputs, bias=bias),
+        multi_head_attend(*inputs, bias=jnp.repeat(bias, BATCH, axis=0)),
+    )
+
+
+@pytest.mark.parametrize("key_value_heads", [1, 2, 3, 6])
+def test_groups_of_heads_share_keys_and_values(normal, mask, tolerance, key_value_heads):
+    heads = 6
+    query = normal(BATCH, QUERIES, heads, HEAD_DIM)
+    key = normal(BATCH, KEYS, key_value_heads, HEAD_DIM)
+    value = normal(BATCH, KEYS, key_value_heads, VALUE_DIM)
+    options = {
+        "mask": mask,
+        "bias": normal(BATCH, heads, QUERIES, KEYS),
+        "dropout": normal(BATCH, heads, QUERIES, KEYS),
+    }
+    actual = multi_head_attend(query, key, value, **options, return_weights=True)
+    repeated = (jnp.repeat(x, heads // key_value_heads, axis=2) for x in (key, value))
+    expected = multi_head_attend(query, *repeated, **options, return_weights=True)
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -151,18 +176,71 @@ HEAD_SHAPES = {name: (BATCH, shape[0], HEADS, shape[1]) for name, shape in SHAPE
         (attend, SHAPES | {"value": (3, 13)}, r"\(7, 11\) and value \(3, 13\) differ in length"),
         (multi_head_attend, HEAD_SHAPES | {"key": (2, 7, 3, 5)}, r"5\) differ in head_dim"),
         (multi_head_attend, HEAD_SHAPES | {"value": (2, 7, 1, 13)}, "differ in length or heads"),
-        (multi_head_attend, HEAD_SHAPES | {"query": (2, 5, 1, 11)}, "differ in batch or heads"),
-        (multi_head_attend, HEAD_SHAPES | {"query": (1, 5, 3, 11)}, "differ in batch or heads"),
+        (
+            multi_head_attend,
+            HEAD_SHAPES | {"query": (2, 5, 5, 11)},
+            r"\(2, 5, 5, 11\) and key .*heads",
+        ),
+        (
+            multi_head_attend,
+            HEAD_SHAPES | {"query": (1, 5, 3, 11)},
+            "differ in batch, or the key's",
+        ),
         (attend, SHAPES | {"mask": (7, 5)}, r"mask \(7, 5\)"),
         (attend, SHAPES | {"mask": (2, 5, 7)}, r"mask \(2, 5, 7\)"),
         (attend, SHAPES | {"bias": (5, 11)}, r"bias \(5, 11\)"),
         (attend, SHAPES | {"dropout": (5, 1, 7)}, r"dropout \(5, 1, 7\)"),
         (multi_head_attend, HEAD_SHAPES | {"mask": (2, 7, 5)}, r"bool\[2,7,5\]"),
-        (multi_head_attend, HEAD_SHAPES | {"bias": (2, 5, 7)}, r"argument bias .*\[2,5,7\]"),
-        (multi_head_attend, HEAD_SHAPES | {"dropout": (2, 5, 7)}, "argument dropout"),
+        (multi_head_attend, HEAD_SHAPES | {"bias": (2, 5, 5, 7)}, r"bias \(2, 5, 5, 7\) must be"),
+        (multi_head_attend, HEAD_SHAPES | {"dropout": (2, 5, 7)}, r"dropout \(2, 5, 7\) must be"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(function, shapes, message):
     arrays = {name: jnp.zeros(shape, TYPES.get(name)) for name, shape in shapes.items()}
     with pytest.raises(ValueError, match=message):
         function(**arrays)
+
+
+def test_cudnn_is_given_the_same_question(monkeypatch, normal, mask):
+    """Its own kernel needs a GPU, so XLA answers in its place, from the same arguments."""
+    asked = []
+
+    def answer(*arrays, implementation):
+        asked.append(implementation)
+        return jax.nn.dot_product_attention(*arrays)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(cudnn_attention, "dot_product_attention", answer)
+    query = normal(BATCH, QUERIES, 4, 8).astype(jnp.bfloat16)
+    key, value = (normal(BATCH, KEYS, 2, 8).astype(jnp.bfloat16) for _ in range(2))
+    bias = normal(BATCH, 4, QUERIES, KEYS)
+    mask = mask.at[1, 2].set(False)
+    for options in ({}, {"mask": mask}, {"mask": mask, "bias": bias}):
+        fused = multi_head_attend(query, key, value, **options, implementation="cudnn")
+        assert_close(fused, multi_head_attend(query, key, value, **options), 0.02)
+    assert asked == 3 * ["cudnn"]
+
+
+SIXTEEN = {name: jnp.zeros((2, 5, 3, 8), jnp.bfloat16) for name in SHAPES}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"return_weights": True}, "never holds the weights"),
+        ({"dropout": jnp.ones((2, 3, 5, 5))}, "has no dropout"),
+        (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 8))), "not float32: use implementation='xla'"),
+        (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 7), jnp.bfloat16)), "a multiple of 8"),
+        ({"value": jnp.zeros((2, 5, 3, 16), jnp.bfloat16)}, r"value \(2, 5, 3, 16\)"),
+        ({}, "needs an NVIDIA GPU, not cpu: use implementation='xla'"),
+    ],
+)
+def test_cudnn_says_what_it_cannot_do(options, message):
+    with pytest.raises(ValueError, match=message):
+        multi_head_attend(**(SIXTEEN | options), implementation="cudnn")
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="implementation 'cuda' must be 'xla' or 'cudnn'"):
+        multi_head_attend(**SIXTEEN, implementation="cuda")  # pyright: ignore[reportArgumentType]

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.functional import causal_mask, combine_masks, padding_mask
+from flax_transformer.functional import causal_mask, combine_masks, padding_mask, window_mask
 
 TOKENS = jnp.array([[5, 7, 0], [3, 0, 2]])
 
@@ -19,6 +19,21 @@ def test_causal_means_not_after_the_query(lengths, offset):
 def test_negative_lengths_are_refused(lengths):
     with pytest.raises(ValueError, match=str(lengths[-1])):
         causal_mask(*lengths)
+
+
+@pytest.mark.parametrize(("lengths", "offset"), [((7,), 0), ((3, 7), 2)])
+@pytest.mark.parametrize("window", [1, 2, 11])
+def test_a_window_holds_the_nearest_on_either_side(lengths, offset, window):
+    mask = window_mask(*lengths, window=window, offset=jnp.int32(offset))
+    assert mask.shape == (lengths[0], lengths[-1])
+    for (query, key), allowed in np.ndenumerate(mask):
+        assert allowed == (abs(key - query - offset) < window)
+
+
+@pytest.mark.parametrize("window", [0, -3])
+def test_a_window_of_nothing_is_refused(window):
+    with pytest.raises(ValueError, match=f"window must be at least 1, not {window}"):
+        window_mask(5, window=window)
 
 
 @pytest.mark.parametrize("pad_id", [0, 3])

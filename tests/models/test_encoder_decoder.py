@@ -9,38 +9,68 @@ import pytest
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.functional import SCHEMES, Cache
+from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.functional import ACTIVATIONS, SCHEMES, Cache
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.modules import NORMS
 from flax_transformer.modules.layers import NormPlacement
 
-BATCH, SOURCE_LENGTH, LENGTH, VOCAB, MAX_POSITIONS = 2, 5, 11, 17, 19
+BATCH, SOURCE_LENGTH, LENGTH, VOCAB, MAX_POSITIONS = 2, 5, 11, 19, 23
 CONFIG = EncoderDecoderConfig(
-    num_encoder_layers=2,
+    num_encoder_layers=1,
     num_decoder_layers=2,
     d_model=7,
     d_ff=13,
-    num_heads=3,
-    key_dim=23,
-    value_dim=29,
+    num_heads=4,
+    key_dim=29,
+    value_dim=31,
     max_positions=MAX_POSITIONS,
 )
+
+
+def every_part() -> dict[str, dict[str, Any]]:
+    """Models in which every scheme, norm in each placement and activation occurs at least once."""
+    norms = list(itertools.product(NORMS, get_args(NormPlacement)))
+    parts = (list(SCHEMES), norms, list(ACTIVATIONS))
+    variants = {}
+    for index in range(max(map(len, parts))):
+        positions, (norm, placement), activation = (part[index % len(part)] for part in parts)
+        variants[f"{positions}-{placement}-{norm}-{activation}"] = {
+            "positions": positions,
+            "norm": norm,
+            "norm_placement": placement,
+            "activation": activation,
+        }
+    return variants
+
+
+VARIANTS = every_part() | {
+    "multi-query": {"num_key_value_heads": 1, "positions": "relative"},
+    "grouped": {"num_key_value_heads": 2, "positions": "rotary"},
+    "window": {"attention_window": 3, "positions": "alibi", "norm_placement": "pre"},
+    "bias": {"attention_bias": True},
+    "normalized": {"normalize_query_key": True, "positions": "rotary"},
+    "logits": {"embedding_scaling": "logits"},
+}
 RNG = np.random.default_rng(0)
-SOURCE = jnp.asarray(RNG.integers(1, VOCAB, (BATCH, SOURCE_LENGTH)))
-TARGET = jnp.asarray(RNG.integers(1, VOCAB, (BATCH, LENGTH)))
+# No token stands twice in a pair, so that a row of the embedding is one place; none is the last.
+TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2) + 1 for _ in range(BATCH)])
+SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A model with random parameters."""
+    """A model with random parameters, and running statistics where it has them."""
 
     config: EncoderDecoderConfig
     variables: Any
 
-    def __call__(self, *inputs: Any, method: str = "__call__") -> Any:
-        return EncoderDecoder(self.config, VOCAB).apply(self.variables, *inputs, method=method)
+    def __call__(self, *inputs: Any, method: str = "__call__", **options: Any) -> Any:
+        module = EncoderDecoder(self.config, VOCAB)
+        return module.apply(self.variables, *inputs, method=method, **options)
 
-    def start(self, capacity: int) -> Cache:
-        return self(SOURCE, capacity, method="start")
+    def start(self, capacity: int, source: jax.Array = SOURCE) -> Cache:
+        return self(source, capacity, method="start")
 
     def decode(self, tokens: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         return self(tokens, cache, method="decode")
@@ -48,15 +78,15 @@ class Model:
 
 def make_model(**settings: Any) -> Model:
     config = dataclasses.replace(CONFIG, **settings)
-    return Model(config, draw_parameters(EncoderDecoder(config, VOCAB), SOURCE, TARGET))
+    variables = draw_parameters(EncoderDecoder(config, VOCAB), SOURCE, TARGET)
+    if "batch_stats" in variables:  # a variance is positive
+        variables["batch_stats"] = jax.tree.map(jnp.exp, variables["batch_stats"])
+    return Model(config, variables)
 
 
-@pytest.fixture(
-    scope="module", params=itertools.product(get_args(NormPlacement), SCHEMES), ids="-".join
-)
+@pytest.fixture(scope="module", params=VARIANTS)
 def model(request: pytest.FixtureRequest) -> Model:
-    norm_placement, positions = request.param
-    return make_model(norm_placement=norm_placement, positions=positions)
+    return make_model(**VARIANTS[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +95,45 @@ def logits(model):
 
 
 def test_an_output_depends_on_the_present_and_the_past_alone(model):
-    """Row i + 1 differs from row 0 in token i alone."""
-    target = jnp.tile(TARGET[:1], (LENGTH + 1, 1))
-    target = target.at[jnp.arange(1, LENGTH + 1), jnp.arange(LENGTH)].add(1) % VOCAB
-    logits = model(jnp.tile(SOURCE[:1], (LENGTH + 1, 1)), target)
-    change = jnp.abs(logits[1:] - logits[0]).max(axis=-1)
-    np.testing.assert_array_equal(change > 1e-6, np.tri(LENGTH, dtype=bool).T)
+    """By the gradient of a logit that is of none of the tokens, by each token's embedding."""
+
+    def outputs(table):
+        params = model.variables["params"] | {"embedding": {"table": table}}
+        return Model(model.config, model.variables | {"params": params})(SOURCE[:1], TARGET[:1])
+
+    table = model.variables["params"]["embedding"]["table"]
+    jacobian = jax.jacobian(lambda table: outputs(table)[0, :, VOCAB - 1])(table)
+    depends = jnp.abs(jacobian[:, TARGET[0]]).max(axis=-1) > 0
+    if model.config.attention_window is None:
+        np.testing.assert_array_equal(depends, np.tri(LENGTH, dtype=bool))
+    else:
+        # Each of the two layers looks back by window - 1 places.
+        reach = 2 * (model.config.attention_window - 1)
+        np.testing.assert_array_equal(
+            depends, np.tri(LENGTH, dtype=bool) & ~np.tri(LENGTH, k=-reach - 1, dtype=bool)
+        )
 
 
-def test_padding_of_the_source_has_no_influence(model, logits):
-    padded = jnp.pad(SOURCE, ((0, 0), (0, 2)))
-    assert_close(model(padded, TARGET), logits, 1e-6)
-    assert jnp.abs(model(padded.at[:, -1].set(3), TARGET) - logits).max() > 1e-3
+@pytest.mark.parametrize("left", [0, 3])
+def test_padding_has_no_influence(model, logits, left):
+    source = jnp.pad(SOURCE, ((0, 0), (left, 2)))
+    target = jnp.pad(TARGET, ((0, 0), (left, 2)))
+    assert_close(model(source, target)[:, left : left + LENGTH], logits, 1e-5)
+    assert jnp.abs(model(source.at[:, -1].set(3), TARGET) - logits).max() > 1e-3
+
+
+def test_packed_pairs_do_not_see_each_other(model, logits):
+    """The second pair is shorter than the first, and padding stands behind both."""
+    short_source, short_target = SOURCE[1:, :3], TARGET[1:, :7]
+    pack = [(SOURCE[:1], short_source), (TARGET[:1], short_target)]
+    source, target = (jnp.pad(jnp.concatenate(x, axis=1), ((0, 0), (0, 2))) for x in pack)
+    segments = [
+        jnp.pad(jnp.repeat(jnp.array([1, 2]), jnp.array([a.size, b.size]))[None], ((0, 0), (0, 2)))
+        for a, b in pack
+    ]
+    packed = model(source, target, source_segments=segments[0], target_segments=segments[1])
+    assert_close(packed[:, :LENGTH], logits[:1], 1e-5)
+    assert_close(packed[:, LENGTH : LENGTH + 7], model(short_source, short_target), 1e-5)
 
 
 @pytest.mark.parametrize("lengths", [(1,) * LENGTH, (LENGTH,), (7, 1, 3)], ids=str)
@@ -90,16 +147,31 @@ def test_cached_decoding_equals_the_full_pass(model, logits, lengths):
     assert cache.length == LENGTH
 
 
-def test_hypotheses_of_an_example_share_its_source(model):
-    beam, prompt = 3, 2
+def test_prompts_of_different_lengths_are_padded_on_the_left(model, logits):
+    """Of the second row, two tokens less stand in the prompt."""
+    prompt, late = 5, 2
+    shifted = jnp.pad(TARGET, ((0, 0), (late, 0)))[:, :LENGTH]
+    target = jnp.stack([TARGET[0], shifted[1]])
+    first, cache = model.decode(target[:, :prompt], model.start(LENGTH))
+    rest, _ = model.decode(target[:, prompt:], cache)
+    actual = jnp.concatenate([first, rest], axis=1)
+    assert_close(actual[0], logits[0], 1e-5)
+    assert_close(actual[1, late:], logits[1, : LENGTH - late], 1e-5)
+
+
+def test_reordered_hypotheses_of_an_example_share_its_source(model):
+    beam, prompt, middle = 3, 2, 5
     target = jax.random.randint(jax.random.key(0), (BATCH * beam, LENGTH), 1, VOCAB)
     target = target.at[:, :prompt].set(jnp.repeat(TARGET[:, :prompt], beam, axis=0))
-
     _, cache = model.decode(TARGET[:, :prompt], model.start(LENGTH))
-    history = jax.tree.map(lambda x: jnp.repeat(x, beam, axis=0), cache.history)
-    actual, _ = model.decode(target[:, prompt:], Cache(cache.length, history, cache.context))
+    _, cache = model.decode(target[:, prompt:middle], repeat_history(cache, beam))
 
-    expected = model(jnp.repeat(SOURCE, beam, axis=0), target)[:, prompt:]
+    parents = jnp.array([[2, 0, 0], [1, 2, 1]])
+    actual, _ = model.decode(target[:, middle:], reorder_history(cache, parents))
+
+    rows = (beam * jnp.arange(BATCH)[:, None] + parents).ravel()
+    histories = jnp.concatenate([target[rows, :middle], target[:, middle:]], axis=1)
+    expected = model(jnp.repeat(SOURCE, beam, axis=0), histories)[:, middle:]
     assert_close(actual, expected, 1e-5)
 
 
@@ -115,15 +187,20 @@ def test_compiled_logits_are_those_of_the_plain_call(model, logits):
 
 
 def test_every_parameter_matters(model):
-    def loss(variables):
+    def loss(params):
+        variables = model.variables | {"params": params}
         return jnp.sin(Model(model.config, variables)(SOURCE, TARGET)).sum()
 
-    for path, gradient in jax.tree.leaves_with_path(jax.grad(loss)(model.variables)):
-        assert jnp.abs(gradient).max() > 1e-5, jax.tree_util.keystr(path)
+    gradients = jax.grad(loss)(model.variables["params"])
+    for path, gradient in jax.tree.leaves_with_path(gradients):
+        # A key's bias adds the same to all scores of a query, so a softmax does not see it.
+        if "['key']['bias']" not in jax.tree_util.keystr(path):
+            assert jnp.abs(gradient).max() > 1e-9, jax.tree_util.keystr(path)
 
 
 def test_shapes_are_known_without_computing(model):
-    assert set(model.variables) == {"params"}
+    statistics = {"batch_stats"} if model.config.norm == "batch" else set()
+    assert set(model.variables) == {"params"} | statistics
     logits = jax.eval_shape(model, SOURCE, TARGET)
     assert (logits.shape, logits.dtype) == ((BATCH, LENGTH, VOCAB), jnp.float32)
 
@@ -136,12 +213,21 @@ def test_bfloat16_computes_with_float32_parameters(model, logits):
     low_logits, state = low.apply(
         model.variables, SOURCE, TARGET, capture_intermediates=True, mutable=["intermediates"]
     )
-    assert_close(low_logits, logits, 0.1)
+    assert_close(low_logits, logits, 0.2)
     activations = jax.tree.leaves(state["intermediates"])
-    assert {x.dtype for x in activations} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in activations if x.ndim > 2} == {jnp.dtype("bfloat16")}
 
     cache = jax.eval_shape(lambda: low.apply(model.variables, SOURCE, LENGTH, method="start"))
-    assert {x.dtype for x in jax.tree.leaves(cache.history)} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in jax.tree.leaves(cache.history[0])} == {jnp.dtype("bfloat16")}
+
+
+def test_attention_can_be_looked_at_in_every_layer(model):
+    module = EncoderDecoder(model.config, VOCAB)
+    _, stored = module.apply(model.variables, SOURCE, TARGET, mutable=["attention"])
+    shapes = sorted(x.shape for x in jax.tree.leaves(stored["attention"]))
+    encoder, cross, decoder = (SOURCE_LENGTH,) * 2, (LENGTH, SOURCE_LENGTH), (LENGTH,) * 2
+    lengths = [encoder, *2 * [cross], *2 * [decoder]]
+    assert shapes == sorted((BATCH, CONFIG.num_heads, *pair) for pair in lengths)
 
 
 def test_decoding_beyond_a_learned_table_gives_nan_and_no_wrong_position():
@@ -149,3 +235,10 @@ def test_decoding_beyond_a_learned_table_gives_nan_and_no_wrong_position():
     _, cache = model.decode(TARGET, model.start(LENGTH + 1))
     logits, _ = model.decode(TARGET[:, :1], cache)
     assert jnp.isnan(logits).all()
+
+
+def test_a_decoder_scales_positions_by_a_length_that_does_not_grow():
+    """Else the length of a target would tell where it ends."""
+    model = make_model(positions="scaled")
+    assert_close(model(SOURCE, TARGET[:, :7]), model(SOURCE, TARGET)[:, :7], 1e-5)
+    assert jnp.abs(model(SOURCE[:, :3], TARGET) - model(SOURCE, TARGET)).max() > 1e-3

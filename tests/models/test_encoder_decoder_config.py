@@ -5,6 +5,8 @@ import pytest
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoderConfig
 
+CUDNN = {"attention_implementation": "cudnn", "dtype": "bfloat16"}
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -24,6 +26,16 @@ from flax_transformer.models import EncoderDecoderConfig
         ({"num_heads": 7, "key_dim": 3}, "d_model 512 is no multiple of model.num_heads 7"),
         ({"positions": "sinusodal"}, "unknown .*'sinusodal': did you mean 'sinusoidal'"),
         ({"norm_placement": "psot"}, "unknown model.norm_placement 'psot': did you mean 'post'"),
+        ({"norm": "leyer"}, "unknown model.norm 'leyer': did you mean 'layer'"),
+        ({"activation": "swigul"}, "unknown model.activation 'swigul': did you mean 'swiglu'"),
+        ({"embedding_scaling": "input"}, "unknown .*scaling 'input': did you mean 'inputs'"),
+        ({"attention_implementation": "cudn"}, "unknown .*'cudn': did you mean 'cudnn'"),
+        ({"attention_implementation": "cudnn"}, "cudnn computes in bfloat16, not float32: give"),
+        (CUDNN | {"attention_dropout_rate": 0.1}, "set attention_dropout_rate 0.1 to 0, or"),
+        ({"num_key_value_heads": 3}, "num_heads 8 is no multiple of .*num_key_value_heads 3"),
+        ({"num_key_value_heads": 0}, "model.num_key_value_heads must be at least 1, not 0"),
+        ({"attention_window": 0}, "model.attention_window must be at least 1, not 0"),
+        ({"norm_epsilon": 0.0}, r"model.norm_epsilon must be positive, not 0\.0"),
         ({"dtype": "bfloat"}, "unknown model.dtype 'bfloat': did you mean 'bfloat16'"),
     ],
 )
@@ -40,3 +52,7 @@ def test_heads_share_the_width_unless_their_own_is_given():
     assert dataclasses.replace(config, key_dim=5).head_dims() == (5, 3)
     assert dataclasses.replace(config, value_dim=2).head_dims() == (3, 2)
     assert EncoderDecoderConfig(num_heads=7, key_dim=5, value_dim=2).head_dims() == (5, 2)
+
+
+def test_cudnn_attention_in_16_bits_is_accepted():
+    assert EncoderDecoderConfig(**CUDNN).attention_implementation == "cudnn"

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from reference import assert_close
 
 from flax_transformer.functional import SCHEMES
 from flax_transformer.modules import PositionalEmbedding, TokenEmbedding
+from flax_transformer.modules.embedding import EmbeddingScaling
 
 BATCH, LENGTH, D_MODEL, VOCAB, MAX_LENGTH = 2, 5, 7, 11, 13
 
@@ -34,35 +35,49 @@ class TestTokenEmbedding:
         logits = self.module.apply(variables, embedded, method="logits")
         assert_close(logits, np.asarray(embedded, np.float64) @ matrix.T, 1e-6)
 
-    def test_embeddings_begin_with_unit_variance(self):
-        module = TokenEmbedding(997, 101)
+    def test_the_scale_stands_at_the_inputs_or_at_the_logits(self, variables, embedded):
+        module = TokenEmbedding(VOCAB, D_MODEL, scaling="logits")
+        (matrix,) = jax.tree.leaves(variables)
+        np.testing.assert_array_equal(module.apply(variables, self.tokens), matrix[self.tokens])
+        logits = module.apply(variables, embedded, method="logits")
+        assert_close(logits, np.asarray(embedded, np.float64) @ matrix.T / 7**0.5, 1e-6)
+
+    @pytest.mark.parametrize("scaling", get_args(EmbeddingScaling))
+    def test_embeddings_begin_with_unit_variance(self, scaling):
+        module = TokenEmbedding(997, 101, scaling)
         embedded, _ = module.init_with_output(jax.random.key(0), jnp.arange(997))
         assert abs(embedded.std() - 1) < 0.02
 
 
 class TestPositionalEmbedding:
+    positions = jnp.array([[3, 4, 5, 6, 7], [0, 0, 1, 2, 0]])
+    lengths = jnp.full((BATCH, LENGTH), 11)
+
     def test_the_paper_adds_sinusoids(self, embedded):
-        added = PositionalEmbedding("sinusoidal", MAX_LENGTH).apply({}, embedded, 3) - embedded
-        expected = reference.sinusoidal_positions(range(3, 3 + LENGTH), D_MODEL)
-        assert_close(added, np.broadcast_to(expected, embedded.shape), 1e-5)
+        module = PositionalEmbedding("sinusoidal", MAX_LENGTH)
+        added = module.apply({}, embedded, self.positions, self.lengths) - embedded
+        expected = [reference.sinusoidal_positions(row.tolist(), D_MODEL) for row in self.positions]
+        assert_close(added, np.stack(expected), 1e-5)
 
     def test_a_learned_row_is_added_to_its_position_and_none_beyond_the_table(self, embedded):
         module = PositionalEmbedding("learned", MAX_LENGTH)
-        variables = draw_parameters(module, embedded)
+        positions = self.positions + MAX_LENGTH - 5
+        variables = draw_parameters(module, embedded, positions, self.lengths)
         table = variables["params"]["table"]
         assert table.shape == (MAX_LENGTH, D_MODEL)
-        positioned: Any = module.apply(variables, embedded, MAX_LENGTH - 2)
-        np.testing.assert_array_equal(positioned[:, :2], embedded[:, :2] + table[-2:])
-        assert jnp.isnan(positioned[:, 2:]).all()
+        positioned: Any = module.apply(variables, embedded, positions, self.lengths)
+        np.testing.assert_array_equal(positioned[0, :2], embedded[0, :2] + table[-2:])
+        assert jnp.isnan(positioned[0, 2:]).all()
 
     @pytest.mark.parametrize("scheme", SCHEMES)
     def test_only_a_scheme_with_a_table_has_parameters(self, scheme, embedded):
         module = PositionalEmbedding(scheme, MAX_LENGTH)
-        variables = draw_parameters(module, embedded)
+        variables = draw_parameters(module, embedded, self.positions, self.lengths)
         assert ("params" in variables) == SCHEMES[scheme].has_table
 
     @pytest.mark.parametrize("scheme", SCHEMES)
     def test_embeddings_keep_their_type(self, scheme, embedded):
         module = PositionalEmbedding(scheme, MAX_LENGTH)
-        positioned, _ = module.init_with_output(jax.random.key(0), embedded.astype(jnp.bfloat16))
+        inputs = embedded.astype(jnp.bfloat16), self.positions, self.lengths
+        positioned, _ = module.init_with_output(jax.random.key(0), *inputs)
         assert positioned.dtype == jnp.bfloat16

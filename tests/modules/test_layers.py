@@ -8,6 +8,7 @@ import pytest
 from parameters import draw_parameters
 from reference import assert_close, layer_norm
 
+from flax_transformer.functional import Layout
 from flax_transformer.modules import DecoderLayer, Dropout, EncoderLayer, Residual
 
 BATCH, LENGTH, SOURCE_LENGTH, D_MODEL = 2, 5, 7, 11
@@ -26,11 +27,11 @@ def memory(normal):
 
 
 def encode(layer, inputs, _, **options):
-    return layer(inputs, None, **options)
+    return layer(inputs, Layout(), **options)
 
 
 def decode(layer, inputs, memory, **options):
-    return layer(inputs, None, layer.memory_keys_values(memory), None, **options)[0]
+    return layer(inputs, Layout(), layer.memory_keys_values(memory), None, **options)[0]
 
 
 def test_dropout_drops_in_training_only():
@@ -51,15 +52,15 @@ def test_the_norm_stands_where_the_formula_has_it(inputs, placement, formula):
     def sublayer(x):
         return 3 * x**2 + 1
 
-    module = Residual(placement, dropout_rate=0.5)
-    output, _ = module.init_with_output(jax.random.key(0), sublayer, inputs, True)
+    module = Residual("layer", placement, dropout_rate=0.5)
+    output, _ = module.init_with_output(jax.random.key(0), sublayer, inputs, None, True)
     assert_close(output, formula(sublayer, np.asarray(inputs, np.float64)), 1e-5)
 
 
 def test_a_residual_drops_the_sublayer_and_keeps_the_inputs(inputs):
-    module = Residual("pre", dropout_rate=0.5)
+    module = Residual("layer", "pre", dropout_rate=0.5)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    output, _ = module.init_with_output(rngs, jnp.ones_like, inputs, False)
+    output, _ = module.init_with_output(rngs, jnp.ones_like, inputs, None, False)
     np.testing.assert_allclose(jnp.unique((output - inputs).round(3)), [0, 2])
 
 

@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jaxtyping import Array
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.functional import SCHEMES, Positions
 from flax_transformer.modules import MultiHeadAttention
 
 BATCH, HEADS, QUERIES, KEYS, D_MODEL, KEY_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13, 17
@@ -22,6 +24,10 @@ def attend(attention: Any, inputs: Array, memory: Array, **options: Any) -> Arra
 
 def apply(variables: Any, *inputs: Array, module: Any = MODULE, **options: Any) -> Any:
     return module.apply(variables, *inputs, method=attend, **options)
+
+
+def inside_attention(scheme: str) -> bool:
+    return SCHEMES[scheme].rotate is not None or SCHEMES[scheme].bias is not None
 
 
 @pytest.fixture
@@ -67,6 +73,96 @@ def test_a_width_that_heads_cannot_share_is_refused(normal):
     inputs = normal(BATCH, QUERIES, D_MODEL)
     with pytest.raises(ValueError, match="d_model 11 is no multiple of 3 heads"):
         MultiHeadAttention(HEADS, D_MODEL).init(jax.random.key(0), inputs, inputs, method=attend)
+
+
+def test_groups_of_heads_share_projections(normal, mask):
+    """With the shared keys and values written out for every head, the formula is the plain one."""
+    module = MultiHeadAttention(4, D_MODEL, KEY_DIM, VALUE_DIM, num_key_value_heads=2)
+    inputs = normal(BATCH, QUERIES, D_MODEL), normal(BATCH, KEYS, D_MODEL)
+    variables = draw_parameters(module, *inputs, method=attend)
+    params = variables["params"]
+    assert params["key"]["kernel"].shape == (D_MODEL, 2, KEY_DIM)
+    assert params["value"]["kernel"].shape == (D_MODEL, 2, VALUE_DIM)
+    written_out = params | {
+        name: {"kernel": jnp.repeat(params[name]["kernel"], 2, axis=1)} for name in ("key", "value")
+    }
+    expected = reference.multi_head_attention(written_out, *inputs, mask=mask)
+    assert_close(apply(variables, *inputs, module=module, mask=mask), expected, 1e-5)
+
+
+def test_heads_that_cannot_be_shared_evenly_are_refused(normal):
+    inputs = normal(BATCH, QUERIES, D_MODEL)
+    module = MODULE.clone(num_key_value_heads=2)
+    with pytest.raises(ValueError, match="3 heads are no multiple of 2"):
+        module.init(jax.random.key(0), inputs, inputs, method=attend)
+
+
+def test_biases_are_added_after_each_projection(inputs, mask):
+    module = MODULE.clone(use_bias=True)
+    variables = draw_parameters(module, *inputs, method=attend)
+    params: Any = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
+
+    def project(name, x):
+        return np.einsum("bld,dhk->blhk", x, params[name]["kernel"]) + params[name]["bias"]
+
+    heads, _ = reference.multi_head_attend(
+        project("query", inputs[0]), project("key", inputs[1]), project("value", inputs[1]), mask
+    )
+    output = params["output"]
+    expected = np.einsum("blhv,hvd->bld", heads, output["kernel"]) + output["bias"]
+    assert_close(apply(variables, *inputs, module=module, mask=mask), expected, 1e-5)
+
+
+def test_normalised_queries_and_keys_do_not_depend_on_their_size(inputs, mask):
+    module = MODULE.clone(normalize_query_key=True)
+    variables = draw_parameters(module, *inputs, method=attend)
+    params = variables["params"]
+    larger = params | {
+        name: {"kernel": factor * params[name]["kernel"]}
+        for name, factor in (("query", 3.0), ("key", 5.0))
+    }
+    output = apply(variables, *inputs, module=module, mask=mask)
+    assert_close(apply({"params": larger}, *inputs, module=module, mask=mask), output, 1e-4)
+    # With the gains at zero all scores are zero: the mean of the values.
+    flat = params | {"query_scale": jnp.zeros(KEY_DIM)}
+    kernels = {name: params[name] for name in ("query", "key", "value", "output")}
+    kernels["query"] = {"kernel": jnp.zeros_like(params["query"]["kernel"])}
+    expected = reference.multi_head_attention(kernels, *inputs, mask=mask)
+    assert_close(apply({"params": flat}, *inputs, module=module, mask=mask), expected, 1e-5)
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if inside_attention(name)])
+class TestSchemesInsideAttention:
+    def attention(self, scheme, normal):
+        """Self-attention at given positions, as a function of inputs and positions."""
+        module = MODULE.clone(scheme=scheme)
+        inputs = normal(BATCH, QUERIES, D_MODEL)
+
+        def attend_at(attention, inputs, query, key):
+            keys_values = attention.keys_values(inputs, key)
+            return attention(inputs, keys_values, positions=Positions(query, key))
+
+        places = jnp.broadcast_to(jnp.arange(QUERIES), (BATCH, QUERIES))
+        variables = draw_parameters(module, inputs, places, places, method=attend_at)
+        apply_at = functools.partial(module.apply, variables, inputs, method=attend_at)
+        return apply_at, places
+
+    def test_only_distances_count(self, scheme, normal):
+        apply_at, places = self.attention(scheme, normal)
+        shift = jnp.array([[17], [3]])
+        assert_close(apply_at(places + shift, places + shift), apply_at(places, places), 1e-4)
+        assert jnp.abs(apply_at(places + 2, places) - apply_at(places, places)).max() > 1e-3
+
+    def test_each_row_has_its_own_positions(self, scheme, normal):
+        apply_at, places = self.attention(scheme, normal)
+        other = places.at[1].set(places[1, ::-1])
+        changed = jnp.abs(apply_at(other, places) - apply_at(places, places)).max(axis=(1, 2))
+        assert changed[0] < 1e-6
+        assert changed[1] > 1e-3
+
+    def test_positions_are_asked_for(self, scheme, inputs):
+        with pytest.raises(ValueError, match=f"scheme '{scheme}' needs positions"):
+            MODULE.clone(scheme=scheme).init(jax.random.key(0), *inputs, method=attend)
 
 
 def test_hypotheses_of_an_example_share_its_keys(normal, variables, mask):
