@@ -16,6 +16,7 @@ from tyro.conf import subcommand
 from flax_transformer.allocator import keep_freed_memory
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
+from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import Train
 from flax_transformer.commands.translate import Translate
 from flax_transformer.errors import UserError
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "translate": Translate,
     "list": List,
+    "table3": Table3,
 }
 
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def execute(
     command: Any,
     words: list[str],
-    defaults: Callable[[list[str]], Any] = lambda words: tyro.MISSING,
+    defaults: Callable[[list[str]], Any] = lambda words: tyro.MISSING_NONPROP,
     prog: str | None = None,
     description: str | None = None,
 ) -> None:

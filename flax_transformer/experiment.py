@@ -14,6 +14,7 @@ from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import PRESETS
+from flax_transformer.models.table3 import TABLE3
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
@@ -93,11 +94,18 @@ def _place(error: Exception, path: Path) -> str:
 
 
 def apply_preset(experiment: Experiment, name: str) -> Experiment:
-    """Gives an experiment with a named model size in place of its own.
+    """Gives an experiment the named model size, and a row of Table 3 also its label smoothing.
 
     Raises:
         UserError: if there is no such preset.
+
+    Example:
+        >>> apply_preset(Experiment(), "D-label-smoothing-0.2").task.label_smoothing
+        0.2
     """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
-    return dataclasses.replace(experiment, model=PRESETS[name])
+    task = experiment.task
+    if name in TABLE3:
+        task = dataclasses.replace(task, label_smoothing=TABLE3[name].label_smoothing)
+    return dataclasses.replace(experiment, model=PRESETS[name], task=task)

@@ -9,8 +9,13 @@ from small import make_experiment, with_fields
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import PRESETS
+from flax_transformer.models.table3 import TABLE3
 
-FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "experiments"
+# The others are programs of their own, and define no experiment for the command line.
+FILES = [
+    path for path in sorted(FOLDER.glob("*.py")) if "\nexperiment = " in path.read_text("utf-8")
+]
 
 
 @pytest.fixture(params=[None, *FILES], ids=lambda path: path.stem if path else "small")
@@ -29,6 +34,22 @@ def test_an_experiment_survives_json(experiment):
 def test_presets_survive_json(preset):
     experiment = dataclasses.replace(Experiment(), model=PRESETS[preset])
     assert Experiment.from_json(experiment.to_json()).model == PRESETS[preset]
+
+
+def test_every_row_of_table_3_can_be_trained_small():
+    program = runpy.run_path(str(FOLDER / "table3.py"))
+    models = set()
+    for name, row in TABLE3.items():
+        experiment = program["row_experiment"](name)
+        model = experiment.model
+        assert model.num_encoder_layers == row.model.num_encoder_layers // 2
+        assert (4 * model.d_model, 4 * model.d_ff) == (row.model.d_model, row.model.d_ff)
+        assert tuple(4 * dim for dim in model.head_dims()) == row.model.head_dims()
+        assert model.residual_dropout_rate == row.model.residual_dropout_rate
+        models.add((model, experiment.task.label_smoothing))
+    assert len(models) == len(TABLE3)
+    with pytest.raises(UserError, match="unknown row 'B-key-dim-17': did you mean 'B-key-dim-16'"):
+        program["row_experiment"]("B-key-dim-17")
 
 
 @pytest.mark.parametrize(

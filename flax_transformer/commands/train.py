@@ -9,7 +9,9 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from flax_transformer.console import say, show_scores
+from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
+from flax_transformer.tasks.scoring import Scored
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.loop import NUM_SAMPLES, train
 
@@ -23,21 +25,28 @@ class Train:
     workdir: Path
     """Folder of the run; the same command continues what it holds."""
     preset: str | None = None
-    """Named model size in place of the experiment's; --model options still change it."""
+    """Named model size in place of the experiment's, with a row of the paper's Table 3 also its
+    label smoothing; --model and --task options still change them."""
     experiment: Annotated[Experiment, arg(name="")] = Experiment()
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""
         console = Console()
-        train(self.experiment, self.workdir, console)
-        record, scored = evaluate(
-            self.workdir, self.experiment.data.held_out_split, command=sys.argv
-        )
-        show_scores(console, record)
-        for line in scored.samples(NUM_SAMPLES):
-            say(console, line)
+        _, scored = train_and_score(self.experiment, self.workdir, console)
         say(console, "next, translate text of your own:")
         say(
             console,
             f'  flax-transformer translate --workdir {self.workdir} "{scored.pairs[0].source}"',
         )
+
+
+def train_and_score(
+    experiment: Experiment, workdir: Path, console: Console
+) -> tuple[Record, Scored]:
+    """Trains, scores the held-out split and shows the scores and a few translations."""
+    train(experiment, workdir, console)
+    record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
+    show_scores(console, record)
+    for line in scored.samples(NUM_SAMPLES):
+        say(console, line)
+    return record, scored

@@ -9,8 +9,9 @@ def test_the_list_names_all_there_is(run):
     listed = json.loads(run("list", "--json", "--vocab-size", "307").out)
     assert listed["vocab_size"] == 307
     assert {name: row["parameters"] for name, row in listed["presets"].items()} == {
-        name: count_parameters(config, 307) for name, config in PRESETS.items()
+        name: count_parameters(PRESETS[name], 307) for name in ("tiny", "small", "base", "big")
     }
+    assert {*listed["presets"], *listed["variations"]} == set(PRESETS)
     assert set(listed["datasets"]) == {*DATASETS, "NAME/CONFIG"}
     assert set(listed["positions"]) == set(SCHEMES)
     table = run("list").out

@@ -6,6 +6,7 @@ from small import MODEL, PAIRS, make_experiment
 
 from flax_transformer.commands import train
 from flax_transformer.models.presets import PRESETS
+from flax_transformer.tasks.translation import TranslationConfig
 
 
 def test_training_says_what_it_does_and_what_to_do_next(trained):
@@ -18,15 +19,18 @@ def test_training_says_what_it_does_and_what_to_do_next(trained):
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("options", "expected", "smoothing"),
     [
-        ("", {}),
-        ("--model.num-heads 4", {"num_heads": 4}),
-        ("--preset base", vars(PRESETS["base"])),
-        ("--preset=big --model.d-ff 67", vars(PRESETS["big"]) | {"d_ff": 67}),
+        ("", {}, 0.1),
+        ("--model.num-heads 4", {"num_heads": 4}, 0.1),
+        ("--preset base", vars(PRESETS["base"]), 0.1),
+        ("--preset=big --model.d-ff 67", vars(PRESETS["big"]) | {"d_ff": 67}, 0.1),
+        ("--preset D-label-smoothing-0.2", vars(PRESETS["base"]), 0.2),
     ],
 )
-def test_options_change_the_experiment_of_the_file(run, folder, monkeypatch, options, expected):
+def test_options_change_the_experiment_of_the_file(
+    run, folder, monkeypatch, options, expected, smoothing
+):
     started = []
 
     def interrupted_train(experiment, *_):
@@ -36,7 +40,8 @@ def test_options_change_the_experiment_of_the_file(run, folder, monkeypatch, opt
     monkeypatch.setattr(train, "train", interrupted_train)
     result = run("train", "small.py", "--workdir", "new", *options.split())
     model = dataclasses.replace(MODEL, **expected)
-    assert started == [dataclasses.replace(make_experiment(folder), model=model)]
+    task = TranslationConfig(label_smoothing=smoothing)
+    assert started == [dataclasses.replace(make_experiment(folder), model=model, task=task)]
     assert (result.code, result.err.count("\n")) == (130, 1)
     assert "the same command continues" in result.err
 

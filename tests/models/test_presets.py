@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from typing import get_args
 
 import jax
@@ -22,41 +23,40 @@ def expected_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
     encoder = config.num_encoder_layers * (attention + feed_forward + 2 * norm)
     decoder = config.num_decoder_layers * (2 * attention + feed_forward + 3 * norm)
     final_norms = 2 * norm * (config.norm_placement == "pre")
-    tables = 2 * config.max_positions * config.d_model * SCHEMES[config.positions].has_table
+    scheme = SCHEMES[config.positions]
+    tables = 2 * config.max_positions * config.d_model * scheme.has_table
+    if scheme.head_table_shape is not None:
+        head_table = math.prod(scheme.head_table_shape(key_dim))
+        num_layers = config.num_encoder_layers + config.num_decoder_layers
+        tables += num_layers * config.num_heads * head_table
     return vocab_size * config.d_model + tables + encoder + decoder + final_norms
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_the_parameters_of_its_sizes(name):
-    assert count_parameters(PRESETS[name], VOCAB) == expected_parameters(PRESETS[name], VOCAB)
+    config = PRESETS[name]
+    assert count_parameters(config, VOCAB) == expected_parameters(config, VOCAB)
 
 
 @pytest.mark.parametrize("placement", get_args(NormPlacement))
 @pytest.mark.parametrize("positions", SCHEMES)
 def test_choices_add_the_parameters_they_need(placement, positions):
     config = dataclasses.replace(
-        PRESETS["tiny"], norm_placement=placement, positions=positions, key_dim=5, value_dim=7
+        PRESETS["tiny"],
+        num_encoder_layers=2,
+        num_decoder_layers=1,
+        norm_placement=placement,
+        positions=positions,
+        key_dim=5,
+        value_dim=7,
     )
     assert count_parameters(config, VOCAB) == expected_parameters(config, VOCAB)
 
 
-@pytest.mark.parametrize(
-    ("name", "vocab_size", "millions"),
-    [
-        # Vaswani et al. 2017, table 3, says 65; 41,000 rows reproduce that, the 37,000 of its
-        # section 5.1 do not.
-        ("base", 41_000, 65.1),
-        ("base", 37_000, 63.0),
-        ("big", 37_000, 214.2),
-    ],
-)
-def test_the_paper_sizes_have_their_known_counts(name, vocab_size, millions):
-    assert round(count_parameters(PRESETS[name], vocab_size) / 1e6, 1) == millions
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_scores_every_token(name):
-    model = EncoderDecoder(PRESETS[name], VOCAB)
+    config = dataclasses.replace(PRESETS[name], num_encoder_layers=1, num_decoder_layers=1)
+    model = EncoderDecoder(config, VOCAB)
     source, target = (jax.ShapeDtypeStruct((2, length), jnp.int32) for length in (3, 5))
     logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), source, target)
     assert (logits.shape, logits.dtype) == ((2, 5, VOCAB), jnp.float32)

@@ -1,0 +1,135 @@
+"""Any row of the paper's Table 3 on Multi30k, English to German, at a scale two cores can afford.
+
+    python experiments/table3.py --row B-key-dim-16 --workdir runs/B-key-dim-16
+
+The row is scaled down as a whole: every width divided by 4 (d_model, d_ff, and keys and values of a
+head), the layers by 2, the number of heads as it is; base becomes 3 + 3 layers of d_model 128 and
+d_ff 512. So each row differs from base as it does in the paper, but for its size.
+
+All rows are trained alike, and not as the paper trains. Normalisation comes before each sublayer
+and the learning rate follows a cosine to zero, because the paper's own placement and schedule learn
+little in the 1,500 updates of this file; its peak falls with the root of d_model, as the paper's
+does. Dropout and label smoothing are those of the row. So rows trained by this file with the same
+--num-steps compare with each other. The published figures are printed beside them: they are of
+another data set, and what can agree is the order of the rows, not the values.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from flax_transformer.cli import execute
+from flax_transformer.commands.train import train_and_score
+from flax_transformer.console import show_table
+from flax_transformer.data.datasets import DataConfig
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.errors import unknown
+from flax_transformer.experiment import Experiment
+from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.presets import count_parameters
+from flax_transformer.models.table3 import TABLE3
+from flax_transformer.tasks.translation import TranslationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRow:
+    """Train a row of the paper's Table 3, scaled down, on Multi30k."""
+
+    row: str
+    """Name of the row, such as B-key-dim-16; `flax-transformer table3` lists them."""
+    workdir: Path
+    """Folder of the run; the same command continues what it holds."""
+    manual_dir: str | None = None
+    """Folder with the files of Multi30k already in it, in place of a download."""
+    num_steps: int = 1500
+    """Updates of the model."""
+    seed: int = 0
+    """Of the first parameters, of dropout and of the order of the data."""
+
+    def run(self) -> None:
+        """Trains, scores and prints what was published of the row beside it."""
+        experiment = row_experiment(self.row, self.manual_dir, self.num_steps, self.seed)
+        console = Console()
+        record, _ = train_and_score(experiment, self.workdir, console)
+        row, vocab_size = TABLE3[self.row], experiment.data.vocab_size
+        here = {
+            "parameters": f"{count_parameters(experiment.model, vocab_size) / 1e6:.1f} million",
+            "updates": f"{experiment.training.num_steps:,}",
+            "perplexity": f"{record.scores['perplexity'].value:.2f}",
+            "BLEU": f"{record.scores['bleu'].value:.1f}",
+        }
+        published = {
+            "parameters": f"{row.parameters} million" if row.parameters else "",
+            "updates": f"{row.num_steps:,}",
+            "perplexity": f"{row.perplexity:.2f}",
+            "BLEU": f"{row.bleu:.1f}",
+        }
+        table = {
+            f"here, Multi30k, {record.split}": here,
+            "published, WMT 2014, newstest2013": published,
+        }
+        show_table(console, f"{self.row}: {row.change}", table)
+
+
+def row_experiment(
+    name: str, manual_dir: str | None = None, num_steps: int = 1500, seed: int = 0
+) -> Experiment:
+    """Gives the experiment of a row.
+
+    Raises:
+        UserError: if there is no such row.
+    """
+    if name not in TABLE3:
+        raise unknown("row", name, TABLE3)
+    row = TABLE3[name]
+    model = scaled_down(row.model)
+    return Experiment(
+        data=DataConfig(
+            dataset="multi30k",
+            form="tokenized",
+            test_split="test_2016_flickr",
+            manual_dir=manual_dir,
+            vocab_size=4000,
+            max_length=64,
+            tokens_per_batch=3000,
+        ),
+        model=model,
+        task=TranslationConfig(label_smoothing=row.label_smoothing),
+        optimizer=OptimizerConfig(
+            schedule="cosine",
+            learning_rate=4e-3 * (128 / model.d_model) ** 0.5,
+            warmup_steps=max(num_steps // 10, 1),
+        ),
+        training=TrainingConfig(
+            num_steps=num_steps,
+            evaluate_every_steps=500,
+            # The mean of the last five is over a tenth of the training.
+            checkpoint_every_steps=max(num_steps // 50, 1),
+            keep_checkpoints=5,
+        ),
+        decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
+        seed=seed,
+    )
+
+
+def scaled_down(model: EncoderDecoderConfig) -> EncoderDecoderConfig:
+    """Divides all widths by 4 and the layers by 2."""
+    key_dim, value_dim = model.head_dims()
+    return dataclasses.replace(
+        model,
+        num_encoder_layers=model.num_encoder_layers // 2,
+        num_decoder_layers=model.num_decoder_layers // 2,
+        d_model=model.d_model // 4,
+        d_ff=model.d_ff // 4,
+        key_dim=key_dim // 4,
+        value_dim=value_dim // 4,
+        norm_placement="pre",
+    )
+
+
+if __name__ == "__main__":
+    execute(TrainRow, sys.argv[1:])

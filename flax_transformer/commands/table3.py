@@ -1,0 +1,88 @@
+"""`flax-transformer table3`."""
+
+import dataclasses
+import json
+from typing import Any
+
+from rich.console import Console
+
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import UserError
+from flax_transformer.models.presets import count_parameters
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3, Row
+
+EXPLANATION = (
+    "Only the embedding depends on the vocabulary: d_model parameters a token, 512 in base. The "
+    "37,000 tokens of the paper's section 5.1 give base 63.0 million where 65 are published; "
+    "41,100 give 65.1, and every published count of B and C to the million.",
+    "big cannot have the same: its 213 million are met with 36,000 tokens, and 41,100 would give "
+    "218.4. So no single vocabulary gives all published counts.",
+    "What the paper leaves blank is as in base. It gives A, D and E no counts; E has two tables of "
+    "1,024 positions here, one for each side.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table3:
+    """Show the paper's Table 3: what was published of each row, and its parameters counted."""
+
+    vocab_size: int | None = None
+    """Tokens for which parameters are counted; if not given, the paper's 37,000 and the number
+    that gives the published counts."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Prints the rows, and why the published counts need another vocabulary."""
+        if self.vocab_size is not None and self.vocab_size < 1:
+            raise UserError(f"vocab_size must be at least 1, not {self.vocab_size}")
+        rows = {name: self._row(row) for name, row in TABLE3.items()}
+        if self.json:
+            print(json.dumps(rows, indent=2))
+            return
+        console = Console()
+        show_table(
+            console,
+            "Vaswani et al. 2017, Table 3, newstest2013; parameters in millions, published and "
+            "counted with a vocabulary of so many tokens",
+            {name: _cells(row) for name, row in rows.items()},
+        )
+        for line in EXPLANATION:
+            say(console, line)
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        sizes = (
+            (PAPER_VOCAB_SIZE, row.vocab_size) if self.vocab_size is None else (self.vocab_size,)
+        )
+        # Only the embedding depends on the vocabulary, so one count gives all.
+        count = count_parameters(row.model, sizes[0])
+        return {
+            "change": row.change,
+            "steps": row.num_steps,
+            "published": {
+                "parameters_in_millions": row.parameters,
+                "perplexity": row.perplexity,
+                "bleu": row.bleu,
+            },
+            "counted_parameters": {
+                str(size): count + (size - sizes[0]) * row.model.d_model for size in sizes
+            },
+        }
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """The words of a line of the table."""
+    published = row["published"]
+    (size, count), *fitting = row["counted_parameters"].items()
+    cells = {
+        "change": row["change"],
+        "steps": f"{row['steps']:,}",
+        "published": str(published["parameters_in_millions"] or ""),
+        f"with {int(size):,}": f"{count / 1e6:.1f}",
+    }
+    for size, count in fitting:
+        cells["with the number that fits"] = f"{count / 1e6:.1f} ({int(size):,})"
+    return cells | {
+        "perplexity": f"{published['perplexity']:.2f}",
+        "BLEU": f"{published['bleu']:.1f}",
+    }
