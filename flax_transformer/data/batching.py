@@ -1,4 +1,4 @@
-"""Batches of similar lengths by a budget of tokens, for training and for evaluation."""
+"""Batches of similar lengths, by tokens or by sentence pairs, for training and evaluation."""
 
 import copy
 import functools
@@ -40,25 +40,30 @@ class TrainingBatches:
 
     Args:
         pairs: tokenised sentences, none longer than a batch.
-        tokens_per_batch: target tokens at most, padding counted.
+        tokens_per_batch: target tokens at most, padding counted; None with batch_size.
         num_buckets: different shapes at most.
         rows_multiple: what the rows of a batch divide by, such as the number of devices.
         seed: of the shuffling.
+        batch_size: rows of every batch, in place of a number of tokens.
 
     Raises:
-        UserError: if tokens_per_batch cannot hold rows_multiple rows of the longest target.
+        UserError: if tokens_per_batch cannot hold rows_multiple rows of the longest target, or
+            batch_size is no multiple of rows_multiple.
     """
 
     def __init__(
         self,
         pairs: TokenizedPairs,
-        tokens_per_batch: int,
+        tokens_per_batch: int | None,
         num_buckets: int,
         rows_multiple: int = 1,
         seed: int = 0,
+        batch_size: int | None = None,
     ):
         lengths = pairs.source.lengths, pairs.target.lengths
-        self.buckets = plan_buckets(*lengths, tokens_per_batch, num_buckets, rows_multiple)
+        self.buckets = plan_buckets(
+            *lengths, tokens_per_batch, num_buckets, rows_multiple, batch_size
+        )
         self._pairs = pairs
         self._seed = seed
         self._part = 0, 1

@@ -1,6 +1,6 @@
 """Few batch shapes for sentences of many lengths: which to have, and which sentence goes where."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +30,10 @@ class Group(NamedTuple):
 def plan_buckets(
     source_lengths: Int[np.ndarray, " pairs"],
     target_lengths: Int[np.ndarray, " pairs"],
-    tokens_per_batch: int,
+    tokens_per_batch: int | None,
     num_buckets: int,
     rows_multiple: int = 1,
+    batch_size: int | None = None,
 ) -> tuple[Bucket, ...]:
     """Chooses the shapes that pad least, each holding every sentence that a former one holds.
 
@@ -42,31 +43,50 @@ def plan_buckets(
     Args:
         source_lengths: tokens of every source.
         target_lengths: tokens of every target.
-        tokens_per_batch: target tokens of a batch at most, padding counted.
+        tokens_per_batch: target tokens of a batch at most, padding counted; None with batch_size.
         num_buckets: shapes at most.
         rows_multiple: what the rows divide by, such as the number of devices.
+        batch_size: rows of every bucket, in place of a number of tokens.
 
     Returns:
         The buckets, from the shortest to the longest.
 
     Raises:
-        UserError: if rows_multiple rows of the longest target exceed tokens_per_batch.
+        UserError: if rows_multiple rows of the longest target exceed tokens_per_batch, or
+            batch_size is no multiple of rows_multiple.
 
     Example:
         >>> plan_buckets(np.array([3, 3, 9]), np.array([2, 4, 8]), 64, num_buckets=2)
         (Bucket(source_length=3, target_length=4, rows=16), Bucket(source_length=9, \
 target_length=8, rows=8))
     """
-    longest = int(target_lengths.max())
-    if rows_multiple * longest > tokens_per_batch:
-        raise UserError(
-            f"tokens_per_batch {tokens_per_batch} cannot hold {rows_multiple} rows of {longest} "
-            f"target tokens: give at least {rows_multiple * longest}, or a smaller max_length."
-        )
+    rows = _rows(tokens_per_batch, batch_size, int(target_lengths.max()), rows_multiple)
     return tuple(
-        Bucket(source, target, tokens_per_batch // (target * rows_multiple) * rows_multiple)
+        Bucket(source, target, rows(target))
         for source, target in _chain(source_lengths, target_lengths, num_buckets)
     )
+
+
+def _rows(
+    tokens_per_batch: int | None, batch_size: int | None, longest: int, multiple: int
+) -> Callable[[int], int]:
+    """Gives the rows of a bucket by the length of its targets."""
+    if batch_size is not None:
+        if batch_size % multiple:
+            lower = batch_size // multiple * multiple
+            nearest = f"{lower} or {lower + multiple}" if lower else f"{multiple}"
+            raise UserError(
+                f"batch_size of {batch_size} over all devices is no multiple of {multiple}, their "
+                f"number times training.accumulate_steps: make it {nearest}."
+            )
+        return lambda target: batch_size
+    assert tokens_per_batch is not None, "one of the two says how large a batch is"
+    if multiple * longest > tokens_per_batch:
+        raise UserError(
+            f"tokens_per_batch {tokens_per_batch} cannot hold {multiple} rows of {longest} "
+            f"target tokens: give at least {multiple * longest}, or a smaller max_length."
+        )
+    return lambda target: tokens_per_batch // (target * multiple) * multiple
 
 
 def assign(

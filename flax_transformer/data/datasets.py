@@ -7,12 +7,13 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from flax_transformer.data.parallel_text import Pair, ParallelText
 from flax_transformer.data.tokenizer import MIN_VOCAB_SIZE
 from flax_transformer.errors import UserError, unknown
 
+BatchScope = Literal["all_devices", "device"]
 TEXT_SPLITS = ("train", "validation", "test")
 TEXT_FIELDS = tuple(f"{split}_{side}" for split in TEXT_SPLITS for side in ("source", "target"))
 
@@ -56,7 +57,11 @@ class DataConfig:
     max_length: int = 128
     """Tokens of a sentence with its end mark; longer pairs are left out of training."""
     tokens_per_batch: int = 4096
-    """Target tokens of an update over all devices, padding counted."""
+    """Target tokens of an update at most, padding counted; source tokens are not counted."""
+    batch_size: int | None = None
+    """Sentence pairs of an update, however long, in place of tokens_per_batch."""
+    batch_scope: BatchScope = "all_devices"
+    """What either number is for: an update over all_devices, or each device's share of it."""
     num_buckets: int = 6
     """Different batch shapes at most; each is compiled once."""
 
@@ -67,11 +72,7 @@ class DataConfig:
             raise UserError(
                 f"max_length {self.max_length} must be at least 2: a token and its end."
             )
-        if self.tokens_per_batch < self.max_length:
-            raise UserError(
-                f"tokens_per_batch {self.tokens_per_batch} holds no sentence of max_length "
-                f"{self.max_length}: raise the one or lower the other."
-            )
+        _check_batch(self)
         if self.num_buckets < 1:
             raise UserError(f"num_buckets {self.num_buckets} must be at least 1.")
         if self.source_language == self.target_language and self.dataset != "text_files":
@@ -83,10 +84,15 @@ class DataConfig:
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
-        paths = ("manual_dir", "data_dir", *TEXT_FIELDS)
-        given = {name: getattr(self, name) for name in paths if getattr(self, name) is not None}
-        absolute = {name: os.path.abspath(path) for name, path in given.items()}
-        return dataclasses.replace(self, **absolute)
+        paths = {name: getattr(self, name) for name in ("manual_dir", "data_dir", *TEXT_FIELDS)}
+        given = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+        return dataclasses.replace(self, **given)
+
+    def limits(self, num_devices: int) -> tuple[int | None, int | None]:
+        """Target tokens and sentence pairs of an update over all devices; one of them is None."""
+        factor = num_devices if self.batch_scope == "device" else 1
+        pairs = self.batch_size
+        return (factor * self.tokens_per_batch, None) if pairs is None else (None, factor * pairs)
 
     @property
     def held_out_split(self) -> str:
@@ -245,6 +251,24 @@ DATASETS = {
     ),
 }
 OTHER = Dataset("a translation data set of TFDS by its name", (), _tfds, ("manual_dir",))
+
+
+def _check_batch(config: DataConfig) -> None:
+    if config.batch_scope not in get_args(BatchScope):
+        raise unknown("data.batch_scope", config.batch_scope, get_args(BatchScope))
+    tokens, pairs = config.tokens_per_batch, config.batch_size
+    if pairs is None and tokens < config.max_length:
+        raise UserError(
+            f"tokens_per_batch {tokens} holds no sentence of max_length {config.max_length}: "
+            "raise the one or lower the other."
+        )
+    if pairs is not None and pairs < 1:
+        raise UserError(f"batch_size {pairs} must be at least 1.")
+    if pairs is not None and tokens != DataConfig.tokens_per_batch:
+        raise UserError(
+            f"batch_size {pairs} and tokens_per_batch {tokens} both say how large an update is: "
+            f"leave one out, tokens_per_batch at its default, {DataConfig.tokens_per_batch}."
+        )
 
 
 def _check_fields(config: DataConfig) -> None:

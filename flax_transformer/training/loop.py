@@ -103,12 +103,15 @@ class _Run:
         validation = open_split(data, data.validation_split)
         self.workdir.check(experiment)
         tokenizer = load_or_train_tokenizer(data, self.workdir.tokenizer)
+        num_devices = len(self.devices.devices) * jax.process_count()
+        tokens_per_batch, batch_size = data.limits(num_devices)
         self.batches = TrainingBatches(
             prepare_pairs(data, tokenizer, data.train_split),
-            data.tokens_per_batch,
+            tokens_per_batch,
             data.num_buckets,
-            len(self.devices.devices) * jax.process_count() * training.accumulate_steps,
+            num_devices * training.accumulate_steps,
             experiment.seed,
+            batch_size,
         )
         self.workdir.start(experiment)
         tokenizer.save(self.workdir.tokenizer)

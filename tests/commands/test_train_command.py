@@ -1,12 +1,15 @@
 import dataclasses
+import math
 import re
 
 import pytest
+from command_line import assert_is_error
 from small import MODEL, PAIRS, make_experiment
 
 from flax_transformer.commands import train
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.tasks.translation import TranslationConfig
+from flax_transformer.training import loop
 
 
 def test_training_says_what_it_does_and_what_to_do_next(trained):
@@ -44,6 +47,33 @@ def test_options_change_the_experiment_of_the_file(
     assert started == [dataclasses.replace(make_experiment(folder), model=model, task=task)]
     assert (result.code, result.err.count("\n")) == (130, 1)
     assert "the same command continues" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ("--data.batch-size 8", 8),
+        ("--data.batch-size 2 --data.batch-scope device", 16),
+    ],
+)
+def test_an_update_may_be_counted_in_pairs(run, folder, monkeypatch, options, rows):
+    def interrupted_pipeline(batches, **_):
+        assert {len(batches[step].target) for step in range(3)} == {rows}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "training_pipeline", interrupted_pipeline)
+    text = (folder / "small.py").read_text().replace("tokens_per_batch=512, ", "")
+    (folder / "pairs.py").write_text(text)
+    result = run("train", "pairs.py", "--workdir", f"pairs{rows}", *options.split())
+    assert result.code == 130
+    assert f"{math.ceil(len(PAIRS) / rows)} updates an epoch" in result.out
+
+
+def test_pairs_that_devices_cannot_share_are_refused(run, folder):
+    options = "--data.tokens-per-batch 4096 --data.batch-size 7"
+    result = run("train", "small.py", "--workdir", "new", *options.split())
+    assert_is_error(result, "batch_size of 7 over all devices is no multiple of 8")
+    assert not (folder / "new").exists()
 
 
 @pytest.mark.usefixtures("trained")

@@ -71,6 +71,16 @@ def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_
     assert len({(batch.source.shape, batch.target.shape) for batch in epoch}) <= num_buckets
 
 
+def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
+    pairs = some_pairs(43)
+    batches = TrainingBatches(pairs, None, 5, rows_multiple=2, batch_size=14)
+    epoch = [batches[step] for step in range(batches.batches_per_epoch)]
+    assert len(epoch) == 4
+    assert all(len(batch.target) == 14 for batch in epoch)
+    assert len({batch.target.shape for batch in epoch}) > 1
+    assert sorted(rows(*epoch)) == everything(pairs)
+
+
 def test_only_one_batch_of_an_epoch_has_empty_rows():
     batches = TrainingBatches(some_pairs(), 101, 5)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]

@@ -81,3 +81,19 @@ def test_leftovers_only_go_up(sizes):
     for group in deal(buckets, members):
         if group.bucket == buckets[0]:
             assert set(group.indices) <= set(members[0])
+
+
+def test_a_batch_size_gives_every_bucket_as_many_rows():
+    sources, targets = np.array([3, 5, 17, 19]), np.array([2, 7, 13, 11])
+    by_tokens = plan_buckets(sources, targets, 101, 3, rows_multiple=2)
+    by_pairs = plan_buckets(sources, targets, None, 3, rows_multiple=2, batch_size=46)
+    assert by_pairs == tuple(bucket._replace(rows=46) for bucket in by_tokens)
+    assert len({bucket.rows for bucket in by_tokens}) > 1
+
+
+@pytest.mark.parametrize(("batch_size", "nearest"), [(29, "24 or 32"), (5, "8")])
+def test_a_batch_size_that_devices_cannot_share_is_refused(batch_size, nearest):
+    lengths = np.array([5, 7])
+    message = f"batch_size of {batch_size} over all devices is no multiple of 8, .* it {nearest}\\."
+    with pytest.raises(UserError, match=message):
+        plan_buckets(lengths, lengths, None, 2, rows_multiple=8, batch_size=batch_size)

@@ -14,11 +14,18 @@ from flax_transformer.data.number_words import NumberWords
 from flax_transformer.errors import UserError
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"vocab_size": 258}, "vocab_size 258 must be at least 259"),
         ({"max_length": 1}, "max_length 1 must be at least 2"),
+        ({"batch_size": 0}, "batch_size 0 must be at least 1"),
+        (
+            {"batch_size": 31, "tokens_per_batch": 997},
+            "batch_size 31 and tokens_per_batch 997 both say .* at its default, 4096",
+        ),
+        ({"batch_scope": "devices"}, "unknown data.batch_scope 'devices': did you mean 'device'"),
         ({"tokens_per_batch": 127}, "tokens_per_batch 127 holds no sentence of max_length 128"),
         ({"num_buckets": 0}, "num_buckets 0 must be at least 1"),
         ({"target_language": "en"}, "source_language and target_language are both 'en'"),
@@ -52,6 +59,21 @@ def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
     option = missing.replace("_", "-")
     with pytest.raises(UserError, match=f"needs {missing}: give --data.{option} FILE"):
         open_split(config, "train")
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits"),
+    [
+        ({}, (4096, None)),
+        ({"batch_scope": "device"}, (3 * 4096, None)),
+        ({"batch_size": 31}, (None, 31)),
+        ({"batch_size": 31, "batch_scope": "device"}, (None, 3 * 31)),
+        # Sentences longer than the default number of tokens are counted by pairs.
+        ({"batch_size": 31, "max_length": 4099}, (None, 31)),
+    ],
+)
+def test_an_update_is_as_large_as_it_is_said_to_be(fields, limits):
+    assert DataConfig(**fields).limits(num_devices=3) == limits
 
 
 def test_every_field_is_documented():
