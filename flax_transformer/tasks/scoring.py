@@ -43,7 +43,7 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """Scores parameters of one model on one split, as often as asked.
+    """Scores variables of one model on one split, as often as asked.
 
     Attributes:
         pairs: sources and references.
@@ -57,17 +57,17 @@ class Scorer:
         self._tokenized = tokenized
         self._count = jax.jit(task.count)
 
-    def __call__(self, params: Any, decoding: DecodingConfig | None = None) -> Scored:
+    def __call__(self, variables: Any, decoding: DecodingConfig | None = None) -> Scored:
         """Translates the sources and scores the translations and the model itself.
 
         Args:
-            params: the model's parameters.
+            variables: the model's parameters and statistics.
             decoding: how to search; the translator's own way if not given.
         """
-        self._translator.params = params
+        self._translator.variables = variables
         outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
         references = [pair.target for pair in self.pairs]
-        counts = self._counts(params)
+        counts = self._counts(variables)
         scores = translation_scores(outputs, references, self._tokenized)
         for score in (
             token_accuracy(float(counts.correct), float(counts.tokens)),
@@ -76,9 +76,9 @@ class Scorer:
             scores[score.name] = score
         return Scored(scores, self.pairs, outputs)
 
-    def _counts(self, params: Any) -> Counts:
+    def _counts(self, variables: Any) -> Counts:
         batches = (
-            self._count(params, batch) for _, batch in evaluation_batches(*self._tokenized_pairs)
+            self._count(variables, batch) for _, batch in evaluation_batches(*self._tokenized_pairs)
         )
         return functools.reduce(lambda a, b: jax.tree.map(lambda x, y: x + y, a, b), batches)
 

@@ -13,7 +13,8 @@ from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.losses import SmoothingOver, label_smoothed_cross_entropy
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 
-Params = Any
+# All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
+Variables = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,42 +71,47 @@ class Translation:
         self.config = config
         self.model = model
 
-    def init(self, rng: PRNGKeyArray) -> Params:
-        """Draws the model's first parameters."""
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters; statistics start neutral."""
         tokens = jnp.zeros((1, 1), jnp.int32)
-        return jax.jit(self.model.init)(rng, tokens, tokens)["params"]
+        return jax.jit(self.model.init)(rng, tokens, tokens)
 
     def loss(
-        self, params: Params, batch: Batch, dropout_rng: PRNGKeyArray
-    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        self, params: Any, statistics: dict[str, Any], batch: Batch, dropout_rng: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Any]]:
         """Sums the training loss of a batch.
 
         Args:
             params: the model's parameters.
+            statistics: the model's other collections.
             batch: sentence pairs.
             dropout_rng: random key of the dropout.
 
         Returns:
-            The label-smoothed cross-entropy in nats and the number of target tokens.
+            The label-smoothed cross-entropy in nats, the number of target tokens, and the
+            statistics with this batch taken in.
         """
         target = jnp.asarray(batch.target)
-        logits: Any = self.model.apply(
-            {"params": params},
+        applied: Any = self.model.apply(
+            {"params": params, **statistics},
             batch.source,
             shift_right(target),
             deterministic=False,
             rngs={"dropout": dropout_rng},
+            mutable=list(statistics),
         )
+        logits, statistics = applied
         weights = (target != PAD).astype(jnp.float32)
         config = self.config
-        return label_smoothed_cross_entropy(
+        loss, weight = label_smoothed_cross_entropy(
             logits, target, weights, config.label_smoothing, config.smoothing_over
         )
+        return loss, weight, statistics
 
-    def count(self, params: Params, batch: Batch) -> Counts:
+    def count(self, variables: Variables, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""
         target = jnp.asarray(batch.target)
-        logits: Any = self.model.apply({"params": params}, batch.source, shift_right(target))
+        logits: Any = self.model.apply(variables, batch.source, shift_right(target))
         weights = (target != PAD).astype(jnp.float32)
         nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
         correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)

@@ -43,7 +43,7 @@ class Translator:
 
     Attributes:
         model: the encoder-decoder.
-        params: its parameters.
+        variables: its parameters and, with batch normalisation, its running statistics.
         tokenizer: its joint subwords.
         decoding: how translations are searched for unless a call says otherwise.
         max_length: source tokens translated at most, end mark included.
@@ -52,13 +52,13 @@ class Translator:
     def __init__(
         self,
         model: EncoderDecoder,
-        params: Any,
+        variables: Any,
         tokenizer: Tokenizer,
         decoding: DecodingConfig,
         max_length: int,
     ):
         self.model = model
-        self.params = params
+        self.variables = variables
         self.tokenizer = tokenizer
         self.decoding = decoding
         self.max_length = max_length
@@ -109,7 +109,7 @@ class Translator:
             evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length)
         ):
             rows = self._search(
-                self.params, batch.source, jax.random.fold_in(rng, count), decoding=decoding
+                self.variables, batch.source, jax.random.fold_in(rng, count), decoding=decoding
             )
             for index, hypotheses in zip(indices, self._texts(rows), strict=True):
                 if index >= 0:
@@ -139,9 +139,8 @@ class Translator:
         ]
 
 
-def _search_batch(model, params, source, rng, *, decoding: DecodingConfig) -> Hypotheses:
+def _search_batch(model, variables, source, rng, *, decoding: DecodingConfig) -> Hypotheses:
     """Decodes a batch; one compilation serves all batches of the same shape."""
-    variables = {"params": params}
     max_length = source.shape[1] + decoding.max_extra_length
     if SCHEMES[model.config.positions].has_table:
         max_length = min(max_length, model.config.max_positions)

@@ -18,16 +18,16 @@ Weights = Literal["average", "best", "last"]
 
 
 def make_task(experiment: Experiment, tokenizer: Tokenizer) -> Translation:
-    """Makes the task of an experiment; its parameters are drawn or read later."""
+    """Makes the task of an experiment; its variables are drawn or read later."""
     return Translation(experiment.task, EncoderDecoder(experiment.model, tokenizer.vocab_size))
 
 
 def make_translator(
-    experiment: Experiment, task: Translation, tokenizer: Tokenizer, params: Any
+    experiment: Experiment, task: Translation, tokenizer: Tokenizer, variables: Any
 ) -> Translator:
-    """Makes a translator of given parameters."""
+    """Makes a translator of given parameters and statistics."""
     return Translator(
-        task.model, params, tokenizer, experiment.decoding, experiment.data.max_length
+        task.model, variables, tokenizer, experiment.decoding, experiment.data.max_length
     )
 
 
@@ -37,8 +37,8 @@ class TrainedRun(NamedTuple):
     Attributes:
         experiment: what was trained.
         task: its model and loss.
-        translator: the model with its parameters.
-        steps: of the checkpoints whose mean these parameters are.
+        translator: the model with its variables.
+        steps: of the checkpoints whose mean these variables are.
     """
 
     experiment: Experiment
@@ -55,9 +55,10 @@ def open_run(path: Path, weights: Weights) -> TrainedRun:
     task = make_task(experiment, tokenizer)
     checkpoints = Checkpoints(workdir.checkpoints, experiment.training.keep_checkpoints)
     steps = _checkpoint_steps(checkpoints, weights, path)
-    params = checkpoints.mean_params(jax.eval_shape(task.init, jax.random.key(0)), steps)
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    variables = checkpoints.mean_variables(shapes, steps)
     checkpoints.close()
-    translator = make_translator(experiment, task, tokenizer, jax.device_put(params))
+    translator = make_translator(experiment, task, tokenizer, jax.device_put(variables))
     return TrainedRun(experiment, task, translator, steps)
 
 

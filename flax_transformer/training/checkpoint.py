@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from flax_transformer.training.step import TrainState
+from flax_transformer.training.step import TrainState, split_variables
 
 SCORE = "score"
 
@@ -19,8 +19,8 @@ SCORE = "score"
 class Checkpoints:
     """The checkpoints of one run.
 
-    Each holds the parameters and the optimizer's state. The position in the data needs no item of
-    its own: the batch of a step is a function of the seed and the step.
+    Each holds the model's variables and the optimizer's state. The position in the data needs no
+    item of its own: the batch of a step is a function of the seed and the step.
 
     Args:
         directory: folder of the checkpoints, made if it does not exist.
@@ -58,7 +58,7 @@ class Checkpoints:
         self._manager.save(
             int(host.step),
             args=ocp.args.Composite(
-                params=ocp.args.StandardSave(host.params),
+                variables=ocp.args.StandardSave(host.variables),
                 optimizer=ocp.args.StandardSave(host.optimizer_state),
             ),
             metrics=None if score is None else {SCORE: score},
@@ -90,21 +90,21 @@ class Checkpoints:
         items = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                params=ocp.args.StandardRestore(host.params),
+                variables=ocp.args.StandardRestore(host.variables),
                 optimizer=ocp.args.StandardRestore(host.optimizer_state),
             ),
         )
-        return TrainState(jnp.int32(step), items["params"], items["optimizer"])
+        return TrainState(jnp.int32(step), *split_variables(items["variables"]), items["optimizer"])
 
-    def mean_params(self, like: Any, steps: Sequence[int]) -> Any:
-        """Averages the parameters of checkpoints.
+    def mean_variables(self, like: Any, steps: Sequence[int]) -> Any:
+        """Averages the parameters, and the running statistics if there are any, of checkpoints.
 
         Args:
-            like: pytree of the parameters' shapes.
+            like: pytree of the variables' shapes.
             steps: of the checkpoints.
 
         Returns:
-            The mean of each parameter.
+            The mean of each variable.
 
         Reference:
             Vaswani et al. 2017, section 6.1.
@@ -112,10 +112,10 @@ class Checkpoints:
         total = None
         for step in steps:
             restored = self._manager.restore(
-                step, args=ocp.args.Composite(params=ocp.args.StandardRestore(like))
+                step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(like))
             )
-            params = jax.tree.map(lambda x: np.asarray(x, np.float64), restored["params"])
-            total = params if total is None else jax.tree.map(np.add, total, params)
+            part = jax.tree.map(lambda x: np.asarray(x, np.float64), restored["variables"])
+            total = part if total is None else jax.tree.map(np.add, total, part)
         return jax.tree.map(lambda x, shape: (x / len(steps)).astype(shape.dtype), total, like)
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def evaluate(
     decoding = decoding or run.experiment.decoding
     pairs = open_split(data, split)
     scorer = Scorer(run.task, run.translator, pairs, tokenized=data.form == "tokenized")
-    scored = scorer(run.translator.params, decoding)
+    scored = scorer(run.translator.variables, decoding)
     record = Record(
         split=split,
         decoding=dataclasses.asdict(decoding),

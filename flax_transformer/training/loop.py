@@ -126,8 +126,8 @@ class _Run:
 
     def first_state(self) -> TrainState:
         """The state of the last checkpoint, or a fresh one."""
-        params = self.task.init(jax.random.key(self.experiment.seed))
-        state = init_state(params, self.optimizer)
+        variables = self.task.init(jax.random.key(self.experiment.seed))
+        state = init_state(variables, self.optimizer)
         steps = self.checkpoints.steps()
         return self.checkpoints.restore(state, steps[-1]) if steps else state
 
@@ -152,8 +152,8 @@ class _Run:
         score = None
         if is_last or step % training.evaluate_every_steps == 0:
             started = time.perf_counter()
-            params = self.devices.first(state.params)
-            scored = self.scorer(params, greedy(self.experiment.decoding))
+            variables = self.devices.first(state.variables)
+            scored = self.scorer(variables, greedy(self.experiment.decoding))
             log.evaluation(step, scored, started)
             score = scored.scores[training.best_score].value
         if score is not None or step % training.checkpoint_every_steps == 0:

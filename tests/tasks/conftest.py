@@ -28,7 +28,7 @@ def task(tokenizer) -> Translation:
 
 @pytest.fixture(scope="session")
 def memorised(task, tokenizer):
-    """Parameters that translate the twenty pairs by heart."""
+    """Variables that translate the twenty pairs by heart."""
     sides = [TokenizedText.encode(tokenizer, texts) for texts in zip(*PAIRS, strict=True)]
     rows = np.arange(len(PAIRS))
     batch = Batch(*(side.pad(rows, int(side.lengths.max())) for side in sides))
@@ -38,7 +38,7 @@ def memorised(task, tokenizer):
     for _ in range(100):
         state, metrics = update(state, batch, jax.random.key(1))
     assert metrics.loss < 0.05
-    return state.params
+    return state.variables
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
+from typing import Any, cast, get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import assert_close
+from reference import assert_close, smoothed_targets
 
 from flax_transformer.data.batching import Batch
 from flax_transformer.errors import UserError
+from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.tasks.translation import Translation, TranslationConfig, shift_right
+from flax_transformer.training.step import split_variables
 
 VOCAB = 13
 SOURCE = np.array([[5, 7, 2, 0, 0], [3, 4, 6, 8, 2], [0, 0, 0, 0, 0]], np.int32)
@@ -15,7 +19,9 @@ TARGET = np.array([[9, 2, 0], [12, 3, 2], [0, 0, 0]], np.int32)
 BATCH = Batch(SOURCE, TARGET)
 
 
-def make_task(label_smoothing=0.1, dropout_rate=0.0) -> Translation:
+def make_task(
+    label_smoothing=0.1, dropout_rate=0.0, norm="layer", smoothing_over: SmoothingOver = "vocab"
+) -> Translation:
     config = EncoderDecoderConfig(
         num_encoder_layers=1,
         num_decoder_layers=1,
@@ -23,20 +29,22 @@ def make_task(label_smoothing=0.1, dropout_rate=0.0) -> Translation:
         d_ff=11,
         num_heads=2,
         residual_dropout_rate=dropout_rate,
+        norm=norm,
     )
-    return Translation(TranslationConfig(label_smoothing), EncoderDecoder(config, VOCAB))
+    task = TranslationConfig(label_smoothing, smoothing_over)
+    return Translation(task, EncoderDecoder(config, VOCAB))
 
 
 @pytest.fixture(scope="module")
-def params():
+def variables():
     return make_task().init(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
-def log_probabilities(params):
+def log_probabilities(variables):
     """Of every token after each position, from the model's logits by NumPy."""
     source, decoder_input = jnp.array(SOURCE), jnp.array([[1, 9, 2], [1, 12, 3], [1, 0, 0]])
-    logits = make_task().model.apply({"params": params}, source, decoder_input)
+    logits = make_task().model.apply(variables, source, decoder_input)
     logits = np.asarray(logits, np.float64)
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
@@ -45,20 +53,28 @@ def test_the_decoder_reads_the_target_behind_a_begin_mark():
     assert shift_right(jnp.asarray(TARGET)).tolist() == [[1, 9, 2], [1, 12, 3], [1, 0, 0]]
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.7])
+@pytest.mark.parametrize(
+    ("label_smoothing", "smoothing_over"),
+    [(0.0, "vocab"), *((0.7, over) for over in get_args(SmoothingOver))],
+)
 def test_the_loss_is_cross_entropy_with_the_smoothed_targets(
-    params, log_probabilities, label_smoothing
+    variables, log_probabilities, label_smoothing, smoothing_over
 ):
-    task = make_task(label_smoothing)
-    loss, weight = jax.jit(task.loss)(params, BATCH, jax.random.key(1))
-    wanted = (1 - label_smoothing) * np.eye(VOCAB)[TARGET] + label_smoothing / VOCAB
-    entropy = -np.sum(wanted * log_probabilities, axis=-1)
+    task = make_task(label_smoothing, smoothing_over=smoothing_over)
+    loss = jax.jit(task.loss)
+    total, weight, statistics = loss(variables["params"], {}, BATCH, jax.random.key(1))
+    wanted = [
+        smoothed_targets(int(target), VOCAB, label_smoothing, smoothing_over)
+        for target in TARGET.ravel()
+    ]
+    entropy = -np.sum(np.reshape(wanted, (*TARGET.shape, VOCAB)) * log_probabilities, axis=-1)
     assert weight == 5
-    assert_close(loss, np.sum(entropy[TARGET != 0]), 1e-5)
+    assert_close(total, np.sum(entropy[TARGET != 0]), 1e-5)
+    assert statistics == {}
 
 
-def test_counts_are_those_of_numpy(params, log_probabilities):
-    counts = jax.jit(make_task().count)(params, BATCH)
+def test_counts_are_those_of_numpy(variables, log_probabilities):
+    counts = jax.jit(make_task().count)(variables, BATCH)
     rows, places = np.nonzero(TARGET)
     assert counts.tokens == rows.size == 5
     assert_close(counts.nll, -log_probabilities[rows, places, TARGET[rows, places]].sum(), 1e-5)
@@ -66,23 +82,46 @@ def test_counts_are_those_of_numpy(params, log_probabilities):
     assert counts.correct == np.sum((best == TARGET)[TARGET != 0])
 
 
-def test_a_right_prediction_is_counted(params, log_probabilities):
+def test_a_right_prediction_is_counted(variables, log_probabilities):
     """The first prediction depends on no target, so it can be made right."""
     best = log_probabilities[:, 0].argmax(axis=-1)
     target = np.stack([best, np.zeros(3, int), np.zeros(3, int)], axis=1).astype(np.int32)
-    counts = jax.jit(make_task().count)(params, Batch(SOURCE, target))
+    counts = jax.jit(make_task().count)(variables, Batch(SOURCE, target))
     assert counts.correct == counts.tokens == np.count_nonzero(best)
 
 
-def test_dropout_changes_the_loss_but_not_the_counts(params):
+def test_dropout_changes_the_loss_but_not_the_counts(variables):
     task = make_task(dropout_rate=0.5)
-    loss = jax.jit(task.loss)
-    first, second, again = (loss(params, BATCH, jax.random.key(seed))[0] for seed in (1, 2, 1))
+    loss, params = jax.jit(task.loss), variables["params"]
+    first, second, again = (loss(params, {}, BATCH, jax.random.key(seed))[0] for seed in (1, 2, 1))
     assert first == again != second
-    assert jax.jit(task.count)(params, BATCH) == jax.jit(make_task().count)(params, BATCH)
+    assert jax.jit(task.count)(variables, BATCH) == jax.jit(make_task().count)(variables, BATCH)
+
+
+def test_batch_normalisation_learns_statistics_in_training_and_counts_with_them():
+    task = make_task(norm="batch")
+    params, statistics = split_variables(task.init(jax.random.key(0)))
+    loss, count = jax.jit(task.loss), jax.jit(task.count)
+    total, _, new = loss(params, statistics, BATCH, jax.random.key(1))
+    assert jax.tree.structure(new) == jax.tree.structure(statistics)
+    moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), new, statistics)
+    assert all(jax.tree.leaves(moved))
+    # In training the batch's own statistics count, else the running ones.
+    assert loss(params, new, BATCH, jax.random.key(1))[0] == total
+    before, after = (count({"params": params, **x}, BATCH).nll for x in (statistics, new))
+    assert before != after
+    rows = [Batch(SOURCE[[i, i, i]], TARGET[[i, i, i]]) for i in range(3)]
+    apart = sum(count({"params": params, **new}, row).nll for row in rows) / 3
+    assert_close(apart, after, 1e-5)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_impossible_smoothing_is_refused(value):
     with pytest.raises(UserError, match=rf"label_smoothing must be in \[0, 1\), not {value}"):
         TranslationConfig(value)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_set_to_smooth_over_is_refused():
+    with pytest.raises(UserError, match=r"task\.smoothing_over 'other': did you mean 'others'\?"):
+        TranslationConfig(0.1, cast(Any, "other"))

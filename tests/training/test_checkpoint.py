@@ -16,11 +16,14 @@ SOURCES = sorted(Path(flax_transformer.__file__).parent.rglob("*.py"))
 
 def make_state(step: int) -> TrainState:
     rng = np.random.default_rng(step)
-    params = {"a": {"kernel": rng.normal(size=(3, 5))}, "b": rng.normal(size=7) * 1e-30}
-    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
-    state = init_state(params, optax.adam(optax.constant_schedule(0.1)))
+    variables = {
+        "params": {"a": {"kernel": rng.normal(size=(3, 5))}, "b": rng.normal(size=7) * 1e-30},
+        "batch_stats": {"a": {"mean": rng.normal(size=3)}},
+    }
+    variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
+    state = init_state(variables, optax.adam(optax.constant_schedule(0.1)))
     moments = jax.tree.map(lambda x: x + x.dtype.type(step), state.optimizer_state)
-    return TrainState(jnp.int32(step), params, moments)
+    return state._replace(step=jnp.int32(step), optimizer_state=moments)
 
 
 @pytest.fixture
@@ -63,19 +66,26 @@ def test_the_newest_and_the_best_are_kept(tmp_path, checkpoints, scores, best, k
     again.close()
 
 
-def test_averaged_parameters_are_their_mean(checkpoints):
+def test_averaged_variables_are_their_mean(checkpoints):
     states = [make_state(step) for step in (1, 2)]
     for state in states:
         checkpoints.save(state)
-    shapes = jax.eval_shape(lambda: states[0].params)
-    mean = checkpoints.mean_params(shapes, [1, 2])
+    shapes = jax.eval_shape(lambda: states[0].variables)
+    mean = checkpoints.mean_variables(shapes, [1, 2])
     expected = jax.tree.map(
         lambda *xs: np.mean(xs, axis=0, dtype=np.float64).astype(np.float32),
-        *(state.params for state in states),
+        *(state.variables for state in states),
     )
     jax.tree.map(np.testing.assert_array_equal, mean, expected)
-    only = checkpoints.mean_params(shapes, [2])
-    jax.tree.map(np.testing.assert_array_equal, only, states[1].params)
+    only = checkpoints.mean_variables(shapes, [2])
+    jax.tree.map(np.testing.assert_array_equal, only, states[1].variables)
+
+
+def test_a_model_without_statistics_is_restored(checkpoints):
+    state = make_state(3)._replace(statistics={})
+    checkpoints.save(state)
+    restored = checkpoints.restore(jax.tree.map(jnp.zeros_like, state), 3)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

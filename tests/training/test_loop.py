@@ -23,10 +23,11 @@ NUM_STEPS, INTERRUPTED_AFTER = 7, 5
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    """Crosses epochs, saves at steps 2, 3, 4, 6 and 7, and needs the same dropout to repeat."""
+    """Crosses epochs, saves at steps 2, 3, 4, 6 and 7; to repeat, it needs the same dropout and the
+    running statistics."""
     experiment = make_experiment(tmp_path_factory.mktemp("data"))
     experiment = with_fields(experiment, "data", tokens_per_batch=100)
-    experiment = with_fields(experiment, "model", residual_dropout_rate=0.1)
+    experiment = with_fields(experiment, "model", residual_dropout_rate=0.1, norm="batch")
     return with_fields(
         experiment,
         "training",
@@ -92,16 +93,17 @@ def test_metrics_hold_each_step_once(straight):
 
 
 def last_state(experiment, path) -> TrainState:
-    """The last checkpoint: parameters and the optimizer's state."""
-    params = open_run(path, "last").translator.params
+    """The last checkpoint: parameters, statistics and the optimizer's state."""
+    variables = open_run(path, "last").translator.variables
     optimizer = make_optimizer(experiment.optimizer, optax.constant_schedule(0.0))
     with contextlib.closing(Checkpoints(Workdir(path).checkpoints, keep=2)) as checkpoints:
-        return checkpoints.restore(init_state(params, optimizer), NUM_STEPS)
+        return checkpoints.restore(init_state(variables, optimizer), NUM_STEPS)
 
 
 def test_a_continued_run_ends_as_the_uninterrupted_one(experiment, straight, continued):
     assert "continuing after step 4" in continued[1]
     states = [last_state(experiment, path) for path, _ in (straight, continued)]
+    assert states[0].statistics
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 

@@ -9,7 +9,7 @@ from reference import assert_close
 
 from flax_transformer.data.batching import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.models.encoder_decoder import ComputeType
+from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.translation import Translation, TranslationConfig
 from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
@@ -20,14 +20,14 @@ VOCAB, ROWS = 13, 16
 SGD = optax.sgd(0.1, momentum=0.9)
 
 
-def quadratic(params, batch, rng):
+def quadratic(params, statistics, batch, rng):
     """A loss that takes no time to compile: (row · params)^2, each row of weight 1."""
-    return jnp.sum((batch @ params) ** 2), jnp.float32(batch.shape[0])
+    return jnp.sum((batch @ params) ** 2), jnp.float32(batch.shape[0]), statistics
 
 
 @functools.cache
-def make_task(dtype: ComputeType = "float32"):
-    """A small model's task and its first parameters."""
+def make_task(dtype: ComputeType = "float32", norm: str = "layer"):
+    """A small model's task and its first variables."""
     config = EncoderDecoderConfig(
         num_encoder_layers=1,
         num_decoder_layers=1,
@@ -36,6 +36,7 @@ def make_task(dtype: ComputeType = "float32"):
         num_heads=2,
         residual_dropout_rate=0.0,
         dtype=dtype,
+        norm=norm,
     )
     task = Translation(TranslationConfig(), EncoderDecoder(config, VOCAB))
     return task, jax.device_get(task.init(jax.random.key(0)))
@@ -58,12 +59,13 @@ def train(
     optimizer: optax.GradientTransformation = SGD,
     batches: list[Batch] | None = None,
     dtype: ComputeType = "float32",
+    norm: str = "layer",
     **options: int,
 ):
     """The first state, the state after the batches, and the last metrics."""
-    task, params = make_task(dtype)
+    task, variables = make_task(dtype, norm)
     devices = Devices(jax.devices()[:num_devices])
-    first = jax.device_get(init_state(params, optimizer))
+    first = jax.device_get(init_state(variables, optimizer))
     step = make_train_step(task.loss, optimizer, axis_name=devices.axis_name, **options)
     update = devices.compile(step)
     state, metrics = devices.replicate(first), None
@@ -98,17 +100,66 @@ def test_a_batch_of_padding_changes_nothing():
     assert [float(value) for value in metrics] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (1, 4), (2, 2), (8, 1)])
+def test_statistics_take_in_micro_batches_in_order_and_are_averaged_over_devices(
+    num_devices, accumulate_steps
+):
+    def loss(params, statistics, batch, rng):
+        running = statistics["running"]["mean"]
+        new = {"running": {"mean": 0.9 * running + 0.1 * jnp.mean(batch, axis=0)}}
+        return *quadratic(params, statistics, batch, rng)[:2], new
+
+    devices = Devices(jax.devices()[:num_devices])
+    step = make_train_step(
+        loss, SGD, accumulate_steps=accumulate_steps, axis_name=devices.axis_name
+    )
+    update, batch = devices.compile(step), np.random.default_rng(0).normal(size=(ROWS, 5))
+    variables = {"params": np.ones(5, np.float32), "running": {"mean": np.ones(5, np.float32)}}
+    state = devices.replicate(init_state(variables, SGD))
+    expected = np.ones(5)
+    for _ in range(2):
+        state, _ = update(state, devices.shard(batch.astype(np.float32)), jax.random.key(1))
+        copies = [expected] * num_devices
+        for device, rows in enumerate(np.split(batch, num_devices)):
+            for part in np.split(rows, accumulate_steps):
+                copies[device] = 0.9 * copies[device] + 0.1 * part.mean(axis=0)
+        expected = np.mean(copies, axis=0)
+    found = np.reshape(state.statistics["running"]["mean"], (num_devices, 5))
+    np.testing.assert_array_equal(found, np.broadcast_to(found[0], found.shape))
+    assert_close(found[0], expected, 1e-6)
+
+
+@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (8, 1), (2, 2)])
+def test_a_model_with_batch_normalisation_trains(num_devices, accumulate_steps):
+    """Also where some devices get nothing but padding."""
+    first, state, metrics = train(num_devices, norm="batch", accumulate_steps=accumulate_steps)
+    assert set(state.variables) == {"params", "batch_stats"}
+    assert np.isfinite(float(metrics.loss))
+    for collection in ("params", "statistics"):
+        moved = jax.tree.map(
+            lambda a, b: np.isfinite(b).all() and (a != b).any(),
+            getattr(first, collection),
+            getattr(state, collection),
+        )
+        assert all(jax.tree.leaves(moved)), collection
+
+
+def test_a_model_without_statistics_has_none(one_device):
+    assert one_device[0].statistics == one_device[1].statistics == {}
+    assert set(one_device[1].variables) == {"params"}
+
+
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
 def test_a_shape_is_compiled_once(num_devices):
     shapes = []
 
-    def loss(params, batch, rng):
+    def loss(params, statistics, batch, rng):
         shapes.append(batch.shape)
-        return quadratic(params, batch, rng)
+        return quadratic(params, statistics, batch, rng)
 
     devices = Devices(jax.devices()[:num_devices])
     update = devices.compile(make_train_step(loss, SGD, axis_name=devices.axis_name))
-    state = devices.replicate(init_state(np.ones(5, np.float32), SGD))
+    state = devices.replicate(init_state({"params": np.ones(5, np.float32)}, SGD))
     for num_rows in (16, 16, 24, 16, 24):
         batch = devices.shard(np.ones((num_rows, 5), np.float32))
         state, _ = update(state, batch, jax.random.key(1))
@@ -121,7 +172,7 @@ def test_devices_hold_the_same_state_in_memory_that_is_used_again(num_devices):
     update = devices.compile(make_train_step(quadratic, SGD, axis_name=devices.axis_name))
     rows = np.random.default_rng(0).normal(size=(ROWS, 5)).astype(np.float32)
     batch, rng = devices.shard(rows), jax.random.key(1)
-    states = [devices.replicate(init_state(np.ones(5, np.float32), SGD))]
+    states = [devices.replicate(init_state({"params": np.ones(5, np.float32)}, SGD))]
     for _ in range(2):
         states.append(update(states[-1], batch, rng)[0])
     copies = np.reshape(states[2].params, (num_devices, 5))
@@ -144,8 +195,9 @@ def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices,
     """The norm of a sum of n independent vectors grows with the root of n, of equal ones with n."""
     width = 10_007
 
-    def loss(params, batch, rng):
-        return jnp.sum(params * jax.random.normal(rng, (width,))), jnp.float32(batch.shape[0])
+    def loss(params, statistics, batch, rng):
+        total = jnp.sum(params * jax.random.normal(rng, (width,)))
+        return total, jnp.float32(batch.shape[0]), statistics
 
     devices = Devices(jax.devices()[:num_devices])
     optimizer = optax.sgd(1.0)
@@ -155,7 +207,7 @@ def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices,
     update = devices.compile(step)
     num_draws = num_devices * accumulate_steps
     batch = devices.shard(np.zeros(num_draws, np.float32))
-    state = devices.replicate(init_state(np.zeros(width, np.float32), optimizer))
+    state = devices.replicate(init_state({"params": np.zeros(width, np.float32)}, optimizer))
     for num_steps in (1, 2):
         state, metrics = update(state, batch, jax.random.key(0))
         # The mean gradient, of weight 1 for each draw, and the sum of those of all steps.
