@@ -14,11 +14,14 @@ import tyro
 from tyro.conf import subcommand
 
 from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
+from flax_transformer.commands.positions import Positions
 from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import Train
 from flax_transformer.commands.translate import Translate
+from flax_transformer.conventions import apply_convention
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import apply_preset, load_experiment
 from flax_transformer.training.workdir import Workdir
@@ -30,6 +33,8 @@ COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "translate": Translate,
     "list": List,
+    "positions": Positions,
+    "conventions": Conventions,
     "table3": Table3,
 }
 
@@ -109,9 +114,10 @@ def _defaults(words: list[str]) -> Any:
         )
     if command == "train" and path is not None:
         experiment = load_experiment(path)
-        preset = _option(rest, "--preset")
-        if preset is not None:
-            experiment = apply_preset(experiment, preset)
+        for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):
+            name = _option(rest, option)
+            if name is not None:
+                experiment = change(experiment, name)
         return Train(path, tyro.MISSING, experiment=experiment)
     workdir = _option(rest, "--workdir")
     if command in ("evaluate", "translate") and workdir is not None:

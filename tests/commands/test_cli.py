@@ -57,7 +57,8 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
     ("options", "message"),
     [
         ("--model.num-head 4", "Unrecognized options: --model.num-head, 4 .*--model.num-heads INT"),
-        ("--preset bsae", r"unknown preset 'bsae': did you mean 'base'\? Known: base, big"),
+        ("--preset bsae", r"unknown preset 'bsae': did you mean 'base'\? Known: .* base, big, small"),
+        ("--convention farseq", "unknown convention 'farseq': did you mean 'fairseq'"),
         ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
         ("--model.d-model 130 --model.num-heads 4", "d_model 130 is no multiple of .*num_heads 4"),
         ("--model.num-encoder-layers 0", "model.num_encoder_layers must be at least 1, not 0"),

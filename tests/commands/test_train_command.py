@@ -4,12 +4,27 @@ import re
 
 import pytest
 from command_line import assert_is_error
-from small import MODEL, PAIRS, make_experiment
+from small import MODEL, PAIRS, make_experiment, with_fields
 
 from flax_transformer.commands import train
+from flax_transformer.conventions import apply_convention
+from flax_transformer.experiment import apply_preset
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training import loop
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The experiments whose training began, and was interrupted at once."""
+    experiments = []
+
+    def interrupted_train(experiment, *_):
+        experiments.append(experiment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", interrupted_train)
+    return experiments
 
 
 def test_training_says_what_it_does_and_what_to_do_next(trained):
@@ -32,21 +47,23 @@ def test_training_says_what_it_does_and_what_to_do_next(trained):
     ],
 )
 def test_options_change_the_experiment_of_the_file(
-    run, folder, monkeypatch, options, expected, smoothing
+    run, folder, started, options, expected, smoothing
 ):
-    started = []
-
-    def interrupted_train(experiment, *_):
-        started.append(experiment)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "train", interrupted_train)
     result = run("train", "small.py", "--workdir", "new", *options.split())
     model = dataclasses.replace(MODEL, **expected)
     task = TranslationConfig(label_smoothing=smoothing)
     assert started == [dataclasses.replace(make_experiment(folder), model=model, task=task)]
     assert (result.code, result.err.count("\n")) == (130, 1)
     assert "the same command continues" in result.err
+
+
+def test_a_convention_changes_what_a_preset_gave_and_options_change_both(run, folder, started):
+    options = "--optimizer.b2 0.5 --convention t2t --preset E-learned-positions"
+    run("train", "small.py", "--workdir", "new", *options.split())
+    expected = apply_preset(make_experiment(folder), "E-learned-positions")
+    expected = with_fields(apply_convention(expected, "t2t"), "optimizer", b2=0.5)
+    assert started == [expected]
+    assert expected.model.positions == "sinusoidal_halves"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""`flax-transformer conventions`."""
+
+import dataclasses
+import json
+
+from rich.console import Console
+
+from flax_transformer.console import say, show_table
+from flax_transformer.conventions import CONVENTIONS, FIELDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Conventions:
+    """Show what each value of train --convention sets, in which "the same" models differ."""
+
+    json: bool = False
+    """Print JSON, with the source of every value."""
+
+    def run(self) -> None:
+        """Prints a line a field and a column a convention, and what they mean."""
+        if self.json:
+            conventions = {name: entry._asdict() for name, entry in CONVENTIONS.items()}
+            print(json.dumps({"fields": FIELDS, "conventions": conventions}, indent=2))
+            return
+        console = Console()
+        rows = {
+            field: {name: str(entry.fields[field]) for name, entry in CONVENTIONS.items()}
+            for field in FIELDS
+        }
+        show_table(console, "train --convention NAME sets", rows)
+        descriptions = {name: entry.description for name, entry in CONVENTIONS.items()}
+        for name, meaning in (FIELDS | descriptions).items():
+            say(console, f"{name}: {meaning}")
