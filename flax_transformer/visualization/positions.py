@@ -74,9 +74,9 @@ def _draw_scheme(cell: SubFigure, scheme: PositionalScheme, length: int, d_model
 def _draw_matrix(axes: Axes, matrix: np.ndarray, title: str, rows: str, columns: str) -> None:
     """Draws a matrix in two colours around zero, or in one ramp from zero if it has one sign."""
     least, most = min(matrix.min(), 0), max(matrix.max(), 0)
-    colours = "viridis" if least < 0 == most or least == 0 else "RdBu_r"
-    if colours == "RdBu_r":
-        most = max(most, -least)
+    colours = "viridis"
+    if least < 0 < most:
+        colours, most = "RdBu_r", max(most, -least)
         least = -most
     image = axes.imshow(
         matrix, cmap=colours, vmin=least, vmax=most, aspect="auto", interpolation="nearest"

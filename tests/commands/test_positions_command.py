@@ -1,10 +1,10 @@
 import json
 
 import pytest
+from command_line import assert_is_error
 from matplotlib.figure import Figure
 
 from flax_transformer.commands.positions import HEADINGS, Positions
-from flax_transformer.errors import UserError
 from flax_transformer.functional import SCHEMES
 from flax_transformer.functional.wishes import Verdict, Wishes
 
@@ -59,17 +59,13 @@ def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, mo
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("option", "value", "message"),
     [
-        ({"out": "missing/positions.png"}, "no folder .*missing"),
-        ({"out": "positions.docx"}, r"positions\.docx: end its name in one of .*\.png"),
-        ({"length": 1}, "length must be at least 2, not 1"),
-        ({"d_model": 0}, "d_model must be at least 2, not 0"),
+        ("--out", "missing/positions.png", "no folder missing for the picture positions.png"),
+        ("--out", "positions.docx", r"positions\.docx: end its name in one of .*\.png"),
+        ("--length", "1", "length must be at least 2, not 1"),
+        ("--d-model", "0", "d_model must be at least 2, not 0"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused_before_the_work(options, message, tmp_path, capsys):
-    if "out" in options:
-        options = {"out": tmp_path / options["out"]}
-    with pytest.raises(UserError, match=message):
-        Positions(**options).run()
-    assert capsys.readouterr().out == ""
+def test_a_picture_that_cannot_be_is_refused_before_the_work(option, value, message, run):
+    assert_is_error(run("positions", option, value), message)
