@@ -121,8 +121,8 @@ def test_a_step_trains_a_model_of_the_sizes(benchmark):
         (["--vocab-size", "2", "5"], "vocab_size must be at least 3, not 2"),
         (["--d-model", "8"], "d_model (8,) needs two or more sizes, each once"),
         (["--head-dim", "5", "5"], "head_dim (5, 5) needs two or more sizes, each once"),
-        (["--out", "figure.docx"], "cannot draw 'figure.docx': end its name in"),
-        (["--out", "no/such/folder.png"], "no/such is no folder"),
+        (["--out", "figure.docx"], "cannot write a picture figure.docx: end its name in"),
+        (["--out", "no/such/folder.png"], "no folder no/such for the picture folder.png"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):

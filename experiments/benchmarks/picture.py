@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-
-from flax_transformer.errors import UserError
 
 # Blue and orange of Okabe and Ito, which every kind of colour vision tells apart.
 PLAIN, MARKED = "#0072B2", "#D55E00"
@@ -32,19 +29,6 @@ class Dot(NamedTuple):
     middle: float
     upper: float
     is_marked: bool
-
-
-def check_picture(path: Path) -> None:
-    """Makes sure, before anything is measured, that a picture can be written.
-
-    Raises:
-        UserError: if the folder is missing or the ending names no format of a picture.
-    """
-    formats = Figure().canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in formats:
-        raise UserError(f"cannot draw '{path}': end its name in {', '.join(sorted(formats))}")
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent} is no folder: make it, or choose another --out")
 
 
 def plot_dots(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
-from picture import Dot, check_picture, plot_dots
+from picture import Dot, plot_dots
 from rich.console import Console
 from timing import Spread, time_in_turns
 from work import Work, matrix_product, training_step
@@ -30,6 +30,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.report import environment
 from flax_transformer.models.config import ComputeType
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
 PEAK = "matrix product"
 
@@ -78,7 +79,7 @@ class PowersOfTwo:
             if len(set(sizes)) < max(len(sizes), 2):
                 raise UserError(f"{name} {sizes} needs two or more sizes, each once")
         if self.out is not None:
-            check_picture(self.out)
+            check_picture_path(self.out)
 
     def groups(self) -> dict[str, tuple[int, ...]]:
         """The sizes to compare, by what they are sizes of."""
@@ -103,7 +104,7 @@ class PowersOfTwo:
         """Measures, draws and prints."""
         results, product = measure(self)
         if self.out is not None:
-            draw(results, product, self).savefig(self.out)
+            save_picture(draw(results, product, self), self.out)
             tell(f"drawn in {self.out}")
         if self.json:
             print(json.dumps(as_json(results, product, self), indent=2))
