@@ -44,7 +44,8 @@ def append(
         The buffer with positions length .. length + new_length - 1 filled.
 
     Raises:
-        ValueError: if `new` is longer than the buffer, or differs from it in another axis.
+        ValueError: if `new` is longer than the buffer or differs from it in another axis, or if
+            length is no single number.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,4 +57,6 @@ def append(
         raise ValueError(f"{new.shape[1]} new positions do not fit a cache of {buffer.shape[1]}")
     if new.shape != (buffer.shape[0], new.shape[1], *buffer.shape[2:]):
         raise ValueError(f"new {new.shape} and buffer {buffer.shape} differ beside the length")
+    if length.shape:
+        raise ValueError(f"length {length.shape} must be one number, the same for every row")
     return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), length, axis=1)

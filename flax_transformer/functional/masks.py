@@ -28,7 +28,7 @@ def causal_mask(
         The mask.
 
     Raises:
-        ValueError: if a length is negative.
+        ValueError: if a length is negative or the offset is no single number.
 
     Example:
         >>> causal_mask(2, 4, offset=1).astype(int).tolist()
@@ -63,7 +63,8 @@ def window_mask(
         The mask.
 
     Raises:
-        ValueError: if a length is negative or the window is not positive.
+        ValueError: if a length is negative, the window is not positive or the offset is no single
+            number.
 
     Example:
         >>> window_mask(3, window=2).astype(int).tolist()
@@ -128,4 +129,6 @@ def _distances(query_length: int, key_length: int | None, offset: int | Array) -
     key_length = query_length if key_length is None else key_length
     if query_length < 0 or key_length < 0:
         raise ValueError(f"lengths must not be negative: {query_length} and {key_length}")
+    if jnp.ndim(offset):
+        raise ValueError(f"offset {jnp.shape(offset)} must be one number: vmap over a batch")
     return jnp.arange(key_length)[None, :] - (jnp.arange(query_length)[:, None] + offset)

@@ -119,8 +119,8 @@ EXAMPLES: dict[str, Example] = {
     "causal_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5},
-        refused={"key_length": -1},
-        message="3 and -1",
+        refused={"offset": no_ids(3)},
+        message=r"offset \(3,\)",
     ),
     "combine_masks": Example(
         lambda draw: (draw.mask(3, 5), draw.mask(5)),
@@ -299,7 +299,7 @@ EXAMPLES: dict[str, Example] = {
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},
-        refused={"window": 0},
-        message="not 0",
+        refused={"offset": no_ids(3)},
+        message=r"offset \(3,\)",
     ),
 }

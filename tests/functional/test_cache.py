@@ -27,3 +27,10 @@ def test_more_than_the_capacity_is_refused(normal):
     buffer, new = (normal(ROWS, length, HEADS, HEAD_DIM) for length in (CAPACITY, CAPACITY + 1))
     with pytest.raises(ValueError, match="8 new positions do not fit a cache of 7"):
         append(buffer, new, jnp.int32(0))
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_length_for_each_row_is_refused(normal):
+    buffer = normal(ROWS, CAPACITY, HEADS, HEAD_DIM)
+    with pytest.raises(ValueError, match=r"length \(2,\) must be one number"):
+        append(buffer, buffer, jnp.zeros(ROWS, jnp.int32))
