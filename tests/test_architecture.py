@@ -93,6 +93,7 @@ def test_parts_for_any_framework_import_none(name, libraries):
 @pytest.mark.parametrize(
     ("word", "home"),
     [
+        ("cli", "flax_transformer.cli"),
         ("orbax", "flax_transformer.training.checkpoint"),
         ("pmap", "flax_transformer.training.parallel"),
     ],

@@ -1,4 +1,5 @@
 import dataclasses
+import pkgutil
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from command_line import IMPORTS, assert_is_error
 
+from flax_transformer import commands
 from flax_transformer.cli import COMMANDS
 
 NAMES = ", ".join(COMMANDS)
@@ -57,7 +59,10 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
     ("options", "message"),
     [
         ("--model.num-head 4", "Unrecognized options: --model.num-head, 4 .*--model.num-heads INT"),
-        ("--preset bsae", r"unknown preset 'bsae': did you mean 'base'\? Known: .* base, big, small"),
+        (
+            "--preset bsae",
+            r"unknown preset 'bsae': did you mean 'base'\? Known: .* base, big, small",
+        ),
         ("--convention farseq", "unknown convention 'farseq': did you mean 'fairseq'"),
         ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
         ("--model.d-model 130 --model.num-heads 4", "d_model 130 is no multiple of .*num_heads 4"),
@@ -113,6 +118,13 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
 )
 def test_a_mistake_about_a_trained_model_gets_one_line(run, line, message):
     assert_is_error(run(*line.split()), message)
+
+
+def test_every_command_is_listed_and_a_file_of_its_own():
+    files = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    assert (
+        {kind.__module__.rpartition(".")[2] for kind in COMMANDS.values()} == files == {*COMMANDS}
+    )
 
 
 def option_names(command, prefix=""):
