@@ -22,7 +22,7 @@ from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import Train
 from flax_transformer.commands.translate import Translate
 from flax_transformer.conventions import apply_convention
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import apply_preset, load_experiment
 from flax_transformer.training.workdir import Workdir
 
@@ -101,12 +101,15 @@ def _unframed(box: str) -> str:
     lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
     # Without a terminal the box is drawn with hyphens, as rules between the lines.
     said = " ".join(line for line in lines if line.strip("-"))
-    return said.partition(" For full helptext")[0]
+    # The nearest option is enough of those it names, and the way to --help is known.
+    return said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
 
 
 def _defaults(words: list[str]) -> Any:
     """The command's values before its options are read: those of its experiment or workdir."""
     command, rest = (words[0], words[1:]) if words else ("", [])
+    if command and not command.startswith("-") and command not in COMMANDS:
+        raise unknown("command", command, COMMANDS)
     path = _experiment_file(rest)
     if command == "train" and path is None and not {"-h", "--help"} & set(rest):
         raise UserError(

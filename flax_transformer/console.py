@@ -32,8 +32,10 @@ def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) ->
     """Prints named rows of the same columns."""
     table = Table(title=title, title_justify="left")
     columns = list(next(iter(rows.values())))
-    for column in ("name", *columns):
-        table.add_column(column)
+    # A name is what one types, so it is never cut, and other cells go on in a further line.
+    table.add_column("name", no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for name, row in rows.items():
         cells = [f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()]
         table.add_row(name, *cells)

@@ -25,15 +25,15 @@ class Positions:
 
     json: bool = False
     """Print the verdicts as JSON, each with the figure that decided."""
-    out: Path | None = None
-    """Picture to write, such as positions.png: every encoding and its dot products."""
+    out: Path = Path("positions.png")
+    """Picture to write: every encoding and its dot products."""
     length: int = 64
     """Positions in the picture, in tokens."""
     d_model: int = 64
     """Width of the encodings in the picture."""
 
     def run(self) -> None:
-        """Prints schemes against wishes, and draws the schemes if asked to."""
+        """Prints schemes against wishes, and draws the schemes."""
         self._check_picture()
         wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
         if self.json:
@@ -48,26 +48,24 @@ class Positions:
                 for name, row in wishes.items()
             }
             show_table(Console(), "--model.positions, against what one would wish of them", rows)
-        if self.out is not None:
-            self._draw(self.out)
+        self._draw()
 
     def _check_picture(self) -> None:
         for name, size in {"length": self.length, "d_model": self.d_model}.items():
             if size < 2:
                 raise UserError(f"{name} must be at least 2, not {size}")
-        if self.out is not None:
-            # Imported when a picture is asked for: no other command waits for matplotlib.
-            from flax_transformer.visualization.pictures import check_picture_path
+        # Imported when a picture is asked for: no other command waits for matplotlib.
+        from flax_transformer.visualization.pictures import check_picture_path
 
-            check_picture_path(self.out)
+        check_picture_path(self.out)
 
-    def _draw(self, path: Path) -> None:
+    def _draw(self) -> None:
         from flax_transformer.visualization.pictures import save_picture
         from flax_transformer.visualization.positions import plot_positions
 
-        save_picture(plot_positions(self.length, self.d_model), path)
+        save_picture(plot_positions(self.length, self.d_model), self.out)
         # JSON alone on standard output, so that a program can read it.
-        say(Console(stderr=self.json), f"drawn in {path}")
+        say(Console(stderr=self.json), f"drawn in {self.out}")
 
 
 def _cell(verdict: Verdict) -> str:

@@ -9,7 +9,12 @@ from rich.console import Console
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError
 from flax_transformer.models.presets import count_parameters
-from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3, Row
+from flax_transformer.models.table3 import (
+    FITTING_VOCAB_SIZE,
+    PAPER_VOCAB_SIZE,
+    TABLE3,
+    Row,
+)
 
 EXPLANATION = (
     "Only the embedding depends on the vocabulary: d_model parameters a token, 512 in base. The "
@@ -43,8 +48,8 @@ class Table3:
         console = Console()
         show_table(
             console,
-            "Vaswani et al. 2017, Table 3, newstest2013; parameters in millions, published and "
-            "counted with a vocabulary of so many tokens",
+            "Vaswani et al. 2017, Table 3: millions of parameters, published and counted with a "
+            "vocabulary of so many tokens; perplexity and BLEU published for newstest2013",
             {name: _cells(row) for name, row in rows.items()},
         )
         for line in EXPLANATION:
@@ -76,13 +81,9 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     (size, count), *fitting = row["counted_parameters"].items()
     cells = {
         "change": row["change"],
-        "steps": f"{row['steps']:,}",
-        "published": str(published["parameters_in_millions"] or ""),
-        f"with {int(size):,}": f"{count / 1e6:.1f}",
+        "paper": str(published["parameters_in_millions"] or ""),
+        f"at {int(size):,}": f"{count / 1e6:.1f}",
     }
-    for size, count in fitting:
-        cells["with the number that fits"] = f"{count / 1e6:.1f} ({int(size):,})"
-    return cells | {
-        "perplexity": f"{published['perplexity']:.2f}",
-        "BLEU": f"{published['bleu']:.1f}",
-    }
+    for _, count in fitting:
+        cells[f"at {FITTING_VOCAB_SIZE:,}, big {TABLE3['big'].vocab_size:,}"] = f"{count / 1e6:.1f}"
+    return cells | {"PPL": f"{published['perplexity']:.2f}", "BLEU": f"{published['bleu']:.1f}"}

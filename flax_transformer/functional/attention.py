@@ -144,6 +144,8 @@ def multi_head_attend(
     groups = (key.shape[2], heads // key.shape[2])
     query = query.reshape(batch, query_length, *groups, -1)
     if mask is not None:
+        if mask.ndim != 3:
+            raise ValueError(f"mask {mask.shape} must be (batch, query_length, key_length)")
         mask = jnp.broadcast_to(mask, (batch, query_length, key_length))
     if bias is not None:
         bias = jnp.broadcast_to(bias, weights_shape)

@@ -55,13 +55,14 @@ def lay_out(
         The layout, in which every token is both a query and a key.
 
     Raises:
-        ValueError: if the window is not positive.
+        ValueError: if the segments are no batch of rows, or the window is not positive.
 
     Example:
         >>> layout = lay_out(jnp.array([[0, 1, 1]]), causal=True)
         >>> layout.mask.astype(int).tolist(), layout.positions.key.tolist()
         ([[[0, 0, 0], [0, 1, 0], [0, 1, 1]]], [[0, 0, 1]])
     """
+    _check_batch("segments", segments)
     length = segments.shape[1]
     mask = combine_masks(
         segment_mask(segments, segments),
@@ -103,6 +104,7 @@ def lay_out_cached(
         >>> layout.mask.astype(int).tolist(), layout.positions.query.tolist()
         ([[[0, 1, 1, 0]]], [[1]])
     """
+    _check_batch("is_token", is_token)
     capacity = is_token.shape[1]
     if new_length > capacity:
         raise ValueError(f"{new_length} new tokens do not fit a cache {is_token.shape}")
@@ -115,3 +117,8 @@ def lay_out_cached(
     query = jax.lax.dynamic_slice_in_dim(key, length, new_length, axis=1)
     new = jax.lax.dynamic_slice_in_dim(is_token, length, new_length, axis=1)
     return Layout(mask, Positions(query, key), None, new)
+
+
+def _check_batch(name: str, array: Array) -> None:
+    if array.ndim != 2:
+        raise ValueError(f"{name} {array.shape} must be a batch of rows")

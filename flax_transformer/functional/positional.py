@@ -97,7 +97,7 @@ def sinusoidal_positions(
         The encodings, in [-1, 1].
 
     Raises:
-        ValueError: if d_model is not positive or the layout is unknown.
+        ValueError: if d_model is not positive, the positions are no row or the layout is unknown.
 
     Example:
         >>> sinusoidal_positions(jnp.arange(2), 2).round(3).tolist()
@@ -107,6 +107,7 @@ def sinusoidal_positions(
         Vaswani et al. 2017, section 3.5.
     """
     _check_width(d_model)
+    _check_row(positions)
     dtype = jnp.result_type(float)
     if layout == "interleaved":
         exponents = jnp.arange(0, d_model, 2, dtype=dtype) / d_model
@@ -177,7 +178,7 @@ def learned_positions(
         The rows of the positions.
 
     Raises:
-        ValueError: if more positions are asked for than the table has rows.
+        ValueError: if the table is no matrix, or more positions are asked for than it has rows.
 
     Example:
         >>> learned_positions(jnp.array([1]), jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
@@ -186,7 +187,8 @@ def learned_positions(
     Reference:
         Gehring et al. 2017, section 3.1; Vaswani et al. 2017, table 3, row E.
     """
-    if positions.shape[0] > table.shape[0]:
+    _check_row(positions)
+    if table.ndim != 2 or positions.shape[0] > table.shape[0]:
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
     return jnp.take(table, positions, axis=0, mode="fill")
 
@@ -194,9 +196,15 @@ def learned_positions(
 def _first_column(values: Array, d_model: int) -> Array:
     """Puts values [length] into the first of d_model columns of zeros."""
     _check_width(d_model)
+    _check_row(values)
     return jnp.zeros((values.shape[0], d_model), values.dtype).at[:, 0].set(values)
 
 
 def _check_width(d_model: int) -> None:
     if d_model < 1:
         raise ValueError(f"d_model must be positive, not {d_model}")
+
+
+def _check_row(positions: Array) -> None:
+    if positions.ndim != 1:
+        raise ValueError(f"positions {positions.shape} must be one row: vmap over a batch")

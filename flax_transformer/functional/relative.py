@@ -144,7 +144,8 @@ def relative_bias(
         Shaw et al. 2018, "Self-Attention with Relative Position Representations", sections 3.2
         to 3.4.
     """
-    if query.shape[1] != table.shape[1] or table.shape[0] % 2 == 0:
+    fits = query.ndim == table.ndim == 2 and query.shape[1] == table.shape[1]
+    if not fits or table.shape[0] % 2 == 0:
         raise ValueError(
             f"the table {table.shape} must be (2k + 1, head_dim) for a query {query.shape}"
         )

@@ -60,3 +60,11 @@ def test_more_new_tokens_than_places_are_refused():
 def test_a_window_of_nothing_is_refused():
     with pytest.raises(ValueError, match="window must be at least 1, not 0"):
         lay_out(SEGMENTS, window=0)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_row_without_a_batch_is_refused():
+    with pytest.raises(ValueError, match=r"segments \(7,\) must be a batch of rows"):
+        lay_out(SEGMENTS[0])
+    with pytest.raises(ValueError, match=r"is_token \(7,\) must be a batch of rows"):
+        lay_out_cached(SEGMENTS[0] != 0, jnp.int32(0), 1)

@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,6 +107,17 @@ def test_only_rows_that_are_looked_up_learn(normal):
 def test_an_encoding_without_width_is_refused(encode, d_model):
     with pytest.raises(ValueError, match=f"d_model must be positive, not {d_model}"):
         encode(jnp.arange(LENGTH), d_model)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("positions", [jnp.int32(3), jnp.zeros((2, LENGTH), int)])
+def test_what_is_no_row_is_refused(positions, normal):
+    message = rf"positions {re.escape(str(positions.shape))} must be one row"
+    for encode in (sinusoidal_positions, position_numbers):
+        with pytest.raises(ValueError, match=message):
+            encode(positions, D_MODEL)
+    with pytest.raises(ValueError, match=message):
+        learned_positions(positions, normal(5, D_MODEL))
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -127,6 +127,8 @@ def test_shapes_that_do_not_fit_are_refused(normal):
     for rows, width in [(4, HEAD_DIM), (3, 13)]:
         with pytest.raises(ValueError, match=rf"table \({rows}, {width}\) must .* \(5, 7\)"):
             relative_bias(query, *positions, normal(rows, width))
+    with pytest.raises(ValueError, match=r"table \(7,\) must .* \(7,\)"):
+        relative_bias(query[0], *positions, query[0])
     with pytest.raises(ValueError, match=r"query \(5, 7\) and positions \(11,\)"):
         relative_bias(query, KEY_POSITIONS, KEY_POSITIONS, normal(3, HEAD_DIM))
     with pytest.raises(ValueError, match=r"query positions \(1, 5\) and key positions \(11,\)"):
