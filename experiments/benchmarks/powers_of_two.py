@@ -249,6 +249,7 @@ def tell(line: str) -> None:
 def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> dict[str, Any]:
     """Gives all figures as plain data, with what they were measured on."""
     return {
+        "command": sys.argv,
         "environment": environment(),
         "options": dataclasses.asdict(options) | {"out": options.out and str(options.out)},
         "matrix_product": product,

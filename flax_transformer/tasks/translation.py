@@ -25,7 +25,7 @@ class TranslationConfig:
     """Probability mass of the targets spread evenly over other tokens."""
     smoothing_over: SmoothingOver = "vocab"
     """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
-    target (T2T, fairseq), or the other_words without target and padding (OpenNMT)."""
+    target (T2T, fairseq), or the other_words without target and padding (JoeyNMT)."""
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is no share, and a set that is not known."""

@@ -18,7 +18,11 @@ NAMES = ", ".join(COMMANDS)
     ("line", "message"),
     [
         ("", rf"Expected one of \{{{NAMES}\}}"),
-        ("trian", f"trian Available subcommands: {NAMES}"),
+        ("trian", "unknown command 'trian': did you mean 'train'"),
+        (
+            "table3 --vocab-siz 5",
+            "Unrecognized options: --vocab-siz.*Perhaps you meant: --vocab-size",
+        ),
         ("list extra", "Unrecognized options: extra"),
         ("list --vocab-size 0", "vocab_size must be at least 1, not 0"),
         ("train", "no experiment file: give one, flax-transformer train "),

@@ -10,8 +10,9 @@ from flax_transformer.functional.wishes import Verdict, Wishes
 
 
 @pytest.fixture
-def measured(monkeypatch):
-    """Wishes that cost nothing: the measuring itself has tests of its own."""
+def measured(monkeypatch, tmp_path):
+    """Wishes that cost nothing, in a folder for the picture: the measuring has its own tests."""
+    monkeypatch.chdir(tmp_path)
     no, yes = Verdict(False, "in [0, 7] in 5 steps"), Verdict(True, "1.5 apart")
     wishes = Wishes(yes, yes, yes, no)
     monkeypatch.setattr("flax_transformer.commands.positions.check_wishes", lambda _: wishes)

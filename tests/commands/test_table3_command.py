@@ -30,9 +30,10 @@ def test_the_table_is_for_people(run, monkeypatch):
     assert set(TABLE3) <= set(lines)
     million = count_parameters(TABLE3["B-key-dim-16"].model, 10007) / 1e6
     assert lines["B-key-dim-16"] == [
-        *("keys of 16, values of 64", "100,000", "58", f"{million:.1f}", "5.16", "25.1"),
+        *("keys of 16, values of 64", "58", f"{million:.1f}", "5.16", "25.1"),
     ]
-    assert "that fits" not in printed
+    assert "at 10,007" in printed
+    assert "at 41,100" not in printed
     assert all(line in printed for line in EXPLANATION)
 
 
