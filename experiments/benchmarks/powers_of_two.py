@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from circumstances import circumstances, describe, device_name, tell
 from matplotlib.figure import Figure
 from picture import Dot, plot_dots
 from rich.console import Console
@@ -27,7 +28,6 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokenizer import EOS
 from flax_transformer.errors import UserError
-from flax_transformer.evaluation.report import environment
 from flax_transformer.models.config import ComputeType
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
@@ -187,9 +187,7 @@ def measure(options: PowersOfTwo) -> tuple[list[Result], dict[str, Any]]:
 def show(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> None:
     """Prints the figures as a table, below what they were measured on."""
     console = Console()
-    made_on = environment()
-    versions = ", ".join(f"{name} {number}" for name, number in made_on["versions"].items())
-    say(console, f"{device_name()}, {made_on['num_cores']} cores, {versions}")
+    say(console, describe())
     speed = f"{product['flops_per_second'] / 1e9:,.1f} GFLOP/s"
     say(console, f"product of two {options.dtype} matrices of size {product['size']:,}: {speed}")
     rows = {
@@ -235,22 +233,11 @@ def draw(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -
     )
 
 
-def device_name() -> str:
-    """What the steps ran on; a CPU is named by its model."""
-    made_on = environment()
-    return made_on["processor"] if made_on["device"] == "cpu" else made_on["device"]
-
-
-def tell(line: str) -> None:
-    """Says on standard error how far it is."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> dict[str, Any]:
     """Gives all figures as plain data, with what they were measured on."""
     return {
         "command": sys.argv,
-        "environment": environment(),
+        "environment": circumstances(),
         "options": dataclasses.asdict(options) | {"out": options.out and str(options.out)},
         "matrix_product": product,
         "results": [result._asdict() | {"seconds": result.seconds._asdict()} for result in results],
