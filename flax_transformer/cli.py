@@ -21,6 +21,7 @@ from flax_transformer.commands.positions import Positions
 from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import Train
 from flax_transformer.commands.translate import Translate
+from flax_transformer.compilation import keep_compiled_programs
 from flax_transformer.conventions import apply_convention
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import apply_preset, load_experiment
@@ -70,6 +71,7 @@ def execute(
     """
     warnings.showwarning = _show_warning
     keep_freed_memory()
+    keep_compiled_programs()
     try:
         _parse(
             command, args=words, default=defaults(words), prog=prog, description=description
