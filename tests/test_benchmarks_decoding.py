@@ -1,0 +1,139 @@
+import contextlib
+import importlib
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
+TINY = ["--num-sentences", "5", "--batch", "3", "--beam-size", "2", "--output-length", "4"]
+TINY += ["--num-layers", "1", "--d-model", "8", "--d-ff", "13", "--num-heads", "2"]
+TINY += ["--vocab-size", "307", "--num-repeats", "3"]
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """The script; the files beside it are found as they are when it is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        yield importlib.import_module("decode")
+
+
+@pytest.fixture(scope="module")
+def work(benchmark):
+    """What the tiny sizes ask of every contender."""
+    sizes = [int(word) for word in TINY[1::2]]
+    names = [word.removeprefix("--").replace("-", "_") for word in TINY[::2]]
+    return benchmark.Decode(**dict(zip(names, sizes, strict=True))).work()
+
+
+@pytest.fixture
+def multi30k(tmp_path):
+    """A folder in which every file holds the same few sentences."""
+    for name in ("train.en", "train.de", "test_2016_flickr.en"):
+        (tmp_path / name).write_text("a dog\ntwo dogs run over a field\na man reads\n")
+    return tmp_path
+
+
+def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+        contextlib.redirect_stderr(io.StringIO()) as progress,
+    ):
+        benchmark.main([*TINY, "--json"])
+    figures = json.loads(printed.getvalue())
+    assert figures["num_target_tokens"] == 5 * 4
+    assert figures["options"]["batch"] == 3
+    assert figures["environment"]["versions"]["jax"]
+    assert progress.getvalue().count("(timed)") == 3
+    (result,) = figures["results"]
+    assert result["name"] == "flax_transformer"
+    assert result["ours_against"] == 1
+    for slower, faster in (("lower", "upper"), ("median", "median"), ("upper", "lower")):
+        speed = 20 / result["seconds"][slower]
+        np.testing.assert_allclose(result["tokens_per_second"][faster], speed, rtol=1e-12)
+
+
+def test_the_table_says_how_many_times_the_speed_of_each_ours_is(benchmark, work, capsys):
+    seconds = {
+        "flax_transformer": benchmark.Spread(1.0, 2.0, 4.0),
+        "another": benchmark.Spread(4.0, 5.0, 8.0),
+    }
+    benchmark.show(benchmark.compare(seconds, work), work, benchmark.Decode())
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if "another" in line)
+    assert "2.50" in row
+    assert "2 to 5" in row
+    assert "jax" in printed
+
+
+def test_batches_hold_neighbours_in_length_padded_to_few_lengths(work):
+    lengths = [(batch != 0).sum(axis=1) for batch in work.batches()]
+    assert [len(part) for part in lengths] == [3, 2]
+    in_order = np.concatenate(lengths).tolist()
+    assert in_order == sorted(in_order)
+    assert {batch.shape[1] for batch in work.batches()} <= {8, 16, 24}
+    # The last id is padding in Marian.
+    assert max(batch.max() for batch in work.batches()) < 306
+
+
+def test_real_sentences_are_read_and_sorted(benchmark, multi30k):
+    options = benchmark.Decode(multi30k, num_sentences=3, vocab_size=307)
+    (batch,) = options.work().batches()
+    lengths = (batch != 0).sum(axis=1).tolist()
+    assert len(lengths) == 3
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[2]
+
+
+def test_every_output_has_the_forced_length(benchmark, work):
+    benchmark.check_lengths("ours", benchmark.our_search(work), work)
+    with pytest.raises(RuntimeError, match=r"a short one gave 5 outputs of \[3, 4\] tokens"):
+        benchmark.check_lengths("a short one", lambda: [[[7] * 4] * 4, [[7] * 3]], work)
+
+
+def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work):
+    for name in benchmark.decode_torch.PACKAGES:
+        pytest.importorskip(name)
+    model = benchmark.decode_torch.marian_model(work)
+    searches = {
+        "marian": benchmark.decode_torch.marian_search(work, model),
+        "ctranslate2": benchmark.decode_torch.ctranslate2_search(work, model),
+    }
+    found = {}
+    for name, search in searches.items():
+        benchmark.check_lengths(name, search, work)
+        found[name] = [list(map(int, output)) for batch in search() for output in batch]
+    # The weights are the same, so the work is.
+    assert found["marian"] == found["ctranslate2"]
+
+
+def test_a_package_that_is_not_there_is_named(benchmark, work, monkeypatch):
+    monkeypatch.setattr(benchmark.decode_torch, "PACKAGES", ("no_such_package",))
+    with pytest.raises(benchmark.UserError, match="no no_such_package: pip install"):
+        benchmark.decode_torch.marian_model(work)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
+        (["--vocab-size", "259"], "vocab_size must be above 259, not 259"),
+        (["--num-heads", "3"], "d_model 256 must divide by 3 heads"),
+        (["--manual-dir", "no/such"], "no Multi30k in no/such: --manual-dir lacks train.en or"),
+        ([*TINY, "--flax-examples", "no/such"], "no no/such/examples/wmt/models.py: give --flax"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main(words)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+
+
+def test_more_sentences_than_there_are_cannot_be_asked_for(benchmark, multi30k):
+    with pytest.raises(benchmark.UserError, match="num_sentences must be at most 3, not 5"):
+        benchmark.Decode(multi30k, num_sentences=5, vocab_size=307).work()
