@@ -15,7 +15,10 @@ from flax_transformer.functional.feed_forward import (
     swiglu,
 )
 from flax_transformer.functional.layout import Layout, Positions, lay_out, lay_out_cached
-from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.losses import (
+    label_smoothed_cross_entropy,
+    linear_cross_entropy,
+)
 from flax_transformer.functional.masks import (
     causal_mask,
     combine_masks,
@@ -78,6 +81,7 @@ __all__ = [
     "lay_out_cached",
     "layer_norm",
     "learned_positions",
+    "linear_cross_entropy",
     "multi_head_attend",
     "padding_mask",
     "position_numbers",

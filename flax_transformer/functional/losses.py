@@ -49,19 +49,30 @@ def label_smoothed_cross_entropy(
     Reference:
         Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4.
     """
-    if logits.shape[:-1] != targets.shape or targets.shape != weights.shape:
+    _check(logits.shape, targets, weights, label_smoothing, smoothing_over)
+    losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
+    return jnp.sum(losses * weights), jnp.sum(weights, dtype=losses.dtype)
+
+
+def _check(
+    shape: tuple[int, ...],
+    targets: Array,
+    weights: Array,
+    label_smoothing: float,
+    smoothing_over: str,
+) -> None:
+    """Refuses what does not fit logits of a shape."""
+    if shape[:-1] != targets.shape or targets.shape != weights.shape:
         raise ValueError(
-            f"logits {logits.shape}, targets {targets.shape} and weights {weights.shape} differ"
+            f"logits {shape}, targets {targets.shape} and weights {weights.shape} differ"
         )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
     if smoothing_over not in _LEFT_OUT:
         known = ", ".join(_LEFT_OUT)
         raise ValueError(f"smoothing_over must be one of {known}, not {smoothing_over!r}")
-    if logits.shape[-1] <= _LEFT_OUT[smoothing_over]:
-        raise ValueError(f"{smoothing_over} leaves nothing to smooth over of logits {logits.shape}")
-    losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    return jnp.sum(losses * weights), jnp.sum(weights, dtype=losses.dtype)
+    if shape[-1] <= _LEFT_OUT[smoothing_over]:
+        raise ValueError(f"{smoothing_over} leaves nothing to smooth over of logits {shape}")
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -110,3 +121,117 @@ def _set_size(targets: Array, vocab: int, smoothing_over: SmoothingOver) -> Arra
     size = vocab - _LEFT_OUT[smoothing_over]
     # A target that is padding itself leaves out one token, not two.
     return size + (targets == 0) if smoothing_over == "other_words" else size
+
+
+@functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over", "chunk_size"))
+def linear_cross_entropy(
+    hidden: Float[Array, "*batch d_model"],
+    table: Float[Array, "vocab d_model"],
+    targets: Int[Array, "*batch"],
+    weights: Float[Array, "*batch"],
+    label_smoothing: float = 0.0,
+    smoothing_over: SmoothingOver = "vocab",
+    chunk_size: int = 2**22,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Computes `label_smoothed_cross_entropy` of logits that never exist as a whole.
+
+    loss = label_smoothed_cross_entropy(hidden table^T, targets, weights)
+
+    The logits of a large vocabulary are the largest array of a training step, read and written
+    several times. Here they are made for a few positions at a time, together with their gradient,
+    so that they stay in the processor's cache.
+
+    Args:
+        hidden: what the logits are made of.
+        table: one row a token.
+        targets: the right token ids.
+        weights: factor of each position's loss, 0 for padding.
+        label_smoothing: see `label_smoothed_cross_entropy`.
+        smoothing_over: see there.
+        chunk_size: number of logits made at a time; more suits an accelerator.
+
+    Returns:
+        (sum, weight), see `label_smoothed_cross_entropy`; the logits are float32.
+
+    Raises:
+        ValueError: if shapes do not fit, or as `label_smoothed_cross_entropy` does.
+
+    Example:
+        >>> hidden, table = jnp.zeros((1, 3)), jnp.zeros((2, 3))
+        >>> total, weight = linear_cross_entropy(hidden, table, jnp.array([0]), jnp.ones(1))
+        >>> round(float(total), 4), float(weight)
+        (0.6931, 1.0)
+
+    Reference:
+        Hsu et al. 2024, "Liger Kernel: Efficient Triton Kernels for LLM Training" (fused linear
+        cross-entropy).
+    """
+    if hidden.shape[-1:] != table.shape[1:] or table.ndim != 2:
+        raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
+    _check((*hidden.shape[:-1], table.shape[0]), targets, weights, label_smoothing, smoothing_over)
+    rows = max(min(chunk_size // table.shape[0], targets.size), 1)
+    flat = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
+    chunks = [_chunks(x, rows) for x in flat]
+    total: Array = _linear_cross_entropy(table, *chunks, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
+    return total, jnp.sum(weights, dtype=total.dtype)
+
+
+def _chunks(array: Array, rows: int) -> Array:
+    """Cuts [tokens, ...] into [chunks, rows, ...], filled up with zeros."""
+    filled = jnp.pad(array, [(0, -array.shape[0] % rows)] + [(0, 0)] * (array.ndim - 1))
+    return filled.reshape(-1, rows, *array.shape[1:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoothing_over):
+    """The weighted sum over chunks [chunks, rows, ...]."""
+
+    def add(total, chunk):
+        hidden, targets, weights = chunk
+        losses = _cross_entropy(_logits(hidden, table), targets, label_smoothing, smoothing_over)
+        return total + jnp.sum(losses * weights), None
+
+    zero = jnp.zeros((), _wide(hidden.dtype))
+    return jax.lax.scan(add, zero, (hidden, targets, weights))[0]
+
+
+def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothing, smoothing_over):
+    """The sum, and already its gradients: to make them later, all logits would be made again."""
+
+    def add(carry, chunk):
+        total, by_table = carry
+        hidden, targets, weights = chunk
+        losses, residuals = _cross_entropy_forward(
+            _logits(hidden, table), targets, label_smoothing, smoothing_over
+        )
+        by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
+        by_logits = by_logits.astype(table.dtype)
+        by_table = by_table + jnp.einsum(
+            "nv,nd->vd", by_logits, hidden, preferred_element_type=by_table.dtype
+        )
+        return (total + jnp.sum(losses * weights), by_table), (by_logits @ table, losses)
+
+    wide = _wide(hidden.dtype)
+    zero = (jnp.zeros((), wide), jnp.zeros(table.shape, wide))
+    (total, by_table), (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
+    by_table, by_hidden = by_table.astype(table.dtype), by_hidden.astype(hidden.dtype)
+    return total, (by_table, by_hidden, losses.astype(weights.dtype))
+
+
+def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, cotangent):
+    by_table, by_hidden, by_weights = (x * cotangent.astype(x.dtype) for x in gradients)
+    return by_table, by_hidden, None, by_weights
+
+
+_linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
+
+
+def _logits(hidden: Array, table: Array) -> Array:
+    return jnp.einsum("nd,vd->nv", hidden, table, preferred_element_type=_wide(hidden.dtype))
+
+
+def _wide(dtype: jnp.dtype) -> jnp.dtype:
+    """Sums and softmax need float32 at least."""
+    return jnp.promote_types(dtype, jnp.float32)

@@ -74,6 +74,31 @@ class EncoderDecoder(nn.Module):
     ) -> Float[Array, "batch target_length vocab"]:
         """Scores the next token after every position of the target.
 
+        The arguments are those of `represent`.
+
+        Returns:
+            Logits of the token after each target position.
+        """
+        hidden = self.represent(
+            source,
+            target,
+            source_segments=source_segments,
+            target_segments=target_segments,
+            deterministic=deterministic,
+        )
+        return self.embedding.logits(hidden)
+
+    def represent(
+        self,
+        source: Int[Array, "batch source_length"],
+        target: Int[Array, "batch target_length"],
+        *,
+        source_segments: Int[Array, "batch source_length"] | None = None,
+        target_segments: Int[Array, "batch target_length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch target_length d_model"]:
+        """Represents every target position in view of the source and of the target before it.
+
         Args:
             source: token ids, 0 for padding, which may stand on either side.
             target: token ids that the decoder reads, begin mark first; likewise.
@@ -83,7 +108,7 @@ class EncoderDecoder(nn.Module):
             deterministic: no dropout.
 
         Returns:
-            Logits of the token after each target position.
+            What the logits of the next token are made of.
         """
         memory = self.encode(source, segments=source_segments, deterministic=deterministic)
         if source_segments is None or target_segments is None:
@@ -101,7 +126,7 @@ class EncoderDecoder(nn.Module):
                 memory_mask,
                 deterministic=deterministic,
             )
-        return self._logits(x, layout, deterministic)
+        return self._finish(x, layout, deterministic)
 
     def encode(
         self,
@@ -185,7 +210,7 @@ class EncoderDecoder(nn.Module):
             )
             history.append(keys_values)
         cache = Cache(cache.length + new_length, (tuple(history), is_token), cache.context)
-        return self._logits(x, layout, True), cache
+        return self.embedding.logits(self._finish(x, layout, True)), cache
 
     def _embed_target(self, tokens: Array, layout: Layout, deterministic: bool) -> Array:
         assert layout.positions is not None
@@ -195,10 +220,10 @@ class EncoderDecoder(nn.Module):
         x = self.target_positions(self.embedding(tokens), positions, lengths)
         return self.embedding_dropout(x, deterministic)
 
-    def _logits(self, x: Array, layout: Layout, deterministic: bool) -> Array:
+    def _finish(self, x: Array, layout: Layout, deterministic: bool) -> Array:
         if self.config.norm_placement == "pre":
-            x = self.decoder_norm(x, layout.is_token, deterministic)
-        return self.embedding.logits(x)
+            return self.decoder_norm(x, layout.is_token, deterministic)
+        return x
 
 
 def _segments(tokens: Array) -> Array:

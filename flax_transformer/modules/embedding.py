@@ -52,9 +52,16 @@ class TokenEmbedding(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
         """Scores every token of the vocabulary."""
+        scaled, table = self.logit_factors(hidden)
+        return scaled @ table.T
+
+    def logit_factors(
+        self, hidden: Float[Array, "*batch d_model"]
+    ) -> tuple[Float[Array, "*batch d_model"], Float[Array, "vocab d_model"]]:
+        """Gives the two factors of the logits, for a loss that never makes their whole product."""
         # sqrt(d_model) divides the hidden vectors, which are smaller than the logits.
         scaled = hidden / self._scale() if self.scaling == "logits" else hidden
-        return scaled.astype(self.dtype) @ self.table.astype(self.dtype).T
+        return scaled.astype(self.dtype), self.table.astype(self.dtype)
 
     def _scale(self) -> Array:
         return jnp.asarray(self.d_model**0.5, self.dtype)

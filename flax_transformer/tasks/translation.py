@@ -10,7 +10,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from flax_transformer.data.batching import Batch
 from flax_transformer.data.tokenizer import BOS, PAD
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.functional.losses import SmoothingOver, label_smoothed_cross_entropy
+from flax_transformer.functional.losses import (
+    SmoothingOver,
+    label_smoothed_cross_entropy,
+    linear_cross_entropy,
+)
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 
 # All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
@@ -99,12 +103,13 @@ class Translation:
             deterministic=False,
             rngs={"dropout": dropout_rng},
             mutable=list(statistics),
+            method=_logit_factors,
         )
-        logits, statistics = applied
+        (hidden, table), statistics = applied
         weights = (target != PAD).astype(jnp.float32)
         config = self.config
-        loss, weight = label_smoothed_cross_entropy(
-            logits, target, weights, config.label_smoothing, config.smoothing_over
+        loss, weight = linear_cross_entropy(
+            hidden, table, target, weights, config.label_smoothing, config.smoothing_over
         )
         return loss, weight, statistics
 
@@ -116,3 +121,9 @@ class Translation:
         nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
         correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
         return Counts(tokens, nll, correct)
+
+
+def _logit_factors(model: EncoderDecoder, source: Array, target: Array, deterministic: bool) -> Any:
+    """What the logits are the product of, see `functional.linear_cross_entropy`."""
+    hidden = model.represent(source, target, deterministic=deterministic)
+    return model.embedding.logit_factors(hidden)

@@ -172,6 +172,18 @@ EXAMPLES: dict[str, Example] = {
         message=r"\(2, 3, 11\), targets \(2, 3\) and weights \(2,\)",
         bfloat16_gives="float32",
     ),
+    "linear_cross_entropy": Example(
+        lambda draw: {
+            "hidden": draw.normal(2, 3, HEAD_DIM),
+            "table": draw.normal(VOCAB, HEAD_DIM),
+            "targets": draw.ids(VOCAB, 2, 3),
+            "weights": draw.positive(2, 3),
+        },
+        {"label_smoothing": 0.1, "chunk_size": 4 * VOCAB},
+        refused={"table": zeros(VOCAB, 2)},
+        message=r"hidden \(2, 3, 3\) and table \(11, 2\)",
+        bfloat16_gives="float32",
+    ),
     "lay_out": Example(
         lambda draw: {"segments": draw.ids(3, 2, 7)},
         {"causal": True, "window": 3},

@@ -9,7 +9,7 @@ import reference
 from jax.test_util import check_grads
 from reference import assert_close
 
-from flax_transformer.functional import label_smoothed_cross_entropy
+from flax_transformer.functional import label_smoothed_cross_entropy, linear_cross_entropy
 from flax_transformer.functional.losses import SmoothingOver
 
 BATCH, LENGTH, VOCAB = 2, 5, 7
@@ -155,4 +155,45 @@ def test_a_vocabulary_without_other_words_is_refused():
     with pytest.raises(ValueError, match=r"other_words leaves nothing .* logits \(1, 2\)"):
         label_smoothed_cross_entropy(
             jnp.zeros((1, 2)), jnp.array([1]), jnp.ones(1), 0.1, "other_words"
+        )
+
+
+@SMOOTHINGS
+@pytest.mark.parametrize("rows", [1, 3, 5, 10, 97])
+def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
+    tolerance, normal, weights, smoothing, rows
+):
+    """Of ten positions in chunks of `rows`, the last chunk filled up where it has to be."""
+    hidden, table = normal(BATCH, LENGTH, 3), normal(VOCAB, 3)
+
+    def whole(hidden, table, weights):
+        return label_smoothed_cross_entropy(hidden @ table.T, TARGETS, weights, *smoothing)[0]
+
+    def in_chunks(hidden, table, weights):
+        return linear_cross_entropy(
+            hidden, table, TARGETS, weights, *smoothing, chunk_size=rows * VOCAB
+        )[0]
+
+    arguments = hidden, table, jnp.asarray(weights, hidden.dtype)
+    actual, expected = (
+        jax.value_and_grad(lambda *x, f=f: 3 * f(*x), (0, 1, 2))(*arguments)
+        for f in (in_chunks, whole)
+    )
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
+    assert_close(in_chunks(*arguments), expected[0] / 3, tolerance)
+
+
+def test_no_array_of_all_logits_is_made():
+    hidden, table = jnp.ones((1024, 8)), jnp.ones((512, 8))
+    arguments = hidden, table, jnp.zeros(1024, int), jnp.ones(1024)
+    compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x, chunk_size=2**14)[0]))
+    memory = compiled.lower(*arguments).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < 1024 * 512 * 4 / 4
+
+
+def test_a_chunk_holds_something(normal):
+    with pytest.raises(ValueError, match="chunk_size must be at least 1, not 0"):
+        linear_cross_entropy(
+            normal(2, 3), normal(VOCAB, 3), TARGETS[0, :2], jnp.ones(2), chunk_size=0
         )
