@@ -6,10 +6,11 @@ import difflib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from flax_transformer.data.parallel_text import Pair, ParallelText
+from flax_transformer.data.parallel_text import ParallelText
 from flax_transformer.data.tokenizer import MIN_VOCAB_SIZE
 from flax_transformer.errors import UserError, unknown
 
@@ -124,7 +125,7 @@ def _quiet() -> Iterator[None]:
 
 
 @_quiet()
-def open_split(config: DataConfig, split: str) -> Sequence[Pair]:
+def open_split(config: DataConfig, split: str) -> ParallelText:
     """Opens a split, preparing the data set first if this has not been done.
 
     Args:
@@ -138,7 +139,7 @@ def open_split(config: DataConfig, split: str) -> Sequence[Pair]:
     keys = _keys(config, builder.info.features)
     builder = _prepared(builder, config)
     try:
-        return ParallelText(builder.as_data_source(split), *keys)
+        return ParallelText(builder.as_data_source(split), *keys, Path(builder.data_path))
     except NotImplementedError:
         raise UserError(
             f"{builder.data_dir} was prepared without random access: give another --data.data-dir."

@@ -1,6 +1,7 @@
 """A prepared split as a sequence of sentence pairs."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 READ_SIZE = 4096  # pairs held in memory while iterating
@@ -14,9 +15,14 @@ class Pair(NamedTuple):
 
 
 class ParallelText(Sequence[Pair]):
-    """A prepared split: random access to its pairs, read from disk and decoded when asked for."""
+    """A prepared split: random access to its pairs, read from disk and decoded when asked for.
 
-    def __init__(self, records: Any, source_key: str, target_key: str):
+    Attributes:
+        folder: where the data set lies.
+    """
+
+    def __init__(self, records: Any, source_key: str, target_key: str, folder: Path):
+        self.folder = folder
         self._records = records
         self._keys = source_key, target_key
 

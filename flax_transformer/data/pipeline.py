@@ -1,13 +1,18 @@
 """From a data configuration to tokenised pairs, and from batches to a prefetching iterator."""
 
+import functools
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flax_transformer.data.batching import Batch, TrainingBatches
 from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.kept import Kept
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
@@ -16,20 +21,32 @@ if TYPE_CHECKING:
     import grain
 
 
-def load_or_train_tokenizer(config: DataConfig, path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads the tokenizer at path, or trains one on the training split if there is none yet.
+def prepare_training(
+    config: DataConfig, path: str | os.PathLike[str]
+) -> tuple[Tokenizer, TokenizedPairs]:
+    """Gives the tokenizer and the tokenised training split.
+
+    The tokenizer is the one at path; if there is none yet, one trained on the split. It and the
+    tokens are kept with the data set: the second time, no text is read.
 
     Raises:
-        UserError: if the file is no tokenizer, or the training split cannot be opened.
+        UserError: if the file is no tokenizer, the training split cannot be opened, or nothing is
+            left to train on.
     """
+    split = open_split(config, config.train_split)
+    read = functools.cache(lambda: list(split))
     if os.path.exists(path):
-        return Tokenizer.load(path)
-    pairs = open_split(config, config.train_split)
-    return Tokenizer.train((text for pair in pairs for text in pair), config.vocab_size)
+        tokenizer = Tokenizer.load(path)
+    else:
+        tokenizer = Kept(split.folder).tokenizer(
+            ["tokenizer", *_text_of(config, config.train_split), config.vocab_size],
+            lambda: Tokenizer.train((text for pair in read() for text in pair), config.vocab_size),
+        )
+    return tokenizer, _kept_pairs(config, tokenizer, config.train_split, split.folder, read)
 
 
 def prepare_pairs(config: DataConfig, tokenizer: Tokenizer, split: str) -> TokenizedPairs:
-    """Tokenises a split.
+    """Tokenises a split, or reads the tokens kept with the data set.
 
     Of the training split, pairs with a blank or an over-long side are left out and counted; of any
     other split every pair stays, an over-long side cut to max_length.
@@ -37,7 +54,33 @@ def prepare_pairs(config: DataConfig, tokenizer: Tokenizer, split: str) -> Token
     Raises:
         UserError: if the split cannot be opened, or nothing is left to train on.
     """
-    pairs = list(open_split(config, split))
+    pairs = open_split(config, split)
+    return _kept_pairs(config, tokenizer, split, pairs.folder, lambda: list(pairs))
+
+
+def _kept_pairs(
+    config: DataConfig,
+    tokenizer: Tokenizer,
+    split: str,
+    folder: Path,
+    read: Callable[[], list[Pair]],
+) -> TokenizedPairs:
+    is_training = split == config.train_split
+    rules = config.max_length, is_training, tokenizer.to_json()
+    return Kept(folder).pairs(
+        ["pairs", *_text_of(config, split), *rules],
+        lambda: _tokenise(config, tokenizer, split, read()),
+    )
+
+
+def _text_of(config: DataConfig, split: str) -> tuple[str, ...]:
+    """Which text of a data set's folder; the folder tells the data set, its version and form."""
+    return split, config.source_language, config.target_language
+
+
+def _tokenise(
+    config: DataConfig, tokenizer: Tokenizer, split: str, pairs: list[Pair]
+) -> TokenizedPairs:
     source = TokenizedText.encode(tokenizer, (pair.source for pair in pairs))
     target = TokenizedText.encode(tokenizer, (pair.target for pair in pairs))
     if split != config.train_split:

@@ -91,8 +91,12 @@ class Tokenizer:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(self._subwords.to_str(), encoding="utf-8")
+        unfinished.write_text(self.to_json(), encoding="utf-8")
         os.replace(unfinished, path)
+
+    def to_json(self) -> str:
+        """Gives what `save` writes."""
+        return self._subwords.to_str()
 
     @property
     def vocab_size(self) -> int:

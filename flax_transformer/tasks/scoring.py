@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from flax_transformer.data.batching import evaluation_batches
-from flax_transformer.data.datasets import Pair
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.evaluation.scores import (

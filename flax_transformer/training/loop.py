@@ -11,11 +11,7 @@ from rich.console import Console
 
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
-from flax_transformer.data.pipeline import (
-    load_or_train_tokenizer,
-    prepare_pairs,
-    training_pipeline,
-)
+from flax_transformer.data.pipeline import prepare_training, training_pipeline
 from flax_transformer.data.tokenizer import PAD
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.scoring import Scored, Scorer
@@ -102,11 +98,11 @@ class _Run:
             open_split(data, split)
         validation = open_split(data, data.validation_split)
         self.workdir.check(experiment)
-        tokenizer = load_or_train_tokenizer(data, self.workdir.tokenizer)
+        tokenizer, pairs = prepare_training(data, self.workdir.tokenizer)
         num_devices = len(self.devices.devices) * jax.process_count()
         tokens_per_batch, batch_size = data.limits(num_devices)
         self.batches = TrainingBatches(
-            prepare_pairs(data, tokenizer, data.train_split),
+            pairs,
             tokens_per_batch,
             data.num_buckets,
             num_devices * training.accumulate_steps,

@@ -9,8 +9,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from flax_transformer.data import datasets
-from flax_transformer.data.datasets import DATASETS, DataConfig, Pair, open_split
+from flax_transformer.data.datasets import DATASETS, DataConfig, open_split
 from flax_transformer.data.number_words import NumberWords
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.errors import UserError
 
 

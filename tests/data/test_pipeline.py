@@ -7,9 +7,11 @@ import pytest
 
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.kept import Kept
+from flax_transformer.data.parallel_text import ParallelText
 from flax_transformer.data.pipeline import (
-    load_or_train_tokenizer,
     prepare_pairs,
+    prepare_training,
     training_pipeline,
 )
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
@@ -72,17 +74,70 @@ def test_a_split_with_nothing_to_train_on_is_refused(text_config):
         prepare_pairs(config, TOKENIZER, "train")
 
 
-def test_the_tokenizer_is_trained_on_both_sides_once_and_kept(number_words, tmp_path, monkeypatch):
+def test_the_tokenizer_is_trained_on_both_sides_and_read_where_there_is_one(
+    number_words, tmp_path, monkeypatch
+):
     config = dataclasses.replace(number_words, train_split="train[:101]")
     path = tmp_path / "tokenizer.json"
-    trained = load_or_train_tokenizer(config, path)
-    trained.save(path)
+    trained, pairs = prepare_training(config, path)
+    assert not path.exists()
     assert 259 < trained.vocab_size <= config.vocab_size
     pair = open_split(number_words, "test")[0]
     assert all(len(trained.encode(text)) < len(text.encode()) / 2 for text in pair)
+    assert pairs.num_pairs == 101
+    trained.save(path)
     monkeypatch.delattr(Tokenizer, "train")
-    kept = load_or_train_tokenizer(config, path)
-    assert kept.encode(pair.target) == trained.encode(pair.target)
+    monkeypatch.setattr(Kept, "tokenizer", None)
+    read, _ = prepare_training(config, path)
+    assert read.encode(pair.target) == trained.encode(pair.target)
+
+
+@pytest.mark.usefixtures("unchecked_types")  # it looks into sequences
+def test_no_text_is_read_the_second_time(text_config, tmp_path, monkeypatch):
+    path = tmp_path / "tokenizer.json"
+    tokenizer, pairs = prepare_training(text_config, path)
+    monkeypatch.delattr(ParallelText, "_read")
+    monkeypatch.delattr(ParallelText, "_pair")
+    same_tokenizer, same_pairs = prepare_training(text_config, path)
+    assert same_tokenizer.to_json() == tokenizer.to_json()
+    assert all(map(same, pairs[:2], same_pairs[:2]))
+    assert same_pairs.left_out == pairs.left_out == 3
+
+
+def test_the_first_time_text_is_read_once(text_config, tmp_path, monkeypatch):
+    read, iterate = [], ParallelText.__iter__
+    monkeypatch.setattr(ParallelText, "__iter__", lambda self: read.append(self) or iterate(self))
+    prepare_training(text_config, tmp_path / "tokenizer.json")
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_length": 17},
+        {"train_split": "train[:5]"},
+        {"train_split": "validation[:7]"},
+        {"source_language": "fr"},
+        {"target_language": "fr"},
+        {"vocab_size": 263},
+        {"train_split": "train[:9]", "max_length": 17},
+    ],
+    ids=str,
+)
+def test_what_is_kept_is_not_taken_for_another(number_words, tmp_path, monkeypatch, fields):
+    path = tmp_path / "tokenizer.json"
+    first = dataclasses.replace(number_words, train_split="train[:7]")
+    other = dataclasses.replace(first, **fields)
+    prepare_training(first, path)
+    tokenizer, pairs = prepare_training(other, path)
+    unsplit = prepare_pairs(other, tokenizer, "train[:7]")
+    monkeypatch.setattr(Kept, "tokenizer", lambda self, key, make: make())
+    monkeypatch.setattr(Kept, "pairs", lambda self, key, make: make())
+    made_tokenizer, made_pairs = prepare_training(other, path)
+    assert tokenizer.to_json() == made_tokenizer.to_json()
+    assert all(map(same, pairs[:2], made_pairs[:2]))
+    made_unsplit = prepare_pairs(other, tokenizer, "train[:7]")
+    assert all(map(same, unsplit[:2], made_unsplit[:2]))
 
 
 def test_the_pipeline_gives_the_batches_of_the_steps(batches):

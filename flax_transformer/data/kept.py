@@ -1,0 +1,89 @@
+"""What was made of a prepared data set, kept in its folder: tokenizers and tokenised splits."""
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.errors import UserError
+
+VERSION = 1  # to be raised when what the same key stands for is made in another way
+
+
+class Kept:
+    """A folder of files, each named by a digest of all that its content depends on.
+
+    It lies in the data set's own folder, so that it goes when the data set goes. Where it cannot be
+    written nothing is kept, and a damaged file is made again.
+
+    Args:
+        dataset: folder of the prepared data set.
+    """
+
+    def __init__(self, dataset: Path):
+        self.folder = dataset / "flax_transformer"
+
+    def tokenizer(self, key: Any, make: Callable[[], Tokenizer]) -> Tokenizer:
+        """Gives the tokenizer of a key, made if it is not here; the key is plain data."""
+        path = self._path(key, "json")
+        with contextlib.suppress(UserError):  # not there, or damaged
+            return Tokenizer.load(path)
+        tokenizer = make()
+        self._write(path, tokenizer.save)
+        return tokenizer
+
+    def pairs(self, key: Any, make: Callable[[], TokenizedPairs]) -> TokenizedPairs:
+        """Gives the sentences of a key, made if they are not here; the key is plain data."""
+        path = self._path(key, "npz")
+        with (
+            contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+            np.load(path, allow_pickle=False) as arrays,
+        ):
+            return _pairs(arrays)
+        pairs = make()
+        self._write(path, lambda path: _save(path, pairs))
+        return pairs
+
+    def _path(self, key: Any, kind: str) -> Path:
+        text = json.dumps([VERSION, key])
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.{kind}"
+
+    def _write(self, path: Path, save: Callable[[Path], None]) -> None:
+        # Somebody else's folder, or a full disk: the next start makes it again.
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(exist_ok=True)
+            save(path)
+
+
+def _save(path: Path, pairs: TokenizedPairs) -> None:
+    """Writes one file, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(
+                file,
+                source_tokens=pairs.source.tokens,
+                source_offsets=pairs.source.offsets,
+                target_tokens=pairs.target.tokens,
+                target_offsets=pairs.target.offsets,
+                left_out=np.array(pairs.left_out),
+            )
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _pairs(arrays: Any) -> TokenizedPairs:
+    source, target = (
+        TokenizedText(arrays[f"{side}_tokens"], arrays[f"{side}_offsets"])
+        for side in ("source", "target")
+    )
+    return TokenizedPairs(source, target, int(arrays["left_out"]))

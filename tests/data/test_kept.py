@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from flax_transformer.data import kept
+from flax_transformer.data.kept import Kept
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import EOS, Tokenizer
+
+PAIRS = TokenizedPairs(
+    TokenizedText.of([[5, EOS], [7, 11, EOS]]), TokenizedText.of([[EOS], [13, EOS]]), left_out=3
+)
+
+
+def make_tokenizer() -> Tokenizer:
+    return Tokenizer.train(["two", "twenty-two"], vocab_size=263)
+
+
+class Maker:
+    """Makes a thing, and counts how often."""
+
+    def __init__(self, make):
+        self.make, self.calls = make, 0
+
+    def __call__(self):
+        self.calls += 1
+        return self.make()
+
+
+def as_lists(pairs: TokenizedPairs) -> list:
+    arrays = [array.tolist() for side in pairs[:2] for array in side]
+    return [*arrays, pairs.left_out, pairs.source.tokens.dtype, pairs.target.offsets.dtype]
+
+
+def test_what_is_kept_is_made_once_and_comes_back(tmp_path):
+    make = Maker(lambda: PAIRS), Maker(make_tokenizer)
+    for _ in range(3):
+        pairs = Kept(tmp_path).pairs(["key"], make[0])
+        tokenizer = Kept(tmp_path).tokenizer(["key"], make[1])
+        assert as_lists(pairs) == as_lists(PAIRS)
+        assert tokenizer.encode("twenty") == make_tokenizer().encode("twenty")
+    assert [maker.calls for maker in make] == [1, 1]
+    assert sorted(path.suffix for path in Kept(tmp_path).folder.iterdir()) == [".json", ".npz"]
+
+
+def test_another_key_or_version_is_another_file(tmp_path, monkeypatch):
+    make = Maker(lambda: PAIRS)
+    for key in (["train", 64], ["train", 65], ["train[:5]", 64]):
+        Kept(tmp_path).pairs(key, make)
+    monkeypatch.setattr(kept, "VERSION", kept.VERSION + 1)
+    Kept(tmp_path).pairs(["train", 64], make)
+    assert make.calls == 4
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-101])
+
+
+def flip(path):
+    """Changes a bit in the midst of the first array."""
+    content = bytearray(path.read_bytes())
+    content[content.index(np.int32(5).tobytes() + np.int32(EOS).tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def pickle(path):
+    np.savez(path, source_tokens=np.array([object()]))
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, pickle])
+def test_damaged_pairs_are_made_again(tmp_path, damage):
+    Kept(tmp_path).pairs(["key"], lambda: PAIRS)
+    (path,) = Kept(tmp_path).folder.iterdir()
+    damage(path)
+    make = Maker(lambda: PAIRS)
+    for _ in range(2):
+        assert as_lists(Kept(tmp_path).pairs(["key"], make)) == as_lists(PAIRS)
+    assert make.calls == 1
+
+
+@pytest.mark.parametrize("damage", [cut, empty])
+def test_a_damaged_tokenizer_is_made_again(tmp_path, damage):
+    Kept(tmp_path).tokenizer(["key"], make_tokenizer)
+    (path,) = Kept(tmp_path).folder.iterdir()
+    damage(path)
+    make = Maker(make_tokenizer)
+    for _ in range(2):
+        Kept(tmp_path).tokenizer(["key"], make)
+    assert make.calls == 1
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert Kept(tmp_path).pairs(["key"], lambda: PAIRS) is PAIRS
+    assert not list(Kept(tmp_path).folder.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    folder = tmp_path / "not" / "there"
+    assert Kept(folder).pairs(["key"], lambda: PAIRS) is PAIRS
+    Kept(folder).tokenizer(["key"], make_tokenizer)
+    assert not folder.exists()
