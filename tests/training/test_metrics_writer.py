@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+# Where PyTorch is installed; importing it takes seconds.
+PYTORCH = "raise RuntimeError('PyTorch was imported')"
+PROGRAM = """
+from pathlib import Path
+from flax_transformer.training.metrics import MetricsWriter
+
+writer = MetricsWriter(Path("metrics.jsonl"), Path("tensorboard"), 0)
+writer.write(3, "train", {"loss": 1.5})
+writer.close()
+import torch
+"""
+
+
+def test_the_writer_of_curves_does_not_import_pytorch_nor_hide_it_from_others(tmp_path):
+    (tmp_path / "torch.py").write_text(PYTORCH)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (tmp_path / "metrics.jsonl").read_text() == (
+        '{"step": 3, "kind": "train", "loss": 1.5}\n'
+    )
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+    # The program's own import, in its last line, is the only one.
+    assert done.stderr.splitlines()[1].endswith("line 8, in <module>")
+    assert done.stderr.endswith("RuntimeError: PyTorch was imported\n")
