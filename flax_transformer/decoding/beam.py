@@ -16,6 +16,7 @@ from flax_transformer.decoding.hypotheses import (
     where_example,
 )
 from flax_transformer.decoding.length_penalty import LengthPenalty
+from flax_transformer.decoding.ranking import top_k
 from flax_transformer.functional.cache import Cache
 
 
@@ -137,7 +138,7 @@ def best_continuations(
     logits = logits.astype(jnp.float32)  # XLA sorts bfloat16 in full, many times slower on a CPU.
     # A hypothesis has at most `beam` continuations among the best `beam` of all, so one pass over
     # the vocabulary finds them and neither the sum nor the softmax is ever stored for all.
-    top_logits, top_tokens = jax.lax.top_k(logits, min(beam, vocab))
+    top_logits, top_tokens = top_k(logits, min(beam, vocab))
     gained = top_logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
     exists = log_probs[..., None] > -jnp.inf  # logits of an absent hypothesis may even be NaN
     candidates = jnp.where(exists, log_probs[..., None] + gained, -jnp.inf).reshape(batch, -1)
