@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.stages import Lowered
+from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batching import Batch
 from flax_transformer.data.tokenizer import EOS
 from flax_transformer.errors import UserError
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translation import Translation, TranslationConfig, shift_right
 from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
-from flax_transformer.training.step import init_state, make_train_step
+from flax_transformer.training.step import Loss, TrainState, init_state, make_train_step
 
 
 class Work(NamedTuple):
@@ -32,28 +35,100 @@ class Work(NamedTuple):
     flops: float
 
 
+class _Training(NamedTuple):
+    """What a step trains, on one device, and random sentences without padding to train it on."""
+
+    task: Translation
+    optimizer: optax.GradientTransformation
+    devices: Devices
+    state: TrainState
+    batch: Batch
+    rng: PRNGKeyArray
+
+
 def training_step(
     config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int
 ) -> Work:
     """Makes one training step on one device, with random sentences without padding."""
-    task = Translation(TranslationConfig(), EncoderDecoder(config, vocab_size))
-    optimizer_config = OptimizerConfig()
-    schedule = make_schedule(optimizer_config, config.d_model, num_steps=1)
-    optimizer = make_optimizer(optimizer_config, schedule)
-    devices = Devices(jax.local_devices()[:1])
-    batch = _random_batch(vocab_size, num_pairs, length)
-    rng = jax.random.key(0)
-    state = devices.replicate(init_state(task.init(rng), optimizer))
-    step: Any = devices.compile(make_train_step(task.loss, optimizer))
-    lowered = step.lower(state, batch, rng)
-    compiled = lowered.compile()
+    task, optimizer, devices, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
+
+    def lower(loss: Loss) -> Lowered:
+        step: Any = devices.compile(make_train_step(loss, optimizer))
+        return step.lower(state, batch, rng)
+
+    compiled = lower(task.loss).compile()
 
     def run():
         nonlocal state
         state, metrics = compiled(state, batch, rng)
         return metrics
 
-    return Work(run, _count_operations(lowered))
+    # XLA counts what a loop repeats only once, so the loss in chunks cannot be counted.
+    return Work(run, _count_operations(lower(_plain_loss(task))))
+
+
+def _plain_loss(task: Translation) -> Loss:
+    """The loss of a task without padding from the logits of all tokens at once."""
+
+    def loss(params, statistics, batch, rng):
+        target, config = batch.target, task.config
+        applied: Any = task.model.apply(
+            {"params": params, **statistics},
+            batch.source,
+            shift_right(target),
+            deterministic=False,
+            rngs={"dropout": rng},
+            mutable=list(statistics),
+        )
+        logits, statistics = applied
+        weights = jnp.ones(target.shape)
+        smoothing = config.label_smoothing, config.smoothing_over
+        return *label_smoothed_cross_entropy(logits, target, weights, *smoothing), statistics
+
+    return loss
+
+
+def training_loss(
+    config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int
+) -> Callable[[], Any]:
+    """Makes the loss of the same step alone, dropout included: no gradient, no update."""
+    task, _, _, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
+    arguments = state.params, state.statistics, batch, rng
+    compiled = jax.jit(task.loss).lower(*arguments).compile()
+    return lambda: compiled(*arguments)
+
+
+def parameter_update(config: EncoderDecoderConfig, vocab_size: int) -> Callable[[], Any]:
+    """Makes the update of the same step alone, from a gradient that is there."""
+    _, optimizer, _, state, _, _ = _begin(config, vocab_size, num_pairs=1, length=1)
+    params, moments = state.params, state.optimizer_state
+    gradient = jax.tree.map(jnp.ones_like, params)
+
+    def update(params, moments, gradient):
+        updates, moments = optimizer.update(gradient, moments, params)
+        return optax.apply_updates(params, updates), moments
+
+    jitted = jax.jit(update, donate_argnums=(0, 1))
+    compiled = jitted.lower(params, moments, gradient).compile()
+
+    def run():
+        nonlocal params, moments
+        params, moments = compiled(params, moments, gradient)
+        return params
+
+    return run
+
+
+def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int) -> _Training:
+    task = Translation(TranslationConfig(), EncoderDecoder(config, vocab_size))
+    optimizer_config = OptimizerConfig()
+    schedule = make_schedule(optimizer_config, config.d_model, num_steps=1)
+    optimizer = make_optimizer(optimizer_config, schedule)
+    devices = Devices(jax.local_devices()[:1])
+    rng = jax.random.key(0)
+    state = devices.replicate(init_state(task.init(rng), optimizer))
+    batch = _random_batch(vocab_size, num_pairs, length)
+    return _Training(task, optimizer, devices, state, batch, rng)
 
 
 def matrix_product(size: int, dtype: str) -> Work:

@@ -1,0 +1,45 @@
+"""The most memory that a program needs, in a process of its own."""
+
+import multiprocessing
+import platform
+import resource
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import jax
+
+from flax_transformer.allocator import keep_freed_memory
+
+NUM_RUNS = 3
+BYTES_OF_MAXRSS = 1 if platform.system() == "Darwin" else 1024
+
+
+def peak_memory(make: Callable[[], Callable[[], Any]]) -> int:
+    """Makes a program in a new process, runs it three times and tells the peak of its memory.
+
+    The peak is of all that the process held at one time: Python, the libraries, the compiler's own
+    memory while it compiled, parameters, optimizer state and the temporary arrays. Of an
+    accelerator it is the host's memory, not the device's own. Freed memory is kept, as the
+    commands keep it.
+
+    On Linux a new process begins with the peak of the one that starts it: measure first, and
+    compute afterwards.
+
+    Args:
+        make: makes the program; the new process must be able to import it.
+
+    Returns:
+        The largest resident set, in bytes.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as process:
+        return process.submit(_peak_of, make).result()
+
+
+def _peak_of(make: Callable[[], Callable[[], Any]]) -> int:
+    keep_freed_memory()
+    run = make()
+    for _ in range(NUM_RUNS):
+        jax.block_until_ready(run())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_OF_MAXRSS

@@ -1,0 +1,87 @@
+"""A training step of PyTorch's nn.Transformer, in eager mode, as most people run it."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from .size import DROPOUT_RATE, LABEL_SMOOTHING, Size
+
+
+class Translator(nn.Module):
+    """nn.Transformer between one matrix of embeddings, with sinusoidal positions."""
+
+    def __init__(self, size: Size):
+        super().__init__()
+        self.embedding = nn.Embedding(size.vocab_size, size.d_model)
+        nn.init.normal_(self.embedding.weight, std=size.d_model**-0.5)
+        self.transformer = nn.Transformer(
+            size.d_model,
+            size.num_heads,
+            size.num_layers,
+            size.num_layers,
+            size.d_ff,
+            DROPOUT_RATE,
+            batch_first=True,
+            norm_first=True,
+        )
+        frequencies = torch.exp(torch.arange(0, size.d_model, 2) * (-math.log(1e4) / size.d_model))
+        angles = torch.arange(size.length)[:, None] * frequencies
+        positions = torch.stack([angles.sin(), angles.cos()], dim=-1)
+        self.register_buffer("positions", positions.flatten(1))
+        causal = nn.Transformer.generate_square_subsequent_mask(size.length)
+        self.register_buffer("causal", causal)
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Embeds tokens and adds where they stand."""
+        return self.embedding(tokens) * self.embedding.embedding_dim**0.5 + self.positions
+
+    def forward(self, source: torch.Tensor, decoder_input: torch.Tensor) -> torch.Tensor:
+        """Scores the token after each one that the decoder reads."""
+        hidden = self.transformer(
+            self.embed(source),
+            self.embed(decoder_input),
+            tgt_mask=self.causal,
+            tgt_is_causal=True,
+        )
+        return hidden @ self.embedding.weight.T
+
+
+def make_step(size: Size, dtype: str) -> Callable[[], float]:
+    """Makes a function that trains a model by one batch of random tokens.
+
+    It runs on a GPU if PyTorch has one, and computes in other types than float32 by autocast.
+
+    Args:
+        size: of the model and of the batch.
+        dtype: type of the computation, by PyTorch's name.
+
+    Returns:
+        The step, which returns its loss.
+    """
+    # Of pre-norm layers it warns that a shortcut for inference without padding is off.
+    warnings.filterwarnings("ignore", message="enable_nested_tensor")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = Translator(size).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), eps=1e-9)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING, ignore_index=0)
+    shape = (2, size.num_pairs, size.length)
+    source, target = torch.randint(1, size.vocab_size, shape, device=device)
+    decoder_input = nn.functional.pad(target[:, :-1], (1, 0))
+    computation = torch.autocast(device.type, getattr(torch, dtype), enabled=dtype != "float32")
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with computation:
+            logits = model(source, decoder_input)
+            loss = loss_of(logits.flatten(0, 1), target.flatten())
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step

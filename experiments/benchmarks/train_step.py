@@ -1,0 +1,201 @@
+"""How fast is a training step, beside what one would use instead? Timed in turns on this machine.
+
+    python experiments/benchmarks/train_step.py --size W1 --torch --flax-examples DIR
+
+All train a pre-norm encoder-decoder of the same size on random sentences without padding, with one
+matrix of embeddings, dropout of 0.1 in embeddings (not PyTorch), residuals, attention weights and
+feed-forward networks, and label smoothing of 0.1. Each runs as its users run it:
+
+- flax_transformer: the step of `flax-transformer train`, jitted, its state donated, Adam.
+- torch: PyTorch's nn.Transformer in eager mode, AdamW.
+- flax example: examples/wmt of the Flax repository, from a checkout in DIR; its own model, loss and
+  train_step under pmap on one device, its state donated, AdamW without decay. It also computes the
+  accuracy and the loss for its log; "loss only" leaves that out.
+
+Freed memory is kept in this process (`flax_transformer/allocator.py`), as our commands do. This
+helps all contenders, who would not have it by themselves.
+
+Peak memory is that of a process of its own that makes the step and runs it three times: Python,
+libraries (JAX in PyTorch's, too), compiler, parameters and temporary arrays. A large matrix product
+runs among the steps; the share of its speed that our step reaches is, on an accelerator, the model
+FLOP utilisation against a measured peak. Some three minutes for each contender on two CPU cores.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from circumstances import circumstances, describe, tell
+from contenders import OURS, TORCH, our_step, our_work, peers
+from peak_memory import peak_memory
+from peers.size import SIZES
+from rich.console import Console
+from timing import Spread, time_in_turns
+from work import matrix_product
+
+from flax_transformer.cli import execute
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.models.config import ComputeType
+
+PEAK = "matrix product"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """Time a training step, and beside it those of other systems."""
+
+    size: str = "W1"
+    """W1: 4+4 layers, d_model 128, d_ff 256, 4 heads, vocabulary 10,000, 128 pairs of 32 tokens;
+    W2: 3+3, 256, 1024, 8, 8,000, 64 of 32; big: 6+6, 1024, 4096, 16, 37,000, 392 of 64."""
+    torch: bool = False
+    """Beside it PyTorch's nn.Transformer."""
+    flax_examples: Path | None = None
+    """Beside it the translation example of the Flax repository: folder of a checkout."""
+    dtype: ComputeType = "float32"
+    """Type of the computation."""
+    peak_size: int = 4096
+    """Rows and columns of the matrices whose product shows the device's speed."""
+    num_repeats: int = 20
+    """Timed steps of each."""
+    json: bool = False
+    """Print JSON."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        if self.size not in SIZES:
+            raise unknown("size", self.size, SIZES)
+        for name in ("peak_size", "num_repeats"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def run(self) -> None:
+        """Measures and prints."""
+        results, product = measure(self)
+        if self.json:
+            print(json.dumps(as_json(results, product, self), indent=2))
+        else:
+            show(results, product, self)
+
+
+class Result(NamedTuple):
+    """What was measured of one system.
+
+    Attributes:
+        system: its name.
+        seconds: of a step.
+        target_tokens_per_second: by the median.
+        against_ours: its median over that of our step: above 1, ours is faster.
+        peak_bytes: the largest resident set of a process of its own, see `peak_memory`.
+        flops: floating-point operations of our step; None of the others, whose own count would not
+            be comparable.
+        share_of_peak: our operations a second over those of a large matrix product; on an
+            accelerator, model FLOP utilisation.
+    """
+
+    system: str
+    seconds: Spread
+    target_tokens_per_second: float
+    against_ours: float
+    peak_bytes: int
+    flops: float | None
+    share_of_peak: float | None
+
+
+def measure(options: TrainStep) -> tuple[list[Result], dict[str, Any]]:
+    """Measures the memory of every system, then compiles and times them all.
+
+    Args:
+        options: what to measure.
+
+    Returns:
+        The results, ours first, and what is known of the matrix product.
+    """
+    size, dtype = SIZES[options.size], options.dtype
+    others = peers(size, dtype, torch=options.torch, flax_examples=options.flax_examples)
+    memory = {}
+    for name, make in {OURS: functools.partial(our_step, size, dtype), **others}.items():
+        tell(f"measuring the memory of {name}")
+        memory[name] = peak_memory(make)
+    tell("compiling")
+    ours, product = our_work(size, dtype), matrix_product(options.peak_size, dtype)
+    runs = {OURS: ours.run, **{name: make() for name, make in others.items()}}
+    times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
+    peak = product.flops / times[PEAK].median
+    results = []
+    for name in runs:
+        seconds = times[name]
+        flops = ours.flops if name == OURS else None
+        results.append(
+            Result(
+                name,
+                seconds,
+                size.num_pairs * size.length / seconds.median,
+                seconds.median / times[OURS].median,
+                memory[name],
+                flops,
+                flops and flops / seconds.median / peak,
+            )
+        )
+    described = {"size": options.peak_size, "flops_per_second": peak}
+    return results, described | {"seconds": times[PEAK]._asdict()}
+
+
+def show(results: list[Result], product: dict[str, Any], options: TrainStep) -> None:
+    """Prints the figures as a table, below what they were measured on."""
+    console = Console()
+    say(console, describe(compared(options)))
+    speed = f"{product['flops_per_second'] / 1e9:,.1f} GFLOP/s"
+    say(console, f"product of two {options.dtype} matrices of size {product['size']:,}: {speed}")
+    ours = results[0]
+    assert ours.flops is not None
+    assert ours.share_of_peak is not None
+    say(
+        console,
+        f"our step: {ours.flops / 1e9:.4g} GFLOP, at {ours.share_of_peak:.1%} of this speed "
+        "(on an accelerator: model FLOP utilisation)",
+    )
+    rows = {
+        result.system: {
+            "ms": f"{result.seconds.median * 1e3:,.1f}",
+            "quartiles": f"{result.seconds.lower * 1e3:,.1f}–{result.seconds.upper * 1e3:,.1f}",
+            "target tokens/s": f"{result.target_tokens_per_second:,.0f}",
+            "time against ours": f"{result.against_ours:.2f}",
+            "peak MiB": f"{result.peak_bytes / 2**20:,.0f}",
+        }
+        for result in results
+    }
+    sizes = ", ".join(f"{name} {n:,}" for name, n in SIZES[options.size]._asdict().items())
+    title = f"a training step of {options.size}, {options.dtype}: {sizes}"
+    show_table(console, title, rows)
+
+
+def compared(options: TrainStep) -> list[str]:
+    """The packages of the other systems."""
+    return [TORCH] if options.torch else []
+
+
+def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) -> dict[str, Any]:
+    """Gives all figures as plain data, with what they were measured on."""
+    folder = options.flax_examples
+    return {
+        "command": sys.argv,
+        "environment": circumstances(compared(options)),
+        "options": dataclasses.asdict(options) | {"flax_examples": folder and str(folder)},
+        "size": SIZES[options.size]._asdict(),
+        "matrix_product": product,
+        "results": [result._asdict() | {"seconds": result.seconds._asdict()} for result in results],
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
+    execute(TrainStep, list(argv), defaults=lambda words: TrainStep())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

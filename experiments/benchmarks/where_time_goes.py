@@ -1,0 +1,134 @@
+"""Where does the time of a training step go? Timed by leaving out one part after the other.
+
+    python experiments/benchmarks/where_time_goes.py --size W1
+
+A part's share is what the step saves without it: no dropout; a vocabulary of 64 tokens, which
+leaves out most of the logits, of their loss and of the embeddings' update; feed-forward networks of
+8 hidden units; one layer in place of several, counted up to all of them. The forward pass and the
+update are timed alone. These parts overlap, so their shares do not add up to one. Some three
+minutes on two CPU cores.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from circumstances import circumstances, describe, tell
+from contenders import model_config
+from peers.size import SIZES
+from rich.console import Console
+from timing import Spread, time_in_turns
+from work import parameter_update, training_loss, training_step
+
+from flax_transformer.cli import execute
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.models.config import ComputeType
+
+STEP, FORWARD, UPDATE, LAYERS = "the whole step", "forward pass", "update", "layers"
+# The fields of the model that leave a part out; the vocabulary is no field of it.
+WITHOUT: dict[str, dict[str, Any]] = {
+    "dropout": {
+        "residual_dropout_rate": 0.0,
+        "attention_dropout_rate": 0.0,
+        "feed_forward_dropout_rate": 0.0,
+    },
+    "dropout of attention weights": {"attention_dropout_rate": 0.0},
+    "vocabulary": {"vocab_size": 64},
+    "feed-forward networks": {"d_ff": 8},
+    LAYERS: {"num_encoder_layers": 1, "num_decoder_layers": 1},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WhereTimeGoes:
+    """Time a training step without each of its parts."""
+
+    size: str = "W1"
+    """A size of train_step.py."""
+    dtype: ComputeType = "float32"
+    """Type of the computation."""
+    num_repeats: int = 20
+    """Timed steps of each kind."""
+    json: bool = False
+    """Print JSON."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        if self.size not in SIZES:
+            raise unknown("size", self.size, SIZES)
+        if self.num_repeats < 1:
+            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+
+    def programs(self) -> dict[str, Callable[[], Any]]:
+        """Compiles the step, the step without each part, and the parts that can run alone."""
+        size = SIZES[self.size]
+        config = model_config(size, self.dtype)
+        batch = size.num_pairs, size.length
+        programs = {STEP: training_step(config, size.vocab_size, *batch).run}
+        for part, fields in WITHOUT.items():
+            tell(f"compiling the step without {part}")
+            model = {name: value for name, value in fields.items() if name != "vocab_size"}
+            vocab_size = fields.get("vocab_size", size.vocab_size)
+            changed = dataclasses.replace(config, **model)
+            programs[part] = training_step(changed, vocab_size, *batch).run
+        programs[FORWARD] = training_loss(config, size.vocab_size, *batch)
+        programs[UPDATE] = parameter_update(config, size.vocab_size)
+        return programs
+
+    def run(self) -> None:
+        """Measures and prints."""
+        times = time_in_turns(self.programs(), self.num_repeats, tell)
+        seconds = part_seconds(times, SIZES[self.size].num_layers)
+        whole = times[STEP]
+        if self.json:
+            print(json.dumps(as_json(seconds, whole, self), indent=2))
+            return
+        console = Console()
+        say(console, describe())
+        title = (
+            f"parts of a training step of {self.size}, {self.dtype}, {whole.median * 1e3:,.1f} ms"
+        )
+        rows = {
+            part: {"ms": f"{part_s * 1e3:,.1f}", "share": f"{part_s / whole.median:.1%}"}
+            for part, part_s in seconds.items()
+        }
+        show_table(console, title, rows)
+        say(console, "parts overlap: their shares do not add up to one")
+
+
+def part_seconds(times: dict[str, Spread], num_layers: int) -> dict[str, float]:
+    """What each part takes: what the step saves without it, or its own time if it ran alone."""
+    whole = times[STEP].median
+    seconds = {part: whole - times[part].median for part in WITHOUT}
+    if num_layers > 1:
+        seconds[LAYERS] *= num_layers / (num_layers - 1)
+    else:
+        del seconds[LAYERS]
+    return seconds | {part: times[part].median for part in (FORWARD, UPDATE)}
+
+
+def as_json(seconds: dict[str, float], whole: Spread, options: WhereTimeGoes) -> dict[str, Any]:
+    """Gives all figures as plain data, with what they were measured on."""
+    return {
+        "command": sys.argv,
+        "environment": circumstances(),
+        "options": dataclasses.asdict(options),
+        "size": SIZES[options.size]._asdict(),
+        "step_seconds": whole._asdict(),
+        "parts": [
+            {"part": part, "seconds": part_s, "share": part_s / whole.median}
+            for part, part_s in seconds.items()
+        ],
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
+    execute(WhereTimeGoes, list(argv), defaults=lambda words: WhereTimeGoes())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
