@@ -54,7 +54,7 @@ def time_in_turns(
         kind = "warm-up" if number < NUM_WARMUP_ROUNDS else "timed"
         a_round = (time.perf_counter() - started) / done
         say(f"round {done}/{done + left} ({kind}), about {left * a_round:.0f} s left")
-    return {name: _spread(measured) for name, measured in seconds.items()}
+    return {name: spread(measured) for name, measured in seconds.items()}
 
 
 def _seconds(program: Callable[[], Any]) -> float:
@@ -63,5 +63,6 @@ def _seconds(program: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _spread(seconds: list[float]) -> Spread:
+def spread(seconds: list[float]) -> Spread:
+    """Gives the middle of repeated measurements."""
     return Spread(*np.quantile(seconds, [0.25, 0.5, 0.75]).tolist())
