@@ -1,0 +1,91 @@
+import contextlib
+import importlib
+import io
+import json
+import pathlib
+
+import jax
+import pytest
+from command_line import IMPORTS
+from small import make_experiment
+
+FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """The script; the files beside it are found as they are when it is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        yield importlib.import_module("compile_time")
+
+
+@pytest.fixture(scope="module")
+def small(benchmark, tmp_path_factory):
+    """The JSON and the progress of both starts of a small training."""
+    folder = tmp_path_factory.mktemp("compile_time")
+    experiment = folder / "small.py"
+    experiment.write_text(f"{IMPORTS}\nexperiment = {make_experiment(folder)!r}\n")
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+        contextlib.redirect_stderr(io.StringIO()) as progress,
+    ):
+        benchmark.main(["--experiment", str(experiment), "--num-repeats", "1", "--json"])
+    return json.loads(printed.getvalue()), progress.getvalue()
+
+
+def test_the_second_start_of_a_training_compiles_nothing(small):
+    figures, progress = small
+    first, second = figures["first_start"], figures["second_start"]
+    assert first["starts"][0]["num_compiled"] > 0
+    assert second["starts"][0]["num_compiled"] == 0
+    for start in (first, second):
+        assert 0 < start["seconds_to_data"]["median"] <= start["seconds_to_step"]["median"]
+    assert "second start 1/1: " in progress
+
+
+def test_every_batch_shape_is_compiled(small):
+    (shape,) = small[0]["shapes"]
+    assert shape["bucket"]["rows"] > 0
+    assert shape["trace_seconds"] > 0
+    assert shape["compile_seconds"] > 0
+
+
+def test_nothing_is_kept_while_shapes_are_compiled(benchmark):
+    def folder():
+        return jax.config.values["jax_compilation_cache_dir"]
+
+    before = folder()
+    assert before is not None
+    files = len(list(pathlib.Path(before).iterdir()))
+    with pytest.raises(KeyError), benchmark.nothing_kept():
+        assert folder() is None
+        jax.jit(lambda number: number * 7919 - 7907).lower(3.0).compile()
+        raise KeyError
+    assert len(list(pathlib.Path(before).iterdir())) == files
+    assert folder() == before
+
+
+def test_the_tables_say_what_was_measured(benchmark, capsys):
+    first = [benchmark.Start(2.5, seconds, 26) for seconds in (8.0, 10.0, 12.0)]
+    second = [benchmark.Start(1.5, 3.5, 0)]
+    shapes = [benchmark.Shape(benchmark.Bucket(13, 17, 41), 0.5, 6.5)]
+    benchmark.show(benchmark.Result(first, second, shapes), benchmark.CompileTime())
+    printed = capsys.readouterr().out
+    for figure in ("number_words.py", "10.0", "20.0%", "26", "3.5", "41 x 13 + 17", "6.5"):
+        assert figure in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
+        (["--experiment", "no.py"], "no.py made no step: no experiment file"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main(words)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
