@@ -94,6 +94,32 @@ def test_every_output_has_the_forced_length(benchmark, work):
         benchmark.check_lengths("a short one", lambda: [[[7] * 4] * 4, [[7] * 3]], work)
 
 
+def test_a_part_is_left_out_where_asked_for_and_nowhere_else(benchmark, work, monkeypatch):
+    asked = []
+    search = importlib.import_module("decode_search")
+    monkeypatch.setattr(search, "our_search", lambda work, left_out=None: asked.append(left_out))
+    assert list(benchmark.searches_without_parts(work)) == [
+        *("encoder", "self-attention", "cross-attention", "feed-forward"),
+        *("cache's order", "ranking", "vocabulary"),
+    ]
+    config = search.EncoderDecoderConfig(
+        num_encoder_layers=1, num_decoder_layers=1, d_model=8, d_ff=13, num_heads=2
+    )
+    called = []
+
+    def note(call, args, kwargs, context):
+        called.append("/".join(context.module.path))
+        return call(*args, **kwargs)
+
+    with asked[2], search.nn.intercept_methods(note):
+        model = search.EncoderDecoder(config, 61)
+        tokens = search.jnp.ones((1, 3), int)
+        search.jax.eval_shape(model.init, search.jax.random.key(0), tokens, tokens)
+    assert "decoder_0/self_attention/query" in called
+    assert "decoder_0/cross_attention/key" in called
+    assert "decoder_0/cross_attention/query" not in called
+
+
 def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work):
     for name in benchmark.decode_torch.PACKAGES:
         pytest.importorskip(name)

@@ -8,22 +8,22 @@ CTranslate2 and Hugging Face's Marian (--peers), and the beam search of the Flax
 examples/wmt (--flax-examples). All have the same sizes, sentences, batches and beam, in float32.
 Loading, compiling and tokenising are not timed; reading the outputs back is. The JAX contenders pad
 sources to multiples of 8 tokens. The process keeps freed memory, as the commands do.
+
+Where our time goes shows --parts: our search without each of its parts in turn. Shares overlap.
 """
 
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from circumstances import circumstances, describe, tell
+from decode_search import our_search, searches_without_parts
 from peers import decode_torch
-from peers.decode_flax import NO_TOKEN, flax_search
+from peers.decode_flax import flax_search
 from peers.decode_work import DecodeWork, Search
 from rich.console import Console
 from timing import Spread, time_in_turns
@@ -33,10 +33,8 @@ from flax_transformer.console import say, show_table
 from flax_transformer.data import multi30k
 from flax_transformer.data.text_files import read_lines
 from flax_transformer.data.tokenized import TokenizedText
-from flax_transformer.data.tokenizer import BOS, EOS, MIN_VOCAB_SIZE, PAD, Tokenizer
-from flax_transformer.decoding import beam_search, gnmt_length_penalty
+from flax_transformer.data.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 OURS = "flax_transformer"
 RANDOM_LENGTHS = 8, 24
@@ -54,6 +52,8 @@ class Decode:
     """Time CTranslate2 and Hugging Face's Marian beside ours."""
     flax_examples: Path | None = None
     """Checkout of the Flax repository, whose translation example is timed beside ours."""
+    parts: bool = False
+    """Time our search without each of its parts, too: what it saves is the part's share."""
     num_sentences: int = 256
     """Sentences to decode."""
     batch: int = 32
@@ -100,6 +100,9 @@ class Decode:
     def contenders(self, work: DecodeWork) -> dict[str, Search]:
         """Makes the searches asked for, ours first."""
         searches = {OURS: our_search(work)}
+        if self.parts:
+            without = searches_without_parts(work)
+            searches |= {f"without {part}": search for part, search in without.items()}
         if self.flax_examples is not None:
             searches["Flax examples/wmt"] = flax_search(work, self.flax_examples)
         if self.peers:
@@ -168,37 +171,6 @@ def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> Tokeniz
     return TokenizedText.encode(tokenizer, test[:num_sentences])
 
 
-def our_search(work: DecodeWork) -> Search:
-    """Makes our own model, post-norm as in the paper, and its search."""
-    config = EncoderDecoderConfig(
-        num_encoder_layers=work.num_layers,
-        num_decoder_layers=work.num_layers,
-        d_model=work.d_model,
-        d_ff=work.d_ff,
-        num_heads=work.num_heads,
-    )
-    model = EncoderDecoder(config, work.vocab_size)
-    tokens = jnp.ones((1, 1), jnp.int32)
-    variables = jax.jit(model.init)(jax.random.key(0), tokens, tokens)
-    start: Any = partial(model.apply, method=model.start)
-    decode: Any = partial(model.apply, method=model.decode)
-
-    @jax.jit
-    def search(variables, source):
-        return beam_search(
-            partial(decode, variables),
-            start(variables, source, work.output_length),
-            jnp.full((source.shape[0], 1), BOS, jnp.int32),
-            beam_size=work.beam_size,
-            max_length=work.output_length,
-            length_penalty=partial(gnmt_length_penalty, alpha=0.6),
-            eos_id=NO_TOKEN,
-            pad_id=PAD,
-        )
-
-    return lambda: [np.asarray(search(variables, source).tokens[:, 0]) for source in work.batches()]
-
-
 def check_lengths(name: str, search: Search, work: DecodeWork) -> None:
     """Refuses to time a contender that did less, or more, than it was asked for."""
     lengths = [len(output) for batch in search() for output in batch]
@@ -225,6 +197,7 @@ def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
             "target tokens/s": f"{result.tokens_per_second.median:,.0f}",
             "quartiles": " to ".join(f"{result.tokens_per_second[i]:,.0f}" for i in (0, 2)),
             "ours against it": f"{result.ours_against:.2f}",
+            "saved": f"{1 - result.ours_against:.1%}" if "without" in result.name else "",
         }
         for result in results
     }

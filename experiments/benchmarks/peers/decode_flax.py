@@ -8,11 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers.decode_work import DecodeWork, Search
+from peers.decode_work import NO_TOKEN, DecodeWork, Search
 
 from flax_transformer.errors import UserError
-
-NO_TOKEN = -1  # as the end mark: nothing ends before its forced length
 
 
 def flax_search(work: DecodeWork, checkout: Path) -> Search:

@@ -10,6 +10,8 @@ from flax_transformer.data.tokenized import TokenizedText
 
 # XLA compiles every length anew: sources are padded to few of them.
 LENGTH_MULTIPLE = 8
+# As the end mark of a search: nothing ends before its forced length.
+NO_TOKEN = -1
 
 Search = Callable[[], Sequence[Sequence[Sequence[int]] | np.ndarray]]
 """Decodes everything once; gives the best output of each sentence, batch by batch."""

@@ -1,0 +1,104 @@
+"""Our own search: whole, and without each of its parts, which shows where its time goes."""
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from peers.decode_work import NO_TOKEN, DecodeWork, Search
+
+from flax_transformer.data.tokenizer import BOS, PAD
+from flax_transformer.decoding import beam, beam_search, gnmt_length_penalty
+from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+LITTLE_VOCAB = 64
+
+
+def our_search(
+    work: DecodeWork, left_out: contextlib.AbstractContextManager | None = None
+) -> Search:
+    """Makes our own model, post-norm as in the paper, and its search.
+
+    Args:
+        work: what to decode with which sizes.
+        left_out: while it is entered, the search is compiled; what is compiled stays as it was.
+    """
+    config = EncoderDecoderConfig(
+        num_encoder_layers=work.num_layers,
+        num_decoder_layers=work.num_layers,
+        d_model=work.d_model,
+        d_ff=work.d_ff,
+        num_heads=work.num_heads,
+    )
+    model = EncoderDecoder(config, work.vocab_size)
+    tokens = jnp.ones((1, 1), jnp.int32)
+    variables = jax.jit(model.init)(jax.random.key(0), tokens, tokens)
+    start: Any = partial(model.apply, method=model.start)
+    decode: Any = partial(model.apply, method=model.decode)
+
+    @jax.jit
+    def search(variables, source):
+        return beam_search(
+            partial(decode, variables),
+            start(variables, source, work.output_length),
+            jnp.full((source.shape[0], 1), BOS, jnp.int32),
+            beam_size=work.beam_size,
+            max_length=work.output_length,
+            length_penalty=partial(gnmt_length_penalty, alpha=0.6),
+            eos_id=NO_TOKEN,
+            pad_id=PAD,
+        )
+
+    with left_out or contextlib.nullcontext():
+        compiled = {
+            batch.shape: search.lower(variables, batch).compile() for batch in work.batches()
+        }
+    return lambda: [
+        np.asarray(compiled[batch.shape](variables, batch).tokens[:, 0]) for batch in work.batches()
+    ]
+
+
+def searches_without_parts(work: DecodeWork) -> dict[str, Search]:
+    """Makes our search without each of its parts; what these find means nothing.
+
+    The parts are the encoder; of the decoder's layers the queries, weights and outputs of either
+    attention, and the feed-forward networks; moving the cache along with the hypotheses; ranking,
+    of which only a maximum stays; and nearly the whole vocabulary, its logits and their ranking.
+    """
+    little = np.minimum(work.sources.tokens, LITTLE_VOCAB - 1)
+    unchanged = mock.patch.object(beam, "reorder_history", lambda cache, parents: cache)
+    return {
+        "encoder": our_search(work, _without("encoder")),
+        "self-attention": our_search(work, _without("decoder", "self_attention")),
+        "cross-attention": our_search(work, _without("decoder", "cross_attention")),
+        "feed-forward": our_search(work, _without("decoder", "feed_forward")),
+        "cache's order": our_search(work, unchanged),
+        "ranking": our_search(work, mock.patch.object(beam, "best_continuations", _greedy)),
+        "vocabulary": our_search(
+            work._replace(sources=work.sources._replace(tokens=little), vocab_size=LITTLE_VOCAB)
+        ),
+    }
+
+
+def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextManager:
+    """Makes the layers of a stack, or a module in each of them, give back what they get."""
+
+    def intercept(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+        path = context.module.path
+        is_layer = len(path) > 0 and path[0].startswith(f"{stack}_")
+        if is_layer and path[1:] == ((name,) if name else ()) and context.method_name == "__call__":
+            return args[0]
+        return call(*args, **kwargs)
+
+    return nn.intercept_methods(intercept)
+
+
+def _greedy(logits: jax.Array, log_probs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Every hypothesis goes on with the token that one pass over the logits finds."""
+    parents = jnp.broadcast_to(jnp.arange(log_probs.shape[1]), log_probs.shape)
+    return log_probs + logits.max(axis=-1), parents, jnp.argmax(logits, axis=-1)
