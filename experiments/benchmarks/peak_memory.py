@@ -23,17 +23,17 @@ def peak_memory(make: Callable[[], Callable[[], Any]]) -> int:
     accelerator it is the host's memory, not the device's own. Freed memory is kept, as the
     commands keep it.
 
-    On Linux a new process begins with the peak of the one that starts it: measure first, and
-    compute afterwards.
-
     Args:
         make: makes the program; the new process must be able to import it.
 
     Returns:
         The largest resident set, in bytes.
     """
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as process:
+    # A process that this one starts by itself would, on Linux, begin with the peak of this one; so
+    # a server starts it, which is small as long as it imports nothing.
+    multiprocessing.set_forkserver_preload([])
+    server = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(1, mp_context=server) as process:
         return process.submit(_peak_of, make).result()
 
 
