@@ -22,7 +22,10 @@ def compiled_once() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        # For processes that tests start: no command of theirs writes into the user's own cache.
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         yield
+        del os.environ["JAX_COMPILATION_CACHE_DIR"]
         jax.config.update("jax_compilation_cache_dir", None)
 
 
