@@ -45,7 +45,7 @@ class Kept:
         path = self._path(key, "npz")
         with (
             contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
-            np.load(path, allow_pickle=False) as arrays,
+            np.load(path) as arrays,
         ):
             return _pairs(arrays)
         pairs = make()
