@@ -43,7 +43,7 @@ ATTENTION: list[dict[str, Any]] = [
 def every_part() -> dict[str, dict[str, Any]]:
     """Few models in which each scheme, norm, placement, activation and attention occurs."""
     norms = list(itertools.product(NORMS, get_args(NormPlacement)))
-    parts = (list(SCHEMES), norms, list(ACTIVATIONS), ATTENTION)
+    parts: list[list[Any]] = [list(SCHEMES), norms, list(ACTIVATIONS), ATTENTION]
     variants = {}
     for index in range(max(map(len, parts))):
         positions, (norm, placement), activation, attention = (
@@ -135,7 +135,7 @@ def test_an_output_depends_on_the_present_and_the_past_alone(model):
     np.testing.assert_array_equal(depends, seen)
 
 
-def pad(source, target, left=0):
+def pad(source: jax.Array, target: jax.Array, *, left: int = 0) -> tuple[jax.Array, ...]:
     """Pads to the one padded shape."""
     return tuple(
         jnp.pad(x, ((0, 0), (left, length - left - x.shape[1])))
@@ -145,7 +145,7 @@ def pad(source, target, left=0):
 
 @pytest.mark.parametrize("left", [0, 3])
 def test_padding_has_no_influence(model, logits, left):
-    source, target = pad(SOURCE, TARGET, left)
+    source, target = pad(SOURCE, TARGET, left=left)
     assert_close(model(source, target)[:, left : left + LENGTH], logits, 1e-5)
     changed = model(source.at[:, -1].set(3), target)[:, left : left + LENGTH]
     window = model.config.attention_window

@@ -1,11 +1,12 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoderConfig
 
-CUDNN = {"attention_implementation": "cudnn", "dtype": "bfloat16"}
+CUDNN: dict[str, Any] = {"attention_implementation": "cudnn", "dtype": "bfloat16"}
 
 
 @pytest.mark.parametrize(

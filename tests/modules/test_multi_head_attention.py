@@ -144,7 +144,7 @@ class TestSchemesInsideAttention:
 
         places = jnp.broadcast_to(jnp.arange(QUERIES), (BATCH, QUERIES))
         variables = draw_parameters(module, inputs, places, places, method=attend_at)
-        apply_at = functools.partial(module.apply, variables, inputs, method=attend_at)
+        apply_at: Any = functools.partial(module.apply, variables, inputs, method=attend_at)
         return apply_at, places
 
     def test_only_distances_count(self, scheme, normal):
