@@ -1,13 +1,7 @@
-import contextlib
-import importlib
-import io
-import json
-import pathlib
-
 import numpy as np
 import pytest
+from benchmark_scripts import assert_refuses, imported, run_for_json
 
-FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
 TINY = ["--num-sentences", "5", "--batch", "3", "--beam-size", "2", "--output-length", "4"]
 TINY += ["--num-layers", "1", "--d-model", "8", "--d-ff", "13", "--num-heads", "2"]
 TINY += ["--vocab-size", "307", "--num-repeats", "3"]
@@ -15,10 +9,8 @@ TINY += ["--vocab-size", "307", "--num-repeats", "3"]
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """The script; the files beside it are found as they are when it is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield importlib.import_module("decode")
+    with imported("decode") as script:
+        yield script
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +30,11 @@ def multi30k(tmp_path):
 
 
 def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-        contextlib.redirect_stderr(io.StringIO()) as progress,
-    ):
-        benchmark.main([*TINY, "--json"])
-    figures = json.loads(printed.getvalue())
+    figures, progress = run_for_json(benchmark.main, TINY)
     assert figures["num_target_tokens"] == 5 * 4
     assert figures["options"]["batch"] == 3
     assert figures["environment"]["versions"]["jax"]
-    assert progress.getvalue().count("(timed)") == 3
+    assert progress.count("(timed)") == 3
     (result,) = figures["results"]
     assert result["name"] == "flax_transformer"
     assert result["ours_against"] == 1
@@ -122,7 +109,7 @@ def test_a_part_is_left_out_where_asked_for_and_nowhere_else(benchmark, work, mo
 
 def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work):
     for name in benchmark.decode_torch.PACKAGES:
-        pytest.importorskip(name)
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install {name}")
     model = benchmark.decode_torch.marian_model(work)
     searches = {
         "marian": benchmark.decode_torch.marian_search(work, model),
@@ -152,12 +139,8 @@ def test_a_package_that_is_not_there_is_named(benchmark, work, monkeypatch):
         ([*TINY, "--flax-examples", "no/such"], "no no/such/examples/wmt/models.py: give --flax"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(words)
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
+    assert_refuses(benchmark.main, words, message)
 
 
 def test_more_sentences_than_there_are_cannot_be_asked_for(benchmark, multi30k):

@@ -1,23 +1,16 @@
-import contextlib
-import importlib
-import io
-import json
 import pathlib
 
 import jax
 import pytest
+from benchmark_scripts import assert_refuses, imported, run_for_json
 from command_line import IMPORTS
 from small import make_experiment
-
-FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """The script; the files beside it are found as they are when it is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield importlib.import_module("compile_time")
+    with imported("compile_time") as script:
+        yield script
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +19,7 @@ def small(benchmark, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compile_time")
     experiment = folder / "small.py"
     experiment.write_text(f"{IMPORTS}\nexperiment = {make_experiment(folder)!r}\n")
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-        contextlib.redirect_stderr(io.StringIO()) as progress,
-    ):
-        benchmark.main(["--experiment", str(experiment), "--num-repeats", "1", "--json"])
-    return json.loads(printed.getvalue()), progress.getvalue()
+    return run_for_json(benchmark.main, ["--experiment", str(experiment), "--num-repeats", "1"])
 
 
 def test_the_second_start_of_a_training_compiles_nothing(small):
@@ -82,9 +70,5 @@ def test_the_tables_say_what_was_measured(benchmark, capsys):
         (["--experiment", "no.py"], "no.py made no step: no experiment file"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(words)
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
+    assert_refuses(benchmark.main, words, message)

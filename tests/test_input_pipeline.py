@@ -1,20 +1,11 @@
-import contextlib
-import importlib
-import io
-import json
-import pathlib
-
 import pytest
-
-FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
+from benchmark_scripts import FOLDER, assert_refuses, imported, run_for_json
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """The script; the files beside it are found as they are when it is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield importlib.import_module("input_pipeline")
+    with imported("input_pipeline") as script:
+        yield script
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +22,8 @@ def tiny(benchmark, tmp_path_factory):
         "experiment = dataclasses.replace(number_words, data=data)\n"
     )
     words = ["--experiment", str(experiment), "--data-dir", str(folder), "--num-buckets", "2"]
-    words += ["--row-length", "71", "--window", "29", "--num-repeats", "2", "--json"]
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-        contextlib.redirect_stderr(io.StringIO()) as progress,
-    ):
-        benchmark.main(words)
-    return json.loads(printed.getvalue()), progress.getvalue()
+    words += ["--row-length", "71", "--window", "29", "--num-repeats", "2"]
+    return run_for_json(benchmark.main, words)
 
 
 def test_an_epoch_is_timed_and_its_real_tokens_counted(tiny):
@@ -84,9 +70,5 @@ def test_the_table_says_what_was_measured(benchmark, capsys):
         (["--manual-dir", "."], "manual_dir is set, but number_words does not read it"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(words)
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
+    assert_refuses(benchmark.main, words, message)

@@ -1,14 +1,8 @@
-import contextlib
-import importlib
-import io
-import json
-import pathlib
-
 import jax
 import numpy as np
 import pytest
+from benchmark_scripts import assert_refuses, imported, run_for_json
 
-FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
 GROUPS = {"d_model": (7, 8), "d_ff": (16, 13), "vocab_size": (61, 64), "head_dim": (4, 3)}
 TINY = ["--num-heads", "1", "--batch", "2", "--length", "3", "--peak-size", "37"]
 TINY += ["--num-repeats", "3"]
@@ -17,10 +11,8 @@ TINY += [word for name, sizes in GROUPS.items() for word in (f"--{name}", *map(s
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """The script; the files beside it are found as they are when it is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield importlib.import_module("powers_of_two")
+    with imported("powers_of_two") as script:
+        yield script
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +26,9 @@ def drawn_and_printed(benchmark, tmp_path_factory):
         return benchmark.matrix_product(sum(sizes.values()), self.dtype)
 
     picture = tmp_path_factory.mktemp("powers_of_two") / "tiny.png"
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-        contextlib.redirect_stderr(io.StringIO()) as progress,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark.PowersOfTwo, "step", product)
-        benchmark.main([*TINY, "--json", "--out", str(picture)])
-    return picture, json.loads(printed.getvalue()), progress.getvalue()
+        return picture, *run_for_json(benchmark.main, [*TINY, "--out", str(picture)])
 
 
 def test_every_size_is_measured_and_compared_with_the_roundest_of_its_group(drawn_and_printed):
@@ -125,9 +112,5 @@ def test_a_step_trains_a_model_of_the_sizes(benchmark):
         (["--out", "no/such/folder.png"], "no folder no/such for the picture folder.png"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, capsys, words, message):
-    with pytest.raises(SystemExit, match="2"):
-        benchmark.main(words)
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
+def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
+    assert_refuses(benchmark.main, words, message)

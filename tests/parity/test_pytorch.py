@@ -85,22 +85,18 @@ def test_attention_weights():
     assert_close(stored["attention"]["weights"][0], expected.detach().numpy(), 1e-5)
 
 
+def make_layer(kind, norm_placement, activation):
+    options = {"activation": activation, "norm_first": norm_placement == "pre"}
+    sizes = (D_MODEL, HEADS, D_FF)
+    return draw_weights(kind(*sizes, **options, layer_norm_eps=EPSILON, batch_first=True))
+
+
 LAYERS = list(itertools.product(["post", "pre"], ["relu", "gelu"]))
 
 
 @pytest.mark.parametrize(("norm_placement", "activation"), LAYERS)
 def test_encoder_layer(norm_placement, activation):
-    module = draw_weights(
-        nn.TransformerEncoderLayer(
-            D_MODEL,
-            HEADS,
-            D_FF,
-            activation=activation,
-            layer_norm_eps=EPSILON,
-            batch_first=True,
-            norm_first=norm_placement == "pre",
-        )
-    )
+    module = make_layer(nn.TransformerEncoderLayer, norm_placement, activation)
     params = encoder_layer(
         torch_attention(module.self_attn),
         module.norm1,
@@ -124,17 +120,7 @@ def test_encoder_layer(norm_placement, activation):
 
 @pytest.mark.parametrize(("norm_placement", "activation"), LAYERS)
 def test_decoder_layer(norm_placement, activation):
-    module = draw_weights(
-        nn.TransformerDecoderLayer(
-            D_MODEL,
-            HEADS,
-            D_FF,
-            activation=activation,
-            layer_norm_eps=EPSILON,
-            batch_first=True,
-            norm_first=norm_placement == "pre",
-        )
-    )
+    module = make_layer(nn.TransformerDecoderLayer, norm_placement, activation)
     params = decoder_layer(
         torch_attention(module.self_attn),
         module.norm1,

@@ -1,0 +1,42 @@
+"""What the tests of the benchmarks share: the scripts are no package, and run as users run them."""
+
+import contextlib
+import importlib
+import io
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
+Main = Callable[[Sequence[str]], None]
+
+
+@contextlib.contextmanager
+def imported(name: str) -> Iterator[ModuleType]:
+    """A script, which finds the files beside it as it does when it is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        yield importlib.import_module(name)
+
+
+def run_for_json(main: Main, words: Sequence[str]) -> tuple[Any, str]:
+    """The figures that a script prints as JSON, and the progress that it tells."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+        contextlib.redirect_stderr(io.StringIO()) as progress,
+    ):
+        main([*words, "--json"])
+    return json.loads(printed.getvalue()), progress.getvalue()
+
+
+def assert_refuses(main: Main, words: Sequence[str], message: str) -> None:
+    """Asserts that a script ends with one line that begins with the message."""
+    with contextlib.redirect_stderr(io.StringIO()) as printed, pytest.raises(SystemExit, match="2"):
+        main(words)
+    error = printed.getvalue()
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
