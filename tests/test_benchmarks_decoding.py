@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 from benchmark_scripts import assert_refuses, imported, run_for_json
