@@ -38,6 +38,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.random_bits import random_bits
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,
@@ -85,6 +86,7 @@ __all__ = [
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
+    "random_bits",
     "relative_bias",
     "relu",
     "rms_norm",

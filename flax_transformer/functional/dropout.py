@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from flax_transformer.functional.random_bits import random_bits
+
 
 @functools.partial(jax.jit, static_argnames=("rate", "shape"))
 def dropout_multiplier(
@@ -17,9 +19,8 @@ def dropout_multiplier(
 
     Args:
         dropout_rng: random key.
-        rate: share of elements to drop, in [0, 1). It is rounded to the next 1/65536, because 16
-            random bits an element cost half of 32; the scale uses the rounded rate, so that the
-            expected factor is exactly 1.
+        rate: share of elements to drop, in [0, 1), rounded to the next 2^-32; the scale uses the
+            rounded rate, so that the expected factor is exactly 1.
         shape: shape of the factors.
 
     Returns:
@@ -38,6 +39,6 @@ def dropout_multiplier(
     """
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"a dropout rate must be in [0, 1), not {rate}")
-    dropped = min(round(rate * 65536), 65535)
-    bits = jax.random.bits(dropout_rng, shape, jnp.uint16)
-    return jnp.where(bits >= dropped, 65536 / (65536 - dropped), 0.0)
+    dropped = min(round(rate * 2**32), 2**32 - 1)
+    is_kept = random_bits(dropout_rng, shape) >= jnp.uint32(dropped)
+    return jnp.where(is_kept, 2**32 / (2**32 - dropped), 0.0)

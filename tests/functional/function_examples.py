@@ -229,6 +229,12 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "random_bits": Example(
+        lambda draw: {"rng": draw.key()},
+        {"shape": (3, 5)},
+        refused={"num_rounds": 0},
+        message="not 0",
+    ),
     "relative_bias": Example(
         lambda draw: {
             "query": draw.normal(QUERIES, HEAD_DIM),
