@@ -1,4 +1,4 @@
-"""A cache's history follows its hypotheses; its context, shared by them, stays where it is."""
+"""A cache's history follows its hypotheses; what is large in it stays where it is."""
 
 import jax
 import jax.numpy as jnp
@@ -8,33 +8,38 @@ from flax_transformer.functional.cache import Cache
 
 
 def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
-    """Gives every row's history to `num_hypotheses` adjacent rows.
+    """Makes `num_hypotheses` adjacent rows of every row.
 
     Args:
-        cache: history leaves [batch, ...].
+        cache: of one row an example.
         num_hypotheses: hypotheses of one example.
 
     Returns:
-        The cache with history leaves [batch * num_hypotheses, ...].
+        The cache with history leaves [batch * num_hypotheses, ...], and all places written once
+        for each member.
 
     Example:
         >>> cache = Cache(jnp.int32(0), history=jnp.array([3, 5]), context=None)
         >>> repeat_history(cache, 2).history.tolist()
         [3, 3, 5, 5]
     """
-    repeat = lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=0)  # noqa: E731
-    return cache._replace(history=jax.tree.map(repeat, cache.history))
+    repeat = lambda axis: lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=axis)  # noqa: E731
+    return cache._replace(
+        history=jax.tree.map(repeat(0), cache.history),
+        written=jax.tree.map(repeat(2), cache.written),
+    )
 
 
 def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     """Gives every hypothesis the history of the one it continues.
 
     Args:
-        cache: history leaves [batch * beam, ...].
+        cache: of `beam` rows an example.
         parents: [batch, beam], for each new hypothesis the place of its old one, 0 .. beam - 1.
 
     Returns:
-        The cache with its history reordered along axis 0.
+        The cache with its history reordered along axis 0; what is written stays, and the lineage
+        tells who wrote it.
 
     Example:
         >>> cache = Cache(jnp.int32(1), history=jnp.array([3, 5, 7, 11]), context=None)
@@ -45,4 +50,13 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     rows = (beam * jnp.arange(batch)[:, None] + parents).ravel()
     # Parents are in range by construction; "clip" spares the masking of jnp.take's default mode.
     take = lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip")  # noqa: E731
-    return cache._replace(history=jax.tree.map(take, cache.history))
+    cache = cache._replace(history=jax.tree.map(take, cache.history))
+    buffers = jax.tree.leaves(cache.written)
+    if not buffers:
+        return cache
+    capacity = buffers[0].shape[2] // beam
+    own = jnp.broadcast_to(jnp.tile(jnp.arange(beam), batch)[:, None], (batch * beam, capacity))
+    lineage = own if cache.lineage is None else cache.lineage
+    # What is not yet written, every row will write itself.
+    is_written = jnp.arange(capacity) < cache.length
+    return cache._replace(lineage=jnp.where(is_written, take(lineage), own))

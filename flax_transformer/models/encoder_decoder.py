@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.cache import Cache, lineage_mask
 from flax_transformer.functional.layout import Layout, lay_out, lay_out_cached
 from flax_transformer.functional.masks import padding_mask
 from flax_transformer.functional.segments import segment_mask
@@ -161,9 +161,9 @@ class EncoderDecoder(nn.Module):
             capacity: number of target positions, prompt included, the cache has room for.
 
         Returns:
-            A cache for `decode`: history holds every decoder layer's keys and values, and which
-            places hold tokens; context holds every decoder layer's projection of the source and
-            the source's mask.
+            A cache for `decode`: history holds which places hold tokens; context holds every
+            decoder layer's projection of the source and the source's mask; written holds every
+            decoder layer's keys and values.
         """
         config = self.config
         memory = self.encode(source)
@@ -172,14 +172,17 @@ class EncoderDecoder(nn.Module):
             padding_mask(source),
         )
         heads = config.num_key_value_heads or config.num_heads
-        shape = (source.shape[0], capacity, heads)
         key_dim, value_dim = config.head_dims()
-        empty = KeyValue(
-            jnp.zeros((*shape, key_dim), config.dtype),
-            jnp.zeros((*shape, value_dim), config.dtype),
+        buffer = (source.shape[0], heads, capacity)
+        written = tuple(
+            KeyValue(
+                jnp.zeros((*buffer, key_dim), config.dtype),
+                jnp.zeros((*buffer, value_dim), config.dtype),
+            )
+            for _ in self.decoder
         )
-        is_token = jnp.zeros(shape[:2], bool)
-        return Cache(jnp.int32(0), ((empty,) * config.num_decoder_layers, is_token), context)
+        is_token = jnp.zeros((source.shape[0], capacity), bool)
+        return Cache(jnp.int32(0), is_token, context, written)
 
     def decode(
         self, tokens: Int[Array, "rows new_length"], cache: Cache
@@ -196,20 +199,26 @@ class EncoderDecoder(nn.Module):
             Logits of the token after each given one, and the cache for the next call.
         """
         memories, memory_mask = cache.context
-        pasts, is_token = cache.history
-        new_length = tokens.shape[1]
-        is_token = jax.lax.dynamic_update_slice_in_dim(is_token, tokens != 0, cache.length, axis=1)
+        is_token = jax.lax.dynamic_update_slice_in_dim(
+            cache.history, tokens != 0, cache.length, axis=1
+        )
+        rows, new_length = tokens.shape
         layout = lay_out_cached(
             is_token, cache.length, new_length, window=self.config.attention_window
         )
         x = self._embed_target(tokens, layout, True)
-        history = []
-        for layer, memory, past in zip(self.decoder, memories, pasts, strict=True):
-            x, keys_values = layer(
-                x, layout, memory, memory_mask, history=past, history_length=cache.length
+        if cache.lineage is not None:
+            mask = lineage_mask(layout.mask, cache.lineage, rows // memory_mask.shape[0])
+            layout = layout._replace(mask=mask)
+        written = []
+        for layer, memory, before in zip(self.decoder, memories, cache.written, strict=True):
+            x, after = layer(
+                x, layout, memory, memory_mask, written=before, written_length=cache.length
             )
-            history.append(keys_values)
-        cache = Cache(cache.length + new_length, (tuple(history), is_token), cache.context)
+            written.append(after)
+        cache = cache._replace(
+            length=cache.length + new_length, history=is_token, written=tuple(written)
+        )
         return self.embedding.logits(self._finish(x, layout, True)), cache
 
     def _embed_target(self, tokens: Array, layout: Layout, deterministic: bool) -> Array:

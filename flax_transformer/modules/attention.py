@@ -124,19 +124,20 @@ class MultiHeadAttention(nn.Module):
         inputs: Float[Array, "rows query_length d_model"],
         keys_values: KeyValue,
         *,
-        mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
+        mask: Bool[Array, "#batch #queries #key_length"] | None = None,
         positions: Positions | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "rows query_length d_model"]:
         """Attends from the inputs to keys and values.
 
         Args:
-            inputs: one row an example, or several adjacent rows (hypotheses of a beam) an
-                example; these share their example's keys and values without a copy.
-            keys_values: from `keys_values`.
-            mask: True where a query may attend to a key; with several rows an example its query
-                axis must have size 1.
-            positions: where queries and keys stand; a scheme needs them, and one row an example.
+            inputs: one row an example, or several adjacent rows (members of a beam) an example;
+                these share their example's keys and values without a copy.
+            keys_values: from `keys_values`, or from a cache.
+            mask: True where a query may attend to a key; the queries of an example's rows stand
+                one after the other.
+            positions: where queries and keys stand, for each row; a scheme needs them. Keys that
+                several rows share stand in the order of `functional.append`.
             deterministic: no dropout.
 
         Returns:
@@ -148,11 +149,15 @@ class MultiHeadAttention(nn.Module):
         if self.normalize_query_key:
             query = rms_norm(query, self.query_scale)
         query = self._rotate(query, positions and positions.query)
+        bias = self._bias(query, positions)
+        batch, key_length = key.shape[:2]
+        if bias is not None and rows != batch:
+            bias = _bias_of_all(bias, rows // batch)
         # The rows of one example become further queries of that example.
-        query = query.reshape(key.shape[0], -1, self.num_heads, key.shape[-1])
+        query = query.reshape(batch, -1, self.num_heads, key.shape[-1])
         dropout = None
         if self.dropout_rate and not deterministic:
-            shape = (key.shape[0], self.num_heads, query.shape[1], key.shape[1])
+            shape = (batch, self.num_heads, query.shape[1], key_length)
             dropout = dropout_multiplier(self.make_rng("dropout"), self.dropout_rate, shape)
         # At initialisation every collection is mutable, but variables shall hold parameters only.
         return_weights = self.is_mutable_collection("attention") and not self.is_initializing()
@@ -161,7 +166,7 @@ class MultiHeadAttention(nn.Module):
             key,
             value,
             mask=mask,
-            bias=self._bias(query, positions),
+            bias=bias,
             dropout=dropout,
             return_weights=return_weights,
             implementation=self.implementation,
@@ -199,3 +204,16 @@ class MultiHeadAttention(nn.Module):
         if positions is None:
             raise ValueError(f"the positional scheme {self.scheme!r} needs positions")
         return positions
+
+
+def _bias_of_all(bias: Array, members: int) -> Array:
+    """A row's biases of its hypothesis' positions, for every member that may have written there.
+
+    [batch * members, heads, length, capacity] -> [batch, heads, members * length, capacity *
+    members].
+    """
+    rows, heads, length, capacity = bias.shape
+    bias = bias.reshape(rows // members, members, heads, length, capacity).swapaxes(1, 2)
+    return jnp.repeat(
+        bias.reshape(rows // members, heads, members * length, capacity), members, axis=-1
+    )

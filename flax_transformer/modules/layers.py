@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.attention import AttentionImplementation
-from flax_transformer.functional.cache import append
+from flax_transformer.functional.cache import append, read_own
 from flax_transformer.functional.layout import Layout
 from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
 from flax_transformer.modules.dropout import Dropout
@@ -209,36 +209,43 @@ class DecoderLayer(Layer):
         memory: KeyValue,
         memory_mask: Bool[Array, "#batch #length #source_length"] | None,
         *,
-        history: KeyValue | None = None,
-        history_length: Int[Array, ""] | None = None,
+        written: KeyValue | None = None,
+        written_length: Int[Array, ""] | None = None,
         deterministic: bool = True,
-    ) -> tuple[Float[Array, "rows length d_model"], KeyValue]:
+    ) -> tuple[Float[Array, "rows length d_model"], KeyValue | None]:
         """Extends a sequence in view of a source.
 
         Args:
             inputs: the positions to compute.
-            layout: of the inputs as queries, and of them with the history before them as keys.
+            layout: of the inputs as queries, and of them with the positions before them as keys;
+                its mask has a row for each hypothesis, or one for each example, from
+                `functional.lineage_mask`.
             memory: from `memory_keys_values`.
             memory_mask: True where a position may attend to the source.
-            history: keys and values of the positions before the inputs, with room for these.
-            history_length: how many positions of the history are filled.
+            written: buffers of the keys and values before the inputs, see `functional.append`.
+            written_length: how many of their places are filled.
             deterministic: no dropout.
 
         Returns:
-            The outputs, and the keys and values of all positions so far.
+            The outputs, and the buffers with the inputs' keys and values if there are any.
         """
         mask, positions, _, is_token = layout
-        keys_values: KeyValue | None = None
 
         def attend_to_self(x: Array) -> Array:
-            nonlocal keys_values
+            nonlocal written
             keys_values = self.self_attention.keys_values(x, positions and positions.query)
-            if history is not None:
-                assert history_length is not None
-                keys_values = KeyValue(
-                    append(history.key, keys_values.key, history_length),
-                    append(history.value, keys_values.value, history_length),
+            if written is not None:
+                assert written_length is not None
+                assert mask is not None
+                written = KeyValue(
+                    append(written.key, keys_values.key, written_length),
+                    append(written.value, keys_values.value, written_length),
                 )
+                if mask.shape[0] == len(x):
+                    members = len(x) // len(written.key)
+                    keys_values = KeyValue(*(read_own(buffer, members) for buffer in written))
+                else:
+                    keys_values = KeyValue(*(buffer.swapaxes(1, 2) for buffer in written))
             return self.self_attention(
                 x, keys_values, mask=mask, positions=positions, deterministic=deterministic
             )
@@ -252,5 +259,4 @@ class DecoderLayer(Layer):
         x = self.self_attention_residual(attend_to_self, inputs, is_token, deterministic)
         x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
         x = self.feed_forward_residual(transform, x, is_token, deterministic)
-        assert keys_values is not None
-        return x, keys_values
+        return x, written

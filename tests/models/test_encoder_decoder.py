@@ -191,21 +191,25 @@ def test_prompts_of_different_lengths_are_padded_on_the_left(model, logits):
     assert_close(actual[1, late:], logits[1, : LENGTH - late], 1e-5)
 
 
-def test_reordered_hypotheses_of_an_example_share_its_source(model):
-    beam, prompt, middle = 3, CHUNK, 2 * CHUNK + 1
-    target = jax.random.randint(jax.random.key(0), (BATCH * beam, LENGTH), 1, VOCAB)
-    target = target.at[:, :prompt].set(jnp.repeat(TARGET[:, :prompt], beam, axis=0))
+def test_hypotheses_that_move_share_their_source_and_what_they_wrote(model):
+    """After every step but the first all move; histories are followed here token by token."""
+    beam, prompt = 3, CHUNK
+    draw = np.random.default_rng(0)
+    new = draw.integers(1, VOCAB, (BATCH * beam, LENGTH))
+    histories = np.repeat(np.asarray(TARGET)[:, :prompt], beam, axis=0)
     _, cache = model.decode(TARGET[:, :prompt], model.start())
-    _, cache = model.decode(target[:, prompt:middle], repeat_history(cache, beam))
-
-    parents = jnp.array([[2, 0, 0], [1, 2, 1]])
-    actual, _ = model.decode(target[:, middle:], reorder_history(cache, parents))
-
-    rows = (beam * jnp.arange(BATCH)[:, None] + parents).ravel()
-    histories = jnp.concatenate([target[rows, :middle], target[:, middle:]], axis=1)
-    by_place = histories.reshape(BATCH, beam, LENGTH).swapaxes(0, 1)
-    expected = jnp.stack([model(SOURCE, targets) for targets in by_place], axis=1)
-    assert_close(actual, expected.reshape(-1, LENGTH, VOCAB)[:, middle:], 1e-5)
+    cache = repeat_history(cache, beam)
+    for step in range(prompt, LENGTH):
+        histories = np.concatenate([histories, new[:, step : step + 1]], axis=1)
+        actual, cache = model.decode(jnp.asarray(new[:, step : step + 1]), cache)
+        if step == LENGTH - 1:
+            break
+        parents = draw.integers(0, beam, (BATCH, beam))
+        histories = histories[(beam * np.arange(BATCH)[:, None] + parents).ravel()]
+        cache = reorder_history(cache, jnp.asarray(parents))
+    by_place = jnp.asarray(histories).reshape(BATCH, beam, LENGTH).swapaxes(0, 1)
+    expected = jnp.stack([model(SOURCE, targets)[:, -1:] for targets in by_place], axis=1)
+    assert_close(actual, expected.reshape(actual.shape), 1e-5)
 
 
 def test_only_positions_tell_the_encoder_the_order(model):
@@ -246,7 +250,7 @@ def test_bfloat16_computes_with_float32_parameters(model):
     vectors = [x for x in jax.tree.leaves(state["intermediates"]) if x.ndim > 2]
     assert {x.dtype for x in (logits, *vectors)} == {jnp.dtype("bfloat16")}
     cache = jax.eval_shape(lambda: low.apply(model.variables, SOURCE, LENGTH, method="start"))
-    assert {x.dtype for x in jax.tree.leaves(cache.history[0])} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in jax.tree.leaves(cache.written)} == {jnp.dtype("bfloat16")}
 
 
 def test_attention_can_be_looked_at_in_every_layer(model):
