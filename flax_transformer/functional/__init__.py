@@ -1,7 +1,7 @@
 """Pure functions of JAX arrays: no flax, no configuration, no state."""
 
 from flax_transformer.functional.attention import attend, multi_head_attend
-from flax_transformer.functional.cache import Cache, append
+from flax_transformer.functional.cache import Cache, append, lineage_mask, read_own
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.embedding import embed, embed_one_hot
 from flax_transformer.functional.feed_forward import (
@@ -82,11 +82,13 @@ __all__ = [
     "lay_out_cached",
     "layer_norm",
     "learned_positions",
+    "lineage_mask",
     "linear_cross_entropy",
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
     "random_bits",
+    "read_own",
     "relative_bias",
     "relu",
     "rms_norm",

@@ -67,12 +67,11 @@ def append(
     batch, heads, places, head_dim = buffer.shape
     rows, new_length = new.shape[:2]
     members = rows // batch
-    if members and new_length * members > places:
-        raise ValueError(
-            f"{new_length} new positions do not fit a cache of {places // members}"
-        )
     if new.shape != (batch * members, new_length, heads, head_dim) or places % max(members, 1):
         raise ValueError(f"new {new.shape} does not fit buffer {buffer.shape}")
+    if new_length * members > places:
+        capacity = places // members
+        raise ValueError(f"{new_length} new positions do not fit a cache of {capacity}")
     if length.shape:
         raise ValueError(f"length {length.shape} must be one number, the same for every row")
     block = new.reshape(batch, members, new_length, heads, head_dim).transpose(0, 3, 2, 1, 4)

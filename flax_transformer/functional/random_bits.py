@@ -46,7 +46,9 @@ def random_bits(
     """
     size = math.prod(shape)
     if size >= 2**32:
-        raise ValueError(f"an array {shape} of {size:,} elements has more than the counter can tell")
+        raise ValueError(
+            f"an array {shape} of {size:,} elements has more than the counter can tell"
+        )
     if num_rounds < 1:
         raise ValueError(f"num_rounds must be at least 1, not {num_rounds}")
     if str(jax.random.key_impl(rng)) != "threefry2x32":

@@ -21,3 +21,29 @@ def test_histories_move_with_their_hypotheses_and_the_context_stays():
     np.testing.assert_array_equal(moved.history["b"], np.stack([expected, expected], axis=1))
     assert moved.context is cache.context
     assert moved.length is cache.length
+
+
+def test_what_is_written_stays_and_the_lineage_follows_the_hypotheses():
+    """A place is told by who wrote it, in two steps after a prompt of two positions."""
+    batch, beam, capacity = 2, 3, 5
+    written = jnp.arange(batch * capacity, dtype=float).reshape(batch, 1, capacity, 1)
+    cache = Cache(jnp.int32(2), history=None, context=None, written=written)
+    cache = repeat_history(cache, beam)
+    np.testing.assert_array_equal(
+        cache.written[..., 0], np.repeat(np.asarray(written)[..., 0], beam, axis=2)
+    )
+    assert cache.lineage is None
+    before = cache.written
+    writers = np.tile(np.arange(beam), batch)[:, None] * np.ones((1, 2), int)
+    for length in (3, 4):
+        writers = np.concatenate([writers, np.tile(np.arange(beam), batch)[:, None]], axis=1)
+        parents = np.random.default_rng(length).integers(0, beam, (batch, beam))
+        cache = cache._replace(length=jnp.int32(length))
+        cache = reorder_history(cache, jnp.asarray(parents))
+        writers = writers[(beam * np.arange(batch)[:, None] + parents).ravel()]
+        np.testing.assert_array_equal(cache.lineage[:, :length], writers)
+        own = np.tile(np.arange(beam), batch)[:, None]
+        np.testing.assert_array_equal(
+            cache.lineage[:, length:], np.broadcast_to(own, (batch * beam, capacity - length))
+        )
+    assert cache.written is before

@@ -80,12 +80,12 @@ EXAMPLES: dict[str, Example] = {
     ),
     "append": Example(
         lambda draw: {
-            "buffer": draw.normal(2, 11, 3, 5),
-            "new": draw.normal(2, 7, 3, 5),
+            "buffer": draw.normal(2, 3, 22, 5),
+            "new": draw.normal(4, 7, 3, 5),
             "length": draw.ids(4),
         },
-        refused={"new": zeros(2, 7, 1, 5)},
-        message=r"new \(2, 7, 1, 5\) and buffer \(2, 11, 3, 5\)",
+        refused={"new": zeros(4, 7, 1, 5)},
+        message=r"new \(4, 7, 1, 5\) does not fit buffer \(2, 3, 22, 5\)",
     ),
     "attend": Example(
         lambda draw: {
@@ -172,6 +172,12 @@ EXAMPLES: dict[str, Example] = {
         message=r"\(2, 3, 11\), targets \(2, 3\) and weights \(2,\)",
         bfloat16_gives="float32",
     ),
+    "lineage_mask": Example(
+        lambda draw: {"mask": draw.mask(6, 2, 5), "lineage": draw.ids(3, 6, 5)},
+        {"members": 3},
+        refused={"lineage": no_ids(6, 7)},
+        message=r"lineage \(6, 7\)",
+    ),
     "linear_cross_entropy": Example(
         lambda draw: {
             "hidden": draw.normal(2, 3, HEAD_DIM),
@@ -234,6 +240,12 @@ EXAMPLES: dict[str, Example] = {
         {"shape": (3, 5)},
         refused={"num_rounds": 0},
         message="not 0",
+    ),
+    "read_own": Example(
+        lambda draw: {"buffer": draw.normal(2, 3, 10, 5)},
+        {"members": 2},
+        refused={"buffer": zeros(2, 3, 11, 5)},
+        message=r"\(2, 3, 11, 5\).*2 members",
     ),
     "relative_bias": Example(
         lambda draw: {
