@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.cache import Cache, Written
 
 
 def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
@@ -23,10 +23,16 @@ def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
         >>> repeat_history(cache, 2).history.tolist()
         [3, 3, 5, 5]
     """
-    repeat = lambda axis: lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=axis)  # noqa: E731
+    repeat = lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=0)  # noqa: E731
     return cache._replace(
-        history=jax.tree.map(repeat(0), cache.history),
-        written=jax.tree.map(repeat(2), cache.written),
+        history=jax.tree.map(repeat, cache.history),
+        written=tuple(_repeat_places(written, num_hypotheses) for written in cache.written),
+    )
+
+
+def _repeat_places(written: Written, members: int) -> Written:
+    return Written(
+        jnp.repeat(written.key, members, axis=3), jnp.repeat(written.value, members, axis=2)
     )
 
 
@@ -51,10 +57,9 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     # Parents are in range by construction; "clip" spares the masking of jnp.take's default mode.
     take = lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip")  # noqa: E731
     cache = cache._replace(history=jax.tree.map(take, cache.history))
-    buffers = jax.tree.leaves(cache.written)
-    if not buffers:
+    if not cache.written:
         return cache
-    capacity = buffers[0].shape[2] // beam
+    capacity = cache.written[0].value.shape[2] // beam
     own = jnp.broadcast_to(jnp.tile(jnp.arange(beam), batch)[:, None], (batch * beam, capacity))
     lineage = own if cache.lineage is None else cache.lineage
     # What is not yet written, every row will write itself.

@@ -1,7 +1,15 @@
 """Pure functions of JAX arrays: no flax, no configuration, no state."""
 
 from flax_transformer.functional.attention import attend, multi_head_attend
-from flax_transformer.functional.cache import Cache, append, lineage_mask, read_own
+from flax_transformer.functional.cache import (
+    Cache,
+    Written,
+    append,
+    lay_down,
+    lineage_mask,
+    read_all,
+    read_own,
+)
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.embedding import embed, embed_one_hot
 from flax_transformer.functional.feed_forward import (
@@ -63,6 +71,7 @@ __all__ = [
     "Layout",
     "PositionalScheme",
     "Positions",
+    "Written",
     "alibi_bias",
     "alibi_slope",
     "append",
@@ -78,6 +87,7 @@ __all__ = [
     "geglu",
     "gelu",
     "label_smoothed_cross_entropy",
+    "lay_down",
     "lay_out",
     "lay_out_cached",
     "layer_norm",
@@ -88,6 +98,7 @@ __all__ = [
     "padding_mask",
     "position_numbers",
     "random_bits",
+    "read_all",
     "read_own",
     "relative_bias",
     "relu",

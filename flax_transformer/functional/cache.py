@@ -8,6 +8,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
 
+class Written(NamedTuple):
+    """Keys and values as the products of attention read them: heads first, keys transposed.
+
+    A place holds what one member of an example wrote at one position: place = position members +
+    member. So what is written at once is one block.
+
+    Attributes:
+        key: [batch, heads, key_dim, places].
+        value: [batch, heads, places, value_dim].
+    """
+
+    key: Shaped[Array, "batch heads key_dim places"]
+    value: Shaped[Array, "batch heads places value_dim"]
+
+
 class Cache(NamedTuple):
     """What a decoder remembers between steps.
 
@@ -20,8 +35,7 @@ class Cache(NamedTuple):
         history: pytree of arrays [rows, ...] that belong to one hypothesis each.
         context: pytree of arrays [batch, ...] that belong to one example each; rows is a multiple
             of batch.
-        written: pytree of arrays [batch, heads, places, head_dim]: what each member of an example
-            wrote at each place, see `append`. Never moved.
+        written: the `Written` of every layer; never moved.
         lineage: member that wrote what a row's hypothesis holds at each place; None as long as no
             hypothesis has moved, when every row has written all of its own.
     """
@@ -29,80 +43,130 @@ class Cache(NamedTuple):
     length: Int[Array, ""]
     history: Any
     context: Any
-    written: Any = ()
+    written: tuple[Written, ...] = ()
     lineage: Int[Array, "rows capacity"] | None = None
 
 
-@jax.jit
-def append(
-    buffer: Shaped[Array, "batch heads places head_dim"],
-    new: Shaped[Array, "rows new_length heads head_dim"],
-    length: Int[Array, ""],
-) -> Shaped[Array, "batch heads places head_dim"]:
-    """Writes new keys or values behind the `length` ones already in the buffer.
-
-    buffer[b, h, (length + i) members + m] = new[b members + m, i, h]
-
-    Heads come first and members last: so what is written is one block, and what attention reads
-    lies as it is multiplied.
+@functools.partial(jax.jit, static_argnames="members")
+def lay_down(
+    key: Shaped[Array, "rows length heads key_dim"],
+    value: Shaped[Array, "rows length heads value_dim"],
+    members: int = 1,
+) -> Written:
+    """Stores keys and values in the order of `Written`.
 
     Args:
-        buffer: room for `capacity` positions of every member; places = capacity members.
-        new: keys or values of the next `new_length` positions; rows = batch members.
-        length: number of positions filled so far; length + new_length must not exceed capacity
-            (a traced value, so this is the caller's promise).
-
-    Returns:
-        The buffer with positions length .. length + new_length - 1 filled.
+        key: of all heads.
+        value: of all heads.
+        members: rows of each example.
 
     Raises:
-        ValueError: if `new` is longer than the buffer or does not fit it in another way, or if
+        ValueError: if keys and values differ in rows, length or heads, or the rows are no multiple
+            of the members.
+
+    Example:
+        >>> key, value = jnp.zeros((6, 5, 2, 3)), jnp.zeros((6, 5, 2, 7))
+        >>> [x.shape for x in lay_down(key, value, members=3)]
+        [(2, 2, 3, 15), (2, 2, 15, 7)]
+    """
+    if key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(f"key {key.shape} and value {value.shape} differ in length or heads")
+    if key.shape[0] % members:
+        raise ValueError(f"the rows of key {key.shape} are no multiple of {members} members")
+
+    def heads_first(array: Array) -> Array:
+        rows, length, heads, head_dim = array.shape
+        array = array.reshape(rows // members, members, length, heads, head_dim)
+        return array.transpose(0, 3, 2, 1, 4).reshape(-1, heads, length * members, head_dim)
+
+    return Written(heads_first(key).swapaxes(2, 3), heads_first(value))
+
+
+@jax.jit
+def append(written: Written, new: Written, length: Int[Array, ""]) -> Written:
+    """Writes new keys and values behind those of the positions that are filled.
+
+    Args:
+        written: room for `capacity` positions of every member.
+        new: of the next positions, from `lay_down` with as many members.
+        length: number of places filled so far, of all members together; with the new ones it must
+            not exceed the room (a traced value, so this is the caller's promise).
+
+    Returns:
+        What is written, the new included.
+
+    Raises:
+        ValueError: if `new` is longer than the room or does not fit it in another way, or if
             length is no single number.
 
     Example:
-        >>> buffer = append(jnp.zeros((1, 1, 3, 1)), jnp.ones((1, 2, 1, 1)), jnp.int32(1))
-        >>> buffer.ravel().tolist()
+        >>> room = lay_down(*jnp.zeros((2, 1, 3, 1, 1)))
+        >>> append(room, lay_down(*jnp.ones((2, 1, 2, 1, 1))), jnp.int32(1)).value.ravel().tolist()
         [0.0, 1.0, 1.0]
     """
-    batch, heads, places, head_dim = buffer.shape
-    rows, new_length = new.shape[:2]
-    members = rows // batch
-    if new.shape != (batch * members, new_length, heads, head_dim) or places % max(members, 1):
-        raise ValueError(f"new {new.shape} does not fit buffer {buffer.shape}")
-    if new_length * members > places:
-        capacity = places // members
-        raise ValueError(f"{new_length} new positions do not fit a cache of {capacity}")
     if length.shape:
         raise ValueError(f"length {length.shape} must be one number, the same for every row")
-    block = new.reshape(batch, members, new_length, heads, head_dim).transpose(0, 3, 2, 1, 4)
-    block = block.reshape(batch, heads, new_length * members, head_dim).astype(buffer.dtype)
-    return jax.lax.dynamic_update_slice_in_dim(buffer, block, length * members, axis=2)
+    places, new_places = written.value.shape[2], new.value.shape[2]
+    if new_places > places:
+        raise ValueError(f"{new_places} new places do not fit a cache of {places}")
+    for name, array, block, axis in zip(Written._fields, written, new, (3, 2), strict=True):
+        if block.shape != (*array.shape[:axis], new_places, *array.shape[axis + 1 :]):
+            raise ValueError(f"new {name} {block.shape} does not fit {array.shape}")
+    update = jax.lax.dynamic_update_slice_in_dim
+    return Written(
+        update(written.key, new.key.astype(written.key.dtype), length, axis=3),
+        update(written.value, new.value.astype(written.value.dtype), length, axis=2),
+    )
 
 
 @functools.partial(jax.jit, static_argnames="members")
 def read_own(
-    buffer: Shaped[Array, "batch heads places head_dim"], members: int
-) -> Shaped[Array, "rows capacity heads head_dim"]:
-    """Gives every row what it wrote itself.
+    written: Written, members: int
+) -> tuple[
+    Shaped[Array, "rows capacity heads key_dim"], Shaped[Array, "rows capacity heads value_dim"]
+]:
+    """Gives every row the keys and values that it wrote itself: the inverse of `lay_down`.
 
     Args:
-        buffer: from `append`.
+        written: what the members of all examples wrote.
         members: rows of each example.
 
     Raises:
         ValueError: if the places are not those of so many members.
 
     Example:
-        >>> buffer = jnp.arange(6).reshape(1, 1, 6, 1)
-        >>> read_own(buffer, 2)[..., 0, 0].tolist()
+        >>> values = jnp.arange(6).reshape(1, 1, 6, 1)
+        >>> read_own(Written(values.swapaxes(2, 3), values), 2)[1][..., 0, 0].tolist()
         [[0, 2, 4], [1, 3, 5]]
     """
-    batch, heads, places, head_dim = buffer.shape
-    if places % members:
-        raise ValueError(f"places of buffer {buffer.shape} are no multiple of {members} members")
-    own = buffer.reshape(batch, heads, places // members, members, head_dim)
-    own = own.transpose(0, 3, 2, 1, 4)
-    return own.reshape(batch * members, places // members, heads, head_dim)
+    if written.value.shape[2] % members:
+        raise ValueError(
+            f"the places of value {written.value.shape} are no multiple of {members} members"
+        )
+
+    def by_row(array: Array) -> Array:
+        batch, heads, places, head_dim = array.shape
+        own = array.reshape(batch, heads, places // members, members, head_dim)
+        own = own.transpose(0, 3, 2, 1, 4)
+        return own.reshape(batch * members, places // members, heads, head_dim)
+
+    return by_row(written.key.swapaxes(2, 3)), by_row(written.value)
+
+
+@jax.jit
+def read_all(
+    written: Written,
+) -> tuple[
+    Shaped[Array, "batch places heads key_dim"], Shaped[Array, "batch places heads value_dim"]
+]:
+    """Gives every example the keys and values of all places, in the order of attention's arguments.
+
+    Example:
+        >>> written = lay_down(jnp.zeros((6, 5, 2, 3)), jnp.zeros((6, 5, 2, 7)), members=3)
+        >>> [x.shape for x in read_all(written)]
+        [(2, 15, 2, 3), (2, 15, 2, 7)]
+    """
+    return written.key.transpose(0, 3, 1, 2), written.value.swapaxes(1, 2)
 
 
 @functools.partial(jax.jit, static_argnames="members")
@@ -119,7 +183,7 @@ def lineage_mask(
         members: rows of each example.
 
     Returns:
-        The mask of all places of a buffer, for the members' queries one after the other.
+        The mask of all places, see `Written`, for the members' queries one after the other.
 
     Raises:
         ValueError: if the mask's rows are no multiple of the members, or the lineage has another

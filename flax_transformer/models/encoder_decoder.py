@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.cache import Cache, lineage_mask
+from flax_transformer.functional.cache import Cache, Written, lay_down, lineage_mask, read_all
 from flax_transformer.functional.layout import Layout, lay_out, lay_out_cached
 from flax_transformer.functional.masks import padding_mask
 from flax_transformer.functional.segments import segment_mask
@@ -168,21 +168,18 @@ class EncoderDecoder(nn.Module):
         config = self.config
         memory = self.encode(source)
         context = (
-            tuple(layer.memory_keys_values(memory) for layer in self.decoder),
+            tuple(lay_down(*layer.memory_keys_values(memory)) for layer in self.decoder),
             padding_mask(source),
         )
         heads = config.num_key_value_heads or config.num_heads
         key_dim, value_dim = config.head_dims()
-        buffer = (source.shape[0], heads, capacity)
-        written = tuple(
-            KeyValue(
-                jnp.zeros((*buffer, key_dim), config.dtype),
-                jnp.zeros((*buffer, value_dim), config.dtype),
-            )
-            for _ in self.decoder
+        batch = source.shape[0]
+        room = Written(
+            jnp.zeros((batch, heads, key_dim, capacity), config.dtype),
+            jnp.zeros((batch, heads, capacity, value_dim), config.dtype),
         )
-        is_token = jnp.zeros((source.shape[0], capacity), bool)
-        return Cache(jnp.int32(0), is_token, context, written)
+        is_token = jnp.zeros((batch, capacity), bool)
+        return Cache(jnp.int32(0), is_token, context, (room,) * config.num_decoder_layers)
 
     def decode(
         self, tokens: Int[Array, "rows new_length"], cache: Cache
@@ -213,7 +210,12 @@ class EncoderDecoder(nn.Module):
         written = []
         for layer, memory, before in zip(self.decoder, memories, cache.written, strict=True):
             x, after = layer(
-                x, layout, memory, memory_mask, written=before, written_length=cache.length
+                x,
+                layout,
+                KeyValue(*read_all(memory)),
+                memory_mask,
+                written=before,
+                written_length=cache.length,
             )
             written.append(after)
         cache = cache._replace(

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.attention import AttentionImplementation
-from flax_transformer.functional.cache import append, read_own
+from flax_transformer.functional.cache import Written, append, lay_down, read_all, read_own
 from flax_transformer.functional.layout import Layout
 from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
 from flax_transformer.modules.dropout import Dropout
@@ -209,10 +209,10 @@ class DecoderLayer(Layer):
         memory: KeyValue,
         memory_mask: Bool[Array, "#batch #length #source_length"] | None,
         *,
-        written: KeyValue | None = None,
+        written: Written | None = None,
         written_length: Int[Array, ""] | None = None,
         deterministic: bool = True,
-    ) -> tuple[Float[Array, "rows length d_model"], KeyValue | None]:
+    ) -> tuple[Float[Array, "rows length d_model"], Written | None]:
         """Extends a sequence in view of a source.
 
         Args:
@@ -222,12 +222,12 @@ class DecoderLayer(Layer):
                 `functional.lineage_mask`.
             memory: from `memory_keys_values`.
             memory_mask: True where a position may attend to the source.
-            written: buffers of the keys and values before the inputs, see `functional.append`.
-            written_length: how many of their places are filled.
+            written: keys and values of the positions before the inputs, with room for these.
+            written_length: how many positions are filled.
             deterministic: no dropout.
 
         Returns:
-            The outputs, and the buffers with the inputs' keys and values if there are any.
+            The outputs, and what is written with the inputs' keys and values, if anything was.
         """
         mask, positions, _, is_token = layout
 
@@ -237,15 +237,13 @@ class DecoderLayer(Layer):
             if written is not None:
                 assert written_length is not None
                 assert mask is not None
-                written = KeyValue(
-                    append(written.key, keys_values.key, written_length),
-                    append(written.value, keys_values.value, written_length),
-                )
-                if mask.shape[0] == len(x):
-                    members = len(x) // len(written.key)
-                    keys_values = KeyValue(*(read_own(buffer, members) for buffer in written))
-                else:
-                    keys_values = KeyValue(*(buffer.swapaxes(1, 2) for buffer in written))
+                members = len(x) // len(written.value)
+                new = lay_down(*keys_values, members=members)
+                written = append(written, new, written_length * members)
+                # Rows of the mask are those of all that is written, if they are not the inputs'.
+                is_own = mask.shape[0] == len(x)
+                read = read_own(written, members) if is_own else read_all(written)
+                keys_values = KeyValue(*read)
             return self.self_attention(
                 x, keys_values, mask=mask, positions=positions, deterministic=deterministic
             )

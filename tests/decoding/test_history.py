@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_transformer.decoding.history import reorder_history, repeat_history
-from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.cache import Cache, lay_down, read_own
 
 
 def test_histories_move_with_their_hypotheses_and_the_context_stays():
@@ -26,12 +26,10 @@ def test_histories_move_with_their_hypotheses_and_the_context_stays():
 def test_what_is_written_stays_and_the_lineage_follows_the_hypotheses():
     """A place is told by who wrote it, in two steps after a prompt of two positions."""
     batch, beam, capacity = 2, 3, 5
-    written = jnp.arange(batch * capacity, dtype=float).reshape(batch, 1, capacity, 1)
-    cache = Cache(jnp.int32(2), history=None, context=None, written=written)
-    cache = repeat_history(cache, beam)
-    np.testing.assert_array_equal(
-        cache.written[..., 0], np.repeat(np.asarray(written)[..., 0], beam, axis=2)
-    )
+    once = lay_down(*np.random.default_rng(0).normal(size=(2, batch, capacity, 7, 11)))
+    cache = repeat_history(Cache(jnp.int32(2), None, None, written=(once,)), beam)
+    for actual, expected in zip(read_own(cache.written[0], beam), read_own(once, 1), strict=True):
+        np.testing.assert_array_equal(actual, np.repeat(expected, beam, axis=0))
     assert cache.lineage is None
     before = cache.written
     writers = np.tile(np.arange(beam), batch)[:, None] * np.ones((1, 2), int)
@@ -40,6 +38,7 @@ def test_what_is_written_stays_and_the_lineage_follows_the_hypotheses():
         parents = np.random.default_rng(length).integers(0, beam, (batch, beam))
         cache = cache._replace(length=jnp.int32(length))
         cache = reorder_history(cache, jnp.asarray(parents))
+        assert cache.lineage is not None
         writers = writers[(beam * np.arange(batch)[:, None] + parents).ravel()]
         np.testing.assert_array_equal(cache.lineage[:, :length], writers)
         own = np.tile(np.arange(beam), batch)[:, None]

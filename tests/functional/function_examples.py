@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_transformer.functional import Written
+
 
 class Draw:
     """Draws NumPy arrays, so that JAX chooses their precision when they are passed on."""
@@ -50,6 +52,11 @@ class Example:
     bfloat16_gives: str = "bfloat16"
 
 
+def written(key: Any, value: Any) -> Written:
+    """Of NumPy arrays, as `Draw` makes them."""
+    return Written(key, value)
+
+
 def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape)
 
@@ -80,12 +87,12 @@ EXAMPLES: dict[str, Example] = {
     ),
     "append": Example(
         lambda draw: {
-            "buffer": draw.normal(2, 3, 22, 5),
-            "new": draw.normal(4, 7, 3, 5),
+            "written": written(draw.normal(2, 3, 7, 11), draw.normal(2, 3, 11, 5)),
+            "new": written(draw.normal(2, 3, 7, 5), draw.normal(2, 3, 5, 5)),
             "length": draw.ids(4),
         },
-        refused={"new": zeros(4, 7, 1, 5)},
-        message=r"new \(4, 7, 1, 5\) does not fit buffer \(2, 3, 22, 5\)",
+        refused={"new": written(zeros(2, 1, 7, 5), zeros(2, 1, 5, 5))},
+        message=r"new key \(2, 1, 7, 5\) does not fit \(2, 3, 7, 11\)",
     ),
     "attend": Example(
         lambda draw: {
@@ -202,6 +209,12 @@ EXAMPLES: dict[str, Example] = {
         refused={"new_length": 11},
         message=r"11 new tokens do not fit a cache \(2, 7\)",
     ),
+    "lay_down": Example(
+        lambda draw: {"key": draw.normal(6, 5, 2, 7), "value": draw.normal(6, 5, 2, 3)},
+        {"members": 3},
+        refused={"value": zeros(6, 1, 2, 3)},
+        message=r"value \(6, 1, 2, 3\)",
+    ),
     "layer_norm": Example(
         lambda draw: {
             "inputs": draw.normal(3, D_MODEL),
@@ -241,11 +254,14 @@ EXAMPLES: dict[str, Example] = {
         refused={"num_rounds": 0},
         message="not 0",
     ),
+    "read_all": Example(
+        lambda draw: {"written": written(draw.normal(2, 3, 7, 10), draw.normal(2, 3, 10, 5))},
+    ),
     "read_own": Example(
-        lambda draw: {"buffer": draw.normal(2, 3, 10, 5)},
+        lambda draw: {"written": written(draw.normal(2, 3, 7, 10), draw.normal(2, 3, 10, 5))},
         {"members": 2},
-        refused={"buffer": zeros(2, 3, 11, 5)},
-        message=r"\(2, 3, 11, 5\).*2 members",
+        refused={"members": 3},
+        message=r"\(2, 3, 10, 5\).*3 members",
     ),
     "relative_bias": Example(
         lambda draw: {

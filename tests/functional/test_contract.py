@@ -120,7 +120,8 @@ def test_it_names_what_it_refuses(name):
     if isinstance(refused, tuple):
         arrays = jax.tree.map(jnp.asarray, refused)
     else:
-        arrays |= {key: jnp.asarray(x) for key, x in refused.items() if key in arrays}
+        given = {key: x for key, x in refused.items() if key in arrays}
+        arrays |= jax.tree.map(jnp.asarray, given)
         options = {key: x for key, x in refused.items() if key not in arrays}
     with pytest.raises(ValueError, match=EXAMPLES[name].message):
         call(name, arrays, **options)
