@@ -2,5 +2,6 @@
 
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.presets import PRESETS
+from flax_transformer.models.stacking import stack_layers, unstack_layers
 
-__all__ = ["PRESETS", "EncoderDecoder", "EncoderDecoderConfig"]
+__all__ = ["PRESETS", "EncoderDecoder", "EncoderDecoderConfig", "stack_layers", "unstack_layers"]

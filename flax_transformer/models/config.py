@@ -66,6 +66,12 @@ class TransformerConfig:
     """Dropout of the feed-forward networks' hidden layers."""
     dtype: ComputeType = "float32"
     """Type of the computation; parameters and optimizer state stay float32."""
+    remat: bool = False
+    """Compute each layer again in the backward pass instead of keeping its inside: less memory,
+    more time."""
+    scan_layers: bool = False
+    """Compile one layer and loop over all: quicker compilation of deep models; parameters are
+    stacked."""
 
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""

@@ -1,6 +1,7 @@
 """The encoder-decoder Transformer of "Attention Is All You Need"."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ from flax_transformer.functional.layout import Layout, lay_out, lay_out_cached
 from flax_transformer.functional.masks import padding_mask
 from flax_transformer.functional.segments import segment_mask
 from flax_transformer.models.config import TransformerConfig
+from flax_transformer.models.depth import make_layers, pass_through
 from flax_transformer.modules.attention import KeyValue
 from flax_transformer.modules.dropout import Dropout
 from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
@@ -34,6 +36,10 @@ class EncoderDecoder(nn.Module):
 
     Tokens are embedded by one matrix, which also makes the logits. Id 0 is padding.
 
+    The variables of layers are named encoder_0, encoder_1, ..., decoder_0, ...; with
+    `config.scan_layers` they are encoder and decoder, each array with a leading axis of layers, and
+    so are weights that are looked at in the collection "attention"; see `models.stack_layers`.
+
     Attributes:
         config: sizes and choices.
         vocab_size: number of tokens of the joint vocabulary.
@@ -54,9 +60,8 @@ class EncoderDecoder(nn.Module):
         self.source_positions = PositionalEmbedding(config.positions, config.max_positions)
         self.target_positions = PositionalEmbedding(config.positions, config.max_positions)
         self.embedding_dropout = Dropout(config.residual_dropout_rate)
-        fields = config.layer_fields()
-        self.encoder = [EncoderLayer(**fields) for _ in range(config.num_encoder_layers)]
-        self.decoder = [DecoderLayer(**fields) for _ in range(config.num_decoder_layers)]
+        self.encoder = make_layers(EncoderLayer, config, config.num_encoder_layers)
+        self.decoder = make_layers(DecoderLayer, config, config.num_decoder_layers)
         if config.norm_placement == "pre":
             # Pre-norm layers leave their sum unnormalised, so each stack ends in one more norm.
             norm = NORMS[config.norm]
@@ -118,14 +123,13 @@ class EncoderDecoder(nn.Module):
             memory_mask = segment_mask(target_segments, source_segments)
         layout = lay_out(target_segments, causal=True, window=self.config.attention_window)
         x = self._embed_target(target, layout, deterministic)
-        for layer in self.decoder:
-            x, _ = layer(
-                x,
-                layout,
-                layer.memory_keys_values(memory),
-                memory_mask,
-                deterministic=deterministic,
-            )
+
+        def step(layer: DecoderLayer, x: Array, _: None) -> tuple[Array, Any]:
+            keys_values = layer.memory_keys_values(memory)
+            return layer(x, layout, keys_values, memory_mask, deterministic=deterministic)
+
+        given = [None] * self.config.num_decoder_layers
+        x, _ = pass_through(self.decoder, step, x, given, remat=self.config.remat)
         return self._finish(x, layout, deterministic)
 
     def encode(
@@ -147,9 +151,14 @@ class EncoderDecoder(nn.Module):
         assert layout.positions is not None
         x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
         x = self.embedding_dropout(x, deterministic)
-        for layer in self.encoder:
-            x = layer(x, layout, deterministic=deterministic)
-        if self.config.norm_placement == "pre":
+
+        def step(layer: EncoderLayer, x: Array, _: None) -> tuple[Array, None]:
+            return layer(x, layout, deterministic=deterministic), None
+
+        config = self.config
+        given = [None] * config.num_encoder_layers
+        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
+        if config.norm_placement == "pre":
             return self.encoder_norm(x, layout.is_token, deterministic)
         return x
 
@@ -167,10 +176,12 @@ class EncoderDecoder(nn.Module):
         """
         config = self.config
         memory = self.encode(source)
-        context = (
-            tuple(lay_down(*layer.memory_keys_values(memory)) for layer in self.decoder),
-            padding_mask(source),
-        )
+
+        def step(layer: DecoderLayer, memory: Array, _: None) -> tuple[Array, Written]:
+            return memory, lay_down(*layer.memory_keys_values(memory))
+
+        given = [None] * config.num_decoder_layers
+        _, memories = pass_through(self.decoder, step, memory, given)
         heads = config.num_key_value_heads or config.num_heads
         key_dim, value_dim = config.head_dims()
         batch = source.shape[0]
@@ -179,6 +190,7 @@ class EncoderDecoder(nn.Module):
             jnp.zeros((batch, heads, capacity, value_dim), config.dtype),
         )
         is_token = jnp.zeros((batch, capacity), bool)
+        context = (memories, padding_mask(source))
         return Cache(jnp.int32(0), is_token, context, (room,) * config.num_decoder_layers)
 
     def decode(
@@ -207,20 +219,17 @@ class EncoderDecoder(nn.Module):
         if cache.lineage is not None:
             mask = lineage_mask(layout.mask, cache.lineage, rows // memory_mask.shape[0])
             layout = layout._replace(mask=mask)
-        written = []
-        for layer, memory, before in zip(self.decoder, memories, cache.written, strict=True):
-            x, after = layer(
-                x,
-                layout,
-                KeyValue(*read_all(memory)),
-                memory_mask,
-                written=before,
-                written_length=cache.length,
+
+        def step(layer: DecoderLayer, x: Array, given: Any) -> tuple[Array, Any]:
+            memory, before = given
+            keys_values = KeyValue(*read_all(memory))
+            return layer(
+                x, layout, keys_values, memory_mask, written=before, written_length=cache.length
             )
-            written.append(after)
-        cache = cache._replace(
-            length=cache.length + new_length, history=is_token, written=tuple(written)
-        )
+
+        given = list(zip(memories, cache.written, strict=True))
+        x, written = pass_through(self.decoder, step, x, given)
+        cache = cache._replace(length=cache.length + new_length, history=is_token, written=written)
         return self.embedding.logits(self._finish(x, layout, True)), cache
 
     def _embed_target(self, tokens: Array, layout: Layout, deterministic: bool) -> Array:

@@ -1,0 +1,132 @@
+"""Variables of single layers, and the same stacked for `scan_layers`: each from the other."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+SIDES = ("encoder", "decoder")
+
+
+def stack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns the variables of a model without `scan_layers` into those of the same model with it.
+
+    Args:
+        variables: collections, in which encoder_0, encoder_1, ... and decoder_0, ... stand for one
+            layer each.
+
+    Returns:
+        The collections with encoder and decoder in their place, whose arrays [num_layers, ...] hold
+        those of all layers; everything else as it was.
+
+    Raises:
+        ValueError: if there are no such layers, one is missing between others, or layers differ in
+            names, shapes or types.
+
+    Example:
+        >>> bias = {"encoder_0": {"bias": jnp.zeros(3)}, "encoder_1": {"bias": jnp.ones(3)}}
+        >>> stack_layers({"params": bias})["params"]["encoder"]["bias"].shape
+        (2, 3)
+    """
+    stacked = {name: _stack(name, collection) for name, collection in variables.items()}
+    if all(stacked[name].keys() == variables[name].keys() for name in stacked):
+        raise ValueError(f"no layers encoder_0 or decoder_0 to stack in {_names(variables)}")
+    return stacked
+
+
+def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns the variables of a model with `scan_layers` into those of the same model without it.
+
+    Args:
+        variables: collections, in which the arrays [num_layers, ...] of encoder and decoder hold
+            those of all layers.
+
+    Returns:
+        The collections with encoder_0, encoder_1, ... and decoder_0, ... in their place; everything
+        else as it was.
+
+    Raises:
+        ValueError: if there is no encoder or decoder, or its arrays differ in the number of layers.
+
+    Example:
+        >>> stacked = {"params": {"encoder": {"bias": jnp.zeros((2, 3))}}}
+        >>> list(unstack_layers(stacked)["params"])
+        ['encoder_0', 'encoder_1']
+    """
+    if not any(side in collection for collection in variables.values() for side in SIDES):
+        raise ValueError(f"no encoder or decoder to unstack in {_names(variables)}")
+    return {name: _unstack(name, collection) for name, collection in variables.items()}
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Joins pytrees of one structure along a new leading axis of their arrays.
+
+    Example:
+        >>> stack([jnp.zeros(3), jnp.ones(3)]).shape
+        (2, 3)
+    """
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def unstack(tree: Any, number: int) -> list[Any]:
+    """Takes apart what `stack` joined of so many pytrees.
+
+    Example:
+        >>> [leaf.tolist() for leaf in unstack(jnp.array([3, 5]), 2)]
+        [3, 5]
+    """
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(number)]
+
+
+def _stack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(collection)
+    for side in SIDES:
+        found = [key for key in collection if re.fullmatch(rf"{side}_\d+", key)]
+        layers = {f"{side}_{i}": collection.get(f"{side}_{i}") for i in range(len(found))}
+        if not layers:
+            continue
+        if lacking := layers.keys() - {*found}:
+            raise ValueError(f"{name}: {min(lacking)} is missing beside {', '.join(found)}")
+        _check_same(name, layers)
+        result = {key: inner for key, inner in result.items() if key not in layers}
+        result[side] = stack(list(layers.values()))
+    return result
+
+
+def _check_same(name: str, layers: Mapping[str, Any]) -> None:
+    """Refuses what cannot be stacked; XLA's and JAX's own words for it take several lines."""
+    (first, expected), *others = ((key, _shapes(layer)) for key, layer in layers.items())
+    for key, shapes in others:
+        for path in sorted({*expected, *shapes}):
+            if expected.get(path) != shapes.get(path):
+                raise ValueError(
+                    f"{name}: {path} is {expected.get(path, 'missing')} in {first}, but "
+                    f"{shapes.get(path, 'missing')} in {key}"
+                )
+
+
+def _unstack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(collection)
+    for side in SIDES:
+        if side not in collection:
+            continue
+        layers = result.pop(side)
+        numbers = {x.shape[:1] for x in jax.tree.leaves(layers)}
+        if len(numbers) != 1 or numbers == {()}:
+            raise ValueError(f"{name}: {side} has no one number of layers: {sorted(numbers)}")
+        ((number,),) = numbers
+        result |= {f"{side}_{i}": layer for i, layer in enumerate(unstack(layers, number))}
+    return result
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def _names(variables: Mapping[str, Any]) -> list[str]:
+    return sorted(f"{name}/{key}" for name, inner in variables.items() for key in inner)
