@@ -60,6 +60,9 @@ def lay_down(
         value: of all heads.
         members: rows of each example.
 
+    Returns:
+        The keys and values of rows / members examples.
+
     Raises:
         ValueError: if keys and values differ in rows, length or heads, or the rows are no multiple
             of the members.
@@ -131,6 +134,9 @@ def read_own(
         written: what the members of all examples wrote.
         members: rows of each example.
 
+    Returns:
+        (keys, values), in the order of attention's arguments.
+
     Raises:
         ValueError: if the places are not those of so many members.
 
@@ -159,7 +165,13 @@ def read_all(
 ) -> tuple[
     Shaped[Array, "batch places heads key_dim"], Shaped[Array, "batch places heads value_dim"]
 ]:
-    """Gives every example the keys and values of all places, in the order of attention's arguments.
+    """Gives every example the keys and values of all places, whoever wrote them.
+
+    Args:
+        written: what the members of all examples wrote.
+
+    Returns:
+        (keys, values), in the order of attention's arguments.
 
     Example:
         >>> written = lay_down(jnp.zeros((6, 5, 2, 3)), jnp.zeros((6, 5, 2, 7)), members=3)
