@@ -137,7 +137,7 @@ class MultiHeadAttention(nn.Module):
             mask: True where a query may attend to a key; the queries of an example's rows stand
                 one after the other.
             positions: where queries and keys stand, for each row; a scheme needs them. Keys that
-                several rows share stand in the order of `functional.append`.
+                several rows share stand in the order of `functional.Written`.
             deterministic: no dropout.
 
         Returns:
