@@ -22,49 +22,57 @@ def tiny(benchmark, tmp_path_factory):
         "experiment = dataclasses.replace(number_words, data=data)\n"
     )
     words = ["--experiment", str(experiment), "--data-dir", str(folder), "--num-buckets", "2"]
-    words += ["--row-length", "71", "--window", "29", "--num-repeats", "2"]
+    words += ["--row-length", "71", "--num-repeats", "2"]
     return run_for_json(benchmark.main, words)
 
 
-def test_an_epoch_is_timed_and_its_real_tokens_counted(tiny):
+@pytest.mark.parametrize("way", ["by_length", "packed"])
+def test_an_epoch_is_timed_and_its_real_tokens_counted(tiny, way):
     figures, progress = tiny
-    report, seconds = figures["report"], figures["epoch_seconds"]
+    epochs = figures[way]
+    report, seconds = epochs["report"], epochs["seconds"]
     assert report["num_pairs"] == 101
-    assert report["num_shapes"] == 2
     assert 0 < seconds["lower"] <= seconds["median"] <= seconds["upper"]
     a_second = report["batches_per_epoch"] / seconds["median"]
-    assert figures["batches_per_second"] == pytest.approx(a_second)
+    assert epochs["batches_per_second"] == pytest.approx(a_second)
     tokens = report["batches_per_epoch"] * report["target_tokens_per_batch"]
-    rate = figures["target_tokens_per_second"]
-    assert rate == pytest.approx(tokens / seconds["median"])
+    assert epochs["target_tokens"] == pytest.approx(tokens)
+    assert epochs["target_tokens_per_second"] == pytest.approx(tokens / seconds["median"])
+    assert epochs["planning_seconds"] > 0
     assert figures["environment"]["versions"].keys() >= {"numpy", "grain", "tokenizers"}
     assert progress.splitlines() == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
 
 
-def test_packing_stands_beside_it(tiny):
+def test_packed_rows_hold_the_same_tokens_in_one_shape(tiny):
     figures, _ = tiny
-    packed = figures["packed"]
-    assert packed["row_length"] == 71
-    assert 2 <= packed["rows"] < 101
-    assert 0 < packed["padding_share"] < 1
-    assert packed["pairs_per_second"] > 0
+    by_length, packed = figures["by_length"], figures["packed"]
+    assert figures["row_length"] == 71
+    assert by_length["target_tokens"] == packed["target_tokens"]
+    assert (by_length["report"]["num_shapes"], packed["report"]["num_shapes"]) == (2, 1)
+    assert 0 < packed["report"]["padding_share"] < 1
 
 
 def test_the_table_says_what_was_measured(benchmark, capsys):
-    report = benchmark.DataReport(1000, 0, 6, 20, 500.0, 0.125)
-    packed = benchmark.Packed(64, 300, 0.0625, 50_000.0)
     seconds = benchmark.Spread(0.25, 0.5, 0.75)
-    result = benchmark.Result(3.5, report, 10_000, seconds, packed)
+    by_length, packed = (
+        benchmark.Epochs(planning, benchmark.DataReport(1000, 0, *report), tokens, seconds)
+        for planning, report, tokens in (
+            (0.75, (6, 20, 500.0, 0.125), 10_000),
+            (0.25, (1, 35, 500.0, 0.0625), 15_000),
+        )
+    )
+    result = benchmark.Result(3.5, 64, by_length, packed)
     benchmark.show(result, benchmark.InputPipeline())
     printed = capsys.readouterr().out
-    for figure in ("number_words.py", "3.5 s", "12.5%", "20,000", "100.0%", "6.2%", "500,000"):
+    for figure in ("number_words.py", "1,000 pairs", "3.5 s", "packed, 64", "12.5%", "6.2%"):
+        assert figure in printed
+    for figure in ("20,000", "30,000", "40", "70", "100.0%", "0.75 s", "0.25 s"):
         assert figure in printed
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--window", "0"], "window must be at least 1, not 0"),
         (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
         (["--row-length", "63"], "row_length 63 cannot hold a sentence of max_length 64: raise it"),
         (["--manual-dir", "."], "manual_dir is set, but number_words does not read it"),

@@ -1,4 +1,4 @@
-"""Batches of similar lengths, by tokens or by sentence pairs, for training and evaluation."""
+"""Batches of similar lengths or of packed rows for training, of similar lengths for evaluation."""
 
 import copy
 import functools
@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Int
 
-from flax_transformer.data.buckets import Bucket, Group, assign, deal, plan_buckets
+from flax_transformer.data.batch import Batch
+from flax_transformer.data.buckets import (
+    Bucket,
+    Group,
+    assign,
+    deal,
+    plan_buckets,
+    rows_by_length,
+)
+from flax_transformer.data.packing import PackedRows, pack, plan_rows, redraw
 from flax_transformer.data.tokenized import TokenizedPairs
 
 MIN_LENGTH = 16  # of an evaluation batch; shorter ones save nothing worth compiling for
-
-
-class Batch(NamedTuple):
-    """Sentences of ids, padded on the right; both sides end in EOS and neither starts with BOS."""
-
-    source: Int32[np.ndarray, "rows source_length"]
-    target: Int32[np.ndarray, "rows target_length"]
 
 
 class DataReport(NamedTuple):
@@ -45,10 +47,13 @@ class TrainingBatches:
         rows_multiple: what the rows of a batch divide by, such as the number of devices.
         seed: of the shuffling.
         batch_size: rows of every batch, in place of a number of tokens.
+        row_length: tokens of either side of a row into which several pairs are packed, so that
+            there is one shape; None for one pair a row, in batches of similar lengths.
 
     Raises:
         UserError: if tokens_per_batch cannot hold rows_multiple rows of the longest target, or
             batch_size is no multiple of rows_multiple.
+        ValueError: if a sentence is longer than row_length.
     """
 
     def __init__(
@@ -59,25 +64,37 @@ class TrainingBatches:
         rows_multiple: int = 1,
         seed: int = 0,
         batch_size: int | None = None,
+        row_length: int | None = None,
     ):
-        lengths = pairs.source.lengths, pairs.target.lengths
-        self.buckets = plan_buckets(
-            *lengths, tokens_per_batch, num_buckets, rows_multiple, batch_size
-        )
         self._pairs = pairs
         self._seed = seed
         self._part = 0, 1
-        number = assign(self.buckets, *lengths)
-        self._members = [np.flatnonzero(number == bucket) for bucket in range(len(self.buckets))]
+        self._packed = None
+        lengths = pairs.source.lengths, pairs.target.lengths
+        if row_length is None:
+            self.buckets = plan_buckets(
+                *lengths, tokens_per_batch, num_buckets, rows_multiple, batch_size
+            )
+            number = assign(self.buckets, *lengths)
+            self._members = [np.flatnonzero(number == i) for i in range(len(self.buckets))]
+        else:
+            rows = rows_by_length(tokens_per_batch, batch_size, row_length, rows_multiple)
+            self.buckets = (Bucket(row_length, row_length, rows(row_length)),)
+            self._packed = plan_rows(pairs, row_length, seed)
+            self._members = [np.arange(self._packed.num_rows)]
         self.batches_per_epoch = len(deal(self.buckets, self._members))
         # Two, because prefetching threads reach into the next epoch before the last one ends.
         self._epoch = functools.lru_cache(maxsize=2)(self._shuffled)
 
     def __getitem__(self, step: int) -> Batch:
         epoch, index = divmod(step, self.batches_per_epoch)
-        bucket, indices = self._epoch(epoch)[index]
+        groups, packed = self._epoch(epoch)
+        bucket, indices = groups[index]
         process, processes = self._part
-        return _batch(self._pairs, bucket, np.split(indices, processes)[process])
+        indices = np.split(indices, processes)[process]
+        if packed is None:
+            return _batch(self._pairs, bucket, indices)
+        return pack(self._pairs, packed, indices, bucket.target_length)
 
     def shard(self, process_index: int, process_count: int) -> "TrainingBatches":
         """Gives the batches of one process: its rows of every batch.
@@ -108,10 +125,11 @@ class TrainingBatches:
             padding_share=1 - tokens / cells,
         )
 
-    def _shuffled(self, epoch: int) -> list[Group]:
+    def _shuffled(self, epoch: int) -> tuple[list[Group], PackedRows | None]:
         rng = np.random.default_rng((self._seed, epoch))
         groups = deal(self.buckets, [rng.permutation(own) for own in self._members])
-        return [groups[index] for index in rng.permutation(len(groups))]
+        shuffled = [groups[index] for index in rng.permutation(len(groups))]
+        return shuffled, self._packed and redraw(self._packed, self._pairs, rng)
 
 
 def evaluation_batches(

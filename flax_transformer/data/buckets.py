@@ -60,17 +60,24 @@ def plan_buckets(
         (Bucket(source_length=3, target_length=4, rows=16), Bucket(source_length=9, \
 target_length=8, rows=8))
     """
-    rows = _rows(tokens_per_batch, batch_size, int(target_lengths.max()), rows_multiple)
+    longest = int(target_lengths.max())
+    rows = rows_by_length(tokens_per_batch, batch_size, longest, rows_multiple)
     return tuple(
         Bucket(source, target, rows(target))
         for source, target in _chain(source_lengths, target_lengths, num_buckets)
     )
 
 
-def _rows(
+def rows_by_length(
     tokens_per_batch: int | None, batch_size: int | None, longest: int, multiple: int
 ) -> Callable[[int], int]:
-    """Gives the rows of a bucket by the length of its targets."""
+    """Gives the function from the length of a bucket's targets to its number of rows.
+
+    The arguments are those of `plan_buckets`, and the longest that a target may be.
+
+    Raises:
+        UserError: as `plan_buckets` does.
+    """
     if batch_size is not None:
         if batch_size % multiple:
             lower = batch_size // multiple * multiple

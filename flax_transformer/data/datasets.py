@@ -64,7 +64,10 @@ class DataConfig:
     batch_scope: BatchScope = "all_devices"
     """What either number is for: an update over all_devices, or each device's share of it."""
     num_buckets: int = 6
-    """Different batch shapes at most; each is compiled once."""
+    """Different batch shapes at most; each is compiled once. Packed rows have one."""
+    packing: bool = False
+    """Train on rows of max_length tokens with several pairs each, in place of batches of similar
+    lengths: one batch shape, and less padding where both sides are about equally long."""
 
     def __post_init__(self) -> None:
         if self.vocab_size < MIN_VOCAB_SIZE:
@@ -204,16 +207,14 @@ def _multi30k(config: DataConfig) -> Any:
 
 
 def _text_files(config: DataConfig) -> Any:
-    from flax_transformer.data.text_files import TextFiles
+    from flax_transformer.data.text_files import TextFiles, complete_splits
 
     # Not when the config is made: an experiment file leaves the files to the command line.
-    _check_text_fields(config)
-    files = {
+    paths = {
         split: (getattr(config, f"{split}_source"), getattr(config, f"{split}_target"))
         for split in TEXT_SPLITS
-        if getattr(config, f"{split}_source") is not None
     }
-    return TextFiles(files=files, **_storage(config))
+    return TextFiles(files=complete_splits(paths), **_storage(config))
 
 
 def _tfds(config: DataConfig) -> Any:
@@ -265,6 +266,11 @@ def _check_batch(config: DataConfig) -> None:
         )
     if pairs is not None and pairs < 1:
         raise UserError(f"batch_size {pairs} must be at least 1.")
+    if pairs is not None and config.packing:
+        raise UserError(
+            f"batch_size {pairs} counts pairs, of which packed rows hold any number: give "
+            "tokens_per_batch in its place, or leave packing out."
+        )
     if pairs is not None and tokens != DataConfig.tokens_per_batch:
         raise UserError(
             f"batch_size {pairs} and tokens_per_batch {tokens} both say how large an update is: "
@@ -290,11 +296,3 @@ def _check_languages(config: DataConfig, known: Iterable[str]) -> None:
     for language in (config.source_language, config.target_language):
         if language not in known:
             raise unknown(f"language of {config.dataset}", language, known)
-
-
-def _check_text_fields(config: DataConfig) -> None:
-    given = {name: getattr(config, name) is not None for name in TEXT_FIELDS}
-    for name in TEXT_FIELDS:
-        needed = not name.startswith("test") or given["test_source"] or given["test_target"]
-        if needed and not given[name]:
-            raise UserError(f"text_files needs {name}: give --data.{name.replace('_', '-')} FILE.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flax_transformer.data.batching import Batch, TrainingBatches
+from flax_transformer.data.batch import Batch
+from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import DataConfig, open_split
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.parallel_text import Pair

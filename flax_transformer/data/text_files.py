@@ -44,6 +44,27 @@ class TextFiles(tfds.core.GeneratorBasedBuilder):
             yield index, dict(zip((SOURCE, TARGET), pair, strict=True))
 
 
+def complete_splits(
+    paths: Mapping[str, tuple[str | None, str | None]],
+) -> dict[str, tuple[str, str]]:
+    """Gives the splits that have a source and a target file.
+
+    Raises:
+        UserError: if a split lacks a file; the test split alone may lack both.
+    """
+    for split, pair in paths.items():
+        if split == "test" and pair == (None, None):
+            continue
+        for side, path in zip((SOURCE, TARGET), pair, strict=True):
+            if path is None:
+                raise UserError(
+                    f"text_files needs {split}_{side}: give --data.{split}-{side} FILE."
+                )
+    return {
+        split: (source, target) for split, (source, target) in paths.items() if source and target
+    }
+
+
 def contents_hash(paths: Iterator[str]) -> str:
     """Names the contents of files, so that a changed file is another data set."""
     digest = hashlib.sha256()

@@ -67,9 +67,7 @@ class TokenizedText(NamedTuple):
         return batch
 
     def _take(self, starts: np.ndarray, lengths: np.ndarray) -> "TokenizedText":
-        offsets = _offsets(lengths)
-        shifts = np.repeat(starts - offsets[:-1], lengths)
-        return TokenizedText(self.tokens[np.arange(offsets[-1]) + shifts], offsets)
+        return TokenizedText(self.tokens[ranges(starts, lengths)], _offsets(lengths))
 
 
 class TokenizedPairs(NamedTuple):
@@ -91,6 +89,19 @@ class TokenizedPairs(NamedTuple):
     def num_pairs(self) -> int:
         """Number of pairs."""
         return self.source.lengths.size
+
+
+def ranges(
+    starts: Int[np.ndarray, " ranges"], lengths: Int[np.ndarray, " ranges"]
+) -> Int64[np.ndarray, " total"]:
+    """Counts up from every start, as often as its length says, end to end.
+
+    Example:
+        >>> ranges(np.array([3, 0, 7]), np.array([2, 0, 3])).tolist()
+        [3, 4, 7, 8, 9]
+    """
+    offsets = _offsets(lengths)
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
 def _offsets(lengths: np.ndarray | list[int]) -> Int64[np.ndarray, " sentences_and_one"]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from flax_transformer.data.batching import Batch
+from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenizer import BOS, PAD
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.losses import (
@@ -53,14 +53,29 @@ class Counts(NamedTuple):
     correct: Float[Array, ""]
 
 
-def shift_right(target: Int[Array, "batch length"]) -> Int[Array, "batch length"]:
+def shift_right(
+    target: Int[Array, "batch length"], segments: Int[Array, "batch length"] | None = None
+) -> Int[Array, "batch length"]:
     """Makes the decoder's input of a target: the begin mark, then all tokens but the last.
+
+    Args:
+        target: token ids.
+        segments: where a row holds several targets, the number of each token's own.
+
+    Returns:
+        The tokens before those of the target, each segment's first being the begin mark.
 
     Example:
         >>> shift_right(jnp.array([[5, 7, 2]])).tolist()
         [[1, 5, 7]]
+        >>> shift_right(jnp.array([[5, 7, 2, 6, 2]]), jnp.array([[1, 1, 1, 2, 2]])).tolist()
+        [[1, 5, 7, 1, 6]]
     """
-    return jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=BOS)
+    before = jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=BOS)
+    if segments is None:
+        return before
+    goes_on = jnp.pad(segments[:, 1:] == segments[:, :-1], ((0, 0), (1, 0)))
+    return jnp.where(goes_on, before, BOS)
 
 
 class Translation:
@@ -98,8 +113,7 @@ class Translation:
         target = jnp.asarray(batch.target)
         applied: Any = self.model.apply(
             {"params": params, **statistics},
-            batch.source,
-            shift_right(target),
+            **_inputs(batch),
             deterministic=False,
             rngs={"dropout": dropout_rng},
             mutable=list(statistics),
@@ -116,14 +130,24 @@ class Translation:
     def count(self, variables: Variables, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""
         target = jnp.asarray(batch.target)
-        logits: Any = self.model.apply(variables, batch.source, shift_right(target))
+        logits: Any = self.model.apply(variables, **_inputs(batch))
         weights = (target != PAD).astype(jnp.float32)
         nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
         correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
         return Counts(tokens, nll, correct)
 
 
-def _logit_factors(model: EncoderDecoder, source: Array, target: Array, deterministic: bool) -> Any:
+def _inputs(batch: Batch) -> dict[str, Any]:
+    """What the model reads of a batch."""
+    arrays: Any = jax.tree.map(jnp.asarray, batch)  # without segments None stays None
+    return {
+        "source": arrays.source,
+        "target": shift_right(arrays.target, arrays.target_segments),
+        "source_segments": arrays.source_segments,
+        "target_segments": arrays.target_segments,
+    }
+
+
+def _logit_factors(model: EncoderDecoder, **inputs: Any) -> Any:
     """What the logits are the product of, see `functional.linear_cross_entropy`."""
-    hidden = model.represent(source, target, deterministic=deterministic)
-    return model.embedding.logit_factors(hidden)
+    return model.embedding.logit_factors(model.represent(**inputs))

@@ -108,6 +108,7 @@ class _Run:
             num_devices * training.accumulate_steps,
             experiment.seed,
             batch_size,
+            data.max_length if data.packing else None,
         )
         self.workdir.start(experiment)
         tokenizer.save(self.workdir.tokenizer)

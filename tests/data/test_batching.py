@@ -1,14 +1,18 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import numpy as np
 import pytest
+from batch_contents import Pair, pairs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.batching import Batch, TrainingBatches, evaluation_batches
+from flax_transformer.data.batch import Batch
+from flax_transformer.data.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS, PAD
+from flax_transformer.data.tokenizer import EOS
+from flax_transformer.errors import UserError
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 17), st.integers(1, 19)), min_size=1, max_size=61)
 
@@ -31,19 +35,9 @@ def some_pairs(num_pairs: int = 211) -> TokenizedPairs:
     return make_pairs(np.random.default_rng(0).integers(2, 23, size=(num_pairs, 2)).tolist())
 
 
-def rows(*batches: Batch) -> list:
-    """The pairs in batches, padding taken off and empty rows left out, in a fixed order."""
-    return sorted(
-        tuple(tuple(side[side != PAD].tolist()) for side in pair)
-        for batch in batches
-        for pair in zip(*batch, strict=True)
-        if pair[0].any()
-    )
-
-
-def everything(pairs: TokenizedPairs) -> list:
+def everything(pairs: TokenizedPairs) -> list[Pair]:
     indices = np.arange(pairs.num_pairs)
-    return rows(Batch(pairs.source.pad(indices, 31), pairs.target.pad(indices, 31)))
+    return pairs_of(Batch(pairs.source.pad(indices, 31), pairs.target.pad(indices, 31)))
 
 
 def same(one, other) -> bool:
@@ -51,13 +45,19 @@ def same(one, other) -> bool:
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 2, 3]), st.integers(0, 2))
-def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, epoch):
+@given(
+    LENGTHS,
+    st.integers(1, 5),
+    st.sampled_from([1, 2, 3]),
+    st.integers(0, 2),
+    st.sampled_from([None, 19, 22]),
+)
+def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, epoch, row_length):
     pairs = make_pairs(lengths)
-    batches = TrainingBatches(pairs, 67, num_buckets, rows_multiple)
+    batches = TrainingBatches(pairs, 67, num_buckets, rows_multiple, row_length=row_length)
     size = batches.batches_per_epoch
     epoch_batches = [batches[step] for step in range(epoch * size, (epoch + 1) * size)]
-    assert rows(*epoch_batches) == everything(pairs)
+    assert pairs_of(*epoch_batches) == everything(pairs)
 
 
 @settings(deadline=None)
@@ -71,6 +71,22 @@ def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_
     assert len({(batch.source.shape, batch.target.shape) for batch in epoch}) <= num_buckets
 
 
+@settings(deadline=None)
+@given(LENGTHS, st.sampled_from([1, 2, 3]))
+def test_packed_batches_are_within_budget_and_of_one_shape(lengths, rows_multiple):
+    batches = TrainingBatches(make_pairs(lengths), 67, 5, rows_multiple, row_length=19)
+    rows = 3 // rows_multiple * rows_multiple
+    for step in range(batches.batches_per_epoch):
+        assert all(side is not None and side.shape == (rows, 19) for side in batches[step])
+
+
+def test_a_budget_too_small_for_a_packed_row_a_device_is_refused_in_one_line():
+    with pytest.raises(UserError, match=r"^tokens_per_batch 75 cannot hold 2 rows of 38 .* 76, "):
+        TrainingBatches(some_pairs(), 75, 5, rows_multiple=2, row_length=38)
+    with pytest.raises(ValueError, match="a sentence of 22 tokens exceeds row_length 21"):
+        TrainingBatches(some_pairs(), 75, 5, row_length=21)
+
+
 def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
     pairs = some_pairs(43)
     batches = TrainingBatches(pairs, None, 5, rows_multiple=2, batch_size=14)
@@ -78,18 +94,22 @@ def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
     assert len(epoch) == 4
     assert all(len(batch.target) == 14 for batch in epoch)
     assert len({batch.target.shape for batch in epoch}) > 1
-    assert sorted(rows(*epoch)) == everything(pairs)
+    assert pairs_of(*epoch) == everything(pairs)
 
 
-def test_only_one_batch_of_an_epoch_has_empty_rows():
-    batches = TrainingBatches(some_pairs(), 101, 5)
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_only_one_batch_of_an_epoch_has_empty_rows(row_length):
+    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert sum(not batch.target.any(axis=1).all() for batch in epoch) <= 1
 
 
-def test_batches_depend_on_seed_epoch_and_step_alone():
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_batches_depend_on_seed_epoch_and_step_alone(row_length):
     pairs = some_pairs()
-    batches, again = (TrainingBatches(pairs, 101, 5, seed=7) for _ in range(2))
+    batches, again = (
+        TrainingBatches(pairs, 101, 5, seed=7, row_length=row_length) for _ in range(2)
+    )
     steps = [3 * batches.batches_per_epoch + 2, 0, 1]
     expected = [batches[step] for step in sorted(steps)]
     assert all(
@@ -97,35 +117,37 @@ def test_batches_depend_on_seed_epoch_and_step_alone():
     )
     assert same(again[0], batches[0])
     assert not same(batches[0], batches[batches.batches_per_epoch])
-    assert not same(batches[0], TrainingBatches(pairs, 101, 5, seed=8)[0])
+    assert not same(batches[0], TrainingBatches(pairs, 101, 5, seed=8, row_length=row_length)[0])
 
 
-def test_every_epoch_puts_other_pairs_together():
-    batches = TrainingBatches(some_pairs(), 101, 5)
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_every_epoch_puts_other_pairs_together(row_length):
+    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
     size = batches.batches_per_epoch
     first, second = (
-        {tuple(rows(batches[step])) for step in range(epoch * size, (epoch + 1) * size)}
+        {tuple(pairs_of(batches[step])) for step in range(epoch * size, (epoch + 1) * size)}
         for epoch in range(2)
     )
     assert len(first & second) <= 1
 
 
-def test_threads_reaching_over_an_epoch_get_the_same_batches():
-    batches = TrainingBatches(some_pairs(), 101, 5)
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_threads_reaching_over_an_epoch_get_the_same_batches(row_length):
+    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
     steps = range(3 * batches.batches_per_epoch)
     with ThreadPoolExecutor(7) as pool:
         threaded = list(pool.map(batches.__getitem__, steps))
-    again = TrainingBatches(some_pairs(), 101, 5)
+    again = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
     assert all(same(batch, again[step]) for batch, step in zip(threaded, steps, strict=True))
 
 
-def test_the_rows_of_all_processes_are_the_whole_batch():
-    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=6)
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
+    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=6, row_length=row_length)
     parts = [batches.shard(process, 3) for process in range(3)]
     for step in range(2 * batches.batches_per_epoch):
-        for side in ("source", "target"):
-            joined = np.concatenate([getattr(part[step], side) for part in parts])
-            assert np.array_equal(joined, getattr(batches[step], side))
+        shares = [part[step] for part in parts]
+        assert same(jax.tree.map(lambda *sides: np.concatenate(sides), *shares), batches[step])
 
 
 def test_rows_that_do_not_divide_by_the_processes_are_refused():
@@ -134,13 +156,14 @@ def test_rows_that_do_not_divide_by_the_processes_are_refused():
         batches.shard(0, 997)
 
 
-def test_the_report_counts_what_an_epoch_holds():
+@pytest.mark.parametrize("row_length", [None, 29])
+def test_the_report_counts_what_an_epoch_holds(row_length):
     pairs = some_pairs()._replace(left_out=13)
-    batches = TrainingBatches(pairs, 101, 5)
+    batches = TrainingBatches(pairs, 101, 5, row_length=row_length)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     report = batches.report()
     cells = sum(batch.source.size + batch.target.size for batch in epoch)
-    real = sum(np.count_nonzero(side) for batch in epoch for side in batch)
+    real = sum(np.count_nonzero(side) for batch in epoch for side in (batch.source, batch.target))
     assert (report.num_pairs, report.left_out) == (211, 13)
     assert report.batches_per_epoch == len(epoch)
     assert report.num_shapes == len({batch.source.shape + batch.target.shape for batch in epoch})

@@ -27,6 +27,10 @@ from flax_transformer.errors import UserError
             "batch_size 31 and tokens_per_batch 997 both say .* at its default, 4096",
         ),
         ({"batch_scope": "devices"}, "unknown data.batch_scope 'devices': did you mean 'device'"),
+        (
+            {"batch_size": 31, "packing": True},
+            "batch_size 31 counts pairs, .* give tokens_per_batch",
+        ),
         ({"tokens_per_batch": 127}, "tokens_per_batch 127 holds no sentence of max_length 128"),
         ({"num_buckets": 0}, "num_buckets 0 must be at least 1"),
         ({"target_language": "en"}, "source_language and target_language are both 'en'"),

@@ -37,13 +37,13 @@ def text_config(tmp_path) -> DataConfig:
     )
 
 
-@pytest.fixture
-def batches() -> TrainingBatches:
+@pytest.fixture(params=[None, 29], ids=["by length", "packed"])
+def batches(request) -> TrainingBatches:
     lengths = np.random.default_rng(0).integers(2, 23, size=(2, 211))
     source, target = (
         TokenizedText.of([*range(3, length + 2), EOS] for length in side) for side in lengths
     )
-    return TrainingBatches(TokenizedPairs(source, target), 101, num_buckets=5)
+    return TrainingBatches(TokenizedPairs(source, target), 101, 5, row_length=request.param)
 
 
 def texts(side: TokenizedText) -> list[str]:

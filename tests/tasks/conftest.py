@@ -6,7 +6,7 @@ import optax
 import pytest
 from small import MODEL, PAIRS
 
-from flax_transformer.data.batching import Batch
+from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig

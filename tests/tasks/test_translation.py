@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference import assert_close, smoothed_targets
 
-from flax_transformer.data.batching import Batch
+from flax_transformer.data.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig

@@ -148,3 +148,18 @@ def test_a_mistake_leaves_no_trace(experiment, tmp_path, part, fields, message):
     with pytest.raises(UserError, match=message):
         train(with_fields(experiment, part, **fields), path)
     assert not path.exists()
+
+
+def test_packed_rows_are_trained_on(experiment, tmp_path, monkeypatch):
+    experiment = with_fields(experiment, "data", packing=True, tokens_per_batch=8 * 24)
+    experiment = with_fields(experiment, "training", num_steps=1)
+    pipeline, given = loop.training_pipeline, []
+    monkeypatch.setattr(
+        loop,
+        "training_pipeline",
+        lambda batches, **kwargs: given.append(batches[0]) or pipeline(batches, **kwargs),
+    )
+    train(experiment, tmp_path / "run")
+    (batch,) = given
+    assert batch.target.shape == (8, experiment.data.max_length)
+    assert batch.target_segments.max() > 1

@@ -1,0 +1,23 @@
+"""What the input pipeline gives the training and evaluation."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
+
+
+class Batch(NamedTuple):
+    """Sentences of ids, padded on the right; both sides end in EOS and neither starts with BOS.
+
+    Attributes:
+        source: ids of the sources.
+        target: ids of the targets.
+        source_segments: where a row holds several pairs, which of them each source token belongs
+            to, counted from 1, and 0 for padding; None where a row holds one pair.
+        target_segments: the same of the targets; equal numbers of a row translate each other.
+    """
+
+    source: Int32[np.ndarray, "rows source_length"]
+    target: Int32[np.ndarray, "rows target_length"]
+    source_segments: Int32[np.ndarray, "rows source_length"] | None = None
+    target_segments: Int32[np.ndarray, "rows target_length"] | None = None
