@@ -68,7 +68,7 @@ def training_step(
 
 
 def _plain_loss(task: Translation) -> Loss:
-    """The loss of a task without padding from the logits of all tokens at once."""
+    """The loss of a task without padding and dropout from the logits of all tokens at once."""
 
     def loss(params, statistics, batch, rng):
         target, config = batch.target, task.config
@@ -76,8 +76,8 @@ def _plain_loss(task: Translation) -> Loss:
             {"params": params, **statistics},
             batch.source,
             shift_right(target),
-            deterministic=False,
-            rngs={"dropout": rng},
+            # Dropout's random bits are integers, which XLA counts too.
+            deterministic=True,
             mutable=list(statistics),
         )
         logits, statistics = applied
