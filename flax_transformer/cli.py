@@ -25,6 +25,7 @@ from flax_transformer.compilation import keep_compiled_programs
 from flax_transformer.conventions import apply_convention
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import apply_preset, load_experiment
+from flax_transformer.simulated_devices import spare_threads
 from flax_transformer.training.workdir import Workdir
 
 EXIT_USER_ERROR = 2
@@ -71,6 +72,7 @@ def execute(
     """
     warnings.showwarning = _show_warning
     keep_freed_memory()
+    spare_threads()
     keep_compiled_programs()
     try:
         _parse(

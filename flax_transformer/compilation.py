@@ -13,15 +13,18 @@ _KEEP_EVERYTHING = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
+# Beyond this, programs that were not used for the longest time are deleted.
+_LIMIT = {"jax_compilation_cache_max_size": 2 * 2**30}
 
 
 def keep_compiled_programs() -> Path | None:
     """Makes this process keep what it compiles in the user's cache folder; for programs only.
 
-    The folder is flax_transformer/compiled in XDG_CACHE_HOME or ~/.cache, and the user's alone:
-    whoever writes into it decides what later starts run. What is set already stays: a folder
-    (JAX_COMPILATION_CACHE_DIR), limits by the environment, and JAX_ENABLE_COMPILATION_CACHE=0.
-    Where the folder cannot be written, a warning is all that comes of it.
+    The folder is flax_transformer/compiled in XDG_CACHE_HOME or ~/.cache, of at most 2 GiB, and the
+    user's alone: whoever writes into it decides what later starts run. What is set already stays: a
+    folder (JAX_COMPILATION_CACHE_DIR), whose size is its owner's matter, limits by the environment,
+    and JAX_ENABLE_COMPILATION_CACHE=0. Where the folder cannot be written, a warning is all that
+    comes of it.
 
     Returns:
         The folder in use; None if nothing is kept.
@@ -29,11 +32,12 @@ def keep_compiled_programs() -> Path | None:
     settings: Any = jax.config  # whose fields JAX makes as it starts
     if not settings.jax_enable_compilation_cache:
         return None
-    folder = settings.jax_compilation_cache_dir or _own_folder()
+    chosen = settings.jax_compilation_cache_dir
+    folder = chosen or _own_folder()
     if folder is None:
         return None
     settings.update("jax_compilation_cache_dir", str(folder))
-    for name, value in _KEEP_EVERYTHING.items():
+    for name, value in (_KEEP_EVERYTHING if chosen else _KEEP_EVERYTHING | _LIMIT).items():
         if name.upper() not in os.environ:
             settings.update(name, value)
     return Path(folder)

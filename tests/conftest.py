@@ -13,7 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, config
+from jaxtyping import Array
+from unchecked import unchecked
+
+from flax_transformer.simulated_devices import spare_threads
+
+spare_threads()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,7 +58,6 @@ def double() -> Iterator[None]:
 
 @pytest.fixture
 def unchecked_types() -> Iterator[None]:
-    """Lets wrong shapes and names pass the type checker, as they do outside the tests."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
+    """Runs a test as a user's program runs, without the tests' type checker."""
+    with unchecked():
+        yield

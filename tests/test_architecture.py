@@ -27,7 +27,7 @@ MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in ROO
 
 # A part imports itself and parts of the lines above its own.
 LAYERS = [
-    {"errors", "allocator", "compilation"},
+    {"errors", "allocator", "simulated_devices", "compilation"},
     {"functional"},
     {"modules"},
     {"models", "data", "decoding", "evaluation", "visualization"},

@@ -35,7 +35,8 @@ from timing import Spread, spread
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.batching import Batch, TrainingBatches
+from flax_transformer.data.batch import Batch
+from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.buckets import Bucket
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.errors import UserError

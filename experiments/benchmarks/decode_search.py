@@ -67,17 +67,15 @@ def searches_without_parts(work: DecodeWork) -> dict[str, Search]:
     """Makes our search without each of its parts; what these find means nothing.
 
     The parts are the encoder; of the decoder's layers the queries, weights and outputs of either
-    attention, and the feed-forward networks; moving the cache along with the hypotheses; ranking,
-    of which only a maximum stays; and nearly the whole vocabulary, its logits and their ranking.
+    attention, and the feed-forward networks; ranking, of which only a maximum stays; and nearly the
+    whole vocabulary, its logits and their ranking.
     """
     little = np.minimum(work.sources.tokens, LITTLE_VOCAB - 1)
-    unchanged = mock.patch.object(beam, "reorder_history", lambda cache, parents: cache)
     return {
         "encoder": our_search(work, _without("encoder")),
         "self-attention": our_search(work, _without("decoder", "self_attention")),
         "cross-attention": our_search(work, _without("decoder", "cross_attention")),
         "feed-forward": our_search(work, _without("decoder", "feed_forward")),
-        "cache's order": our_search(work, unchanged),
         "ranking": our_search(work, mock.patch.object(beam, "best_continuations", _greedy)),
         "vocabulary": our_search(
             work._replace(sources=work.sources._replace(tokens=little), vocab_size=LITTLE_VOCAB)

@@ -10,7 +10,7 @@ import optax
 from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
-from flax_transformer.data.batching import Batch
+from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenizer import EOS
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 from command_line import IMPORTS
-from jaxtyping import config
 from small import make_experiment
+from unchecked import unchecked
 
 from flax_transformer.cli import main
 
@@ -22,15 +22,12 @@ MISTAKEN = {
 }
 
 
-@pytest.fixture(autouse=True, scope="package")
-def unchecked_types():
+@pytest.fixture(autouse=True)
+def mistakes_unchecked(unchecked_types):
     """A user's mistakes must be found without the tests' type checker."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A folder with an experiment, its data, and files that are not what they should be."""
     folder = tmp_path_factory.mktemp("cli")
@@ -41,11 +38,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def trained(folder):
     """What the command printed that trained the workdir "run"."""
     output = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
+    with unchecked(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "stdout", output)
         main(["train", "small.py", "--workdir", "run"])

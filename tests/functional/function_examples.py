@@ -251,8 +251,8 @@ EXAMPLES: dict[str, Example] = {
     "random_bits": Example(
         lambda draw: {"rng": draw.key()},
         {"shape": (3, 5)},
-        refused={"num_rounds": 0},
-        message="not 0",
+        refused={"shape": (2**16, 2**16)},
+        message="4,294,967,296 elements",
     ),
     "read_all": Example(
         lambda draw: {"written": written(draw.normal(2, 3, 7, 10), draw.normal(2, 3, 10, 5))},

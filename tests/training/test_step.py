@@ -7,7 +7,7 @@ import optax
 import pytest
 from reference import assert_close
 
-from flax_transformer.data.batching import Batch
+from flax_transformer.data.batch import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.translation import Translation, TranslationConfig
