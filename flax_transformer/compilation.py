@@ -1,5 +1,6 @@
 """Compiled programs, kept for the next start of the same command."""
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -13,8 +14,7 @@ _KEEP_EVERYTHING = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
-# Beyond this, programs that were not used for the longest time are deleted.
-_LIMIT = {"jax_compilation_cache_max_size": 2 * 2**30}
+_LARGEST_FOLDER = 2 * 2**30
 
 
 def keep_compiled_programs() -> Path | None:
@@ -36,11 +36,32 @@ def keep_compiled_programs() -> Path | None:
     folder = chosen or _own_folder()
     if folder is None:
         return None
+    if not chosen:
+        shrink(folder, _LARGEST_FOLDER)
     settings.update("jax_compilation_cache_dir", str(folder))
-    for name, value in (_KEEP_EVERYTHING if chosen else _KEEP_EVERYTHING | _LIMIT).items():
+    for name, value in _KEEP_EVERYTHING.items():
         if name.upper() not in os.environ:
             settings.update(name, value)
     return Path(folder)
+
+
+def shrink(folder: Path, num_bytes: int) -> None:
+    """Deletes files that were not used for the longest time until the rest fits.
+
+    JAX has a limit of its own, which a process that is killed while it writes breaks for good.
+    """
+    used = []
+    for path in folder.iterdir():
+        # Another process may delete it too.
+        with contextlib.suppress(FileNotFoundError):
+            stat = path.stat()
+            used.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
+    excess = sum(size for _, size, _ in used) - num_bytes
+    for _, size, path in sorted(used):
+        if excess <= 0:
+            return
+        path.unlink(missing_ok=True)
+        excess -= size
 
 
 def _own_folder() -> Path | None:

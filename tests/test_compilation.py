@@ -44,11 +44,6 @@ def start(folder: Path, **environment: str):
     return collections.Counter(json.loads(done.stdout)), done.stderr
 
 
-def programs(folder: Path) -> dict[str, bytes]:
-    """What is kept; beside each program JAX notes when it was used."""
-    return {path.name: path.read_bytes() for path in folder.glob("*-cache")}
-
-
 def test_the_second_start_compiles_nothing(tmp_path):
     (tmp_path / "work").mkdir()
     first, _ = start(tmp_path / "work", XDG_CACHE_HOME=str(tmp_path / "caches"))
@@ -56,11 +51,11 @@ def test_the_second_start_compiles_nothing(tmp_path):
     assert first["folder"] == str(folder)
     assert first["cache_misses"] > 0
     assert folder.stat().st_mode & 0o777 == 0o700
-    kept = programs(folder)
+    kept = sorted(folder.iterdir())
     second, errors = start(tmp_path / "work", XDG_CACHE_HOME=str(tmp_path / "caches"))
     assert second["cache_hits"] == first["cache_misses"]
     assert second["cache_misses"] == 0
-    assert programs(folder) == kept
+    assert sorted(folder.iterdir()) == kept
     assert errors == ""
     assert not list((tmp_path / "work").iterdir())
 
@@ -72,23 +67,32 @@ def test_a_folder_that_the_user_has_chosen_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["chosen"]
 
 
-def test_programs_that_were_not_used_for_the_longest_time_are_deleted(tmp_path):
-    folder = tmp_path / ".cache" / "flax_transformer" / "compiled"
-    start(tmp_path)
-    (needed,) = programs(folder).values()
-    for path in folder.glob("jit*"):
-        path.unlink()
-    (folder / "old-cache").write_bytes(needed)
-    (folder / "old-atime").write_bytes((1).to_bytes(8, "little"))
-    start(tmp_path, JAX_COMPILATION_CACHE_MAX_SIZE=str(int(len(needed) * 1.5)))
-    assert list(programs(folder).values()) == [needed]
-    assert "old-cache" not in programs(folder)
+def test_files_that_were_not_used_for_the_longest_time_are_deleted(tmp_path):
+    for name, used in (("b", 5), ("a", 3), ("c", 7)):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (used, 1))
+    compilation.shrink(tmp_path, 30)
+    assert len(list(tmp_path.iterdir())) == 3
+    compilation.shrink(tmp_path, 29)
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "c"}
+    compilation.shrink(tmp_path, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_our_own_folder_is_kept_small_and_a_chosen_one_is_not(unset, monkeypatch, tmp_path):
+    shrunk = []
+    monkeypatch.setattr(compilation, "shrink", lambda *args: shrunk.append(args))
+    folder = compilation.keep_compiled_programs()
+    assert shrunk == [(folder, 2 * 2**30)]
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "chosen"))
+    compilation.keep_compiled_programs()
+    assert len(shrunk) == 1
 
 
 @pytest.fixture
 def unset(monkeypatch, tmp_path):
     """A process in which no folder is set yet; its settings come back after the test."""
-    names = ("jax_compilation_cache_dir", *compilation._KEEP_EVERYTHING, *compilation._LIMIT)
+    names = ("jax_compilation_cache_dir", *compilation._KEEP_EVERYTHING)
     before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -103,7 +107,6 @@ def test_without_a_cache_folder_of_its_own_it_is_in_the_home(unset, monkeypatch,
     folder = tmp_path / ".cache" / "flax_transformer" / "compiled"
     assert compilation.keep_compiled_programs() == folder
     assert folder.is_dir()
-    assert jax.config.values["jax_compilation_cache_max_size"] == 2 * 2**30
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(unset, tmp_path):
