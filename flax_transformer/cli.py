@@ -17,10 +17,12 @@ from flax_transformer.allocator import keep_freed_memory
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
+from flax_transformer.commands.of_experiment import OfExperiment
 from flax_transformer.commands.positions import Positions
 from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import Train
 from flax_transformer.commands.translate import Translate
+from flax_transformer.commands.verify_resume import VerifyResume
 from flax_transformer.compilation import keep_compiled_programs
 from flax_transformer.conventions import apply_convention
 from flax_transformer.errors import UserError, unknown
@@ -32,6 +34,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 COMMANDS: dict[str, type] = {
     "train": Train,
+    "verify-resume": VerifyResume,
     "evaluate": Evaluate,
     "translate": Translate,
     "list": List,
@@ -81,9 +84,9 @@ def execute(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted: the same command continues a training", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(getattr(error, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
@@ -115,17 +118,20 @@ def _defaults(words: list[str]) -> Any:
     if command and not command.startswith("-") and command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
     path = _experiment_file(rest)
-    if command == "train" and path is None and not {"-h", "--help"} & set(rest):
+    needs_experiment = issubclass(COMMANDS.get(command, object), OfExperiment)
+    if needs_experiment and path is None and not {"-h", "--help"} & set(rest):
         raise UserError(
-            "no experiment file: give one, flax-transformer train experiments/number_words.py"
+            f"no experiment file: give one, flax-transformer {command} experiments/number_words.py"
         )
-    if command == "train" and path is not None:
+    if needs_experiment and path is not None:
         experiment = load_experiment(path)
         for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):
             name = _option(rest, option)
             if name is not None:
                 experiment = change(experiment, name)
-        return Train(path, tyro.MISSING, experiment=experiment)
+        if command == "train":
+            return Train(experiment_file=path, workdir=tyro.MISSING, experiment=experiment)
+        return VerifyResume(experiment_file=path, experiment=experiment)
     workdir = _option(rest, "--workdir")
     if command in ("evaluate", "translate") and workdir is not None:
         decoding = Workdir(Path(workdir)).load().decoding
@@ -136,9 +142,9 @@ def _defaults(words: list[str]) -> Any:
 
 
 def _experiment_file(words: list[str]) -> Path | None:
-    """The one argument of `train`: the first word, or a Python file after some options."""
+    """The one argument of `train`: the first word, or a file of its kind after some options."""
     for place, word in enumerate(words):
-        if not word.startswith("-") and (place == 0 or word.endswith(".py")):
+        if not word.startswith("-") and (place == 0 or word.endswith((".py", ".json"))):
             return Path(word)
     return None
 

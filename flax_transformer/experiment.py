@@ -1,6 +1,7 @@
 """An experiment: one frozen dataclass that composes the configs of the parts."""
 
 import dataclasses
+import json
 import runpy
 import traceback
 from pathlib import Path
@@ -61,8 +62,20 @@ class Experiment:
             raise UserError(f"not an experiment of this version: {reasons}") from error
 
 
+def read_experiment(path: Path) -> Experiment:
+    """Reads an experiment from its JSON, as every workdir holds it.
+
+    Raises:
+        UserError: if the file holds none.
+    """
+    try:
+        return Experiment.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
 def load_experiment(path: Path) -> Experiment:
-    """Runs a Python file and takes its `experiment`.
+    """Runs a Python file and takes its `experiment`, or reads one from JSON.
 
     Raises:
         UserError: if there is no such file, it fails, or it defines no experiment.
@@ -72,6 +85,8 @@ def load_experiment(path: Path) -> Experiment:
         if near:
             raise unknown("experiment file", str(path), near)
         raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
+    if path.suffix == ".json":
+        return read_experiment(path)
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
     except UserError:

@@ -3,35 +3,25 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import Positional, arg
 
+from flax_transformer.commands.of_experiment import OfExperiment
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.scoring import Scored
 from flax_transformer.training.evaluate import evaluate
-from flax_transformer.training.loop import NUM_SAMPLES, train
+from flax_transformer.training.log import NUM_SAMPLES
+from flax_transformer.training.loop import train
 
 
-@dataclasses.dataclass(frozen=True)
-class Train:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train(OfExperiment):
     """Train an experiment, or continue its interrupted training."""
 
-    experiment_file: Positional[Path]
-    """Python file that defines `experiment`, such as experiments/number_words.py."""
     workdir: Path
     """Folder of the run; the same command continues what it holds."""
-    preset: str | None = None
-    """Named model size in place of the experiment's, with a row of the paper's Table 3 also its
-    label smoothing; --model and --task options still change them."""
-    convention: str | None = None
-    """Settings of paper, t2t, fairseq, flax or opennmt in place of the experiment's and the
-    preset's, such as the layout of sinusoids, which also replace any other positional scheme;
-    `flax-transformer conventions` shows them, and options still change them."""
-    experiment: Annotated[Experiment, arg(name="")] = Experiment()
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""

@@ -1,5 +1,6 @@
 """From an experiment to its parts: the model as a task, and a translator of it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +13,8 @@ from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.translation import Translation
 from flax_transformer.tasks.translator import Translator
 from flax_transformer.training.checkpoint import Checkpoints
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.metrics import validation_scores
 from flax_transformer.training.workdir import Workdir
 
 Weights = Literal["average", "best", "last"]
@@ -28,6 +31,19 @@ def make_translator(
     """Makes a translator of given parameters and statistics."""
     return Translator(
         task.model, variables, tokenizer, experiment.decoding, experiment.data.max_length
+    )
+
+
+def open_checkpoints(
+    workdir: Workdir, training: TrainingConfig, is_reader: bool = False
+) -> Checkpoints:
+    """Opens the checkpoints of a run; `is_reader` while another process may train."""
+    return Checkpoints(
+        workdir.checkpoints,
+        training.keep_checkpoints,
+        training.saves_at,
+        partial(validation_scores, workdir.metrics, training.best_score),
+        is_reader,
     )
 
 
@@ -53,10 +69,9 @@ def open_run(path: Path, weights: Weights) -> TrainedRun:
     experiment = workdir.load()
     tokenizer = Tokenizer.load(workdir.tokenizer)
     task = make_task(experiment, tokenizer)
-    checkpoints = Checkpoints(workdir.checkpoints, experiment.training.keep_checkpoints)
-    steps = _checkpoint_steps(checkpoints, weights, path)
+    checkpoints = open_checkpoints(workdir, experiment.training, is_reader=True)
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    variables = checkpoints.mean_variables(shapes, steps)
+    variables, steps = _read_variables(checkpoints, shapes, weights, path)
     checkpoints.close()
     translator = make_translator(experiment, task, tokenizer, jax.device_put(variables))
     return TrainedRun(experiment, task, translator, steps)
@@ -81,11 +96,22 @@ def load(workdir: str | Path, weights: Weights = "average") -> Translator:
     return open_run(Path(workdir), weights).translator
 
 
-def _checkpoint_steps(checkpoints: Checkpoints, weights: Weights, path: Path) -> list[int]:
-    last = checkpoints.last_steps()
-    if not last:
+def _read_variables(
+    checkpoints: Checkpoints, shapes: Any, weights: Weights, path: Path
+) -> tuple[Any, list[int]]:
+    """The variables, and the steps whose mean they are."""
+    steps = checkpoints.steps()
+    if not steps:
         raise UserError(f"{path} holds no checkpoint yet: run its training again to continue it")
-    if weights == "average":
-        return last
-    best = checkpoints.best_step() if weights == "best" else None
-    return [last[-1] if best is None else best]
+    last, best = checkpoints.last_steps(), checkpoints.best_step()
+    chosen = {
+        "average": last,
+        "best": [last[-1] if best is None else best],
+        "last": last[-1:],
+    }[weights]
+    older = ([step] for step in reversed(steps) if step < chosen[0])
+    for candidates in (chosen, *older):
+        variables, read = checkpoints.mean_variables(shapes, candidates)
+        if read:
+            return variables, read
+    raise UserError(f"all checkpoints of {path} are damaged: train it again in another folder")

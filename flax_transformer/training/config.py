@@ -17,7 +17,7 @@ class TrainingConfig:
     accumulate_steps: int = 1
     """Micro-batches that one update's batch is cut into, to need less memory at a time."""
     evaluate_every_steps: int = 1000
-    """Updates between two evaluations on the validation split; each also saves a checkpoint."""
+    """Updates between two evaluations on the validation split, each after a checkpoint."""
     checkpoint_every_steps: int = 1000
     """Updates between two checkpoints."""
     keep_checkpoints: int = 5
@@ -25,6 +25,8 @@ class TrainingConfig:
     averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
     best_score: BestScore = "bleu"
     """Score on the validation split by which the best checkpoint is chosen."""
+    patience: int | None = None
+    """Evaluations in a row without a better score after which the training ends early."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
 
@@ -36,3 +38,15 @@ class TrainingConfig:
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 1:
                 raise UserError(f"training.{field.name} must be at least 1, not {value}")
+
+    def evaluates_at(self, step: int) -> bool:
+        """Whether the model is scored after so many updates."""
+        return step == self.num_steps or step % self.evaluate_every_steps == 0
+
+    def saves_at(self, step: int) -> bool:
+        """Whether a checkpoint is due after so many updates."""
+        return self.evaluates_at(step) or step % self.checkpoint_every_steps == 0
+
+    def logs_at(self, step: int) -> bool:
+        """Whether a line of metrics is due after so many updates."""
+        return step == self.num_steps or step % self.log_every_steps == 0

@@ -3,8 +3,38 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+VALIDATION = "validation"
+
+
+def validation_scores(path: Path, name: str) -> dict[int, float]:
+    """Reads how a score of the validation split went: step -> value, in the order of the steps."""
+    lines = map(_parsed, path.read_text().splitlines()) if path.exists() else ()
+    return {line["step"]: line[name] for line in lines if line and line["kind"] == VALIDATION}
+
+
+def best_step(scores: Mapping[int, float]) -> int | None:
+    """The step with the highest score, the first of equal ones; None if there is no score.
+
+    Example:
+        >>> best_step({100: 3.0, 200: 7.0, 300: 7.0})
+        200
+    """
+    return max(scores, key=lambda step: (scores[step], -step), default=None)
+
+
+def scores_since_best(scores: Mapping[int, float]) -> int:
+    """How many scores came after the best one.
+
+    Example:
+        >>> scores_since_best({100: 3.0, 200: 7.0, 300: 7.0})
+        1
+    """
+    best = best_step(scores)
+    return 0 if best is None else sum(step > best for step in scores)
 
 
 def _summary_writer() -> type:
@@ -31,7 +61,7 @@ class MetricsWriter:
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if _step(line) <= step]
+        kept = [line for line in lines if (parsed := _parsed(line)) and parsed["step"] <= step]
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_text("".join(kept))
         os.replace(unfinished, path)
@@ -51,9 +81,10 @@ class MetricsWriter:
         self._curves.close()
 
 
-def _step(line: str) -> float:
-    """The step of a line; a line cut off by a crash counts as later than any."""
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line's contents; None for one that a crash has cut off."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return float("inf")
+        parsed = json.loads(line)
+    except ValueError:
+        return None
+    return parsed if {"step", "kind"} <= parsed.keys() else None

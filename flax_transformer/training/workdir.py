@@ -4,8 +4,10 @@ import json
 import os
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment
+from flax_transformer.experiment import Experiment, read_experiment
 
 
 class Workdir:
@@ -18,6 +20,7 @@ class Workdir:
         metrics: one line of JSON for each measurement.
         tensorboard: folder of the same curves for TensorBoard.
         scores: folder of the evaluations.
+        times: where the wall time of the training went.
     """
 
     def __init__(self, path: Path):
@@ -27,7 +30,10 @@ class Workdir:
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.scores = path / "scores"
+        self.times = path / "times.json"
         self._experiment = path / "experiment.json"
+        # Held by the operating system for this process: one that dies holds it no longer.
+        self._lock = FileLock(path / ".lock", timeout=0)
 
     def check(self, experiment: Experiment) -> None:
         """Makes sure that the folder is free, or already this experiment's.
@@ -47,17 +53,33 @@ class Workdir:
             raise UserError(f"{self.path} is no folder: choose another --workdir")
 
     def start(self, experiment: Experiment) -> None:
-        """Claims the folder for an experiment; see `check`."""
+        """Claims the folder for an experiment, and for this process until `release`; see `check`.
+
+        Raises:
+            UserError: also if nothing can be written there, or another process trains in it.
+        """
         self.check(experiment)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"another process is training in {self.path}: wait for it, stop it, or choose "
+                "another --workdir"
+            ) from None
         except OSError as error:
             raise UserError(
-                f"cannot make {self.path} ({error.strerror}): choose another --workdir"
+                f"cannot write into {self.path} ({error.strerror}): choose another --workdir"
             ) from error
+        # Another process may have claimed it before this one had the lock.
+        self.check(experiment)
         unfinished = self._experiment.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
         os.replace(unfinished, self._experiment)
+
+    def release(self) -> None:
+        """Lets another process train in the folder."""
+        self._lock.release()
 
     def load(self) -> Experiment:
         """Reads the experiment of the folder.
@@ -70,10 +92,7 @@ class Workdir:
                 f"{self.path} holds no run: train one with "
                 f"flax-transformer train experiments/number_words.py --workdir {self.path}"
             )
-        try:
-            return Experiment.from_json(json.loads(self._experiment.read_text()))
-        except (ValueError, UserError) as error:
-            raise UserError(f"cannot read {self._experiment}: {error}") from error
+        return read_experiment(self._experiment)
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

@@ -1,4 +1,5 @@
 import ast
+import contextlib
 from pathlib import Path
 
 import jax
@@ -26,66 +27,84 @@ def make_state(step: int) -> TrainState:
     return state._replace(step=jnp.int32(step), optimizer_state=moments)
 
 
+def open_checkpoints(folder: Path, scores=None, is_reader=False) -> Checkpoints:
+    """Keeps two; those of even steps are due."""
+    is_due = lambda step: step % 2 == 0  # noqa: E731
+    return Checkpoints(folder / "checkpoints", 2, is_due, lambda: scores or {}, is_reader)
+
+
 @pytest.fixture
 def checkpoints(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    checkpoints = open_checkpoints(tmp_path)
     yield checkpoints
     checkpoints.close()
 
 
-def test_a_state_is_restored_bit_for_bit(tmp_path, checkpoints):
-    checkpoints.save(make_state(11))
+def assert_same_bits(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        assert a.dtype == b.dtype
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def zeros(state: TrainState) -> TrainState:
+    return jax.tree.map(jnp.zeros_like, state)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_a_state_and_its_notes_are_restored_bit_for_bit(tmp_path, checkpoints, statistics):
+    state = make_state(11)
+    state = state if statistics else state._replace(statistics={})
+    checkpoints.save(state, {"pending": [[0.1, 1e-30]]})
     checkpoints.close()
-    again = Checkpoints(tmp_path / "checkpoints", keep=2)
-    assert again.steps() == [11]
-    restored = again.restore(jax.tree.map(jnp.zeros_like, make_state(11)), 11)
-    again.close()
-    assert jax.tree.structure(restored) == jax.tree.structure(make_state(11))
-    for found, expected in zip(*map(jax.tree.leaves, (restored, make_state(11))), strict=True):
-        assert found.dtype == expected.dtype
-        assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
+    with contextlib.closing(open_checkpoints(tmp_path)) as again:
+        assert again.steps() == [11]
+        restored = again.restore(zeros(state), 11)
+        newest = again.restore_newest(zeros(state))
+    assert restored.notes == newest.notes == {"pending": [[0.1, 1e-30]]}
+    assert_same_bits(restored.state, state)
+    assert_same_bits(newest.state, state)
 
 
 @pytest.mark.parametrize(
-    ("scores", "best", "kept"),
+    ("scores", "steps", "best", "last", "kept"),
     [
-        ({1: 5.0, 2: None, 3: 4.0, 4: None, 5: 3.0}, 1, [1, 4, 5]),
-        ({1: 3.0, 2: 7.0, 3: 4.0, 4: 5.0, 5: 6.0}, 2, [2, 4, 5]),
-        ({1: 3.0, 2: None, 3: None, 4: None, 5: 6.0}, 5, [4, 5]),
-        ({1: None, 2: None, 3: None}, None, [2, 3]),
+        ({2: 5.0, 6: 4.0, 8: 3.0}, [2, 4, 6, 8, 10], 2, [8, 10], [2, 8, 10]),
+        ({2: 3.0, 4: 7.0, 6: 4.0, 8: 7.0}, [2, 4, 6, 8, 10], 4, [8, 10], [4, 8, 10]),
+        ({2: 3.0, 8: 6.0}, [2, 4, 6, 8], 8, [6, 8], [6, 8]),
+        ({}, [2, 4, 6], None, [4, 6], [4, 6]),
+        ({}, [2, 4, 5], None, [2, 4], [2, 4, 5]),
+        ({}, [2, 4, 5, 6, 7], None, [4, 6], [4, 6, 7]),
+        ({}, [1], None, [1], [1]),
     ],
 )
-def test_the_newest_and_the_best_are_kept(tmp_path, checkpoints, scores, best, kept):
-    for step, score in scores.items():
-        checkpoints.save(make_state(step), score)
-    checkpoints.close()
-    again = Checkpoints(tmp_path / "checkpoints", keep=2)
-    assert again.steps() == kept
-    assert again.last_steps() == kept[-2:]
-    assert again.best_step() == best
-    again.close()
+def test_the_newest_the_newest_due_and_the_best_are_kept(tmp_path, scores, steps, best, last, kept):
+    seen = {}
+    with contextlib.closing(open_checkpoints(tmp_path, seen)) as checkpoints:
+        for step in steps:
+            checkpoints.save(make_state(step), {})
+            seen |= {step: scores[step]} if step in scores else {}
+    with contextlib.closing(open_checkpoints(tmp_path, scores)) as again:
+        again.prune()
+        assert again.steps() == kept
+        assert again.last_steps() == last
+        assert again.best_step() == best
 
 
 def test_averaged_variables_are_their_mean(checkpoints):
     states = [make_state(step) for step in (1, 2)]
     for state in states:
-        checkpoints.save(state)
+        checkpoints.save(state, {})
     shapes = jax.eval_shape(lambda: states[0].variables)
-    mean = checkpoints.mean_variables(shapes, [1, 2])
+    mean, steps = checkpoints.mean_variables(shapes, [1, 2])
+    assert steps == [1, 2]
     expected = jax.tree.map(
         lambda *xs: np.mean(xs, axis=0, dtype=np.float64).astype(np.float32),
         *(state.variables for state in states),
     )
     jax.tree.map(np.testing.assert_array_equal, mean, expected)
-    only = checkpoints.mean_variables(shapes, [2])
+    only, _ = checkpoints.mean_variables(shapes, [2])
     jax.tree.map(np.testing.assert_array_equal, only, states[1].variables)
-
-
-def test_a_model_without_statistics_is_restored(checkpoints):
-    state = make_state(3)._replace(statistics={})
-    checkpoints.save(state)
-    restored = checkpoints.restore(jax.tree.map(jnp.zeros_like, state), 3)
-    jax.tree.map(np.testing.assert_array_equal, restored, state)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

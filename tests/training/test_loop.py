@@ -12,8 +12,7 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
-from flax_transformer.training.assemble import open_run
-from flax_transformer.training.checkpoint import Checkpoints
+from flax_transformer.training.assemble import open_checkpoints, open_run
 from flax_transformer.training.optimizer import make_optimizer
 from flax_transformer.training.step import TrainState, init_state
 from flax_transformer.training.workdir import Workdir
@@ -96,8 +95,9 @@ def last_state(experiment, path) -> TrainState:
     """The last checkpoint: parameters, statistics and the optimizer's state."""
     variables = open_run(path, "last").translator.variables
     optimizer = make_optimizer(experiment.optimizer, optax.constant_schedule(0.0))
-    with contextlib.closing(Checkpoints(Workdir(path).checkpoints, keep=2)) as checkpoints:
-        return checkpoints.restore(init_state(variables, optimizer), NUM_STEPS)
+    checkpoints = open_checkpoints(Workdir(path), experiment.training, is_reader=True)
+    with contextlib.closing(checkpoints):
+        return checkpoints.restore(init_state(variables, optimizer), NUM_STEPS).state
 
 
 def test_a_continued_run_ends_as_the_uninterrupted_one(experiment, straight, continued):

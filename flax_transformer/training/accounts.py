@@ -1,0 +1,108 @@
+"""Where the wall time of a training goes."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+Part = Literal["start", "compile", "data", "step", "evaluation", "checkpoint", "lost"]
+PARTS: dict[Part, str] = {
+    "start": "starting",
+    "compile": "compiling",
+    "data": "waiting for data",
+    "step": "training steps",
+    "evaluation": "evaluation",
+    "checkpoint": "checkpoints",
+    "lost": "lost to restarts",
+}
+_COMPILING = "/jax/core/compile/"
+
+
+class TimeAccounts:
+    """Divides the time of a training among its parts, over all its interruptions.
+
+    What was done after the last checkpoint and before an interruption has to be done again: its
+    time is lost. The time between two processes belongs to none.
+
+    Args:
+        path: of the file that keeps the accounts.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._seconds: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
+        self._part: Part = "start"
+        self._since = time.perf_counter()
+        self._compiled: list[tuple[float, float]] = []
+
+    def __enter__(self) -> "TimeAccounts":
+        jax.monitoring.register_event_duration_secs_listener(self._note_compilation)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._note_compilation)
+
+    @contextlib.contextmanager
+    def of(self, part: Part) -> Iterator[None]:
+        """Gives the time of what is done inside to a part, but for what is compiled in it."""
+        around = self._switch(part)
+        try:
+            yield
+        finally:
+            self._switch(around)
+
+    def seconds(self) -> dict[Part, float]:
+        """The seconds of every part up to now."""
+        self._switch(self._part)
+        return {part: round(seconds, 3) for part, seconds in self._seconds.items()}
+
+    def continue_from(self, saved: Mapping[str, float]) -> None:
+        """Takes over what an earlier process did.
+
+        Args:
+            saved: the accounts at the checkpoint from which this one goes on; what the file holds
+                beyond them is lost.
+        """
+        try:
+            last = json.loads(self._path.read_text())
+            beyond = sum(map(float, last.values())) - sum(saved.values())
+        except (OSError, ValueError, AttributeError):
+            beyond = 0.0  # no file, or one that a crash cut off
+        for part in PARTS:
+            self._seconds[part] += saved.get(part, 0.0)
+        self._seconds["lost"] += max(beyond, 0.0)
+
+    def write(self) -> None:
+        """Keeps the accounts in the file."""
+        unfinished = self._path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.seconds(), indent=2) + "\n")
+        os.replace(unfinished, self._path)
+
+    def report(self) -> str:
+        """Says in one line where the time went."""
+        seconds = self.seconds()
+        shares = [f"{PARTS[part]} {value:,.1f}" for part, value in seconds.items() if value >= 0.05]
+        return f"{sum(seconds.values()):,.1f} s: {', '.join(shares)}"
+
+    def _switch(self, part: Part) -> Part:
+        """Books the time since the last call, and says which part it was."""
+        before, now = self._part, time.perf_counter()
+        compiled = sum(end - max(start, self._since) for start, end in self._compiled)
+        self._seconds["compile"] += compiled
+        self._seconds[before] += max(now - self._since - compiled, 0.0)
+        self._part, self._since, self._compiled = part, now, []
+        return before
+
+    def _note_compilation(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith(_COMPILING):
+            now = time.perf_counter()
+            start = now - duration_secs
+            # Functions are compiled inside of others: what lies within is not counted again.
+            while self._compiled and self._compiled[-1][0] >= start:
+                self._compiled.pop()
+            self._compiled.append((start, now))

@@ -1,0 +1,79 @@
+"""What a checkpoint holds, by name: to tell damage, and another model, from what is wanted."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from flax_transformer.errors import UserError
+
+MAX_LISTED = 5
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Names the leaves of a pytree by their path.
+
+    Example:
+        >>> named_leaves({"a": {"kernel": 3}, "b": [5, 7]})
+        {'a/kernel': 3, 'b/0': 5, 'b/1': 7}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def shapes(tree: Any) -> dict[str, str]:
+    """Gives the type and shape of every leaf.
+
+    Example:
+        >>> shapes({"a": np.zeros((3, 5), np.float32)})
+        {'a': 'float32[3,5]'}
+    """
+    return {
+        name: f"{np.dtype(leaf.dtype).name}[{','.join(map(str, leaf.shape))}]"
+        for name, leaf in named_leaves(tree).items()
+    }
+
+
+def digest(tree: Any) -> str:
+    """Gives a digest of all names, types, shapes and bits of a tree of arrays."""
+    sha = hashlib.sha256()
+    for name, leaf in sorted(named_leaves(tree).items()):
+        array = np.asarray(leaf)
+        sha.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:
+    """Makes sure that a checkpoint is one of the model at hand.
+
+    Args:
+        found: `shapes` of what was saved.
+        wanted: `shapes` of the model.
+        where: the checkpoint, for the message.
+
+    Raises:
+        UserError: if anything is missing, too many or of another shape, with the lists of these.
+    """
+    lists = {
+        "missing": [f"{name} {wanted[name]}" for name in wanted.keys() - found.keys()],
+        "not of this model": [f"{name} {found[name]}" for name in found.keys() - wanted.keys()],
+        "of another shape": [
+            f"{name} {found[name]} for {wanted[name]}"
+            for name in wanted.keys() & found.keys()
+            if found[name] != wanted[name]
+        ],
+    }
+    said = [f"{kind}: {_shortened(sorted(names))}" for kind, names in lists.items() if names]
+    if said:
+        raise UserError(
+            f"{where} is of another model ({'; '.join(said)}): use the settings it was trained "
+            "with, or another folder"
+        )
+
+
+def _shortened(names: list[str]) -> str:
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,87 @@
+"""What a training's steps report, shown and written every so often."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.tasks.scoring import Scored
+from flax_transformer.training.metrics import VALIDATION, MetricsWriter
+from flax_transformer.training.progress import TrainingProgress
+from flax_transformer.training.step import StepMetrics
+
+NUM_SAMPLES = 3
+# More would not keep the device busier, only make an interruption wait for them.
+MAX_STEPS_IN_FLIGHT = 2
+
+
+class Log:
+    """Collects what steps report, and shows and writes it every `log_every_steps`.
+
+    Args:
+        writer: of the metrics.
+        progress: what is shown.
+        is_due: whether the metrics since the last line are shown and written after a step.
+        learning_rate: of the update that is made after a number of updates.
+        pending: `pending` of the checkpoint from which the training goes on.
+    """
+
+    def __init__(
+        self,
+        writer: MetricsWriter,
+        progress: TrainingProgress,
+        is_due: Callable[[int], bool],
+        learning_rate: Callable[[int], Any],
+        pending: Sequence[Sequence[float]] = (),
+    ):
+        self._writer, self._progress = writer, progress
+        self._is_due, self._learning_rate = is_due, learning_rate
+        self._metrics = [StepMetrics(*map(jnp.float32, values)) for values in pending]
+        # Their time was another process': they count for the mean loss, not for the speed.
+        self._tokens = 0
+        self._in_flight: deque[StepMetrics] = deque()
+
+    def add(self, step: int, metrics: StepMetrics, tokens: int) -> None:
+        """Takes one step's metrics, and this process's tokens of it."""
+        self._metrics.append(metrics)
+        self._tokens += tokens * jax.process_count()
+        self._in_flight.append(metrics)
+        if len(self._in_flight) > MAX_STEPS_IN_FLIGHT:
+            jax.block_until_ready(self._in_flight.popleft())
+        if not self._is_due(step):
+            return
+        values = StepMetrics(*np.array(self.pending()).T)
+        loss = float(np.average(values.loss, weights=np.maximum(values.tokens, 1)))
+        speed = self._progress.log(step, loss, self._tokens)
+        self._writer.write(
+            step,
+            "train",
+            {
+                "loss": loss,
+                "gradient_norm": float(values.gradient_norm.mean()),
+                "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
+                "target_tokens_per_second": round(speed),
+            },
+        )
+        self._metrics, self._tokens = [], 0
+
+    def pending(self) -> list[list[float]]:
+        """The metrics of the steps since the last line."""
+        return [[float(value) for value in values] for values in jax.device_get(self._metrics)]
+
+    def evaluation(self, step: int, scored: Scored, started: float) -> None:
+        """Shows and writes scores on the validation split and a few translations."""
+        values = {name: score.value for name, score in scored.scores.items()}
+        self._writer.write(step, VALIDATION, values)
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
+        self._progress.say(f"step {step:,} validation, greedy: {shown}")
+        for line in scored.samples(NUM_SAMPLES):
+            self._progress.say(line)
+        self._progress.pause(since=started)
+
+    def close(self) -> None:
+        """Finishes the files."""
+        self._writer.close()
