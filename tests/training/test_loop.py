@@ -1,7 +1,10 @@
 import contextlib
 import io
-import itertools
 import json
+import os
+import re
+import shutil
+import signal
 
 import jax
 import numpy as np
@@ -11,13 +14,16 @@ from rich.console import Console
 from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
-from flax_transformer.training import loop
+from flax_transformer.evaluation.scores import Score
+from flax_transformer.tasks.scoring import Scored
+from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import open_checkpoints, open_run
+from flax_transformer.training.differences import differences
 from flax_transformer.training.optimizer import make_optimizer
 from flax_transformer.training.step import TrainState, init_state
 from flax_transformer.training.workdir import Workdir
 
-NUM_STEPS, INTERRUPTED_AFTER = 7, 5
+NUM_STEPS = 7
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +57,45 @@ def straight(experiment, tmp_path_factory):
     return path, train(experiment, path)
 
 
-@pytest.fixture(scope="module")
-def continued(experiment, tmp_path_factory):
-    """The workdir of a run that was interrupted, and what its second half printed."""
+@pytest.fixture(scope="module", params=["at a step", "in an evaluation", "by a crash"])
+def continued(request, experiment, tmp_path_factory):
+    """The workdir of a run that was interrupted, how, and what its second half printed.
+
+    At step 5 no checkpoint is due, and step 6 is evaluated. A crash leaves the one of step 4.
+    """
     path = tmp_path_factory.mktemp("continued") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "by a crash":
+            interrupt_batches(patch, 5, KeyboardInterrupt)
+        elif request.param == "at a step":
+            interrupt_batches(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        else:
+            evaluate = run.Run.evaluate
+
+            def interrupted_evaluate(self, state, log):
+                if int(self.devices.first(state).step) == 6:
+                    os.kill(os.getpid(), signal.SIGINT)
+                evaluate(self, state, log)
+
+            patch.setattr(run.Run, "evaluate", interrupted_evaluate)
+        with pytest.raises(KeyboardInterrupt):
+            train(experiment, path)
+    return path, train(experiment, path), request.param
+
+
+def interrupt_batches(patch, number, interrupt):
+    """Makes a call, or raises an error, before a batch is given."""
     pipeline = loop.training_pipeline
 
     def interrupted_pipeline(*args, **kwargs):
-        yield from itertools.islice(pipeline(*args, **kwargs), INTERRUPTED_AFTER)
-        raise KeyboardInterrupt
+        for index, batch in enumerate(pipeline(*args, **kwargs)):
+            if index == number:
+                if isinstance(interrupt, type):
+                    raise interrupt
+                interrupt()
+            yield batch
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "training_pipeline", interrupted_pipeline)
-        with pytest.raises(KeyboardInterrupt):
-            train(experiment, path)
-    return path, train(experiment, path)
+    patch.setattr(loop, "training_pipeline", interrupted_pipeline)
 
 
 def read_metrics(path):
@@ -101,17 +131,93 @@ def last_state(experiment, path) -> TrainState:
 
 
 def test_a_continued_run_ends_as_the_uninterrupted_one(experiment, straight, continued):
-    assert "continuing after step 4" in continued[1]
-    states = [last_state(experiment, path) for path, _ in (straight, continued)]
+    last = {"at a step": 5, "in an evaluation": 6, "by a crash": 4}[continued[2]]
+    assert f"continuing after step {last}" in continued[1]
+    states = [last_state(experiment, path) for path in (straight[0], continued[0])]
     assert states[0].statistics
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-def test_a_continued_run_measures_what_the_uninterrupted_one_does(straight, continued):
-    measured, expected = (read_metrics(path) for path, _ in (continued, straight))
-    for line in (*measured, *expected):
-        line.pop("target_tokens_per_second", None)
-    assert measured == expected
+def test_a_continued_run_leaves_what_the_uninterrupted_one_does(straight, continued):
+    assert differences(straight[0], continued[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda path: (path / "tokenizer.json").write_text("{}"),
+            r"tokenizer.json: .* in .*, \"{}",
+        ),
+        (
+            lambda path: shutil.rmtree(path / "checkpoints" / "7"),
+            r"steps of the checkpoints: \[.*7\] in .*, \[.*\] in ",
+        ),
+        (
+            lambda path: replace(path / "metrics.jsonl", '"step": 5', '"step": 50'),
+            r'line 6 of metrics.jsonl: {"step": 5, "kind": "train", .* in .* {"step": 50',
+        ),
+        (
+            lambda path: replace(path / "checkpoints" / "7" / "contents" / "metadata", "int32", ""),
+            r"optimizer of step 7: ",
+        ),
+    ],
+)
+def test_every_difference_is_found(straight, tmp_path, change, message):
+    other = tmp_path / "other"
+    shutil.copytree(straight[0], other)
+    assert differences(straight[0], other) == []
+    change(other)
+    assert any(re.match(message, found) for found in differences(straight[0], other))
+
+
+def replace(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_metrics_between_two_lines_survive_an_interruption(experiment, tmp_path):
+    """Lines come after steps 4 and 7: that of step 7 is a mean over both processes."""
+    experiment = with_fields(experiment, "training", log_every_steps=4, num_steps=7)
+    train(experiment, tmp_path / "straight")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_batches(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(KeyboardInterrupt):
+            train(experiment, tmp_path / "continued")
+    train(experiment, tmp_path / "continued")
+    assert differences(tmp_path / "straight", tmp_path / "continued") == []
+
+
+def test_a_run_says_where_its_time_went(straight):
+    path, printed = straight
+    seconds = json.loads(Workdir(path).times.read_text())
+    for part in ("start", "compile", "step", "evaluation", "checkpoint"):
+        assert seconds[part] > 0
+    assert seconds["lost"] == 0
+    assert re.search(r"^[\d.]+ s: starting [\d.]+, compiling [\d.]+, ", printed, re.MULTILINE)
+
+
+def test_training_ends_early_without_a_better_score(experiment, tmp_path, monkeypatch):
+    """Scores after 2, 4, 6, ... updates fall but for one: the best stays, patience runs out."""
+    scores = iter([3.0, 5.0, 4.0, 5.0, 9.0])
+
+    def evaluate(self, state, log):
+        name = experiment.training.best_score
+        scored = Scored({name: Score(name, next(scores))}, [], [])
+        log.evaluation(int(self.devices.first(state).step), scored, 0.0)
+
+    monkeypatch.setattr(run.Run, "evaluate", evaluate)
+    experiment = with_fields(
+        experiment, "training", num_steps=100, evaluate_every_steps=2, patience=2
+    )
+    train(experiment, tmp_path / "run")
+    assert [line["step"] for line in read_metrics(tmp_path / "run") if "chrf" in line] == [
+        2,
+        4,
+        6,
+        8,
+    ]
+    assert open_run(tmp_path / "run", "best").steps == [4]
+    assert "already trained for 8 steps" in train(experiment, tmp_path / "run")
 
 
 def test_a_finished_run_is_left_alone(experiment, straight):

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from small import make_experiment, with_fields
@@ -23,7 +25,35 @@ def workdir(tmp_path, experiment):
 def test_the_experiment_is_kept(workdir, experiment):
     assert workdir.load() == experiment
     workdir.start(experiment)
-    assert [path.name for path in workdir.path.iterdir()] == ["experiment.json"]
+    assert {path.name for path in workdir.path.iterdir()} == {"experiment.json", ".lock"}
+
+
+# Claims a folder, says so, and waits to be killed.
+PROGRAM = """
+import json, sys, time
+from pathlib import Path
+from flax_transformer.experiment import Experiment
+from flax_transformer.training.workdir import Workdir
+
+workdir = Workdir(Path(sys.argv[1]))
+workdir.start(workdir.load())
+print("claimed", flush=True)
+time.sleep(600)
+"""
+
+
+def test_two_processes_do_not_train_in_one_folder_and_a_dead_one_does_not_keep_it(
+    workdir, experiment
+):
+    workdir.release()
+    command = [sys.executable, "-c", PROGRAM, str(workdir.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "claimed\n"
+        with pytest.raises(UserError, match=r"another process is training in .*run: wait for it"):
+            workdir.start(experiment)
+        other.kill()
+    workdir.start(experiment)
+    workdir.release()
 
 
 def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
@@ -38,7 +68,7 @@ def test_a_file_is_no_workdir(tmp_path, experiment):
     path.write_text("mine")
     with pytest.raises(UserError, match="file is no folder: choose another --workdir"):
         Workdir(path).start(experiment)
-    with pytest.raises(UserError, match=r"cannot make .*: choose another --workdir"):
+    with pytest.raises(UserError, match=r"cannot write into .*: choose another --workdir"):
         Workdir(path / "run").start(experiment)
     assert path.read_text() == "mine"
 
