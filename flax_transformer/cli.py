@@ -17,10 +17,9 @@ from flax_transformer.allocator import keep_freed_memory
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
-from flax_transformer.commands.of_experiment import OfExperiment
 from flax_transformer.commands.positions import Positions
 from flax_transformer.commands.table3 import Table3
-from flax_transformer.commands.train import Train
+from flax_transformer.commands.train import OfExperiment, Train
 from flax_transformer.commands.translate import Translate
 from flax_transformer.commands.verify_resume import VerifyResume
 from flax_transformer.compilation import keep_compiled_programs

@@ -3,10 +3,11 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
+from tyro.conf import Positional, arg
 
-from flax_transformer.commands.of_experiment import OfExperiment
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
@@ -14,6 +15,23 @@ from flax_transformer.tasks.scoring import Scored
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.log import NUM_SAMPLES
 from flax_transformer.training.loop import train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfExperiment:
+    """An experiment file, and options that change what it defines."""
+
+    experiment_file: Positional[Path]
+    """Python file that defines `experiment`, such as experiments/number_words.py, or the
+    experiment.json of a workdir."""
+    preset: str | None = None
+    """Named model size in place of the experiment's, with a row of the paper's Table 3 also its
+    label smoothing; --model and --task options still change them."""
+    convention: str | None = None
+    """Settings of paper, t2t, fairseq, flax or opennmt in place of the experiment's and the
+    preset's, such as the layout of sinusoids, which also replace any other positional scheme;
+    `flax-transformer conventions` shows them, and options still change them."""
+    experiment: Annotated[Experiment, arg(name="")] = Experiment()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

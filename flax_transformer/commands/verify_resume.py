@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flax_transformer.commands.of_experiment import OfExperiment
+from flax_transformer.commands.train import OfExperiment
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.training.differences import differences

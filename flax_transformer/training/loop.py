@@ -79,6 +79,8 @@ def _train(run: Run, interruption: Interruption) -> bool:
                 step += 1
                 num_tokens = int(np.count_nonzero(batch.target != PAD))
                 log.add(step, run.devices.first(metrics), num_tokens)
+            if training.logs_at(step):
+                run.accounts.write()
             is_asked_to_stop = interruption.requested is not None
             if is_asked_to_stop or training.saves_at(step):
                 run.save(state, log)

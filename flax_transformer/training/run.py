@@ -73,6 +73,7 @@ class Run:
         restored = self.checkpoints.restore_newest(state) or Restored(state, {})
         self.checkpoints.prune()
         self.accounts.continue_from(restored.notes.get("seconds", {}))
+        self.accounts.write()
         return restored
 
     def describe(self, step: int) -> None:

@@ -127,7 +127,7 @@ class KilledTrainings:
             lines = self._log.read_text(errors="replace").strip().splitlines()
             said = lines[-1] if lines else "nothing"
             raise UserError(
-                f"the training failed with code {code}: {said} (all of it: {self._log})"
+                f"the training failed with code {code}: {said} (--workdir keeps all it printed)"
             )
 
 
