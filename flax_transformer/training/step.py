@@ -165,14 +165,19 @@ def make_train_step(
 
     def train_step(state, batch, rng):
         gradient = gradient_of(state, batch, rng)
-        before = state.params, state.statistics, state.optimizer_state
-        updates, optimizer_state = optimizer.update(gradient.mean, before[2], state.params)
-        after = optax.apply_updates(state.params, updates), gradient.statistics, optimizer_state
         is_made = gradient.is_finite & (state.skipped < max_skipped)
-        kept = jax.tree.map(lambda new, old: jnp.where(is_made, new, old), after, before)
+
+        def update(params, statistics, optimizer_state):
+            updates, optimizer_state = optimizer.update(gradient.mean, optimizer_state, params)
+            return optax.apply_updates(params, updates), gradient.statistics, optimizer_state
+
+        # Not a `where` over both: the new parameters need the new moments, and where these are
+        # written only if chosen, XLA copies the old ones first.
+        before = state.params, state.statistics, state.optimizer_state
+        after = jax.lax.cond(is_made, update, lambda *kept: kept, *before)
         skipped = jnp.where(is_made, 0, state.skipped + 1)
         metrics = StepMetrics(gradient.loss, gradient.weight, gradient.norm, skipped)
-        return TrainState(state.step + 1, *kept, skipped), metrics
+        return TrainState(state.step + 1, *after, skipped), metrics
 
     return train_step
 

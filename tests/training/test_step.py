@@ -81,7 +81,7 @@ def one_device():
     return train()
 
 
-@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(8, 1), (1, 4), (2, 2)])
+@pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(2, 1), (8, 1), (1, 4), (2, 2)])
 def test_devices_and_micro_batches_do_not_change_the_result(
     one_device, num_devices, accumulate_steps
 ):
