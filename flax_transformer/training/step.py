@@ -174,10 +174,13 @@ def make_train_step(
         # Not a `where` over both: the new parameters need the new moments, and where these are
         # written only if chosen, XLA copies the old ones first.
         before = state.params, state.statistics, state.optimizer_state
-        after = jax.lax.cond(is_made, update, lambda *kept: kept, *before)
+        params, statistics, optimizer_state = jax.lax.cond(
+            is_made, update, lambda *kept: kept, *before
+        )
         skipped = jnp.where(is_made, 0, state.skipped + 1)
         metrics = StepMetrics(gradient.loss, gradient.weight, gradient.norm, skipped)
-        return TrainState(state.step + 1, *after, skipped), metrics
+        after = TrainState(state.step + 1, params, statistics, optimizer_state, skipped)
+        return after, metrics
 
     return train_step
 

@@ -36,8 +36,8 @@ def tokenizer() -> Tokenizer:
 
 @functools.cache
 def texts() -> TokenizedPairs:
-    sides = (TokenizedText.encode(tokenizer(), side) for side in zip(*PAIRS, strict=True))
-    return TokenizedPairs(*sides)
+    source, target = (TokenizedText.encode(tokenizer(), side) for side in zip(*PAIRS, strict=True))
+    return TokenizedPairs(source, target)
 
 
 @functools.cache
@@ -58,28 +58,21 @@ def make_params(broken: float | None) -> Any:
     return params
 
 
-def inspect(folder: Path, num_devices: int, broken: float | None, batch: Batch | None = None):
-    """Takes one step with a model, and gives its metrics and what was written about it."""
-    devices, task = Devices(jax.devices()[:num_devices]), make_task()
-    batch, rng = batch or make_batch(), jax.random.key(RNG_SEED)
-    options = {"accumulate_steps": 2, "axis_name": devices.axis_name}
-    state = init_state({"params": make_params(broken)}, SGD)
-    state = devices.replicate(state._replace(step=jnp.int32(STEP - 1)))
-    step = make_train_step(task.loss, SGD, max_skipped=1, **options)
-    after, metrics = devices.compile(step)(state, devices.shard(batch), rng)
-    gradient = make_gradient(task.loss, **options)
-    path = write_report(folder, STEP, gradient, devices, after, batch, rng, tokenizer())
-    assert not jax.tree.leaves(after.params)[0].is_deleted()
-    return devices.first(metrics), json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
-
-
-@pytest.mark.parametrize("num_devices", [1, 2])
-def test_the_step_is_computed_as_in_the_training(tmp_path, num_devices):
+def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_path):
     """With NaN in one parameter, the update is skipped, so its gradient can be had again."""
-    metrics, report = inspect(tmp_path / "a", num_devices, np.nan)
+    devices, task, rng = Devices(jax.devices()[:1]), make_task(), jax.random.key(RNG_SEED)
+    state = devices.replicate(init_state({"params": make_params(np.nan)}, SGD))
+    step = make_train_step(task.loss, SGD, max_skipped=1, accumulate_steps=2)
+    after, _ = devices.compile(step)(state, devices.shard(make_batch()), rng)
+    gradient = make_gradient(task.loss, accumulate_steps=2)
+    path = write_report(
+        tmp_path / "a", STEP, gradient, devices, after, make_batch(), rng, tokenizer()
+    )
+    assert not jax.tree.leaves(after.params)[0].is_deleted()
+    report = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
     assert report["step"] == STEP
     assert report["loss"] == report["gradient_norm"] == "nan"
-    assert report["weight"] == metrics.tokens == np.count_nonzero(make_batch().target)
+    assert report["weight"] == np.count_nonzero(make_batch().target)
     kernel = report["parameters"][BROKEN]
     assert kernel["shape"] == [32, 2, 16]
     assert kernel["not_finite"] == 1
@@ -119,8 +112,23 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     assert len(parts) > 2
 
 
+def infinite(params, statistics, batch, rng):
+    """A loss that takes no time to compile."""
+    return jnp.sum(params["kernel"]) / 0, jnp.float32(1), statistics
+
+
+def write(folder: Path, batch: Batch) -> dict[str, Any]:
+    """What is written about a batch."""
+    devices = Devices(jax.devices()[:1])
+    state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
+    gradient, rng = make_gradient(infinite), jax.random.key(0)
+    path = write_report(folder, STEP, gradient, devices, state, batch, rng, tokenizer())
+    return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
+
+
 def test_examples_and_arrays_are_those_of_the_batch(tmp_path):
-    _, report = inspect(tmp_path / "a", 1, np.inf)
+    report = write(tmp_path / "a", make_batch())
+    assert report["loss"] == report["gradient_norm"] == "inf"
     assert report["examples"] == [
         {"row": row, "source": pair.source, "target": pair.target}
         for row, pair in enumerate(PAIRS[:FILLED])
@@ -133,11 +141,12 @@ def test_examples_and_arrays_are_those_of_the_batch(tmp_path):
 
 def test_every_pair_of_a_packed_row_is_written(tmp_path):
     rows = plan_rows(texts(), 64, seed=0)
-    batch: Any = pack(texts(), rows, np.pad(np.arange(rows.num_rows), (0, 1)), 64)
-    _, report = inspect(tmp_path / "a", 1, np.nan, jax.tree.map(lambda x: x[:-1], batch))
+    batch: Any = pack(texts(), rows, np.arange(rows.num_rows), 64)
+    report = write(tmp_path / "a", batch)
     found = [(example["source"], example["target"]) for example in report["examples"]]
     assert sorted(found) == sorted(map(tuple, PAIRS))
     assert {example["row"] for example in report["examples"]} == set(range(rows.num_rows))
+    assert rows.num_rows < len(PAIRS)
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
@@ -145,12 +154,12 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     (tmp_path / "not_finite" / "step-37.unfinished").mkdir(parents=True)
     folder.mkdir()
     (folder / "of an earlier run").write_text("")
-    inspect(folder, 1, np.nan)
+    write(folder, make_batch())
     assert [path.name for path in folder.parent.iterdir()] == ["step-37"]
     assert sorted(path.name for path in folder.iterdir()) == ["batch.npz", "report.json"]
 
 
 def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write .*step-37 \(.+\): make room there"):
-        inspect(tmp_path / "file" / "step-37", 1, np.nan)
+    with pytest.raises(UserError, match=r"cannot write .*step-37 \(.+\): make room, or choose"):
+        write(tmp_path / "file" / "step-37", make_batch())

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +106,7 @@ def test_the_state_is_written_where_it_lay_and_nothing_of_it_is_copied():
     state = init_state(variables, ADAM)
     batch = np.ones((1, 10_007), np.float32)
     update = jax.jit(make_train_step(loss, ADAM, max_skipped=1), donate_argnums=0)
-    memory = update.lower(state, batch, jax.random.key(0)).compile().memory_analysis()
+    memory: Any = update.lower(state, batch, jax.random.key(0)).compile().memory_analysis()
     num_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state))
     assert memory.alias_size_in_bytes == num_bytes
     # The sum over rows and the gradient; the state has four arrays of this size.
