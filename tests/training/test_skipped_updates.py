@@ -98,7 +98,7 @@ def test_a_step_that_never_updates_is_refused():
         make_train_step(loss, ADAM, max_skipped=0)
 
 
-def test_the_state_is_written_where_it_lay_and_nothing_of_it_is_copied():
+def test_the_state_is_written_where_it_lay_without_a_second_one():
     variables = {
         "params": {"weights": np.ones(10_007, np.float32), "under the root": np.float32(2)},
         "running": {"mean": np.ones(10_007, np.float32)},
