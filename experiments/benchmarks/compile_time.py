@@ -192,7 +192,7 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     devices = Devices(jax.local_devices()[:1])
     rng = jax.random.key(0)
     state = devices.replicate(init_state(task.init(rng), optimizer))
-    step: Any = devices.compile(make_train_step(task.loss, optimizer))
+    step: Any = devices.compile(make_train_step(task.loss, optimizer, max_skipped=1))
     shapes = []
     with nothing_kept():
         for bucket in batches.buckets:

@@ -186,7 +186,9 @@ def _our_update(experiment: Experiment, tokenizer: Tokenizer, rng: Any) -> tuple
     schedule = make_schedule(experiment.optimizer, experiment.model.d_model, training.num_steps)
     optimizer = make_optimizer(experiment.optimizer, schedule)
     devices = Devices(jax.local_devices()[:1])
-    step = make_train_step(task.loss, optimizer, accumulate_steps=training.accumulate_steps)
+    step = make_train_step(
+        task.loss, optimizer, max_skipped=1, accumulate_steps=training.accumulate_steps
+    )
     return devices.compile(step), devices.replicate(init_state(task.init(rng), optimizer))
 
 

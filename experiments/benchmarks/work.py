@@ -53,7 +53,7 @@ def training_step(
     task, optimizer, devices, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
 
     def lower(loss: Loss) -> Lowered:
-        step: Any = devices.compile(make_train_step(loss, optimizer))
+        step: Any = devices.compile(make_train_step(loss, optimizer, max_skipped=1))
         return step.lower(state, batch, rng)
 
     compiled = lower(task.loss).compile()

@@ -31,11 +31,12 @@ class Devices:
         """Whether states and batches have a leading axis of devices."""
         return len(self.devices) > 1 or jax.process_count() > 1
 
-    def compile(self, step: Callable) -> Callable:
-        """Compiles a (state, batch, rng) step, which may reuse the memory of its state."""
+    def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
+        """Compiles a (state, batch, rng) step, which reuses the memory of its state or keeps it."""
+        donated = () if keep_state else (0,)
         if self.is_mapped:
-            return self._pmap(step, in_axes=(0, 0, None), donate_argnums=0)
-        return jax.jit(step, donate_argnums=0)
+            return self._pmap(step, in_axes=(0, 0, None), donate_argnums=donated)
+        return jax.jit(step, donate_argnums=donated)
 
     def _pmap(self, function: Callable, **options: Any) -> Callable:
         devices = self.devices if jax.process_count() == 1 else None

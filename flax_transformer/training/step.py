@@ -5,25 +5,30 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 
 class TrainState(NamedTuple):
     """All that a training step changes.
 
     Attributes:
-        step: number of updates made.
+        step: number of steps taken, the skipped ones counted.
         params: the model's parameters.
         statistics: the model's other collections, such as batch normalisation's running
             statistics; {} if it has none.
         optimizer_state: Optax's state.
+        skipped: updates in a row, up to now, that were skipped because loss or gradient was not
+            finite; so `step - skipped` steps led to these parameters.
     """
 
     step: Int[Array, ""]
     params: Any
     statistics: Any
     optimizer_state: Any
+    # Of NumPy, because a JAX array would start the devices when this file is imported.
+    skipped: Int[Array, ""] | np.int32 = np.int32(0)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -38,11 +43,36 @@ class StepMetrics(NamedTuple):
         loss: mean training loss a target token, in nats.
         tokens: target tokens of the batch over all devices, padding not counted.
         gradient_norm: norm of the mean gradient before clipping.
+        skipped: updates in a row that were skipped, this one counted; 0 if it was made.
     """
 
     loss: Float[Array, ""]
     tokens: Float[Array, ""]
     gradient_norm: Float[Array, ""]
+    skipped: Int[Array, ""]
+
+
+class Gradient(NamedTuple):
+    """What a batch says about how to change the model, over all its micro-batches and devices.
+
+    Attributes:
+        loss: mean training loss a target token, in nats.
+        weight: target tokens of the batch, padding not counted.
+        mean: the gradient of the mean loss with respect to each parameter.
+        norm: of all its entries together.
+        statistics: the model's other collections with this batch taken in.
+    """
+
+    loss: Float[Array, ""]
+    weight: Float[Array, ""]
+    mean: Any
+    norm: Float[Array, ""]
+    statistics: Any
+
+    @property
+    def is_finite(self) -> Bool[Array, ""]:
+        """Whether loss and gradient are finite; the same on all devices."""
+        return jnp.isfinite(self.loss) & jnp.isfinite(self.norm)
 
 
 # (params, statistics, batch, dropout_rng) -> (sum, weight, new statistics): the loss summed over
@@ -62,14 +92,10 @@ def split_variables(variables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     return variables["params"], statistics
 
 
-def make_train_step(
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    *,
-    accumulate_steps: int = 1,
-    axis_name: str | None = None,
-) -> Callable[[TrainState, Any, PRNGKeyArray], tuple[TrainState, StepMetrics]]:
-    """Makes the function that updates a model by one batch.
+def make_gradient(
+    loss: Loss, *, accumulate_steps: int = 1, axis_name: str | None = None
+) -> Callable[[TrainState, Any, PRNGKeyArray], Gradient]:
+    """Makes the function that computes the gradient of a batch, and changes nothing.
 
     gradient = (sum of the loss gradients) / (sum of the weights), both over micro-batches and
     devices, so that neither changes the result however unevenly padding falls on them.
@@ -79,17 +105,16 @@ def make_train_step(
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.
-        optimizer: turns gradients into updates.
         accumulate_steps: number of equal micro-batches a batch is cut into, which must divide its
             rows; each needs only its share of the memory.
         axis_name: the mapped axis over devices to sum over, if there is one.
 
     Returns:
-        A pure function (state, batch, rng) -> (state, metrics). The rng is the same for every
-        step; step, device and micro-batch are folded into it.
+        A pure function (state, batch, rng) -> gradient. The rng is the same for every step; step,
+        device and micro-batch are folded into it.
     """
 
-    def train_step(state, batch, rng):
+    def gradient(state, batch, rng):
         rng = jax.random.fold_in(rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
@@ -100,11 +125,62 @@ def make_train_step(
         loss_sum, weight, gradient_sum = totals
         # A batch of nothing but padding has weight 0 and gradient 0, and must not give NaN.
         scale = 1 / jnp.maximum(weight, 1)
-        gradient = jax.tree.map(lambda g: g * scale, gradient_sum)
-        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = StepMetrics(loss_sum * scale, weight, optax.tree.norm(gradient))
-        return TrainState(state.step + 1, params, statistics, optimizer_state), metrics
+        mean = jax.tree.map(lambda g: g * scale, gradient_sum)
+        return Gradient(loss_sum * scale, weight, mean, optax.tree.norm(mean), statistics)
+
+    return gradient
+
+
+def make_train_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    max_skipped: int,
+    accumulate_steps: int = 1,
+    axis_name: str | None = None,
+) -> Callable[[TrainState, Any, PRNGKeyArray], tuple[TrainState, StepMetrics]]:
+    """Makes the function that updates a model by one batch.
+
+    An update is skipped where the loss or the norm of the gradient is not finite: then `step` and
+    `skipped` alone change, and the learning rate waits with the optimizer. After max_skipped in a
+    row all later ones are skipped too, so that whoever looks later finds the state with which it
+    happened.
+
+    Args:
+        loss: sums the loss of a batch, and updates the statistics.
+        optimizer: turns gradients into updates.
+        max_skipped: updates in a row, at least 1, after whose skipping none is made any more.
+        accumulate_steps: see `make_gradient`, which also tells how parts of a batch are summed.
+        axis_name: the mapped axis over devices to sum over, if there is one.
+
+    Returns:
+        A pure function (state, batch, rng) -> (state, metrics); about the rng see `make_gradient`.
+
+    Raises:
+        ValueError: if max_skipped is less than 1, with which no update would ever be made.
+    """
+    if max_skipped < 1:
+        raise ValueError(f"max_skipped must be at least 1, not {max_skipped}")
+    gradient_of = make_gradient(loss, accumulate_steps=accumulate_steps, axis_name=axis_name)
+
+    def train_step(state, batch, rng):
+        gradient = gradient_of(state, batch, rng)
+        is_made = gradient.is_finite & (state.skipped < max_skipped)
+
+        def update(params, statistics, optimizer_state):
+            updates, optimizer_state = optimizer.update(gradient.mean, optimizer_state, params)
+            return optax.apply_updates(params, updates), gradient.statistics, optimizer_state
+
+        # Not a `where` over both: the new parameters need the new moments, and where these are
+        # written only if chosen, XLA copies the old ones first.
+        before = state.params, state.statistics, state.optimizer_state
+        params, statistics, optimizer_state = jax.lax.cond(
+            is_made, update, lambda *kept: kept, *before
+        )
+        skipped = jnp.where(is_made, 0, state.skipped + 1)
+        metrics = StepMetrics(gradient.loss, gradient.weight, gradient.norm, skipped)
+        after = TrainState(state.step + 1, params, statistics, optimizer_state, skipped)
+        return after, metrics
 
     return train_step
 

@@ -94,7 +94,11 @@ def test_devices_and_micro_batches_do_not_change_the_update(num_devices, accumul
     def update(num_devices, accumulate_steps):
         devices = Devices(jax.devices()[:num_devices])
         step = make_train_step(
-            task.loss, optimizer, accumulate_steps=accumulate_steps, axis_name=devices.axis_name
+            task.loss,
+            optimizer,
+            max_skipped=1,
+            accumulate_steps=accumulate_steps,
+            axis_name=devices.axis_name,
         )
         batch = devices.shard(PACKED)
         return devices.first(
