@@ -12,6 +12,7 @@ from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.scoring import Scored
+from flax_transformer.training.deterministic import repeat_bits
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.log import NUM_SAMPLES
 from flax_transformer.training.loop import train
@@ -40,11 +41,17 @@ class Train(OfExperiment):
 
     workdir: Path
     """Folder of the run; the same command continues what it holds."""
+    deterministic: bool = False
+    """Compute the same bits in every run on a GPU too, at some cost of speed."""
+    debug_nans: bool = False
+    """Stop at the first operation that makes a NaN, and name its line; many times slower."""
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""
         console = Console()
-        _, scored = train_and_score(self.experiment, self.workdir, console)
+        if self.deterministic:
+            repeat_bits()
+        _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
         say(console, "next, translate text of your own:")
         say(
             console,
@@ -53,10 +60,10 @@ class Train(OfExperiment):
 
 
 def train_and_score(
-    experiment: Experiment, workdir: Path, console: Console
+    experiment: Experiment, workdir: Path, console: Console, find_nans: bool = False
 ) -> tuple[Record, Scored]:
     """Trains, scores the held-out split and shows the scores and a few translations."""
-    train(experiment, workdir, console)
+    train(experiment, workdir, console, find_nans)
     record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
     show_scores(console, record)
     for line in scored.samples(NUM_SAMPLES):

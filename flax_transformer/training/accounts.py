@@ -61,7 +61,7 @@ class TimeAccounts:
         self._switch(self._part)
         return {part: round(seconds, 3) for part, seconds in self._seconds.items()}
 
-    def continue_from(self, saved: Mapping[str, float]) -> None:
+    def continue_from(self, saved: Mapping[Part, float]) -> None:
         """Takes over what an earlier process did.
 
         Args:

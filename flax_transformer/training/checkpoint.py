@@ -80,9 +80,10 @@ class Checkpoints:
         """
         host = jax.device_get(state)
         items = {"variables": host.variables, "optimizer": host.optimizer_state}
-        contents = {
+        contents: dict[str, Any] = {
             name: {"digest": digest(item), "shapes": shapes(item)} for name, item in items.items()
         }
+        contents["skipped"] = int(host.skipped)
         with self._explained():
             self._manager.save(
                 int(host.step),
@@ -124,9 +125,10 @@ class Checkpoints:
             step, {"variables": like.variables, "optimizer": like.optimizer_state}, notes=True
         )
         params, statistics = split_variables(items["variables"])
-        return Restored(
-            TrainState(jnp.int32(step), params, statistics, items["optimizer"]), items["notes"]
+        state = TrainState(
+            jnp.int32(step), params, statistics, items["optimizer"], jnp.int32(items["skipped"])
         )
+        return Restored(state, items["notes"])
 
     def restore_newest(self, like: TrainState) -> Restored | None:
         """Reads the newest checkpoint that is whole; damaged ones are named and put aside.
@@ -172,7 +174,7 @@ class Checkpoints:
         return total and jax.tree.map(mean, total, like), read
 
     def contents(self, step: int) -> dict[str, Any]:
-        """The digest and the shapes of a checkpoint's items, as they were saved."""
+        """The digest and the shapes of a checkpoint's items, and the skipped updates before it."""
         return self._manager.restore(
             step, args=ocp.args.Composite(contents=ocp.args.JsonRestore())
         )["contents"]
@@ -195,7 +197,7 @@ class Checkpoints:
         where = f"the checkpoint {self._directory / str(step)}"
         try:
             contents = self.contents(step)
-            found = {name: contents[name] for name in like}
+            found = {name: contents[name] for name in (*like, "skipped")}
         except Exception as error:
             raise DamagedCheckpoint(f"{where} is damaged ({_first_line(error)})") from error
         for name, item in like.items():
@@ -214,7 +216,7 @@ class Checkpoints:
         for name in like:
             if digest(items[name]) != found[name]["digest"]:
                 raise DamagedCheckpoint(f"{where} is damaged (its {name} are not those saved)")
-        return dict(items)
+        return {**items, "skipped": found["skipped"]}
 
     def _preserved(self, steps: Sequence[int]) -> list[bool]:
         due = sorted(step for step in steps if self._is_due(step))

@@ -27,6 +27,9 @@ class TrainingConfig:
     """Score on the validation split by which the best checkpoint is chosen."""
     patience: int | None = None
     """Evaluations in a row without a better score after which the training ends early."""
+    max_skipped: int = 10
+    """Updates in a row that are skipped because loss or gradient is not finite, after which the
+    training stops."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
 

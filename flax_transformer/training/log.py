@@ -27,6 +27,9 @@ class Log:
         is_due: whether the metrics since the last line are shown and written after a step.
         learning_rate: of the update that is made after a number of updates.
         pending: `pending` of the checkpoint from which the training goes on.
+
+    Attributes:
+        skipped: updates in a row that were skipped up to the last line.
     """
 
     def __init__(
@@ -39,10 +42,11 @@ class Log:
     ):
         self._writer, self._progress = writer, progress
         self._is_due, self._learning_rate = is_due, learning_rate
-        self._metrics = [StepMetrics(*map(jnp.float32, values)) for values in pending]
+        self._metrics = [_metrics(*values) for values in pending]
         # Their time was another process': they count for the mean loss, not for the speed.
         self._tokens = 0
         self._in_flight: deque[StepMetrics] = deque()
+        self.skipped = 0
 
     def add(self, step: int, metrics: StepMetrics, tokens: int) -> None:
         """Takes one step's metrics, and this process's tokens of it."""
@@ -54,14 +58,20 @@ class Log:
         if not self._is_due(step):
             return
         values = StepMetrics(*np.array(self.pending()).T)
-        loss = float(np.average(values.loss, weights=np.maximum(values.tokens, 1)))
-        speed = self._progress.log(step, loss, self._tokens)
+        self.skipped = int(values.skipped[-1])
+        made = values.skipped == 0
+        weights = np.maximum(values.tokens[made], 1)
+        loss = float(np.average(values.loss[made], weights=weights)) if made.any() else None
+        norm = float(values.gradient_norm[made].mean()) if made.any() else None
+        num_skipped = int(np.count_nonzero(~made))
+        speed = self._progress.log(step, loss, self._tokens, num_skipped)
         self._writer.write(
             step,
             "train",
             {
                 "loss": loss,
-                "gradient_norm": float(values.gradient_norm.mean()),
+                "gradient_norm": norm,
+                "skipped_updates": num_skipped,
                 "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
                 "target_tokens_per_second": round(speed),
             },
@@ -85,3 +95,9 @@ class Log:
     def close(self) -> None:
         """Finishes the files."""
         self._writer.close()
+
+
+def _metrics(loss: float, tokens: float, gradient_norm: float, skipped: float) -> StepMetrics:
+    """What a step told, from the numbers that were kept of it."""
+    floats = map(jnp.float32, (loss, tokens, gradient_norm))
+    return StepMetrics(*floats, skipped=jnp.int32(skipped))

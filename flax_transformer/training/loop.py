@@ -13,8 +13,10 @@ from flax_transformer.data.pipeline import training_pipeline
 from flax_transformer.data.tokenizer import PAD
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.accounts import TimeAccounts
+from flax_transformer.training.debug_nans import debug_nans
 from flax_transformer.training.interruption import Interruption
 from flax_transformer.training.log import Log
+from flax_transformer.training.memory import explain_out_of_memory
 from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.run import Run
@@ -22,7 +24,7 @@ from flax_transformer.training.step import TrainState, make_train_step
 from flax_transformer.training.workdir import Workdir
 
 
-def train(experiment: Experiment, path: Path, console: Console) -> None:
+def train(experiment: Experiment, path: Path, console: Console, find_nans: bool = False) -> None:
     """Trains an experiment, or continues where an earlier call was interrupted.
 
     However often it is interrupted, it ends bit for bit where it would have ended without.
@@ -31,10 +33,11 @@ def train(experiment: Experiment, path: Path, console: Console) -> None:
         experiment: what to train.
         path: folder of the run; it receives the tokenizer, checkpoints and metrics.
         console: where progress is shown.
+        find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
 
     Raises:
         UserError: if the data cannot be read, the folder belongs to another experiment or process,
-            or nothing can be written into it.
+            nothing can be written into it, memory runs out, or numbers are not finite.
         Interrupted: if a signal asked for the end; everything needed to go on is saved.
     """
     # Later commands may be given in another folder.
@@ -44,7 +47,8 @@ def train(experiment: Experiment, path: Path, console: Console) -> None:
         with interruption.at_once():
             run = Run(experiment, workdir, console, accounts)
         # An interrupted training leaves its last checkpoint whole.
-        with contextlib.closing(run):
+        finding = debug_nans() if find_nans else contextlib.nullcontext()
+        with contextlib.closing(run), finding:
             is_new = _train(run, interruption)
         if is_new:
             run.say(accounts.report())
@@ -62,9 +66,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
             return False
         state = run.devices.replicate(state)
         update = _compiled_step(run)
-        batches = training_pipeline(
-            run.batches.shard(jax.process_index(), jax.process_count()), start_step=step
-        )
+        batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
     with (
         TrainingProgress(run.console, training.num_steps, step) as progress,
@@ -74,13 +76,15 @@ def _train(run: Run, interruption: Interruption) -> bool:
         while not run.is_over(step):
             with run.accounts.of("data"):
                 batch = next(batches)
-            with run.accounts.of("step"):
+            explained = explain_out_of_memory(run.experiment, run.devices, batch)
+            with run.accounts.of("step"), explained:
                 state, metrics = update(state, run.devices.shard(batch), rng)
                 step += 1
                 num_tokens = int(np.count_nonzero(batch.target != PAD))
                 log.add(step, run.devices.first(metrics), num_tokens)
             if training.logs_at(step):
                 run.accounts.write()
+                run.stop_if_not_finite(step, state, log, rng)
             is_asked_to_stop = interruption.requested is not None
             if is_asked_to_stop or training.saves_at(step):
                 run.save(state, log)
@@ -96,6 +100,7 @@ def _compiled_step(run: Run) -> Any:
         make_train_step(
             run.task.loss,
             run.optimizer,
+            max_skipped=run.experiment.training.max_skipped,
             accumulate_steps=run.experiment.training.accumulate_steps,
             axis_name=run.devices.axis_name,
         )

@@ -73,7 +73,9 @@ class MetricsWriter:
         self._lines.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
         self._lines.flush()
         for name, value in values.items():
-            self._curves.add_scalar(f"{kind}/{name}", value, step)
+            # A curve has a gap where there was nothing to measure.
+            if value is not None:
+                self._curves.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Writes what is left."""

@@ -16,6 +16,7 @@ from jaxtyping import PRNGKeyArray
 from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenizer import PAD, Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.training.contents import named_leaves
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import Gradient, TrainState
 
@@ -79,7 +80,7 @@ def write_report(
 
 def _norms(params: Any, gradient: Any) -> Report:
     """Norms of the gradient of layers and parameters, and where numbers are not finite."""
-    values, gradients = _named(params), _named(gradient)
+    values, gradients = named_leaves(params), named_leaves(gradient)
     layers = dict.fromkeys(prefix for name in gradients for prefix in _layers_of(name))
     parts = {
         layer: [leaf for name, leaf in gradients.items() if layer in _layers_of(name)]
@@ -96,15 +97,6 @@ def _norms(params: Any, gradient: Any) -> Report:
             }
             for name, leaf in gradients.items()
         },
-    }
-
-
-def _named(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves by their path, such as decoder_0/cross_attention/key/kernel."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in leaves
     }
 
 

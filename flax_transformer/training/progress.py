@@ -45,13 +45,14 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def log(self, step: int, loss: float, tokens: int) -> float:
+    def log(self, step: int, loss: float | None, tokens: int, num_skipped: int = 0) -> float:
         """Shows where the training stands.
 
         Args:
             step: updates made.
-            loss: mean since the last call.
+            loss: mean since the last call; None if no update was made.
             tokens: target tokens since the last call, padding not counted.
+            num_skipped: updates skipped since the last call.
 
         Returns:
             Target tokens a second since the last call, pauses not counted.
@@ -59,7 +60,10 @@ class TrainingProgress:
         now = time.perf_counter()
         speed = tokens / max(now - self._logged - self._paused, 1e-9)
         self._logged, self._paused = now, 0.0
-        status = f"loss {loss:.3f}  {speed:,.0f} target tokens/s"
+        shown = "not finite" if loss is None else f"{loss:.3f}"
+        status = f"loss {shown}  {speed:,.0f} target tokens/s"
+        if num_skipped:
+            status += f"  {num_skipped} updates skipped: not finite"
         self._bar.update(self._task, completed=step, status=status)
         if not self._console.is_terminal:
             elapsed = now - self._started

@@ -3,11 +3,13 @@
 import time
 
 import jax
+from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
 from flax_transformer.data.pipeline import prepare_training
+from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.scoring import Scorer
 from flax_transformer.tasks.translator import greedy
@@ -16,9 +18,10 @@ from flax_transformer.training.assemble import make_task, make_translator, open_
 from flax_transformer.training.checkpoint import Restored
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import scores_since_best, validation_scores
+from flax_transformer.training.not_finite import write_report
 from flax_transformer.training.optimizer import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
-from flax_transformer.training.step import TrainState, init_state
+from flax_transformer.training.step import TrainState, init_state, make_gradient
 from flax_transformer.training.workdir import Workdir
 
 
@@ -58,6 +61,7 @@ class Run:
         )
         workdir.start(experiment)
         tokenizer.save(workdir.tokenizer)
+        self.tokenizer = tokenizer
         self.task = make_task(experiment, tokenizer)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps
@@ -75,6 +79,11 @@ class Run:
         self.accounts.continue_from(restored.notes.get("seconds", {}))
         self.accounts.write()
         return restored
+
+    @property
+    def own_batches(self) -> TrainingBatches:
+        """This process's rows of every batch."""
+        return self.batches.shard(jax.process_index(), jax.process_count())
 
     def describe(self, step: int) -> None:
         """Prints what is about to be trained on what."""
@@ -103,6 +112,33 @@ class Run:
         # Only after an evaluation the scores are others than before.
         return training.evaluates_at(step) and (
             scores_since_best(self._scores(step)) >= training.patience
+        )
+
+    def stop_if_not_finite(self, step: int, state: TrainState, log: Log, rng: PRNGKeyArray) -> None:
+        """Ends a training that makes no updates any more, with what made them impossible."""
+        training = self.experiment.training
+        if log.skipped < training.max_skipped:
+            return
+        first = step - log.skipped + 1
+        report = write_report(
+            self.workdir.path / "not_finite" / f"step-{first}",
+            first,
+            make_gradient(
+                self.task.loss,
+                accumulate_steps=training.accumulate_steps,
+                axis_name=self.devices.axis_name,
+            ),
+            self.devices,
+            state,
+            self.own_batches[first - 1],
+            rng,
+            self.tokenizer,
+        )
+        raise UserError(
+            f"loss or gradient was not finite in {log.skipped} updates in a row, from step {first} "
+            f"on (its batch and the gradient of each layer: {report}): lower "
+            "--optimizer.learning-rate, set --optimizer.clip-norm 1, or find the first operation "
+            "with --debug-nans"
         )
 
     def save(self, state: TrainState, log: Log) -> None:

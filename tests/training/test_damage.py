@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from test_checkpoint import assert_same_bits, make_state, open_checkpoints, zeros
+from test_checkpoint import assert_same_bits, make_state, newest, open_checkpoints, zeros
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoint import DamagedCheckpoint
@@ -70,7 +70,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(folder, dam
     DAMAGES[damage](folder / "checkpoints" / "5")
     with contextlib.closing(open_checkpoints(folder)) as checkpoints:
         with pytest.warns(UserWarning, match=r"checkpoints/5 is damaged .*; the one before it"):
-            restored = checkpoints.restore_newest(zeros(make_state(4)))
+            restored = newest(checkpoints, zeros(make_state(4)))
         assert_same_bits(restored.state, make_state(4))
         assert restored.notes == {"step": 4}
         assert (folder / "damaged" / "5.0").is_dir()
@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(folder, dam
     with contextlib.closing(open_checkpoints(folder)) as checkpoints:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            again = checkpoints.restore_newest(zeros(make_state(5)))
+            again = newest(checkpoints, zeros(make_state(5)))
         assert_same_bits(again.state, make_state(5))
 
 
@@ -88,7 +88,7 @@ def test_several_damaged_checkpoints_are_passed_over(folder):
         flip(largest(folder / "checkpoints" / str(step) / "variables"))
     with contextlib.closing(open_checkpoints(folder)) as checkpoints:
         with pytest.warns(UserWarning, match="checkpoints/[45] is damaged") as said:
-            restored = checkpoints.restore_newest(zeros(make_state(2)))
+            restored = newest(checkpoints, zeros(make_state(2)))
         assert_same_bits(restored.state, make_state(2))
         assert len(said) == 2
         DAMAGES["no variables"](folder / "checkpoints" / "2")
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_model_gets_a_list(folder, change, message):
             checkpoints.restore(state._replace(params=variables), 5)
         # It is whole: nothing is put aside.
         with pytest.raises(UserError):
-            checkpoints.restore_newest(state._replace(params=variables))
+            newest(checkpoints, state._replace(params=variables))
     assert (folder / "checkpoints" / "5").is_dir()
 
 
@@ -175,7 +175,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_the_last_checkpoint_whole(fo
     assert "\n" not in str(told.value)
     with contextlib.closing(open_checkpoints(folder)) as again:
         assert again.steps() == [2, 4, 5]
-        assert_same_bits(again.restore_newest(zeros(make_state(5))).state, make_state(5))
+        assert_same_bits(newest(again, zeros(make_state(5))).state, make_state(5))
 
 
 def test_a_folder_that_takes_nothing_is_told_in_one_line(folder):

@@ -66,7 +66,7 @@ def continued(request, experiment, tmp_path_factory):
     path = tmp_path_factory.mktemp("continued") / "run"
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "by a crash":
-            interrupt_batches(patch, 5, KeyboardInterrupt)
+            interrupt_batches(patch, 5, crash)
         elif request.param == "at a step":
             interrupt_batches(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
         else:
@@ -83,15 +83,17 @@ def continued(request, experiment, tmp_path_factory):
     return path, train(experiment, path), request.param
 
 
+def crash():
+    raise KeyboardInterrupt
+
+
 def interrupt_batches(patch, number, interrupt):
-    """Makes a call, or raises an error, before a batch is given."""
+    """Makes a call before a batch is given."""
     pipeline = loop.training_pipeline
 
     def interrupted_pipeline(*args, **kwargs):
         for index, batch in enumerate(pipeline(*args, **kwargs)):
             if index == number:
-                if isinstance(interrupt, type):
-                    raise interrupt
                 interrupt()
             yield batch
 

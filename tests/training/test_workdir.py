@@ -48,6 +48,7 @@ def test_two_processes_do_not_train_in_one_folder_and_a_dead_one_does_not_keep_i
     workdir.release()
     command = [sys.executable, "-c", PROGRAM, str(workdir.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
         assert other.stdout.readline() == "claimed\n"
         with pytest.raises(UserError, match=r"another process is training in .*run: wait for it"):
             workdir.start(experiment)

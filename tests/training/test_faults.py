@@ -1,0 +1,82 @@
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+from small import PAIRS, make_experiment, with_fields
+
+from flax_transformer.data.batching import TrainingBatches
+from flax_transformer.errors import UserError
+from flax_transformer.tasks.translation import Translation
+from flax_transformer.training import loop
+from flax_transformer.training.parallel import Devices
+from flax_transformer.training.workdir import Workdir
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return with_fields(
+        make_experiment(tmp_path), "training", num_steps=7, log_every_steps=1, max_skipped=3
+    )
+
+
+@pytest.fixture
+def infinite(monkeypatch):
+    """Parameters of which one is infinite from the beginning on."""
+    init = Translation.init
+
+    def init_infinite(self, rng):
+        leaves, structure = jax.tree.flatten(init(self, rng))
+        return jax.tree.unflatten(structure, [leaves[0].at[0].set(jnp.inf), *leaves[1:]])
+
+    monkeypatch.setattr(Translation, "init", init_infinite)
+
+
+def train(experiment, path, **options):
+    loop.train(experiment, path, Console(file=io.StringIO()), **options)
+
+
+@pytest.mark.usefixtures("infinite")
+def test_updates_that_are_not_finite_stop_the_training(experiment, tmp_path):
+    workdir = Workdir(tmp_path / "run")
+    message = r"not finite in 3 updates in a row, from step 1 on .*not_finite/step-1/report.json\)"
+    with pytest.raises(UserError, match=message):
+        train(experiment, workdir.path)
+    folder = workdir.path / "not_finite" / "step-1"
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["loss"] == "nan"
+    assert sum(found["not_finite"] for found in report["parameters"].values()) > 0
+    assert {pair["source"] for pair in report["examples"]} <= {pair.source for pair in PAIRS}
+    lines = [json.loads(line) for line in workdir.metrics.read_text().splitlines()]
+    assert [(line["step"], line["skipped_updates"]) for line in lines] == [(1, 1), (2, 1), (3, 1)]
+    assert lines[0]["loss"] is None
+
+
+@pytest.mark.usefixtures("infinite")
+def test_the_first_operation_is_found(experiment, tmp_path):
+    with pytest.raises(UserError, match=r"the first NaN came out of .* in .*line \d+"):
+        train(experiment, tmp_path / "run", find_nans=True)
+
+
+def test_memory_that_runs_out_names_the_batch(experiment, tmp_path, monkeypatch):
+    def update(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.")
+
+    monkeypatch.setattr(Devices, "compile", lambda self, step: update)
+    with pytest.raises(UserError, match=r"out of memory on a batch of \d+ rows.* --training.acc"):
+        train(experiment, tmp_path / "run")
+
+
+def test_a_thread_that_fails_ends_the_training_with_its_error(experiment, tmp_path, monkeypatch):
+    getitem = TrainingBatches.__getitem__
+
+    def failing(self, step):
+        if step == 4:
+            raise OSError("the disk is gone")
+        return getitem(self, step)
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        train(experiment, tmp_path / "run")
