@@ -70,7 +70,7 @@ class Experiment:
 
 def _unchanged(value: Any, kind: Any) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{value!r:.60} is no {kind.__name__}")
+        raise UserError(f"{value!r:.60} is no {kind.__name__}")
     return value
 
 
@@ -79,7 +79,7 @@ def _number(value: Any, kind: Any) -> float:
 
 
 def _reason(error: BaseException, kind: Any) -> str:
-    if isinstance(error, UserError | TypeError):
+    if isinstance(error, UserError):
         return str(error)
     return cattrs.v.format_exception(error, kind)
 

@@ -225,14 +225,17 @@ def _tfds(config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
     import tensorflow_datasets.translate  # registers the older translation data sets
 
+    name, _, variant = config.dataset.partition("/")
+    name = name.partition(":")[0]  # of the version
+    # Our own have no variants, and TFDS explains in many lines how a name is written.
+    if name in DATASETS or not (name.isascii() and name.isidentifier()):
+        raise unknown("data set", config.dataset, DATASETS)
     try:
         return tfds.builder(config.dataset, **_storage(config))
     except tfds.core.DatasetNotFoundError:
-        name = config.dataset.split("/")[0]
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*DATASETS, *near}) from None
-    except ValueError:
-        name, _, variant = config.dataset.partition("/")
+    except (ValueError, AssertionError):  # the latter of a version
         known = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, known) from None
 
