@@ -52,10 +52,11 @@ def test_a_wide_beam_finds_what_brute_force_finds(seed, penalty, eos_logit, limi
 @given(st.integers(0, 2**31 - 1), PENALTIES, EOS_LOGITS, LIMITS, st.sampled_from([(2, 1), (3, 3)]))
 def test_a_narrow_beam_follows_the_definition(seed, penalty, eos_logit, limits, sizes):
     model = random_model(seed, BATCH, vocab=7, eos_logit=eos_logit)
-    found = search(*penalty, *sizes)(model, jnp.array(limits))
+    beam_size, num_best = sizes
+    found = search(*penalty, beam_size, num_best)(model, jnp.array(limits))
     for example, limit in enumerate(limits):
         expected = beam_search_to_the_limit(
-            model, example, limit, *sizes, python_penalty_of(*penalty)
+            model, example, limit, beam_size, num_best, python_penalty_of(*penalty)
         )
         assert outputs(found, example)[: len(expected)] == expected
 
