@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
 from flax_transformer.allocator import keep_freed_memory
@@ -73,6 +74,7 @@ def execute(
         description: what the program does; that of the dataclass if not given.
     """
     warnings.showwarning = _show_warning
+    _print_utf8()
     keep_freed_memory()
     spare_threads()
     keep_compiled_programs()
@@ -83,12 +85,33 @@ def execute(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
+        print(f"error: {reason} Give smaller sizes, or fewer tokens at a time.", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt as error:
         print("interrupted: the same command continues a training", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"error: {error.strerror}: {error.filename}; mend this, or give another path",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _print_utf8() -> None:
+    """Prints what is written into files: an older system's own encoding may lack its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _parse(command: Any, **options: Any) -> Any:
@@ -114,6 +137,9 @@ def _unframed(box: str) -> str:
 def _defaults(words: list[str]) -> Any:
     """The command's values before its options are read: those of its experiment or workdir."""
     command, rest = (words[0], words[1:]) if words else ("", [])
+    workdir = _option(rest, "--workdir")
+    if workdir == "":
+        raise UserError("--workdir is empty: give a folder, such as runs/number_words")
     if command and not command.startswith("-") and command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
     path = _experiment_file(rest)
@@ -131,7 +157,6 @@ def _defaults(words: list[str]) -> Any:
         if command == "train":
             return Train(experiment_file=path, workdir=tyro.MISSING, experiment=experiment)
         return VerifyResume(experiment_file=path, experiment=experiment)
-    workdir = _option(rest, "--workdir")
     if command in ("evaluate", "translate") and workdir is not None:
         decoding = Workdir(Path(workdir)).load().decoding
         if command == "evaluate":

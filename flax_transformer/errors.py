@@ -11,6 +11,34 @@ class UserError(Exception):
     """
 
 
+LARGEST_NUMBER = 2**31 - 1  # of 32 bits, in which JAX counts
+
+
+def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_NUMBER) -> None:
+    """Refuses a number that nothing can have.
+
+    Args:
+        name: of what has the number, as the user knows it.
+        value: the number.
+        lowest: the least allowed.
+        highest: the largest allowed.
+
+    Raises:
+        UserError: if the number is out of its range.
+
+    Example:
+        >>> check_number("vocab_size", 37_000)
+        >>> check_number("vocab_size", 0)
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: vocab_size must be at least 1, not 0
+    """
+    if value < lowest:
+        raise UserError(f"{name} must be at least {lowest:,}, not {value}")
+    if value > highest:
+        raise UserError(f"{name} must be at most {highest:,}, not {value}")
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Makes the error for a name that is not among the known ones, with the nearest suggestion.
 

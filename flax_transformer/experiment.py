@@ -11,7 +11,7 @@ import cattrs
 
 from flax_transformer.data.datasets import DataConfig
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import PRESETS
@@ -35,7 +35,8 @@ class Experiment:
     """Of the first parameters, of dropout and of the order of the data."""
 
     def __post_init__(self) -> None:
-        """Refuses parts that do not fit each other."""
+        """Refuses a seed that no generator takes, and parts that do not fit each other."""
+        check_number("seed", self.seed, 0)
         has_table = SCHEMES[self.model.positions].has_table
         if has_table and self.data.max_length > self.model.max_positions:
             raise UserError(
@@ -54,11 +55,17 @@ class Experiment:
         Raises:
             UserError: if a field is unknown or has a value of another type.
         """
+        if not isinstance(data, dict):
+            raise UserError(f"not an experiment of this version: no fields, but {data!r:.60}")
         converter = cattrs.Converter(forbid_extra_keys=True)
+        # As it is, cattrs makes 3 of 3.7 and True of "no".
+        for kind in (bool, int, str):
+            converter.register_structure_hook(kind, _unchanged)
+        converter.register_structure_hook(float, _number)
         try:
             return converter.structure(data, cls)
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
-            reasons = "; ".join(cattrs.transform_error(error))
+            reasons = "; ".join(cattrs.transform_error(error, format_exception=_reason))
             raise UserError(f"not an experiment of this version: {reasons}") from error
 
 
@@ -72,6 +79,22 @@ def read_experiment(path: Path) -> Experiment:
         return Experiment.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, UserError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+
+
+def _unchanged(value: Any, kind: Any) -> Any:
+    if type(value) is not kind:
+        raise UserError(f"{value!r:.60} is no {kind.__name__}")
+    return value
+
+
+def _number(value: Any, kind: Any) -> float:
+    return float(value) if type(value) is int else _unchanged(value, kind)
+
+
+def _reason(error: BaseException, kind: Any) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return cattrs.v.format_exception(error, kind)
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -30,7 +30,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Prints the scores, which are also kept in the workdir."""
-        split = self.split or Workdir(self.workdir).load().data.held_out_split
+        split = self.split
+        if split is None:
+            split = Workdir(self.workdir).load().data.held_out_split
         record, _ = evaluate(
             self.workdir, split, command=sys.argv, weights=self.weights, decoding=self.decoding
         )

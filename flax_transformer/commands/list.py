@@ -7,7 +7,7 @@ from rich.console import Console
 
 from flax_transformer.console import say, show_table
 from flax_transformer.data.datasets import DATASETS
-from flax_transformer.errors import UserError
+from flax_transformer.errors import check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
@@ -27,8 +27,7 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
-        if self.vocab_size < 1:
-            raise UserError(f"vocab_size must be at least 1, not {self.vocab_size}")
+        check_number("vocab_size", self.vocab_size)
         presets = {
             name: {
                 "parameters": count_parameters(config, self.vocab_size),

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError
+from flax_transformer.errors import check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.functional.wishes import Verdict, check_wishes
 
@@ -52,8 +52,7 @@ class Positions:
 
     def _check_picture(self) -> None:
         for name, size in {"length": self.length, "d_model": self.d_model}.items():
-            if size < 2:
-                raise UserError(f"{name} must be at least 2, not {size}")
+            check_number(name, size, 2)
         # Imported when a picture is asked for: no other command waits for matplotlib.
         from flax_transformer.visualization.pictures import check_picture_path
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError
+from flax_transformer.errors import check_number
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import (
     FITTING_VOCAB_SIZE,
@@ -39,8 +39,8 @@ class Table3:
 
     def run(self) -> None:
         """Prints the rows, and why the published counts need another vocabulary."""
-        if self.vocab_size is not None and self.vocab_size < 1:
-            raise UserError(f"vocab_size must be at least 1, not {self.vocab_size}")
+        if self.vocab_size is not None:
+            check_number("vocab_size", self.vocab_size)
         rows = {name: self._row(row) for name, row in TABLE3.items()}
         if self.json:
             print(json.dumps(rows, indent=2))

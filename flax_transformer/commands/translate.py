@@ -39,12 +39,16 @@ class Translate:
         for texts in [list(self.texts)] if self.texts else standard_input():
             for found in translator.translate_n_best(texts, decoding, seed=self.seed):
                 for text, score in found:
-                    line = text.replace("\n", " ")
+                    # Whatever its reader takes for the end of a line.
+                    line = " ".join(text.splitlines())
                     print(f"{score:.4f}\t{line}" if self.scores else line, flush=True)
 
 
 def standard_input() -> Iterator[list[str]]:
     """Gives the lines of standard input: one by one while a person types, else all at once.
+
+    Only a line feed ends a line, as in `read_lines` of text files; a byte order mark before the
+    first is no part of it.
 
     Raises:
         UserError: if a line is not UTF-8.
@@ -61,7 +65,8 @@ def standard_input() -> Iterator[list[str]]:
 
 def _decode(line: bytes, number: int) -> str:
     try:
-        return line.decode().rstrip("\r\n")
+        # The mark comes from editors that save "UTF-8 with BOM"; within a text it is a character.
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError(
             f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "

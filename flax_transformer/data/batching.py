@@ -78,9 +78,11 @@ class TrainingBatches:
             number = assign(self.buckets, *lengths)
             self._members = [np.flatnonzero(number == i) for i in range(len(self.buckets))]
         else:
-            rows = rows_by_length(tokens_per_batch, batch_size, row_length, rows_multiple)
-            self.buckets = (Bucket(row_length, row_length, rows(row_length)),)
             self._packed = plan_rows(pairs, row_length, seed)
+            rows = rows_by_length(
+                tokens_per_batch, batch_size, row_length, rows_multiple, self._packed.num_rows
+            )
+            self.buckets = (Bucket(row_length, row_length, rows(row_length)),)
             self._members = [np.arange(self._packed.num_rows)]
         self.batches_per_epoch = len(deal(self.buckets, self._members))
         # Two, because prefetching threads reach into the next epoch before the last one ends.

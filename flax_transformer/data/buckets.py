@@ -10,6 +10,9 @@ from flax_transformer.errors import UserError
 
 # Lengths of a side that may bound a bucket: the plan's time and memory grow with its fourth power.
 MAX_LEVELS = 48
+# A batch may have so many rows even where the pairs do not fill them; with a mistaken number of a
+# billion, the memory would be full of empty ones.
+FREE_ROWS = 4096
 
 
 class Bucket(NamedTuple):
@@ -46,7 +49,8 @@ def plan_buckets(
         tokens_per_batch: target tokens of a batch at most, padding counted; None with batch_size.
         num_buckets: shapes at most.
         rows_multiple: what the rows divide by, such as the number of devices.
-        batch_size: rows of every bucket, in place of a number of tokens.
+        batch_size: rows of every bucket, in place of a number of tokens. Either way, above
+            FREE_ROWS there are no more rows than pairs.
 
     Returns:
         The buckets, from the shortest to the longest.
@@ -61,7 +65,7 @@ def plan_buckets(
 target_length=8, rows=8))
     """
     longest = int(target_lengths.max())
-    rows = rows_by_length(tokens_per_batch, batch_size, longest, rows_multiple)
+    rows = rows_by_length(tokens_per_batch, batch_size, longest, rows_multiple, target_lengths.size)
     return tuple(
         Bucket(source, target, rows(target))
         for source, target in _chain(source_lengths, target_lengths, num_buckets)
@@ -69,15 +73,21 @@ target_length=8, rows=8))
 
 
 def rows_by_length(
-    tokens_per_batch: int | None, batch_size: int | None, longest: int, multiple: int
+    tokens_per_batch: int | None,
+    batch_size: int | None,
+    longest: int,
+    multiple: int,
+    needed: int,
 ) -> Callable[[int], int]:
     """Gives the function from the length of a bucket's targets to its number of rows.
 
-    The arguments are those of `plan_buckets`, and the longest that a target may be.
+    The arguments are those of `plan_buckets`, the longest that a target may be, and the number of
+    rows that hold everything.
 
     Raises:
         UserError: as `plan_buckets` does.
     """
+    most = -(-max(needed, FREE_ROWS) // multiple) * multiple
     if batch_size is not None:
         if batch_size % multiple:
             lower = batch_size // multiple * multiple
@@ -86,14 +96,14 @@ def rows_by_length(
                 f"batch_size of {batch_size} over all devices is no multiple of {multiple}, their "
                 f"number times training.accumulate_steps: make it {nearest}."
             )
-        return lambda target: batch_size
+        return lambda target: min(batch_size, most)
     assert tokens_per_batch is not None, "one of the two says how large a batch is"
     if multiple * longest > tokens_per_batch:
         raise UserError(
             f"tokens_per_batch {tokens_per_batch} cannot hold {multiple} rows of {longest} "
             f"target tokens: give at least {multiple * longest}, or a smaller max_length."
         )
-    return lambda target: tokens_per_batch // (target * multiple) * multiple
+    return lambda target: min(tokens_per_batch // (target * multiple) * multiple, most)
 
 
 def assign(

@@ -7,12 +7,12 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from flax_transformer.data.parallel_text import ParallelText
-from flax_transformer.data.tokenizer import MIN_VOCAB_SIZE
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.data.splits import read_split
+from flax_transformer.data.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
+from flax_transformer.errors import UserError, check_number, unknown
 
 BatchScope = Literal["all_devices", "device"]
 TEXT_SPLITS = ("train", "validation", "test")
@@ -72,6 +72,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.vocab_size < MIN_VOCAB_SIZE:
             raise UserError(f"vocab_size {self.vocab_size} must be at least {MIN_VOCAB_SIZE}.")
+        check_number("vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        for name in ("max_length", "tokens_per_batch", "batch_size", "num_buckets"):
+            # What is too small is told below, each in its own way.
+            number = getattr(self, name)
+            if number is not None:
+                check_number(name, number, number)
         if self.max_length < 2:
             raise UserError(
                 f"max_length {self.max_length} must be at least 2: a token and its end."
@@ -89,7 +95,8 @@ class DataConfig:
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
         paths = {name: getattr(self, name) for name in ("manual_dir", "data_dir", *TEXT_FIELDS)}
-        given = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+        found = {name: os.path.expanduser(path) for name, path in paths.items() if path is not None}
+        given = {name: os.path.abspath(path) for name, path in found.items()}
         return dataclasses.replace(self, **given)
 
     def limits(self, num_devices: int) -> tuple[int | None, int | None]:
@@ -141,17 +148,9 @@ def open_split(config: DataConfig, split: str) -> ParallelText:
     builder = _build(config)
     keys = _keys(config, builder.info.features)
     builder = _prepared(builder, config)
-    try:
-        return ParallelText(builder.as_data_source(split), *keys, Path(builder.data_path))
-    except NotImplementedError:
-        raise UserError(
-            f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
-        ) from None
-    except ValueError:
-        missing = config.dataset == "text_files" and split in TEXT_SPLITS
-        hint = f" Give --data.{split}-source and --data.{split}-target." if missing else ""
-        error = unknown(f"split of {config.dataset}", split, builder.info.splits)
-        raise UserError(f"{error}{hint}") from None
+    missing = config.dataset == "text_files" and split in TEXT_SPLITS
+    hint = f" Give --data.{split}-source and --data.{split}-target." if missing else ""
+    return read_split(builder, config.dataset, split, keys, hint)
 
 
 @_quiet()
@@ -179,9 +178,14 @@ def _prepared(builder: Any, config: DataConfig) -> Any:
     except (OSError, ImportError, AssertionError, tfds.download.DownloadError) as error:
         if builder.data_path.exists():  # another process was the first to finish
             return _build(config)
+        known = DATASETS.get(config.dataset, OTHER)
+        advice = (
+            "if it cannot be downloaded here, fetch its files elsewhere and give --data.manual-dir"
+            if "manual_dir" in known.reads
+            else "give a folder that can be written to as --data.data-dir"
+        )
         raise UserError(
-            f"cannot prepare {config.dataset} ({_first_line(error)}): if it cannot be downloaded "
-            "here, fetch its files elsewhere and give --data.manual-dir."
+            f"cannot prepare {config.dataset} ({_first_line(error)}): {advice}."
         ) from error
     return builder
 
@@ -221,14 +225,17 @@ def _tfds(config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
     import tensorflow_datasets.translate  # registers the older translation data sets
 
+    name, _, variant = config.dataset.partition("/")
+    name = name.partition(":")[0]  # of the version
+    # Our own have no variants, and TFDS explains in many lines how a name is written.
+    if name in DATASETS or not (name.isascii() and name.isidentifier()):
+        raise unknown("data set", config.dataset, DATASETS)
     try:
         return tfds.builder(config.dataset, **_storage(config))
     except tfds.core.DatasetNotFoundError:
-        name = config.dataset.split("/")[0]
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*DATASETS, *near}) from None
-    except ValueError:
-        name, _, variant = config.dataset.partition("/")
+    except (ValueError, AssertionError):  # the latter of a version
         known = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, known) from None
 

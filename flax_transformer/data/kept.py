@@ -15,6 +15,9 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 
+# What NumPy raises of a file that is not there, cut, or changed: RuntimeError where a flipped bit
+# makes the archive look encrypted, or packed in a way that is not known.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError)
 VERSION = 1  # to be raised when what the same key stands for is made in another way
 
 
@@ -44,7 +47,7 @@ class Kept:
         """Gives the sentences of a key, made if they are not here; the key is plain data."""
         path = self._path(key, "npz")
         with (
-            contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+            contextlib.suppress(*DAMAGED),
             np.load(path) as arrays,
         ):
             return _pairs(arrays)

@@ -14,6 +14,16 @@ from flax_transformer.errors import UserError
 
 SOURCE, TARGET = "source", "target"
 GZIP_MAGIC = b"\x1f\x8b"  # the second byte cannot follow the first in UTF-8
+# How files begin that are no UTF-8 text, and what to do with them; UTF-32 begins as UTF-16 does.
+UNREADABLE = {
+    codecs.BOM_UTF32_LE: ("is UTF-32", "convert it, for example with iconv -f UTF-32 -t UTF-8"),
+    codecs.BOM_UTF16_LE: ("is UTF-16", "convert it, for example with iconv -f UTF-16 -t UTF-8"),
+    codecs.BOM_UTF16_BE: ("is UTF-16", "convert it, for example with iconv -f UTF-16 -t UTF-8"),
+    GZIP_MAGIC: ("is gzipped twice", "unpack it once"),
+    b"PK\x03\x04": ("is a zip archive", "unpack it, or give a gzipped file"),
+    b"BZh91AY&SY": ("is packed by bzip2", "unpack it, or give a gzipped file"),
+    b"\xfd7zXZ\0": ("is packed by xz", "unpack it, or give a gzipped file"),
+}
 
 
 class TextFiles(tfds.core.GeneratorBasedBuilder):
@@ -90,14 +100,19 @@ def read_parallel(*paths: str | Path) -> list[list[str]]:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Reads the lines of a UTF-8 file, which may be gzipped.
+    r"""Reads the lines of a UTF-8 file, which may be gzipped.
 
-    Only a line feed ends a line: a sentence may hold U+2028 and its like.
+    Only a line feed ends a line, of which a carriage return before it is part: a sentence may hold
+    other carriage returns, a form feed, U+0085 or U+2028.
 
     Raises:
-        UserError: if it is missing, a folder, empty or not UTF-8.
+        UserError: if it is missing, a folder, empty, packed or not UTF-8, if it has carriage
+            returns in place of line feeds, or if it holds a NUL character, as no text does but
+            UTF-16 read as UTF-8.
     """
-    lines = read_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n")
+    contents = read_bytes(path)
+    _check_is_text(path, contents)
+    lines = contents.removeprefix(codecs.BOM_UTF8).split(b"\n")
     if not lines[-1]:
         lines.pop()
     if not lines:
@@ -109,6 +124,24 @@ def read_lines(path: str | Path) -> list[str]:
         except UnicodeDecodeError:
             raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
     return texts
+
+
+def _check_is_text(path: str | Path, contents: bytes) -> None:
+    for magic, (what, advice) in UNREADABLE.items():
+        if contents.startswith(magic):
+            raise UserError(f"{path} {what}, no UTF-8 text: {advice}.")
+    if b"\n" not in contents and b"\r" in contents.rstrip(b"\r"):
+        raise UserError(
+            f"{path} ends its lines in carriage returns alone: give each a line feed, for example "
+            "with tr '\\r' '\\n'."
+        )
+    before, nul, _ = contents.partition(b"\0")
+    if nul:
+        number = before.count(b"\n") + 1
+        raise UserError(
+            f"{path}, line {number:,} holds a NUL character, as UTF-16 "
+            "read as UTF-8 does: convert the file to UTF-8."
+        )
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -124,5 +157,5 @@ def read_bytes(path: str | Path) -> bytes:
         raise UserError(f"{path} does not exist: give the path of a text file.") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {error}.") from None

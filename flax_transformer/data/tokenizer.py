@@ -14,11 +14,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_number
 
 PAD, BOS, EOS = 0, 1, 2
 NUM_SPECIAL = 3
 MIN_VOCAB_SIZE = NUM_SPECIAL + 256
+MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learnt
+# Bytes of a word from which merges are learnt at once: their time grows with its square, and one
+# line of ten million letters would take hours.
+MAX_WORD_LENGTH = 1000
 
 
 class Tokenizer:
@@ -48,20 +52,24 @@ class Tokenizer:
             vocab_size: ids at most, the special ones counted; few texts may give fewer.
 
         Raises:
-            UserError: if vocab_size cannot hold all bytes, or there is no text.
+            UserError: if vocab_size cannot hold all bytes or is beyond MAX_VOCAB_SIZE, or there is
+                no text.
         """
         if vocab_size < MIN_VOCAB_SIZE:
             raise UserError(
                 f"vocab_size {vocab_size} is too small: the 256 bytes and {NUM_SPECIAL} special "
                 f"tokens need at least {MIN_VOCAB_SIZE}."
             )
+        check_number("vocab_size", vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
         texts = iter(texts)
         first = next(texts, None)
         if first is None:
             raise UserError("no text to train a tokenizer on: the training split is empty.")
         subwords = tokenizers.Tokenizer(models.BPE())
         # A prefix space would come back from decode and break the round trip.
-        subwords.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        pieces = pre_tokenizers.FixedLength(length=MAX_WORD_LENGTH)
+        subwords.pre_tokenizer = pre_tokenizers.Sequence([words, pieces])
         subwords.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size - NUM_SPECIAL,
@@ -69,6 +77,7 @@ class Tokenizer:
             show_progress=False,
         )
         subwords.train_from_iterator(itertools.chain([first], texts), trainer)
+        subwords.pre_tokenizer = words
         return cls(subwords)
 
     @classmethod
@@ -79,7 +88,10 @@ class Tokenizer:
             UserError: if the file is missing or is not a tokenizer.
         """
         try:
-            return cls(tokenizers.Tokenizer.from_file(os.fspath(path)))
+            subwords = tokenizers.Tokenizer.from_file(os.fspath(path))
+            if not isinstance(subwords.model, models.BPE) or subwords.get_vocab_size() < 256:
+                raise ValueError("not over bytes")
+            return cls(subwords)
         except Exception as error:  # the library raises nothing narrower
             raise UserError(
                 f"cannot read the tokenizer {os.fspath(path)} ({error}): restore the file, or "
@@ -91,8 +103,11 @@ class Tokenizer:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(self.to_json(), encoding="utf-8")
-        os.replace(unfinished, path)
+        try:
+            unfinished.write_text(self.to_json(), encoding="utf-8")
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def to_json(self) -> str:
         """Gives what `save` writes."""

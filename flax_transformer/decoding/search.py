@@ -1,5 +1,6 @@
 """One entry to the three searches, chosen by a config."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -11,7 +12,7 @@ from flax_transformer.decoding.greedy import greedy_search
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
@@ -50,6 +51,11 @@ class DecodingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}: give at least 1.")
+            if value is not None and value > LARGEST_NUMBER:
+                raise UserError(f"{name} is {value}: give at most {LARGEST_NUMBER:,}.")
+        for name in ("alpha", "temperature"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"{name} is {getattr(self, name)}: give a finite number.")
         if self.alpha < 0:
             raise UserError(f"alpha is {self.alpha}: give at least 0, which is no length penalty.")
         if self.temperature <= 0:

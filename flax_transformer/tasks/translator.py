@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
 import jax
@@ -15,6 +15,7 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 
@@ -38,6 +39,17 @@ class CutTextWarning(UserWarning):
     """A text is longer than the model translates at once."""
 
 
+def _strings(texts: Iterable[str]) -> list[str]:
+    """Takes the texts together; a text alone would be taken for its letters."""
+    if isinstance(texts, str):
+        raise UserError(f"texts is one string, {texts!r:.60}: give a list of strings")
+    texts = list(texts)
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is no string, but {text!r:.60}: give a list of strings")
+    return texts
+
+
 class Translator:
     """Translates many strings with a model that is loaded once.
 
@@ -47,6 +59,9 @@ class Translator:
         tokenizer: its joint subwords.
         decoding: how translations are searched for unless a call says otherwise.
         max_length: source tokens translated at most, end mark included.
+
+    Raises:
+        UserError: if the tokenizer is not the one that the model was trained with.
     """
 
     def __init__(
@@ -57,6 +72,7 @@ class Translator:
         decoding: DecodingConfig,
         max_length: int,
     ):
+        _check_vocabulary(variables, tokenizer)
         self.model = model
         self.variables = variables
         self.tokenizer = tokenizer
@@ -81,6 +97,9 @@ class Translator:
             texts: what to translate; a blank text gives an empty one. A text of more than
                 max_length tokens is translated up to there, with a `CutTextWarning`.
             decoding: how to search; the translator's own way if not given.
+
+        Raises:
+            UserError: if texts are no strings of Unicode.
         """
         several = [texts] if isinstance(texts, str) else texts
         best = [found[0].text for found in self.translate_n_best(several, decoding)]
@@ -98,7 +117,12 @@ class Translator:
 
         Returns:
             A list for each text; fewer than `num_best` where no more exist.
+
+        Raises:
+            UserError: if texts are no strings of Unicode, or there is no such seed.
         """
+        check_number("seed", seed, 0)
+        texts = _strings(texts)
         decoding = decoding or self.decoding
         found = [[TranslatedText("", 0.0)] for _ in texts]
         filled = [place for place, text in enumerate(texts) if text.strip()]
@@ -137,6 +161,20 @@ class Translator:
             ]
             for row_tokens, row_scores in zip(tokens, scores, strict=True)
         ]
+
+
+def _check_vocabulary(variables: Any, tokenizer: Tokenizer) -> None:
+    """Refuses another tokenizer's file; there may be no variables yet."""
+    rows = (
+        tokenizer.vocab_size
+        if variables is None
+        else len(variables["params"]["embedding"]["table"])
+    )
+    if rows != tokenizer.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "
+            "tokenizer.json that was trained with the model"
+        )
 
 
 def _search_batch(model, variables, source, rng, *, decoding: DecodingConfig) -> Hypotheses:

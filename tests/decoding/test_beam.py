@@ -1,83 +1,30 @@
-import itertools
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brute_force import (
+    PENALTIES,
+    all_finished,
+    beam_search_to_the_limit,
+    outputs,
+    penalty_of,
+    python_penalty_of,
+    ranked,
+    search_with,
+)
 from history_model import EOS, PAD, HistoryModel, random_model
 
-from flax_transformer.decoding import LENGTH_PENALTIES, Hypotheses, beam, beam_search, greedy_search
+from flax_transformer.decoding import beam, beam_search, greedy_search
 
-PENALTIES = [("gnmt", 0.0), ("gnmt", 0.6), ("gnmt", 1.0), ("power", 0.6), ("power", 1.0)]
 STATIC = ("beam_size", "max_length", "length_penalty", "eos_id", "pad_id", "num_best")
-
-
-def penalty_of(name: str, alpha: float):
-    return partial(LENGTH_PENALTIES[name], alpha=alpha)
-
-
-def python_penalty_of(name: str, alpha: float):
-    return {"gnmt": lambda n: ((5 + n) / 6) ** alpha, "power": lambda n: n**alpha}[name]
-
-
-def search_with(length_penalty, **settings):
-    """The whole search as one jitted function of a model and, if wanted, of the limits."""
-
-    @jax.jit
-    def run(model: HistoryModel, max_lengths=None) -> Hypotheses:
-        return beam_search(
-            model.step(),
-            model.cache(),
-            model.prompt(),
-            length_penalty=length_penalty,
-            eos_id=EOS,
-            pad_id=PAD,
-            max_lengths=max_lengths,
-            **settings,
-        )
-
-    return run
-
-
-def outputs(hypotheses: Hypotheses, example: int) -> list[tuple[int, ...]]:
-    tokens, lengths = np.asarray(hypotheses.tokens), np.asarray(hypotheses.lengths)
-    return [tuple(t[:n].tolist()) for t, n in zip(tokens[example], lengths[example], strict=True)]
-
-
-def ranked(model, example, candidates, length_penalty):
-    """Candidates by score, the best first."""
-    score = {c: model.score(example, c) / length_penalty(len(c)) for c in candidates}
-    return sorted(candidates, key=lambda c: -score[c]), score
-
-
-def beam_search_to_the_limit(model, example, limit, beam_size, num_best, length_penalty):
-    """The definition in plain Python: no early stop, every hypothesis a tuple."""
-    live: dict[tuple[int, ...], float] = {(): 0.0}
-    finished: dict[tuple[int, ...], float] = {}
-    for length in range(1, limit + 1):
-        continuations: dict[tuple[int, ...], float] = {
-            (*output, token): log_prob + gained
-            for output, log_prob in live.items()
-            for token, gained in enumerate(model.log_probs(example, output))
-        }
-        kept = sorted(continuations, key=lambda c: -continuations[c])[:beam_size]
-        live = {c: continuations[c] for c in kept if c[-1] != EOS}
-        ended = (c for c in kept if c[-1] == EOS)
-        finished |= {c: continuations[c] / length_penalty(length) for c in ended}
-    best = sorted(finished, key=lambda c: -finished[c]) + sorted(live, key=lambda c: -live[c])
-    return best[:num_best]
 
 
 @pytest.mark.parametrize(("name", "alpha"), PENALTIES)
 def test_a_beam_as_wide_as_the_tree_finds_what_brute_force_finds(name, alpha):
     limit, vocab, num_best = 5, 3, 7
-    others = [token for token in range(vocab) if token != EOS]
-    finished = [
-        (*start, EOS)
-        for length in range(limit)
-        for start in itertools.product(others, repeat=length)
-    ]
+    finished = all_finished(vocab, limit)
     search = search_with(penalty_of(name, alpha), beam_size=53, max_length=limit, num_best=num_best)
     for seed in range(11):
         model = random_model(seed, batch=2, vocab=vocab, eos_logit=-1.0)

@@ -1,0 +1,142 @@
+"""Files that are not what a command takes them for: each is told in one line."""
+
+import bz2
+import gzip
+import json
+import lzma
+import random
+import shutil
+
+import pytest
+from command_line import assert_is_error
+from tokenizers import Tokenizer as AnyTokenizer
+from tokenizers import models
+
+from flax_transformer.data.tokenizer import Tokenizer
+
+TEXT = "".join(f"twenty {number}\n" for number in range(20))
+# Random, so that no few subwords make them up.
+LETTERS = random.Random(0)
+LONG_WORDS = ["".join(LETTERS.choices("abcdefghijk", k=997)) for _ in range(20)]
+TEXTS = {
+    "utf16_little": (TEXT.encode("utf-16-le"), r"line 1 holds a NUL character, as UTF-16"),
+    "utf16_marked": (b"\xff\xfe" + TEXT.encode("utf-16-le"), r"is UTF-16, .* iconv -f UTF-16"),
+    "utf16_big_marked": (b"\xfe\xff" + TEXT.encode("utf-16-be"), r"is UTF-16, .* iconv -f UTF-16"),
+    "utf32_marked": (b"\xff\xfe\0\0" + TEXT.encode("utf-32-le"), r"is UTF-32, .* iconv -f UTF-32"),
+    "nul_in_a_line": (TEXT.replace("y 7", "y\0 7").encode(), "line 8 holds a NUL character"),
+    "surrogate": (TEXT.encode().replace(b"7", b"\xed\xa0\x80", 1), "line 8 is not UTF-8"),
+    "overlong": (TEXT.encode().replace(b"7", b"\xc0\xaf", 1), "line 8 is not UTF-8"),
+    "cut_character": (TEXT.encode()[:-1] + b"\xe2\x82", "line 20 is not UTF-8"),
+    "carriage_returns": (TEXT.replace("\n", "\r").encode(), r"carriage returns alone: .* tr '\\r'"),
+    "zip": (b"PK\x03\x04" + bytes(range(256)), "is a zip archive, no UTF-8 text: unpack it"),
+    "bzip2": (bz2.compress(TEXT.encode()), "is packed by bzip2, no UTF-8 text: unpack it"),
+    "xz": (lzma.compress(TEXT.encode()), "is packed by xz, no UTF-8 text: unpack it"),
+    "gzipped_twice": (gzip.compress(gzip.compress(TEXT.encode())), "is gzipped twice"),
+    "no_gzip": (b"\x1f\x8b" + b"junk" * 29, r"cannot read .*no_gzip: Unknown compression method"),
+    "gzip_of_nothing": (gzip.compress(b""), "is empty: give a file with one sentence a line"),
+    "mark_alone": (b"\xef\xbb\xbf", "is empty: give a file with one sentence a line"),
+    "blank_line_more": (TEXT.encode() + b"\n", "has 21 lines but .* has 20: line N of one"),
+    "line_separators": (TEXT.replace("\n", "\u2028").encode(), "has 1 lines but .* has 20"),
+    "form_feeds": (TEXT.replace("\n", "\f").encode(), "has 1 lines but .* has 20"),
+    "blank_lines": (b"\n" * 20, "none of the 20 pairs of train has two sides of 1 to 24 tokens"),
+    "white_space": (" \u00a0\u3000\t\n".encode() * 20, "none of the 20 pairs of train has two"),
+    "long_words": ("\n".join(LONG_WORDS).encode(), "none of the 20 pairs of train has two"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_that_is_none_is_told_and_nothing_is_written(run, folder, tmp_path, name):
+    contents, message = TEXTS[name]
+    (tmp_path / name).write_bytes(contents)
+    options = f"--data.train-source {tmp_path / name}"
+    assert_is_error(run("train", "small.py", "--workdir", "new", *options.split()), message)
+    assert not (folder / "new").exists()
+
+
+EXPERIMENTS = {
+    "empty": (b"", "Expecting value: line 1"),
+    "cut": (b'{"data": {"dataset": "text_fi', "Unterminated string"),
+    "binary": (bytes(range(256)), "can't decode byte 0x80"),
+    "a_list": (b"[7]", r"no fields, but \[7\]"),
+    "null": (b"null", "no fields, but None"),
+    "a_string": (b'"data"', "no fields, but 'data'"),
+    "byte_order_mark": (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
+    "newer_version": (b'{"sede": 7}', r"extra fields found \(sede\)"),
+    "newer_version_of_a_part": (b'{"model": {"num_head": 7}}', r"\(num_head\) @ \$\.model"),
+    "text_for_a_number": (b'{"data": {"vocab_size": "307"}}', r"'307' is no int @ .*vocab_size"),
+    "fraction_for_a_count": (b'{"data": {"vocab_size": 307.5}}', r"307.5 is no int @ .*vocab_size"),
+    "text_for_a_switch": (b'{"data": {"packing": "no"}}', r"'no' is no bool @ \$\.data\.packing"),
+    "switch_for_a_number": (b'{"seed": true}', r"True is no int @ \$\.seed"),
+    "switch_for_a_rate": (b'{"model": {"norm_epsilon": true}}', r"True is no float @ \$\.model"),
+    "number_for_a_name": (b'{"data": {"dataset": 7}}', r"7 is no str @ \$\.data\.dataset"),
+    "null_for_a_part": (b'{"data": null}', r"\$\.data"),
+    "impossible_value": (b'{"data": {"vocab_size": 3}}', "version: vocab_size 3 must be at least"),
+    "impossible_together": (b'{"model": {"num_heads": 7}}', "model.d_model .* is no multiple of"),
+    "not_a_number": (b'{"task": {"label_smoothing": NaN}}', "label_smoothing must be .* not nan"),
+}
+
+
+@pytest.fixture
+def damaged(folder, trained):
+    """Copies the trained workdir, for one of its files to be replaced."""
+    path = folder / "damaged"
+    shutil.copytree(folder / "run", path)
+    yield path
+    shutil.rmtree(path)
+
+
+def replace(path, contents):
+    path.unlink()
+    if contents is not None:
+        path.write_bytes(contents)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_that_cannot_be_read_is_told(run, damaged, name):
+    contents, message = EXPERIMENTS[name]
+    replace(damaged / "experiment.json", contents)
+    for line in ("translate --workdir damaged two", "train small.py --workdir damaged"):
+        assert_is_error(run(*line.split()), rf"cannot read damaged/experiment\.json: .*{message}")
+    # A later start must find what this one found.
+    assert (damaged / "experiment.json").read_bytes() == contents
+
+
+OTHER_TOKENIZER = Tokenizer.train(["seven", "eleven"], 263)
+WORD_PIECES = AnyTokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+WITHOUT_BYTES = AnyTokenizer(models.BPE({"a": 0, "b": 1}, []))
+TOKENIZERS = {
+    "missing": (None, "No such file"),
+    "empty": (b"", "EOF while parsing"),
+    "cut": (OTHER_TOKENIZER.to_json().encode()[:499], "EOF while parsing"),
+    "binary": (bytes(range(256)), "did not contain valid UTF-8"),
+    "null": (b"null", "invalid type: null"),
+    "word_pieces": (WORD_PIECES.to_str().encode(), "not over bytes"),
+    "without_bytes": (WITHOUT_BYTES.to_str().encode(), "not over bytes"),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_tokenizer_that_cannot_be_read_is_told(run, damaged, name):
+    contents, message = TOKENIZERS[name]
+    replace(damaged / "tokenizer.json", contents)
+    for line in ("translate --workdir damaged two", "evaluate --workdir damaged"):
+        result = run(*line.split())
+        assert_is_error(
+            result, rf"cannot read the tokenizer damaged/tokenizer\.json \(.*{message}.*\): restore"
+        )
+
+
+def test_the_tokenizer_of_another_model_is_told(run, damaged):
+    replace(damaged / "tokenizer.json", OTHER_TOKENIZER.to_json().encode())
+    result = run("translate", "--workdir", "damaged", "two")
+    rows = json.loads((damaged / "experiment.json").read_bytes())["data"]["vocab_size"]
+    assert_is_error(result, rf"tokenizer has {OTHER_TOKENIZER.vocab_size} ids but the model {rows}")
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "tokenizer.json"])
+def test_a_folder_in_place_of_a_file_is_told(run, damaged, name):
+    (damaged / name).unlink()
+    (damaged / name).mkdir()
+    assert_is_error(
+        run("translate", "--workdir", "damaged", "two"), "(holds no run|Is a directory)"
+    )
