@@ -18,6 +18,7 @@ from flax_transformer.functional.feed_forward import (
     feed_forward,
     geglu,
     gelu,
+    gelu_tanh,
     relu,
     silu,
     swiglu,
@@ -60,6 +61,7 @@ from flax_transformer.functional.segments import (
     segment_lengths,
     segment_mask,
     segment_positions,
+    token_segments,
 )
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "feed_forward",
     "geglu",
     "gelu",
+    "gelu_tanh",
     "label_smoothed_cross_entropy",
     "lay_down",
     "lay_out",
@@ -114,5 +117,6 @@ __all__ = [
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "token_segments",
     "window_mask",
 ]

@@ -182,10 +182,12 @@ class EncoderLayer(Layer):
 
 
 class DecoderLayer(Layer):
-    """Causal self-attention, attention to the encoder's output and a feed-forward network.
+    """Causal self-attention, attention to the encoder's output if there is one, and feed-forward.
+
+    Without an encoder's output the layer has no parameters for it.
 
     Reference:
-        Vaswani et al. 2017, section 3.1.
+        Vaswani et al. 2017, section 3.1; Radford et al. 2019, section 2.3 (without an encoder).
     """
 
     def setup(self) -> None:
@@ -206,21 +208,21 @@ class DecoderLayer(Layer):
         self,
         inputs: Float[Array, "rows length d_model"],
         layout: Layout,
-        memory: KeyValue,
-        memory_mask: Bool[Array, "#batch #length #source_length"] | None,
+        memory: KeyValue | None = None,
+        memory_mask: Bool[Array, "#batch #length #source_length"] | None = None,
         *,
         written: Written | None = None,
         written_length: Int[Array, ""] | None = None,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "rows length d_model"], Written | None]:
-        """Extends a sequence in view of a source.
+        """Extends a sequence, in view of a source if there is one.
 
         Args:
             inputs: the positions to compute.
             layout: of the inputs as queries, and of them with the positions before them as keys;
                 its mask has a row for each hypothesis, or one for each example, from
                 `functional.lineage_mask`.
-            memory: from `memory_keys_values`.
+            memory: from `memory_keys_values`; None: no source.
             memory_mask: True where a position may attend to the source.
             written: keys and values of the positions before the inputs, with room for these.
             written_length: how many positions are filled.
@@ -249,12 +251,14 @@ class DecoderLayer(Layer):
             )
 
         def attend_to_memory(x: Array) -> Array:
+            assert memory is not None
             return self.cross_attention(x, memory, mask=memory_mask, deterministic=deterministic)
 
         def transform(x: Array) -> Array:
             return self.feed_forward(x, deterministic=deterministic)
 
         x = self.self_attention_residual(attend_to_self, inputs, is_token, deterministic)
-        x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
+        if memory is not None:
+            x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
         x = self.feed_forward_residual(transform, x, is_token, deterministic)
         return x, written

@@ -168,6 +168,7 @@ EXAMPLES: dict[str, Example] = {
         message=r"\(3, 7\)",
     ),
     "gelu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "gelu_tanh": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
     "label_smoothed_cross_entropy": Example(
         lambda draw: {
             "logits": draw.normal(2, 3, VOCAB),
@@ -342,6 +343,7 @@ EXAMPLES: dict[str, Example] = {
         refused={"num_buckets": 30},
         message="not 30",
     ),
+    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},
