@@ -23,7 +23,13 @@ from flax_transformer.functional.feed_forward import (
     silu,
     swiglu,
 )
-from flax_transformer.functional.layout import Layout, Positions, lay_out, lay_out_cached
+from flax_transformer.functional.layout import (
+    Layout,
+    Positions,
+    lay_out,
+    lay_out_cached,
+    lay_out_unpadded,
+)
 from flax_transformer.functional.losses import (
     label_smoothed_cross_entropy,
     linear_cross_entropy,
@@ -40,9 +46,16 @@ from flax_transformer.functional.normalization import (
     layer_norm,
     rms_norm,
 )
+from flax_transformer.functional.patches import (
+    grid_coordinates,
+    split_patches,
+    split_tubelets,
+)
+from flax_transformer.functional.pooling import first_token, mean_of_tokens
 from flax_transformer.functional.positional import (
     learned_positions,
     position_numbers,
+    resize_position_table,
     scaled_positions,
     sinusoidal_2d_positions,
     sinusoidal_positions,
@@ -86,17 +99,21 @@ __all__ = [
     "embed",
     "embed_one_hot",
     "feed_forward",
+    "first_token",
     "geglu",
     "gelu",
     "gelu_tanh",
+    "grid_coordinates",
     "label_smoothed_cross_entropy",
     "lay_down",
     "lay_out",
     "lay_out_cached",
+    "lay_out_unpadded",
     "layer_norm",
     "learned_positions",
     "lineage_mask",
     "linear_cross_entropy",
+    "mean_of_tokens",
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
@@ -105,6 +122,7 @@ __all__ = [
     "read_own",
     "relative_bias",
     "relu",
+    "resize_position_table",
     "rms_norm",
     "rotary",
     "scaled_positions",
@@ -114,6 +132,8 @@ __all__ = [
     "silu",
     "sinusoidal_2d_positions",
     "sinusoidal_positions",
+    "split_patches",
+    "split_tubelets",
     "swiglu",
     "t5_bias",
     "t5_bucket",

@@ -21,7 +21,7 @@ from flax_transformer.models.depth import (
 )
 from flax_transformer.modules.attention import KeyValue
 from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
+from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding, table_deviation
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer
 
 
@@ -61,8 +61,13 @@ class EncoderDecoder(nn.Module):
         self.embedding = TokenEmbedding(
             self.vocab_size, config.d_model, config.embedding_scaling, config.dtype
         )
-        self.source_positions = PositionalEmbedding(config.positions, config.max_positions)
-        self.target_positions = PositionalEmbedding(config.positions, config.max_positions)
+        places = (
+            config.positions,
+            config.max_positions,
+            table_deviation(config.embedding_scaling),
+        )
+        self.source_positions = PositionalEmbedding(*places)
+        self.target_positions = PositionalEmbedding(*places)
         self.embedding_dropout = Dropout(config.residual_dropout_rate)
         self.encoder = make_layers(EncoderLayer, config, config.num_encoder_layers)
         self.decoder = make_layers(DecoderLayer, config, config.num_decoder_layers)

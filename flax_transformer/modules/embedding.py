@@ -71,6 +71,11 @@ class TokenEmbedding(nn.Module):
         return jnp.asarray(self.d_model**0.5, self.dtype)
 
 
+def table_deviation(scaling: EmbeddingScaling) -> float:
+    """The standard deviation of embeddings at first, for a table of positions added to them."""
+    return SMALL_DEVIATION if scaling == "none" else 1.0
+
+
 class PositionalEmbedding(nn.Module):
     """Adds what a positional scheme adds to embeddings; holds the table of a learned one.
 
@@ -94,6 +99,7 @@ class PositionalEmbedding(nn.Module):
         embedded: Float[Array, "batch length d_model"],
         positions: Int[Array, "batch length"],
         lengths: Int[Array, "batch length"] | None = None,
+        coordinates: Int[Array, "cells 2"] | None = None,
     ) -> Float[Array, "batch length d_model"]:
         """Adds the encoding of each position.
 
@@ -102,11 +108,16 @@ class PositionalEmbedding(nn.Module):
             positions: where in its sequence each token stands, from 0.
             lengths: number of tokens of each token's sequence; None where sequences still grow,
                 which then count as max_length long.
+            coordinates: row and column of the last tokens, where they stand on a grid; a scheme
+                that encodes these adds nothing to the tokens before.
         """
         scheme = SCHEMES[self.scheme]
         if scheme.encode is None:
             return embedded
-        d_model = embedded.shape[-1]
+        length, d_model = embedded.shape[1:]
+        if coordinates is not None and scheme.encode_grid is not None:
+            encoding = scheme.encode_grid(coordinates, d_model).astype(embedded.dtype)
+            return embedded + jnp.pad(encoding, ((length - len(coordinates), 0), (0, 0)))
         table = None
         if scheme.has_table:
             init = nn.initializers.normal(self.deviation)
