@@ -8,9 +8,11 @@ from flax_transformer.models.stacking import stack_layers, unstack_layers
 from flax_transformer.models.video import VideoConfig, VideoTransformer
 from flax_transformer.models.vision import VisionTransformer, resize_images
 from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.zoo import ZOO
 
 __all__ = [
     "PRESETS",
+    "ZOO",
     "DecoderOnly",
     "DecoderOnlyConfig",
     "EncoderDecoder",

@@ -30,7 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "positions": "scaled",
     },
 }
-RNG = np.random.default_rng(0)
+# The two texts begin with different tokens, so that no next token is uncertain.
+RNG = np.random.default_rng(1)
 TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2)[:LENGTH] + 1 for _ in range(BATCH)])
 
 
@@ -204,7 +205,7 @@ def test_it_overfits_a_batch():
         )
         return total / weight
 
-    first, last = fit(loss, model.init(jax.random.key(0), TOKENS[:, :-1]), rate=0.05)
+    first, last = fit(loss, model.init(jax.random.key(0), TOKENS[:, :-1]))
     assert first > 2
     assert last < 0.1
 

@@ -8,7 +8,7 @@ import reference
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.functional import SCHEMES
+from flax_transformer.functional import SCHEMES, sinusoidal_2d_positions
 from flax_transformer.modules import PositionalEmbedding, TokenEmbedding
 from flax_transformer.modules.embedding import EmbeddingScaling
 
@@ -82,6 +82,24 @@ class TestPositionalEmbedding:
         longest = jnp.full_like(self.lengths, MAX_LENGTH)
         expected = module.apply({}, embedded, self.positions, longest)
         np.testing.assert_array_equal(module.apply({}, embedded, self.positions), expected)
+
+    def test_on_a_grid_rows_and_columns_are_encoded_and_other_tokens_are_not(self, embedded):
+        """Four cells in one row, which as a sequence would be folded into a square."""
+        module = PositionalEmbedding("sinusoidal_2d", MAX_LENGTH)
+        coordinates = jnp.stack([jnp.zeros(4, int), jnp.arange(4)], axis=1)
+        inputs = embedded, self.positions, self.lengths
+        added = module.apply({}, *inputs, coordinates) - embedded
+        assert not added[:, 0].any()
+        expected = sinusoidal_2d_positions(coordinates, D_MODEL)
+        assert_close(added[:, 1:], jnp.stack([expected] * BATCH), 1e-5)
+
+    @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "sinusoidal_2d"])
+    def test_other_schemes_count_row_by_row(self, scheme, embedded):
+        module = PositionalEmbedding(scheme, MAX_LENGTH)
+        inputs = embedded, self.positions, self.lengths
+        variables = draw_parameters(module, *inputs)
+        on_a_grid = module.apply(variables, *inputs, jnp.zeros((4, 2), int))
+        np.testing.assert_array_equal(on_a_grid, module.apply(variables, *inputs))
 
     @pytest.mark.parametrize("deviation", [1.0, 0.02])
     def test_a_table_begins_as_large_as_it_is_asked_for(self, deviation):
