@@ -44,6 +44,8 @@ class DecoderOnlyConfig(TransformerConfig):
     """Positional scheme."""
     embedding_scaling: EmbeddingScaling = "none"
     """Where sqrt(d_model) stands; GPT-2 has it nowhere (none)."""
+    attention_dropout_rate: float = 0.1
+    """Dropout of the attention weights."""
     num_layers: int = 12
     """Layers."""
 

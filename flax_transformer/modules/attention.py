@@ -83,12 +83,11 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{self.num_heads} heads are no multiple of {key_value_heads}")
         per_head = self.d_model // self.num_heads
         key_dim, value_dim = self.key_dim or per_head, self.value_dim or per_head
-        self.query = self._projection((self.num_heads, key_dim))
-        self.key = self._projection((key_value_heads, key_dim))
-        self.value = self._projection((key_value_heads, value_dim))
-        self.output = self._projection(
-            self.d_model, axis=(-2, -1), use_bias=self.use_bias and self.use_output_bias
-        )
+        self.query = self._projection((self.num_heads, key_dim), self.use_bias)
+        self.key = self._projection((key_value_heads, key_dim), self.use_bias)
+        self.value = self._projection((key_value_heads, value_dim), self.use_bias)
+        has_output_bias = self.use_bias and self.use_output_bias
+        self.output = self._projection(self.d_model, has_output_bias, axis=(-2, -1))
         if self.normalize_query_key:
             self.query_scale = self.param("query_scale", nn.initializers.ones, (key_dim,))
             self.key_scale = self.param("key_scale", nn.initializers.ones, (key_dim,))
@@ -98,12 +97,15 @@ class MultiHeadAttention(nn.Module):
             init = nn.initializers.normal(self.d_model**-0.5)
             self.scheme_table = self.param("scheme_table", init, shape)
 
-    def _projection(self, features: int | tuple[int, int], **options: Any) -> nn.DenseGeneral:
+    def _projection(
+        self, features: int | tuple[int, int], use_bias: bool, axis: Any = -1
+    ) -> nn.DenseGeneral:
         return nn.DenseGeneral(
             features,
+            axis=axis,
+            use_bias=use_bias,
             dtype=self.dtype,
             kernel_init=nn.initializers.xavier_uniform(),
-            **{"use_bias": self.use_bias} | options,
         )
 
     def keys_values(

@@ -155,7 +155,7 @@ def test_the_searches_run_on_it_unchanged():
         return model(tokens) + without_padding
 
     # No token ends a hypothesis.
-    limits = {"max_length": 5, "eos_id": VOCAB, "pad_id": 0}
+    limits: dict[str, Any] = {"max_length": 5, "eos_id": VOCAB, "pad_id": 0}
     expected = greedy_by_hand(whole, prompt, 5)
     found = greedy_search(step, model.start(), prompt, **limits).tokens
     np.testing.assert_array_equal(found[:, 0], expected)
@@ -165,8 +165,9 @@ def test_the_searches_run_on_it_unchanged():
     np.testing.assert_array_equal(drawn.tokens, jnp.stack([expected, expected], axis=1))
 
     penalty = functools.partial(LENGTH_PENALTIES["power"], alpha=1.0)
-    options = {"beam_size": 3, "num_best": 3, "length_penalty": penalty}
-    beam = beam_search(step, model.start(), prompt, **options, **limits)
+    beam = beam_search(
+        step, model.start(), prompt, beam_size=3, num_best=3, length_penalty=penalty, **limits
+    )
     rows = jnp.concatenate([jnp.repeat(prompt, 3, axis=0), beam.tokens.reshape(-1, 5)], axis=1)
     log_probs = jax.nn.log_softmax(whole(rows)[:, 2:-1])
     each = jnp.take_along_axis(log_probs, rows[:, 3:, None], axis=-1)
@@ -195,8 +196,7 @@ def test_scanned_layers_give_the_same(model, logits):
 
 
 def test_it_overfits_a_batch():
-    config = dataclasses.replace(CONFIG, residual_dropout_rate=0.0)
-    model = DecoderOnly(config, VOCAB)
+    model = DecoderOnly(CONFIG, VOCAB)
 
     def loss(variables: Any) -> Any:
         logits: Any = model.apply(variables, TOKENS[:, :-1])

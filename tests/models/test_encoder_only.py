@@ -161,8 +161,7 @@ def test_scanned_layers_give_the_same(model):
 
 
 def test_its_heads_overfit_a_batch():
-    config = dataclasses.replace(CONFIG, residual_dropout_rate=0.0)
-    module = EncoderOnly(config, VOCAB, CLASSES)
+    module = EncoderOnly(CONFIG, VOCAB, CLASSES)
     masked = TOKENS.at[:, 1].set(VOCAB - 1)
     classes = jnp.array([2, 0])
 

@@ -169,6 +169,7 @@ def test_a_factorised_encoder_sees_one_time_at_a_time_before_it_sees_all(pooling
     model = VideoTransformer(config, CLASSES)
 
     def of_times(videos: jax.Array) -> Any:
+        state: Any
         _, state = model.apply(
             variables, videos, capture_intermediates=True, mutable=["intermediates"]
         )
