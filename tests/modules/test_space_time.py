@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import pytest
 from parameters import draw_parameters
@@ -7,7 +9,13 @@ from flax_transformer.functional import lay_out_unpadded
 from flax_transformer.modules import EncoderLayer, SpaceTimeLayer
 
 BATCH, TIMES, PLACES, D_MODEL = 2, 3, 5, 7
-SIZES = {"num_heads": 2, "d_model": D_MODEL, "d_ff": 11, "key_dim": 13, "value_dim": 17}
+SIZES: dict[str, Any] = {
+    "num_heads": 2,
+    "d_model": D_MODEL,
+    "d_ff": 11,
+    "key_dim": 13,
+    "value_dim": 17,
+}
 
 
 @pytest.fixture
