@@ -51,7 +51,7 @@ from flax_transformer.functional.patches import (
     split_patches,
     split_tubelets,
 )
-from flax_transformer.functional.pooling import first_token, mean_of_tokens
+from flax_transformer.functional.pooling import POOLINGS, first_token, mean_of_tokens
 from flax_transformer.functional.positional import (
     learned_positions,
     position_numbers,
@@ -79,6 +79,7 @@ from flax_transformer.functional.segments import (
 
 __all__ = [
     "ACTIVATIONS",
+    "POOLINGS",
     "SCHEMES",
     "Activation",
     "Cache",

@@ -1,5 +1,7 @@
 """One vector for a whole sequence."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -64,6 +66,12 @@ def mean_of_tokens(
     wide = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
     total = jnp.where(is_token[:, None], wide, 0).sum(axis=0)
     return (total / jnp.maximum(is_token.sum(), 1)).astype(hidden.dtype)
+
+
+POOLINGS: dict[str, Callable[[Array, Array | None], Array]] = {
+    "first": first_token,
+    "mean": mean_of_tokens,
+}
 
 
 def _check(hidden: Array, is_token: Array | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.feed_forward import ACTIVATIONS
+from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.embedding import EmbeddingScaling
 from flax_transformer.modules.layers import NormPlacement
@@ -183,4 +184,5 @@ CHOICES: dict[str, Iterable[str]] = {
     "positions": SCHEMES,
     "norm": NORMS,
     "activation": ACTIVATIONS,
+    "pooling": POOLINGS,
 }

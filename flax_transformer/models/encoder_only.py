@@ -1,7 +1,6 @@
 """The encoder-only Transformer of BERT: representations of tokens and of whole texts."""
 
 import dataclasses
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
-from flax_transformer.functional.pooling import first_token, mean_of_tokens
+from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
@@ -23,8 +22,6 @@ from flax_transformer.modules.embedding import (
 )
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.normalization import NORMS
-
-POOLINGS = {"first": first_token, "mean": mean_of_tokens}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +52,7 @@ class EncoderOnlyConfig(TransformerConfig):
     """Layers."""
     num_sentences: int = 2
     """Sentences of one text that an embedding tells apart."""
-    pooling: Literal["first", "mean"] = "first"
+    pooling: str = "first"
     """What stands for a whole text: its first token, or the mean of all its tokens."""
 
 

@@ -23,7 +23,7 @@ def inputs(normal):
     return normal(BATCH, TIMES * PLACES, D_MODEL)
 
 
-def apply(module, inputs, variables=None):
+def apply(module: Any, inputs: Any, variables: Any = None) -> tuple[Any, Any]:
     """With the layouts of space and time; draws the parameters that are not given."""
     by_time = inputs.reshape(BATCH, TIMES, PLACES, D_MODEL)
     space = lay_out_unpadded(by_time.reshape(-1, PLACES, D_MODEL))
@@ -49,9 +49,10 @@ def test_without_time_divided_heads_are_an_encoder_layer_of_half_the_heads(input
     outputs, _ = apply(module, inputs, {"params": params})
     names = ("attention_residual", "feed_forward", "feed_forward_residual")
     of_layer = {"attention": params["space_attention"]} | {name: params[name] for name in names}
-    layer = EncoderLayer(**SIZES | {"num_heads": 1}, norm_placement=placement)
+    sizes: dict[str, Any] = SIZES | {"num_heads": 1}
+    layer = EncoderLayer(**sizes, norm_placement=placement)
     by_time = inputs.reshape(-1, PLACES, D_MODEL)
-    expected = layer.apply({"params": of_layer}, by_time, lay_out_unpadded(by_time))
+    expected: Any = layer.apply({"params": of_layer}, by_time, lay_out_unpadded(by_time))
     assert_close(outputs.reshape(by_time.shape), expected, 1e-5)
 
 
