@@ -33,8 +33,8 @@ FIELDS = {
     "sublayer (pre)",
     "model.norm_epsilon": "what a normalisation adds to the variance",
     "model.attention_bias": "biases in the projections of attention",
-    "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs) or divides the "
-    "logits",
+    "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs), divides the "
+    "logits (logits) or does neither (none)",
     "optimizer.b2": "Adam's decay of the mean squared gradient",
     "task.smoothing_over": "label smoothing spreads its mass over the whole vocabulary, or over "
     "all others but the target",

@@ -123,6 +123,8 @@ def activation(name, hidden):
         return np.maximum(0, hidden)
     if name == "gelu":
         return hidden * (1 + np.vectorize(math.erf)(hidden / np.sqrt(2))) / 2
+    if name == "gelu_tanh":
+        return hidden * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3))) / 2
     assert name == "silu"
     return hidden / (1 + np.exp(-hidden))
 

@@ -14,6 +14,7 @@ import pytest
 import flax_transformer
 from flax_transformer import functional
 from flax_transformer.experiment import Experiment
+from flax_transformer.models import ZOO
 
 ROOT = pathlib.Path(flax_transformer.__file__).parent
 
@@ -131,7 +132,8 @@ def configs(config: type) -> Iterator[type]:
             yield from configs(field.type)
 
 
-CONFIGS = list(configs(Experiment))
+ZOO_CONFIGS = dict.fromkeys(type(vars(entry.model)["config"]) for entry in ZOO.values())
+CONFIGS = [*configs(Experiment), *ZOO_CONFIGS]
 
 
 @pytest.fixture(scope="module")

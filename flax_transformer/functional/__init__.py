@@ -18,11 +18,18 @@ from flax_transformer.functional.feed_forward import (
     feed_forward,
     geglu,
     gelu,
+    gelu_tanh,
     relu,
     silu,
     swiglu,
 )
-from flax_transformer.functional.layout import Layout, Positions, lay_out, lay_out_cached
+from flax_transformer.functional.layout import (
+    Layout,
+    Positions,
+    lay_out,
+    lay_out_cached,
+    lay_out_unpadded,
+)
 from flax_transformer.functional.losses import (
     label_smoothed_cross_entropy,
     linear_cross_entropy,
@@ -39,9 +46,16 @@ from flax_transformer.functional.normalization import (
     layer_norm,
     rms_norm,
 )
+from flax_transformer.functional.patches import (
+    grid_coordinates,
+    split_patches,
+    split_tubelets,
+)
+from flax_transformer.functional.pooling import POOLINGS, first_token, mean_of_tokens
 from flax_transformer.functional.positional import (
     learned_positions,
     position_numbers,
+    resize_position_table,
     scaled_positions,
     sinusoidal_2d_positions,
     sinusoidal_positions,
@@ -60,10 +74,12 @@ from flax_transformer.functional.segments import (
     segment_lengths,
     segment_mask,
     segment_positions,
+    token_segments,
 )
 
 __all__ = [
     "ACTIVATIONS",
+    "POOLINGS",
     "SCHEMES",
     "Activation",
     "Cache",
@@ -84,16 +100,21 @@ __all__ = [
     "embed",
     "embed_one_hot",
     "feed_forward",
+    "first_token",
     "geglu",
     "gelu",
+    "gelu_tanh",
+    "grid_coordinates",
     "label_smoothed_cross_entropy",
     "lay_down",
     "lay_out",
     "lay_out_cached",
+    "lay_out_unpadded",
     "layer_norm",
     "learned_positions",
     "lineage_mask",
     "linear_cross_entropy",
+    "mean_of_tokens",
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
@@ -102,6 +123,7 @@ __all__ = [
     "read_own",
     "relative_bias",
     "relu",
+    "resize_position_table",
     "rms_norm",
     "rotary",
     "scaled_positions",
@@ -111,8 +133,11 @@ __all__ = [
     "silu",
     "sinusoidal_2d_positions",
     "sinusoidal_positions",
+    "split_patches",
+    "split_tubelets",
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "token_segments",
     "window_mask",
 ]

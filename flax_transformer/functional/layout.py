@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Shaped
 
 from flax_transformer.functional.masks import causal_mask, combine_masks, window_mask
 from flax_transformer.functional.segments import (
@@ -72,6 +72,39 @@ def lay_out(
     positions = jax.vmap(segment_positions)(segments)
     lengths = jax.vmap(segment_lengths)(segments)
     return Layout(mask, Positions(positions, positions), lengths, segments != 0)
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def lay_out_unpadded(
+    tokens: Shaped[Array, "batch length *features"], *, window: int | None = None
+) -> Layout:
+    """Lays out sequences that are all tokens, as those of images and videos are.
+
+    mask[i, j] = |j - i| < window, or no mask at all
+
+    Args:
+        tokens: one row a sequence; only the shape counts.
+        window: how many positions a token sees to each side, itself included; all if None.
+
+    Returns:
+        The layout, in which every token is both a query and a key.
+
+    Raises:
+        ValueError: if the tokens are no batch of rows, or the window is not positive.
+
+    Example:
+        >>> layout = lay_out_unpadded(jnp.zeros((1, 3)))
+        >>> layout.mask, layout.positions.key.tolist(), layout.lengths.tolist()
+        (None, [[0, 1, 2]], [[3, 3, 3]])
+    """
+    if tokens.ndim < 2:
+        raise ValueError(f"tokens {tokens.shape} must be a batch of rows")
+    batch, length = tokens.shape[:2]
+    mask = None
+    if window is not None:
+        mask = jnp.broadcast_to(window_mask(length, window=window), (batch, length, length))
+    positions = jnp.broadcast_to(jnp.arange(length), (batch, length))
+    return Layout(mask, Positions(positions, positions), jnp.full_like(positions, length))
 
 
 @functools.partial(jax.jit, static_argnames=("new_length", "window"))

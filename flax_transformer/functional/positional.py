@@ -1,13 +1,15 @@
 """Encodings of positions that are added to embeddings."""
 
 import functools
-from typing import Literal
+import math
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 SinusoidLayout = Literal["interleaved", "halves"]
+ResizeMethod = Literal["bilinear", "bicubic"]
 
 
 @functools.partial(jax.jit, static_argnames="d_model")
@@ -191,6 +193,52 @@ def learned_positions(
     if table.ndim != 2 or positions.shape[0] > table.shape[0]:
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
     return jnp.take(table, positions, axis=0, mode="fill")
+
+
+@functools.partial(jax.jit, static_argnames=("grid", "new_grid", "method"))
+def resize_position_table(
+    table: Float[Array, "rows d_model"],
+    grid: tuple[int, int],
+    new_grid: tuple[int, int],
+    method: ResizeMethod = "bicubic",
+) -> Float[Array, "new_rows d_model"]:
+    """Interpolates a learned table of the positions on a grid, for a grid of another size.
+
+    new_table[(i, j)] = table at ((i + 1/2) rows / new_rows - 1/2, (j + 1/2) columns / new_columns
+    - 1/2), rows before those of the grid staying as they are
+
+    Args:
+        table: one row a cell, row by row; those of other tokens, such as a class token, before.
+        grid: rows and columns of the table's grid.
+        new_grid: rows and columns wanted.
+        method: `bilinear` or `bicubic`; a smaller grid is smoothed first.
+
+    Returns:
+        The table of the new grid.
+
+    Raises:
+        ValueError: if the table has fewer rows than cells, a size is not positive, or the method is
+            unknown.
+
+    Example:
+        >>> table = jnp.array([[7.0], [1.0], [3.0]])
+        >>> resize_position_table(table, (1, 2), (1, 4), "bilinear").ravel().tolist()
+        [7.0, 1.0, 1.5, 2.5, 3.0]
+
+    Reference:
+        Dosovitskiy et al. 2021, section 3.2.
+    """
+    cells = math.prod(grid)
+    if table.ndim != 2 or table.shape[0] < cells or min(*grid, *new_grid) < 1:
+        raise ValueError(f"table {table.shape} of a grid {grid} cannot be resized to {new_grid}")
+    if method not in get_args(ResizeMethod):
+        raise ValueError(f"method must be bilinear or bicubic, not {method}")
+    before, of_grid = jnp.split(table, [table.shape[0] - cells])
+    d_model = table.shape[1]
+    # In 16 bits the weights of an interpolation would not sum to 1.
+    wide = of_grid.reshape(*grid, d_model).astype(jnp.promote_types(table.dtype, jnp.float32))
+    resized = jax.image.resize(wide, (*new_grid, d_model), method).astype(table.dtype)
+    return jnp.concatenate([before, resized.reshape(-1, d_model)])
 
 
 def _first_column(values: Array, d_model: int) -> Array:

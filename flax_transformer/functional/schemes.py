@@ -52,6 +52,9 @@ class PositionalScheme(NamedTuple):
             added to the embeddings; lengths are the numbers of tokens of each token's sequence.
         has_table: whether `encode` reads a learned table [max_positions, d_model]; else it gets
             None.
+        encode_grid: (coordinates [length, 2], d_model) -> [length, d_model], in place of `encode`
+            where tokens stand on a grid whose rows and columns are known; without it they count
+            row by row.
         rotate: (x [length, head_dim], positions [length]) -> [length, head_dim], applied to the
             queries and to the keys of one head.
         bias: (query [query_length, head_dim], query_positions, key_positions, head, table) ->
@@ -63,6 +66,7 @@ class PositionalScheme(NamedTuple):
     description: str
     encode: Callable[[Array, Array, int, Array | None], Array] | None = None
     has_table: bool = False
+    encode_grid: Callable[[Array, int], Array] | None = None
     rotate: Callable[[Array, Array], Array] | None = None
     bias: Callable[[Array, Array, Array, Head, Array | None], Array] | None = None
     head_table_shape: Callable[[int], tuple[int, ...]] | None = None
@@ -127,8 +131,9 @@ SCHEMES: dict[str, PositionalScheme] = {
         head_table_shape=lambda _: (_T5_BUCKETS,),
     ),
     "sinusoidal_2d": PositionalScheme(
-        "the sequence folded into a square: sines and cosines of row and column",
+        "sines and cosines of row and column; a sequence is folded into a square",
         encode=lambda positions, lengths, d_model, _: _folded(positions, lengths, d_model),
+        encode_grid=sinusoidal_2d_positions,
     ),
     "none": PositionalScheme("no positions: the encoder sees a bag of words"),
 }

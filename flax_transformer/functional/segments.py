@@ -10,6 +10,25 @@ from jaxtyping import Array, Bool, Int
 
 
 @jax.jit
+def token_segments(tokens: Int[Array, "*batch length"]) -> Int[Array, "*batch length"]:
+    """Takes each row for one sequence.
+
+    segment(i) = [token(i) != 0]
+
+    Args:
+        tokens: token ids, 0 for padding.
+
+    Returns:
+        The segment ids: 1 for tokens, 0 for padding.
+
+    Example:
+        >>> token_segments(jnp.array([5, 7, 0])).tolist()
+        [1, 1, 0]
+    """
+    return (tokens != 0).astype(jnp.int32)
+
+
+@jax.jit
 def segment_positions(segments: Int[Array, " length"]) -> Int[Array, " length"]:
     """Counts the tokens of each segment from 0.
 

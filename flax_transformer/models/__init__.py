@@ -1,7 +1,29 @@
 """Models, each composed of modules, and their named sizes."""
 
+from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.stacking import stack_layers, unstack_layers
+from flax_transformer.models.video import VideoConfig, VideoTransformer
+from flax_transformer.models.vision import VisionTransformer, resize_images
+from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.zoo import ZOO
 
-__all__ = ["PRESETS", "EncoderDecoder", "EncoderDecoderConfig", "stack_layers", "unstack_layers"]
+__all__ = [
+    "PRESETS",
+    "ZOO",
+    "DecoderOnly",
+    "DecoderOnlyConfig",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
+    "EncoderOnly",
+    "EncoderOnlyConfig",
+    "VideoConfig",
+    "VideoTransformer",
+    "VisionConfig",
+    "VisionTransformer",
+    "resize_images",
+    "stack_layers",
+    "unstack_layers",
+]

@@ -1,12 +1,17 @@
-"""What every Transformer can be told about itself."""
+"""What Transformers can be told about themselves, each field in one place.
+
+The fields stand in three parts that are joined again, so that those of a text model keep their
+order.
+"""
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.feed_forward import ACTIVATIONS
+from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.embedding import EmbeddingScaling
 from flax_transformer.modules.layers import NormPlacement
@@ -16,8 +21,8 @@ ComputeType = Literal["float32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-    """Sizes and choices that every Transformer has; the defaults are the paper's base."""
+class _Architecture:
+    """What a Transformer computes."""
 
     d_model: int = 512
     """Width of embeddings and between layers."""
@@ -48,16 +53,28 @@ class TransformerConfig:
     norm_epsilon: float = 1e-6
     """What a normalisation adds to the variance."""
     activation: str = "relu"
-    """Function in the feed-forward networks: relu (the paper), gelu, silu, or the gated geglu and
-    swiglu, whose hidden layer has half as many parameters again."""
+    """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
+    geglu and swiglu, whose hidden layer has half as many parameters again."""
     positions: str = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Text(_Architecture):
+    """What a Transformer of tokens computes besides."""
+
     max_positions: int = 1024
     """Rows of a learned table of positions, and the length by which a decoder scales positions to
     [0, 1]; other schemes have no such limit."""
     embedding_scaling: EmbeddingScaling = "inputs"
-    """Where sqrt(d_model) stands: times embeddings drawn small (inputs, the paper), or below the
-    logits of embeddings drawn large (logits)."""
+    """Where sqrt(d_model) stands: times embeddings drawn small (inputs, the paper), below the
+    logits of embeddings drawn large (logits), or nowhere (none, as in BERT and GPT-2)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Computation:
+    """What is dropped in training, and how a Transformer is computed."""
+
     residual_dropout_rate: float = 0.1
     """Dropout of the embeddings and of each sublayer's output."""
     attention_dropout_rate: float = 0.0
@@ -73,6 +90,11 @@ class TransformerConfig:
     """Compile one layer and loop over all: quicker compilation of deep models; parameters are
     stacked."""
 
+
+@dataclasses.dataclass(frozen=True)
+class LayerConfig(_Computation, _Architecture):
+    """Sizes and choices that every Transformer has; the defaults are the paper's base."""
+
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""
         for field in dataclasses.fields(self):
@@ -84,11 +106,17 @@ class TransformerConfig:
                 raise UserError(f"model.{field.name} must be at least 1, not {value}")
         if not self.norm_epsilon > 0:
             raise UserError(f"model.norm_epsilon must be positive, not {self.norm_epsilon}")
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise unknown(f"model.{name}", getattr(self, name), known)
+        self._check_choices()
         self._check_heads()
         self._check_cudnn()
+
+    def _check_choices(self) -> None:
+        for field in dataclasses.fields(self):
+            is_literal = get_origin(field.type) is Literal
+            known = get_args(field.type) if is_literal else CHOICES.get(field.name)
+            value = getattr(self, field.name)
+            if known is not None and value not in known:
+                raise unknown(f"model.{field.name}", value, known)
 
     def _check_heads(self) -> None:
         if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:
@@ -126,6 +154,11 @@ class TransformerConfig:
         return {"scheme": self.positions} | {name: getattr(self, name) for name in LAYER_FIELDS}
 
 
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig(LayerConfig, _Text):
+    """Sizes and choices that every Transformer of tokens has; the defaults are the paper's base."""
+
+
 # What a layer takes under the same name.
 LAYER_FIELDS = (
     "num_heads",
@@ -146,13 +179,10 @@ LAYER_FIELDS = (
     "feed_forward_dropout_rate",
     "dtype",
 )
-# The fields that are names, and what they may be.
+# The fields that are names of a dictionary's entries; others name theirs by their type.
 CHOICES: dict[str, Iterable[str]] = {
     "positions": SCHEMES,
     "norm": NORMS,
     "activation": ACTIVATIONS,
-    "norm_placement": get_args(NormPlacement),
-    "embedding_scaling": get_args(EmbeddingScaling),
-    "attention_implementation": get_args(AttentionImplementation),
-    "dtype": get_args(ComputeType),
+    "pooling": POOLINGS,
 }

@@ -6,9 +6,11 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from flax_transformer.models.config import TransformerConfig
+from flax_transformer.functional.layout import Layout
+from flax_transformer.models.config import LayerConfig
 from flax_transformer.models.stacking import stack, unstack
-from flax_transformer.modules.layers import Layer
+from flax_transformer.modules.layers import EncoderLayer, Layer
+from flax_transformer.modules.normalization import NORMS
 
 # Several layers, or one whose variables have a leading axis of layers.
 Layers = Sequence[nn.Module] | nn.Module
@@ -16,18 +18,26 @@ Layers = Sequence[nn.Module] | nn.Module
 Step = Callable[[Any, Array, Any], tuple[Array, Any]]
 
 
-def make_layers(kind: type[Layer], config: TransformerConfig, num_layers: int) -> Layers:
+def make_layers(kind: type[Layer], config: LayerConfig, num_layers: int, **fields: Any) -> Layers:
     """Makes the layers of an encoder or a decoder, to be called in a model's `setup`.
 
     Args:
         kind: the class of the layers.
         config: of the model; `scan_layers` asks for one layer that stands for all.
         num_layers: how many there are.
+        **fields: of this kind of layer alone.
     """
-    fields = config.layer_fields()
+    fields |= config.layer_fields()
     if config.scan_layers:
         return kind(**fields)
     return [kind(**fields) for _ in range(num_layers)]
+
+
+def make_last_norm(config: LayerConfig) -> nn.Module | None:
+    """Makes what follows the last layer: pre-norm layers leave their sum unnormalised."""
+    if config.norm_placement == "post":
+        return None
+    return NORMS[config.norm](config.norm_epsilon, config.dtype)
 
 
 def pass_through(
@@ -63,6 +73,45 @@ def pass_through(
         inputs, result = step(layer, inputs, of_layer)
         results.append(result)
     return inputs, tuple(results)
+
+
+def pass_through_encoder(
+    layers: Layers,
+    last_norm: nn.Module | None,
+    inputs: Float[Array, "rows length d_model"],
+    layout: Layout,
+    *,
+    num_layers: int,
+    remat: bool = False,
+    deterministic: bool = True,
+) -> Float[Array, "rows length d_model"]:
+    """Calls all layers of an encoder, and its last norm if there is one.
+
+    Args:
+        layers: from `make_layers`, of `EncoderLayer`.
+        last_norm: from `make_last_norm`.
+        inputs: of the first layer.
+        layout: of the inputs, the same for all layers.
+        num_layers: how many there are.
+        remat: see `pass_through`.
+        deterministic: no dropout.
+    """
+
+    def step(layer: EncoderLayer, x: Array, _: None) -> tuple[Array, None]:
+        return layer(x, layout, deterministic=deterministic), None
+
+    x, _ = pass_through(layers, step, inputs, [None] * num_layers, remat=remat)
+    return finish(last_norm, x, layout, deterministic)
+
+
+def finish(
+    last_norm: nn.Module | None,
+    outputs: Float[Array, "rows length d_model"],
+    layout: Layout,
+    deterministic: bool,
+) -> Float[Array, "rows length d_model"]:
+    """Applies the last norm, if there is one, to the outputs of the last layer."""
+    return outputs if last_norm is None else last_norm(outputs, layout.is_token, deterministic)
 
 
 def _scan(layer: nn.Module, step: Step, inputs: Array, given: Sequence[Any]) -> Any:

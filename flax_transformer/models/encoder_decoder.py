@@ -4,21 +4,25 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.cache import Cache, Written, lay_down, lineage_mask, read_all
-from flax_transformer.functional.layout import Layout, lay_out, lay_out_cached
+from flax_transformer.functional.cache import Cache, Written, lay_down, read_all
+from flax_transformer.functional.layout import Layout, lay_out
 from flax_transformer.functional.masks import padding_mask
-from flax_transformer.functional.segments import segment_mask
+from flax_transformer.functional.segments import segment_mask, token_segments
+from flax_transformer.models.caching import lay_out_next, make_cache
 from flax_transformer.models.config import TransformerConfig
-from flax_transformer.models.depth import make_layers, pass_through
+from flax_transformer.models.depth import (
+    finish,
+    make_last_norm,
+    make_layers,
+    pass_through,
+    pass_through_encoder,
+)
 from flax_transformer.modules.attention import KeyValue
 from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
+from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding, table_deviation
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer
-from flax_transformer.modules.normalization import NORMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +61,18 @@ class EncoderDecoder(nn.Module):
         self.embedding = TokenEmbedding(
             self.vocab_size, config.d_model, config.embedding_scaling, config.dtype
         )
-        self.source_positions = PositionalEmbedding(config.positions, config.max_positions)
-        self.target_positions = PositionalEmbedding(config.positions, config.max_positions)
+        places = (
+            config.positions,
+            config.max_positions,
+            table_deviation(config.embedding_scaling),
+        )
+        self.source_positions = PositionalEmbedding(*places)
+        self.target_positions = PositionalEmbedding(*places)
         self.embedding_dropout = Dropout(config.residual_dropout_rate)
         self.encoder = make_layers(EncoderLayer, config, config.num_encoder_layers)
         self.decoder = make_layers(DecoderLayer, config, config.num_decoder_layers)
-        if config.norm_placement == "pre":
-            # Pre-norm layers leave their sum unnormalised, so each stack ends in one more norm.
-            norm = NORMS[config.norm]
-            self.encoder_norm = norm(config.norm_epsilon, config.dtype)
-            self.decoder_norm = norm(config.norm_epsilon, config.dtype)
+        self.encoder_norm = make_last_norm(config)
+        self.decoder_norm = make_last_norm(config)
 
     def __call__(
         self,
@@ -118,7 +124,7 @@ class EncoderDecoder(nn.Module):
         memory = self.encode(source, segments=source_segments, deterministic=deterministic)
         if source_segments is None or target_segments is None:
             memory_mask = padding_mask(source)
-            target_segments = _segments(target)
+            target_segments = token_segments(target)
         else:
             memory_mask = segment_mask(target_segments, source_segments)
         layout = lay_out(target_segments, causal=True, window=self.config.attention_window)
@@ -130,7 +136,7 @@ class EncoderDecoder(nn.Module):
 
         given = [None] * self.config.num_decoder_layers
         x, _ = pass_through(self.decoder, step, x, given, remat=self.config.remat)
-        return self._finish(x, layout, deterministic)
+        return finish(self.decoder_norm, x, layout, deterministic)
 
     def encode(
         self,
@@ -146,21 +152,20 @@ class EncoderDecoder(nn.Module):
             segments: see `source_segments` of the call.
             deterministic: no dropout.
         """
-        segments = _segments(source) if segments is None else segments
-        layout = lay_out(segments, window=self.config.attention_window)
+        config = self.config
+        segments = token_segments(source) if segments is None else segments
+        layout = lay_out(segments, window=config.attention_window)
         assert layout.positions is not None
         x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
-        x = self.embedding_dropout(x, deterministic)
-
-        def step(layer: EncoderLayer, x: Array, _: None) -> tuple[Array, None]:
-            return layer(x, layout, deterministic=deterministic), None
-
-        config = self.config
-        given = [None] * config.num_encoder_layers
-        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
-        if config.norm_placement == "pre":
-            return self.encoder_norm(x, layout.is_token, deterministic)
-        return x
+        return pass_through_encoder(
+            self.encoder,
+            self.encoder_norm,
+            self.embedding_dropout(x, deterministic),
+            layout,
+            num_layers=config.num_encoder_layers,
+            remat=config.remat,
+            deterministic=deterministic,
+        )
 
     def start(self, source: Int[Array, "batch source_length"], capacity: int) -> Cache:
         """Encodes the source and makes an empty cache for decoding.
@@ -174,24 +179,15 @@ class EncoderDecoder(nn.Module):
             decoder layer's projection of the source and the source's mask; written holds every
             decoder layer's keys and values.
         """
-        config = self.config
         memory = self.encode(source)
 
         def step(layer: DecoderLayer, memory: Array, _: None) -> tuple[Array, Written]:
             return memory, lay_down(*layer.memory_keys_values(memory))
 
-        given = [None] * config.num_decoder_layers
-        _, memories = pass_through(self.decoder, step, memory, given)
-        heads = config.num_key_value_heads or config.num_heads
-        key_dim, value_dim = config.head_dims()
-        batch = source.shape[0]
-        room = Written(
-            jnp.zeros((batch, heads, key_dim, capacity), config.dtype),
-            jnp.zeros((batch, heads, capacity, value_dim), config.dtype),
-        )
-        is_token = jnp.zeros((batch, capacity), bool)
+        num_layers = self.config.num_decoder_layers
+        _, memories = pass_through(self.decoder, step, memory, [None] * num_layers)
         context = (memories, padding_mask(source))
-        return Cache(jnp.int32(0), is_token, context, (room,) * config.num_decoder_layers)
+        return make_cache(self.config, num_layers, source.shape[0], capacity, context)
 
     def decode(
         self, tokens: Int[Array, "rows new_length"], cache: Cache
@@ -208,17 +204,8 @@ class EncoderDecoder(nn.Module):
             Logits of the token after each given one, and the cache for the next call.
         """
         memories, memory_mask = cache.context
-        is_token = jax.lax.dynamic_update_slice_in_dim(
-            cache.history, tokens != 0, cache.length, axis=1
-        )
-        rows, new_length = tokens.shape
-        layout = lay_out_cached(
-            is_token, cache.length, new_length, window=self.config.attention_window
-        )
+        cache, layout = lay_out_next(tokens, cache, self.config.attention_window)
         x = self._embed_target(tokens, layout, True)
-        if cache.lineage is not None:
-            mask = lineage_mask(layout.mask, cache.lineage, rows // memory_mask.shape[0])
-            layout = layout._replace(mask=mask)
 
         def step(layer: DecoderLayer, x: Array, given: Any) -> tuple[Array, Any]:
             memory, before = given
@@ -229,23 +216,11 @@ class EncoderDecoder(nn.Module):
 
         given = list(zip(memories, cache.written, strict=True))
         x, written = pass_through(self.decoder, step, x, given)
-        cache = cache._replace(length=cache.length + new_length, history=is_token, written=written)
-        return self.embedding.logits(self._finish(x, layout, True)), cache
+        cache = cache._replace(length=cache.length + tokens.shape[1], written=written)
+        return self.embedding.logits(finish(self.decoder_norm, x, layout, True)), cache
 
     def _embed_target(self, tokens: Array, layout: Layout, deterministic: bool) -> Array:
         assert layout.positions is not None
-        positions = layout.positions.query
         # A target grows while it is decoded, so its own length is not yet known.
-        lengths = jnp.full_like(positions, self.config.max_positions)
-        x = self.target_positions(self.embedding(tokens), positions, lengths)
+        x = self.target_positions(self.embedding(tokens), layout.positions.query)
         return self.embedding_dropout(x, deterministic)
-
-    def _finish(self, x: Array, layout: Layout, deterministic: bool) -> Array:
-        if self.config.norm_placement == "pre":
-            return self.decoder_norm(x, layout.is_token, deterministic)
-        return x
-
-
-def _segments(tokens: Array) -> Array:
-    """Each row is one sequence, and 0 is padding."""
-    return (tokens != 0).astype(jnp.int32)

@@ -1,7 +1,9 @@
 """Named model sizes."""
 
 import functools
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -35,6 +37,21 @@ def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
         63045632
     """
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    model = EncoderDecoder(config, vocab_size)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), tokens, tokens)
+    return count(EncoderDecoder(config, vocab_size), tokens, tokens)
+
+
+def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
+    """Counts the parameters of any model from their shapes, without making any.
+
+    Args:
+        model: the module.
+        *inputs: arrays or their shapes.
+        method: the method that the model is initialised by.
+
+    Example:
+        >>> count(nn.Dense(3), jnp.zeros((1, 2)))
+        9
+    """
+    init = functools.partial(model.init, method=method)
+    shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
     return sum(shape.size for shape in jax.tree.leaves(shapes))

@@ -1,13 +1,14 @@
 """Variables of single layers, and the same stacked for `scan_layers`: each from the other."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 SIDES = ("encoder", "decoder")
+LAYER_NAME = re.compile(rf"({'|'.join(SIDES)})_\d+")
 
 
 def stack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def stack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         variables: collections, in which encoder_0, encoder_1, ... and decoder_0, ... stand for one
-            layer each.
+            layer each, also within a part of the model.
 
     Returns:
         The collections with encoder and decoder in their place, whose arrays [num_layers, ...] hold
@@ -31,7 +32,7 @@ def stack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
         (2, 3)
     """
     stacked = {name: _stack(name, collection) for name, collection in variables.items()}
-    if all(stacked[name].keys() == variables[name].keys() for name in stacked):
+    if not any(_has_layers(collection) for collection in variables.values()):
         raise ValueError(f"no layers encoder_0 or decoder_0 to stack in {_names(variables)}")
     return stacked
 
@@ -41,7 +42,7 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         variables: collections, in which the arrays [num_layers, ...] of encoder and decoder hold
-            those of all layers.
+            those of all layers, also within a part of the model.
 
     Returns:
         The collections with encoder_0, encoder_1, ... and decoder_0, ... in their place; everything
@@ -55,7 +56,7 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
         >>> list(unstack_layers(stacked)["params"])
         ['encoder_0', 'encoder_1']
     """
-    if not any(side in collection for collection in variables.values() for side in SIDES):
+    if not any(_has_stacked(collection) for collection in variables.values()):
         raise ValueError(f"no encoder or decoder to unstack in {_names(variables)}")
     return {name: _unstack(name, collection) for name, collection in variables.items()}
 
@@ -80,8 +81,32 @@ def unstack(tree: Any, number: int) -> list[Any]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(number)]
 
 
+def _has_layers(tree: Any) -> bool:
+    """Whether there are single layers in a collection or within one of its parts."""
+    return isinstance(tree, Mapping) and any(
+        LAYER_NAME.fullmatch(key) or _has_layers(inner) for key, inner in tree.items()
+    )
+
+
+def _has_stacked(tree: Any) -> bool:
+    """The same of stacked layers."""
+    return isinstance(tree, Mapping) and any(
+        key in SIDES or _has_stacked(inner) for key, inner in tree.items()
+    )
+
+
+def _within(
+    change: Callable[[str, Any], Any], name: str, tree: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Changes the parts of a model or of a part; a collection's other values stay."""
+    return {
+        key: change(f"{name}/{key}", inner) if isinstance(inner, Mapping) else inner
+        for key, inner in tree.items()
+    }
+
+
 def _stack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(collection)
+    result = _within(_stack, name, collection)
     for side in SIDES:
         found = [key for key in collection if re.fullmatch(rf"{side}_\d+", key)]
         layers = {f"{side}_{i}": collection.get(f"{side}_{i}") for i in range(len(found))}
@@ -108,7 +133,7 @@ def _check_same(name: str, layers: Mapping[str, Any]) -> None:
 
 
 def _unstack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(collection)
+    result = _within(_unstack, name, collection)
     for side in SIDES:
         if side not in collection:
             continue

@@ -6,6 +6,7 @@ from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbeddi
 from flax_transformer.modules.feed_forward import FeedForward
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Residual
 from flax_transformer.modules.normalization import NORMS, BatchNorm, LayerNorm, RMSNorm
+from flax_transformer.modules.space_time import SpaceTimeLayer
 
 __all__ = [
     "NORMS",
@@ -20,5 +21,6 @@ __all__ = [
     "PositionalEmbedding",
     "RMSNorm",
     "Residual",
+    "SpaceTimeLayer",
     "TokenEmbedding",
 ]

@@ -40,6 +40,7 @@ class MultiHeadAttention(nn.Module):
         num_key_value_heads: heads of keys and values, which groups of query heads share;
             num_heads if None, 1 is multi-query attention.
         use_bias: whether the four projections add a bias.
+        use_output_bias: whether the last one does too; not where another's output is added.
         normalize_query_key: whether queries and keys of a head are normalised by their root mean
             square, which bounds the scores.
         scheme: name of a positional scheme in `functional.SCHEMES`; what it adds to embeddings is
@@ -65,6 +66,7 @@ class MultiHeadAttention(nn.Module):
     value_dim: int | None = None
     num_key_value_heads: int | None = None
     use_bias: bool = False
+    use_output_bias: bool = True
     normalize_query_key: bool = False
     scheme: str = "none"
     bidirectional: bool = True
@@ -81,10 +83,11 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{self.num_heads} heads are no multiple of {key_value_heads}")
         per_head = self.d_model // self.num_heads
         key_dim, value_dim = self.key_dim or per_head, self.value_dim or per_head
-        self.query = self._projection((self.num_heads, key_dim))
-        self.key = self._projection((key_value_heads, key_dim))
-        self.value = self._projection((key_value_heads, value_dim))
-        self.output = self._projection(self.d_model, axis=(-2, -1))
+        self.query = self._projection((self.num_heads, key_dim), self.use_bias)
+        self.key = self._projection((key_value_heads, key_dim), self.use_bias)
+        self.value = self._projection((key_value_heads, value_dim), self.use_bias)
+        has_output_bias = self.use_bias and self.use_output_bias
+        self.output = self._projection(self.d_model, has_output_bias, axis=(-2, -1))
         if self.normalize_query_key:
             self.query_scale = self.param("query_scale", nn.initializers.ones, (key_dim,))
             self.key_scale = self.param("key_scale", nn.initializers.ones, (key_dim,))
@@ -94,11 +97,13 @@ class MultiHeadAttention(nn.Module):
             init = nn.initializers.normal(self.d_model**-0.5)
             self.scheme_table = self.param("scheme_table", init, shape)
 
-    def _projection(self, features: int | tuple[int, int], axis: Any = -1) -> nn.DenseGeneral:
+    def _projection(
+        self, features: int | tuple[int, int], use_bias: bool, axis: Any = -1
+    ) -> nn.DenseGeneral:
         return nn.DenseGeneral(
             features,
             axis=axis,
-            use_bias=self.use_bias,
+            use_bias=use_bias,
             dtype=self.dtype,
             kernel_init=nn.initializers.xavier_uniform(),
         )

@@ -10,7 +10,9 @@ from jaxtyping import Array, Float, Int
 from flax_transformer.functional.embedding import embed
 from flax_transformer.functional.schemes import SCHEMES
 
-EmbeddingScaling = Literal["inputs", "logits"]
+EmbeddingScaling = Literal["inputs", "logits", "none"]
+# Standard deviation with which BERT, GPT-2 and ViT draw the tables of tokens and positions.
+SMALL_DEVIATION = 0.02
 
 
 class TokenEmbedding(nn.Module):
@@ -18,14 +20,15 @@ class TokenEmbedding(nn.Module):
 
     inputs: E ~ N(0, 1 / d_model),  embed(token) = sqrt(d_model) E[token],  logits(x) = x E^T
     logits: E ~ N(0, 1),  embed(token) = E[token],  logits(x) = x E^T / sqrt(d_model)
+    none:   E ~ N(0, 0.02^2),  embed(token) = E[token],  logits(x) = x E^T
 
-    Both begin as the same model. An optimizer such as Adam, whose steps do not depend on the size
-    of a gradient, moves the smaller matrix of the first relatively faster.
+    The first two begin as the same model. An optimizer such as Adam, whose steps do not depend on
+    the size of a gradient, moves the smaller matrix of the first relatively faster.
 
     Attributes:
         vocab_size: number of tokens.
         d_model: width of the embeddings.
-        scaling: "inputs" as in the paper, or "logits".
+        scaling: "inputs" as in the paper, "logits", or "none" as in BERT and GPT-2.
         dtype: type of the computation; parameters are float32.
 
     Parameters:
@@ -42,11 +45,12 @@ class TokenEmbedding(nn.Module):
 
     def setup(self) -> None:
         """Creates the matrix."""
-        init = nn.initializers.normal(self.d_model**-0.5 if self.scaling == "inputs" else 1.0)
+        deviations = {"inputs": self.d_model**-0.5, "logits": 1.0, "none": SMALL_DEVIATION}
+        init = nn.initializers.normal(deviations[self.scaling])
         self.table = self.param("table", init, (self.vocab_size, self.d_model))
 
     def __call__(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch d_model"]:
-        """Looks tokens up, with unit variance at first."""
+        """Looks tokens up, with unit variance at first unless the scaling is none."""
         embedded = embed(tokens, self.table.astype(self.dtype))
         return embedded * self._scale() if self.scaling == "inputs" else embedded
 
@@ -67,12 +71,19 @@ class TokenEmbedding(nn.Module):
         return jnp.asarray(self.d_model**0.5, self.dtype)
 
 
+def table_deviation(scaling: EmbeddingScaling) -> float:
+    """The standard deviation of embeddings at first, for a table of positions added to them."""
+    return SMALL_DEVIATION if scaling == "none" else 1.0
+
+
 class PositionalEmbedding(nn.Module):
     """Adds what a positional scheme adds to embeddings; holds the table of a learned one.
 
     Attributes:
         scheme: a name in `functional.SCHEMES`.
         max_length: rows of a learned table, in tokens.
+        deviation: standard deviation of a learned table at first: that of the embeddings it is
+            added to.
 
     Parameters:
         table [max_length, d_model], only if the scheme has one.
@@ -80,28 +91,38 @@ class PositionalEmbedding(nn.Module):
 
     scheme: str
     max_length: int
+    deviation: float = 1.0
 
     @nn.compact
     def __call__(
         self,
         embedded: Float[Array, "batch length d_model"],
         positions: Int[Array, "batch length"],
-        lengths: Int[Array, "batch length"],
+        lengths: Int[Array, "batch length"] | None = None,
+        coordinates: Int[Array, "cells 2"] | None = None,
     ) -> Float[Array, "batch length d_model"]:
         """Adds the encoding of each position.
 
         Args:
             embedded: tokens.
             positions: where in its sequence each token stands, from 0.
-            lengths: number of tokens of each token's sequence.
+            lengths: number of tokens of each token's sequence; None where sequences still grow,
+                which then count as max_length long.
+            coordinates: row and column of the last tokens, where they stand on a grid; a scheme
+                that encodes these adds nothing to the tokens before.
         """
         scheme = SCHEMES[self.scheme]
         if scheme.encode is None:
             return embedded
-        d_model = embedded.shape[-1]
+        length, d_model = embedded.shape[1:]
+        if coordinates is not None and scheme.encode_grid is not None:
+            encoding = scheme.encode_grid(coordinates, d_model).astype(embedded.dtype)
+            return embedded + jnp.pad(encoding, ((length - len(coordinates), 0), (0, 0)))
         table = None
         if scheme.has_table:
-            init = nn.initializers.normal(1.0)
+            init = nn.initializers.normal(self.deviation)
             table = self.param("table", init, (self.max_length, d_model))
+        if lengths is None:
+            lengths = jnp.full_like(positions, self.max_length)
         encode = jax.vmap(scheme.encode, (0, 0, None, None))
         return embedded + encode(positions, lengths, d_model, table).astype(embedded.dtype)

@@ -1,7 +1,7 @@
 """Encoder and decoder layers: attention and feed-forward in residual connections."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -70,6 +70,27 @@ class Residual(nn.Module):
         return self.normalize(added, is_token, deterministic)
 
 
+def attend_to_self(
+    attention: MultiHeadAttention,
+    inputs: Float[Array, "batch length d_model"],
+    layout: Layout,
+    deterministic: bool,
+) -> Float[Array, "batch length d_model"]:
+    """Lets the positions of whole sequences attend to each other.
+
+    Args:
+        attention: its parameters.
+        inputs: one vector a position.
+        layout: of the inputs.
+        deterministic: no dropout.
+    """
+    mask, positions = layout.mask, layout.positions
+    keys_values = attention.keys_values(inputs, positions and positions.key)
+    return attention(
+        inputs, keys_values, mask=mask, positions=positions, deterministic=deterministic
+    )
+
+
 class Layer(nn.Module):
     """What encoder and decoder layers have in common.
 
@@ -113,21 +134,22 @@ class Layer(nn.Module):
     feed_forward_dropout_rate: float = 0.0
     dtype: jax.typing.DTypeLike = "float32"
 
-    def _attention(self, scheme: str, bidirectional: bool) -> MultiHeadAttention:
-        return MultiHeadAttention(
-            num_heads=self.num_heads,
-            d_model=self.d_model,
-            key_dim=self.key_dim,
-            value_dim=self.value_dim,
-            num_key_value_heads=self.num_key_value_heads,
-            use_bias=self.attention_bias,
-            normalize_query_key=self.normalize_query_key,
-            scheme=scheme,
-            bidirectional=bidirectional,
-            implementation=self.attention_implementation,
-            dropout_rate=self.attention_dropout_rate,
-            dtype=self.dtype,
-        )
+    def _attention(self, scheme: str, bidirectional: bool, **others: Any) -> MultiHeadAttention:
+        fields = {
+            "num_heads": self.num_heads,
+            "d_model": self.d_model,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "num_key_value_heads": self.num_key_value_heads,
+            "use_bias": self.attention_bias,
+            "normalize_query_key": self.normalize_query_key,
+            "scheme": scheme,
+            "bidirectional": bidirectional,
+            "implementation": self.attention_implementation,
+            "dropout_rate": self.attention_dropout_rate,
+            "dtype": self.dtype,
+        }
+        return MultiHeadAttention(**fields | others)
 
     def _feed_forward(self) -> FeedForward:
         return FeedForward(
@@ -166,13 +188,10 @@ class EncoderLayer(Layer):
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
         """Lets the positions of a sequence attend to each other."""
-        mask, positions, _, is_token = layout
+        is_token = layout.is_token
 
         def attend(x: Array) -> Array:
-            keys_values = self.attention.keys_values(x, positions and positions.key)
-            return self.attention(
-                x, keys_values, mask=mask, positions=positions, deterministic=deterministic
-            )
+            return attend_to_self(self.attention, x, layout, deterministic)
 
         def transform(x: Array) -> Array:
             return self.feed_forward(x, deterministic=deterministic)
@@ -182,10 +201,12 @@ class EncoderLayer(Layer):
 
 
 class DecoderLayer(Layer):
-    """Causal self-attention, attention to the encoder's output and a feed-forward network.
+    """Causal self-attention, attention to the encoder's output if there is one, and feed-forward.
+
+    Without an encoder's output the layer has no parameters for it.
 
     Reference:
-        Vaswani et al. 2017, section 3.1.
+        Vaswani et al. 2017, section 3.1; Radford et al. 2019, section 2.3 (without an encoder).
     """
 
     def setup(self) -> None:
@@ -206,21 +227,21 @@ class DecoderLayer(Layer):
         self,
         inputs: Float[Array, "rows length d_model"],
         layout: Layout,
-        memory: KeyValue,
-        memory_mask: Bool[Array, "#batch #length #source_length"] | None,
+        memory: KeyValue | None = None,
+        memory_mask: Bool[Array, "#batch #length #source_length"] | None = None,
         *,
         written: Written | None = None,
         written_length: Int[Array, ""] | None = None,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "rows length d_model"], Written | None]:
-        """Extends a sequence in view of a source.
+        """Extends a sequence, in view of a source if there is one.
 
         Args:
             inputs: the positions to compute.
             layout: of the inputs as queries, and of them with the positions before them as keys;
                 its mask has a row for each hypothesis, or one for each example, from
                 `functional.lineage_mask`.
-            memory: from `memory_keys_values`.
+            memory: from `memory_keys_values`; None: no source.
             memory_mask: True where a position may attend to the source.
             written: keys and values of the positions before the inputs, with room for these.
             written_length: how many positions are filled.
@@ -231,7 +252,7 @@ class DecoderLayer(Layer):
         """
         mask, positions, _, is_token = layout
 
-        def attend_to_self(x: Array) -> Array:
+        def attend_to_past(x: Array) -> Array:
             nonlocal written
             keys_values = self.self_attention.keys_values(x, positions and positions.query)
             if written is not None:
@@ -249,12 +270,14 @@ class DecoderLayer(Layer):
             )
 
         def attend_to_memory(x: Array) -> Array:
+            assert memory is not None
             return self.cross_attention(x, memory, mask=memory_mask, deterministic=deterministic)
 
         def transform(x: Array) -> Array:
             return self.feed_forward(x, deterministic=deterministic)
 
-        x = self.self_attention_residual(attend_to_self, inputs, is_token, deterministic)
-        x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
+        x = self.self_attention_residual(attend_to_past, inputs, is_token, deterministic)
+        if memory is not None:
+            x = self.cross_attention_residual(attend_to_memory, x, is_token, deterministic)
         x = self.feed_forward_residual(transform, x, is_token, deterministic)
         return x, written

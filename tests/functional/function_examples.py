@@ -162,12 +162,24 @@ EXAMPLES: dict[str, Example] = {
         refused={"inputs": zeros(3, 2)},
         message=r"inputs \(3, 2\) must be \(3, 5\)",
     ),
+    "first_token": Example(
+        lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
+        refused={"is_token": np.ones(5, bool)},
+        message=r"hidden \(3, 5\) and is_token \(5,\)",
+    ),
     "geglu": Example(
         lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
         refused={"hidden": zeros(3, D_FF)},
         message=r"\(3, 7\)",
     ),
     "gelu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "gelu_tanh": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "grid_coordinates": Example(
+        lambda draw: {"tokens": draw.normal(6, D_MODEL)},
+        {"grid": (2, 3)},
+        refused={"grid": (2, 5)},
+        message=r"tokens \(6, 5\) are not one for each cell of a grid \(2, 5\)",
+    ),
     "label_smoothed_cross_entropy": Example(
         lambda draw: {
             "logits": draw.normal(2, 3, VOCAB),
@@ -209,6 +221,12 @@ EXAMPLES: dict[str, Example] = {
         refused={"new_length": 11},
         message=r"11 new tokens do not fit a cache \(2, 7\)",
     ),
+    "lay_out_unpadded": Example(
+        lambda draw: {"tokens": draw.ids(3, 2, 7)},
+        {"window": 3},
+        refused={"tokens": no_ids(7)},
+        message=r"tokens \(7,\)",
+    ),
     "lay_down": Example(
         lambda draw: {"key": draw.normal(6, 5, 2, 7), "value": draw.normal(6, 5, 2, 3)},
         {"members": 3},
@@ -228,6 +246,11 @@ EXAMPLES: dict[str, Example] = {
         lambda draw: {"positions": draw.ids(5, 3), "table": draw.normal(5, D_MODEL)},
         refused={"positions": no_ids(7)},
         message=r"7 positions do not fit a table \(5, 5\)",
+    ),
+    "mean_of_tokens": Example(
+        lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
+        refused={"is_token": np.ones(5, bool)},
+        message=r"hidden \(3, 5\) and is_token \(5,\)",
     ),
     "multi_head_attend": Example(
         lambda draw: {
@@ -275,6 +298,12 @@ EXAMPLES: dict[str, Example] = {
         bfloat16_gives="float32",
     ),
     "relu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
+    "resize_position_table": Example(
+        lambda draw: {"table": draw.normal(7, D_MODEL)},
+        {"grid": (2, 3), "new_grid": (3, 5), "method": "bilinear"},
+        refused={"grid": (2, 5)},
+        message=r"table \(7, 5\) of a grid \(2, 5\)",
+    ),
     "rms_norm": Example(
         lambda draw: {"inputs": draw.normal(3, D_MODEL), "scale": draw.normal(D_MODEL)},
         refused={"scale": zeros(7)},
@@ -322,6 +351,18 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "split_patches": Example(
+        lambda draw: {"image": draw.normal(6, 10, 2)},
+        {"size": (2, 5)},
+        refused={"size": (3, 7)},
+        message=r"image \(6, 10, 2\) is not filled by pieces of \(3, 7\)",
+    ),
+    "split_tubelets": Example(
+        lambda draw: {"video": draw.normal(4, 6, 10, 2)},
+        {"size": (2, 3, 5)},
+        refused={"size": (3, 3, 5)},
+        message=r"video \(4, 6, 10, 2\) is not filled by pieces of \(3, 3, 5\)",
+    ),
     "swiglu": Example(
         lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
         refused={"hidden": zeros(3, D_FF)},
@@ -342,6 +383,7 @@ EXAMPLES: dict[str, Example] = {
         refused={"num_buckets": 30},
         message="not 30",
     ),
+    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.functional import lay_out, lay_out_cached
+from flax_transformer.functional import lay_out, lay_out_cached, lay_out_unpadded
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0, 0], [0, 0, 1, 1, 1, 1, 1]])
 
@@ -68,3 +68,22 @@ def test_a_row_without_a_batch_is_refused():
         lay_out(SEGMENTS[0])
     with pytest.raises(ValueError, match=r"is_token \(7,\) must be a batch of rows"):
         lay_out_cached(SEGMENTS[0] != 0, jnp.int32(0), 1)
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_tokens_alone_are_laid_out_as_one_segment_each(window):
+    """Without a window there is no mask, as one that hides nothing has no effect."""
+    plain = lay_out_unpadded(jnp.zeros((2, 7, 3)), window=window)
+    whole = lay_out(jnp.ones((2, 7), int), window=window)
+    if window is None:
+        assert plain.mask is None
+        assert whole.mask is not None
+        assert whole.mask.all()
+    else:
+        np.testing.assert_array_equal(plain.mask, whole.mask)
+    assert plain.positions is not None
+    assert whole.positions is not None
+    np.testing.assert_array_equal(plain.positions.query, whole.positions.query)
+    np.testing.assert_array_equal(plain.positions.key, whole.positions.key)
+    np.testing.assert_array_equal(plain.lengths, whole.lengths)
+    assert plain.is_token is None

@@ -1,4 +1,5 @@
 import re
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,15 @@ from reference import assert_close
 from flax_transformer.functional import (
     learned_positions,
     position_numbers,
+    resize_position_table,
     scaled_positions,
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.positional import ResizeMethod
 
 LENGTH, D_MODEL = 11, 13
+METHODS = get_args(ResizeMethod)
 POSITIONS = jnp.array([0, 1, 2, 17, 97])
 
 
@@ -132,3 +136,46 @@ def test_what_does_not_fit_is_refused(normal):
         sinusoidal_2d_positions(jnp.zeros((LENGTH, 2), int), 1)
     with pytest.raises(ValueError, match="interleaved or halves, not thirds"):
         sinusoidal_positions(POSITIONS, D_MODEL, layout="thirds")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestResizing:
+    grid, before = (3, 5), 2
+
+    @pytest.fixture
+    def table(self, normal):
+        return normal(self.before + 3 * 5, D_MODEL)
+
+    def test_the_same_grid_keeps_its_table(self, table, method):
+        assert_close(resize_position_table(table, self.grid, self.grid, method), table, 1e-6)
+
+    @pytest.mark.parametrize("new_grid", [(7, 11), (2, 3), (3, 1)])
+    def test_rows_before_the_grid_stay_and_a_constant_stays_constant(self, table, method, new_grid):
+        resized = resize_position_table(table, self.grid, new_grid, method)
+        assert resized.shape == (self.before + new_grid[0] * new_grid[1], D_MODEL)
+        np.testing.assert_array_equal(resized[: self.before], table[: self.before])
+        constant = jnp.full((15, 2), 3.0)
+        assert_close(
+            resize_position_table(constant, self.grid, new_grid, method),
+            np.full((new_grid[0] * new_grid[1], 2), 3.0),
+            1e-6,
+        )
+
+    def test_a_larger_grid_of_row_and_column_numbers_holds_those_of_its_cells(self, method):
+        """Away from the edges, where nothing is to interpolate from."""
+        (rows, columns), (new_rows, new_columns) = (11, 13), (22, 39)
+        table = jnp.asarray(list(np.ndindex(rows, columns)), jnp.float32)
+        resized = resize_position_table(table, (rows, columns), (new_rows, new_columns), method)
+        expected = [
+            ((i + 0.5) / 2 - 0.5, (j + 0.5) / 3 - 0.5) for i, j in np.ndindex(new_rows, new_columns)
+        ]
+        inner = np.s_[6:-6, 9:-9]
+        actual, expected = (
+            np.asarray(x).reshape(new_rows, new_columns, 2)[inner] for x in (resized, expected)
+        )
+        assert_close(actual, expected, 1e-5)
+
+    @pytest.mark.usefixtures("unchecked_types")
+    def test_an_unknown_method_is_named(self, table, method):
+        with pytest.raises(ValueError, match=f"must be bilinear or bicubic, not {method[::-1]}"):
+            resize_position_table(table, self.grid, self.grid, method[::-1])

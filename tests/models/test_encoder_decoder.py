@@ -1,7 +1,6 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import jax
@@ -62,6 +61,7 @@ def every_part() -> dict[str, dict[str, Any]]:
 VARIANTS = every_part()
 RNG = np.random.default_rng(0)
 # No token stands twice in a pair, so that a row of the embedding is one place; none is the last.
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2) + 1 for _ in range(BATCH)])
 SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH]
 
@@ -69,13 +69,6 @@ SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH
 @functools.partial(jax.jit, static_argnames=("config", "method", "capacity"))
 def apply(config, variables, *inputs, method, **options):
     return EncoderDecoder(config, VOCAB).apply(variables, *inputs, method=method, **options)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_quickly() -> Iterator[None]:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

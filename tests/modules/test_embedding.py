@@ -8,7 +8,7 @@ import reference
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.functional import SCHEMES
+from flax_transformer.functional import SCHEMES, sinusoidal_2d_positions
 from flax_transformer.modules import PositionalEmbedding, TokenEmbedding
 from flax_transformer.modules.embedding import EmbeddingScaling
 
@@ -42,11 +42,19 @@ class TestTokenEmbedding:
         logits = module.apply(variables, embedded, method="logits")
         assert_close(logits, np.asarray(embedded, np.float64) @ matrix.T / 7**0.5, 1e-6)
 
+    def test_without_a_scale_the_matrix_stands_alone(self, variables, embedded):
+        module = TokenEmbedding(VOCAB, D_MODEL, scaling="none")
+        (matrix,) = jax.tree.leaves(variables)
+        np.testing.assert_array_equal(module.apply(variables, self.tokens), matrix[self.tokens])
+        logits = module.apply(variables, embedded, method="logits")
+        assert_close(logits, np.asarray(embedded, np.float64) @ matrix.T, 1e-6)
+
     @pytest.mark.parametrize("scaling", get_args(EmbeddingScaling))
-    def test_embeddings_begin_with_unit_variance(self, scaling):
+    def test_embeddings_begin_with_unit_variance_or_small(self, scaling):
         module = TokenEmbedding(997, 101, scaling)
         embedded, _ = module.init_with_output(jax.random.key(0), jnp.arange(997))
-        assert abs(embedded.std() - 1) < 0.02
+        expected = 0.02 if scaling == "none" else 1
+        assert abs(embedded.std() / expected - 1) < 0.02
 
 
 class TestPositionalEmbedding:
@@ -68,6 +76,37 @@ class TestPositionalEmbedding:
         positioned: Any = module.apply(variables, embedded, positions, self.lengths)
         np.testing.assert_array_equal(positioned[0, :2], embedded[0, :2] + table[-2:])
         assert jnp.isnan(positioned[0, 2:]).all()
+
+    def test_sequences_that_grow_count_as_long_as_can_be(self, embedded):
+        module = PositionalEmbedding("scaled", MAX_LENGTH)
+        longest = jnp.full_like(self.lengths, MAX_LENGTH)
+        expected = module.apply({}, embedded, self.positions, longest)
+        np.testing.assert_array_equal(module.apply({}, embedded, self.positions), expected)
+
+    def test_on_a_grid_rows_and_columns_are_encoded_and_other_tokens_are_not(self, embedded):
+        """Four cells in one row, which as a sequence would be folded into a square."""
+        module = PositionalEmbedding("sinusoidal_2d", MAX_LENGTH)
+        coordinates = jnp.stack([jnp.zeros(4, int), jnp.arange(4)], axis=1)
+        inputs = embedded, self.positions, self.lengths
+        added = module.apply({}, *inputs, coordinates) - embedded
+        assert not added[:, 0].any()
+        expected = sinusoidal_2d_positions(coordinates, D_MODEL)
+        assert_close(added[:, 1:], jnp.stack([expected] * BATCH), 1e-5)
+
+    @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "sinusoidal_2d"])
+    def test_other_schemes_count_row_by_row(self, scheme, embedded):
+        module = PositionalEmbedding(scheme, MAX_LENGTH)
+        inputs = embedded, self.positions, self.lengths
+        variables = draw_parameters(module, *inputs)
+        on_a_grid = module.apply(variables, *inputs, jnp.zeros((4, 2), int))
+        np.testing.assert_array_equal(on_a_grid, module.apply(variables, *inputs))
+
+    @pytest.mark.parametrize("deviation", [1.0, 0.02])
+    def test_a_table_begins_as_large_as_it_is_asked_for(self, deviation):
+        module = PositionalEmbedding("learned", 997, deviation)
+        inputs = jnp.zeros((1, 997, 101)), jnp.arange(997)[None]
+        positioned, _ = module.init_with_output(jax.random.key(0), *inputs)
+        assert abs(positioned.std() / deviation - 1) < 0.02
 
     @pytest.mark.parametrize("scheme", SCHEMES)
     def test_only_a_scheme_with_a_table_has_parameters(self, scheme, embedded):

@@ -94,13 +94,30 @@ def decoder_layer(
     cross_attention_norm: nn.LayerNorm,
     **encoder: Any,
 ) -> Params:
-    """An encoder layer with attention to the memory in its middle."""
+    """A layer of a decoder alone with attention to the memory in its middle."""
+    layer = decoder_only_layer(self_attention, self_attention_norm, **encoder)
+    return layer | {
+        "cross_attention": cross_attention,
+        "cross_attention_residual": {"normalize": norm(cross_attention_norm)},
+    }
+
+
+def decoder_only_layer(
+    self_attention: Params, self_attention_norm: nn.LayerNorm, **encoder: Any
+) -> Params:
+    """An encoder layer under the names of a decoder's."""
     layer = encoder_layer(self_attention, self_attention_norm, **encoder)
     return {
         "self_attention": layer["attention"],
         "self_attention_residual": layer["attention_residual"],
-        "cross_attention": cross_attention,
-        "cross_attention_residual": {"normalize": norm(cross_attention_norm)},
         "feed_forward": layer["feed_forward"],
         "feed_forward_residual": layer["feed_forward_residual"],
     }
+
+
+def pieces(layer: nn.Conv2d | nn.Conv3d) -> Params:
+    """A convolution of patches or tubelets, whose channels come first in theirs."""
+    kernel = array(layer.weight)
+    kernel = jnp.moveaxis(kernel, (0, 1), (-1, -2))
+    assert layer.bias is not None
+    return {"kernel": kernel.reshape(-1, kernel.shape[-1]), "bias": array(layer.bias)}

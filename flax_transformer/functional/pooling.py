@@ -1,0 +1,80 @@
+"""One vector for a whole sequence."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+@jax.jit
+def first_token(
+    hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
+) -> Float[Array, " d_model"]:
+    """Takes the vector of the first token, which may be one that stands for the sequence.
+
+    hidden[min{i: is_token[i]}]
+
+    Args:
+        hidden: one vector a token.
+        is_token: False at padding; None where nothing is padding.
+
+    Returns:
+        The vector; where all is padding, that of the first place.
+
+    Raises:
+        ValueError: if there is no place, or `is_token` has another length.
+
+    Example:
+        >>> first_token(jnp.array([[5.0], [3.0]]), jnp.array([False, True])).tolist()
+        [3.0]
+
+    Reference:
+        Devlin et al. 2019, section 3.
+    """
+    _check(hidden, is_token)
+    return hidden[0] if is_token is None else hidden[jnp.argmax(is_token)]
+
+
+@jax.jit
+def mean_of_tokens(
+    hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
+) -> Float[Array, " d_model"]:
+    """Takes the mean of the vectors of all tokens; padding does not count.
+
+    sum of hidden[i] over tokens i / number of tokens
+
+    Args:
+        hidden: one vector a token.
+        is_token: False at padding; None where nothing is padding.
+
+    Returns:
+        The mean; where all is padding, zeros.
+
+    Raises:
+        ValueError: if there is no place, or `is_token` has another length.
+
+    Example:
+        >>> hidden = jnp.array([[5.0], [3.0], [4.0]])
+        >>> mean_of_tokens(hidden, jnp.array([False, True, True])).tolist()
+        [3.5]
+    """
+    _check(hidden, is_token)
+    if is_token is None:
+        return hidden.mean(axis=0)
+    # A sum of many 16-bit numbers is not made in 16 bits; padding may hold NaN.
+    wide = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
+    total = jnp.where(is_token[:, None], wide, 0).sum(axis=0)
+    return (total / jnp.maximum(is_token.sum(), 1)).astype(hidden.dtype)
+
+
+POOLINGS: dict[str, Callable[[Array, Array | None], Array]] = {
+    "first": first_token,
+    "mean": mean_of_tokens,
+}
+
+
+def _check(hidden: Array, is_token: Array | None) -> None:
+    if not hidden.shape[0] or (is_token is not None and is_token.shape != hidden.shape[:1]):
+        given = None if is_token is None else is_token.shape
+        raise ValueError(f"hidden {hidden.shape} and is_token {given} are no sequence of tokens")

@@ -1,0 +1,210 @@
+"""The encoder-only Transformer of BERT: representations of tokens and of whole texts."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from flax_transformer.functional.feed_forward import gelu
+from flax_transformer.functional.layout import lay_out
+from flax_transformer.functional.pooling import POOLINGS
+from flax_transformer.functional.segments import token_segments
+from flax_transformer.models.config import TransformerConfig
+from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
+from flax_transformer.modules.dropout import Dropout
+from flax_transformer.modules.embedding import (
+    EmbeddingScaling,
+    PositionalEmbedding,
+    TokenEmbedding,
+    table_deviation,
+)
+from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.normalization import NORMS
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderOnlyConfig(TransformerConfig):
+    """Sizes and choices of an encoder-only Transformer; the defaults are BERT's base."""
+
+    d_model: int = 768
+    """Width of embeddings and between layers."""
+    d_ff: int = 3072
+    """Width of the feed-forward networks' hidden layers."""
+    num_heads: int = 12
+    """Attention heads in each layer."""
+    attention_bias: bool = True
+    """Biases in the projections of attention."""
+    norm_epsilon: float = 1e-12
+    """What a normalisation adds to the variance."""
+    activation: str = "gelu"
+    """Function in the feed-forward networks."""
+    positions: str = "learned"
+    """Positional scheme."""
+    max_positions: int = 512
+    """Rows of a learned table of positions."""
+    embedding_scaling: EmbeddingScaling = "none"
+    """Where sqrt(d_model) stands; BERT has it nowhere (none)."""
+    attention_dropout_rate: float = 0.1
+    """Dropout of the attention weights."""
+    num_layers: int = 12
+    """Layers."""
+    num_sentences: int = 2
+    """Sentences of one text that an embedding tells apart."""
+    pooling: str = "first"
+    """What stands for a whole text: its first token, or the mean of all its tokens."""
+
+
+class EncoderOnly(nn.Module):
+    """Represents every token of a text in its context, and the text as a whole.
+
+    Id 0 is padding. The heads are methods, and have parameters if the model is initialised by them:
+    `model.init(key, tokens, method="predict_tokens")`. The variables of layers are named encoder_0,
+    encoder_1, ..., as in `EncoderDecoder`.
+
+    Attributes:
+        config: sizes and choices.
+        vocab_size: number of tokens.
+        num_classes: number of classes of whole texts.
+
+    Reference:
+        Devlin et al. 2019, "BERT", sections 3 and 3.1.
+    """
+
+    config: EncoderOnlyConfig
+    vocab_size: int
+    num_classes: int = 2
+
+    def setup(self) -> None:
+        """Creates embeddings, layers and heads."""
+        config = self.config
+        width, scaling, dtype = config.d_model, config.embedding_scaling, config.dtype
+        self.embedding = TokenEmbedding(self.vocab_size, width, scaling, dtype)
+        self.positions = PositionalEmbedding(
+            config.positions, config.max_positions, table_deviation(scaling)
+        )
+        self.sentence_embedding = TokenEmbedding(config.num_sentences, width, scaling, dtype)
+        norm = NORMS[config.norm]
+        self.embedding_norm = norm(config.norm_epsilon, dtype)
+        self.dropout = Dropout(config.residual_dropout_rate)
+        self.encoder = make_layers(EncoderLayer, config, config.num_layers)
+        self.encoder_norm = make_last_norm(config)
+        self.pooler = nn.Dense(width, dtype=dtype)
+        self.classifier = nn.Dense(self.num_classes, dtype=dtype)
+        self.token_transform = nn.Dense(width, dtype=dtype)
+        self.token_norm = norm(config.norm_epsilon, dtype)
+        self.token_bias = _Bias(self.vocab_size)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "batch length"],
+        *,
+        sentences: Int[Array, "batch length"] | None = None,
+        segments: Int[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch length d_model"]:
+        """Represents every token in its context.
+
+        Args:
+            tokens: token ids, 0 for padding, which may stand on either side.
+            sentences: number from 0 of the sentence within its text that each token belongs to; all
+                of the first if not given.
+            segments: number from 1 of the text that each token belongs to, 0 for padding, where a
+                row holds several texts, which do not see each other.
+            deterministic: no dropout.
+
+        Returns:
+            One vector a token.
+        """
+        config = self.config
+        segments = token_segments(tokens) if segments is None else segments
+        layout = lay_out(segments, window=config.attention_window)
+        assert layout.positions is not None
+        x = self.embedding(tokens)
+        x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
+        x = self.positions(x, layout.positions.query, layout.lengths)
+        x = self.embedding_norm(x, layout.is_token, deterministic)
+        return pass_through_encoder(
+            self.encoder,
+            self.encoder_norm,
+            self.dropout(x, deterministic),
+            layout,
+            num_layers=config.num_layers,
+            remat=config.remat,
+            deterministic=deterministic,
+        )
+
+    def predict_tokens(
+        self,
+        tokens: Int[Array, "batch length"],
+        *,
+        sentences: Int[Array, "batch length"] | None = None,
+        segments: Int[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch length vocab"]:
+        """Scores, for every place, which token stands there: the head of masked language models.
+
+        logits = norm(gelu(hidden W + b)) E^T + c,  E being the tokens' embedding
+
+        The arguments are those of the call; some of the tokens are a mask's id.
+
+        Returns:
+            Logits of the token at each place.
+        """
+        hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
+        hidden = gelu(self.token_transform(hidden))
+        is_token = (token_segments(tokens) if segments is None else segments) != 0
+        hidden = self.token_norm(hidden, is_token, deterministic)
+        return self.token_bias(self.embedding.logits(hidden))
+
+    def pool(
+        self,
+        tokens: Int[Array, "batch length"],
+        *,
+        sentences: Int[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch d_model"]:
+        """Represents whole texts.
+
+        tanh(h W + b),  h being the first token's vector, or the mean of those of all tokens
+
+        Args:
+            tokens: see the call; one text a row.
+            sentences: see the call.
+            deterministic: no dropout.
+
+        Returns:
+            One vector a text.
+        """
+        hidden = self(tokens, sentences=sentences, deterministic=deterministic)
+        pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, tokens != 0)
+        return jnp.tanh(self.pooler(pooled))
+
+    def classify(
+        self,
+        tokens: Int[Array, "batch length"],
+        *,
+        sentences: Int[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch classes"]:
+        """Scores the classes of whole texts.
+
+        The arguments are those of `pool`.
+
+        Returns:
+            Logits of the classes.
+        """
+        pooled = self.pool(tokens, sentences=sentences, deterministic=deterministic)
+        return self.classifier(self.dropout(pooled, deterministic))
+
+
+class _Bias(nn.Module):
+    """A number for each feature, which is there only if it is asked for."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return inputs + bias.astype(inputs.dtype)

@@ -1,0 +1,206 @@
+"""The Video Vision Transformer: a video as a sequence of tubelets, in four variants."""
+
+import dataclasses
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from flax_transformer.errors import UserError
+from flax_transformer.functional.layout import lay_out_unpadded
+from flax_transformer.functional.patches import split_tubelets
+from flax_transformer.models.depth import finish, make_last_norm, make_layers, pass_through
+from flax_transformer.models.pooled_encoder import PooledEncoder
+from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.modules.dropout import Dropout
+from flax_transformer.modules.embedding import SMALL_DEVIATION, PositionalEmbedding
+from flax_transformer.modules.space_time import SpaceTimeLayer
+
+Variant = Literal[
+    "joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig(VisionConfig):
+    """Sizes and choices of a video Transformer; the defaults are ViViT-B/16x2."""
+
+    variant: Variant = "joint"
+    """All tubelets attend to all (joint), those of a time before the times to each other
+    (factorised_encoder), over space then over time in each layer (factorised_self_attention), or
+    over space with half of the heads and over time with the others (factorised_dot_product)."""
+    activation: str = "gelu_tanh"
+    """Function in the feed-forward networks."""
+    num_frames: int = 32
+    """Frames of a video."""
+    tubelet_frames: int = 2
+    """Frames of a tubelet, whose height and width are a patch's."""
+    num_time_layers: int = 4
+    """Layers over times of the factorised encoder, beside num_layers over places."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no model can have."""
+        super().__post_init__()
+        if self.num_frames % self.tubelet_frames:
+            raise UserError(
+                f"model.num_frames {self.num_frames} is no multiple of model.tubelet_frames "
+                f"{self.tubelet_frames}: change one"
+            )
+        if self.positions == "sinusoidal_2d":
+            raise UserError(
+                "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal"
+            )
+        factorised = self.variant in ("factorised_self_attention", "factorised_dot_product")
+        if factorised and self.pooling != "mean":
+            raise UserError(
+                f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
+                "choose mean"
+            )
+        heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
+        if self.variant == "factorised_dot_product" and any(n % 2 for n in heads):
+            raise UserError(
+                f"model.variant {self.variant} halves the heads, but model.num_heads and "
+                f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
+            )
+
+    def num_times(self) -> int:
+        """How many tubelets follow each other in time."""
+        return self.num_frames // self.tubelet_frames
+
+
+class VideoTransformer(nn.Module):
+    """Maps a video to the scores of its classes.
+
+    Attributes:
+        config: sizes and choices, the variant among them.
+        num_classes: number of classes.
+
+    Reference:
+        Arnab et al. 2021, "ViViT: A Video Vision Transformer", sections 3.2 and 3.3.
+    """
+
+    config: VideoConfig
+    num_classes: int
+
+    def setup(self) -> None:
+        """Creates the tubelets' embedding, the variant's encoders and the classifier."""
+        config = self.config
+        rows, columns = config.grid()
+        num_places, num_times = rows * columns, config.num_times()
+        self.tubelet_embedding = nn.Dense(config.d_model, dtype=config.dtype)
+        if config.variant == "joint":
+            num_tokens = num_times * num_places
+            self.video_encoder = PooledEncoder(config, config.num_layers, num_tokens)
+        elif config.variant == "factorised_encoder":
+            self.space_encoder = PooledEncoder(config, config.num_layers, num_places)
+            self.time_encoder = PooledEncoder(config, config.num_time_layers, num_times)
+        else:
+            self.space_time_encoder = SpaceTimeEncoder(config)
+        self.classifier = nn.Dense(self.num_classes, dtype=config.dtype)
+
+    def __call__(
+        self,
+        videos: Float[Array, "batch frames height width channels"],
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch classes"]:
+        """Scores the classes of videos.
+
+        Args:
+            videos: of the config's number of frames and size.
+            deterministic: no dropout.
+
+        Returns:
+            Logits of the classes.
+
+        Raises:
+            ValueError: if the videos have another number of frames or another size.
+        """
+        config = self.config
+        if videos.shape[1:4] != (config.num_frames, *config.image_size):
+            raise ValueError(
+                f"videos {videos.shape} are not of {config.num_frames} frames of the size "
+                f"{config.image_size}"
+            )
+        size = (config.tubelet_frames, *config.patch_size)
+        tubelets = jax.vmap(lambda video: split_tubelets(video, size))(videos)
+        return self.classifier(self._pool(self.tubelet_embedding(tubelets), deterministic))
+
+    def _pool(self, x: Array, deterministic: bool) -> Array:
+        """Makes one vector of the tokens of each video."""
+        if self.config.variant == "joint":
+            return self.video_encoder(x, deterministic=deterministic)
+        if self.config.variant != "factorised_encoder":
+            return self.space_time_encoder(x, deterministic=deterministic)
+        batch, _, d_model = x.shape
+        num_times = self.config.num_times()
+        places = x.reshape(batch * num_times, -1, d_model)
+        times = self.space_encoder(places, deterministic=deterministic)
+        return self.time_encoder(
+            times.reshape(batch, num_times, d_model), deterministic=deterministic
+        )
+
+
+class SpaceTimeEncoder(nn.Module):
+    """Positions, layers whose attention is factorised, and the mean of their outputs.
+
+    Attributes:
+        config: sizes and choices.
+
+    Reference:
+        Arnab et al. 2021, section 3.3, models 3 and 4.
+    """
+
+    config: VideoConfig
+
+    def setup(self) -> None:
+        """Creates positions and layers."""
+        config = self.config
+        rows, columns = config.grid()
+        num_tokens = config.num_times() * rows * columns
+        self.positions = PositionalEmbedding(config.positions, num_tokens, SMALL_DEVIATION)
+        self.dropout = Dropout(config.residual_dropout_rate)
+        divides_heads = config.variant == "factorised_dot_product"
+        self.encoder = make_layers(
+            SpaceTimeLayer, config, config.num_layers, divides_heads=divides_heads
+        )
+        self.encoder_norm = make_last_norm(config)
+
+    def __call__(
+        self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
+    ) -> Float[Array, "batch d_model"]:
+        """Represents each video by one vector.
+
+        The arguments are those of `represent`.
+        """
+        return self.represent(tokens, deterministic=deterministic).mean(axis=1)
+
+    def represent(
+        self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
+    ) -> Float[Array, "batch length d_model"]:
+        """Represents every tubelet in view of all those of its time and of its place.
+
+        Args:
+            tokens: one vector a tubelet, all places of the first time before those of the second.
+            deterministic: no dropout.
+        """
+        config = self.config
+        batch, _, d_model = tokens.shape
+        num_times = config.num_times()
+        whole = lay_out_unpadded(tokens)
+        assert whole.positions is not None
+        x = self.positions(tokens, whole.positions.query, whole.lengths)
+        x = self.dropout(x, deterministic)
+        by_time = tokens.reshape(batch, num_times, -1, d_model)
+        window = config.attention_window
+        space = lay_out_unpadded(by_time.reshape(-1, *by_time.shape[2:]), window=window)
+        by_place = by_time.swapaxes(1, 2).reshape(-1, num_times, d_model)
+        time = lay_out_unpadded(by_place, window=window)
+
+        def step(layer: SpaceTimeLayer, x: Array, _: None) -> tuple[Array, Any]:
+            x = layer(x, space, time, num_times=num_times, deterministic=deterministic)
+            return x, None
+
+        x, _ = pass_through(self.encoder, step, x, [None] * config.num_layers, remat=config.remat)
+        return finish(self.encoder_norm, x, whole, deterministic)

@@ -1,0 +1,58 @@
+"""What Transformers of images and videos can be told about themselves."""
+
+import dataclasses
+from typing import Literal
+
+from flax_transformer.errors import UserError
+from flax_transformer.models.config import LayerConfig
+from flax_transformer.modules.layers import NormPlacement
+
+Pooling = Literal["class_token", "mean"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig(LayerConfig):
+    """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
+
+    d_model: int = 768
+    """Width of embeddings and between layers."""
+    d_ff: int = 3072
+    """Width of the feed-forward networks' hidden layers."""
+    num_heads: int = 12
+    """Attention heads in each layer."""
+    attention_bias: bool = True
+    """Biases in the projections of attention."""
+    norm_placement: NormPlacement = "pre"
+    """Normalisation after each residual connection (post) or before (pre, ViT)."""
+    activation: str = "gelu"
+    """Function in the feed-forward networks."""
+    positions: str = "learned"
+    """Positional scheme: learned for one size of images, sinusoidal_2d by row and column, or any
+    other, for which patches count row by row."""
+    residual_dropout_rate: float = 0.0
+    """Dropout of the embeddings and of each sublayer's output."""
+    num_layers: int = 12
+    """Layers."""
+    image_size: tuple[int, int] = (224, 224)
+    """Height and width of images, in pixels."""
+    patch_size: tuple[int, int] = (16, 16)
+    """Height and width of a patch, in pixels."""
+    pooling: Pooling = "class_token"
+    """What stands for a whole image: a token of its own, or the mean of all patches."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no model can have."""
+        super().__post_init__()
+        for name, size in (("image_size", self.image_size), ("patch_size", self.patch_size)):
+            if min(size) < 1:
+                raise UserError(f"model.{name} must be at least 1 each way, not {size}")
+        if any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)):
+            raise UserError(
+                f"model.image_size {self.image_size} is no multiple of model.patch_size "
+                f"{self.patch_size}: change one"
+            )
+
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of an image's patches."""
+        height, width = self.image_size
+        return height // self.patch_size[0], width // self.patch_size[1]
