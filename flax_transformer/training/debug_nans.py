@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 
 import jax
 
-import flax_transformer
 from flax_transformer.errors import UserError
 
-_PROJECT = Path(flax_transformer.__file__).parent
+_PROJECT = Path(__file__).parents[1]
 _OF_OTHERS = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 _COMPILED_WHOLE = ("scan", "while")
 

@@ -74,7 +74,7 @@ def test_an_impossible_option_gets_one_line_and_writes_nothing(run, folder, opti
     [
         ("", "--workdir is empty: give a folder"),
         ("small.py", "small.py is no folder: choose another --workdir"),
-        ("small.py/below", r"cannot make small.py/below \(Not a directory\): choose another"),
+        ("small.py/below", r"cannot write into small.py/below \(Not a directory\): choose another"),
         (LONG, "File name too long: x+.*; mend this, or give another path"),
     ],
 )

@@ -76,10 +76,10 @@ def apply(model: Any, params: Params, *inputs: Any, **options: Any) -> Any:
 def gpt2_layer(block: Any) -> Params:
     """Its projections are one, and its weights lie as our kernels do."""
     parts = block.attn.c_attn
-    projections = map(Affine, parts.weight.T.chunk(3), parts.bias.chunk(3))
+    query, key, value = map(Affine, parts.weight.T.chunk(3), parts.bias.chunk(3))
     affine = lambda part: Affine(part.weight.T, part.bias)  # noqa: E731
     return decoder_only_layer(
-        attention(*projections, affine(block.attn.c_proj), HEADS),
+        attention(query, key, value, affine(block.attn.c_proj), HEADS),
         block.ln_1,
         hidden=affine(block.mlp.c_fc),
         output=affine(block.mlp.c_proj),
