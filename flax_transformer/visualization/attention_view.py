@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.visualization.attention_page import make_page, round_weights
-from flax_transformer.visualization.pixels import Picture, check_picture
+from flax_transformer.visualization.pixels import check_picture
 from flax_transformer.visualization.rollout import attention_rollout
 from flax_transformer.visualization.visible_tokens import visible_token
 
@@ -75,8 +74,8 @@ def view_attention(
     tokens: Sequence[str],
     target_tokens: Sequence[str] | None = None,
     *,
-    image: Num[Any, "height width 3"] | None = None,
-    video: Num[Any, "time height width 3"] | None = None,
+    image: Any = None,
+    video: Any = None,
     patches: Sequence[int] | None = None,
     title: str = "Attention",
 ) -> AttentionView:
@@ -106,8 +105,8 @@ def view_attention(
 
     Example:
         >>> view = view_attention(np.full((3, 2, 2, 2), 0.5), ["two", "words"])
-        >>> view.page.count("http:"), view.page.count("https:")
-        (0, 0)
+        >>> view.page.startswith("<!doctype html>")
+        True
 
     Reference:
         Vig 2019, "A Multiscale Visualization of Attention in the Transformer Model" (lines between

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 
 from flax_transformer.errors import UserError
 
@@ -45,16 +45,16 @@ class Picture:
 
 
 def check_picture(
-    image: Shaped[Any, "..."] | None,
-    video: Shaped[Any, "..."] | None,
+    image: Any,
+    video: Any,
     patches: Sequence[int] | None,
     num_tokens: int,
 ) -> Picture | None:
     """Finds the patches of an image or a video among tokens, whose last they are.
 
     Args:
-        image: pixels [height, width, 3], whole numbers to 255 or fractions to 1.
-        video: pixels [time, height, width, 3].
+        image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; or None.
+        video: pixels [time, height, width, 3]; or None.
         patches: (rows, columns) of the image, (times, rows, columns) of the video.
         num_tokens: how many tokens there are.
 

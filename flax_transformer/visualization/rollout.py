@@ -9,7 +9,7 @@ def attention_rollout(
 ) -> Float[np.ndarray, "layers length length"]:
     """Multiplies the attention of layers, so that paths through all of them are followed.
 
-    R_l = A_l R_(l-1),  R_0 = I,  A_l = rows of (mean over heads of W_l) + I, each divided by its sum
+    R_l = A_l R_(l-1),  R_0 = I,  A_l = (mean over heads of W_l) + I, each row divided by its sum
 
     The identity stands for the residual connection, which passes on as much as attention does.
 

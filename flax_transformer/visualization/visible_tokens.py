@@ -8,7 +8,7 @@ _DOTTED_CIRCLE = "◌"
 
 
 def visible_token(token: str) -> str:
-    """Writes a token so that every character of it is seen.
+    r"""Writes a token so that every character of it is seen.
 
     Blanks at its ends, tabs and line ends become signs; what else has no shape (control
     characters, zero-width ones, marks of direction) becomes its number; an accent without a letter
@@ -21,7 +21,7 @@ def visible_token(token: str) -> str:
         A string of one line.
 
     Example:
-        >>> visible_token(" the"), visible_token("a\\tb"), visible_token("\\u200b")
+        >>> visible_token(" the"), visible_token("a\tb"), visible_token("\u200b")
         ('␣the', 'a⇥b', '[U+200B]')
     """
     if not token:

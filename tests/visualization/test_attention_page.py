@@ -1,0 +1,360 @@
+"""The viewer's page in a real browser: what people see and do, and that nothing leaves the page."""
+
+import pathlib
+import re
+import shutil
+import xml.etree.ElementTree
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+from attention_examples import random_weights
+
+from flax_transformer.visualization import AttentionView, view_attention
+from flax_transformer.visualization.attention_page import PRECISION
+from flax_transformer.visualization.rollout import attention_rollout
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
+expect = playwright.expect
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+
+LAYERS, HEADS, SOURCE, TARGET = 3, 5, 7, 11
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = "</script><script>window.isHacked = true</script>"
+WORDS = ["a", "cat", "sat", HOSTILE, "on", "a\tmat", "."]
+TARGET_WORDS = ["und", "eine", "kleine", "Katze", "saß", "da", "auf", "der", "Matte", ",", "ja"]
+PARTS = {
+    "encoder": random_weights(LAYERS, HEADS, SOURCE, SOURCE, sharpness=2),
+    "decoder": random_weights(LAYERS, HEADS, TARGET, TARGET, sharpness=2),
+    "cross": random_weights(LAYERS, HEADS, TARGET, SOURCE, sharpness=2),
+}
+Show = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        # Containers run tests as root, for whom Chromium starts without its sandbox only.
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path) -> Iterator[Show]:
+    """Opens a view; at the end no page may have complained, or asked for anything."""
+    complaints, requests, contexts = [], [], []
+
+    def open_view(view: AttentionView, **options: Any) -> Any:
+        options = {"viewport": {"width": 1103, "height": 907}, "color_scheme": "light", **options}
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        address = view.save(tmp_path / "page.html").as_uri()
+        page.goto(address)
+        expect(page.get_by_role("application")).to_have_attribute("aria-label", re.compile(" of "))
+        requests.remove(address)
+        return page
+
+    yield open_view
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
+
+
+def parts_view() -> AttentionView:
+    return view_attention(PARTS, WORDS, TARGET_WORDS, title="parts")
+
+
+def press(page: Any, *names: str) -> None:
+    for name in names:
+        page.get_by_role("button", name=name, exact=True).click()
+
+
+def expect_shown(page: Any, label: str) -> None:
+    expect(page.get_by_role("application")).to_have_attribute("aria-label", label)
+
+
+def token(page: Any, side: str, index: int) -> Any:
+    return page.locator(f'#drawing rect[data-side="{side}"][data-index="{index}"]')
+
+
+def lines(page: Any) -> Any:
+    return page.locator("#drawing g.moving path")
+
+
+def expect_strongest(page: Any, weights: np.ndarray, relation: str = " looks at ") -> None:
+    """The words below the drawing name the most important other token first, and its weight."""
+    first = weights.argmax()
+    expect(page.locator("#readout")).to_contain_text(re.compile(rf"{relation}.*? \({first}\) \d"))
+    text = page.locator("#readout").inner_text()
+    found = re.search(rf"{relation}.*? \((\d+)\) ([\d.]+)", text)
+    assert found, text
+    assert abs(float(found[2]) - weights[first]) < PRECISION + 0.0005
+
+
+def test_pointing_at_a_token_shows_where_it_looks(show):
+    page = show(parts_view())
+    number = lines(page).count()
+    assert number > SOURCE
+    token(page, "query", 2).hover()
+    expect(lines(page)).not_to_have_count(number)
+    assert lines(page).count() <= SOURCE
+    expect_strongest(page, PARTS["encoder"][0, 0, 2])
+    token(page, "key", 5).hover()
+    expect(page.locator("#readout")).to_contain_text("a⇥mat (5) is looked at by")
+    expect_strongest(page, PARTS["encoder"][0, 0, :, 5], " is looked at by ")
+    page.mouse.move(1, 1)
+    expect(lines(page)).to_have_count(number)
+
+
+def test_part_layer_heads_and_rollout_are_chosen(show):
+    page = show(parts_view())
+    press(page, "cross", "layer 2", "head 3", "head 0")
+    expect_shown(page, "Lines of cross: layer 2, head 3")
+    token(page, "query", 9).click()
+    expect_strongest(page, PARTS["cross"][2, 3, 9])
+    press(page, "head 1")
+    expect_shown(page, "Lines of cross: layer 2, mean of heads 1, 3")
+    expect_strongest(page, PARTS["cross"][2, [1, 3], 9].mean(axis=0))
+    press(page, "all")
+    expect_strongest(page, PARTS["cross"][2, :, 9].mean(axis=0))
+    # Rollout follows one sequence; across two there is none.
+    expect(page.locator("#rollout")).to_be_hidden()
+    press(page, "decoder", "rollout")
+    expect_shown(page, "Lines of decoder: layer 2, rollout up to this layer")
+    token(page, "query", 9).click()
+    expect_strongest(page, attention_rollout(PARTS["decoder"])[2, 9])
+
+
+def test_one_head_always_stays(show):
+    page = show(parts_view())
+    press(page, "head 0")
+    expect_shown(page, "Lines of encoder: layer 0, head 0")
+
+
+def test_keys_move_through_layers_heads_and_tokens(show):
+    page = show(parts_view())
+    for key, shown in [
+        ("ArrowDown", "layer 1, head 0"),
+        ("ArrowRight", "layer 1, head 1"),
+        ("ArrowUp", "layer 0, head 1"),
+        ("ArrowUp", "layer 0, head 1"),
+        ("ArrowLeft", "layer 0, head 0"),
+        ("ArrowLeft", "layer 0, head 4"),
+    ]:
+        page.keyboard.press(key)
+        expect_shown(page, f"Lines of encoder: {shown}")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(page.locator("#readout")).to_contain_text("cat (1) looks at")
+    expect_strongest(page, PARTS["encoder"][0, 4, 1])
+    page.keyboard.press("Escape")
+    expect(page.locator("#readout")).to_contain_text("drawn as lines")
+
+
+def test_every_control_is_reached_and_named(show):
+    page = show(parts_view())
+    seen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if not focused.count() or (name := focused.evaluate(NAME)) in seen:
+            break
+        seen.append(name)
+    views, parts = ["Lines", "Grid", "Matrix"], ["encoder", "decoder", "cross"]
+    layers = [f"layer {i}" for i in range(LAYERS)]
+    heads = [f"head {i}" for i in range(HEADS)]
+    buttons = [*views, "Save SVG", "Save PNG", "Light or dark", *parts, *layers, *heads]
+    assert seen[: len(buttons)] == buttons
+    assert all(seen)
+    assert seen[-1] == "Lines of encoder: layer 0, head 0"
+
+
+NAME = (
+    "e => e.ariaLabel ?? e.getAttribute('aria-label') ?? (e.innerText || e.labels?.[0].innerText)"
+)
+
+
+def test_a_tap_holds_a_token_and_another_lets_go(show):
+    page = show(parts_view(), has_touch=True, viewport={"width": 390, "height": 844})
+    token(page, "query", 2).tap()
+    expect_strongest(page, PARTS["encoder"][0, 0, 2])
+    press(page, "layer 1")
+    expect_strongest(page, PARTS["encoder"][1, 0, 2])
+    token(page, "query", 2).tap()
+    page.touchscreen.tap(380, 20)
+    page.keyboard.press("Escape")
+    expect(page.locator("#readout")).to_contain_text("drawn as lines")
+    # Nothing sticks out on a telephone.
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_matrix_tells_the_weight_under_the_pointer(show):
+    page = show(parts_view())
+    press(page, "cross", "layer 1", "head 2", "head 0", "Matrix")
+    expect_shown(page, "Matrix of cross: layer 1, head 2")
+    box = page.locator("#drawing canvas").bounding_box()
+    found = set()
+    for across, down in [(0.4, 0.3), (0.6, 0.5), (0.8, 0.7), (0.97, 0.98)]:
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        expect(page.locator("#readout")).to_contain_text(" with ")
+        page.wait_for_timeout(50)
+        text = page.locator("#readout").inner_text()
+        parsed = re.fullmatch(r".*\((\d+)\) looks at .*\((\d+)\) with ([\d.]+)", text)
+        assert parsed, text
+        query, key = int(parsed[1]), int(parsed[2])
+        assert abs(float(parsed[3]) - PARTS["cross"][1, 2, query, key]) < PRECISION + 0.0005
+        found.add((query, key))
+    assert len(found) == 4
+    assert (TARGET - 1, SOURCE - 1) in found
+
+
+def test_the_grid_opens_a_head(show):
+    page = show(parts_view())
+    press(page, "Grid")
+    expect_shown(page, "Grid of encoder: all layers")
+    box = page.locator("#drawing canvas").bounding_box()
+    # The middle of the last layer's head 4; the rollout stands to its right.
+    step = (box["width"] - 58) / (HEADS + 1)
+    page.mouse.click(box["x"] + 58 + 4.5 * step, box["y"] + box["height"] - step / 2)
+    expect_shown(page, "Lines of encoder: layer 2, head 4")
+
+
+def downloaded(page: Any, button: str) -> pathlib.Path:
+    with page.expect_download() as waiting:
+        press(page, button)
+    path = pathlib.Path(waiting.value.path())
+    suffix = button.split()[1].lower()
+    assert re.fullmatch(rf"attention-[\w-]+\.{suffix}", waiting.value.suggested_filename)
+    return path
+
+
+@pytest.mark.parametrize("view", ["Lines", "Grid", "Matrix"])
+def test_a_view_is_saved_as_svg_and_png(show, view):
+    page = show(parts_view())
+    press(page, view)
+    expect(page.get_by_role("application")).to_have_attribute("aria-label", re.compile(f"^{view}"))
+    tree = xml.etree.ElementTree.parse(downloaded(page, "Save SVG")).getroot()
+    assert {element.tag.removeprefix(SVG) for element in tree.iter()} <= {
+        "svg", "rect", "path", "text", "image"
+    }  # fmt: skip
+    texts = [element.text for element in tree.iter(f"{SVG}text")]
+    if view != "Grid":
+        assert "cat" in texts
+        assert "a⇥mat" in texts
+    image = matplotlib.image.imread(downloaded(page, "Save PNG"), format="png")
+    height, width = image.shape[:2]
+    assert (width, height) == tuple(round(3 * float(tree.get(k))) for k in ("width", "height"))
+    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 30
+
+
+def test_hostile_tokens_are_shown_and_do_nothing(show):
+    page = show(view_attention(PARTS["encoder"], [HOSTILE] * SOURCE, title=HOSTILE))
+    assert page.evaluate("window.isHacked") is None
+    assert page.locator("h1").inner_text() == HOSTILE
+    token(page, "query", 1).hover()
+    expect(page.locator("#readout")).to_contain_text(f"{HOSTILE} (1) looks at")
+    press(page, "Matrix", "Grid")
+    assert page.evaluate("window.isHacked") is None
+
+
+def lightness(page: Any) -> np.ndarray:
+    """Of the scale beside the drawing, from zero on: luminance as WCAG 2 defines it."""
+    pixels = page.locator("#scale").evaluate(
+        "c => Array.from(c.getContext('2d').getImageData(0, 5, c.width, 1).data)"
+    )
+    colours = np.array(pixels).reshape(-1, 4)[:, :3] / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_are_told_apart_by_lightness_alone(show, theme):
+    page = show(parts_view(), color_scheme=theme)
+    press(page, "Matrix")
+    scale = lightness(page)
+    steps = np.diff(scale) * (1 if theme == "dark" else -1)
+    assert (steps > 0).mean() > 0.9
+    assert (steps >= 0).all()
+    ends = scale[[0, -1]]
+    # The contrast of the scale's ends; text would need 4.5.
+    assert (ends.max() + 0.05) / (ends.min() + 0.05) > 12
+
+
+def test_light_and_dark_follow_the_system_and_the_button(show):
+    page = show(parts_view(), color_scheme="dark")
+
+    def paper():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    dark = paper()
+    press(page, "Light or dark")
+    assert (dark, paper()) == ("rgb(20, 23, 27)", "rgb(255, 255, 255)")
+
+
+def picture_bytes(page: Any) -> str:
+    return page.locator("#drawing canvas").evaluate("c => c.toDataURL()")
+
+
+def test_attention_is_painted_over_an_image(show):
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    tokens = ["[CLS]", *(f"patch {i}" for i in range(6))]
+    page = show(view_attention(PARTS["encoder"], tokens, image=image, patches=(2, 3)))
+    expect_shown(page, "Image of attention: layer 0, head 0")
+    before = picture_bytes(page)
+    page.locator("#drawing canvas").click(position={"x": 20, "y": 20})
+    expect(page.locator("#readout")).to_contain_text("patch 0 (1) looks at the image with")
+    share = PARTS["encoder"][0, 0, 1, 1:].sum()
+    shown = re.search(r"with ([\d.]+) of", page.locator("#readout").inner_text())
+    assert shown
+    assert abs(float(shown[1]) - share) < 6 * PRECISION
+    assert picture_bytes(page) != before
+    downloaded(page, "Save PNG")
+    downloaded(page, "Save SVG")
+
+
+def test_a_slider_goes_through_a_video(show):
+    video = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
+    weights = random_weights(LAYERS, HEADS, TARGET, 3)
+    view = view_attention(weights, ["0", "1", "2"], TARGET_WORDS, video=video, patches=(3, 1, 1))
+    page = show(view)
+    expect_shown(page, "Video of cross: layer 0, head 0")
+    seen = {picture_bytes(page)}
+    page.get_by_label("time").focus()
+    for frame in range(1, 6):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#time-text")).to_have_text(f"frame {frame}")
+        share = weights[0, 0, :, frame // 2].mean()
+        expect(page.locator("#readout")).to_contain_text("this time with")
+        shown = re.search(r"with ([\d.]+) of", page.locator("#readout").inner_text())
+        assert shown
+        assert abs(float(shown[1]) - share) < PRECISION + 0.0005
+        seen.add(picture_bytes(page))
+    assert len(seen) == 6
+    # The arrows moved the slider, not the head.
+    expect_shown(page, "Video of cross: layer 0, head 0")
+
+
+@pytest.mark.parametrize(
+    ("length", "layers", "heads", "seconds"), [(64, 6, 8, 1), (512, 12, 12, 3)]
+)
+def test_pages_open_quickly_even_with_all_lines_and_heads(show, length, layers, heads, seconds):
+    weights = random_weights(layers, heads, length, length)
+    page = show(view_attention(weights, [f"token {i}" for i in range(length)]))
+    first = "performance.getEntriesByType('mark')[0].startTime / 1000"
+    assert page.evaluate(first) < seconds
+    press(page, "all")
+    expect(page.get_by_role("application")).to_have_attribute(
+        "aria-label", re.compile("mean of heads 0, 1, 2")
+    )
+    token(page, "query", length // 2).hover()
+    expect(page.locator("#readout")).to_contain_text(f"token {length // 2} ({length // 2}) looks")
+    press(page, "Grid")
+    expect_shown(page, "Grid of attention: all layers")
