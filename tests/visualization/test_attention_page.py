@@ -108,7 +108,7 @@ def test_pointing_at_a_token_shows_where_it_looks(show):
     assert lines(page).count() <= SOURCE
     expect_strongest(page, PARTS["encoder"][0, 0, 2])
     token(page, "key", 5).hover()
-    expect(page.locator("#readout")).to_contain_text("a⇥mat (5) is looked at by")
+    expect(page.locator("#readout")).to_contain_text("“a⇥mat” (5) is looked at by")
     expect_strongest(page, PARTS["encoder"][0, 0, :, 5], " is looked at by ")
     page.mouse.move(1, 1)
     expect(lines(page)).to_have_count(number)
@@ -153,7 +153,7 @@ def test_keys_move_through_layers_heads_and_tokens(show):
         expect_shown(page, f"Lines of encoder: {shown}")
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowDown")
-    expect(page.locator("#readout")).to_contain_text("cat (1) looks at")
+    expect(page.locator("#readout")).to_contain_text("“cat” (1) looks at")
     expect_strongest(page, PARTS["encoder"][0, 4, 1])
     page.keyboard.press("Escape")
     expect(page.locator("#readout")).to_contain_text("drawn as lines")
@@ -260,7 +260,7 @@ def test_hostile_tokens_are_shown_and_do_nothing(show):
     assert page.evaluate("window.isHacked") is None
     assert page.locator("h1").inner_text() == HOSTILE
     token(page, "query", 1).hover()
-    expect(page.locator("#readout")).to_contain_text(f"{HOSTILE} (1) looks at")
+    expect(page.locator("#readout")).to_contain_text(f"“{HOSTILE}” (1) looks at")
     press(page, "Matrix", "Grid")
     assert page.evaluate("window.isHacked") is None
 
@@ -309,8 +309,8 @@ def test_attention_is_painted_over_an_image(show):
     page = show(view_attention(PARTS["encoder"], tokens, image=image, patches=(2, 3)))
     expect_shown(page, "Image of attention: layer 0, head 0")
     before = picture_bytes(page)
-    page.locator("#drawing canvas").click(position={"x": 20, "y": 20})
-    expect(page.locator("#readout")).to_contain_text("patch 0 (1) looks at the image with")
+    page.locator("#drawing canvas").click(position={"x": 40, "y": 20})
+    expect(page.locator("#readout")).to_contain_text("“patch 0” (1) looks at the image with")
     share = PARTS["encoder"][0, 0, 1, 1:].sum()
     shown = re.search(r"with ([\d.]+) of", page.locator("#readout").inner_text())
     assert shown
@@ -355,6 +355,6 @@ def test_pages_open_quickly_even_with_all_lines_and_heads(show, length, layers, 
         "aria-label", re.compile("mean of heads 0, 1, 2")
     )
     token(page, "query", length // 2).hover()
-    expect(page.locator("#readout")).to_contain_text(f"token {length // 2} ({length // 2}) looks")
+    expect(page.locator("#readout")).to_contain_text(f"“token {length // 2}” ({length // 2}) looks")
     press(page, "Grid")
     expect_shown(page, "Grid of attention: all layers")

@@ -33,11 +33,6 @@ function fill(id, choices) {
   buttons[focused]?.focus();
 }
 
-/** Numbers from 0 to below `count`. */
-function numbers(count) {
-  return Array.from({ length: count }, (_, i) => i);
-}
-
 function showControls() {
   const { part, view, layer, heads, rolled } = state;
   const views = VIEWS.filter((each) => each.isFor(part));
@@ -76,25 +71,25 @@ function toggled(head) {
 /** How a head's lines look, where several are drawn. */
 function swatch(head) {
   if (state.view !== lines || state.rolled || state.heads.length === 1) return null;
-  const svg = svgElement("svg", { viewBox: "0 0 20 4", "aria-hidden": "true" });
-  const stroke = state.heads.includes(head) ? colour("accent-ink") : headColour(head);
+  const svg = svgElement("svg", { viewBox: "0 0 22 6", "aria-hidden": "true" });
   addShapes(svg, [{
-    kind: "curve", x1: 0, x2: 20, y1: 2, y2: 2, width: 3, opacity: 1, stroke,
-    dashes: headDashes(head),
+    kind: "curve", x1: 1, x2: 21, y1: 3, y2: 3, width: 3, opacity: 1,
+    stroke: headColour(head), dashes: headDashes(head),
   }]);
   return svg;
 }
 
 /** The colours and the weights they stand for. */
 function showLegend() {
+  const isOne = state.rolled || state.heads.length === 1;
   const pen = byId("scale").getContext("2d");
   const table = rampTable(state.view === picture ? DARK : root.dataset.theme);
   for (let x = 0; x < 160; x++) {
     const share = Math.round((255 * x) / 159);
-    const [red, green, blue] = table.subarray(3 * share, 3 * share + 3);
+    const scaled = `rgb(${table.subarray(3 * share, 3 * share + 3).join(" ")})`;
     pen.clearRect(x, 0, 1, 10);
     pen.globalAlpha = state.view === lines ? x / 159 : 1;
-    pen.fillStyle = state.view === lines ? colour("accent") : `rgb(${red} ${green} ${blue})`;
+    pen.fillStyle = state.view === lines ? colour(isOne ? "accent" : "ink") : scaled;
     pen.fillRect(x, 0, 1, 10);
   }
 }

@@ -51,3 +51,8 @@ function largest(values) {
   for (let i = 0; i < values.length; i++) if (values[i] > most) most = values[i];
   return most;
 }
+
+/** Numbers from 0 to below `count`. */
+function numbers(count) {
+  return Array.from({ length: count }, (_, i) => i);
+}

@@ -44,14 +44,16 @@ const grid = {
     const at = this.layout(data, window.available);
     const table = rampTable();
     const label = { kind: "text", size: 12, fill: colour("soft"), anchor: "middle" };
-    const shapes = [{ ...label, x: GRID_LEFT + (data.part.heads * at.step) / 2, y: 8, text: "head" }];
+    const middle = GRID_LEFT + (data.part.heads * at.step) / 2;
+    const shapes = [{ ...label, x: middle, y: 8, text: "head" }];
     for (let head = 0; head < at.columns; head++) {
       const text = head === data.part.heads ? "rollout" : `${head}`;
       shapes.push({ ...label, x: GRID_LEFT + head * at.step + at.side / 2, y: 24, text });
     }
     for (let layer = 0; layer < data.part.layers; layer++) {
       const y = GRID_TOP + layer * at.step;
-      shapes.push({ ...label, x: GRID_LEFT - 8, y: y + at.side / 2, text: `layer ${layer}`, anchor: "end" });
+      const beside = { x: GRID_LEFT - 8, y: y + at.side / 2, anchor: "end" };
+      shapes.push({ ...label, ...beside, text: `layer ${layer}` });
       for (let head = 0; head < at.columns; head++) {
         const name = thumbnailName(data.part, layer, head, at.side);
         const place = { x: GRID_LEFT + head * at.step, y, width: at.side, height: at.side };
@@ -110,7 +112,8 @@ function shrink(matrix, queries, keys, side) {
   const rows = Math.min(queries, side);
   const columns = Math.min(keys, side);
   const bytes = new Uint8Array(rows * columns);
-  const columnOf = Uint16Array.from({ length: keys }, (_, key) => Math.floor((key * columns) / keys));
+  const columnOf = Uint16Array.from({ length: keys }, (_, key) =>
+    Math.floor((key * columns) / keys));
   for (let query = 0; query < queries; query++) {
     const start = Math.floor((query * rows) / queries) * columns;
     for (let key = 0; key < keys; key++) {

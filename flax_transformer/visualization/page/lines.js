@@ -20,10 +20,12 @@ const lines = {
     const rows = Math.max(data.queries.length, data.keys.length);
     const row = rows > 80 ? 17 : 24;
     const size = rows > 80 ? 12 : 13;
-    const strip = Math.max(56, 5 * data.heads.length);
-    const label = labelWidth([...data.queries, ...data.keys], size, available < 600 ? 90 : 170) + 12;
-    const side = label + strip + 44;
-    const gap = Math.max(100, Math.min(560, available - 2 * side));
+    const isNarrow = available < 600;
+    const count = data.heads.length;
+    const strip = isNarrow ? Math.max(24, 3 * count) : Math.max(56, 5 * count);
+    const label = labelWidth([...data.queries, ...data.keys], size, isNarrow ? 90 : 170) + 12;
+    const side = label + strip + (isNarrow ? 36 : 44);
+    const gap = Math.max(60, Math.min(560, available - 2 * side));
     return { rows, row, size, strip, label, side, gap, top: TITLE, width: 2 * side + gap };
   },
 
@@ -36,7 +38,8 @@ const lines = {
     const at = this.layout(data, available);
     const title = { kind: "text", y: 12, size: 12, fill: colour("soft") };
     const { name, queries, keys } = data.part;
-    const [left, right] = name === "attention" ? ["looks", "at"] : [`${queries} looks`, `at ${keys}`];
+    const isAlone = name === "attention";
+    const [left, right] = isAlone ? ["looks", "at"] : [`${queries} looks`, `at ${keys}`];
     return [
       { ...title, x: at.side - 6, text: left, anchor: "end" },
       { ...title, x: at.side + at.gap + 6, text: right },
@@ -71,10 +74,12 @@ const lines = {
     const tone = toneOf(this.most(data), state.faint);
     const one = state.token !== null;
     const found = strongest(data, state.token, one ? MOST_LINES_OF_A_TOKEN : MOST_LINES);
+    // Lines of several heads between the same tokens lie beside each other.
+    const offset = (head) => (data.heads.indexOf(head) + 0.5) / data.heads.length - 0.5;
+    const place = (index, head) => at.top + at.row * (index + 0.5) + offset(head) * (at.row - 8);
     const curves = found.map(({ head, query, key, byte }) => ({
       kind: "curve",
-      x1: at.side, y1: at.top + at.row * (query + 0.5),
-      x2: at.side + at.gap, y2: at.top + at.row * (key + 0.5),
+      x1: at.side, y1: place(query, head), x2: at.side + at.gap, y2: place(key, head),
       stroke: lineColour(data, head), dashes: data.heads.length > 1 ? headDashes(head) : "",
       width: (one ? 1 : 0.6) + 2.2 * tone(weightOf[byte]),
       opacity: 0.04 + 0.9 * tone(weightOf[byte]),
@@ -95,9 +100,9 @@ const lines = {
     return Array.from(weightsOf(data, state.token)).flatMap((weight, other) => {
       const place = isQuery ? index * keys + other : other * keys + index;
       const y = at.top + at.row * other;
-      const bars = data.heads.map((head, i) => ({ head, i, byte: data.bytes[head * size + place] }));
-      const visible = bars.filter(({ byte }) => byte > 0);
-      const rects = visible.map(({ head, i, byte }) => ({
+      const byteOf = (head) => data.bytes[head * size + place];
+      const bars = data.heads.map((head, i) => ({ head, i, byte: byteOf(head) }));
+      const rects = bars.filter(({ byte }) => byte > 0).map(({ head, i, byte }) => ({
         kind: "rect", x: x + i * width, y: y + 3, width, height: at.row - 6,
         fill: lineColour(data, head), opacity: tone(weightOf[byte]),
       }));

@@ -11,10 +11,11 @@ const matrix = {
 
   layout(data, available, height) {
     const margin = labelWidth([...data.queries, ...data.keys], 12, available < 600 ? 80 : 130) + 14;
-    const fits = Math.min(
-      (available - margin) / data.keys.length,
-      (height - margin) / data.queries.length,
-    );
+    const [across, down] = [
+      (available - margin) / data.keys.length, (height - margin) / data.queries.length,
+    ];
+    // To read the tokens is worth scrolling down.
+    const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELLED));
     const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
     return { margin, cell };
   },
@@ -75,9 +76,10 @@ const matrix = {
   hit(data, window, x, y) {
     const at = this.layout(data, window.available, window.room);
     // Labels stay at the window's edges while the cells scroll below them.
-    const [query, key] = [Math.floor((y - at.margin) / at.cell), Math.floor((x - at.margin) / at.cell)];
+    const [key, query] = [x, y].map((place) => Math.floor((place - at.margin) / at.cell));
     const [onLeft, onTop] = [x - window.left < at.margin, y - window.top < at.margin];
-    const [isQuery, isKey] = [query >= 0 && query < data.queries.length, key >= 0 && key < data.keys.length];
+    const isQuery = query >= 0 && query < data.queries.length;
+    const isKey = key >= 0 && key < data.keys.length;
     if (onLeft && !onTop && isQuery) return { token: { side: "query", index: query } };
     if (onTop && !onLeft && isKey) return { token: { side: "key", index: key } };
     if (onLeft || onTop || !isQuery || !isKey) return null;
@@ -88,14 +90,15 @@ const matrix = {
     if (!state.cell) return state.token ? sentenceOf(data, state.token) : "";
     const { query, key } = state.cell;
     const weight = shown(data.mean[query * data.keys.length + key]);
-    return `${data.queries[query]} (${query}) looks at ${data.keys[key]} (${key}) with ${weight}`;
+    return `${named(data.queries, query)} looks at ${named(data.keys, key)} with ${weight}`;
   },
 };
 
 /** Which cells of one axis lie in the window. */
 function visible(start, length, cell, number) {
   const first = Math.min(Math.floor(start / cell), number - 1);
-  return { first, count: Math.max(1, Math.min(number, Math.ceil((start + length) / cell)) - first) };
+  const last = Math.min(number, Math.ceil((start + length) / cell));
+  return { first, count: Math.max(1, last - first) };
 }
 
 function values(data, at, rows, columns, shares) {

@@ -12,6 +12,7 @@ const picture = {
     const { width, height, patches, first } = header.picture;
     const scale = Math.min(available / width, 420 / height);
     const [pictureWidth, pictureHeight] = [width * scale, height * scale];
+    const whole = Math.min(available, Math.max(pictureWidth, 640));
     const barTop = pictureHeight + 8;
     const chipTop = patches[0] > 1 ? barTop + 52 : barTop + 4;
     const number = data.part.queries === "source" ? first : data.queries.length;
@@ -20,17 +21,18 @@ const picture = {
     for (let index = 0; index < number; index++) {
       const text = fitted(data.queries[index], 13, 160);
       const width = Math.ceil(widthOf(text, 13)) + 16;
-      if (x > 0 && x + width > available) [x, y] = [0, y + CHIP + 4];
+      if (x > 0 && x + width > whole) [x, y] = [0, y + CHIP + 4];
       chips.push({ x, y, width, index, text });
       x += width + 4;
     }
     const bottom = chips.length ? y + CHIP : chipTop;
-    return { pictureWidth, pictureHeight, barTop, chips, bottom };
+    const left = (whole - pictureWidth) / 2;
+    return { left, whole, pictureWidth, pictureHeight, barTop, chips, bottom };
   },
 
   size(data, available) {
     const at = this.layout(data, available);
-    return { width: available, height: at.bottom + 6 };
+    return { width: at.whole, height: at.bottom + 6 };
   },
 
   async load() {
@@ -44,7 +46,7 @@ const picture = {
     const tone = toneOf(this.most(data), state.faint);
     const start = this.step() * rows * columns;
     const shares = weights.slice(start, start + rows * columns).map(tone);
-    const place = { x: 0, y: 0, width: at.pictureWidth, height: at.pictureHeight };
+    const place = { x: at.left, y: 0, width: at.pictureWidth, height: at.pictureHeight };
     // Bright means much on every picture, whatever the paper.
     const pixels = pixelsOf(shares, rampTable(DARK), (share) => 100 + 90 * share);
     return [
@@ -90,7 +92,8 @@ const picture = {
     if (!isPatch || data.part.queries !== "source") return [];
     const [width, height] = [at.pictureWidth / columns, at.pictureHeight / rows];
     const frame = {
-      x: (place % columns) * width, y: Math.floor(place / columns) * height, width, height,
+      x: at.left + (place % columns) * width, y: Math.floor(place / columns) * height,
+      width, height,
     };
     return [
       { kind: "rect", ...frame, fill: "none", stroke: "#ffffff" },
@@ -99,22 +102,28 @@ const picture = {
   },
 
   /** How much attention each time step gets. */
-  bars(weights, at) {
+  sums(weights) {
     const [times, rows, columns] = header.picture.patches;
+    const size = rows * columns;
+    return numbers(times).map((time) =>
+      weights.subarray(time * size, (time + 1) * size).reduce((a, b) => a + b, 0));
+  },
+
+  bars(weights, at) {
+    const sums = this.sums(weights);
+    const times = sums.length;
     if (times === 1) return [];
-    const sums = Array.from({ length: times }, (_, time) =>
-      weights.subarray(time * rows * columns, (time + 1) * rows * columns).reduce((a, b) => a + b, 0),
-    );
     const most = Math.max(...sums) || 1;
     const width = at.pictureWidth / times;
     return sums.flatMap((sum, time) => [
       {
-        kind: "rect", x: time * width + 1, width: width - 2, y: at.barTop + 30 * (1 - sum / most),
-        height: (30 * sum) / most, fill: colour(time === this.step() ? "accent" : "soft"),
+        kind: "rect", x: at.left + time * width + 1, width: width - 2,
+        y: at.barTop + 30 * (1 - sum / most), height: (30 * sum) / most,
+        fill: colour(time === this.step() ? "accent" : "soft"),
       },
       {
-        kind: "text", x: (time + 0.5) * width, y: at.barTop + 40, size: 11, anchor: "middle",
-        text: width > 34 ? sum.toFixed(2) : "", fill: colour("soft"),
+        kind: "text", x: at.left + (time + 0.5) * width, y: at.barTop + 40,
+        size: 11, anchor: "middle", text: width > 34 ? sum.toFixed(2) : "", fill: colour("soft"),
       },
     ]);
   },
@@ -143,21 +152,22 @@ const picture = {
     if (chip) return { token: { side: "query", index: chip.index } };
     const { patches: [, rows, columns], first } = header.picture;
     const [row, column] = [
-      Math.floor((y / at.pictureHeight) * rows), Math.floor((x / at.pictureWidth) * columns),
+      Math.floor((y / at.pictureHeight) * rows),
+      Math.floor(((x - at.left) / at.pictureWidth) * columns),
     ];
     const isInside = row >= 0 && row < rows && column >= 0 && column < columns;
     if (!isInside || data.part.queries !== "source") return null;
-    return { token: { side: "query", index: first + (this.step() * rows + row) * columns + column } };
+    const index = first + (this.step() * rows + row) * columns + column;
+    return { token: { side: "query", index } };
   },
 
   sentence(data) {
-    const [, rows, columns] = header.picture.patches;
     const weights = this.weights(data);
-    const start = this.step() * rows * columns;
-    const sum = weights.subarray(start, start + rows * columns).reduce((a, b) => a + b, 0);
+    const share = shown(this.sums(weights)[this.step()]);
     const token = state.token?.side === "query" ? state.token : null;
-    const who = token ? `${data.queries[token.index]} (${token.index})` : "The mean of all queries";
+    const who = token ? named(data.queries, token.index) : "The mean of all queries";
     const what = header.picture.frames > 1 ? "this time" : "the image";
-    return `${who} looks at ${what} with ${shown(sum)} of its attention; brightest: ${shown(largest(weights))}`;
+    const brightest = shown(largest(weights));
+    return `${who} looks at ${what} with ${share} of its attention; brightest: ${brightest}`;
   },
 };

@@ -42,6 +42,10 @@ function shown(weight) {
   return weight.toFixed(3);
 }
 
+function named(tokens, index) {
+  return `“${tokens[index]}” (${index})`;
+}
+
 /** In words: what a token looks at, or what looks at it. */
 function sentenceOf(data, token) {
   const isQuery = token.side === "query";
@@ -51,9 +55,9 @@ function sentenceOf(data, token) {
     .sort((a, b) => weights[b] - weights[a])
     .slice(0, 6)
     .filter((i) => weights[i] > 0)
-    .map((i) => `${others[i]} (${i}) ${shown(weights[i])}`);
+    .map((i) => `${named(others, i)} ${shown(weights[i])}`);
   const relation = isQuery ? "looks at" : "is looked at by";
-  return `${own[token.index]} (${token.index}) ${relation} ${strongest.join(", ") || "nothing"}`;
+  return `${named(own, token.index)} ${relation} ${strongest.join(", ") || "nothing"}`;
 }
 
 function namesOfHeads(data) {
