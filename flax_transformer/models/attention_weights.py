@@ -44,7 +44,7 @@ def attention_weights(
     Reference:
         Vaswani et al. 2017, section 3.2.3 (the three uses of attention).
     """
-    _, stored = model.apply(variables, source, target, mutable=["attention"])
+    stored: Any = model.apply(variables, source, target, mutable=["attention"])[1]
     if not model.config.scan_layers:
         stored = stack_layers(stored)
     encoder, decoder = (stored["attention"][side] for side in ("encoder", "decoder"))

@@ -103,4 +103,4 @@ def _pack(chunk: np.ndarray) -> str:
     # Rounded weights are noise but for runs of zeros: to look for longer repetitions takes twenty
     # times as long, for a file a sixth larger.
     packer = zlib.compressobj(memLevel=9, strategy=zlib.Z_RLE)
-    return base64.b64encode(packer.compress(np.ascontiguousarray(chunk)) + packer.flush()).decode()
+    return base64.b64encode(packer.compress(chunk.tobytes()) + packer.flush()).decode()

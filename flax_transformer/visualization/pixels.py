@@ -76,7 +76,7 @@ def check_picture(
         raise UserError("image and video are both given: pass one of them")
     name, pixels = ("image", np.asarray(image)) if video is None else ("video", np.asarray(video))
     axes, grid = _AXES[name]
-    given = () if patches is None else tuple(patches)
+    given = tuple(() if patches is None else patches)
     if pixels.ndim != axes.count(",") + 1 or pixels.shape[-1] != 3 or not pixels.size:
         raise UserError(f"{name} of shape {list(pixels.shape)} is no {axes}")
     if len(given) != grid.count(",") + 1 or min(given) < 1:
@@ -89,8 +89,7 @@ def check_picture(
     for axis, size, number in zip(("time", "height", "width"), pixels.shape, given, strict=False):
         if size % number:
             raise UserError(f"the {name}'s {axis} of {size} is no multiple of {number} patches")
-    times, rows, columns = given
-    return Picture(_bytes(name, pixels), (times, rows, columns), first)
+    return Picture(_bytes(name, pixels), (given[0], given[1], given[2]), first)
 
 
 def _bytes(name: str, pixels: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ def show(browser, tmp_path) -> Iterator[Show]:
     """Opens a view; at the end no page may have complained, or asked for anything."""
     complaints, requests, contexts = [], [], []
 
-    def open_view(view: AttentionView, **options: Any) -> Any:
+    def open_view(view: AttentionView, frame: str = "", **options: Any) -> Any:
         options = {"viewport": {"width": 1103, "height": 907}, "color_scheme": "light", **options}
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
@@ -57,7 +57,9 @@ def show(browser, tmp_path) -> Iterator[Show]:
         page.on("request", lambda request: requests.append(request.url))
         address = view.save(tmp_path / "page.html").as_uri()
         page.goto(address)
-        expect(page.get_by_role("application")).to_have_attribute("aria-label", re.compile(" of "))
+        within = page.frame_locator(frame) if frame else page
+        drawing = within.get_by_role("application")
+        expect(drawing).to_have_attribute("aria-label", re.compile(" of "))
         requests.remove(address)
         return page
 
@@ -159,6 +161,25 @@ def test_keys_move_through_layers_heads_and_tokens(show):
     expect(page.locator("#readout")).to_contain_text("drawn as lines")
 
 
+@pytest.mark.parametrize("view", ["Lines", "Matrix"])
+def test_a_long_text_scrolls_to_the_token_and_stays_there(show, view):
+    length = 113
+    weights = random_weights(1, 1, length, length)
+    page = show(view_attention(weights, [f"token {i}" for i in range(length)]))
+    press(page, view)
+    drawing = page.get_by_role("application")
+    expect(drawing).to_have_attribute("aria-label", re.compile(f"^{view}"))
+    page.keyboard.press("Shift+ArrowUp")
+    expect(page.locator("#readout")).to_contain_text("“token 112” (112) looks at")
+    bottom = drawing.evaluate("e => e.scrollTop")
+    # Below the last row is a margin of a few pixels, less than a row.
+    assert 100 < bottom <= drawing.evaluate("e => e.scrollHeight - e.clientHeight") < bottom + 11
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    expect(page.locator("#readout")).to_contain_text("“token 111” (111) looks at")
+    assert drawing.evaluate("e => e.scrollTop") == bottom
+
+
 def test_every_control_is_reached_and_named(show):
     page = show(parts_view())
     seen = []
@@ -251,7 +272,7 @@ def test_a_view_is_saved_as_svg_and_png(show, view):
         assert "a⇥mat" in texts
     image = matplotlib.image.imread(downloaded(page, "Save PNG"), format="png")
     height, width = image.shape[:2]
-    assert (width, height) == tuple(round(3 * float(tree.get(k))) for k in ("width", "height"))
+    assert (width, height) == tuple(round(3 * float(tree.attrib[k])) for k in ("width", "height"))
     assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 30
 
 
@@ -263,6 +284,19 @@ def test_hostile_tokens_are_shown_and_do_nothing(show):
     expect(page.locator("#readout")).to_contain_text(f"“{HOSTILE}” (1) looks at")
     press(page, "Matrix", "Grid")
     assert page.evaluate("window.isHacked") is None
+
+
+def test_a_notebook_shows_the_page_in_a_frame(show):
+    """A sandbox keeps it from the notebook, and lets it save pictures all the same."""
+    view = parts_view()
+    notebook = AttentionView(f"<!doctype html>{view._repr_html_()}", "notebook")
+    page = show(notebook, frame="iframe")
+    frame = page.frame_locator("iframe")
+    token(frame, "query", 2).hover()
+    expect(frame.locator("#readout")).to_contain_text("“sat” (2) looks at")
+    with page.expect_download() as waiting:
+        frame.get_by_role("button", name="Save SVG").click()
+    assert waiting.value.suggested_filename.endswith(".svg")
 
 
 def lightness(page: Any) -> np.ndarray:

@@ -105,8 +105,10 @@ function showScale(data, { available, room }) {
 function moveToken(by) {
   const count = queriesOf(state.part).length;
   const isQuery = state.token?.side === "query";
-  const index = isQuery ? state.token.index + by : by > 0 ? 0 : count - 1;
-  change({ token: { side: "query", index: Math.max(0, Math.min(count - 1, index)) }, held: true });
+  const next = isQuery ? state.token.index + by : by > 0 ? 0 : count - 1;
+  const index = Math.max(0, Math.min(count - 1, next));
+  change({ token: { side: "query", index }, held: true });
+  reveal(index);
 }
 
 function moveHead(by) {

@@ -91,6 +91,14 @@ function afterDrawing() {
   drawing.setAttribute("aria-label", `${view.name} of ${data.part.name}: ${where}`);
 }
 
+/** Scrolls no farther than a query's row needs to be seen. */
+function reveal(query) {
+  const extent = drawn.view.extent?.(drawn.data, query, windowOf());
+  if (!extent) return;
+  const [start, end] = extent;
+  drawing.scrollTop = Math.max(Math.min(drawing.scrollTop, start), end - drawing.clientHeight);
+}
+
 let isAsked = false;
 
 /** Repaints at the next frame, once however often it is asked for. */

@@ -29,6 +29,12 @@ const lines = {
     return { rows, row, size, strip, label, side, gap, top: TITLE, width: 2 * side + gap };
   },
 
+  /** Where a query's row begins and ends. */
+  extent(data, index, { available }) {
+    const at = this.layout(data, available);
+    return [at.top + at.row * index, at.top + at.row * (index + 1)];
+  },
+
   scene(data, window) {
     return [...this.still(data, window.available), ...this.moving(data, window.available)];
   },

@@ -28,6 +28,12 @@ const matrix = {
     };
   },
 
+  /** Where a query's row begins and ends, with the labels above it. */
+  extent(data, index, { available, room }) {
+    const { margin, cell } = this.layout(data, available, room);
+    return [cell * index, margin + cell * (index + 1)];
+  },
+
   scene(data, window) {
     const at = this.layout(data, window.available, window.room);
     const rows = visible(window.top, window.height - at.margin, at.cell, data.queries.length);
