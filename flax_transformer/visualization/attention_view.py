@@ -14,6 +14,7 @@ from flax_transformer.visualization.attention_page import make_page, round_weigh
 from flax_transformer.visualization.pixels import check_picture
 from flax_transformer.visualization.rollout import attention_rollout
 from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.visualization.whole_files import check_folder, written_whole
 
 # Of each part, where its queries and its keys stand.
 _SIDES = {
@@ -37,7 +38,8 @@ class AttentionView:
         title: what stands above it.
     """
 
-    page: str
+    # A notebook keeps an object's name beside its page: not the page a second time.
+    page: str = dataclasses.field(repr=False)
     title: str
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -53,15 +55,9 @@ class AttentionView:
             UserError: if its folder does not exist.
         """
         path = Path(path)
-        if not path.parent.is_dir():
-            raise UserError(f"no folder {path.parent} for the page {path.name}: make it first")
-        # Beside the target, because os.replace is atomic within one file system only.
-        unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
+        check_folder(path, "page")
+        with written_whole(path) as unfinished:
             unfinished.write_text(self.page, encoding="utf-8")
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
         return path
 
     def _repr_html_(self) -> str:

@@ -163,6 +163,7 @@ def test_it_is_saved_whole_and_shown_in_a_frame(tmp_path):
     ((tag, attributes),) = Page(view._repr_html_()).elements
     assert tag == "iframe"
     assert attributes["srcdoc"] == view.page
+    assert repr(view) == "AttentionView(title='a \"title\"')"
     assert attributes["sandbox"] == "allow-scripts allow-downloads"
 
 
