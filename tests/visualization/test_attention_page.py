@@ -1,104 +1,28 @@
-"""The viewer's page in a real browser: what people see and do, and that nothing leaves the page."""
+"""The viewer's page in a real browser: what people do, and that nothing leaves the page."""
 
-import pathlib
 import re
-import shutil
-import xml.etree.ElementTree
-from collections.abc import Callable, Iterator
-from typing import Any
 
-import matplotlib.image
-import numpy as np
 import pytest
+from attention_browser import (
+    HEADS,
+    HOSTILE,
+    LAYERS,
+    PARTS,
+    SOURCE,
+    TARGET,
+    expect,
+    expect_shown,
+    expect_strongest,
+    lines,
+    parts_view,
+    press,
+    token,
+)
 from attention_examples import random_weights
 
 from flax_transformer.visualization import AttentionView, view_attention
 from flax_transformer.visualization.attention_page import PRECISION
 from flax_transformer.visualization.rollout import attention_rollout
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
-expect = playwright.expect
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
-
-LAYERS, HEADS, SOURCE, TARGET = 3, 5, 7, 11
-SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = "</script><script>window.isHacked = true</script>"
-WORDS = ["a", "cat", "sat", HOSTILE, "on", "a\tmat", "."]
-TARGET_WORDS = ["und", "eine", "kleine", "Katze", "saß", "da", "auf", "der", "Matte", ",", "ja"]
-PARTS = {
-    "encoder": random_weights(LAYERS, HEADS, SOURCE, SOURCE, sharpness=2),
-    "decoder": random_weights(LAYERS, HEADS, TARGET, TARGET, sharpness=2),
-    "cross": random_weights(LAYERS, HEADS, TARGET, SOURCE, sharpness=2),
-}
-Show = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        # Containers run tests as root, for whom Chromium starts without its sandbox only.
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def show(browser, tmp_path) -> Iterator[Show]:
-    """Opens a view; at the end no page may have complained, or asked for anything."""
-    complaints, requests, contexts = [], [], []
-
-    def open_view(view: AttentionView, frame: str = "", **options: Any) -> Any:
-        options = {"viewport": {"width": 1103, "height": 907}, "color_scheme": "light", **options}
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        address = view.save(tmp_path / "page.html").as_uri()
-        page.goto(address)
-        within = page.frame_locator(frame) if frame else page
-        drawing = within.get_by_role("application")
-        expect(drawing).to_have_attribute("aria-label", re.compile(" of "))
-        requests.remove(address)
-        return page
-
-    yield open_view
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
-
-
-def parts_view() -> AttentionView:
-    return view_attention(PARTS, WORDS, TARGET_WORDS, title="parts")
-
-
-def press(page: Any, *names: str) -> None:
-    for name in names:
-        page.get_by_role("button", name=name, exact=True).click()
-
-
-def expect_shown(page: Any, label: str) -> None:
-    expect(page.get_by_role("application")).to_have_attribute("aria-label", label)
-
-
-def token(page: Any, side: str, index: int) -> Any:
-    return page.locator(f'#drawing rect[data-side="{side}"][data-index="{index}"]')
-
-
-def lines(page: Any) -> Any:
-    return page.locator("#drawing g.moving path")
-
-
-def expect_strongest(page: Any, weights: np.ndarray, relation: str = " looks at ") -> None:
-    """The words below the drawing name the most important other token first, and its weight."""
-    first = weights.argmax()
-    expect(page.locator("#readout")).to_contain_text(re.compile(rf"{relation}.*? \({first}\) \d"))
-    text = page.locator("#readout").inner_text()
-    found = re.search(rf"{relation}.*? \((\d+)\) ([\d.]+)", text)
-    assert found, text
-    assert abs(float(found[2]) - weights[first]) < PRECISION + 0.0005
 
 
 def test_pointing_at_a_token_shows_where_it_looks(show):
@@ -248,34 +172,6 @@ def test_the_grid_opens_a_head(show):
     expect_shown(page, "Lines of encoder: layer 2, head 4")
 
 
-def downloaded(page: Any, button: str) -> pathlib.Path:
-    with page.expect_download() as waiting:
-        press(page, button)
-    path = pathlib.Path(waiting.value.path())
-    suffix = button.split()[1].lower()
-    assert re.fullmatch(rf"attention-[\w-]+\.{suffix}", waiting.value.suggested_filename)
-    return path
-
-
-@pytest.mark.parametrize("view", ["Lines", "Grid", "Matrix"])
-def test_a_view_is_saved_as_svg_and_png(show, view):
-    page = show(parts_view())
-    press(page, view)
-    expect(page.get_by_role("application")).to_have_attribute("aria-label", re.compile(f"^{view}"))
-    tree = xml.etree.ElementTree.parse(downloaded(page, "Save SVG")).getroot()
-    assert {element.tag.removeprefix(SVG) for element in tree.iter()} <= {
-        "svg", "rect", "path", "text", "image"
-    }  # fmt: skip
-    texts = [element.text for element in tree.iter(f"{SVG}text")]
-    if view != "Grid":
-        assert "cat" in texts
-        assert "a⇥mat" in texts
-    image = matplotlib.image.imread(downloaded(page, "Save PNG"), format="png")
-    height, width = image.shape[:2]
-    assert (width, height) == tuple(round(3 * float(tree.attrib[k])) for k in ("width", "height"))
-    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 30
-
-
 def test_hostile_tokens_are_shown_and_do_nothing(show):
     page = show(view_attention(PARTS["encoder"], [HOSTILE] * SOURCE, title=HOSTILE))
     assert page.evaluate("window.isHacked") is None
@@ -297,83 +193,6 @@ def test_a_notebook_shows_the_page_in_a_frame(show):
     with page.expect_download() as waiting:
         frame.get_by_role("button", name="Save SVG").click()
     assert waiting.value.suggested_filename.endswith(".svg")
-
-
-def lightness(page: Any) -> np.ndarray:
-    """Of the scale beside the drawing, from zero on: luminance as WCAG 2 defines it."""
-    pixels = page.locator("#scale").evaluate(
-        "c => Array.from(c.getContext('2d').getImageData(0, 5, c.width, 1).data)"
-    )
-    colours = np.array(pixels).reshape(-1, 4)[:, :3] / 255
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return linear @ [0.2126, 0.7152, 0.0722]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_colours_are_told_apart_by_lightness_alone(show, theme):
-    page = show(parts_view(), color_scheme=theme)
-    press(page, "Matrix")
-    scale = lightness(page)
-    steps = np.diff(scale) * (1 if theme == "dark" else -1)
-    assert (steps > 0).mean() > 0.9
-    assert (steps >= 0).all()
-    ends = scale[[0, -1]]
-    # The contrast of the scale's ends; text would need 4.5.
-    assert (ends.max() + 0.05) / (ends.min() + 0.05) > 12
-
-
-def test_light_and_dark_follow_the_system_and_the_button(show):
-    page = show(parts_view(), color_scheme="dark")
-
-    def paper():
-        return page.evaluate("getComputedStyle(document.body).backgroundColor")
-
-    dark = paper()
-    press(page, "Light or dark")
-    assert (dark, paper()) == ("rgb(20, 23, 27)", "rgb(255, 255, 255)")
-
-
-def picture_bytes(page: Any) -> str:
-    return page.locator("#drawing canvas").evaluate("c => c.toDataURL()")
-
-
-def test_attention_is_painted_over_an_image(show):
-    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    tokens = ["[CLS]", *(f"patch {i}" for i in range(6))]
-    page = show(view_attention(PARTS["encoder"], tokens, image=image, patches=(2, 3)))
-    expect_shown(page, "Image of attention: layer 0, head 0")
-    before = picture_bytes(page)
-    page.locator("#drawing canvas").click(position={"x": 40, "y": 20})
-    expect(page.locator("#readout")).to_contain_text("“patch 0” (1) looks at the image with")
-    share = PARTS["encoder"][0, 0, 1, 1:].sum()
-    shown = re.search(r"with ([\d.]+) of", page.locator("#readout").inner_text())
-    assert shown
-    assert abs(float(shown[1]) - share) < 6 * PRECISION
-    assert picture_bytes(page) != before
-    downloaded(page, "Save PNG")
-    downloaded(page, "Save SVG")
-
-
-def test_a_slider_goes_through_a_video(show):
-    video = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
-    weights = random_weights(LAYERS, HEADS, TARGET, 3)
-    view = view_attention(weights, ["0", "1", "2"], TARGET_WORDS, video=video, patches=(3, 1, 1))
-    page = show(view)
-    expect_shown(page, "Video of cross: layer 0, head 0")
-    seen = {picture_bytes(page)}
-    page.get_by_label("time").focus()
-    for frame in range(1, 6):
-        page.keyboard.press("ArrowRight")
-        expect(page.locator("#time-text")).to_have_text(f"frame {frame}")
-        share = weights[0, 0, :, frame // 2].mean()
-        expect(page.locator("#readout")).to_contain_text("this time with")
-        shown = re.search(r"with ([\d.]+) of", page.locator("#readout").inner_text())
-        assert shown
-        assert abs(float(shown[1]) - share) < PRECISION + 0.0005
-        seen.add(picture_bytes(page))
-    assert len(seen) == 6
-    # The arrows moved the slider, not the head.
-    expect_shown(page, "Video of cross: layer 0, head 0")
 
 
 @pytest.mark.parametrize(
