@@ -204,9 +204,10 @@ def test_a_public_function_is_documented(function: Callable):
         ("flax_transformer", {"tensorflow_datasets", "grain", "matplotlib", "tensorflow"}),
         ("flax_transformer.functional", {"flax"}),
         ("flax_transformer.decoding", {"flax"}),
+        ("flax_transformer.visualization", {"flax", "matplotlib"}),
         (", ".join(sorted(MODULES)), {"tensorflow"}),
     ],
-    ids=["package", "functional", "decoding", "everything"],
+    ids=["package", "functional", "decoding", "visualization", "everything"],
 )
 def test_an_import_does_not_bring_in_what_it_does_not_need(modules, libraries):
     script = f"import sys, {modules}; print(*sys.modules, sep='\\n')"

@@ -1,24 +1,43 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
+import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+def example(word: str) -> str:
+    return next(
+        block for block in re.findall(r"```python\n(.*?)```", README, re.S) if word in block
+    )
 
 
-def test_the_examples_of_the_library_run_one_after_the_other():
-    (first,) = (block for block in BLOCKS if "attend(" in block)
-    (second,) = (block for block in BLOCKS if "VisionTransformer(" in block)
-    names = {}
-    exec(first, names)
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the library example has defined."""
+    names: dict[str, Any] = {}
+    exec(example("attend("), names)
+    return names
+
+
+def test_the_library_example_runs(names):
     assert names["weights"].shape == (7, 7)
     assert names["logits"].shape == (1, 1, 8000)
     full = names["model"].apply(names["variables"], names["source"], names["target"])
     assert jnp.allclose(names["logits"][:, 0], full[:, -1], rtol=1e-5, atol=1e-5)
-    exec(second, names)
+
+
+def test_the_viewer_example_runs_after_it(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(example("view_attention"), dict(names))
+    assert (tmp_path / "attention.html").read_text("utf-8").endswith("</html>\n")
+
+
+def test_the_example_of_the_other_models_runs_after_it(names):
+    names = dict(names)
+    exec(example("VisionTransformer("), names)
     assert names["logits"].shape == (1, 3, 8000)
     assert names["scores"].shape == (1, 10)
     logits, _ = names["gpt2"].apply(

@@ -1,11 +1,11 @@
 """Writing a figure to a file."""
 
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from flax_transformer.errors import UserError
+from flax_transformer.visualization.whole_files import check_folder, written_whole
 
 
 def check_picture_path(path: Path) -> None:
@@ -14,8 +14,7 @@ def check_picture_path(path: Path) -> None:
     Raises:
         UserError: if its folder does not exist or its suffix names no known format.
     """
-    if not path.parent.is_dir():
-        raise UserError(f"no folder {path.parent} for the picture {path.name}: make it first")
+    check_folder(path, "picture")
     known = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in known:
         raise UserError(
@@ -30,10 +29,5 @@ def save_picture(figure: Figure, path: Path) -> None:
         UserError: if there is no such folder or format.
     """
     check_picture_path(path)
-    # Beside the target, because os.replace is atomic within one file system only.
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with written_whole(path) as unfinished:
         figure.savefig(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+// Buttons, sliders and keys: all of them change the state, and show it.
+
+const byId = (id) => document.getElementById(id);
+
+/** Changes the state, keeps it possible, and shows it. */
+function change(changes) {
+  const isOtherPart = changes.part && changes.part !== state.part;
+  Object.assign(state, changes, { cell: null }, isOtherPart ? { token: null, held: false } : {});
+  const { part } = state;
+  state.layer = Math.max(0, Math.min(state.layer, part.layers - 1));
+  state.heads = state.heads.filter((head) => head < part.heads);
+  if (!state.heads.length) state.heads = [0];
+  state.rolled &&= part.rollout;
+  if (!state.view.isFor(part)) state.view = lines;
+  showControls();
+  draw();
+}
+
+function fill(id, choices) {
+  const buttons = choices.map(({ text, label = text, isOn, changes, colours }) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(text, ...(colours ? [colours] : []));
+    button.setAttribute("aria-label", label);
+    button.setAttribute("aria-pressed", isOn);
+    button.addEventListener("click", () => change(changes()));
+    return button;
+  });
+  const box = byId(id);
+  // The pressed button is made anew: the keyboard stays at its place.
+  const focused = [...box.children].indexOf(document.activeElement);
+  box.replaceChildren(...buttons);
+  buttons[focused]?.focus();
+}
+
+function showControls() {
+  const { part, view, layer, heads, rolled } = state;
+  const views = VIEWS.filter((each) => each.isFor(part));
+  fill("views", views.map((each) => ({
+    text: each.name, isOn: each === view, changes: () => ({ view: each }),
+  })));
+  fill("parts", header.parts.map((each) => ({
+    text: each.name, isOn: each === part, changes: () => ({ part: each }),
+  })));
+  byId("part-choice").hidden = header.parts.length === 1;
+  fill("layers", numbers(part.layers).map((number) => ({
+    text: `${number}`, label: `layer ${number}`, isOn: number === layer,
+    changes: () => ({ layer: number }),
+  })));
+  fill("heads", numbers(part.heads).map((head) => ({
+    text: `${head}`, label: `head ${head}`, isOn: !rolled && heads.includes(head),
+    changes: () => ({ rolled: false, heads: toggled(head) }), colours: swatch(head),
+  })));
+  byId("rollout").hidden = !part.rollout;
+  byId("rollout").setAttribute("aria-pressed", rolled);
+  byId("theme").textContent = isDark() ? "Light" : "Dark";
+  byId("zoom-choice").hidden = view !== matrix;
+  byId("time-choice").hidden = view !== picture || header.picture.frames === 1;
+  byId("time-text").textContent = `frame ${state.time}`;
+  showLegend();
+}
+
+/** The chosen heads with one more or one less, but never none. */
+function toggled(head) {
+  if (state.rolled) return [head];
+  const others = state.heads.filter((each) => each !== head);
+  if (others.length === state.heads.length) return [...others, head].sort((a, b) => a - b);
+  return others.length ? others : state.heads;
+}
+
+/** How a head's lines look, where several are drawn. */
+function swatch(head) {
+  if (state.view !== lines || state.rolled || state.heads.length === 1) return null;
+  const svg = svgElement("svg", { viewBox: "0 0 22 6", "aria-hidden": "true" });
+  addShapes(svg, [{
+    kind: "curve", x1: 1, x2: 21, y1: 3, y2: 3, width: 3, opacity: 1,
+    stroke: headColour(head), dashes: headDashes(head),
+  }]);
+  return svg;
+}
+
+/** The colours and the weights they stand for. */
+function showLegend() {
+  const isOne = state.rolled || state.heads.length === 1;
+  const pen = byId("scale").getContext("2d");
+  const table = rampTable(state.view === picture ? DARK : root.dataset.theme);
+  for (let x = 0; x < 160; x++) {
+    const share = Math.round((255 * x) / 159);
+    const scaled = `rgb(${table.subarray(3 * share, 3 * share + 3).join(" ")})`;
+    pen.clearRect(x, 0, 1, 10);
+    pen.globalAlpha = state.view === lines ? x / 159 : 1;
+    pen.fillStyle = state.view === lines ? colour(isOne ? "accent" : "ink") : scaled;
+    pen.fillRect(x, 0, 1, 10);
+  }
+}
+
+/** What a drawing tells of itself: the scale's end, and the size of cells. */
+function showScale(data, { available, room }) {
+  const top = state.toOne ? "1" : state.view === grid
+    ? "each head's own largest weight" : `${shown(state.view.most(data))}, the largest here`;
+  byId("scale-text").textContent = `0 to ${top}${state.faint ? ", by square roots" : ""}`;
+  if (state.view === matrix) byId("zoom").value = matrix.layout(data, available, room).cell;
+}
+
+function moveToken(by) {
+  const count = queriesOf(state.part).length;
+  const isQuery = state.token?.side === "query";
+  const next = isQuery ? state.token.index + by : by > 0 ? 0 : count - 1;
+  const index = Math.max(0, Math.min(count - 1, next));
+  change({ token: { side: "query", index }, held: true });
+  reveal(index);
+}
+
+function moveHead(by) {
+  const { part, heads, rolled } = state;
+  const from = by > 0 ? Math.max(...heads) : Math.min(...heads);
+  const head = rolled ? heads[0] : (from + by + part.heads) % part.heads;
+  change({ rolled: false, heads: [head] });
+}
+
+const KEYS = {
+  ArrowLeft: () => moveHead(-1),
+  ArrowRight: () => moveHead(1),
+  ArrowUp: () => change({ layer: state.layer - 1 }),
+  ArrowDown: () => change({ layer: state.layer + 1 }),
+  Escape: () => change({ token: null, held: false }),
+  "Shift ArrowUp": () => moveToken(-1),
+  "Shift ArrowDown": () => moveToken(1),
+};
+
+document.addEventListener("keydown", (event) => {
+  // A slider's own arrows move it.
+  if (event.target.type === "range" || event.ctrlKey || event.altKey || event.metaKey) return;
+  const act = KEYS[`${event.shiftKey ? "Shift " : ""}${event.key}`];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+byId("choices").addEventListener("submit", (event) => event.preventDefault());
+byId("all-heads").addEventListener("click", () =>
+  change({ rolled: false, heads: numbers(state.part.heads) }));
+byId("rollout").addEventListener("click", () => change({ rolled: !state.rolled }));
+byId("faint").addEventListener("change", (event) => change({ faint: event.target.checked }));
+byId("to-one").addEventListener("change", (event) => change({ toOne: event.target.checked }));
+byId("zoom").addEventListener("input", (event) => change({ zoom: +event.target.value }));
+byId("time").addEventListener("input", (event) => change({ time: +event.target.value }));
+byId("theme").addEventListener("click", () => {
+  root.dataset.theme = isDark() ? "light" : DARK;
+  change({});
+});
+for (const [id, save] of [["save-svg", saveSvg], ["save-png", savePng]]) {
+  byId(id).addEventListener("click", () => {
+    const { available, room } = windowOf();
+    save(wholeOf(drawn.view, drawn.data, available, room), fileName());
+  });
+}
+
+byId("precision").textContent = header.precision;
+byId("time").max = (header.picture?.frames ?? 1) - 1;
+change({ view: header.picture ? picture : lines });

@@ -1,0 +1,179 @@
+// Lines from each query, on the left, to the keys it looks at, on the right.
+
+// More lines than these say nothing, and slow the page down.
+const MOST_LINES = 4200;
+const MOST_LINES_OF_A_TOKEN = 900;
+const TITLE = 30;
+
+const lines = {
+  name: "Lines",
+  surface: "svg",
+  isFor: () => true,
+  most: (data) => (state.toOne ? 1 : mostOfHeads(data)),
+
+  size(data, width) {
+    const at = this.layout(data, width);
+    return { width: at.width, height: at.top + at.row * Math.max(at.rows, 1) + 6 };
+  },
+
+  layout(data, available) {
+    const rows = Math.max(data.queries.length, data.keys.length);
+    const row = rows > 80 ? 17 : 24;
+    const size = rows > 80 ? 12 : 13;
+    const isNarrow = available < 600;
+    const count = data.heads.length;
+    const strip = isNarrow ? Math.max(24, 3 * count) : Math.max(56, 5 * count);
+    const label = labelWidth([...data.queries, ...data.keys], size, isNarrow ? 90 : 170) + 12;
+    const side = label + strip + (isNarrow ? 36 : 44);
+    const gap = Math.max(60, Math.min(560, available - 2 * side));
+    return { rows, row, size, strip, label, side, gap, top: TITLE, width: 2 * side + gap };
+  },
+
+  /** Where a query's row begins and ends. */
+  extent(data, index, { available }) {
+    const at = this.layout(data, available);
+    return [at.top + at.row * index, at.top + at.row * (index + 1)];
+  },
+
+  scene(data, window) {
+    return [...this.still(data, window.available), ...this.moving(data, window.available)];
+  },
+
+  /** The tokens. */
+  still(data, available) {
+    const at = this.layout(data, available);
+    const title = { kind: "text", y: 12, size: 12, fill: colour("soft") };
+    const { name, queries, keys } = data.part;
+    const isAlone = name === "attention";
+    const [left, right] = isAlone ? ["looks", "at"] : [`${queries} looks`, `at ${keys}`];
+    return [
+      { ...title, x: at.side - 6, text: left, anchor: "end" },
+      { ...title, x: at.side + at.gap + 6, text: right },
+      ...data.queries.flatMap((token, i) => this.token(at, token, "query", i)),
+      ...data.keys.flatMap((token, i) => this.token(at, token, "key", i)),
+    ];
+  },
+
+  token(at, token, side, index) {
+    const isQuery = side === "query";
+    const { x, y, ...box } = this.box(at, side, index);
+    return [
+      { kind: "rect", x, y, ...box, fill: colour("panel"), data: { side, index } },
+      {
+        kind: "text", x: isQuery ? at.side - 6 : x + 6, y: y + box.height / 2, size: at.size,
+        text: fitted(token, at.size, at.label - 12), fill: colour("ink"),
+        anchor: isQuery ? "end" : "start",
+      },
+    ];
+  },
+
+  box: (at, side, index) => ({
+    x: side === "query" ? at.side - at.label : at.side + at.gap,
+    y: at.top + at.row * index + 1,
+    width: at.label,
+    height: at.row - 2,
+  }),
+
+  /** The lines, and beside the other side's tokens each head's weights of the chosen token. */
+  moving(data, available) {
+    const at = this.layout(data, available);
+    const tone = toneOf(this.most(data), state.faint);
+    const one = state.token !== null;
+    const found = strongest(data, state.token, one ? MOST_LINES_OF_A_TOKEN : MOST_LINES);
+    // Lines of several heads between the same tokens lie beside each other.
+    const offset = (head) => (data.heads.indexOf(head) + 0.5) / data.heads.length - 0.5;
+    const place = (index, head) => at.top + at.row * (index + 0.5) + offset(head) * (at.row - 8);
+    const curves = found.map(({ head, query, key, byte }) => ({
+      kind: "curve",
+      x1: at.side, y1: place(query, head), x2: at.side + at.gap, y2: place(key, head),
+      stroke: lineColour(data, head), dashes: data.heads.length > 1 ? headDashes(head) : "",
+      width: (one ? 1 : 0.6) + 2.2 * tone(weightOf[byte]),
+      opacity: 0.04 + 0.9 * tone(weightOf[byte]),
+    }));
+    if (!one) return curves;
+    const box = this.box(at, state.token.side, state.token.index);
+    const frame = { kind: "rect", ...box, fill: "none", stroke: colour("accent") };
+    return [...curves, frame, ...this.strip(data, at, tone)];
+  },
+
+  strip(data, at, tone) {
+    const { side, index } = state.token;
+    const isQuery = side === "query";
+    const x = isQuery ? at.side + at.gap + at.label + 4 : at.side - at.label - at.strip - 4;
+    const width = at.strip / data.heads.length;
+    const keys = data.keys.length;
+    const size = data.queries.length * keys;
+    return Array.from(weightsOf(data, state.token)).flatMap((weight, other) => {
+      const place = isQuery ? index * keys + other : other * keys + index;
+      const y = at.top + at.row * other;
+      const byteOf = (head) => data.bytes[head * size + place];
+      const bars = data.heads.map((head, i) => ({ head, i, byte: byteOf(head) }));
+      const rects = bars.filter(({ byte }) => byte > 0).map(({ head, i, byte }) => ({
+        kind: "rect", x: x + i * width, y: y + 3, width, height: at.row - 6,
+        fill: lineColour(data, head), opacity: tone(weightOf[byte]),
+      }));
+      if (tone(weight) < 0.04) return rects;
+      const text = {
+        kind: "text", text: weight.toFixed(2), size: 11, y: y + at.row / 2, fill: colour("soft"),
+        x: isQuery ? x + at.strip + 6 : x - 6, anchor: isQuery ? "start" : "end",
+      };
+      return [...rects, text];
+    });
+  },
+
+  hit: (data, window, x, y, target) =>
+    target.dataset.side && { token: { side: target.dataset.side, index: +target.dataset.index } },
+
+  sentence(data) {
+    if (state.token) return sentenceOf(data, state.token);
+    const found = strongest(data, null, MOST_LINES);
+    const all = data.heads.length * data.queries.length * data.keys.length;
+    const least = found.length ? shown(weightOf[found[0].byte]) : "0";
+    return `${found.length} of ${all} weights are drawn as lines, from ${least} up.`;
+  },
+};
+
+function lineColour(data, head) {
+  return data.heads.length === 1 ? colour("accent") : headColour(head);
+}
+
+function mostOfHeads({ bytes, heads, queries, keys }) {
+  const size = queries.length * keys.length;
+  const of = (head) => largest(bytes.subarray(head * size, (head + 1) * size));
+  return weightOf[Math.max(...heads.map(of))] || 1;
+}
+
+/** The largest weights of the chosen heads, the smallest first; of one token only, if given. */
+function strongest({ bytes, heads, queries, keys }, token, limit) {
+  const counts = new Uint32Array(256);
+  eachByte(bytes, heads, queries, keys, token, (byte) => counts[byte]++);
+  let least = 256;
+  let total = 0;
+  while (least > 1 && total + counts[least - 1] <= limit) total += counts[--least];
+  let step = 1;
+  if (total === 0 && least > 1) {
+    // Too many are equally the largest: some of them, evenly spaced.
+    step = Math.ceil(counts[--least] / limit);
+  }
+  const found = [];
+  let seen = 0;
+  eachByte(bytes, heads, queries, keys, token, (byte, head, query, key) => {
+    if (byte >= least && seen++ % step === 0) found.push({ head, query, key, byte });
+  });
+  return found.sort((a, b) => a.byte - b.byte);
+}
+
+function eachByte(bytes, heads, queries, keys, token, visit) {
+  const [firstQuery, lastQuery] = rangeOf(token, "query", queries);
+  const [firstKey, lastKey] = rangeOf(token, "key", keys);
+  for (const head of heads) {
+    for (let query = firstQuery; query < lastQuery; query++) {
+      const start = (head * queries.length + query) * keys.length;
+      for (let key = firstKey; key < lastKey; key++) visit(bytes[start + key], head, query, key);
+    }
+  }
+}
+
+function rangeOf(token, side, tokens) {
+  return token?.side === side ? [token.index, token.index + 1] : [0, tokens.length];
+}

@@ -1,0 +1,159 @@
+// The matrix of weights: a row a query, a column a key. Only what is in the window is drawn.
+
+const SMALLEST_LABELLED = 11;
+const SMALLEST_WITH_VALUES = 30;
+
+const matrix = {
+  name: "Matrix",
+  surface: "canvas",
+  isFor: () => true,
+  most: (data) => (state.toOne ? 1 : data.most),
+
+  layout(data, available, height) {
+    const margin = labelWidth([...data.queries, ...data.keys], 12, available < 600 ? 80 : 130) + 14;
+    const [across, down] = [
+      (available - margin) / data.keys.length, (height - margin) / data.queries.length,
+    ];
+    // To read the tokens is worth scrolling down.
+    const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELLED));
+    const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
+    return { margin, cell };
+  },
+
+  size(data, available, height) {
+    const { margin, cell } = this.layout(data, available, height);
+    return {
+      width: margin + cell * data.keys.length + 1,
+      height: margin + cell * data.queries.length + 1,
+    };
+  },
+
+  /** Where a query's row begins and ends, with the labels above it. */
+  extent(data, index, { available, room }) {
+    const { margin, cell } = this.layout(data, available, room);
+    return [cell * index, margin + cell * (index + 1)];
+  },
+
+  scene(data, window) {
+    const at = this.layout(data, window.available, window.room);
+    const rows = visible(window.top, window.height - at.margin, at.cell, data.queries.length);
+    const columns = visible(window.left, window.width - at.margin, at.cell, data.keys.length);
+    const tone = toneOf(this.most(data), state.faint);
+    const [x, y] = [at.margin + columns.first * at.cell, at.margin + rows.first * at.cell];
+    const shares = new Float32Array(rows.count * columns.count);
+    for (let i = 0; i < shares.length; i++) {
+      const query = rows.first + Math.floor(i / columns.count);
+      shares[i] = tone(data.mean[query * data.keys.length + columns.first + (i % columns.count)]);
+    }
+    return [
+      {
+        kind: "pixels", x, y, width: columns.count * at.cell, height: rows.count * at.cell,
+        rows: rows.count, columns: columns.count, pixels: pixelsOf(shares, rampTable()),
+      },
+      ...(at.cell >= SMALLEST_WITH_VALUES ? values(data, at, rows, columns, shares) : []),
+      ...this.marks(at, data),
+      ...labels(data, at, rows, columns, window),
+    ];
+  },
+
+  /** Frames around the chosen row or column and the cell under the pointer. */
+  marks(at, data) {
+    const [width, height] = [at.cell * data.keys.length, at.cell * data.queries.length];
+    const frame = { kind: "rect", fill: "none", stroke: colour("accent") };
+    const found = [];
+    if (state.token) {
+      const start = at.margin + at.cell * state.token.index;
+      const isQuery = state.token.side === "query";
+      found.push(
+        isQuery
+          ? { ...frame, x: at.margin, y: start, width, height: at.cell }
+          : { ...frame, x: start, y: at.margin, width: at.cell, height },
+      );
+    }
+    if (state.cell) {
+      const { query, key } = state.cell;
+      const [x, y] = [at.margin + at.cell * key, at.margin + at.cell * query];
+      found.push({ ...frame, x, y, width: at.cell, height: at.cell });
+      found.push({ ...frame, ...outside({ x, y, width: at.cell, height: at.cell }) });
+    }
+    return found;
+  },
+
+  hit(data, window, x, y) {
+    const at = this.layout(data, window.available, window.room);
+    // Labels stay at the window's edges while the cells scroll below them.
+    const [key, query] = [x, y].map((place) => Math.floor((place - at.margin) / at.cell));
+    const [onLeft, onTop] = [x - window.left < at.margin, y - window.top < at.margin];
+    const isQuery = query >= 0 && query < data.queries.length;
+    const isKey = key >= 0 && key < data.keys.length;
+    if (onLeft && !onTop && isQuery) return { token: { side: "query", index: query } };
+    if (onTop && !onLeft && isKey) return { token: { side: "key", index: key } };
+    if (onLeft || onTop || !isQuery || !isKey) return null;
+    return { cell: { query, key }, token: { side: "query", index: query } };
+  },
+
+  sentence(data) {
+    if (!state.cell) return state.token ? sentenceOf(data, state.token) : "";
+    const { query, key } = state.cell;
+    const weight = shown(data.mean[query * data.keys.length + key]);
+    return `${named(data.queries, query)} looks at ${named(data.keys, key)} with ${weight}`;
+  },
+};
+
+/** Which cells of one axis lie in the window. */
+function visible(start, length, cell, number) {
+  const first = Math.min(Math.floor(start / cell), number - 1);
+  const last = Math.min(number, Math.ceil((start + length) / cell));
+  return { first, count: Math.max(1, last - first) };
+}
+
+function values(data, at, rows, columns, shares) {
+  const size = Math.min(14, at.cell / 3.1);
+  return Array.from(shares, (share, i) => {
+    const [row, column] = [Math.floor(i / columns.count), i % columns.count];
+    const [query, key] = [rows.first + row, columns.first + column];
+    const isLight = isDark() ? share > 0.5 : share < 0.5;
+    return {
+      kind: "text", x: at.margin + (key + 0.5) * at.cell, y: at.margin + (query + 0.5) * at.cell,
+      text: data.mean[query * data.keys.length + key].toFixed(2), size, anchor: "middle",
+      fill: isLight ? "#000000" : "#ffffff",
+    };
+  });
+}
+
+/** Tokens beside rows and above columns; their numbers where cells are too small. */
+function labels(data, at, rows, columns, { left, top, width, height }) {
+  const paper = { kind: "rect", fill: colour("paper") };
+  const isNamed = at.cell >= SMALLEST_LABELLED;
+  const step = isNamed ? 1 : 2 ** Math.ceil(Math.log2(40 / at.cell));
+  const size = isNamed ? Math.min(12, at.cell - 0.5) : 11;
+  const textOf = (token, i) => (isNamed ? fitted(token, size, at.margin - 12) : `${i}`);
+  const common = { kind: "text", size };
+  const shapes = [{ ...paper, x: left, y: top, width: at.margin, height }];
+  for (const query of chosen(rows, step)) {
+    shapes.push({
+      ...common, x: left + at.margin - 6, y: at.margin + (query + 0.5) * at.cell, anchor: "end",
+      text: textOf(data.queries[query], query), fill: labelColour("query", query),
+    });
+  }
+  shapes.push({ ...paper, x: left, y: top, width, height: at.margin });
+  for (const key of chosen(columns, step)) {
+    shapes.push({
+      ...common, x: at.margin + (key + 0.5) * at.cell, y: top + at.margin - 6, turned: true,
+      text: textOf(data.keys[key], key), fill: labelColour("key", key),
+    });
+  }
+  // Over labels that have scrolled into the corner, but not over half of the first ones.
+  shapes.push({ ...paper, x: left, y: top, width: at.margin - 7, height: at.margin - 7 });
+  return shapes;
+}
+
+function chosen({ first, count }, step) {
+  return Array.from({ length: count }, (_, i) => first + i).filter((i) => i % step === 0);
+}
+
+function labelColour(side, index) {
+  const isUnder = state.cell?.[side] === index;
+  const isChosen = state.token?.side === side && state.token.index === index;
+  return colour(isUnder || isChosen ? "accent" : "ink");
+}

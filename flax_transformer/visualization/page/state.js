@@ -1,0 +1,67 @@
+// What is shown: the one place that changes, and what follows from it.
+
+const state = {
+  part: header.parts[0],
+  view: null, // one of VIEWS
+  layer: 0,
+  heads: [0],
+  rolled: false, // rollout in place of heads
+  token: null, // {side: "query" or "key", index}
+  cell: null, // {query, key} under the pointer
+  held: false, // the token stays when the pointer leaves
+  faint: false,
+  toOne: false,
+  zoom: null, // cell size of the matrix, in pixels; as fits if null
+  time: 0, // frame of a video
+};
+
+let mean = { key: "" };
+
+/** All that a view draws from, once the layer's bytes are there. */
+function dataOf(bytes) {
+  const { part, layer } = state;
+  const queries = queriesOf(part);
+  const keys = keysOf(part);
+  const heads = state.rolled ? [part.heads] : state.heads;
+  const key = `${part.name} ${layer} ${heads}`;
+  if (mean.key !== key) {
+    const values = meanOf(bytes, heads, queries.length * keys.length);
+    mean = { key, values, most: largest(values) };
+  }
+  return { bytes, heads, queries, keys, part, mean: mean.values, most: mean.most || 1 };
+}
+
+/** The mean weights from a query to all keys, or of a key from all queries. */
+function weightsOf(data, { side, index }) {
+  const count = data.keys.length;
+  if (side === "query") return data.mean.subarray(index * count, (index + 1) * count);
+  return Float32Array.from(data.queries, (_, query) => data.mean[query * count + index]);
+}
+
+function shown(weight) {
+  return weight.toFixed(3);
+}
+
+function named(tokens, index) {
+  return `“${tokens[index]}” (${index})`;
+}
+
+/** In words: what a token looks at, or what looks at it. */
+function sentenceOf(data, token) {
+  const isQuery = token.side === "query";
+  const [own, others] = isQuery ? [data.queries, data.keys] : [data.keys, data.queries];
+  const weights = weightsOf(data, token);
+  const strongest = Array.from(weights.keys())
+    .sort((a, b) => weights[b] - weights[a])
+    .slice(0, 6)
+    .filter((i) => weights[i] > 0)
+    .map((i) => `${named(others, i)} ${shown(weights[i])}`);
+  const relation = isQuery ? "looks at" : "is looked at by";
+  return `${named(own, token.index)} ${relation} ${strongest.join(", ") || "nothing"}`;
+}
+
+function namesOfHeads(data) {
+  if (state.rolled) return "rollout up to this layer";
+  if (data.heads.length === 1) return `head ${data.heads[0]}`;
+  return `mean of heads ${data.heads.join(", ")}`;
+}
