@@ -1,6 +1,7 @@
 """Errors a user can cause and mend: one line that names the value and says what to do next."""
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -37,6 +38,19 @@ def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_
         raise UserError(f"{name} must be at least {lowest:,}, not {value}")
     if value > highest:
         raise UserError(f"{name} must be at most {highest:,}, not {value}")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuses a number that is not positive, or not finite.
+
+    Example:
+        >>> check_positive("learning_rate", float("inf"))
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: learning_rate must be positive, not inf
+    """
+    if not 0 < value < math.inf:
+        raise UserError(f"{name} must be positive, not {value}")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -79,6 +79,8 @@ def read_experiment(path: Path) -> Experiment:
         return Experiment.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, UserError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"cannot read {path}: it is nested too deeply to be ours") from error
 
 
 def _unchanged(value: Any, kind: Any) -> Any:

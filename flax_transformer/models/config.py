@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, check_positive, unknown
 from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.pooling import POOLINGS
@@ -104,8 +104,7 @@ class LayerConfig(_Computation, _Architecture):
                     raise UserError(f"model.{field.name} must be in [0, 1), not {value}")
             elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
                 raise UserError(f"model.{field.name} must be at least 1, not {value}")
-        if not self.norm_epsilon > 0:
-            raise UserError(f"model.norm_epsilon must be positive, not {self.norm_epsilon}")
+        check_positive("model.norm_epsilon", self.norm_epsilon)
         self._check_choices()
         self._check_heads()
         self._check_cudnn()

@@ -2,12 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 
 from flax_transformer.data.tokenizer import Tokenizer
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.translation import Translation
@@ -65,6 +65,8 @@ class TrainedRun(NamedTuple):
 
 def open_run(path: Path, weights: Weights) -> TrainedRun:
     """Reads a trained model from its workdir; see `load`."""
+    if weights not in get_args(Weights):
+        raise unknown("weights", weights, get_args(Weights))
     workdir = Workdir(path)
     experiment = workdir.load()
     tokenizer = Tokenizer.load(workdir.tokenizer)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import check_number, unknown
 
 BestScore = Literal["bleu", "chrf", "exact_match", "token_accuracy"]
 
@@ -34,13 +34,13 @@ class TrainingConfig:
     """Updates between two lines of metrics."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that are not positive."""
+        """Refuses numbers that are not positive, or too large to count to."""
         if self.best_score not in get_args(BestScore):
             raise unknown("training.best_score", self.best_score, get_args(BestScore))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and value < 1:
-                raise UserError(f"training.{field.name} must be at least 1, not {value}")
+            if isinstance(value, int):
+                check_number(f"training.{field.name}", value)
 
     def evaluates_at(self, step: int) -> bool:
         """Whether the model is scored after so many updates."""

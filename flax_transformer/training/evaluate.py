@@ -54,6 +54,6 @@ def evaluate(
     name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
-    outputs = "".join(line.replace("\n", " ") + "\n" for line in scored.outputs)
+    outputs = "".join(" ".join(text.splitlines()) + "\n" for text in scored.outputs)
     (folder / f"{name}.txt").write_text(outputs, encoding="utf-8")
     return record, scored

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 import optax
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, check_number, check_positive, unknown
 
 Schedule = Literal["paper", "inverse_sqrt", "cosine", "constant"]
 
@@ -43,12 +43,11 @@ class OptimizerConfig:
             )
         if self.schedule != "paper" and self.learning_rate is None:
             raise UserError(f"optimizer.schedule {self.schedule} needs optimizer.learning_rate")
-        if self.warmup_steps < 1:
-            raise UserError(f"optimizer.warmup_steps must be at least 1, not {self.warmup_steps}")
+        check_number("optimizer.warmup_steps", self.warmup_steps)
         for name in ("learning_rate", "clip_norm", "eps"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"optimizer.{name} must be positive, not {value}")
+            if value is not None:
+                check_positive(f"optimizer.{name}", value)
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"optimizer.{name} must be in [0, 1), not {getattr(self, name)}")

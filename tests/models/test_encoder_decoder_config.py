@@ -37,6 +37,7 @@ CUDNN: dict[str, Any] = {"attention_implementation": "cudnn", "dtype": "bfloat16
         ({"num_key_value_heads": 0}, "model.num_key_value_heads must be at least 1, not 0"),
         ({"attention_window": 0}, "model.attention_window must be at least 1, not 0"),
         ({"norm_epsilon": 0.0}, r"model.norm_epsilon must be positive, not 0\.0"),
+        ({"norm_epsilon": float("inf")}, "model.norm_epsilon must be positive, not inf"),
         ({"dtype": "bfloat"}, "unknown model.dtype 'bfloat': did you mean 'bfloat16'"),
     ],
 )

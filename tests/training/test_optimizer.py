@@ -86,6 +86,8 @@ def test_a_training_shorter_than_its_warm_up_only_rises(name):
         ({"clip_norm": -1.0}, "clip_norm must be positive, not -1"),
         ({"eps": 0.0}, "eps must be positive, not 0"),
         ({"eps": float("nan")}, "eps must be positive, not nan"),
+        ({"clip_norm": float("inf")}, "clip_norm must be positive, not inf"),
+        ({"warmup_steps": 10**20}, "warmup_steps must be at most 2,147,483,647, not 1000"),
         ({"b1": 1.0}, r"b1 must be in \[0, 1\), not 1"),
         ({"b2": -0.1}, r"b2 must be in \[0, 1\), not -0.1"),
     ],

@@ -79,14 +79,21 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.usefixtures("unchecked_types")
+def test_unknown_weights_are_refused(workdir):
+    with pytest.raises(UserError, match=r"unknown weights 'lats': did you mean 'last'\?"):
+        load(workdir.path, "lats")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda text: "[" * 100_000, "nested too deeply"),
         (lambda text: text[:-20], "line"),
         (lambda text: json.dumps(json.loads(text) | {"sede": 1}), r"not an experiment .*\(sede\)"),
         (lambda text: text.replace('"d_ff": 64', '"d_ff": "wide"'), r"not an experiment .*d_ff"),
     ],
-    ids=["cut off", "unknown field", "wrong type"],
+    ids=["nested", "cut off", "unknown field", "wrong type"],
 )
 @pytest.mark.usefixtures("unchecked_types")
 def test_a_damaged_experiment_is_refused(workdir, change, message):
