@@ -82,29 +82,29 @@ def execute(
         _parse(
             command, args=words, default=defaults(words), prog=prog, description=description
         ).run()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
-    except JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
-        print(f"error: {reason} Give smaller sizes, or fewer tokens at a time.", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt as error:
-        print("interrupted: the same command continues a training", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(
-            f"error: {error.strerror}: {error.filename}; mend this, or give another path",
-            file=sys.stderr,
-        )
-        sys.exit(EXIT_USER_ERROR)
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = _told(error)
+        print(line, file=sys.stderr)
+        sys.exit(code)
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """The line that a user is told and the exit code; an error of our own is raised again."""
+    if isinstance(error, UserError):
+        return f"error: {error}", EXIT_USER_ERROR
+    if isinstance(error, KeyboardInterrupt):
+        line = "interrupted: the same command continues a training"
+        return line, getattr(error, "exit_code", EXIT_INTERRUPTED)
+    if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
+        return f"error: {reason} Give smaller sizes, or fewer tokens at a time.", EXIT_USER_ERROR
+    if isinstance(error, OSError) and error.filename is not None:
+        line = f"error: {error.strerror}: {error.filename}; mend this, or give another path"
+        return line, EXIT_USER_ERROR
+    raise error
 
 
 def _print_utf8() -> None:
