@@ -29,6 +29,7 @@ MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in ROO
 # A part imports itself and parts of the lines above its own.
 LAYERS = [
     {"errors", "allocator", "simulated_devices", "compilation"},
+    {"whole_files"},
     {"functional"},
     {"modules"},
     {"models", "data", "decoding", "evaluation", "visualization"},

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.whole_files import written_whole
 
 # What NumPy raises of a file that is not there, cut, or changed: RuntimeError where a flipped bit
 # makes the archive look encrypted, or packed in a way that is not known.
@@ -68,20 +68,15 @@ class Kept:
 
 def _save(path: Path, pairs: TokenizedPairs) -> None:
     """Writes one file, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(
-                file,
-                source_tokens=pairs.source.tokens,
-                source_offsets=pairs.source.offsets,
-                target_tokens=pairs.target.tokens,
-                target_offsets=pairs.target.offsets,
-                left_out=np.array(pairs.left_out),
-            )
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(
+            file,
+            source_tokens=pairs.source.tokens,
+            source_offsets=pairs.source.offsets,
+            target_tokens=pairs.target.tokens,
+            target_offsets=pairs.target.offsets,
+            left_out=np.array(pairs.left_out),
+        )
 
 
 def _pairs(arrays: Any) -> TokenizedPairs:

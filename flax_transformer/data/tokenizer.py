@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.whole_files import written_whole
 
 PAD, BOS, EOS = 0, 1, 2
 NUM_SPECIAL = 3
@@ -102,12 +103,8 @@ class Tokenizer:
         """Writes one JSON file, whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            unfinished.write_text(self.to_json(), encoding="utf-8")
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with written_whole(path) as file:
+            file.write_text(self.to_json(), encoding="utf-8")
 
     def to_json(self) -> str:
         """Gives what `save` writes."""

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from flax_transformer.evaluation.scores import Score
+from flax_transformer.whole_files import written_whole
 
 
 def environment() -> dict[str, Any]:
@@ -86,13 +87,8 @@ def write_scores(path: str | os.PathLike[str], record: Record) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    # Beside the target, because os.replace is atomic within one file system only.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(target) as file:
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 def _jsonable(score: Score) -> dict[str, Any]:

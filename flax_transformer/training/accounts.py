@@ -2,13 +2,14 @@
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import jax
+
+from flax_transformer.whole_files import written_whole
 
 Part = Literal["start", "compile", "data", "step", "evaluation", "checkpoint", "lost"]
 PARTS: dict[Part, str] = {
@@ -79,9 +80,8 @@ class TimeAccounts:
 
     def write(self) -> None:
         """Keeps the accounts in the file."""
-        unfinished = self._path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(self.seconds(), indent=2) + "\n")
-        os.replace(unfinished, self._path)
+        with written_whole(self._path) as file:
+            file.write_text(json.dumps(self.seconds(), indent=2) + "\n")
 
     def report(self) -> str:
         """Says in one line where the time went."""

@@ -1,11 +1,12 @@
 """What is measured on the way: one line of JSON each, and the same as TensorBoard curves."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from flax_transformer.whole_files import written_whole
 
 VALIDATION = "validation"
 
@@ -62,9 +63,8 @@ class MetricsWriter:
     def __init__(self, path: Path, tensorboard: Path, step: int):
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         kept = [line for line in lines if (parsed := _parsed(line)) and parsed["step"] <= step]
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text("".join(kept))
-        os.replace(unfinished, path)
+        with written_whole(path) as file:
+            file.write_text("".join(kept))
         self._lines: TextIO = path.open("a")
         self._curves = _summary_writer()(str(tensorboard), purge_step=step + 1)
 

@@ -1,13 +1,13 @@
 """The folder of a run: which file is where, and whose run it is."""
 
 import json
-import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, read_experiment
+from flax_transformer.whole_files import written_whole
 
 
 class Workdir:
@@ -73,9 +73,8 @@ class Workdir:
             ) from error
         # Another process may have claimed it before this one had the lock.
         self.check(experiment)
-        unfinished = self._experiment.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
-        os.replace(unfinished, self._experiment)
+        with written_whole(self._experiment) as file:
+            file.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
 
     def release(self) -> None:
         """Lets another process train in the folder."""

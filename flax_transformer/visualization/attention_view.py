@@ -14,7 +14,7 @@ from flax_transformer.visualization.attention_page import make_page, round_weigh
 from flax_transformer.visualization.pixels import check_picture
 from flax_transformer.visualization.rollout import attention_rollout
 from flax_transformer.visualization.visible_tokens import visible_token
-from flax_transformer.visualization.whole_files import check_folder, written_whole
+from flax_transformer.whole_files import check_folder, written_whole
 
 # Of each part, where its queries and its keys stand.
 _SIDES = {

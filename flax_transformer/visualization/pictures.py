@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from flax_transformer.errors import UserError
-from flax_transformer.visualization.whole_files import check_folder, written_whole
+from flax_transformer.whole_files import check_folder, written_whole
 
 
 def check_picture_path(path: Path) -> None:

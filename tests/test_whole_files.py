@@ -1,6 +1,6 @@
 import pytest
 
-from flax_transformer.visualization.whole_files import written_whole
+from flax_transformer.whole_files import written_whole
 
 
 def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
