@@ -32,6 +32,13 @@ class Kill(NamedTuple):
     was_writing: bool
 
 
+class Durations(NamedTuple):
+    """What a training takes after its start, in seconds: compiling, and all its steps."""
+
+    compiling: float
+    steps: float
+
+
 class KilledTrainings:
     """Trains an experiment in processes that are killed.
 
@@ -45,20 +52,17 @@ class KilledTrainings:
         self._experiment, self._log = experiment, log
         self._draw, self._haste = random.Random(seed), 1.0
 
-    def train_once(self, workdir: Path) -> float:
-        """Trains to the end.
-
-        Returns:
-            The seconds it took from the first step on.
+    def train_once(self, workdir: Path) -> Durations:
+        """Trains to the end, and says how long it took.
 
         Raises:
             UserError: if it fails.
         """
         self._check(self._start(workdir).wait())
         seconds = json.loads(Workdir(workdir).times.read_text())
-        return sum(seconds[part] for part in _WORK)
+        return Durations(seconds["compile"], sum(seconds[part] for part in _WORK))
 
-    def train_and_kill(self, workdir: Path, num_kills: int, seconds: float) -> Iterator[Kill]:
+    def train_and_kill(self, workdir: Path, num_kills: int, durations: Durations) -> Iterator[Kill]:
         """Trains to the end, with processes killed by SIGKILL on the way.
 
         Of three, one is killed in its work, one while it writes a checkpoint, if it comes to that,
@@ -67,7 +71,7 @@ class KilledTrainings:
         Args:
             workdir: of the training.
             num_kills: at most; the training may end before.
-            seconds: from `train_once`.
+            durations: from `train_once`.
 
         Yields:
             Every kill.
@@ -81,7 +85,8 @@ class KilledTrainings:
         share = max(2 / num_kills, min(1.0, 2 * every / training["num_steps"]))
         for number in range(num_kills):
             kind = ("work", "write", "start")[number % 3]
-            delay = self._draw.uniform(0, share * seconds * self._haste)
+            longest = durations.compiling + share * durations.steps
+            delay = self._draw.uniform(0, longest * self._haste)
             kill = self._kill(workdir, kind, delay)
             if kill is None:
                 # Machines are not always as fast as they were the first time.

@@ -7,7 +7,12 @@ from small import make_experiment, with_fields
 
 from flax_transformer.commands import verify_resume
 from flax_transformer.experiment import load_experiment
-from flax_transformer.training.verify_resume import Kill, KilledTrainings, write_experiment
+from flax_transformer.training.verify_resume import (
+    Durations,
+    Kill,
+    KilledTrainings,
+    write_experiment,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def test_three_kills_change_nothing(run, file):
 
 
 def test_a_difference_is_told(run, file, monkeypatch):
-    monkeypatch.setattr(KilledTrainings, "train_once", lambda self, workdir: 3.0)
+    monkeypatch.setattr(KilledTrainings, "train_once", lambda self, workdir: Durations(3.0, 5.0))
     kills = [Kill(seconds=3.0, last_step=5, was_writing=False)]
     monkeypatch.setattr(KilledTrainings, "train_and_kill", lambda *args: iter(kills))
     monkeypatch.setattr(verify_resume, "differences", lambda *paths: ["best step: 3 in a, 5 in b"])
