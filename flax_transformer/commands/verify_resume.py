@@ -47,13 +47,13 @@ class VerifyResume(OfExperiment):
         )
         trainings = KilledTrainings(folder / "experiment.json", folder / "log.txt")
         say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
-        durations = trainings.train_once(folder / "uninterrupted")
-        say(console, f"its steps took {durations.steps:.0f} s; now with {self.kills} kills")
+        seconds = trainings.train_once(folder / "uninterrupted")
+        say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")
         number, halves, rounds, found = 0, 0, 0, []
         while number < self.kills:
             rounds += 1
             killed = folder / f"killed-{rounds}"
-            for kill in trainings.train_and_kill(killed, self.kills - number, durations):
+            for kill in trainings.train_and_kill(killed, self.kills - number, seconds):
                 number, halves = number + 1, halves + kill.was_writing
                 where = f", a checkpoint half-written after step {kill.last_step:,}"
                 if not kill.was_writing:

@@ -32,13 +32,6 @@ class Kill(NamedTuple):
     was_writing: bool
 
 
-class Durations(NamedTuple):
-    """What a training takes after its start, in seconds: compiling, and all its steps."""
-
-    compiling: float
-    steps: float
-
-
 class KilledTrainings:
     """Trains an experiment in processes that are killed.
 
@@ -50,19 +43,22 @@ class KilledTrainings:
 
     def __init__(self, experiment: Path, log: Path, seed: int = 0):
         self._experiment, self._log = experiment, log
-        self._draw, self._haste = random.Random(seed), 1.0
+        self._draw, self._patience = random.Random(seed), 1.0
 
-    def train_once(self, workdir: Path) -> Durations:
-        """Trains to the end, and says how long it took.
+    def train_once(self, workdir: Path) -> float:
+        """Trains to the end.
+
+        Returns:
+            The seconds that its steps took, evaluations and checkpoints included.
 
         Raises:
             UserError: if it fails.
         """
         self._check(self._start(workdir).wait())
         seconds = json.loads(Workdir(workdir).times.read_text())
-        return Durations(seconds["compile"], sum(seconds[part] for part in _WORK))
+        return sum(seconds[part] for part in _WORK)
 
-    def train_and_kill(self, workdir: Path, num_kills: int, durations: Durations) -> Iterator[Kill]:
+    def train_and_kill(self, workdir: Path, num_kills: int, seconds: float) -> Iterator[Kill]:
         """Trains to the end, with processes killed by SIGKILL on the way.
 
         Of three, one is killed in its work, one while it writes a checkpoint, if it comes to that,
@@ -71,7 +67,7 @@ class KilledTrainings:
         Args:
             workdir: of the training.
             num_kills: at most; the training may end before.
-            durations: from `train_once`.
+            seconds: from `train_once`.
 
         Yields:
             Every kill.
@@ -83,15 +79,19 @@ class KilledTrainings:
         every = min(training["checkpoint_every_steps"], training["evaluate_every_steps"])
         # Long enough to come to a checkpoint, most times.
         share = max(2 / num_kills, min(1.0, 2 * every / training["num_steps"]))
+        # Machines are not always as fast as they were the first time: neither shall a training
+        # come to its end too early, nor make no progress between kills.
+        last_step = 0
         for number in range(num_kills):
             kind = ("work", "write", "start")[number % 3]
-            longest = durations.compiling + share * durations.steps
-            delay = self._draw.uniform(0, longest * self._haste)
+            delay = self._draw.uniform(0, share * seconds * self._patience)
             kill = self._kill(workdir, kind, delay)
             if kill is None:
-                # Machines are not always as fast as they were the first time.
-                self._haste /= 2
+                self._patience /= 2
                 return
+            if kind == "work" and kill.last_step == last_step:
+                self._patience *= 2
+            last_step = kill.last_step
             yield kill
         self._check(self._start(workdir).wait())
 
