@@ -1,0 +1,142 @@
+"""Files of a data set as their authors published them: found or downloaded, and never others."""
+
+import dataclasses
+import hashlib
+import itertools
+import urllib.request
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from flax_transformer.data import text_files
+from flax_transformer.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What a data set consists of."""
+
+    title: str
+    """The data set as its authors call it."""
+    sha256: Mapping[str, str]
+    """Of each file by its name, once unpacked, in hexadecimal digits."""
+    url: str
+    """Where the files are: a folder of them, or a zip archive."""
+    packed: bool = False
+    """Whether each file of the folder is gzipped there."""
+
+
+class PublishedDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder that reads published files, from a folder of the user's or downloaded."""
+
+    PUBLISHED: ClassVar[Published]
+
+    def __init__(self, *, manual_dir: str | None = None, **kwargs: Any):
+        """Takes the folder that holds the files already; without it they are downloaded."""
+        self._manual_dir = manual_dir
+        super().__init__(**kwargs)
+
+    def _contents(self, dl_manager: Any) -> dict[str, bytes]:
+        published = self.PUBLISHED
+        if self._manual_dir is None:
+            contents = download(published, dl_manager)
+        else:
+            contents = read_folder(published, Path(self._manual_dir))
+        return {name: contents[name] for name in published.sha256}
+
+
+def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
+    """Reads a data set's files, gzipped or not, from a folder.
+
+    Raises:
+        UserError: if one is missing or is not the authors'.
+    """
+    contents = {}
+    part = Path(published.url).stem  # into which an archive is unpacked, or a repository cloned
+    for name, sha256 in published.sha256.items():
+        path = find(folder, name, [part], f"the files of {published.url}")
+        contents[name] = text_files.read_bytes(path)
+        verify(str(path), contents[name], sha256, f"{published.title}'s {name}")
+    return contents
+
+
+def download(published: Published, dl_manager: Any) -> dict[str, bytes]:
+    """Downloads a data set's files.
+
+    Raises:
+        UserError: if there is no network, or a file is no longer the authors'.
+    """
+    archived = published.url.endswith(".zip")
+    end = ".gz" if published.packed else ""
+    addresses = {name: f"{published.url}/{name}{end}" for name in published.sha256}
+    check_network(published.title, published.url if archived else next(iter(addresses.values())))
+    if archived:
+        contents = unzip(Path(dl_manager.download(published.url)), published)
+    else:
+        paths = dl_manager.download(addresses)
+        contents = {name: text_files.read_bytes(path) for name, path in paths.items()}
+    for name, sha256 in published.sha256.items():
+        verify(addresses[name], contents[name], sha256, f"{published.title}'s {name}")
+    return contents
+
+
+def unzip(path: Path, published: Published) -> dict[str, bytes]:
+    """Reads a data set's files out of an archive, in whichever of its folders they lie.
+
+    Raises:
+        UserError: if it is damaged or lacks a file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {Path(member).name: member for member in archive.namelist()}
+            return {name: archive.read(members[name]) for name in published.sha256}
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise UserError(
+            f"what {published.url} sends is not {published.title} ({error}): fetch its files "
+            "elsewhere and give --data.manual-dir the folder with them."
+        ) from None
+
+
+def check_network(title: str, address: str) -> None:
+    """Says at once that there is no network; TFDS would try again and again for minutes.
+
+    Raises:
+        UserError: if the address cannot be reached.
+    """
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=20).close()
+    except OSError as error:
+        raise UserError(
+            f"cannot download {title} from {address} ({error}): fetch it elsewhere and give "
+            "--data.manual-dir the folder with its files."
+        ) from None
+
+
+def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
+    """Finds a file, gzipped or not, in a folder or in one of the folder's parts.
+
+    Raises:
+        UserError: if it is not there, naming the files that belong there.
+    """
+    for part, end in itertools.product((".", *parts), ("", ".gz")):
+        path = folder.expanduser() / part / f"{name}{end}"
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{folder} holds neither {name} nor {name}.gz: give --data.manual-dir the folder with "
+        f"{files}, or leave it out to download them."
+    )
+
+
+def verify(path: str, contents: bytes, sha256: str, what: str) -> None:
+    """Refuses a file that is not the authors', since scores on it would compare with nothing.
+
+    Raises:
+        UserError: naming the file and its size.
+    """
+    if hashlib.sha256(contents).hexdigest() != sha256:
+        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: fetch it anew.")
