@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 LABEL = "label"
@@ -27,6 +28,14 @@ def describe(
         features=tfds.features.FeaturesDict({name: feature, LABEL: label}),
         disable_shuffling=True,
     )
+
+
+def image_feature(height: int, width: int, channels: int) -> tfds.features.Tensor:
+    """Gives the feature of images of one size, kept as their pixels, 0 to 255, without loss.
+
+    TFDS's own Image would need TensorFlow to write them.
+    """
+    return tfds.features.Tensor(shape=(height, width, channels), dtype=np.uint8, encoding="zlib")
 
 
 def number_examples(

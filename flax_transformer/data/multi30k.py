@@ -85,7 +85,7 @@ def find(folder: Path, form: str, name: str) -> Path:
     Raises:
         UserError: if it is not there.
     """
-    files = "the files of github.com/multi30k/dataset, data/task1"
+    files = "the files of github.com/multi30k/dataset, data/task1, or leave it out to download them"
     return published.find(folder, authors_name(form, name), ("tok", "raw"), files)
 
 

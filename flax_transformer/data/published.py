@@ -23,8 +23,8 @@ class Published:
     """The data set as its authors call it."""
     sha256: Mapping[str, str]
     """Of each file by its name, once unpacked, in hexadecimal digits."""
-    url: str
-    """Where the files are: a folder of them, or a zip archive."""
+    url: str | None
+    """Where the files are: a folder of them, or a zip archive; None where they are nowhere."""
     packed: bool = False
     """Whether each file of the folder is gzipped there."""
 
@@ -41,11 +41,14 @@ class PublishedDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _contents(self, dl_manager: Any) -> dict[str, bytes]:
         published = self.PUBLISHED
-        if self._manual_dir is None:
-            contents = download(published, dl_manager)
-        else:
-            contents = read_folder(published, Path(self._manual_dir))
-        return {name: contents[name] for name in published.sha256}
+        if self._manual_dir is not None:
+            return read_folder(published, Path(self._manual_dir))
+        if published.url is None:
+            raise UserError(
+                f"{published.title} has no place to be downloaded from: give --data.manual-dir the "
+                f"folder with {' and '.join(published.sha256)}."
+            )
+        return download(published, published.url, dl_manager)
 
 
 def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
@@ -54,27 +57,29 @@ def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
     Raises:
         UserError: if one is missing or is not the authors'.
     """
-    contents = {}
-    part = Path(published.url).stem  # into which an archive is unpacked, or a repository cloned
+    contents, parts, files = {}, [], "it"
+    if published.url is not None:
+        parts = [Path(published.url).stem]  # where an archive or a repository's clone has them
+        files = f"the files of {published.url}, or leave it out to download them"
     for name, sha256 in published.sha256.items():
-        path = find(folder, name, [part], f"the files of {published.url}")
+        path = find(folder, name, parts, files)
         contents[name] = text_files.read_bytes(path)
         verify(str(path), contents[name], sha256, f"{published.title}'s {name}")
     return contents
 
 
-def download(published: Published, dl_manager: Any) -> dict[str, bytes]:
+def download(published: Published, url: str, dl_manager: Any) -> dict[str, bytes]:
     """Downloads a data set's files.
 
     Raises:
         UserError: if there is no network, or a file is no longer the authors'.
     """
-    archived = published.url.endswith(".zip")
+    archived = url.endswith(".zip")
     end = ".gz" if published.packed else ""
-    addresses = {name: f"{published.url}/{name}{end}" for name in published.sha256}
-    check_network(published.title, published.url if archived else next(iter(addresses.values())))
+    addresses = {name: f"{url}/{name}{end}" for name in published.sha256}
+    check_network(published.title, url if archived else next(iter(addresses.values())))
     if archived:
-        contents = unzip(Path(dl_manager.download(published.url)), published)
+        contents = unzip(Path(dl_manager.download(url)), published)
     else:
         paths = dl_manager.download(addresses)
         contents = {name: text_files.read_bytes(path) for name, path in paths.items()}
@@ -120,7 +125,7 @@ def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
     """Finds a file, gzipped or not, in a folder or in one of the folder's parts.
 
     Raises:
-        UserError: if it is not there, naming the files that belong there.
+        UserError: if it is not there, asking for a folder with `files`.
     """
     for part, end in itertools.product((".", *parts), ("", ".gz")):
         path = folder.expanduser() / part / f"{name}{end}"
@@ -128,7 +133,7 @@ def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
             return path
     raise UserError(
         f"{folder} holds neither {name} nor {name}.gz: give --data.manual-dir the folder with "
-        f"{files}, or leave it out to download them."
+        f"{files}."
     )
 
 
