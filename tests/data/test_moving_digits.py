@@ -59,12 +59,12 @@ def test_first_frames_are_the_same_in_every_class(splits):
 @pytest.mark.parametrize(("motion", "direction"), PATHS)
 def test_no_frame_of_its_own_tells_the_motion(motion, direction):
     """All starts, taken together, are all places and angles once again at any later time."""
-    shape = np.array([SIZE, SIZE, NUM_ANGLES])
+    shape = (SIZE, SIZE, NUM_ANGLES)
     starts = np.indices(shape).reshape(3, -1).T
     for moved in move(motion, direction):
         states = np.ravel_multi_index(((starts + moved) % shape).T, shape)
         assert (np.bincount(states) == 1).all()
-        assert len(states) == shape.prod()
+        assert len(states) == np.prod(shape)
 
 
 def test_frames_in_their_order_tell_the_motion():
