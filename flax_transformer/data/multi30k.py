@@ -6,15 +6,13 @@ the test split of 2017).
 """
 
 import hashlib
-import itertools
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from flax_transformer.data import text_files
+from flax_transformer.data import published, text_files
 from flax_transformer.errors import UserError
 
 LANGUAGES = ("en", "de", "fr")
@@ -55,7 +53,7 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
         form = self.builder_config.name
         names = [f"{stem}.{language}" for stem in SPLITS.values() for language in LANGUAGES]
         if self._manual_dir is None:
-            check_network()
+            published.check_network("Multi30k", url("raw", "train.en"))
             paths = dl_manager.download({name: url(form, name) for name in names})
         else:
             paths = {name: find(Path(self._manual_dir), form, name) for name in names}
@@ -81,37 +79,14 @@ def url(form: str, name: str) -> str:
     return f"{URL}/raw/{name}.gz" if form == "raw" else f"{URL}/tok/{authors_name(form, name)}"
 
 
-def check_network() -> None:
-    """Says at once that there is no network; TFDS would try again and again for minutes.
-
-    Raises:
-        UserError: if the first file cannot be reached.
-    """
-    request = urllib.request.Request(url("raw", "train.en"), method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=20).close()
-    except OSError as error:
-        raise UserError(
-            f"cannot download Multi30k from {URL} ({error}): fetch it elsewhere and give "
-            "--data.manual-dir the folder with its files."
-        ) from None
-
-
 def find(folder: Path, form: str, name: str) -> Path:
     """Finds a file, packed or not, in a folder or in the part of it the authors keep it in.
 
     Raises:
         UserError: if it is not there.
     """
-    wanted = authors_name(form, name)
-    for part, end in itertools.product((".", "tok", "raw"), ("", ".gz")):
-        path = folder.expanduser() / part / f"{wanted}{end}"
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{folder} holds neither {wanted} nor {wanted}.gz: give --data.manual-dir the folder with "
-        "the files of github.com/multi30k/dataset, data/task1, or leave it out to download them."
-    )
+    files = "the files of github.com/multi30k/dataset, data/task1, or leave it out to download them"
+    return published.find(folder, authors_name(form, name), ("tok", "raw"), files)
 
 
 def verify(path: Path, form: str, name: str) -> None:

@@ -110,20 +110,28 @@ def read_lines(path: str | Path) -> list[str]:
             returns in place of line feeds, or if it holds a NUL character, as no text does but
             UTF-16 read as UTF-8.
     """
-    contents = read_bytes(path)
-    _check_is_text(path, contents)
-    lines = contents.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    lines = read_text(path).split("\n")
     if not lines[-1]:
         lines.pop()
     if not lines:
         raise UserError(f"{path} is empty: give a file with one sentence a line.")
-    texts = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            texts.append(line.decode("utf-8").removesuffix("\r"))
-        except UnicodeDecodeError:
-            raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
-    return texts
+    return [line.removesuffix("\r") for line in lines]
+
+
+def read_text(path: str | Path) -> str:
+    """Reads a UTF-8 file, which may be gzipped, character by character as it is.
+
+    Raises:
+        UserError: if it is no such file, as `read_lines` says; it may be empty.
+    """
+    contents = read_bytes(path)
+    _check_is_text(path, contents)
+    contents = contents.removeprefix(codecs.BOM_UTF8)
+    try:
+        return contents.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = contents.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
 
 
 def _check_is_text(path: str | Path, contents: bytes) -> None:

@@ -1,10 +1,11 @@
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
 from flax_transformer.data.datasets import DataConfig, open_split
 
-MULTI30K = pathlib.Path(__file__).parents[3] / "shared" / "data" / "multi30k"
+SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,17 @@ def number_words(tmp_path_factory) -> DataConfig:
 
 
 @pytest.fixture(scope="session")
-def multi30k_dir() -> str:
-    if not MULTI30K.is_dir():
-        pytest.skip(f"the Multi30k files are not in {MULTI30K}")
-    return str(MULTI30K)
+def shared_dir() -> Callable[[str], pathlib.Path]:
+    """Gives the folder with the files of a data set, where they are, and else skips the test."""
+
+    def find(name: str) -> pathlib.Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the files of {name} are not in {SHARED / name}")
+        return SHARED / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def multi30k_dir(shared_dir) -> str:
+    return str(shared_dir("multi30k"))
