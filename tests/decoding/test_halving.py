@@ -20,8 +20,6 @@ from flax_transformer.models import (
     EncoderDecoderConfig,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 BATCH, BEAM, VOCAB, LIMIT, BOS = 13, 3, 17, 11, 1
 # Some examples end with their first token and some at the limit, in no order.
 LIMITS = jnp.array([3, 11, 1, 5, 2, 11, 2, 7, 1, 1, 3, 2, 1])
