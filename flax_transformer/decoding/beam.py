@@ -205,9 +205,9 @@ def _settle(
 def _select(beams: _Beams, examples: Int[Array, " chosen"]) -> _Beams:
     """Keeps the beams of some examples, in the order given."""
     of_examples = (beams.limits, beams.tokens, beams.log_probs, beams.finished)
-    chosen = jax.tree.map(lambda leaf: leaf[examples], of_examples)
+    limits, tokens, log_probs, finished = jax.tree.map(lambda leaf: leaf[examples], of_examples)
     cache = select_examples(beams.cache, examples, beams.log_probs.shape[1])
-    return _Beams(beams.length, *chosen, cache)
+    return _Beams(beams.length, limits, tokens, log_probs, finished, cache)
 
 
 def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batch"]:

@@ -22,8 +22,8 @@ from flax_transformer.models.encoder_decoder import EncoderDecoder
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
-# Two halvings take 2 to 5 s more to compile for a shape. Of a batch, beam 4, they save 40 ms with 3+3
-# layers of 256 and 3 ms with 2+2 of 128 (two cores): for fewer batches they would not pay.
+# Two halvings take 2 to 5 s more to compile for a shape. Of a batch, beam 4, they save 40 ms with
+# 3+3 layers of 256 and 3 ms with 2+2 of 128 (two cores): for fewer batches they would not pay.
 BATCHES_WORTH_HALVING = 128
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from flax_transformer.models import (
 BATCH, BEAM, VOCAB, LIMIT, BOS = 13, 3, 17, 11, 1
 # Some examples end with their first token and some at the limit, in no order.
 LIMITS = jnp.array([3, 11, 1, 5, 2, 11, 2, 7, 1, 1, 3, 2, 1])
-SIZES = {"num_layers": 2, "d_model": 13, "d_ff": 19, "num_heads": 4, "key_dim": 3, "value_dim": 5}
+SIZES: dict[str, Any] = {"d_model": 13, "d_ff": 19, "num_heads": 4, "key_dim": 3, "value_dim": 5}
 
 
 def find(step: Step, cache: Cache, prompt: jax.Array, num_halvings: int, **settings) -> Hypotheses:
@@ -43,23 +44,24 @@ def find(step: Step, cache: Cache, prompt: jax.Array, num_halvings: int, **setti
 
 def translate(num_halvings: int) -> Hypotheses:
     """Searches with an encoder-decoder, whose context tells the examples apart."""
-    sizes = {name: value for name, value in SIZES.items() if name != "num_layers"}
-    config = EncoderDecoderConfig(num_encoder_layers=1, num_decoder_layers=2, **sizes)
+    config = EncoderDecoderConfig(num_encoder_layers=1, num_decoder_layers=2, **SIZES)
     model = EncoderDecoder(config, VOCAB)
     source = jnp.asarray(np.random.default_rng(2).integers(0, VOCAB, (BATCH, 7)))
     prompt = jnp.full((BATCH, 1), BOS)
     variables = draw_parameters(model, source, prompt)
-    cache = model.apply(variables, source, LIMIT, method="start")
-    return find(partial(model.apply, variables, method="decode"), cache, prompt, num_halvings)
+    apply: Any = partial(model.apply, variables)
+    cache = apply(source, LIMIT, method="start")
+    return find(partial(apply, method="decode"), cache, prompt, num_halvings)
 
 
 def go_on(num_halvings: int) -> Hypotheses:
     """Searches with a decoder alone, whose examples differ in what they have written."""
-    model = DecoderOnly(DecoderOnlyConfig(**SIZES), VOCAB)
+    model = DecoderOnly(DecoderOnlyConfig(num_layers=2, **SIZES), VOCAB)
     prompt = jnp.asarray(np.random.default_rng(3).integers(3, VOCAB, (BATCH, 2)))
     variables = draw_parameters(model, prompt)
-    cache = model.apply(variables, BATCH, LIMIT + 1, method="start")
-    return find(partial(model.apply, variables, method="decode"), cache, prompt, num_halvings)
+    apply: Any = partial(model.apply, variables)
+    cache = apply(BATCH, LIMIT + 1, method="start")
+    return find(partial(apply, method="decode"), cache, prompt, num_halvings)
 
 
 @pytest.mark.parametrize("search", [translate, go_on])
