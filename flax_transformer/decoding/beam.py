@@ -1,12 +1,13 @@
 """Beam search that stops as soon as no further step can change its result."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.decoding.history import reorder_history, repeat_history, select_examples
 from flax_transformer.decoding.hypotheses import (
     Hypotheses,
     Step,
@@ -25,6 +26,7 @@ class _Beams(NamedTuple):
 
     Attributes:
         length: tokens of every live hypothesis.
+        limits: [batch], most tokens of each example's hypotheses.
         tokens: [batch, beam, max_length], the live hypotheses.
         log_probs: [batch, beam], of the live hypotheses.
         finished: the best that ended with EOS, the best first.
@@ -32,6 +34,7 @@ class _Beams(NamedTuple):
     """
 
     length: Int[Array, ""]
+    limits: Int[Array, " batch"]
     tokens: Int[Array, "batch beam max_length"]
     log_probs: Float[Array, "batch beam"]
     finished: Hypotheses
@@ -50,6 +53,7 @@ def beam_search(
     pad_id: int,
     num_best: int = 1,
     max_lengths: Int[Array, " batch"] | None = None,
+    num_halvings: int = 0,
 ) -> Hypotheses:
     """Follows the `beam_size` most probable hypotheses; returns the best that ended with EOS.
 
@@ -68,7 +72,8 @@ def beam_search(
     earlier hypotheses win ties.
 
     Args:
-        step: reads tokens; see `Step`.
+        step: reads tokens; see `Step`. With halvings also of some of the examples, so that it may
+            know an example by the cache alone.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             max_length - 1 tokens; only the history is repeated and reordered.
         prompt: [batch, prompt_length], read in one pass, for example BOS.
@@ -79,39 +84,38 @@ def beam_search(
         pad_id: token that fills the rest.
         num_best: hypotheses returned for each example, at most beam_size.
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
+        num_halvings: how often the search goes on with half of the examples once the others have
+            settled. The result is the same; each compiles `step` once more.
 
     Returns:
         The best hypotheses of each example.
 
     Raises:
-        ValueError: if num_best is not in 1 .. beam_size, max_length is below 1 or max_lengths is
-            not of shape [batch].
+        ValueError: if num_best is not in 1 .. beam_size, max_length is below 1, max_lengths is not
+            of shape [batch] or num_halvings is negative.
 
     Reference: Wu et al. 2016, Google's Neural Machine Translation System, section 7.
     """
     if not 1 <= num_best <= beam_size:
         raise ValueError(f"num_best must be in 1 .. {beam_size} (beam_size), got {num_best}")
-    batch = prompt.shape[0]
-    limits = output_limits(batch, max_length, max_lengths)
+    if num_halvings < 0:
+        raise ValueError(f"num_halvings must be at least 0, got {num_halvings}")
+    limits = output_limits(prompt.shape[0], max_length, max_lengths)
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
-        settled = _settled(beams, limits, length_penalty)
-        return _extend(beams, logits, settled, length_penalty, eos_id)
+        return _extend(beams, logits, _settled(beams, length_penalty), length_penalty, eos_id)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
         logits, cache = step(last, beams.cache)
-        return extend(beams._replace(cache=cache), logits.reshape(batch, beam_size, -1))
-
-    def unsettled(beams: _Beams) -> Bool[Array, ""]:
-        return ~_settled(beams, limits, length_penalty).all()
+        return extend(beams._replace(cache=cache), logits.reshape(*beams.log_probs.shape, -1))
 
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
-    beams = _start(cache, batch, beam_size, num_best, max_length, pad_id)
+    beams = _start(cache, limits, beam_size, num_best, max_length, pad_id)
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
-    beams = jax.lax.while_loop(unsettled, read_and_extend, beams)
-    return _result(beams, limits, length_penalty, pad_id)
+    beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
+    return _result(beams, length_penalty, pad_id)
 
 
 def best_continuations(
@@ -148,13 +152,20 @@ def best_continuations(
 
 
 def _start(
-    cache: Cache, batch: int, beam_size: int, num_best: int, max_length: int, pad_id: int
+    cache: Cache,
+    limits: Int[Array, " batch"],
+    beam_size: int,
+    num_best: int,
+    max_length: int,
+    pad_id: int,
 ) -> _Beams:
     """One empty hypothesis for each example: were they several, all would stay the same."""
+    batch = limits.shape[0]
     first = jnp.arange(beam_size) == 0
     absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
     return _Beams(
         length=jnp.int32(0),
+        limits=limits,
         tokens=jnp.full((batch, beam_size, max_length), pad_id, jnp.int32),
         log_probs=jnp.tile(jnp.where(first, 0.0, -jnp.inf).astype(jnp.float32), (batch, 1)),
         finished=Hypotheses(
@@ -167,12 +178,42 @@ def _start(
     )
 
 
-def _settled(
-    beams: _Beams, limits: Int[Array, " batch"], length_penalty: LengthPenalty
-) -> Bool[Array, " batch"]:
+def _settle(
+    beams: _Beams,
+    advance: Callable[[_Beams], _Beams],
+    length_penalty: LengthPenalty,
+    num_halvings: int,
+) -> _Beams:
+    """Advances until all examples are settled; the cache given back may be from before that."""
+    smaller = beams.limits.shape[0] // 2 if num_halvings else 0
+
+    def too_many_left(beams: _Beams) -> Bool[Array, ""]:
+        return (~_settled(beams, length_penalty)).sum() > smaller
+
+    beams = jax.lax.while_loop(too_many_left, advance, beams)
+    if not smaller:
+        return beams
+    # The unsettled ones, and of the others as many as it takes to fill the smaller batch.
+    chosen = jnp.argsort(_settled(beams, length_penalty), stable=True)[:smaller]
+    rest = _settle(_select(beams, chosen), advance, length_penalty, num_halvings - 1)
+    found, found_last = ((b.tokens, b.log_probs, b.finished) for b in (beams, rest))
+    put_back = lambda whole, part: whole.at[chosen].set(part)  # noqa: E731
+    tokens, log_probs, finished = jax.tree.map(put_back, found, found_last)
+    return beams._replace(tokens=tokens, log_probs=log_probs, finished=finished)
+
+
+def _select(beams: _Beams, examples: Int[Array, " chosen"]) -> _Beams:
+    """Keeps the beams of some examples, in the order given."""
+    of_examples = (beams.limits, beams.tokens, beams.log_probs, beams.finished)
+    limits, tokens, log_probs, finished = jax.tree.map(lambda leaf: leaf[examples], of_examples)
+    cache = select_examples(beams.cache, examples, beams.log_probs.shape[1])
+    return _Beams(beams.length, limits, tokens, log_probs, finished, cache)
+
+
+def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batch"]:
     """Whether no further step can change an example's result; the proof is at `beam_search`."""
-    bound = beams.log_probs.max(axis=1) / length_penalty(limits)
-    return (beams.length >= limits) | (bound <= beams.finished.scores[:, -1])
+    bound = beams.log_probs.max(axis=1) / length_penalty(beams.limits)
+    return (beams.length >= beams.limits) | (bound <= beams.finished.scores[:, -1])
 
 
 def _extend(
@@ -203,12 +244,11 @@ def _extend(
     new = (tokens, jnp.where(ended, -jnp.inf, log_probs), take(finished, best))
     old = (beams.tokens, beams.log_probs, beams.finished)
     tokens, log_probs, finished = where_example(settled, old, new)
-    return _Beams(length, tokens, log_probs, finished, reorder_history(beams.cache, parents))
+    cache = reorder_history(beams.cache, parents)
+    return _Beams(length, beams.limits, tokens, log_probs, finished, cache)
 
 
-def _result(
-    beams: _Beams, limits: Int[Array, " batch"], length_penalty: LengthPenalty, pad_id: int
-) -> Hypotheses:
+def _result(beams: _Beams, length_penalty: LengthPenalty, pad_id: int) -> Hypotheses:
     """The finished hypotheses, then live ones where fewer than num_best have finished."""
     num_best = beams.finished.scores.shape[1]
     live_log_probs, best_live = jax.lax.top_k(beams.log_probs, num_best)
@@ -216,9 +256,9 @@ def _result(
     tokens = jnp.take_along_axis(beams.tokens, best_live[..., None], axis=1)
     live = Hypotheses(
         tokens=jnp.where(exists[..., None], tokens, pad_id),
-        scores=live_log_probs / length_penalty(limits)[:, None],
+        scores=live_log_probs / length_penalty(beams.limits)[:, None],
         log_probs=live_log_probs,
-        lengths=jnp.where(exists, limits[:, None], 0),
+        lengths=jnp.where(exists, beams.limits[:, None], 0),
     )
     rank = jnp.arange(num_best)
     num_finished = (beams.finished.scores > -jnp.inf).sum(axis=1, keepdims=True)

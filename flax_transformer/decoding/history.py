@@ -65,3 +65,28 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     # What is not yet written, every row will write itself.
     is_written = jnp.arange(capacity) < cache.length
     return cache._replace(lineage=jnp.where(is_written, take(lineage), own))
+
+
+def select_examples(cache: Cache, examples: Int[Array, " chosen"], num_hypotheses: int) -> Cache:
+    """Keeps some examples with all of their hypotheses.
+
+    Args:
+        cache: of `num_hypotheses` rows an example.
+        examples: [chosen], which to keep, 0 .. batch - 1.
+        num_hypotheses: hypotheses of one example.
+
+    Returns:
+        The cache of these examples alone, in the order given.
+
+    Example:
+        >>> cache = Cache(jnp.int32(1), jnp.array([3, 5, 7, 11]), context=jnp.array([13, 17]))
+        >>> selected = select_examples(cache, jnp.array([1]), 2)
+        >>> selected.history.tolist(), selected.context.tolist()
+        ([7, 11], [17])
+    """
+    rows = (num_hypotheses * examples[:, None] + jnp.arange(num_hypotheses)).ravel()
+    moved = (cache.history, cache.lineage)
+    shared = (cache.context, cache.written)
+    history, lineage = jax.tree.map(lambda leaf: leaf[rows], moved)
+    context, written = jax.tree.map(lambda leaf: leaf[examples], shared)
+    return Cache(cache.length, history, context, written, lineage)

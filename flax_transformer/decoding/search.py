@@ -83,6 +83,7 @@ def search(
     pad_id: int,
     max_lengths: Int[Array, " batch"] | None = None,
     rng: PRNGKeyArray | None = None,
+    num_halvings: int = 0,
 ) -> Hypotheses:
     """Runs the search that the config names.
 
@@ -98,6 +99,7 @@ def search(
         max_lengths: [batch], the limit of each example alone, for example its source length +
             config.max_extra_length; None: max_length for all.
         rng: random key, needed by sampling.
+        num_halvings: of a beam search, which see; the others search the whole batch to its end.
 
     Returns:
         config.num_best hypotheses for each example.
@@ -112,6 +114,7 @@ def search(
             beam_search,
             beam_size=config.beam_size,
             num_best=config.num_best,
+            num_halvings=num_halvings,
             length_penalty=partial(LENGTH_PENALTIES[config.length_penalty], alpha=config.alpha),
         )
     elif rng is not None:

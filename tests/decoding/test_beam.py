@@ -41,7 +41,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_brute_force_finds(name, alpha):
 def test_stopping_early_returns_what_running_to_the_limit_returns(name, alpha, monkeypatch):
     settings = {"beam_size": 3, "max_length": 13, "num_best": 2}
     search = search_with(penalty_of(name, alpha), **settings)
-    to_the_limit = lambda beams, limits, _: beams.length >= limits  # noqa: E731
+    to_the_limit = lambda beams, _: beams.length >= beams.limits  # noqa: E731
     with monkeypatch.context() as patch:
         patch.setattr(beam, "_settled", to_the_limit)
         full_search = search_with(penalty_of(name, alpha), **settings)

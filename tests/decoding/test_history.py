@@ -1,8 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.decoding.history import reorder_history, repeat_history
-from flax_transformer.functional.cache import Cache, lay_down, read_own
+from flax_transformer.decoding.history import reorder_history, repeat_history, select_examples
+from flax_transformer.functional.cache import Cache, Written, lay_down, read_own
 
 
 def test_histories_move_with_their_hypotheses_and_the_context_stays():
@@ -46,3 +46,30 @@ def test_what_is_written_stays_and_the_lineage_follows_the_hypotheses():
             cache.lineage[:, length:], np.broadcast_to(own, (batch * beam, capacity - length))
         )
     assert cache.written is before
+
+
+def test_selected_examples_keep_all_that_is_theirs():
+    """Whatever an example or one of its rows has in a cache tells which one it is."""
+    batch, beam, capacity = 5, 3, 2
+    name = jnp.arange(batch)
+    rows = 10 * jnp.repeat(name, beam) + jnp.tile(jnp.arange(beam), batch)
+    room = name[:, None, None, None] * jnp.ones((1, 1, 7, capacity * beam))
+    cache = Cache(
+        jnp.int32(1),
+        history={"a": rows},
+        context=(name, name[:, None]),
+        written=(Written(room, room.swapaxes(2, 3)),),
+        lineage=jnp.tile(rows[:, None], (1, capacity)),
+    )
+    examples = np.array([4, 1])
+    selected = select_examples(cache, jnp.asarray(examples), beam)
+    expected = (10 * examples[:, None] + np.arange(beam)).ravel()
+    np.testing.assert_array_equal(selected.history["a"], expected)
+    np.testing.assert_array_equal(selected.lineage, np.stack([expected] * capacity, axis=1))
+    np.testing.assert_array_equal(selected.context[0], examples)
+    np.testing.assert_array_equal(selected.context[1][:, 0], examples)
+    for leaf, whole in zip(selected.written[0], cache.written[0], strict=True):
+        np.testing.assert_array_equal(leaf, np.asarray(whole)[examples])
+    assert selected.length is cache.length
+    unmoved = select_examples(cache._replace(lineage=None), jnp.asarray(examples), beam)
+    assert unmoved.lineage is None

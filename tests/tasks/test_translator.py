@@ -5,6 +5,7 @@ import pytest
 from small import PAIRS
 
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.tasks import translator
 from flax_transformer.tasks.translator import CutTextWarning, Translator
 
 SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
@@ -48,6 +49,27 @@ def test_other_texts_in_the_batch_have_no_influence(searched):
         assert alone.text == expected.text
         assert alone.score == pytest.approx(expected.score, rel=1e-5)
     assert searched.translate_n_best(texts[::-1])[::-1] == together
+
+
+def test_many_batches_are_halved_and_translated_the_same(task, memorised, tokenizer, monkeypatch):
+    """Here one batch counts as many."""
+    several = Translator(task.model, memorised, tokenizer, BEAM, max_length=23)
+    texts = [*SOURCES, *STRANGE]
+    expected = several.translate_n_best(texts)
+    num_halvings = []
+    search = translator.search
+
+    def remember(*args, **settings):
+        num_halvings.append(settings["num_halvings"])
+        return search(*args, **settings)
+
+    monkeypatch.setattr(translator, "search", remember)
+    monkeypatch.setattr(translator, "BATCHES_WORTH_HALVING", 1)
+    found = several.translate_n_best(texts)
+    assert set(num_halvings) == {2}
+    for halved, whole in zip(found, expected, strict=True):
+        assert [text for text, _ in halved] == [text for text, _ in whole]
+        np.testing.assert_allclose([s for _, s in halved], [s for _, s in whole], rtol=1e-5)
 
 
 def test_the_best_translations_are_sorted_and_differ(searched):
