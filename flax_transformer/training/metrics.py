@@ -10,10 +10,20 @@ from typing import Any, TextIO
 VALIDATION = "validation"
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Reads the lines that were measured, without one that a crash has cut off.
+
+    Args:
+        path: of a metrics.jsonl; there may be none yet.
+    """
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if _parsed(line)]
+
+
 def validation_scores(path: Path, name: str) -> dict[int, float]:
     """Reads how a score of the validation split went: step -> value, in the order of the steps."""
-    lines = map(_parsed, path.read_text().splitlines()) if path.exists() else ()
-    return {line["step"]: line[name] for line in lines if line and line["kind"] == VALIDATION}
+    lines = map(json.loads, whole_lines(path))
+    return {line["step"]: line[name] for line in lines if line["kind"] == VALIDATION}
 
 
 def best_step(scores: Mapping[int, float]) -> int | None:
@@ -60,8 +70,7 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if (parsed := _parsed(line)) and parsed["step"] <= step]
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_text("".join(kept))
         os.replace(unfinished, path)
