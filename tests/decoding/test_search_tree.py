@@ -57,9 +57,9 @@ def test_each_step_weighs_the_best_continuations_of_what_is_still_live(seed, eos
     model = random_model(seed, 1, VOCAB, eos_logit)
     tree = record(model)
     outputs = [output(tree, node) for node in range(len(tree.tokens))]
-    live = {(): 0.0}
+    live: dict[tuple[int, ...], float] = {(): 0.0}
     for length in range(1, max(map(len, outputs)) + 1):
-        continued = {
+        continued: dict[tuple[int, ...], float] = {
             (*start, token): log_prob + gained
             for start, log_prob in live.items()
             for token, gained in enumerate(model.log_probs(0, start))

@@ -31,7 +31,8 @@ def test_products_of_sinusoids_depend_on_the_distance_alone():
     distances, values = np.asarray(products.collections[0].get_offsets()).T
     assert len(values) == LENGTH * (LENGTH + 1) // 2
     (mean,) = products.get_lines()
-    np.testing.assert_allclose(values, mean.get_ydata()[distances.astype(int)], rtol=1e-9)
+    means = np.asarray(mean.get_ydata(), float)
+    np.testing.assert_allclose(values, means[distances.astype(int)], rtol=1e-9)
     assert products.get_xlabel() == "distance, tokens"
 
 
@@ -44,7 +45,8 @@ def test_each_pair_of_other_encodings_is_a_point_around_the_mean():
     points = np.asarray(products.collections[0].get_offsets())
     np.testing.assert_allclose(points, expected, rtol=1e-9)
     means = [np.mean([y for x, y in expected if x == distance]) for distance in range(LENGTH)]
-    np.testing.assert_allclose(products.get_lines()[0].get_ydata(), means, rtol=1e-9)
+    drawn_means = np.asarray(products.get_lines()[0].get_ydata(), float)
+    np.testing.assert_allclose(drawn_means, means, rtol=1e-9)
 
 
 @pytest.mark.filterwarnings("error")

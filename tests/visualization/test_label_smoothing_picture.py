@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from flax_transformer.functional import label_smoothed_cross_entropy
 from flax_transformer.visualization.label_smoothing import plot_label_smoothing
@@ -21,13 +22,13 @@ def test_bars_are_what_is_asked_of_each_token_and_the_loss_is_least_there(smooth
     tokens, size = SPREAD[smoothing_over]
     asked = np.array([SMOOTHING / size * (token in tokens) for token in range(VOCAB)])
     asked[TARGET] += 1 - SMOOTHING
-    heights = [bar.get_height() for bar in bars.patches]
+    heights = [bar.get_height() for bar in bars.patches if isinstance(bar, Rectangle)]
     np.testing.assert_allclose(heights, asked, atol=1e-6)
     assert [text.get_text() for text in bars.get_xticklabels()][TARGET] == "3\ntarget"
     smoothed, hard = losses.get_lines()
     assert (smoothed.get_label(), hard.get_label()) == ("smoothing 0.25", "smoothing 0")
-    margin = smoothed.get_xdata()[np.argmin(smoothed.get_ydata())]
-    step = np.diff(smoothed.get_xdata()).max()
+    margins, values = np.transpose(smoothed.get_xydata())
+    margin, step = margins[np.argmin(values)], np.diff(margins).max()
     least = np.log(asked[TARGET] * (VOCAB - 1) / (1 - asked[TARGET]))
     assert margin == pytest.approx(least, abs=step)
     assert (np.diff(hard.get_ydata()) < 0).all()
@@ -36,7 +37,7 @@ def test_bars_are_what_is_asked_of_each_token_and_the_loss_is_least_there(smooth
 def test_a_point_of_a_line_is_the_loss_of_such_logits():
     losses = plot_label_smoothing(VOCAB, TARGET, SMOOTHING).axes[1]
     for line, smoothing in zip(losses.get_lines(), (SMOOTHING, 0.0), strict=True):
-        margin, value = line.get_xydata()[17]
+        margin, value = np.asarray(line.get_xydata())[17]
         logits = jnp.zeros(VOCAB).at[TARGET].set(margin)
         expected, _ = label_smoothed_cross_entropy(
             logits, jnp.array(TARGET), jnp.ones(()), smoothing
