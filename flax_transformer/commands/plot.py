@@ -53,7 +53,8 @@ def _measured(path: Path) -> list[str]:
     workdir = Workdir(path)
     workdir.load()
     lines = whole_lines(workdir.metrics)
-    if not any(line["kind"] == "train" for line in map(json.loads, lines)):
+    measured = (line for line in map(json.loads, lines) if line["kind"] == "train")
+    if all(line.get("loss") is None for line in measured):
         raise UserError(f"{path} has measured no training loss yet: leave it out, or train on")
     return lines
 

@@ -60,6 +60,7 @@ def test_workdirs_stand_side_by_side_even_if_one_was_cut_off(trained, folder, ru
         (["run", "--out", "curves.docx"], r"curves\.docx: end its name in one of .*\.png"),
         (["run", "--score", "chfr"], "unknown score 'chfr': did you mean 'chrf'"),
         (["begun"], "begun has measured no training loss yet"),
+        (["run", "gap"], "gap has measured no training loss yet"),
         (["unscored", "--score", "chrf"], "no score chrf to draw"),
     ],
 )
