@@ -65,10 +65,9 @@ def test_workdirs_stand_side_by_side_even_if_one_was_cut_off(trained, folder, ru
     ],
 )
 def test_a_mistake_gets_one_line_and_the_old_picture_stays(trained, folder, run, words, message):
-    for name, kept in {
-        "begun": "",
-        "unscored": '{"step": 1, "kind": "train", "loss": 3}\n',
-    }.items():
+    line = '{"step": 1, "kind": "train", "loss": 3.5}\n'
+    metrics = {"begun": "", "gap": line.replace("3.5", "null"), "unscored": line}
+    for name, kept in metrics.items():
         shutil.copytree(folder / "run", folder / name, dirs_exist_ok=True)
         (folder / name / "metrics.jsonl").write_text(kept)
     (folder / "curves.png").write_text("old")
