@@ -18,6 +18,7 @@ from flax_transformer.allocator import keep_freed_memory
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
+from flax_transformer.commands.plot import Plot
 from flax_transformer.commands.positions import Positions
 from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import OfExperiment, Train
@@ -37,6 +38,7 @@ COMMANDS: dict[str, type] = {
     "verify-resume": VerifyResume,
     "evaluate": Evaluate,
     "translate": Translate,
+    "plot": Plot,
     "list": List,
     "positions": Positions,
     "conventions": Conventions,

@@ -38,5 +38,5 @@ def assert_refuses(main: Main, words: Sequence[str], message: str) -> None:
     with contextlib.redirect_stderr(io.StringIO()) as printed, pytest.raises(SystemExit, match="2"):
         main(words)
     error = printed.getvalue()
-    assert error.startswith(f"error: {message}")
+    assert error.startswith(f"error: {message}"), error
     assert error.count("\n") == 1

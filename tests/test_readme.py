@@ -1,3 +1,4 @@
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,24 @@ def test_the_viewer_example_runs_after_it(names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(example("view_attention"), dict(names))
     assert (tmp_path / "attention.html").read_text("utf-8").endswith("</html>\n")
+
+
+def test_the_pictures_run_after_it(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(example("plot_search_tree"), dict(names))
+    assert {path.name for path in tmp_path.iterdir()} == {"mask.svg", "encodings.png", "tree.png"}
+
+
+def test_every_picture_of_the_table_is_where_it_says():
+    rows = re.findall(r"^\| (`plot_.*?) \| .* \| (.*) \|$", README, re.M)
+    assert len(rows) == 6
+    for functions, files in rows:
+        modules = [
+            importlib.import_module(f"flax_transformer.visualization.{file}")
+            for file in re.findall(r"`(\w+)`", files)
+        ]
+        for function in re.findall(r"`(\w+)`", functions):
+            assert any(hasattr(module, function) for module in modules), function
 
 
 def test_the_example_of_the_other_models_runs_after_it(names):

@@ -10,13 +10,16 @@ from flax_transformer.decoding.length_penalty import (
 )
 from flax_transformer.decoding.sampling import filter_top_k, filter_top_p, sample
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
 
 __all__ = [
     "LENGTH_PENALTIES",
     "DecodingConfig",
     "Hypotheses",
+    "SearchTree",
     "Step",
     "beam_search",
+    "beam_search_tree",
     "filter_top_k",
     "filter_top_p",
     "gnmt_length_penalty",

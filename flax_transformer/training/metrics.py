@@ -11,10 +11,20 @@ from flax_transformer.whole_files import written_whole
 VALIDATION = "validation"
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Reads the lines that were measured, without one that a crash has cut off.
+
+    Args:
+        path: of a metrics.jsonl; there may be none yet.
+    """
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith("\n") and _parsed(line)]
+
+
 def validation_scores(path: Path, name: str) -> dict[int, float]:
     """Reads how a score of the validation split went: step -> value, in the order of the steps."""
-    lines = map(_parsed, path.read_text().splitlines()) if path.exists() else ()
-    return {line["step"]: line[name] for line in lines if line and line["kind"] == VALIDATION}
+    lines = map(json.loads, whole_lines(path))
+    return {line["step"]: line[name] for line in lines if line["kind"] == VALIDATION}
 
 
 def best_step(scores: Mapping[int, float]) -> int | None:
@@ -61,8 +71,7 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if (parsed := _parsed(line)) and parsed["step"] <= step]
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
         with written_whole(path) as file:
             file.write_text("".join(kept))
         self._lines: TextIO = path.open("a")
@@ -89,4 +98,5 @@ def _parsed(line: str) -> dict[str, Any] | None:
         parsed = json.loads(line)
     except ValueError:
         return None
-    return parsed if {"step", "kind"} <= parsed.keys() else None
+    is_ours = isinstance(parsed, dict) and {"step", "kind"} <= parsed.keys()
+    return parsed if is_ours else None

@@ -1,20 +1,16 @@
 """Training curves of several runs beside each other."""
 
-import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind people tell apart too, without the pale yellow.
-_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
-_STYLES = ["-", "--", ":", "-."]
+from flax_transformer.visualization.lines import draw_lines
+
 # Points of a curve; each has one step and one value.
 Curve = list[tuple[int, float]]
-# Least distance of two labels, as a share of the axis.
-_LABEL_DISTANCE = 0.06
 
 
 def read_curve(run: Path | Iterable[str], kind: str, name: str) -> Curve:
@@ -26,12 +22,14 @@ def read_curve(run: Path | Iterable[str], kind: str, name: str) -> Curve:
         name: of the measurement, such as "loss".
 
     Returns:
-        (step, value) of every line that has it.
+        (step, value) of every line that has it; one that had nothing to measure holds null.
     """
     lines = run.read_text(encoding="utf-8").splitlines() if isinstance(run, Path) else run
     measured = map(json.loads, lines)
     return [
-        (line["step"], line[name]) for line in measured if line["kind"] == kind and name in line
+        (line["step"], line[name])
+        for line in measured
+        if line["kind"] == kind and line.get(name) is not None
     ]
 
 
@@ -69,34 +67,6 @@ def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_ma
 
 
 def _draw(axes: Axes, curves: Mapping[str, Curve], title: str) -> None:
-    """Draws the lines, each with its name at its end in place of a legend."""
-    ends = []
-    for index, (name, points) in enumerate(curves.items()):
-        if not points:
-            continue
-        colour = _COLOURS[index % len(_COLOURS)]
-        style = _STYLES[index // len(_COLOURS) % len(_STYLES)]
-        # Few points, such as evaluations, are marked; a line of one point would not be seen.
-        marker = "o" if len(points) <= 20 else None
-        steps, values = zip(*points, strict=True)
-        axes.plot(steps, values, style, color=colour, marker=marker, markersize=4, label=name)
-        ends.append((f"{name}  {values[-1]:.4g}", values[-1], colour))
+    draw_lines(axes, curves)
     axes.set_title(title, loc="left")
     axes.set_xlabel("updates")
-    axes.margins(x=0.02)
-    axes.grid(axis="y", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    heights = _spread(axes, [value for _, value, _ in ends])
-    for (label, _, colour), height in zip(ends, heights, strict=True):
-        place = {"transform": axes.transAxes, "va": "center"}
-        axes.text(1.02, height, label, color=colour, **place)
-
-
-def _spread(axes: Axes, values: Sequence[float]) -> list[float]:
-    """Heights of labels as shares of the axis: near their values, but not over each other."""
-    lowest, highest = axes.get_ylim()
-    heights = [(value - lowest) / (highest - lowest) for value in values]
-    from_below = sorted(range(len(heights)), key=heights.__getitem__)
-    for lower, upper in itertools.pairwise(from_below):
-        heights[upper] = max(heights[upper], heights[lower] + _LABEL_DISTANCE)
-    return heights

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
 from flax_transformer.functional.wishes import step_values
+from flax_transformer.visualization.matrices import draw_matrix
 
 _COLUMNS = 2
 # Of an encoding that ends in columns of zeros, so many are drawn at least.
@@ -59,29 +59,13 @@ def _draw_scheme(cell: SubFigure, scheme: PositionalScheme, length: int, d_model
         return
     left, right = cell.subplots(1, 2)
     if scheme.bias:
-        _draw_matrix(left, values, "bias of the first of 8 heads", "query position", "key position")
+        draw_matrix(left, values, "bias of the first of 8 heads", "query position", "key position")
         weights = np.asarray(jax.nn.softmax(values, axis=-1))
-        _draw_matrix(right, weights, "weights by the bias alone", "query position", "key position")
+        draw_matrix(right, weights, "weights by the bias alone", "query position", "key position")
         return
     title = "encoding" if scheme.encode else "rotated ones"
     width = max(np.flatnonzero(values.any(axis=0))[-1] + 1, _FEWEST_COLUMNS)
     if width < values.shape[1]:
         title += f", the first {width} columns"
-    _draw_matrix(left, values[:, :width], title, "position", "column")
-    _draw_matrix(right, values @ values.T, "dot products", "position", "position")
-
-
-def _draw_matrix(axes: Axes, matrix: np.ndarray, title: str, rows: str, columns: str) -> None:
-    """Draws a matrix in two colours around zero, or in one ramp from zero if it has one sign."""
-    least, most = min(matrix.min(), 0), max(matrix.max(), 0)
-    colours = "viridis"
-    if least < 0 < most:
-        colours, most = "RdBu_r", max(most, -least)
-        least = -most
-    image = axes.imshow(
-        matrix, cmap=colours, vmin=least, vmax=most, aspect="auto", interpolation="nearest"
-    )
-    axes.set_title(title, fontsize="medium")
-    axes.set_xlabel(columns)
-    axes.set_ylabel(rows)
-    axes.figure.colorbar(image, ax=axes)
+    draw_matrix(left, values[:, :width], title, "position", "column")
+    draw_matrix(right, values @ values.T, "dot products", "position", "position")

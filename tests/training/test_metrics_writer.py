@@ -1,6 +1,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from flax_transformer.training.metrics import whole_lines
+
 # Where PyTorch is installed; importing it takes seconds.
 PYTORCH = "raise RuntimeError('PyTorch was imported')"
 PROGRAM = """
@@ -26,3 +30,12 @@ def test_the_writer_of_curves_does_not_import_pytorch_nor_hide_it_from_others(tm
     # The program's own import, in its last line, is the only one.
     assert done.stderr.splitlines()[1].endswith("line 8, in <module>")
     assert done.stderr.endswith("RuntimeError: PyTorch was imported\n")
+
+
+@pytest.mark.parametrize(
+    "cut", ['{"step": 5, "ki', '{"step": 5, "kind": "train"}', "[3]\n", "null\n", "\n"]
+)
+def test_a_line_that_was_cut_off_is_none(tmp_path, cut):
+    whole = '{"step": 3, "kind": "train"}\n'
+    (tmp_path / "metrics.jsonl").write_text(whole + cut)
+    assert whole_lines(tmp_path / "metrics.jsonl") == [whole]

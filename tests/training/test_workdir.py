@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from small import make_experiment, with_fields
@@ -81,8 +82,9 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_unknown_weights_are_refused(workdir):
+    mistaken: Any = "lats"
     with pytest.raises(UserError, match=r"unknown weights 'lats': did you mean 'last'\?"):
-        load(workdir.path, "lats")
+        load(workdir.path, mistaken)
 
 
 @pytest.mark.parametrize(

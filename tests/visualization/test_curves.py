@@ -42,6 +42,11 @@ def test_lines_are_read_from_a_file_or_an_iterator(tmp_path):
     ] * 2
 
 
+def test_what_had_nothing_to_measure_is_no_point_of_a_curve():
+    gap = json.dumps({"step": 2, "kind": "train", "loss": None})
+    assert read_curve([*lines([5.0]), gap], "train", "loss") == [(1, 5.0)]
+
+
 def test_runs_without_that_score_get_no_panel_for_it():
     (loss,) = plot_curves(RUNS, "bleu").axes
     assert set(curves(loss)) == set(RUNS)

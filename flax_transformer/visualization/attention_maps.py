@@ -1,0 +1,136 @@
+"""Where tokens look, and where they may: one row a query, one column a key."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from flax_transformer.visualization.lines import COLOURS
+from flax_transformer.visualization.visible_tokens import visible_token
+
+_HEADS_A_ROW = 4
+# Inches a token, so that its name can be read, and those around the matrix.
+_TOKEN, _MARGIN = 0.28, 1.2
+_FORBIDDEN = "0.93"
+
+
+def plot_attention(
+    weights: Float[Array | np.ndarray, "heads queries keys"],
+    tokens: Sequence[str],
+    target_tokens: Sequence[str] | None = None,
+) -> Figure:
+    """Draws the attention weights of one layer as a map a head, all on one scale.
+
+    Args:
+        weights: of one example and layer, as `attend` returns them head by head.
+        tokens: one string a key, and a query where no others are given.
+        target_tokens: one string a query of cross-attention.
+
+    Returns:
+        The figure: queries downwards, keys to the right, white where nothing is attended to.
+
+    Raises:
+        ValueError: if the weights are empty, no maps, or do not fit the tokens.
+
+    Example:
+        >>> figure = plot_attention(np.full((2, 3, 3), 1 / 3), ["one", "more", "word"])
+        >>> [axes.get_title() for axes in figure.axes[:2]]
+        ['head 0', 'head 1']
+
+    Reference:
+        Bahdanau et al. 2015, section 5.2.1 (maps of alignments); Vaswani et al. 2017, section
+        3.2.2 (heads).
+    """
+    values = np.asarray(weights, np.float64)
+    queries = tokens if target_tokens is None else target_tokens
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"weights {values.shape} must be [heads, queries, keys] of one layer")
+    _check_tokens("weights", values.shape[1:], queries, tokens)
+    num_rows = -(-len(values) // _HEADS_A_ROW)
+    num_columns = -(-len(values) // num_rows)
+    width, height = (_TOKEN * len(side) + _MARGIN for side in (tokens, queries))
+    figure = Figure((num_columns * width + 0.8, num_rows * height), dpi=100, layout="compressed")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    used, unused = panels[: len(values)].tolist(), panels[len(values) :]
+    for head, axes in enumerate(used):
+        axes.imshow(values[head], cmap="Blues", vmin=0, vmax=values.max())
+        axes.set_title(f"head {head}", fontsize="medium")
+        _name_tokens(axes, queries, tokens)
+    for axes in unused:
+        axes.remove()
+    scale = figure.colorbar(used[0].images[0], ax=used, aspect=20 * num_rows, pad=0.02)
+    scale.set_label("weight; those of a query sum to 1")
+    return figure
+
+
+def plot_mask(
+    mask: Bool[Array | np.ndarray, "queries keys"],
+    tokens: Sequence[str],
+    target_tokens: Sequence[str] | None = None,
+) -> Figure:
+    """Draws which token may attend to which.
+
+    Args:
+        mask: of one example, True where a query may attend to a key.
+        tokens: one string a key, and a query where no others are given.
+        target_tokens: one string a query of cross-attention.
+
+    Returns:
+        The figure: queries downwards, keys to the right.
+
+    Raises:
+        ValueError: if the mask is empty, no matrix, or does not fit the tokens.
+
+    Example:
+        >>> from flax_transformer.functional import causal_mask
+        >>> figure = plot_mask(causal_mask(3), ["<s>", "one", "word"])
+        >>> figure.axes[0].images[0].get_array().tolist()
+        [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+
+    Reference:
+        Vaswani et al. 2017, section 3.2.3 (the causal mask).
+    """
+    values = np.asarray(mask).astype(int)
+    queries = tokens if target_tokens is None else target_tokens
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"mask {values.shape} must be [queries, keys]")
+    _check_tokens("mask", values.shape, queries, tokens)
+    width, height = (_TOKEN * len(side) + 2 * _MARGIN for side in (tokens, queries))
+    figure = Figure((width, height), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLOURS[0]]), vmin=0, vmax=1)
+    _name_tokens(axes, queries, tokens)
+    # White lines between the cells, so that they can be counted.
+    axes.set_xticks(np.arange(len(tokens) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(queries) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    axes.spines[:].set_visible(False)
+    meanings = [
+        Patch(color=COLOURS[0], label="may attend"),
+        Patch(color=_FORBIDDEN, label="may not"),
+    ]
+    figure.legend(handles=meanings, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def _check_tokens(
+    name: str, shape: tuple[int, ...], queries: Sequence[str], keys: Sequence[str]
+) -> None:
+    if shape != (len(queries), len(keys)):
+        raise ValueError(
+            f"{name} of {shape[0]} queries and {shape[1]} keys do not fit {len(queries)} query and "
+            f"{len(keys)} key tokens"
+        )
+
+
+def _name_tokens(axes: Axes, queries: Sequence[str], keys: Sequence[str]) -> None:
+    axes.set_xticks(range(len(keys)), list(map(visible_token, keys)), rotation=90)
+    axes.set_yticks(range(len(queries)), list(map(visible_token, queries)))
+    axes.tick_params(length=0, labelsize="small")
+    axes.set_xlabel("key")
+    axes.set_ylabel("query")

@@ -1,0 +1,92 @@
+"""One positional encoding seen three ways: as waves, as colours, by distance."""
+
+import itertools
+
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from flax_transformer.visualization.lines import COLOURS
+from flax_transformer.visualization.matrices import draw_matrix
+
+_NUM_WAVES = 5
+
+
+def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Figure:
+    """Draws encodings of positions as waves, as a heat map, and by their dot products.
+
+    dot product at a distance k = PE(position) · PE(position + k), for every position
+
+    Of a sinusoidal encoding of even width all points of a distance lie on one line: the dot product
+    tells how far two positions are apart and nothing else. Those of a learned table scatter.
+
+    Args:
+        encodings: one row a position, as the functions of `functional.positional` make them.
+
+    Returns:
+        The figure: five columns of the encodings over the positions; all of them in colours; the
+        dot products of all pairs of positions over their distance, with the mean as a line.
+
+    Raises:
+        ValueError: if there are fewer than two positions or no column.
+
+    Example:
+        >>> from flax_transformer.functional import sinusoidal_positions
+        >>> products = plot_encodings(sinusoidal_positions(np.arange(5), 6)).axes[0]
+        >>> products.get_lines()[0].get_ydata()[:2].round(2).tolist()
+        [3.0, 2.54]
+
+    Reference:
+        Vaswani et al. 2017, section 3.5.
+    """
+    values = np.asarray(encodings, np.float64)
+    if values.ndim != 2 or values.shape[0] < 2 or not values.shape[1]:
+        raise ValueError(f"encodings {values.shape} must be [length, d_model], of a length above 1")
+    figure = Figure(figsize=(16, 4.2), dpi=100, layout="constrained")
+    columns = _waves(values.shape[1])
+    grid = figure.add_gridspec(len(columns), 3)
+    _draw_products(figure.add_subplot(grid[:, 2]), values @ values.T)
+    heat_map = figure.add_subplot(grid[:, 1])
+    draw_matrix(heat_map, values, "all columns", "position, tokens", "column")
+    for row, column in enumerate(columns):
+        _draw_wave(figure.add_subplot(grid[row, 0]), values, column, column == columns[-1])
+    figure.axes[-len(columns)].set_title("some columns over positions", fontsize="medium")
+    return figure
+
+
+def _waves(d_model: int) -> list[int]:
+    """Columns to draw as waves: more of the first, as the last of a sinusoid hardly differ."""
+    # Even ones alone, the sines of an interleaved encoding, so that their shapes compare.
+    num_sines = (d_model + 1) // 2
+    chosen = np.geomspace(1, num_sines, min(_NUM_WAVES, num_sines)) - 1
+    return (np.unique(np.rint(chosen).astype(int)) * 2).tolist()
+
+
+def _draw_wave(axes: Axes, values: np.ndarray, column: int, is_last: bool) -> None:
+    axes.plot(values[:, column], marker="o", markersize=2.5, linewidth=1, color=COLOURS[0])
+    margin = 0.1 * np.ptp(values) or 1.0
+    axes.set_ylim(values.min() - margin, values.max() + margin)
+    axes.margins(x=0.02)
+    axes.tick_params(labelbottom=is_last)
+    if is_last:
+        axes.set_xlabel("position, tokens")
+    axes.set_ylabel(f"column {column}", rotation=0, ha="right", va="center")
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_products(axes: Axes, products: np.ndarray) -> None:
+    length = len(products)
+    pairs = [
+        (k - j, products[j, k])
+        for j, k in itertools.combinations_with_replacement(range(length), 2)
+    ]
+    axes.scatter(*np.transpose(pairs), s=6, color="0.6", linewidths=0, label="every pair")
+    means = np.array([np.diagonal(products, distance).mean() for distance in range(length)])
+    axes.plot(np.arange(length), means, color=COLOURS[0], label="mean")
+    axes.set_title("dot product of two encodings", fontsize="medium")
+    axes.set_xlabel("distance, tokens")
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)

@@ -1,0 +1,139 @@
+"""A beam search as a tree."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from flax_transformer.visualization.lines import COLOURS
+from flax_transformer.visualization.visible_tokens import visible_token
+
+# Inches from one token to the next, and from one hypothesis to the next.
+_STEP, _ROW = 1.5, 0.36
+_LOOKS = {
+    "best hypothesis": {"color": COLOURS[1], "linewidth": 3.0},
+    "kept in the beam": {"color": COLOURS[0], "linewidth": 1.5},
+    "fell out of it": {"color": "0.75", "linewidth": 1.0},
+}
+
+
+def plot_search_tree(
+    tokens: Sequence[str],
+    parents: Sequence[int],
+    log_probs: Sequence[float],
+    scores: Sequence[float],
+    is_kept: Sequence[bool],
+    best: int,
+) -> Figure:
+    """Draws a recorded beam search from its prompt on the left to its hypotheses on the right.
+
+    Each node is a token and the log-probability of the hypothesis that ends there, in nats; a
+    finished one has its score, the log-probability over the length penalty, after an arrow.
+
+    Args:
+        tokens: each node's own, as a string.
+        parents: for each node the earlier node that it continues, -1 for the prompt.
+        log_probs: of the hypotheses that end at the nodes, nats.
+        scores: of finished hypotheses, NaN for others.
+        is_kept: False for what was weighed and fell out of the beam.
+        best: the node at which the best hypothesis ends.
+
+    Returns:
+        The figure. All arguments but the strings are fields of `decoding.search_tree.SearchTree`.
+
+    Raises:
+        ValueError: if there is no node, the numbers of nodes differ, or a parent or `best` is no
+            earlier node.
+
+    Example:
+        >>> figure = plot_search_tree(
+        ...     ["a", "b", "</s>"], [-1, -1, 0], [-0.5, -1.5, -0.75], [np.nan, np.nan, -0.5],
+        ...     [True, False, True], best=2,
+        ... )
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['prompt', 'a  -0.50', 'b  -1.50', '</s>  -0.75 → -0.50']
+
+    Reference:
+        Wu et al. 2016, Google's Neural Machine Translation System, section 7.
+    """
+    _check(parents, best, len(tokens), len(log_probs), len(scores), len(is_kept))
+    depths, heights = _places(parents)
+    path = {-1, best}
+    while best >= 0:
+        path.add(best := parents[best])
+    size = (_STEP * (max(depths) + 2), _ROW * (max(heights) + 1) + 1.2)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    axes = figure.subplots()
+    _name(axes, 0, heights[-1], "prompt", {"color": "black"}, False)
+    for node, parent in enumerate(parents):
+        state = 0 if node in path else 1 if is_kept[node] else 2
+        look = list(_LOOKS.values())[state]
+        places = (depths[parent], depths[node]), (heights[parent], heights[node])
+        # The best path lies over the others, and all names over all lines.
+        axes.plot(*places, **look, zorder=2 - state / 4)
+        score = "" if np.isnan(scores[node]) else f" → {scores[node]:.2f}"
+        name = f"{visible_token(tokens[node])}  {log_probs[node]:.2f}{score}"
+        _name(axes, depths[node], heights[node], name, look, node in path)
+    _finish(figure, axes, max(depths))
+    return figure
+
+
+def _check(parents: Sequence[int], best: int, *lengths: int) -> None:
+    if not parents or {*lengths} != {len(parents)}:
+        raise ValueError(
+            f"{len(parents)} parents need as many tokens, log_probs, scores and is_kept, and at "
+            f"least one of each, not {', '.join(map(str, lengths))}"
+        )
+    for node, parent in enumerate(parents):
+        if not -1 <= parent < node:
+            raise ValueError(
+                f"node {node} must continue an earlier one or the prompt, not {parent}"
+            )
+    if not 0 <= best < len(parents):
+        raise ValueError(f"best {best} must be one of {len(parents)} nodes")
+
+
+def _places(parents: Sequence[int]) -> tuple[list[int], list[float]]:
+    """Depth and height of every node, those of the prompt at the end.
+
+    Leaves lie one below the other, in the order of their hypotheses; a node between its branches.
+    """
+    children: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
+    depths = [0] * (len(parents) + 1)
+    for node, parent in enumerate(parents):
+        children[parent].append(node)
+        depths[node] = depths[parent] + 1
+    order, waiting = [], [-1]
+    while waiting:
+        order.append(waiting.pop())
+        waiting += reversed(children[order[-1]])
+    leaves = [node for node in order if not children[node]]
+    heights = [0.0] * len(depths)
+    for height, leaf in enumerate(leaves):
+        heights[leaf] = float(height)
+    for node in reversed(order):
+        if children[node]:
+            ends = [heights[child] for child in children[node]]
+            heights[node] = (min(ends) + max(ends)) / 2
+    return depths, heights
+
+
+def _name(axes: Axes, depth: int, height: float, name: str, look: dict, is_best: bool) -> None:
+    box = {"facecolor": "white", "edgecolor": look["color"], "boxstyle": "round,pad=0.25"}
+    weight = "bold" if is_best else "normal"
+    axes.text(
+        depth, height, name, ha="center", va="center", fontsize="small", fontweight=weight, bbox=box
+    )
+
+
+def _finish(figure: Figure, axes: Axes, deepest: int) -> None:
+    axes.invert_yaxis()
+    axes.margins(x=0.6 / deepest, y=0.06)
+    axes.set_yticks([])
+    axes.set_xticks(range(deepest + 1))
+    axes.set_xlabel("tokens generated; in each box the log-probability so far in nats, → score")
+    axes.spines[["left", "top", "right"]].set_visible(False)
+    lines = [Line2D([], [], label=label, **look) for label, look in _LOOKS.items()]
+    figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False)
