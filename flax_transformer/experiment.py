@@ -19,6 +19,7 @@ from flax_transformer.models.table3 import TABLE3
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.whole_files import written_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Experiment:
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
             reasons = "; ".join(cattrs.transform_error(error, format_exception=_reason))
             raise UserError(f"not an experiment of this version: {reasons}") from error
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Writes the JSON that `read_experiment` reads, whole or not at all."""
+    with written_whole(path) as file:
+        file.write_text(json.dumps(experiment.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def read_experiment(path: Path) -> Experiment:

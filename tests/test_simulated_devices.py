@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flax_transformer import simulated_devices
+from flax_transformer import cli, simulated_devices
 from flax_transformer.simulated_devices import spare_threads
 
 FLAG = "--xla_force_host_platform_device_count"
@@ -36,3 +36,10 @@ def test_the_option_of_jax_counts_too_and_a_number_that_is_set_stays(monkeypatch
     monkeypatch.setattr(simulated_devices, "jax", SimpleNamespace(config=config))
     assert spare_threads() == 11
     assert os.environ["NPROC"] == "5"
+
+
+def test_every_command_gives_them(monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(cli, "spare_threads", lambda: called.append(True))
+    cli.main(["conventions"])
+    assert called == [True]

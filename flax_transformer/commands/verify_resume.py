@@ -9,8 +9,9 @@ from rich.console import Console
 from flax_transformer.commands.train import OfExperiment
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
+from flax_transformer.experiment import write_experiment
 from flax_transformer.training.differences import differences
-from flax_transformer.training.verify_resume import KilledTrainings, write_experiment
+from flax_transformer.training.verify_resume import KilledTrainings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,9 @@ class VerifyResume(OfExperiment):
 
     def _verify(self, folder: Path, console: Console) -> None:
         data = self.experiment.data.with_absolute_paths()
-        write_experiment(
-            dataclasses.replace(self.experiment, data=data), folder / "experiment.json"
-        )
-        trainings = KilledTrainings(folder / "experiment.json", folder / "log.txt")
+        file = folder / "experiment.json"
+        write_experiment(file, dataclasses.replace(self.experiment, data=data))
+        trainings = KilledTrainings(file, folder / "log.txt")
         say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")
         say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")

@@ -72,7 +72,7 @@ class TimeAccounts:
         try:
             last = json.loads(self._path.read_text())
             beyond = sum(map(float, last.values())) - sum(saved.values())
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             beyond = 0.0  # no file, or one that a crash cut off
         for part in PARTS:
             self._seconds[part] += saved.get(part, 0.0)

@@ -56,8 +56,8 @@ class Checkpoints:
         scores: Callable[[], Mapping[int, float]],
         is_reader: bool = False,
     ):
-        # Orbax tells every step of every save at level INFO, and of metrics that one lacks.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax tells every step of every save at level INFO, and every error before raising it.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = directory.absolute()
         self._keep, self._is_due, self._scores = keep, is_due, scores
         if is_reader:

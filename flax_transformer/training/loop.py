@@ -43,7 +43,11 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
     # Later commands may be given in another folder.
     experiment = dataclasses.replace(experiment, data=experiment.data.with_absolute_paths())
     workdir = Workdir(path)
-    with Interruption() as interruption, TimeAccounts(workdir.times) as accounts:
+    with (
+        Interruption() as interruption,
+        TimeAccounts(workdir.times) as accounts,
+        workdir.in_use(),
+    ):
         with interruption.at_once():
             run = Run(experiment, workdir, console, accounts)
         # An interrupted training leaves its last checkpoint whole.

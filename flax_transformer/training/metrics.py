@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -48,16 +49,44 @@ def scores_since_best(scores: Mapping[int, float]) -> int:
     return 0 if best is None else sum(step > best for step in scores)
 
 
-def _summary_writer() -> type:
-    """TensorBoard's writer. Its package imports PyTorch where there is one: two seconds saved."""
-    modules: dict[str, Any] = sys.modules
-    is_hidden = modules.setdefault("torch", None) is None
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        if is_hidden:
-            del modules["torch"]
-    return SummaryWriter
+class _Curves:
+    """TensorBoard's events, written in this thread.
+
+    tensorboardX's own SummaryWriter writes in another one: an error there, such as a full disk, is
+    told by nobody, and the next events wait for ever.
+
+    Args:
+        folder: of the event files; made if it does not exist.
+        purge_step: from which on events of earlier files are to be forgotten.
+    """
+
+    def __init__(self, folder: Path, purge_step: int):
+        # The package imports PyTorch where there is one: two seconds saved.
+        modules: dict[str, Any] = sys.modules
+        is_hidden = modules.setdefault("torch", None) is None
+        try:
+            from tensorboardX import event_file_writer, summary, writer
+        finally:
+            if is_hidden:
+                del modules["torch"]
+        self._scalar, self._event = summary.scalar, writer.Event
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = event_file_writer.EventsWriter(str(folder / "events"))
+        start = writer.SessionLog(status=writer.SessionLog.START)
+        self._writer.write_event(self._event(step=purge_step, session_log=start))
+
+    def add(self, name: str, value: int | float, step: int) -> None:
+        """Adds a point to a curve."""
+        event = self._event(wall_time=time.time(), step=step, summary=self._scalar(name, value))
+        self._writer.write_event(event)
+
+    def flush(self) -> None:
+        """Lets readers see what was added."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._writer.close()
 
 
 class MetricsWriter:
@@ -75,7 +104,7 @@ class MetricsWriter:
         with written_whole(path) as file:
             file.write_text("".join(kept))
         self._lines: TextIO = path.open("a")
-        self._curves = _summary_writer()(str(tensorboard), purge_step=step + 1)
+        self._curves = _Curves(tensorboard, purge_step=step + 1)
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Writes one line of metrics of one kind ("train" or a split's name)."""
@@ -84,7 +113,8 @@ class MetricsWriter:
         for name, value in values.items():
             # A curve has a gap where there was nothing to measure.
             if value is not None:
-                self._curves.add_scalar(f"{kind}/{name}", value, step)
+                self._curves.add(f"{kind}/{name}", value, step)
+        self._curves.flush()
 
     def close(self) -> None:
         """Writes what is left."""

@@ -162,11 +162,10 @@ class Run:
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Waits until everything is written, and lets other processes have the workdir."""
+        """Waits until everything is written."""
         with self.accounts.of("checkpoint"):
             self.checkpoints.close()
         self.accounts.write()
-        self.workdir.release()
 
     def _scores(self, step: int) -> dict[int, float]:
         """Those up to a step: the file may hold later ones, which will be made again."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment
 from flax_transformer.training.workdir import Workdir
 
 _POLL_SECONDS = 0.002
@@ -136,13 +135,8 @@ class KilledTrainings:
             )
 
 
-def write_experiment(experiment: Experiment, path: Path) -> None:
-    """Writes an experiment as `train` can read it."""
-    path.write_text(json.dumps(experiment.to_json(), indent=2) + "\n", encoding="utf-8")
-
-
 def _opened(workdir: Path) -> int:
-    """When the metrics were last opened, which is what a training does before its first step."""
+    """Tells apart the times the metrics were opened, as a training does before its first step."""
     metrics = Workdir(workdir).metrics
     # Written anew as another file, so later lines do not change it.
     return metrics.stat().st_ino if metrics.exists() else 0

@@ -1,13 +1,16 @@
 """The folder of a run: which file is where, and whose run it is."""
 
-import json
+import contextlib
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment, read_experiment
-from flax_transformer.whole_files import written_whole
+from flax_transformer.experiment import Experiment, read_experiment, write_experiment
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 class Workdir:
@@ -73,8 +76,22 @@ class Workdir:
             ) from error
         # Another process may have claimed it before this one had the lock.
         self.check(experiment)
-        with written_whole(self._experiment) as file:
-            file.write_text(json.dumps(experiment.to_json(), indent=2) + "\n")
+        write_experiment(self._experiment, experiment)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tells in one line that the disk takes nothing more; lets the folder go at the end."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise UserError(
+                f"cannot write into {self.path} ({error.strerror}): make room, or make the folder "
+                "writable, and give the same command again"
+            ) from error
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Lets another process train in the folder."""

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import re
+import signal
 
 import pytest
 from command_line import assert_is_error
@@ -12,6 +13,7 @@ from flax_transformer.experiment import apply_preset
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training import loop
+from flax_transformer.training.interruption import Interrupted
 
 
 @pytest.fixture
@@ -55,6 +57,29 @@ def test_options_change_the_experiment_of_the_file(
     assert started == [dataclasses.replace(make_experiment(folder), model=model, task=task)]
     assert (result.code, result.err.count("\n")) == (130, 1)
     assert "the same command continues" in result.err
+
+
+def test_a_training_that_was_asked_to_stop_exits_with_the_signal(run, monkeypatch):
+    def stopped(*_):
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(train, "train", stopped)
+    result = run("train", "small.py", "--workdir", "new")
+    assert (result.code, result.err.count("\n")) == (143, 1)
+
+
+@pytest.mark.parametrize("options", [[], ["--debug-nans"], ["--deterministic"]])
+def test_how_to_compute_is_passed_on(run, monkeypatch, options):
+    called = []
+    monkeypatch.setattr(train, "repeat_bits", lambda: called.append("--deterministic"))
+
+    def interrupted_train(experiment, path, console, find_nans):
+        called.extend(["--debug-nans"] * find_nans)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", interrupted_train)
+    run("train", "small.py", "--workdir", "new", *options)
+    assert called == options
 
 
 def test_a_convention_changes_what_a_preset_gave_and_options_change_both(run, folder, started):

@@ -6,11 +6,10 @@ from command_line import assert_is_error
 from small import make_experiment, with_fields
 
 from flax_transformer.commands import verify_resume
-from flax_transformer.experiment import load_experiment
+from flax_transformer.experiment import load_experiment, write_experiment
 from flax_transformer.training.verify_resume import (
     Kill,
     KilledTrainings,
-    write_experiment,
 )
 
 
@@ -26,7 +25,7 @@ def file(tmp_path_factory):
         evaluate_every_steps=12,
         log_every_steps=3,
     )
-    write_experiment(with_fields(experiment, "model", residual_dropout_rate=0.1), folder / "e.json")
+    write_experiment(folder / "e.json", with_fields(experiment, "model", residual_dropout_rate=0.1))
     return folder / "e.json"
 
 

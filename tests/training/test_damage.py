@@ -1,7 +1,5 @@
 import contextlib
-import resource
 import shutil
-import signal
 import warnings
 from pathlib import Path
 
@@ -147,24 +145,6 @@ def test_a_checkpoint_of_another_model_gets_a_list(folder, change, message):
 def save_and_close(checkpoints):
     checkpoints.save(make_state(6), {})
     checkpoints.close()
-
-
-@pytest.fixture
-def full_disk():
-    """No file can grow beyond some bytes, as on a disk that is nearly full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    @contextlib.contextmanager
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    yield fill
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_is_told_in_one_line_and_leaves_the_last_checkpoint_whole(folder, full_disk):

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 
@@ -10,8 +11,12 @@ from small import PAIRS, make_experiment, with_fields
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.translation import Translation
-from flax_transformer.training import loop
+from flax_transformer.training import loop, run
+from flax_transformer.training.differences import differences
+from flax_transformer.training.log import MAX_STEPS_IN_FLIGHT
+from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.parallel import Devices
+from flax_transformer.training.step import StepMetrics
 from flax_transformer.training.workdir import Workdir
 
 
@@ -80,3 +85,52 @@ def test_a_thread_that_fails_ends_the_training_with_its_error(experiment, tmp_pa
     monkeypatch.setattr(TrainingBatches, "__getitem__", failing)
     with pytest.raises(OSError, match="the disk is gone"):
         train(experiment, tmp_path / "run")
+
+
+def test_a_disk_that_is_full_of_metrics_is_told_and_the_same_command_continues(
+    experiment, tmp_path, full_disk, monkeypatch
+):
+    """The error is kept, as a notebook does: the folder must be free all the same."""
+    write, number = MetricsWriter.write, 0
+
+    def write_on_a_full_disk(self, *arguments):
+        nonlocal number
+        number += 1
+        with full_disk() if number == 4 else contextlib.nullcontext():
+            write(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsWriter, "write", write_on_a_full_disk)
+        with pytest.raises(UserError, match=r"cannot write into .*run \(File too large\)") as kept:
+            train(experiment, tmp_path / "run")
+    train(experiment, tmp_path / "run")
+    assert kept.value
+    train(experiment, tmp_path / "straight")
+    assert differences(tmp_path / "straight", tmp_path / "run") == []
+
+
+def test_a_training_that_cannot_begin_lets_the_folder_go(experiment, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "make_optimizer", crash)
+        with pytest.raises(ZeroDivisionError) as kept:
+            train(experiment, tmp_path / "run")
+    train(experiment, tmp_path / "run")
+    assert kept.value
+
+
+def crash(*_):
+    raise ZeroDivisionError
+
+
+def test_no_more_steps_are_in_flight_than_an_interruption_can_wait_for(
+    experiment, tmp_path, monkeypatch
+):
+    waited, wait = [], jax.block_until_ready
+
+    def block_until_ready(value):
+        waited.append(type(value))
+        return wait(value)
+
+    monkeypatch.setattr(jax, "block_until_ready", block_until_ready)
+    train(with_fields(experiment, "training", log_every_steps=100), tmp_path / "run")
+    assert waited.count(StepMetrics) == 7 - MAX_STEPS_IN_FLIGHT
