@@ -14,7 +14,7 @@ and the learning rate falls to zero, which together learn faster in few updates.
 
 import dataclasses
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.presets import PRESETS
@@ -22,7 +22,7 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=DataConfig(
+    data=ParallelTextConfig(
         dataset="multi30k",
         form="tokenized",
         test_split="test_2016_flickr",

@@ -9,7 +9,7 @@ seeds: --seed 0, 1 and 2. On two CPU cores 8,000 such updates take some two hour
 multi30k_en_de.py learns more in half an hour.
 """
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.presets import PRESETS
@@ -17,7 +17,7 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=DataConfig(
+    data=ParallelTextConfig(
         dataset="multi30k",
         form="tokenized",
         test_split="test_2016_flickr",

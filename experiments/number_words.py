@@ -10,7 +10,7 @@ The figure is exact match: a German number is one word, so BLEU, which counts ru
 To French: --data.target-language fr
 """
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
@@ -18,7 +18,7 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=DataConfig(
+    data=ParallelTextConfig(
         dataset="number_words",
         # Few merges, so that a subword is one number word and not a common run of them.
         vocab_size=400,

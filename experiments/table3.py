@@ -23,7 +23,7 @@ from rich.console import Console
 from flax_transformer.cli import execute
 from flax_transformer.commands.train import train_and_score
 from flax_transformer.console import show_table
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import unknown
 from flax_transformer.experiment import Experiment
@@ -88,7 +88,7 @@ def row_experiment(
     row = TABLE3[name]
     model = scaled_down(row.model)
     return Experiment(
-        data=DataConfig(
+        data=ParallelTextConfig(
             dataset="multi30k",
             form="tokenized",
             test_split="test_2016_flickr",

@@ -11,14 +11,14 @@ suit some ten thousand to some hundred thousand pairs; for millions of them add 
 
 import dataclasses
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=DataConfig(dataset="text_files", vocab_size=8000),
+    data=ParallelTextConfig(dataset="text_files", vocab_size=8000),
     model=dataclasses.replace(PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
     optimizer=OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
     training=TrainingConfig(num_steps=10_000, evaluate_every_steps=500, checkpoint_every_steps=500),

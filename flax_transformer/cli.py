@@ -15,8 +15,10 @@ from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
 from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.commands.classify import Classify
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
+from flax_transformer.commands.generate import Generate
 from flax_transformer.commands.list import List
 from flax_transformer.commands.plot import Plot
 from flax_transformer.commands.positions import Positions
@@ -26,6 +28,7 @@ from flax_transformer.commands.translate import Translate
 from flax_transformer.commands.verify_resume import VerifyResume
 from flax_transformer.compilation import keep_compiled_programs
 from flax_transformer.conventions import apply_convention
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import apply_preset, load_experiment
 from flax_transformer.simulated_devices import spare_threads
@@ -38,6 +41,8 @@ COMMANDS: dict[str, type] = {
     "verify-resume": VerifyResume,
     "evaluate": Evaluate,
     "translate": Translate,
+    "generate": Generate,
+    "classify": Classify,
     "plot": Plot,
     "list": List,
     "positions": Positions,
@@ -159,11 +164,11 @@ def _defaults(words: list[str]) -> Any:
         if command == "train":
             return Train(experiment_file=path, workdir=tyro.MISSING, experiment=experiment)
         return VerifyResume(experiment_file=path, experiment=experiment)
-    if command in ("evaluate", "translate") and workdir is not None:
+    if command in ("evaluate", "translate", "generate") and workdir is not None:
         decoding = Workdir(Path(workdir)).load().decoding
         if command == "evaluate":
             return Evaluate(Path(workdir), decoding=decoding)
-        return Translate((), Path(workdir), decoding=decoding)
+        return COMMANDS[command]((), Path(workdir), decoding=decoding or DecodingConfig())
     return tyro.MISSING
 
 

@@ -10,13 +10,9 @@ from flax_transformer.evaluation.report import Record
 
 def show_scores(console: Console, record: Record) -> None:
     """Prints the scores of a split as a table."""
-    decoding = record.decoding
-    how = decoding["method"]
-    if how == "beam":
-        how = f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']}"
     table = Table(
-        title=f"{record.split}: {how}, mean of {record.num_averaged} checkpoint(s) up to step "
-        f"{record.checkpoint_step:,}",
+        title=f"{record.split}: {_how(record.decoding)}mean of {record.num_averaged} "
+        f"checkpoint(s) up to step {record.checkpoint_step:,}",
         title_justify="left",
     )
     for heading in ("score", "value", "signature"):
@@ -26,6 +22,14 @@ def show_scores(console: Console, record: Record) -> None:
     for name, score in record.scores.items():
         table.add_row(name, f"{score.value:.2f}", score.signature or "")
     console.print(table)
+
+
+def _how(decoding: dict[str, Any] | None) -> str:
+    if decoding is None:
+        return ""
+    if decoding["method"] != "beam":
+        return f"{decoding['method']}, "
+    return f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']}, "
 
 
 def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """An experiment: one frozen dataclass that composes the configs of the parts."""
 
 import dataclasses
+import functools
 import json
 import runpy
 import traceback
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+from cattrs.strategies import configure_tagged_union
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
+from flax_transformer.tasks.kinds import UNIONS, Data, Model, Task, check_parts, check_score
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
@@ -26,28 +29,33 @@ from flax_transformer.whole_files import written_whole
 class Experiment:
     """Everything that decides the outcome of a training."""
 
-    data: DataConfig = DataConfig()
-    model: EncoderDecoderConfig = PRESETS["tiny"]
-    task: TranslationConfig = TranslationConfig()
+    data: Data = ParallelTextConfig()
+    model: Model = PRESETS["tiny"]
+    task: Task = TranslationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: DecodingConfig | None = DecodingConfig()
+    """None for a task that searches for nothing."""
     seed: int = 0
     """Of the first parameters, of dropout and of the order of the data."""
 
     def __post_init__(self) -> None:
         """Refuses a seed that no generator takes, and parts that do not fit each other."""
         check_number("seed", self.seed, 0)
-        has_table = SCHEMES[self.model.positions].has_table
-        if has_table and self.data.max_length > self.model.max_positions:
+        check_parts(self)
+        check_score(self.task, self.training.best_score)
+        model = self.model
+        if not isinstance(model, TransformerConfig) or not SCHEMES[model.positions].has_table:
+            return
+        if self.data.max_length > model.max_positions:
             raise UserError(
                 f"data.max_length {self.data.max_length} exceeds model.max_positions "
-                f"{self.model.max_positions}, the rows of the table of positions: raise it"
+                f"{model.max_positions}, the rows of the table of positions: raise it"
             )
 
     def to_json(self) -> dict[str, Any]:
         """Gives the experiment as plain data."""
-        return dataclasses.asdict(self)
+        return _converter().unstructure(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Experiment":
@@ -58,13 +66,8 @@ class Experiment:
         """
         if not isinstance(data, dict):
             raise UserError(f"not an experiment of this version: no fields, but {data!r:.60}")
-        converter = cattrs.Converter(forbid_extra_keys=True)
-        # As it is, cattrs makes 3 of 3.7 and True of "no".
-        for kind in (bool, int, str):
-            converter.register_structure_hook(kind, _unchanged)
-        converter.register_structure_hook(float, _number)
         try:
-            return converter.structure(data, cls)
+            return _converter().structure(data, cls)
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
             reasons = "; ".join(cattrs.transform_error(error, format_exception=_reason))
             raise UserError(f"not an experiment of this version: {reasons}") from error
@@ -88,6 +91,18 @@ def read_experiment(path: Path) -> Experiment:
         raise UserError(f"cannot read {path}: {error}") from error
     except RecursionError as error:
         raise UserError(f"cannot read {path}: it is nested too deeply to be ours") from error
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    # As it is, cattrs makes 3 of 3.7 and True of "no".
+    for kind in (bool, int, str):
+        converter.register_structure_hook(kind, _unchanged)
+    converter.register_structure_hook(float, _number)
+    for union, default in UNIONS:
+        configure_tagged_union(union, converter, tag_name="kind", default=default)
+    return converter
 
 
 def _unchanged(value: Any, kind: Any) -> Any:

@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
@@ -44,7 +44,7 @@ def write_files(folder: Path) -> dict[str, Any]:
 def make_experiment(folder: Path) -> Experiment:
     """An experiment on the pairs, with all its files in a folder."""
     return Experiment(
-        data=DataConfig(
+        data=ParallelTextConfig(
             dataset="text_files",
             data_dir=str(folder / "prepared"),
             vocab_size=307,

@@ -41,7 +41,7 @@ from flax_transformer.data.buckets import Bucket
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
-from flax_transformer.training.assemble import make_task
+from flax_transformer.tasks.translation_task import TranslationTask
 from flax_transformer.training.optimizer import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
@@ -185,7 +185,7 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     tokenizer, pairs = prepare_training(data, folder / "first" / "tokenizer.json")
     tokens_per_batch, batch_size = data.limits(num_devices=1)
     batches = TrainingBatches(pairs, tokens_per_batch, data.num_buckets, batch_size=batch_size)
-    task = make_task(experiment, tokenizer)
+    task = TranslationTask(experiment, tokenizer).objective
     optimizer = make_optimizer(
         experiment.optimizer, make_schedule(experiment.optimizer, experiment.model.d_model, 1)
     )

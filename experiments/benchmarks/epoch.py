@@ -40,7 +40,7 @@ from flax_transformer.data.tokenized import TokenizedPairs
 from flax_transformer.data.tokenizer import PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
-from flax_transformer.training.assemble import make_task
+from flax_transformer.tasks.translation_task import TranslationTask
 from flax_transformer.training.optimizer import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
@@ -182,7 +182,7 @@ def our_epoch(experiment: Experiment, tokenizer: Tokenizer, pairs: TokenizedPair
 
 
 def _our_update(experiment: Experiment, tokenizer: Tokenizer, rng: Any) -> tuple[Any, Any]:
-    task, training = make_task(experiment, tokenizer), experiment.training
+    task, training = TranslationTask(experiment, tokenizer).objective, experiment.training
     schedule = make_schedule(experiment.optimizer, experiment.model.d_model, training.num_steps)
     optimizer = make_optimizer(experiment.optimizer, schedule)
     devices = Devices(jax.local_devices()[:1])

@@ -34,7 +34,7 @@ from timing import Spread, spread
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batching import DataReport, TrainingBatches
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.data.pipeline import prepare_training, training_pipeline
 from flax_transformer.data.tokenized import TokenizedPairs
 from flax_transformer.data.tokenizer import PAD
@@ -69,7 +69,7 @@ class InputPipeline:
         if self.num_repeats < 1:
             raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
 
-    def data(self) -> DataConfig:
+    def data(self) -> ParallelTextConfig:
         """The experiment's data, with these options in place of its own."""
         config = load_experiment(self.experiment).data
         names = ("manual_dir", "data_dir", "num_buckets")
@@ -134,7 +134,7 @@ class Result(NamedTuple):
 class Way:
     """One way to make batches, and the epochs of it so far."""
 
-    def __init__(self, config: DataConfig, pairs: TokenizedPairs, row_length: int | None):
+    def __init__(self, config: ParallelTextConfig, pairs: TokenizedPairs, row_length: int | None):
         tokens_per_batch, batch_size = config.limits(num_devices=1)
         started = time.perf_counter()
         self._batches = TrainingBatches(

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
@@ -137,7 +137,7 @@ def _sampled(work: Callable[[], object]) -> list[float]:
 def _experiment(folder: Path, num_steps: int) -> Experiment:
     """Small, with everything that a training does: four evaluations, sixteen checkpoints."""
     return Experiment(
-        data=DataConfig(
+        data=ParallelTextConfig(
             dataset="number_words",
             data_dir=str(folder / "data"),
             train_split="train[:2000]",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from tyro.conf import AvoidSubcommands
 
 from flax_transformer.console import say, show_scores
 from flax_transformer.decoding.search import DecodingConfig
@@ -26,7 +27,7 @@ class Evaluate:
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     json: bool = False
     """Print the record as JSON."""
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: AvoidSubcommands[DecodingConfig | None] = DecodingConfig()
 
     def run(self) -> None:
         """Prints the scores, which are also kept in the workdir."""

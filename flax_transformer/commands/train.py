@@ -1,20 +1,21 @@
 """`flax-transformer train`."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import Positional, arg
+from tyro.conf import AvoidSubcommands, Positional, arg
 
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.scoring import Scored
+from flax_transformer.tasks.kinds import kind_of
+from flax_transformer.tasks.task import Scored
 from flax_transformer.training.deterministic import repeat_bits
 from flax_transformer.training.evaluate import evaluate
-from flax_transformer.training.log import NUM_SAMPLES
 from flax_transformer.training.loop import train
 
 
@@ -32,7 +33,7 @@ class OfExperiment:
     """Settings of paper, t2t, fairseq, flax or opennmt in place of the experiment's and the
     preset's, such as the layout of sinusoids, which also replace any other positional scheme;
     `flax-transformer conventions` shows them, and options still change them."""
-    experiment: Annotated[Experiment, arg(name="")] = Experiment()
+    experiment: Annotated[AvoidSubcommands[Experiment], arg(name="")] = Experiment()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,20 +53,19 @@ class Train(OfExperiment):
         if self.deterministic:
             repeat_bits()
         _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
-        say(console, "next, translate text of your own:")
-        say(
-            console,
-            f'  flax-transformer translate --workdir {self.workdir} "{scored.pairs[0].source}"',
-        )
+        command = kind_of(self.experiment.task)[1].command
+        say(console, f"next, {command} something of your own:")
+        example = json.dumps(scored.example or "FILE", ensure_ascii=False)
+        say(console, f"  flax-transformer {command} --workdir {self.workdir} {example}")
 
 
 def train_and_score(
     experiment: Experiment, workdir: Path, console: Console, find_nans: bool = False
 ) -> tuple[Record, Scored]:
-    """Trains, scores the held-out split and shows the scores and a few translations."""
+    """Trains, scores the held-out split and shows the scores and a few outputs."""
     train(experiment, workdir, console, find_nans)
     record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
     show_scores(console, record)
-    for line in scored.samples(NUM_SAMPLES):
+    for line in scored.samples:
         say(console, line)
     return record, scored

@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
-from flax_transformer.training.assemble import Weights, load
+from flax_transformer.training.assemble import Weights, load_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Translate:
         decoding = self.decoding
         if self.n_best is not None:
             decoding = dataclasses.replace(decoding, num_best=self.n_best)
-        translator = load(self.workdir, self.weights)
+        translator = load_for("translate", self.workdir, self.weights, decoding)
         for texts in [list(self.texts)] if self.texts else standard_input():
-            for found in translator.translate_n_best(texts, decoding, seed=self.seed):
+            for found in translator.translate_n_best(texts, seed=self.seed):
                 for text, score in found:
                     # Whatever its reader takes for the end of a line.
                     line = " ".join(text.splitlines())

@@ -21,3 +21,16 @@ class Batch(NamedTuple):
     target: Int32[np.ndarray, "rows target_length"]
     source_segments: Int32[np.ndarray, "rows source_length"] | None = None
     target_segments: Int32[np.ndarray, "rows target_length"] | None = None
+
+    def count(self) -> int:
+        """Number of target tokens, padding not counted."""
+        return int(np.count_nonzero(self.target))
+
+    def describe(self) -> str:
+        """Says how large it is, in a few words."""
+        rows, source_length = self.source.shape
+        tokens = self.count() + np.count_nonzero(self.source)
+        return (
+            f"{rows:,} rows, {source_length:,} source and {self.target.shape[1]:,} target tokens "
+            f"long, {tokens:,} tokens without padding"
+        )

@@ -33,6 +33,16 @@ class DataReport(NamedTuple):
     target_tokens_per_batch: float
     padding_share: float
 
+    def lines(self, devices: str) -> list[str]:
+        """Says it, `devices` being those that share an update."""
+        left_out = f", {self.left_out:,} left out" if self.left_out else ""
+        return [
+            f"{self.num_pairs:,} sentence pairs{left_out}; {self.num_shapes} batch shapes, "
+            f"each compiled once; {self.batches_per_epoch:,} updates an epoch",
+            f"{self.target_tokens_per_batch:,.0f} target tokens an update over {devices}, "
+            f"padding {self.padding_share:.1%}",
+        ]
+
 
 class TrainingBatches:
     """The batch of every training step: `batches[step]` for step 0, 1, 2, ... without end.
@@ -110,6 +120,10 @@ class TrainingBatches:
         part = copy.copy(self)
         part._part = process_index, process_count
         return part
+
+    def describe(self, devices: str) -> list[str]:
+        """Says what an epoch holds."""
+        return self.report().lines(devices)
 
     def report(self) -> DataReport:
         """Counts what an epoch holds; every epoch holds the same."""

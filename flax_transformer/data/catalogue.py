@@ -4,8 +4,12 @@ Each builder takes what its entry names and TFDS's own arguments, such as data_d
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from flax_transformer.data.config import DataConfig, check_fields
+from flax_transformer.data.prepare import find_published, prepare, quiet, read_split
 
 
 class Entry(NamedTuple):
@@ -34,7 +38,7 @@ TEXTS = {  # text
     "plain_text": Entry(
         "your own text, a file or a folder of .txt files",
         _builder("plain_text", "PlainText"),
-        ("train", "validation"),
+        ("train_text", "validation_text"),
     ),
 }
 LABELLED_TEXTS = {  # text, label
@@ -51,7 +55,7 @@ LABELLED_TEXTS = {  # text, label
     "labelled_text": Entry(
         "your own .csv or .tsv files with columns text and label",
         _builder("labelled_text", "LabelledText"),
-        ("files",),
+        ("train_file", "validation_file", "test_file"),
     ),
 }
 IMAGES = {  # image, label
@@ -81,4 +85,52 @@ VIDEOS = {  # video, label
         _builder("moving_digits", "MovingDigits"),
     ),
 }
+
+
+class Split(NamedTuple):
+    """A split of a prepared data set.
+
+    Attributes:
+        records: a dictionary by feature for each example, with random access.
+        features: TFDS's, by name.
+        folder: of the prepared data set.
+    """
+
+    records: Any
+    features: Any
+    folder: Path
+
+
+@quiet()
+def open_split(config: DataConfig, entries: Mapping[str, Entry], split: str) -> Split:
+    """Opens a split, preparing the data set first if this has not been done.
+
+    Args:
+        config: names the data set, and has a field for each argument of its builder.
+        entries: data sets of its kind; another name is one of TFDS.
+        split: a name such as "test", or a part of one such as "train[:1000]".
+
+    Raises:
+        UserError: if there is no such data set or split, or its files cannot be had.
+    """
+    entry = entries.get(config.dataset)
+
+    def build() -> Any:
+        if entry is None:
+            return find_published(config, entries)
+        given = {name: getattr(config, name) for name in entry.takes}
+        return entry.builder(data_dir=config.data_dir, **given)
+
+    builder = prepare(build, config, is_fetched=entry is None or "manual_dir" in entry.takes)
+    records = read_split(builder, config.dataset, split)
+    return Split(records, builder.info.features, Path(builder.data_path))
+
+
+def check_entry(config: DataConfig, entries: Mapping[str, Entry]) -> None:
+    """Refuses what is set for another data set of the kind; see `check_fields`."""
+    entry = entries.get(config.dataset)
+    specific = {name for other in entries.values() for name in other.takes}
+    check_fields(config, ("manual_dir",) if entry is None else entry.takes, specific)
+
+
 KINDS = {"text": TEXTS, "labelled_text": LABELLED_TEXTS, "image": IMAGES, "video": VIDEOS}

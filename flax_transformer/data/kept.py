@@ -18,6 +18,7 @@ from flax_transformer.whole_files import written_whole
 # What NumPy raises of a file that is not there, cut, or changed: RuntimeError where a flipped bit
 # makes the archive look encrypted, or packed in a way that is not known.
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError)
+Arrays = dict[str, np.ndarray]
 VERSION = 1  # to be raised when what the same key stands for is made in another way
 
 
@@ -43,17 +44,21 @@ class Kept:
         self._write(path, tokenizer.save)
         return tokenizer
 
-    def pairs(self, key: Any, make: Callable[[], TokenizedPairs]) -> TokenizedPairs:
-        """Gives the sentences of a key, made if they are not here; the key is plain data."""
+    def arrays(self, key: Any, make: Callable[[], Arrays]) -> Arrays:
+        """Gives the arrays of a key by their names, made if they are not here."""
         path = self._path(key, "npz")
         with (
             contextlib.suppress(*DAMAGED),
-            np.load(path) as arrays,
+            np.load(path) as file,
         ):
-            return _pairs(arrays)
-        pairs = make()
-        self._write(path, lambda path: _save(path, pairs))
-        return pairs
+            return dict(file)
+        arrays = make()
+        self._write(path, lambda path: _save(path, arrays))
+        return arrays
+
+    def pairs(self, key: Any, make: Callable[[], TokenizedPairs]) -> TokenizedPairs:
+        """Gives the sentences of a key, made if they are not here; the key is plain data."""
+        return _pairs(self.arrays(key, lambda: _arrays(make())))
 
     def _path(self, key: Any, kind: str) -> Path:
         text = json.dumps([VERSION, key])
@@ -66,20 +71,24 @@ class Kept:
             save(path)
 
 
-def _save(path: Path, pairs: TokenizedPairs) -> None:
+def _save(path: Path, arrays: Arrays) -> None:
     """Writes one file, whole or not at all."""
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(
-            file,
-            source_tokens=pairs.source.tokens,
-            source_offsets=pairs.source.offsets,
-            target_tokens=pairs.target.tokens,
-            target_offsets=pairs.target.offsets,
-            left_out=np.array(pairs.left_out),
-        )
+        named: Any = arrays
+        np.savez(file, **named)
 
 
-def _pairs(arrays: Any) -> TokenizedPairs:
+def _arrays(pairs: TokenizedPairs) -> Arrays:
+    return {
+        "source_tokens": pairs.source.tokens,
+        "source_offsets": pairs.source.offsets,
+        "target_tokens": pairs.target.tokens,
+        "target_offsets": pairs.target.offsets,
+        "left_out": np.array(pairs.left_out),
+    }
+
+
+def _pairs(arrays: Arrays) -> TokenizedPairs:
     source, target = (
         TokenizedText(arrays[f"{side}_tokens"], arrays[f"{side}_offsets"])
         for side in ("source", "target")

@@ -3,7 +3,7 @@
 import csv
 import difflib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +32,19 @@ class LabelledText(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, *, files: Mapping[str, str], **kwargs: Any):
-        """Takes the path of each split's file, train among them, as `read_table` reads it."""
-        if "train" not in files:
-            raise UserError("labelled_text needs a file for train, whose labels are the classes.")
+    def __init__(
+        self,
+        *,
+        train_file: str | None,
+        validation_file: str | None = None,
+        test_file: str | None = None,
+        **kwargs: Any,
+    ):
+        """Takes the path of each split's file, train at least, as `read_table` reads it."""
+        if train_file is None:
+            raise UserError("labelled_text needs --data.train-file, whose labels are the classes.")
+        given = {"train": train_file, "validation": validation_file, "test": test_file}
+        files = {split: path for split, path in given.items() if path is not None}
         self._tables = {split: read_table(path) for split, path in files.items()}
         self._class_names = sorted(set(self._tables["train"].labels))
         if len(self._class_names) < 2:

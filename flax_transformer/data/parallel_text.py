@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from flax_transformer.data.prepare import read_records
+
 READ_SIZE = 4096  # pairs held in memory while iterating
 
 
@@ -35,18 +37,13 @@ class ParallelText(Sequence[Pair]):
     def __getitem__(self, index: slice) -> list[Pair]: ...
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         if isinstance(index, slice):
-            return [self._pair(record) for record in self._read(range(len(self))[index])]
+            records = read_records(self._records, range(len(self))[index])
+            return [self._pair(record) for record in records]
         return self._pair(self._records[range(len(self))[index]])
 
     def __iter__(self) -> Iterator[Pair]:
         for start in range(0, len(self), READ_SIZE):
             yield from self[start : start + READ_SIZE]
-
-    def _read(self, indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
-        try:  # one at a time costs three times as much
-            return self._records.__getitems__(list(indices))
-        except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
-            return [self._records[index] for index in indices]
 
     def _pair(self, record: Mapping[str, Any]) -> Pair:
         source, target = self._keys

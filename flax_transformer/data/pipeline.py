@@ -5,13 +5,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.batching import TrainingBatches
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.batches import Batches
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def prepare_training(
-    config: DataConfig, path: str | os.PathLike[str]
+    config: ParallelTextConfig, path: str | os.PathLike[str]
 ) -> tuple[Tokenizer, TokenizedPairs]:
     """Gives the tokenizer and the tokenised training split.
 
@@ -46,7 +45,7 @@ def prepare_training(
     return tokenizer, _kept_pairs(config, tokenizer, config.train_split, split.folder, read)
 
 
-def prepare_pairs(config: DataConfig, tokenizer: Tokenizer, split: str) -> TokenizedPairs:
+def prepare_pairs(config: ParallelTextConfig, tokenizer: Tokenizer, split: str) -> TokenizedPairs:
     """Tokenises a split, or reads the tokens kept with the data set.
 
     Of the training split, pairs with a blank or an over-long side are left out and counted; of any
@@ -60,7 +59,7 @@ def prepare_pairs(config: DataConfig, tokenizer: Tokenizer, split: str) -> Token
 
 
 def _kept_pairs(
-    config: DataConfig,
+    config: ParallelTextConfig,
     tokenizer: Tokenizer,
     split: str,
     folder: Path,
@@ -74,13 +73,13 @@ def _kept_pairs(
     )
 
 
-def _text_of(config: DataConfig, split: str) -> tuple[str, ...]:
+def _text_of(config: ParallelTextConfig, split: str) -> tuple[str, ...]:
     """Which text of a data set's folder; the folder tells the data set, its version and form."""
     return split, config.source_language, config.target_language
 
 
 def _tokenise(
-    config: DataConfig, tokenizer: Tokenizer, split: str, pairs: list[Pair]
+    config: ParallelTextConfig, tokenizer: Tokenizer, split: str, pairs: list[Pair]
 ) -> TokenizedPairs:
     source = TokenizedText.encode(tokenizer, (pair.source for pair in pairs))
     target = TokenizedText.encode(tokenizer, (pair.target for pair in pairs))
@@ -98,8 +97,8 @@ def _tokenise(
 
 
 def training_pipeline(
-    batches: TrainingBatches, start_step: int = 0, num_threads: int = 2, prefetch: int = 8
-) -> "grain.DatasetIterator[Batch]":
+    batches: Batches, start_step: int = 0, num_threads: int = 2, prefetch: int = 8
+) -> "grain.DatasetIterator[Any]":
     """Iterates over the batches of start_step and all later steps, built ahead in threads.
 
     The iterator's `get_state` is a small dictionary that JSON can hold; its `set_state` continues

@@ -17,17 +17,18 @@ class PlainText(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, *, train: str, validation: str | None = None, **kwargs: Any):
+    def __init__(self, *, train_text: str, validation_text: str | None = None, **kwargs: Any):
         """Takes a text file, or a folder of which every .txt and .txt.gz is a document.
 
         Args:
-            train: what to train on.
-            validation: what to validate on; without it, the last tenth of each document of `train`.
+            train_text: what to train on.
+            validation_text: what to validate on; without it, the last tenth of each document of
+                `train_text`.
             kwargs: TFDS's, such as data_dir.
         """
-        given = (
-            {"train": train} if validation is None else {"train": train, "validation": validation}
-        )
+        given = {"train": train_text}
+        if validation_text is not None:
+            given["validation"] = validation_text
         self._files = {split: find_documents(path) for split, path in given.items()}
         contents = text_files.contents_hash(str(p) for files in self._files.values() for p in files)
         # Where one split's documents end is not in the contents, but makes another data set.

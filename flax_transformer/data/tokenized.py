@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int32, Int64
 
-from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 
 CHUNK_SIZE = 65_536  # sentences whose ids are Python lists at one time
 
@@ -32,11 +32,13 @@ class TokenizedText(NamedTuple):
         return cls(tokens, _offsets([len(sentence) for sentence in sentences]))
 
     @classmethod
-    def encode(cls, tokenizer: Tokenizer, texts: Iterable[str]) -> "TokenizedText":
-        """Tokenises texts and ends each in EOS."""
-        texts, parts = iter(texts), [cls.of([])]
+    def encode(
+        cls, tokenizer: Tokenizer, texts: Iterable[str], *, begin: bool = False
+    ) -> "TokenizedText":
+        """Tokenises texts, and ends each in EOS; with `begin`, BOS comes first."""
+        texts, parts, first = iter(texts), [cls.of([])], [BOS] if begin else []
         while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
-            parts.append(cls.of([*ids, EOS] for ids in tokenizer.encode_batch(chunk)))
+            parts.append(cls.of([*first, *ids, EOS] for ids in tokenizer.encode_batch(chunk)))
         lengths = np.concatenate([part.lengths for part in parts])
         return cls(np.concatenate([part.tokens for part in parts]), _offsets(lengths))
 

@@ -1,4 +1,4 @@
-"""A joint byte-level BPE: any text is encoded, and decoding gives exactly that text back."""
+"""A byte-level BPE, which encodes any text and gives exactly that text back, or characters."""
 
 import itertools
 import operator
@@ -24,6 +24,7 @@ MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learnt
 # Bytes of a word from which merges are learnt at once: their time grows with its square, and one
 # line of ten million letters would take hours.
 MAX_WORD_LENGTH = 1000
+UNKNOWN = "\ufffd"
 
 
 class Tokenizer:
@@ -82,6 +83,24 @@ class Tokenizer:
         return cls(subwords)
 
     @classmethod
+    def of_characters(cls, texts: Iterable[str]) -> "Tokenizer":
+        """Gives every character that occurs in texts an id, in the order of their code points.
+
+        A character that does not occur is encoded as U+FFFD, whose id is the first.
+
+        Raises:
+            UserError: if there is no text.
+        """
+        characters = sorted(set().union(*texts) - {UNKNOWN})
+        if not characters:
+            raise UserError("no text to take characters from: the training split is empty.")
+        numbers = {character: number for number, character in enumerate([UNKNOWN, *characters])}
+        subwords = tokenizers.Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
+        subwords.pre_tokenizer = pre_tokenizers.FixedLength(length=1)
+        subwords.decoder = decoders.Fuse()
+        return cls(subwords)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
         """Reads what `save` wrote.
 
@@ -90,8 +109,9 @@ class Tokenizer:
         """
         try:
             subwords = tokenizers.Tokenizer.from_file(os.fspath(path))
-            if not isinstance(subwords.model, models.BPE) or subwords.get_vocab_size() < 256:
-                raise ValueError("not over bytes")
+            of_bytes = isinstance(subwords.model, models.BPE) and subwords.get_vocab_size() >= 256
+            if not of_bytes and not isinstance(subwords.model, models.WordLevel):
+                raise ValueError("neither over bytes nor over characters")
             return cls(subwords)
         except Exception as error:  # the library raises nothing narrower
             raise UserError(

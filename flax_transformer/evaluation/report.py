@@ -51,10 +51,11 @@ class Record:
 
     Attributes:
         split: of the data set.
-        decoding: settings of the search: method, beam size, penalty and so on.
+        decoding: settings of the search: method, beam size, penalty and so on; None without one.
         checkpoint_step: updates made when the (last) checkpoint was written.
         num_averaged: checkpoints whose weights were averaged; 1 is none.
         scores: by name.
+        details: plain data beyond the scores.
         command: command line, word by word.
         seed: of training.
         environment: see `environment`.
@@ -62,12 +63,13 @@ class Record:
     """
 
     split: str
-    decoding: dict[str, Any]
+    decoding: dict[str, Any] | None
     checkpoint_step: int
     num_averaged: int
     scores: dict[str, Score]
     command: Sequence[str]
     seed: int
+    details: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=environment)
     date: str = field(default_factory=_now)
 

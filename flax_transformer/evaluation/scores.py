@@ -6,13 +6,15 @@ from typing import Literal, NamedTuple
 
 import sacrebleu
 
+LESS_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_byte"})
+
 
 class Score(NamedTuple):
     """A figure and how it was computed.
 
     Attributes:
         name: of the score.
-        value: percent, except for perplexity.
+        value: percent, or what the name says.
         signature: sacreBLEU's own, with its version; None where nothing can vary.
     """
 
@@ -178,6 +180,50 @@ def perplexity(loss_sum: int | float, num_tokens: int | float) -> Score:
         return Score("perplexity", math.exp(loss_sum / num_tokens))
     except OverflowError:
         return Score("perplexity", math.inf)
+
+
+def mean_loss(loss_sum: int | float, num_tokens: int | float) -> Score:
+    """Mean negative log-likelihood of a token in nats.
+
+    Args:
+        loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
+        num_tokens: all tokens, padding not counted.
+
+    Returns:
+        The loss, the logarithm of the perplexity.
+
+    Raises:
+        ValueError: if num_tokens is not above 0.
+
+    Example:
+        >>> mean_loss(6, 4).value
+        1.5
+    """
+    _check_count(num_tokens)
+    return Score("loss", loss_sum / num_tokens)
+
+
+def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
+    """Negative log-likelihood of a text, spread over its bytes: the same for whatever tokens.
+
+    bits = loss_sum / (ln 2 num_bytes)
+
+    Args:
+        loss_sum: negative log-likelihood of all tokens in nats.
+        num_bytes: bytes of UTF-8 of the text.
+
+    Returns:
+        The bits.
+
+    Raises:
+        ValueError: if num_bytes is not above 0.
+
+    Example:
+        >>> round(bits_per_byte(3 * math.log(2), 4).value, 6)
+        0.75
+    """
+    _check_count(num_bytes)
+    return Score("bits_per_byte", loss_sum / (math.log(2) * num_bytes))
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:

@@ -37,6 +37,8 @@ class VisionConfig(LayerConfig):
     """Height and width of images, in pixels."""
     patch_size: tuple[int, int] = (16, 16)
     """Height and width of a patch, in pixels."""
+    num_channels: int = 3
+    """Channels of images: 3 of colours, 1 of grey levels."""
     pooling: Pooling = "class_token"
     """What stands for a whole image: a token of its own, or the mean of all patches."""
 

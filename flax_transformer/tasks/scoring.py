@@ -2,44 +2,22 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from flax_transformer.data.batching import evaluation_batches
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.evaluation.scores import (
-    Score,
     perplexity,
     token_accuracy,
     translation_scores,
 )
-from flax_transformer.tasks.translation import Counts, Translation
-from flax_transformer.tasks.translator import Translator
-
-
-class Scored(NamedTuple):
-    """What a model did on a split.
-
-    Attributes:
-        scores: by name.
-        pairs: sources and references.
-        outputs: the translation of each source, in order.
-    """
-
-    scores: dict[str, Score]
-    pairs: Sequence[Pair]
-    outputs: list[str]
-
-    def samples(self, count: int) -> list[str]:
-        """Lines that show the first few translations beside their references."""
-        shown = zip(self.pairs[:count], self.outputs[:count], strict=True)
-        return [
-            f"  {pair.source} -> {output}" + ("" if output == pair.target else f" ({pair.target})")
-            for pair, output in shown
-        ]
+from flax_transformer.tasks.counts import Counts
+from flax_transformer.tasks.task import NUM_SAMPLES, Scored
+from flax_transformer.tasks.translation import Translation
+from flax_transformer.tasks.translator import Translator, greedy
 
 
 class Scorer:
@@ -57,14 +35,15 @@ class Scorer:
         self._tokenized = tokenized
         self._count = jax.jit(task.count)
 
-    def __call__(self, variables: Any, decoding: DecodingConfig | None = None) -> Scored:
+    def __call__(self, variables: Any, is_quick: bool = False) -> Scored:
         """Translates the sources and scores the translations and the model itself.
 
         Args:
             variables: the model's parameters and statistics.
-            decoding: how to search; the translator's own way if not given.
+            is_quick: search greedily, not in the translator's own way.
         """
         self._translator.variables = variables
+        decoding = greedy(self._translator.decoding) if is_quick else None
         outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
         references = [pair.target for pair in self.pairs]
         counts = self._counts(variables)
@@ -74,7 +53,7 @@ class Scorer:
             perplexity(float(counts.nll), float(counts.tokens)),
         ):
             scores[score.name] = score
-        return Scored(scores, self.pairs, outputs)
+        return Scored(scores, outputs, samples(self.pairs, outputs), self.pairs[0].source)
 
     def _counts(self, variables: Any) -> Counts:
         batches = (
@@ -93,3 +72,17 @@ class Scorer:
         longest = max(translator.max_length, int(target.lengths.max()))
         pairs = TokenizedPairs(source.cut(translator.max_length), target)
         return pairs, max(4096, longest), longest
+
+
+def samples(pairs: Sequence[Pair], outputs: Sequence[str]) -> list[str]:
+    """Makes lines that show the first few translations beside their references.
+
+    Example:
+        >>> samples([Pair("one", "eins"), Pair("two", "zwei")], ["eins", "2"])
+        ['  one -> eins', '  two -> 2 (zwei)']
+    """
+    shown = zip(pairs[:NUM_SAMPLES], outputs[:NUM_SAMPLES], strict=True)
+    return [
+        f"  {pair.source} -> {output}" + ("" if output == pair.target else f" ({pair.target})")
+        for pair, output in shown
+    ]

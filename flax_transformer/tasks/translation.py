@@ -1,7 +1,7 @@
 """Translation: from a batch of sentence pairs to a loss and to counts of what was right."""
 
 import dataclasses
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,11 @@ from flax_transformer.data.tokenizer import BOS, PAD
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.losses import (
     SmoothingOver,
-    label_smoothed_cross_entropy,
     linear_cross_entropy,
 )
 from flax_transformer.models.encoder_decoder import EncoderDecoder
-
-# All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
-Variables = Any
+from flax_transformer.tasks.counts import Counts, count_tokens
+from flax_transformer.tasks.task import Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,20 +35,6 @@ class TranslationConfig:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
         if self.smoothing_over not in get_args(SmoothingOver):
             raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
-
-
-class Counts(NamedTuple):
-    """Sums over target tokens; dividing by `tokens` gives the means.
-
-    Attributes:
-        tokens: number of target tokens, padding not counted.
-        nll: negative log-likelihood of the targets in nats, without label smoothing.
-        correct: number of tokens to which the model gives the highest probability.
-    """
-
-    tokens: Float[Array, ""]
-    nll: Float[Array, ""]
-    correct: Float[Array, ""]
 
 
 def shift_right(
@@ -131,10 +115,7 @@ class Translation:
         """Counts how well the model predicts each target token from the right ones before it."""
         target = jnp.asarray(batch.target)
         logits: Any = self.model.apply(variables, **_inputs(batch))
-        weights = (target != PAD).astype(jnp.float32)
-        nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
-        correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
-        return Counts(tokens, nll, correct)
+        return count_tokens(logits, target)
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:

@@ -1,37 +1,23 @@
-"""From an experiment to its parts: the model as a task, and a translator of it."""
+"""From a workdir to its trained model."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
-from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.translation import Translation
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.kinds import kind_of
+from flax_transformer.tasks.task import Task
 from flax_transformer.training.checkpoint import Checkpoints
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.metrics import validation_scores
 from flax_transformer.training.workdir import Workdir
 
 Weights = Literal["average", "best", "last"]
-
-
-def make_task(experiment: Experiment, tokenizer: Tokenizer) -> Translation:
-    """Makes the task of an experiment; its variables are drawn or read later."""
-    return Translation(experiment.task, EncoderDecoder(experiment.model, tokenizer.vocab_size))
-
-
-def make_translator(
-    experiment: Experiment, task: Translation, tokenizer: Tokenizer, variables: Any
-) -> Translator:
-    """Makes a translator of given parameters and statistics."""
-    return Translator(
-        task.model, variables, tokenizer, experiment.decoding, experiment.data.max_length
-    )
 
 
 def open_checkpoints(
@@ -52,35 +38,37 @@ class TrainedRun(NamedTuple):
 
     Attributes:
         experiment: what was trained.
-        task: its model and loss.
-        translator: the model with its variables.
+        task: made of it.
+        variables: of the model.
         steps: of the checkpoints whose mean these variables are.
     """
 
     experiment: Experiment
-    task: Translation
-    translator: Translator
+    task: Task
+    variables: Any
     steps: list[int]
 
 
-def open_run(path: Path, weights: Weights) -> TrainedRun:
+def open_run(path: Path, weights: Weights, decoding: DecodingConfig | None = None) -> TrainedRun:
     """Reads a trained model from its workdir; see `load`."""
     if weights not in get_args(Weights):
         raise unknown("weights", weights, get_args(Weights))
     workdir = Workdir(path)
     experiment = workdir.load()
-    tokenizer = Tokenizer.load(workdir.tokenizer)
-    task = make_task(experiment, tokenizer)
+    if decoding is not None:
+        experiment = dataclasses.replace(experiment, decoding=decoding)
+    task = kind_of(experiment.task)[1].maker.restore(experiment, path)
     checkpoints = open_checkpoints(workdir, experiment.training, is_reader=True)
-    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    shapes = jax.eval_shape(task.objective.init, jax.random.key(0))
     variables, steps = _read_variables(checkpoints, shapes, weights, path)
     checkpoints.close()
-    translator = make_translator(experiment, task, tokenizer, jax.device_put(variables))
-    return TrainedRun(experiment, task, translator, steps)
+    return TrainedRun(experiment, task, jax.device_put(variables), steps)
 
 
-def load(workdir: str | Path, weights: Weights = "average") -> Translator:
-    """Loads a trained model once, to translate many strings.
+def load(
+    workdir: str | Path, weights: Weights = "average", decoding: DecodingConfig | None = None
+) -> Any:
+    """Loads a trained model once, to use it many times.
 
     `load("runs/number_words").translate("twenty-three")` gives "dreiundzwanzig".
 
@@ -88,14 +76,31 @@ def load(workdir: str | Path, weights: Weights = "average") -> Translator:
         workdir: folder of a training.
         weights: the mean of the last checkpoints, the one with the best validation score, or the
             last one.
+        decoding: how outputs are searched for; the training's own settings if not given.
 
     Returns:
-        The translator, with the training's decoding settings.
+        What the task makes of a model: a `Translator`.
 
     Raises:
         UserError: if the folder holds no trained model.
     """
-    return open_run(Path(workdir), weights).translator
+    run = open_run(Path(workdir), weights, decoding)
+    return run.task.predictor(run.variables)
+
+
+def load_for(command: str, workdir: Path, weights: Weights, decoding: Any = None) -> Any:
+    """Does what `load` does, for a command that is for some tasks.
+
+    Raises:
+        UserError: if the folder holds a model that another command is for.
+    """
+    name, kind = kind_of(Workdir(workdir).load().task)
+    if kind.command != command:
+        raise UserError(
+            f"{workdir} holds a model for {name}, which cannot {command}: give flax-transformer "
+            f"{kind.command} --workdir {workdir}"
+        )
+    return load(workdir, weights, decoding)
 
 
 def _read_variables(

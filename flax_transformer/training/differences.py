@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from flax_transformer.training.assemble import open_checkpoints
-from flax_transformer.training.metrics import scores_since_best, validation_scores
+from flax_transformer.training.metrics import PER_SECOND, scores_since_best, validation_scores
 from flax_transformer.training.workdir import Workdir
-
-_TIMED = "target_tokens_per_second"
 
 
 def differences(first: Path, second: Path) -> list[str]:
     """Compares all that two trainings leave behind.
 
-    That is: the experiment and the tokenizer, byte for byte; the steps of the checkpoints, the best
-    of them and the averaged ones; every array of every checkpoint, bit for bit, which holds random
-    keys and the position in the data too, as both follow from the seed and the step; every line of
-    metrics but for the speed; and how far early stopping has come.
+    That is: the experiment and what its task keeps, byte for byte; the steps of the checkpoints,
+    the best of them and the averaged ones; every array of every checkpoint, bit for bit, which
+    holds random keys and the position in the data too, as both follow from the seed and the step;
+    every line of metrics but for the speed; and how far early stopping has come.
 
     Returns:
         A line for each difference; none if there is none.
@@ -36,13 +34,12 @@ def _left_behind(path: Path) -> dict[str, Any]:
     training = workdir.load().training
     scores = validation_scores(workdir.metrics, training.best_score)
     left: dict[str, Any] = {
-        "experiment.json": (path / "experiment.json").read_text(),
-        "tokenizer.json": workdir.tokenizer.read_text(),
+        **{file.name: file.read_text() for file in path.glob("*.json") if file != workdir.times},
         "evaluations since the best": scores_since_best(scores),
     }
     for number, line in enumerate(workdir.metrics.read_text().splitlines()):
-        measured = json.loads(line)
-        measured.pop(_TIMED, None)
+        values = json.loads(line).items()
+        measured = {name: value for name, value in values if not name.endswith(PER_SECOND)}
         left[f"line {number + 1} of metrics.jsonl"] = measured
     with contextlib.closing(open_checkpoints(workdir, training, is_reader=True)) as checkpoints:
         left["steps of the checkpoints"] = checkpoints.steps()

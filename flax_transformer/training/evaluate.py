@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from flax_transformer.data.datasets import open_split
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.evaluation.report import Record, write_scores
-from flax_transformer.tasks.scoring import Scored, Scorer
+from flax_transformer.tasks.task import Scored
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.training.workdir import Workdir
 
@@ -20,7 +19,7 @@ def evaluate(
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
 ) -> tuple[Record, Scored]:
-    """Translates a split, scores the translations, and writes both into the workdir.
+    """Scores a model on a split, and writes scores and outputs into the workdir.
 
     Args:
         path: the workdir of a training.
@@ -30,30 +29,31 @@ def evaluate(
         decoding: how to search; the training's own settings if not given.
 
     Returns:
-        What was written into the folder "scores", and the translations.
+        What was written into the folder "scores", and all that was scored.
 
     Raises:
         UserError: if the folder holds no trained model or the data set no such split.
     """
-    run = open_run(path, weights)
-    data = run.experiment.data
-    decoding = decoding or run.experiment.decoding
-    pairs = open_split(data, split)
-    scorer = Scorer(run.task, run.translator, pairs, tokenized=data.form == "tokenized")
-    scored = scorer(run.translator.variables, decoding)
+    run = open_run(path, weights, decoding)
+    scored = run.task.scorer(split)(run.variables)
+    decoding = run.experiment.decoding
     record = Record(
         split=split,
-        decoding=dataclasses.asdict(decoding),
+        decoding=decoding and dataclasses.asdict(decoding),
         checkpoint_step=run.steps[-1],
         num_averaged=len(run.steps),
         scores=scored.scores,
+        details=dict(scored.details),
         command=command,
         seed=run.experiment.seed,
     )
-    name = f"{split}-{weights}-{decoding.method}"
-    name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
+    name = f"{split}-{weights}"
+    if decoding is not None:
+        name += f"-{decoding.method}"
+        name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
-    outputs = "".join(" ".join(text.splitlines()) + "\n" for text in scored.outputs)
-    (folder / f"{name}.txt").write_text(outputs, encoding="utf-8")
+    if scored.outputs:
+        outputs = "".join(" ".join(text.splitlines()) + "\n" for text in scored.outputs)
+        (folder / f"{name}.txt").write_text(outputs, encoding="utf-8")
     return record, scored

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.tasks.scoring import Scored
-from flax_transformer.training.metrics import VALIDATION, MetricsWriter
+from flax_transformer.tasks.task import Scored
+from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.step import StepMetrics
 
-NUM_SAMPLES = 3
 # More would not keep the device busier, only make an interruption wait for them.
 MAX_STEPS_IN_FLIGHT = 2
 
@@ -26,6 +25,7 @@ class Log:
         progress: what is shown.
         is_due: whether the metrics since the last line are shown and written after a step.
         learning_rate: of the update that is made after a number of updates.
+        unit: what the speed is counted in.
         pending: `pending` of the checkpoint from which the training goes on.
 
     Attributes:
@@ -38,20 +38,22 @@ class Log:
         progress: TrainingProgress,
         is_due: Callable[[int], bool],
         learning_rate: Callable[[int], Any],
+        unit: str,
         pending: Sequence[Sequence[float]] = (),
     ):
         self._writer, self._progress = writer, progress
         self._is_due, self._learning_rate = is_due, learning_rate
+        self._unit = unit
         self._metrics = [_metrics(*values) for values in pending]
         # Their time was another process': they count for the mean loss, not for the speed.
-        self._tokens = 0
+        self._count = 0
         self._in_flight: deque[StepMetrics] = deque()
         self.skipped = 0
 
-    def add(self, step: int, metrics: StepMetrics, tokens: int) -> None:
-        """Takes one step's metrics, and this process's tokens of it."""
+    def add(self, step: int, metrics: StepMetrics, count: int) -> None:
+        """Takes one step's metrics, and this process's count of what it read."""
         self._metrics.append(metrics)
-        self._tokens += tokens * jax.process_count()
+        self._count += count * jax.process_count()
         self._in_flight.append(metrics)
         if len(self._in_flight) > MAX_STEPS_IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
@@ -64,7 +66,7 @@ class Log:
         loss = float(np.average(values.loss[made], weights=weights)) if made.any() else None
         norm = float(values.gradient_norm[made].mean()) if made.any() else None
         num_skipped = int(np.count_nonzero(~made))
-        speed = self._progress.log(step, loss, self._tokens, num_skipped)
+        speed = self._progress.log(step, loss, self._count, num_skipped)
         self._writer.write(
             step,
             "train",
@@ -73,22 +75,22 @@ class Log:
                 "gradient_norm": norm,
                 "skipped_updates": num_skipped,
                 "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
-                "target_tokens_per_second": round(speed),
+                speed_name(self._unit): round(speed),
             },
         )
-        self._metrics, self._tokens = [], 0
+        self._metrics, self._count = [], 0
 
     def pending(self) -> list[list[float]]:
         """The metrics of the steps since the last line."""
         return [[float(value) for value in values] for values in jax.device_get(self._metrics)]
 
     def evaluation(self, step: int, scored: Scored, started: float) -> None:
-        """Shows and writes scores on the validation split and a few translations."""
+        """Shows and writes scores on the validation split and a few outputs."""
         values = {name: score.value for name, score in scored.scores.items()}
         self._writer.write(step, VALIDATION, values)
         shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
-        self._progress.say(f"step {step:,} validation, greedy: {shown}")
-        for line in scored.samples(NUM_SAMPLES):
+        self._progress.say(f"step {step:,} validation: {shown}")
+        for line in scored.samples:
             self._progress.say(line)
         self._progress.pause(since=started)
 

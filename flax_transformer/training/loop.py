@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from rich.console import Console
 
 from flax_transformer.data.pipeline import training_pipeline
-from flax_transformer.data.tokenizer import PAD
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.accounts import TimeAccounts
 from flax_transformer.training.debug_nans import debug_nans
@@ -31,7 +29,7 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
 
     Args:
         experiment: what to train.
-        path: folder of the run; it receives the tokenizer, checkpoints and metrics.
+        path: folder of the run; it receives what the task keeps, checkpoints and metrics.
         console: where progress is shown.
         find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
 
@@ -73,7 +71,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
     with (
-        TrainingProgress(run.console, training.num_steps, step) as progress,
+        TrainingProgress(run.console, training.num_steps, step, run.task.unit) as progress,
         contextlib.closing(_open_log(run, progress, step, notes)) as log,
     ):
         _evaluate_if_due(run, interruption, step, state, log)
@@ -84,8 +82,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
             with run.accounts.of("step"), explained:
                 state, metrics = update(state, run.devices.shard(batch), rng)
                 step += 1
-                num_tokens = int(np.count_nonzero(batch.target != PAD))
-                log.add(step, run.devices.first(metrics), num_tokens)
+                log.add(step, run.devices.first(metrics), batch.count())
             if training.logs_at(step):
                 run.accounts.write()
                 run.stop_if_not_finite(step, state, log, rng)
@@ -102,7 +99,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
 def _compiled_step(run: Run) -> Any:
     return run.devices.compile(
         make_train_step(
-            run.task.loss,
+            run.task.objective.loss,
             run.optimizer,
             max_skipped=run.experiment.training.max_skipped,
             accumulate_steps=run.experiment.training.accumulate_steps,
@@ -114,7 +111,8 @@ def _compiled_step(run: Run) -> Any:
 def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, Any]) -> Log:
     writer = MetricsWriter(run.workdir.metrics, run.workdir.tensorboard, step)
     training = run.experiment.training
-    return Log(writer, progress, training.logs_at, run.schedule, notes.get("pending", ()))
+    pending = notes.get("pending", ())
+    return Log(writer, progress, training.logs_at, run.schedule, run.task.unit, pending)
 
 
 def _evaluate_if_due(

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from flax_transformer.evaluation.scores import LESS_IS_BETTER
 from flax_transformer.whole_files import written_whole
 
 VALIDATION = "validation"
+PER_SECOND = "_per_second"
 
 
 def whole_lines(path: Path) -> list[str]:
@@ -23,9 +25,18 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def validation_scores(path: Path, name: str) -> dict[int, float]:
-    """Reads how a score of the validation split went: step -> value, in the order of the steps."""
+    """Reads how a score of the validation split went: step -> value, in the order of the steps.
+
+    More is better: of a score of which less is, such as perplexity, the values are negated.
+    """
+    sign = -1 if name in LESS_IS_BETTER else 1
     lines = map(json.loads, whole_lines(path))
-    return {line["step"]: line[name] for line in lines if line["kind"] == VALIDATION}
+    return {line["step"]: sign * line[name] for line in lines if line["kind"] == VALIDATION}
+
+
+def speed_name(unit: str) -> str:
+    """Names the measured speed: target_tokens_per_second."""
+    return f"{unit.replace(' ', '_')}{PER_SECOND}"
 
 
 def best_step(scores: Mapping[int, float]) -> int | None:

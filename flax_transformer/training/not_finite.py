@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.tokenizer import PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.training.contents import named_leaves
 from flax_transformer.training.parallel import Devices
@@ -29,14 +27,14 @@ def write_report(
     gradient: Callable[[TrainState, Any, PRNGKeyArray], Gradient],
     devices: Devices,
     state: TrainState,
-    batch: Batch,
+    batch: Any,
     rng: PRNGKeyArray,
-    tokenizer: Tokenizer,
+    examples: Iterable[dict[str, Any]],
 ) -> Path:
     """Computes the gradient of one step again, without an update, and writes down what came of it.
 
     The folder gets report.json (the loss; norm of the gradient and number of entries that are not
-    finite, of each parameter and layer; the texts of the examples; "nan", "inf" and "-inf" as
+    finite, of each parameter and layer; the examples; "nan", "inf" and "-inf" as
     strings) and batch.npz (the arrays of the batch by their names). A folder that is there already
     is replaced; nothing half-written is ever found under its name.
 
@@ -48,7 +46,7 @@ def write_report(
         state: with which it happened, as the training holds it on its devices.
         batch: of that step, as it was before `devices` cut it.
         rng: of the training.
-        tokenizer: turns the batch into text.
+        examples: of the batch, as a person can read them.
 
     Returns:
         The path of report.json.
@@ -67,7 +65,7 @@ def write_report(
         "weight": _number(host.weight),
         "gradient_norm": _number(host.norm),
         **_norms(params, host.mean),
-        "examples": list(_examples(batch, tokenizer)),
+        "examples": list(examples),
     }
     try:
         _write(folder, report, batch)
@@ -122,24 +120,7 @@ def _number(value: Any) -> float | str:
     return number if math.isfinite(number) else str(number)
 
 
-def _examples(batch: Batch, tokenizer: Tokenizer) -> Iterator[dict[str, int | str]]:
-    """The pairs of texts row by row; a packed row has several, one of nothing but padding none."""
-    sides = (batch.source, batch.source_segments), (batch.target, batch.target_segments)
-    # Where a row holds one pair, its tokens are all of segment 1.
-    numbered = [
-        (tokens, (tokens != PAD).astype(int) if segments is None else segments)
-        for tokens, segments in sides
-    ]
-    for row in range(len(batch.target)):
-        for number in range(1, max(int(segments[row].max()) for _, segments in numbered) + 1):
-            texts = (
-                tokenizer.decode(tokens[row][segments[row] == number])
-                for tokens, segments in numbered
-            )
-            yield {"row": row, **dict(zip(("source", "target"), texts, strict=True))}
-
-
-def _write(folder: Path, report: Report, batch: Batch) -> None:
+def _write(folder: Path, report: Report, batch: Any) -> None:
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

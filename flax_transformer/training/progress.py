@@ -14,11 +14,13 @@ class TrainingProgress:
         console: where to.
         num_steps: updates of the whole training.
         step: updates already made.
+        unit: what the speed is counted in.
     """
 
-    def __init__(self, console: Console, num_steps: int, step: int):
+    def __init__(self, console: Console, num_steps: int, step: int, unit: str):
         self._console = console
         self._num_steps = num_steps
+        self._unit = unit
         self._first_step = step
         self._started = self._logged = time.perf_counter()
         self._paused = 0.0
@@ -45,23 +47,23 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def log(self, step: int, loss: float | None, tokens: int, num_skipped: int = 0) -> float:
+    def log(self, step: int, loss: float | None, count: int, num_skipped: int = 0) -> float:
         """Shows where the training stands.
 
         Args:
             step: updates made.
             loss: mean since the last call; None if no update was made.
-            tokens: target tokens since the last call, padding not counted.
+            count: of the unit since the last call.
             num_skipped: updates skipped since the last call.
 
         Returns:
-            Target tokens a second since the last call, pauses not counted.
+            The unit a second since the last call, pauses not counted.
         """
         now = time.perf_counter()
-        speed = tokens / max(now - self._logged - self._paused, 1e-9)
+        speed = count / max(now - self._logged - self._paused, 1e-9)
         self._logged, self._paused = now, 0.0
         shown = "not finite" if loss is None else f"{loss:.3f}"
-        status = f"loss {shown}  {speed:,.0f} target tokens/s"
+        status = f"loss {shown}  {speed:,.0f} {self._unit}/s"
         if num_skipped:
             status += f"  {num_skipped} updates skipped: not finite"
         self._bar.update(self._task, completed=step, status=status)

@@ -6,15 +6,12 @@ import jax
 from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
-from flax_transformer.data.batching import TrainingBatches
-from flax_transformer.data.datasets import open_split
-from flax_transformer.data.pipeline import prepare_training
+from flax_transformer.data.batches import Batches
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.scoring import Scorer
-from flax_transformer.tasks.translator import greedy
+from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.training.accounts import TimeAccounts
-from flax_transformer.training.assemble import make_task, make_translator, open_checkpoints
+from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoint import Restored
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import scores_since_best, validation_scores
@@ -41,39 +38,30 @@ class Run:
         self.experiment, self.workdir = experiment, workdir
         self.console, self.accounts = console, accounts
         self.devices = Devices()
-        data, training = experiment.data, experiment.training
-        # Nothing is written before the batches are made, so that no mistake leaves a trace.
-        for split in (data.train_split, data.held_out_split):
-            open_split(data, split)
-        validation = open_split(data, data.validation_split)
+        training = experiment.training
         workdir.check(experiment)
-        tokenizer, pairs = prepare_training(data, workdir.tokenizer)
+        # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()
-        tokens_per_batch, batch_size = data.limits(num_devices)
-        self.batches = TrainingBatches(
-            pairs,
-            tokens_per_batch,
-            data.num_buckets,
-            num_devices * training.accumulate_steps,
-            experiment.seed,
-            batch_size,
-            data.max_length if data.packing else None,
+        self.task, self.batches = kind_of(experiment.task)[1].maker.prepare(
+            experiment,
+            workdir.path,
+            num_devices=num_devices,
+            rows_multiple=num_devices * training.accumulate_steps,
         )
+        self._score = self.task.scorer(experiment.data.validation_split)
         workdir.start(experiment)
-        tokenizer.save(workdir.tokenizer)
-        self.tokenizer = tokenizer
-        self.task = make_task(experiment, tokenizer)
+        self.task.save(workdir.path)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps
         )
         self.optimizer = make_optimizer(experiment.optimizer, self.schedule)
         self.checkpoints = open_checkpoints(workdir, training)
-        translator = make_translator(experiment, self.task, tokenizer, None)
-        self._score = Scorer(self.task, translator, validation, tokenized=data.form == "tokenized")
 
     def begin(self) -> Restored:
         """The state of the last checkpoint, or a fresh one, and what was noted with it."""
-        state = init_state(self.task.init(jax.random.key(self.experiment.seed)), self.optimizer)
+        state = init_state(
+            self.task.objective.init(jax.random.key(self.experiment.seed)), self.optimizer
+        )
         restored = self.checkpoints.restore_newest(state) or Restored(state, {})
         self.checkpoints.prune()
         self.accounts.continue_from(restored.notes.get("seconds", {}))
@@ -81,23 +69,17 @@ class Run:
         return restored
 
     @property
-    def own_batches(self) -> TrainingBatches:
+    def own_batches(self) -> Batches:
         """This process's rows of every batch."""
         return self.batches.shard(jax.process_index(), jax.process_count())
 
     def describe(self, step: int) -> None:
         """Prints what is about to be trained on what."""
-        report = self.batches.report()
-        tokens = report.target_tokens_per_batch
-        left_out = f", {report.left_out:,} left out" if report.left_out else ""
-        for line in (
-            f"{report.num_pairs:,} sentence pairs{left_out}; {report.num_shapes} batch shapes, "
-            f"each compiled once; {report.batches_per_epoch:,} updates an epoch",
-            f"{tokens:,.0f} target tokens an update over {jax.device_count()} "
-            f"{jax.devices()[0].device_kind} device(s), padding {report.padding_share:.1%}",
-            *([f"continuing after step {step:,}"] if step else []),
-        ):
+        devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+        for line in self.batches.describe(devices):
             self.say(line)
+        if step:
+            self.say(f"continuing after step {step:,}")
 
     def needs_evaluation(self, step: int) -> bool:
         """Whether the model is to be scored after a step, and was not yet."""
@@ -120,19 +102,20 @@ class Run:
         if log.skipped < training.max_skipped:
             return
         first = step - log.skipped + 1
+        batch = self.own_batches[first - 1]
         report = write_report(
             self.workdir.path / "not_finite" / f"step-{first}",
             first,
             make_gradient(
-                self.task.loss,
+                self.task.objective.loss,
                 accumulate_steps=training.accumulate_steps,
                 axis_name=self.devices.axis_name,
             ),
             self.devices,
             state,
-            self.own_batches[first - 1],
+            batch,
             rng,
-            self.tokenizer,
+            self.task.examples(batch),
         )
         raise UserError(
             f"loss or gradient was not finite in {log.skipped} updates in a row, from step {first} "
@@ -154,7 +137,7 @@ class Run:
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
             host = self.devices.first(state)
-            scored = self._score(host.variables, greedy(self.experiment.decoding))
+            scored = self._score(host.variables, is_quick=True)
             log.evaluation(int(host.step), scored, started)
 
     def say(self, line: str) -> None:

@@ -18,7 +18,6 @@ class Workdir:
 
     Attributes:
         path: the folder.
-        tokenizer: the joint subwords.
         checkpoints: folder of Orbax's checkpoints.
         metrics: one line of JSON for each measurement.
         tensorboard: folder of the same curves for TensorBoard.
@@ -28,7 +27,6 @@ class Workdir:
 
     def __init__(self, path: Path):
         self.path = path
-        self.tokenizer = path / "tokenizer.json"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
@@ -46,7 +44,11 @@ class Workdir:
         """
         if self._experiment.exists():
             found, wanted = _flat(self.load().to_json()), _flat(experiment.to_json())
-            differing = [f"{name} {found[name]!r}" for name in found if found[name] != wanted[name]]
+            differing = [
+                f"{name} {found.get(name)!r}"
+                for name in dict.fromkeys([*found, *wanted])
+                if found.get(name) != wanted.get(name)
+            ]
             if differing:
                 raise UserError(
                     f"{self.path} holds another experiment ({', '.join(differing)}): choose "

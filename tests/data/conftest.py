@@ -3,15 +3,17 @@ from collections.abc import Callable
 
 import pytest
 
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def number_words(tmp_path_factory) -> DataConfig:
+def number_words(tmp_path_factory) -> ParallelTextConfig:
     """A configuration of number_words, prepared once for all tests."""
-    config = DataConfig(vocab_size=307, data_dir=str(tmp_path_factory.mktemp("number_words")))
+    config = ParallelTextConfig(
+        vocab_size=307, data_dir=str(tmp_path_factory.mktemp("number_words"))
+    )
     open_split(config, "test")
     return config
 

@@ -30,7 +30,7 @@ def arguments(folder: pathlib.Path, takes: tuple[str, ...]) -> dict[str, Any]:
     for name in ("cat", "dog"):
         (folder / "train" / name).mkdir(parents=True)
         Image.new("RGB", (3, 5)).save(folder / "train" / name / "a.png")
-    given = {"train": str(text), "files": {"train": str(table)}, "folder": str(folder)}
+    given = {"train_text": str(text), "train_file": str(table), "folder": str(folder)}
     return {name: given[name] for name in takes if name in given}
 
 

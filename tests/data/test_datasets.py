@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from flax_transformer.data import datasets
-from flax_transformer.data.datasets import DATASETS, DataConfig, open_split
+from flax_transformer.data.datasets import DATASETS, ParallelTextConfig, open_split
 from flax_transformer.data.number_words import NumberWords
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.errors import UserError
@@ -43,7 +43,7 @@ from flax_transformer.errors import UserError
 )
 def test_impossible_values_are_refused(fields, message):
     with pytest.raises(UserError, match=message) as error:
-        DataConfig(**fields)
+        ParallelTextConfig(**fields)
     assert "\n" not in str(error.value)
 
 
@@ -60,7 +60,7 @@ NEEDED_FILES = ("train_source", "train_target", "validation_source", "validation
 )
 def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
     files: Any = dict.fromkeys(given, "a.txt")
-    config = DataConfig(dataset="text_files", **files)
+    config = ParallelTextConfig(dataset="text_files", **files)
     option = missing.replace("_", "-")
     with pytest.raises(UserError, match=f"needs {missing}: give --data.{option} FILE"):
         open_split(config, "train")
@@ -78,12 +78,12 @@ def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
     ],
 )
 def test_an_update_is_as_large_as_it_is_said_to_be(fields, limits):
-    assert DataConfig(**fields).limits(num_devices=3) == limits
+    assert ParallelTextConfig(**fields).limits(num_devices=3) == limits
 
 
 def test_every_field_is_documented():
     source = pathlib.Path(datasets.__file__).read_text()
-    for field in dataclasses.fields(DataConfig):
+    for field in dataclasses.fields(ParallelTextConfig):
         line = source.split(f"\n    {field.name}: ")[1].split("\n")[1]
         assert line.strip().startswith('"""'), field.name
 
@@ -124,7 +124,7 @@ def three_numbers(monkeypatch):
 
 @pytest.mark.usefixtures("three_numbers")
 def test_preparing_prints_nothing(tmp_path, capsys):
-    open_split(DataConfig(data_dir=str(tmp_path)), "test")
+    open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test")
     assert capsys.readouterr().out == ""
 
 
@@ -134,7 +134,7 @@ def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
         yield 0, dict.fromkeys(("en", "de", "fr"), "null") | {"number": 0}
         raise KeyboardInterrupt
 
-    config = DataConfig(data_dir=str(tmp_path))
+    config = ParallelTextConfig(data_dir=str(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(NumberWords, "_generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -151,7 +151,7 @@ def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
         raise OSError("the folder is already there")
 
     monkeypatch.setattr(NumberWords, "download_and_prepare", second)
-    assert len(open_split(DataConfig(data_dir=str(tmp_path)), "test")) == 3
+    assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test")) == 3
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
 )
 def test_a_tfds_name_is_a_data_set(name, languages):
     source, target = languages
-    config = DataConfig(dataset=name, source_language=source, target_language=target)
+    config = ParallelTextConfig(dataset=name, source_language=source, target_language=target)
     with tfds.testing.mock_data(num_examples=7):
         pairs = list(open_split(config, "train"))
         with pytest.raises(UserError, match=f"unknown language of {name} 'fr'.* Known: .*{source}"):
@@ -171,11 +171,11 @@ def test_a_tfds_name_is_a_data_set(name, languages):
 
 def test_unknown_data_sets_get_a_suggestion():
     with pytest.raises(UserError, match="'nubmer_words': did you mean 'number_words'"):
-        open_split(DataConfig(dataset="nubmer_words"), "train")
+        open_split(ParallelTextConfig(dataset="nubmer_words"), "train")
     with pytest.raises(UserError, match="did you mean 'wmt14_translate'"):
-        open_split(DataConfig(dataset="wmt14_translat/de-en"), "train")
+        open_split(ParallelTextConfig(dataset="wmt14_translat/de-en"), "train")
     with pytest.raises(UserError, match="variant of wmt14_translate 'de-em': did you mean 'de-en'"):
-        open_split(DataConfig(dataset="wmt14_translate/de-em"), "train")
+        open_split(ParallelTextConfig(dataset="wmt14_translate/de-em"), "train")
 
 
 def test_the_configuration_imports_no_heavy_library():

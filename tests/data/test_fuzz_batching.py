@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flax_transformer.data.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.buckets import plan_buckets
-from flax_transformer.data.datasets import DataConfig
+from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.data.pipeline import prepare_pairs, prepare_training
 
 MAX_LENGTH = 23
@@ -24,13 +24,13 @@ LINE = st.one_of(
 FUZZ = settings(deadline=None, derandomize=True, max_examples=41)
 
 
-def write(folder, lines) -> DataConfig:
+def write(folder, lines) -> ParallelTextConfig:
     """Writes pairs of lines as the files of every split."""
     paths = {}
     for name, side in zip(SIDES, itertools.cycle(zip(*lines, strict=True))):
         paths[name] = str(folder / name)
         (folder / name).write_bytes("".join(f"{line}\n" for line in side).encode())
-    return DataConfig(
+    return ParallelTextConfig(
         dataset="text_files",
         data_dir=str(folder / "prepared"),
         vocab_size=307,

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from flax_transformer.data import multi30k
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.errors import UserError
 
 SIZES = {
@@ -25,7 +25,7 @@ def last_line(path: pathlib.Path) -> str:
 )
 def test_both_forms_are_read_line_by_line(multi30k_dir, tmp_path, form, folder):
     files = pathlib.Path(multi30k_dir)
-    config = DataConfig(
+    config = ParallelTextConfig(
         dataset="multi30k",
         form=form,
         target_language="fr",
@@ -48,7 +48,9 @@ def test_unpacked_and_packed_files_are_found(tmp_path):
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path):
-    config = DataConfig(dataset="multi30k", manual_dir=str(tmp_path), data_dir=str(tmp_path))
+    config = ParallelTextConfig(
+        dataset="multi30k", manual_dir=str(tmp_path), data_dir=str(tmp_path)
+    )
     with pytest.raises(UserError, match=r"holds neither train\.en nor train\.en\.gz: give"):
         open_split(config, "train")
 
@@ -58,7 +60,7 @@ def test_a_file_cut_short_is_refused_by_name(multi30k_dir, tmp_path):
     shutil.copytree(multi30k_dir, files, ignore=shutil.ignore_patterns("tok"))
     (files / "val.de.gz").unlink()
     (files / "val.de").write_text("Nur eine Zeile.\n")
-    config = DataConfig(dataset="multi30k", manual_dir=str(files), data_dir=str(tmp_path))
+    config = ParallelTextConfig(dataset="multi30k", manual_dir=str(files), data_dir=str(tmp_path))
     with pytest.raises(UserError, match=r"val\.de \(1 lines\) is not Multi30k's val\.de"):
         open_split(config, "train")
     assert not list(tmp_path.rglob("*array_record*"))
@@ -66,7 +68,7 @@ def test_a_file_cut_short_is_refused_by_name(multi30k_dir, tmp_path):
 
 def test_no_network_asks_for_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr(multi30k, "URL", "http://127.0.0.1:9/nothing-listens-here")
-    config = DataConfig(dataset="multi30k", data_dir=str(tmp_path))
+    config = ParallelTextConfig(dataset="multi30k", data_dir=str(tmp_path))
     with pytest.raises(UserError, match=r"cannot download Multi30k .* give --data\.manual-dir"):
         open_split(config, "train")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flax_transformer.data.batching import TrainingBatches
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.parallel_text import ParallelText
 from flax_transformer.data.pipeline import (
@@ -22,7 +22,7 @@ TOKENIZER = Tokenizer.train(["a b c"], vocab_size=259)  # one token a byte
 
 
 @pytest.fixture
-def text_config(tmp_path) -> DataConfig:
+def text_config(tmp_path) -> ParallelTextConfig:
     """Pairs of which every second cannot be trained on at a maximum of 7 tokens."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("two\n \nthree\nseventeen\nsix\nfive\n\n")
@@ -32,7 +32,7 @@ def text_config(tmp_path) -> DataConfig:
         for split in ("train", "validation")
         for side in ("source", "target")
     }
-    return DataConfig(
+    return ParallelTextConfig(
         dataset="text_files", data_dir=str(tmp_path / "prepared"), max_length=7, **paths
     )
 

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from flax_transformer.data.datasets import DataConfig, open_split
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.text_files import read_lines, read_parallel
 from flax_transformer.errors import UserError
 
@@ -19,7 +19,7 @@ def make_config(tmp_path):
                 path.write_bytes(text if isinstance(text, bytes) else text.encode())
                 paths[f"{split}_{side}"] = str(path)
         data_dir = str(tmp_path / "prepared")
-        return DataConfig(dataset="text_files", data_dir=data_dir, **{**paths, **fields})
+        return ParallelTextConfig(dataset="text_files", data_dir=data_dir, **{**paths, **fields})
 
     return make
 

@@ -5,7 +5,7 @@ import pytest
 from small import PAIRS
 
 from flax_transformer.data.parallel_text import Pair
-from flax_transformer.tasks.scoring import Scored, Scorer
+from flax_transformer.tasks.scoring import Scorer, samples
 
 WRONG = [Pair("twenty two", "drei und vierzig"), Pair("thirty six", "zwei und zwanzig")]
 
@@ -43,7 +43,6 @@ def test_a_long_reference_is_scored_whole(make_scorer, translator, memorised):
 
 
 def test_samples_show_the_reference_of_what_is_wrong():
-    scored = Scored(
-        {}, [Pair("one", "eins"), Pair("two", "zwei"), Pair("x", "y")], ["eins", "2", ""]
-    )
-    assert scored.samples(2) == ["  one -> eins", "  two -> 2 (zwei)"]
+    pairs = [Pair("one", "eins"), Pair("two", "zwei"), Pair("x", "y"), Pair("z", "z")]
+    shown = samples(pairs, ["eins", "2", "", "z"])
+    assert shown == ["  one -> eins", "  two -> 2 (zwei)", "  x ->  (y)"]

@@ -125,7 +125,7 @@ def test_metrics_hold_each_step_once(straight):
 
 def last_state(experiment, path) -> TrainState:
     """The last checkpoint: parameters, statistics and the optimizer's state."""
-    variables = open_run(path, "last").translator.variables
+    variables = open_run(path, "last").variables
     optimizer = make_optimizer(experiment.optimizer, optax.constant_schedule(0.0))
     checkpoints = open_checkpoints(Workdir(path), experiment.training, is_reader=True)
     with contextlib.closing(checkpoints):
@@ -204,7 +204,7 @@ def test_training_ends_early_without_a_better_score(experiment, tmp_path, monkey
 
     def evaluate(self, state, log):
         name = experiment.training.best_score
-        scored = Scored({name: Score(name, next(scores))}, [], [])
+        scored = Scored({name: Score(name, next(scores))}, [], [], "")
         log.evaluation(int(self.devices.first(state).step), scored, 0.0)
 
     monkeypatch.setattr(run.Run, "evaluate", evaluate)

@@ -19,6 +19,7 @@ from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoder
 from flax_transformer.tasks.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translation_task import pair_examples
 from flax_transformer.training.not_finite import write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
@@ -51,6 +52,10 @@ def make_batch() -> Batch:
     return Batch(*(side.pad(indices, 23) for side in texts()[:2]))
 
 
+def examples() -> list[dict[str, Any]]:
+    return list(pair_examples(make_batch(), tokenizer()))
+
+
 def make_params(broken: float | None) -> Any:
     params = jax.tree.map(np.array, make_task().init(jax.random.key(0))["params"])
     if broken is not None:
@@ -66,7 +71,7 @@ def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_pat
     after, _ = devices.compile(step)(state, devices.shard(make_batch()), rng)
     gradient = make_gradient(task.loss, accumulate_steps=2)
     path = write_report(
-        tmp_path / "a", STEP, gradient, devices, after, make_batch(), rng, tokenizer()
+        tmp_path / "a", STEP, gradient, devices, after, make_batch(), rng, examples()
     )
     assert not jax.tree.leaves(after.params)[0].is_deleted()
     report = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
@@ -93,7 +98,7 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     reports = []
     for step in (STEP, STEP, STEP + 1):
         path = write_report(
-            tmp_path / str(step), step, gradient, devices, state, make_batch(), rng, tokenizer()
+            tmp_path / str(step), step, gradient, devices, state, make_batch(), rng, examples()
         )
         reports.append(json.loads(path.read_text("utf-8")))
     assert reports[0] == reports[1]
@@ -122,7 +127,8 @@ def write(folder: Path, batch: Batch) -> dict[str, Any]:
     devices = Devices(jax.devices()[:1])
     state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
     gradient, rng = make_gradient(infinite), jax.random.key(0)
-    path = write_report(folder, STEP, gradient, devices, state, batch, rng, tokenizer())
+    shown = pair_examples(batch, tokenizer())
+    path = write_report(folder, STEP, gradient, devices, state, batch, rng, shown)
     return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
 
 

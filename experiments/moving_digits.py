@@ -1,0 +1,38 @@
+"""Videos of digits by how they move, which no single frame tells: a video Transformer.
+
+flax-transformer train experiments/moving_digits.py --workdir runs/moving_digits
+"""
+
+from flax_transformer.data.classes import VideosConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import VideoConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=VideosConfig(batch_size=32),
+    model=VideoConfig(
+        variant="factorised_encoder",
+        num_layers=2,
+        num_time_layers=2,
+        d_model=64,
+        d_ff=128,
+        num_heads=4,
+        image_size=(32, 32),
+        patch_size=(8, 8),
+        num_frames=8,
+        tubelet_frames=2,
+        num_channels=1,
+    ),
+    task=ClassificationConfig(),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=1000,
+        evaluate_every_steps=250,
+        checkpoint_every_steps=250,
+        keep_checkpoints=1,
+        best_score="accuracy",
+    ),
+    decoding=None,
+)

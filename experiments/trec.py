@@ -1,0 +1,42 @@
+"""Questions by what they ask for, in six classes: TREC, from scratch.
+
+flax-transformer train experiments/trec.py --workdir runs/trec
+flax-transformer classify --workdir runs/trec "Who wrote Hamlet ?"
+"""
+
+from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import EncoderOnlyConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=LabelledTextConfig(
+        dataset="trec",
+        train_split="train[:90%]",
+        validation_split="train[90%:]",
+        vocab_size=4000,
+        max_length=40,
+        batch_size=64,
+    ),
+    model=EncoderOnlyConfig(
+        num_layers=2,
+        d_model=128,
+        d_ff=256,
+        num_heads=4,
+        pooling="mean",
+        residual_dropout_rate=0.3,
+    ),
+    task=ClassificationConfig(label_smoothing=0.1),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=1500,
+        evaluate_every_steps=250,
+        checkpoint_every_steps=250,
+        keep_checkpoints=1,
+        best_score="accuracy",
+        log_every_steps=125,
+    ),
+    decoding=None,
+)

@@ -1,0 +1,42 @@
+"""`flax-transformer classify`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flax_transformer.commands.translate import standard_input
+from flax_transformer.errors import check_number
+from flax_transformer.tasks.classifier import Prediction
+from flax_transformer.training.assemble import Weights, load_for
+
+
+@dataclasses.dataclass(frozen=True)
+class Classify:
+    """Tell the classes of texts, images or videos, one line out for each."""
+
+    inputs: Positional[tuple[str, ...]]
+    """Texts, or files of images or videos; the lines of standard input if there are none."""
+    workdir: Path
+    """Folder of a training."""
+    weights: Weights = "average"
+    """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    top: int = 1
+    """Classes to tell of each input, the most probable first, with their probabilities."""
+    json: bool = False
+    """Print a line of JSON for each input, with the probabilities of all classes."""
+
+    def run(self) -> None:
+        """Prints the classes."""
+        check_number("top", self.top)
+        classifier = load_for("classify", self.workdir, self.weights)
+        for inputs in [list(self.inputs)] if self.inputs else standard_input():
+            for prediction in classifier.classify(inputs):
+                print(self._line(prediction), flush=True)
+
+    def _line(self, prediction: Prediction) -> str:
+        if self.json:
+            return json.dumps(prediction._asdict(), ensure_ascii=False)
+        ranked = list(prediction.probabilities.items())[: self.top]
+        return "\t".join(f"{name}\t{probability:.4f}" for name, probability in ranked)

@@ -1,0 +1,212 @@
+"""Which labelled data set: of texts, of images or of videos, and how a split of it is read."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from flax_transformer.data.catalogue import (
+    IMAGES,
+    LABELLED_TEXTS,
+    VIDEOS,
+    Split,
+    check_entry,
+    open_split,
+)
+from flax_transformer.data.config import DataConfig, check_counts
+from flax_transformer.data.examples import ArrayInputs, Examples, TextInputs
+from flax_transformer.data.kept import Kept
+from flax_transformer.data.prepare import read_records
+from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
+from flax_transformer.errors import UserError, check_number
+
+READ_SIZE = 4096  # examples read at one time
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledConfig(DataConfig):
+    """What all labelled data sets are told."""
+
+    batch_size: int = 64
+    """Examples of an update, over all devices."""
+
+    def __post_init__(self) -> None:
+        check_counts(self)
+        check_number("data.batch_size", self.batch_size)
+
+    def smaller_batches(self, batch: Any) -> Iterator[str]:
+        """Says what to lower where a batch is too large."""
+        if self.batch_size > 1:
+            yield f"lower --data.batch-size to {self.batch_size // 2}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledTextConfig(LabelledConfig):
+    """Which labelled texts, and how they become tokens."""
+
+    dataset: str = "sst2"
+    """sst2, trec, labelled_text (your own .csv or .tsv files), or a data set of TFDS with one text
+    and one label: ag_news_subset."""
+    train_file: str | None = None
+    """labelled_text: file to train from, with columns text and label."""
+    validation_file: str | None = None
+    """labelled_text: file to validate on."""
+    test_file: str | None = None
+    """labelled_text: file to test on; may be left out."""
+    vocab_size: int = 8_000
+    """Rows of the vocabulary at most; a small training split may give fewer."""
+    max_length: int = 64
+    """Tokens of a text with its marks; what is longer is cut."""
+
+    PATHS = ("train_file", "validation_file", "test_file")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        check_number("data.max_length", self.max_length, 2)
+        check_entry(self, LABELLED_TEXTS)
+
+    @property
+    def held_out_split(self) -> str:
+        """The split of the final score: validation, where the user's files have no test."""
+        without_test = self.dataset == "labelled_text" and self.test_file is None
+        return self.validation_split if without_test else self.test_split
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesConfig(LabelledConfig):
+    """Which labelled images."""
+
+    dataset: str = "digits"
+    """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data
+    set of TFDS with one image and one label: beans."""
+    folder: str | None = None
+    """image_folders: folder with train/CLASS/IMAGE, and validation and test beside train."""
+    image_size: int = 32
+    """image_folders: pixels of the height and width to which images are cropped and resized."""
+
+    PATHS = ("folder",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("data.image_size", self.image_size)
+        check_entry(self, IMAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideosConfig(LabelledConfig):
+    """Which labelled videos."""
+
+    dataset: str = "moving_digits"
+    """moving_digits: built in."""
+    still: bool = False
+    """Show the first frame in place of all others, a control: what a model then knows, it knows
+    from one picture."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_entry(self, VIDEOS)
+
+
+def train_tokenizer(config: LabelledTextConfig) -> Tokenizer:
+    """Learns the subwords of the training split, or reads those kept with the data set."""
+    split = open_split(config, LABELLED_TEXTS, config.train_split)
+    name = _input_name(split, config)
+    return Kept(split.folder).tokenizer(
+        ["labelled tokenizer", config.train_split, config.vocab_size],
+        lambda: Tokenizer.train(
+            (record[name].decode() for record in _records(split)), config.vocab_size
+        ),
+    )
+
+
+def open_texts(config: LabelledTextConfig, tokenizer: Tokenizer, split: str) -> Examples:
+    """Reads a split of labelled texts.
+
+    Raises:
+        UserError: if it cannot be opened.
+    """
+    opened = open_split(config, LABELLED_TEXTS, split)
+    name = _input_name(opened, config)
+
+    def make() -> dict[str, np.ndarray]:
+        records = list(_records(opened))
+        texts = (record[name].decode() for record in records)
+        tokens, offsets = TokenizedText.encode(tokenizer, texts, begin=True)
+        return {"tokens": tokens, "offsets": offsets, "labels": _labels(records, opened)}
+
+    key = ["labelled texts", split, tokenizer.to_json()]
+    arrays = Kept(opened.folder).arrays(key, make)
+    texts = TokenizedText(arrays["tokens"], arrays["offsets"])
+    return Examples(TextInputs(texts, config.max_length), arrays["labels"], _names(opened))
+
+
+def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
+    """Reads a split of labelled images or videos of one size.
+
+    Raises:
+        UserError: if it cannot be opened, or they are not all of one size.
+    """
+    entries = IMAGES if isinstance(config, ImagesConfig) else VIDEOS
+    opened = open_split(config, entries, split)
+    name = _input_name(opened, config)
+
+    def make() -> dict[str, np.ndarray]:
+        inputs, labels = [], []
+        for record in _records(opened):
+            inputs.append(record[name])
+            labels.append(record)
+        if len({array.shape for array in inputs}) > 1:
+            raise UserError(
+                f"{config.dataset} has images of several sizes: put them into folders and give "
+                "--data.dataset image_folders, which makes them one size"
+            )
+        return {"inputs": np.stack(inputs), "labels": _labels(labels, opened)}
+
+    arrays = Kept(opened.folder).arrays(["labelled arrays", split], make)
+    inputs = arrays["inputs"]
+    if isinstance(config, VideosConfig) and config.still:
+        inputs = np.broadcast_to(inputs[:, :1], inputs.shape)
+    return Examples(ArrayInputs(inputs), arrays["labels"], _names(opened))
+
+
+def _records(split: Split) -> Iterator[Any]:
+    for start in range(0, len(split.records), READ_SIZE):
+        yield from read_records(split.records, range(len(split.records))[start : start + READ_SIZE])
+
+
+def _label_name(split: Split) -> str:
+    import tensorflow_datasets as tfds
+
+    labels = tfds.features.ClassLabel
+    return next(name for name, kind in split.features.items() if isinstance(kind, labels))
+
+
+def _input_name(split: Split, config: DataConfig) -> str:
+    """The one feature that is no label; a data set with more of them has none to choose."""
+    import tensorflow_datasets as tfds
+
+    kinds = (tfds.features.Text, tfds.features.Tensor)  # of which images and videos are some
+    labels = [k for k, kind in split.features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    inputs = [
+        name
+        for name, kind in split.features.items()
+        if isinstance(kind, (*kinds, tfds.features.Image)) and name not in (*labels, "id", "idx")
+    ]
+    if len(labels) != 1 or len(inputs) != 1:
+        raise UserError(
+            f"{config.dataset} has the inputs {inputs} and the labels {labels}: choose a data set "
+            "with one of each"
+        )
+    return inputs[0]
+
+
+def _labels(records: list[Any], split: Split) -> np.ndarray:
+    name = _label_name(split)
+    return np.array([record[name] for record in records], np.int32)
+
+
+def _names(split: Split) -> tuple[str, ...]:
+    return tuple(split.features[_label_name(split)].names)

@@ -1,0 +1,76 @@
+"""What every data set is told, whatever its examples are."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from flax_transformer.errors import UserError, check_number
+
+# What is as large as a user likes, but counted in 32 bits.
+COUNTS = ("max_length", "tokens_per_batch", "batch_size", "num_buckets")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which data set, where it lies, and which of its splits are used for what."""
+
+    dataset: str
+    """Name of the data set; `flax-transformer list` shows them."""
+    manual_dir: str | None = None
+    """Folder with the data set's files already in it, in place of a download."""
+    data_dir: str | None = None
+    """Where prepared data is kept; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    train_split: str = "train"
+    """Split to train on."""
+    validation_split: str = "validation"
+    """Split to choose the best checkpoint on."""
+    test_split: str = "test"
+    """Split that is held out."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are paths, beside the two folders."""
+
+    def with_absolute_paths(self) -> "DataConfig":
+        """The same files, found from any working folder."""
+        paths = {name: getattr(self, name) for name in ("manual_dir", "data_dir", *self.PATHS)}
+        found = {name: os.path.expanduser(path) for name, path in paths.items() if path is not None}
+        given = {name: os.path.abspath(path) for name, path in found.items()}
+        return dataclasses.replace(self, **given)
+
+    @property
+    def held_out_split(self) -> str:
+        """The split of the final score."""
+        return self.test_split
+
+    def smaller_batches(self, batch: Any) -> Iterator[str]:
+        """Says what to lower where a batch is too large for the memory, the gentlest first."""
+        raise NotImplementedError
+
+
+def check_counts(config: DataConfig) -> None:
+    """Refuses numbers beyond 32 bits; what is too small is told by each config in its own way."""
+    for name in COUNTS:
+        number = getattr(config, name, None)
+        if number is not None:
+            check_number(name, number, number)
+
+
+def check_fields(config: DataConfig, reads: Iterable[str], specific: Iterable[str]) -> None:
+    """Refuses what is set for another data set.
+
+    Args:
+        config: of a data set.
+        reads: fields that it reads, of those that not every data set does.
+        specific: those fields of all data sets of its kind.
+
+    Raises:
+        UserError: naming a field that has no effect.
+    """
+    for field in dataclasses.fields(config):
+        is_set = getattr(config, field.name) != field.default
+        if is_set and field.name in set(specific).difference(reads):
+            raise UserError(
+                f"{field.name} is set, but {config.dataset} does not read it: leave "
+                f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
+            )

@@ -1,0 +1,120 @@
+"""Texts to model: which, how they become one stream of tokens, and how that is read."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Int32
+
+from flax_transformer.data.catalogue import TEXTS, check_entry, open_split
+from flax_transformer.data.config import DataConfig, check_counts
+from flax_transformer.data.kept import Kept
+from flax_transformer.data.tokenizer import EOS, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
+from flax_transformer.errors import UserError, check_number, unknown
+
+TokenUnit = Literal["subwords", "characters"]
+Stream = Int32[np.ndarray, " total"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainTextConfig(DataConfig):
+    """Which text, how it becomes tokens, and how much of it a model reads at a time."""
+
+    dataset: str = "tinyshakespeare"
+    """tinyshakespeare, or plain_text: your own file or folder."""
+    train_text: str | None = None
+    """plain_text: a text file, or a folder of which every .txt file is a document."""
+    validation_text: str | None = None
+    """plain_text: the same to validate on; the last tenth of each document if not given."""
+    test_split: str = "validation"
+    """Split that is held out; these data sets have none but the one to validate on."""
+    tokens: TokenUnit = "subwords"
+    """What a token is: a subword of a byte-level BPE, or a character."""
+    vocab_size: int = 10_000
+    """Rows of the vocabulary of subwords at most; a small text may give fewer."""
+    max_length: int = 256
+    """Tokens that a model reads at a time, in training and when it writes."""
+    batch_size: int = 32
+    """Pieces of max_length tokens of an update, over all devices."""
+
+    PATHS = ("train_text", "validation_text")
+
+    def __post_init__(self) -> None:
+        if self.tokens not in get_args(TokenUnit):
+            raise unknown("data.tokens", self.tokens, get_args(TokenUnit))
+        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        check_counts(self)
+        check_number("data.max_length", self.max_length, 2)
+        check_number("data.batch_size", self.batch_size)
+        check_entry(self, TEXTS)
+
+    def smaller_batches(self, batch: Any) -> Iterator[str]:
+        """Says what to lower where a batch is too large: an update, then its pieces."""
+        if self.batch_size > 1:
+            yield f"lower --data.batch-size to {self.batch_size // 2}"
+        if self.max_length > 2:
+            yield f"lower --data.max-length to {self.max_length // 2}"
+
+
+def prepare_stream(config: PlainTextConfig, path: Path) -> tuple[Tokenizer, Stream]:
+    """Gives the tokenizer and the stream of the training split.
+
+    The tokenizer is the one at path; if there is none yet, one made of the split. It and the tokens
+    are kept with the data set.
+
+    Raises:
+        UserError: if the file is no tokenizer, or the split cannot be opened.
+    """
+    if path.exists():
+        tokenizer = Tokenizer.load(path)
+    else:
+        split = _open(config, config.train_split)
+        tokenizer = Kept(split.folder).tokenizer(
+            ["text tokenizer", config.train_split, config.tokens, config.vocab_size],
+            lambda: _make_tokenizer(config, _documents(split)),
+        )
+    return tokenizer, read_stream(config, tokenizer, config.train_split)
+
+
+def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> Stream:
+    """Tokenises the documents of a split end to end, with an end mark around each of them.
+
+    Raises:
+        UserError: if the split cannot be opened.
+    """
+    opened = _open(config, split)
+
+    def make() -> dict[str, np.ndarray]:
+        ids = [EOS]
+        for document in _documents(opened):
+            ids.extend(tokenizer.encode(document))
+            ids.append(EOS)
+        return {"tokens": np.array(ids, np.int32)}
+
+    return Kept(opened.folder).arrays(["stream", split, tokenizer.to_json()], make)["tokens"]
+
+
+def count_bytes(config: PlainTextConfig, split: str) -> int:
+    """Counts the bytes of UTF-8 of all documents of a split."""
+    return sum(len(document.encode()) for document in _documents(_open(config, split)))
+
+
+def _open(config: PlainTextConfig, split: str) -> Any:
+    if config.dataset == "plain_text" and config.train_text is None:
+        raise UserError("plain_text needs --data.train-text: give a text file or a folder of them.")
+    if config.dataset not in TEXTS:
+        raise unknown("data set of text", config.dataset, TEXTS)
+    return open_split(config, TEXTS, split)
+
+
+def _documents(split: Any) -> Iterator[str]:
+    return (record["text"].decode() for record in split.records)
+
+
+def _make_tokenizer(config: PlainTextConfig, documents: Iterator[str]) -> Tokenizer:
+    if config.tokens == "characters":
+        return Tokenizer.of_characters(documents)
+    lines = (line for document in documents for line in document.splitlines(keepends=True))
+    return Tokenizer.train(lines, config.vocab_size)

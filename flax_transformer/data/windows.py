@@ -1,0 +1,142 @@
+"""Pieces of one stream of tokens, as training and evaluation read them."""
+
+import copy
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
+
+from flax_transformer.data.tokenizer import PAD
+from flax_transformer.errors import UserError
+
+
+class TextBatch(NamedTuple):
+    """Pieces of text, padded on the right.
+
+    Attributes:
+        tokens: each row holds one token more than a model reads at a time: all but the last are
+            read, all but the first are to be predicted.
+    """
+
+    tokens: Int32[np.ndarray, "rows length_and_one"]
+
+    def count(self) -> int:
+        """Number of tokens to predict, padding not counted."""
+        return int(np.count_nonzero(self.tokens[:, 1:]))
+
+    def describe(self) -> str:
+        """Says how large it is, in a few words."""
+        rows, length = self.tokens.shape
+        return f"{rows:,} rows of {length - 1:,} tokens"
+
+
+class WindowBatches:
+    """The batch of every training step: `batches[step]` for step 0, 1, 2, ... without end.
+
+    An epoch cuts the stream into pieces from another random start on and shuffles them, by (seed,
+    epoch). So nearly every token is predicted once an epoch, each time after other tokens of its
+    piece. The batch of a step depends on nothing else, so training continues from any step.
+
+    Args:
+        stream: tokens of all documents, end to end.
+        length: tokens that a model reads at a time.
+        batch_size: rows of every batch.
+        rows_multiple: what the rows of a batch divide by, such as the number of devices.
+        seed: of starts and of shuffling.
+
+    Raises:
+        UserError: if the stream does not fill a batch, or batch_size is no multiple of
+            rows_multiple.
+
+    Example:
+        >>> batches = WindowBatches(np.arange(3, 60), length=5, batch_size=4, rows_multiple=2)
+        >>> batches[7].tokens.shape, batches.batches_per_epoch
+        ((4, 6), 2)
+    """
+
+    def __init__(
+        self,
+        stream: Int32[np.ndarray, " total"],
+        length: int,
+        batch_size: int,
+        rows_multiple: int = 1,
+        seed: int = 0,
+    ):
+        self._stream, self._length, self._rows, self._seed = stream, length, batch_size, seed
+        self._part = 0, 1
+        if batch_size % rows_multiple:
+            raise UserError(
+                f"data.batch_size {batch_size} is no multiple of {rows_multiple}, the devices "
+                "times training.accumulate_steps: change it"
+            )
+        # From the latest start, and each piece needs the token after it.
+        num_pieces = (len(stream) - length) // length
+        self.batches_per_epoch = num_pieces // batch_size
+        if not self.batches_per_epoch:
+            raise UserError(
+                f"the text has {len(stream):,} tokens, which do not fill a batch of {batch_size} "
+                f"pieces of {length} tokens: give more text, or lower --data.batch-size or "
+                "--data.max-length"
+            )
+        # Two, because prefetching threads reach into the next epoch before the last one ends.
+        self._epoch = functools.lru_cache(maxsize=2)(self._starts)
+
+    def __getitem__(self, step: int) -> TextBatch:
+        epoch, index = divmod(step, self.batches_per_epoch)
+        starts = self._epoch(epoch)[index * self._rows : (index + 1) * self._rows]
+        process, processes = self._part
+        starts = np.split(starts, processes)[process]
+        return TextBatch(self._stream[starts[:, None] + np.arange(self._length + 1)])
+
+    def shard(self, process_index: int, process_count: int) -> "WindowBatches":
+        """Gives the batches of one process: its rows of every batch.
+
+        Raises:
+            ValueError: if the rows of a batch do not divide by process_count.
+        """
+        if self._rows % process_count:
+            raise ValueError(f"{self._rows} rows do not divide by {process_count} processes")
+        part = copy.copy(self)
+        part._part = process_index, process_count
+        return part
+
+    def describe(self, devices: str) -> list[str]:
+        """Says what an epoch holds."""
+        return [
+            f"{len(self._stream):,} tokens; {self.batches_per_epoch:,} updates an epoch",
+            f"{self._rows * self._length:,} tokens an update over {devices}: {self._rows} pieces "
+            f"of {self._length}",
+        ]
+
+    def _starts(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng((self._seed, epoch))
+        first = rng.integers(self._length)
+        starts = np.arange(first, len(self._stream) - self._length, self._length)
+        return rng.permutation(starts)
+
+
+def evaluation_windows(
+    stream: Int32[np.ndarray, " total"], length: int, batch_size: int
+) -> Iterator[TextBatch]:
+    """Cuts a stream into batches in which every token but the first is predicted once.
+
+    Args:
+        stream: tokens of all documents, end to end.
+        length: tokens that a model reads at a time.
+        batch_size: rows of every batch; what is left over is padding.
+
+    Example:
+        >>> [batch] = evaluation_windows(np.arange(3, 9), length=3, batch_size=2)
+        >>> batch.tokens.tolist()
+        [[3, 4, 5, 6], [6, 7, 8, 0]]
+    """
+    starts = np.arange(0, len(stream) - 1, length)
+    starts = np.pad(
+        starts, (0, -len(starts) % batch_size), constant_values=len(stream)
+    )  # rows of padding
+    padded = np.pad(stream, (0, length + 1), constant_values=PAD)
+    for first in range(0, len(starts), batch_size):
+        rows = starts[first : first + batch_size, None]
+        yield TextBatch(padded[rows + np.arange(length + 1)].astype(np.int32))

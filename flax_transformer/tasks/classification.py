@@ -1,0 +1,108 @@
+"""Classification: from texts, images or videos to the loss of their classes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from flax_transformer.data.examples import NO_CLASS, LabelledBatch
+from flax_transformer.errors import UserError
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.task import Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassificationConfig:
+    """How a classifier is trained."""
+
+    label_smoothing: float = 0.0
+    """Probability mass of the right class spread evenly over all classes."""
+
+    def __post_init__(self) -> None:
+        """Refuses a smoothing that is no share."""
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
+
+
+class Reading(NamedTuple):
+    """How a model reads the inputs of a batch.
+
+    Attributes:
+        method: of the model, which gives the logits of the classes.
+        prepare: from the inputs to what that method takes.
+        example: inputs of one row, by which the model's parameters are drawn.
+    """
+
+    method: str
+    prepare: Callable[[Array], Array]
+    example: Array
+
+
+class Predicted(NamedTuple):
+    """What a model says of each row.
+
+    Attributes:
+        probabilities: of the classes.
+        nll: negative log-likelihood of the right class in nats; 0 without one.
+    """
+
+    probabilities: Float[Array, "rows classes"]
+    nll: Float[Array, " rows"]
+
+
+class Classification:
+    """A model of classes and its cross-entropy.
+
+    Attributes:
+        config: how the model is trained.
+        model: of texts, images or videos.
+        reading: how it reads them.
+    """
+
+    def __init__(self, config: ClassificationConfig, model: Any, reading: Reading):
+        self.config = config
+        self.model = model
+        self.reading = reading
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters; statistics start neutral."""
+        inputs = self.reading.prepare(self.reading.example)
+        init = jax.jit(self.model.init, static_argnames="method")
+        return init(rng, inputs, method=self.reading.method)
+
+    def loss(
+        self,
+        params: Any,
+        statistics: dict[str, Any],
+        batch: LabelledBatch,
+        dropout_rng: PRNGKeyArray,
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Any]]:
+        """Sums the training loss of a batch; see `Objective`."""
+        applied: Any = self.model.apply(
+            {"params": params, **statistics},
+            self.reading.prepare(jnp.asarray(batch.inputs)),
+            deterministic=False,
+            rngs={"dropout": dropout_rng},
+            mutable=list(statistics),
+            method=self.reading.method,
+        )
+        logits, statistics = applied
+        labels = jnp.asarray(batch.labels)
+        weights = (labels != NO_CLASS).astype(jnp.float32)
+        loss, weight = label_smoothed_cross_entropy(
+            logits, jnp.maximum(labels, 0), weights, self.config.label_smoothing
+        )
+        return loss, weight, statistics
+
+    def predict(self, variables: Variables, batch: LabelledBatch) -> Predicted:
+        """Gives the probabilities of the classes."""
+        inputs = self.reading.prepare(jnp.asarray(batch.inputs))
+        logits: Any = self.model.apply(variables, inputs, method=self.reading.method)
+        log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+        labels = jnp.asarray(batch.labels)
+        chosen = jnp.take_along_axis(log_probabilities, jnp.maximum(labels, 0)[:, None], axis=1)
+        nll = jnp.where(labels == NO_CLASS, 0.0, -chosen[:, 0])
+        return Predicted(jnp.exp(log_probabilities), nll)

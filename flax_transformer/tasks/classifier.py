@@ -1,0 +1,81 @@
+"""A trained model that tells the classes of texts, images or videos."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
+from flax_transformer.tasks.classification import Classification
+
+ROWS = 64  # of a batch: enough to keep the processor busy
+
+
+class Prediction(NamedTuple):
+    """What a model says of one input.
+
+    Attributes:
+        label: name of the most probable class.
+        probabilities: of all classes by name, the most probable first.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """Tells the classes of many inputs with a model that is loaded once.
+
+    Attributes:
+        objective: with the model.
+        variables: its parameters and statistics.
+        class_names: in the order of their numbers.
+    """
+
+    def __init__(
+        self,
+        objective: Classification,
+        variables: Any,
+        class_names: tuple[str, ...],
+        read: Callable[[Sequence[Any]], Inputs],
+    ):
+        self.objective, self.variables, self.class_names = objective, variables, class_names
+        self._read = read
+        self._predict = jax.jit(objective.predict)
+
+    def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
+        """Tells the class of each input.
+
+        Args:
+            inputs: texts; or images or videos, as paths of files or as arrays of pixels.
+
+        Raises:
+            UserError: if an input cannot be read.
+        """
+        read = self._read(inputs)
+        if not len(read):
+            return []
+        labels = np.full(len(read), NO_CLASS, np.int32)
+        probabilities, _ = self.predict(Examples(read, labels, self.class_names))
+        return [_prediction(row, self.class_names) for row in probabilities]
+
+    def predict(
+        self, examples: Examples
+    ) -> tuple[Float[np.ndarray, "examples classes"], Float[np.ndarray, " examples"]]:
+        """Gives what `Classification.predict` does of every example, in their order."""
+        rows = min(ROWS, len(examples.inputs))
+        probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
+        nll = np.zeros(len(examples.inputs), np.float32)
+        for indices, batch in evaluation_batches(examples, rows):
+            found = jax.device_get(self._predict(self.variables, batch))
+            filled = indices >= 0
+            probabilities[indices[filled]] = found.probabilities[filled]
+            nll[indices[filled]] = found.nll[filled]
+        return probabilities, nll
+
+
+def _prediction(probabilities: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> Prediction:
+    order = np.argsort(-probabilities, kind="stable")
+    return Prediction(names[order[0]], {names[i]: float(probabilities[i]) for i in order.tolist()})

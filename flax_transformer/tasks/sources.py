@@ -1,0 +1,187 @@
+"""What classification reads: texts, images and videos, each with the model for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flax_transformer.data.classes import (
+    ImagesConfig,
+    LabelledTextConfig,
+    VideosConfig,
+    open_arrays,
+    open_texts,
+    train_tokenizer,
+)
+from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
+from flax_transformer.data.image_files import read_images
+from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokenizer import BOS, Tokenizer
+from flax_transformer.errors import UserError
+from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.models.video import VideoTransformer
+from flax_transformer.models.vision import VisionTransformer
+from flax_transformer.tasks.classification import Reading
+from flax_transformer.tasks.task import TOKENIZER, Parts
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples of one kind, and the model that reads them.
+
+    Attributes:
+        unit: what they are, in the plural.
+    """
+
+    unit: str
+
+    def open(self, split: str) -> Examples:
+        """Reads a split."""
+        ...
+
+    def check(self, examples: Examples) -> None:
+        """Refuses examples that the model cannot read."""
+        ...
+
+    def model(self, num_classes: int) -> Any:
+        """Makes the model."""
+        ...
+
+    def reading(self) -> Reading:
+        """How the model reads a batch."""
+        ...
+
+    def read(self, inputs: Sequence[Any]) -> Inputs:
+        """Reads a user's own inputs."""
+        ...
+
+    def show(self, inputs: Inputs, index: int) -> str:
+        """Shows one input on a line; "" of one that is no text."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes what it needs of the training data."""
+        ...
+
+
+class TextSource:
+    """Texts, read by an encoder-only model; see `Source`."""
+
+    unit = "texts"
+
+    def __init__(self, parts: Parts, folder: Path):
+        self._data, self._config = parts.data, parts.model
+        path = folder / TOKENIZER
+        self._tokenizer = Tokenizer.load(path) if path.exists() else train_tokenizer(self._data)
+
+    def open(self, split: str) -> Examples:
+        """Reads a split."""
+        return open_texts(self._data, self._tokenizer, split)
+
+    def check(self, examples: Examples) -> None:
+        """Any text can be read."""
+
+    def model(self, num_classes: int) -> EncoderOnly:
+        """Makes the model."""
+        return EncoderOnly(self._config, self._tokenizer.vocab_size, num_classes)
+
+    def reading(self) -> Reading:
+        """Token ids are read as they are."""
+        return Reading("classify", lambda tokens: tokens, jnp.full((1, 1), BOS, jnp.int32))
+
+    def read(self, inputs: Sequence[str]) -> TextInputs:
+        """Tokenises texts."""
+        for number, text in enumerate(inputs, 1):
+            if not isinstance(text, str):
+                raise UserError(f"text {number} is no string, but {text!r:.60}: give strings")
+        texts = TokenizedText.encode(self._tokenizer, inputs, begin=True)
+        return TextInputs(texts, self._data.max_length)
+
+    def show(self, inputs: Inputs, index: int) -> str:
+        """Shows a text."""
+        return self._tokenizer.decode(inputs.take(np.array([index]))[0])
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer."""
+        self._tokenizer.save(folder / TOKENIZER)
+
+
+class ImageSource:
+    """Images, read by a vision Transformer; see `Source`."""
+
+    unit = "images"
+
+    def __init__(self, parts: Parts, folder: Path):
+        self._data, self._config = parts.data, parts.model
+
+    def open(self, split: str) -> Examples:
+        """Reads a split."""
+        return open_arrays(self._data, split)
+
+    def check(self, examples: Examples) -> None:
+        """Refuses images of another size or number of channels than the model's."""
+        _check_shape(examples, self._shape(), "model.image_size and model.num_channels")
+
+    def model(self, num_classes: int) -> VisionTransformer:
+        """Makes the model."""
+        return VisionTransformer(self._config, num_classes)
+
+    def reading(self) -> Reading:
+        """Pixels from 0 to 255 become numbers from -1 to 1."""
+        return Reading("__call__", scale_pixels, jnp.zeros((1, *self._shape()), jnp.uint8))
+
+    def read(self, inputs: Sequence[Any]) -> ArrayInputs:
+        """Reads images from files, or takes arrays of pixels."""
+        return ArrayInputs(read_images(inputs, self._shape()))
+
+    def show(self, inputs: Inputs, index: int) -> str:
+        """An image is no text."""
+        return ""
+
+    def save(self, folder: Path) -> None:
+        """Nothing of the training data is needed."""
+
+    def _shape(self) -> tuple[int, ...]:
+        return (*self._config.image_size, self._config.num_channels)
+
+
+class VideoSource(ImageSource):
+    """Videos, read by a video Transformer; see `Source`."""
+
+    unit = "videos"
+
+    def model(self, num_classes: int) -> VideoTransformer:
+        """Makes the model."""
+        return VideoTransformer(self._config, num_classes)
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self._config.num_frames, *super()._shape())
+
+
+SOURCES: dict[type, Any] = {
+    LabelledTextConfig: TextSource,
+    ImagesConfig: ImageSource,
+    VideosConfig: VideoSource,
+}
+
+
+def scale_pixels(pixels: Array) -> Float[Array, "..."]:
+    """Makes numbers from -1 to 1 of pixels from 0 to 255.
+
+    Example:
+        >>> scale_pixels(jnp.array([0, 255], jnp.uint8)).tolist()
+        [-1.0, 1.0]
+    """
+    return pixels.astype(jnp.float32) / 127.5 - 1
+
+
+def _check_shape(examples: Examples, shape: tuple[int, ...], fields: str) -> None:
+    found = examples.inputs.take(np.array([0])).shape[1:]
+    if found != shape:
+        raise UserError(
+            f"the data set's examples are {' x '.join(map(str, found))}, but the model reads "
+            f"{' x '.join(map(str, shape))}: change {fields}"
+        )
