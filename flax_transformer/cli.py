@@ -15,6 +15,7 @@ from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
 from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.commands.attention import Attention
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
 from flax_transformer.commands.list import List
@@ -38,6 +39,7 @@ COMMANDS: dict[str, type] = {
     "verify-resume": VerifyResume,
     "evaluate": Evaluate,
     "translate": Translate,
+    "attention": Attention,
     "plot": Plot,
     "list": List,
     "positions": Positions,
