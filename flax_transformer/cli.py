@@ -15,6 +15,7 @@ from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
 from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.commands.attention import Attention
 from flax_transformer.commands.classify import Classify
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
@@ -43,6 +44,7 @@ COMMANDS: dict[str, type] = {
     "translate": Translate,
     "generate": Generate,
     "classify": Classify,
+    "attention": Attention,
     "plot": Plot,
     "list": List,
     "positions": Positions,

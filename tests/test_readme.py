@@ -63,3 +63,11 @@ def test_the_example_of_the_other_models_runs_after_it(names):
         names["variables"], names["target"], names["cache"], method="decode"
     )
     assert jnp.allclose(logits, names["logits"], rtol=1e-5, atol=1e-5)
+
+
+def test_the_viewer_of_images_runs_after_both(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = dict(names)
+    for word in ("view_attention", "VisionTransformer(", "image_attention"):
+        exec(example(word), names)
+    assert (tmp_path / "image.html").read_text("utf-8").endswith("</html>\n")

@@ -25,6 +25,14 @@ MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learnt
 # line of ten million letters would take hours.
 MAX_WORD_LENGTH = 1000
 UNKNOWN = "\ufffd"
+_SPECIAL_NAMES = {PAD: "<pad>", BOS: "<s>", EOS: "</s>"}
+# How a byte-level BPE spells bytes: visible letters of Latin-1 as themselves, the others as the
+# letters from 256 on.
+_VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_OTHERS = (byte for byte in range(256) if byte not in _VISIBLE)
+_BYTES = {chr(byte): byte for byte in _VISIBLE} | {
+    chr(256 + number): byte for number, byte in enumerate(_OTHERS)
+}
 
 
 class Tokenizer:
@@ -155,6 +163,25 @@ class Tokenizer:
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Gives the text of ids up to the first EOS; PAD and BOS stand for nothing."""
         return self._subwords.decode(list(_subwords(ids)), skip_special_tokens=False)
+
+    def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
+        r"""Gives one string an id, to be looked at.
+
+        Its text; bytes that are no whole character, as of rare letters, as \xc3; the special ones
+        as <pad>, <s> and </s>; an id beyond the vocabulary is nothing.
+
+        Example:
+            >>> tokenizer = Tokenizer.train(["two", "twenty-two"], vocab_size=270)
+            >>> tokenizer.names([1, *tokenizer.encode("two ü"), 2])
+            ['<s>', 'two', ' ', '\\xc3', '\\xbc', '</s>']
+        """
+        return [self._name(operator.index(token)) for token in ids]
+
+    def _name(self, token: int) -> str:
+        if token in _SPECIAL_NAMES:
+            return _SPECIAL_NAMES[token]
+        spelling = self._subwords.id_to_token(token - NUM_SPECIAL) or ""
+        return bytes(map(_BYTES.__getitem__, spelling)).decode("utf-8", "backslashreplace")
 
 
 def _subwords(ids: Iterable[SupportsIndex]) -> Iterator[int]:

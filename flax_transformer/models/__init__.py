@@ -4,6 +4,7 @@ from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
+from flax_transformer.models.picture_attention import image_attention, video_attention
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.stacking import stack_layers, unstack_layers
 from flax_transformer.models.video import VideoConfig, VideoTransformer
@@ -25,7 +26,9 @@ __all__ = [
     "VisionConfig",
     "VisionTransformer",
     "attention_weights",
+    "image_attention",
     "resize_images",
     "stack_layers",
     "unstack_layers",
+    "video_attention",
 ]

@@ -83,7 +83,7 @@ class Translator:
         self.decoding = decoding
         self.max_length = max_length
         self._search = jax.jit(
-            functools.partial(_search_batch, model), static_argnames=("decoding", "num_halvings")
+            functools.partial(search_batch, model), static_argnames=("decoding", "num_halvings")
         )
 
     @overload
@@ -190,7 +190,7 @@ def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
     return 2 if decoding.method == "beam" and num_batches >= BATCHES_WORTH_HALVING else 0
 
 
-def _search_batch(
+def search_batch(
     model, variables, source, rng, *, decoding: DecodingConfig, num_halvings: int
 ) -> Hypotheses:
     """Decodes a batch; one compilation serves all batches of the same shape."""

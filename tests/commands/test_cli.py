@@ -136,7 +136,7 @@ def option_names(command, prefix=""):
         if dataclasses.is_dataclass(field.default):
             nested = "" if field.name == "experiment" else f"{prefix}{field.name}."
             yield from option_names(field.default, nested)
-        elif field.name not in ("experiment_file", "texts", "workdirs"):
+        elif field.name not in ("experiment_file", "text", "texts", "workdirs"):
             yield f"--{prefix}{field.name}".replace("_", "-")
 
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,22 @@ def test_decoding_stops_at_the_end_mark_and_skips_padding_and_start():
 
 def test_ids_beyond_the_vocabulary_do_not_break_decoding():
     assert TOKENIZER.decode([*TOKENIZER.encode("two"), TOKENIZER.vocab_size + 5]) == "two"
+
+
+@given(st.text(st.characters(exclude_characters="\\", exclude_categories=["Cs"])))
+def test_names_of_subwords_spell_every_byte_of_the_text(text):
+    names = TOKENIZER.names(TOKENIZER.encode(text))
+    assert len(names) == len(TOKENIZER.encode(text))
+    spelled = re.sub(
+        rb"\\x([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), "".join(names).encode()
+    )
+    assert spelled == text.encode()
+
+
+def test_special_tokens_and_ids_beyond_the_vocabulary_have_names():
+    two = TOKENIZER.encode("two")
+    named = TOKENIZER.names([BOS, *two, EOS, PAD, TOKENIZER.vocab_size])
+    assert named == ["<s>", "two", "</s>", "<pad>", ""]
 
 
 def test_training_is_deterministic():

@@ -25,6 +25,9 @@ const picture = {
       chips.push({ x, y, width, index, text });
       x += width + 4;
     }
+    // A single row of chips stands below the picture's middle.
+    const shift = y === chipTop ? (whole - x + 4) / 2 : 0;
+    for (const chip of chips) chip.x += shift;
     const bottom = chips.length ? y + CHIP : chipTop;
     const left = (whole - pictureWidth) / 2;
     return { left, whole, pictureWidth, pictureHeight, barTop, chips, bottom };
