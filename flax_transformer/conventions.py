@@ -8,8 +8,9 @@ where its documentation gives a recipe for the Transformer, what that says.
 import dataclasses
 from typing import Any, NamedTuple
 
-from flax_transformer.errors import unknown
+from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
+from flax_transformer.tasks.kinds import kind_of
 
 
 class Convention(NamedTuple):
@@ -158,7 +159,7 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
     """Gives an experiment all the fields of a convention, whatever it said itself.
 
     Raises:
-        UserError: if there is no such convention.
+        UserError: if there is no such convention, or the experiment is no translation.
 
     Example:
         >>> apply_convention(Experiment(), "t2t").optimizer.b2
@@ -166,6 +167,11 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
     """
     if name not in CONVENTIONS:
         raise unknown("convention", name, CONVENTIONS)
+    task, _ = kind_of(experiment.task)
+    if task != "translation":
+        raise UserError(
+            f"--convention {name} is about translation, and this experiment is {task}: leave it out"
+        )
     changes: dict[str, dict[str, Any]] = {}
     for path, value in CONVENTIONS[name].fields.items():
         part, field = path.split(".")

@@ -18,6 +18,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
+from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.kinds import UNIONS, Data, Model, Task, check_parts, check_score
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training.config import TrainingConfig
@@ -155,19 +156,47 @@ def _place(error: Exception, path: Path) -> str:
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
+OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
+
+
+def presets_of(model: Any) -> dict[str, Any]:
+    """The named sizes of a model of the same kind: name -> config.
+
+    Example:
+        >>> from flax_transformer.models import VisionConfig
+        >>> sorted(presets_of(VisionConfig()))
+        ['ViT-B/16', 'ViT-S/16']
+    """
+    published = {name: entry.model.config for name, entry in ZOO.items()}
+    return {
+        name: config
+        for name, config in (PRESETS | published).items()
+        if type(config) is type(model)
+    }
+
+
 def apply_preset(experiment: Experiment, name: str) -> Experiment:
     """Gives an experiment the named model size, and a row of Table 3 also its label smoothing.
 
+    What the data decides stays, such as the size of images.
+
     Raises:
-        UserError: if there is no such preset.
+        UserError: if there is no such preset of the experiment's model.
 
     Example:
         >>> apply_preset(Experiment(), "D-label-smoothing-0.2").task.label_smoothing
         0.2
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
+    presets = presets_of(experiment.model)
+    if name not in presets:
+        raise unknown("preset", name, presets)
     task = experiment.task
     if name in TABLE3:
         task = dataclasses.replace(task, label_smoothing=TABLE3[name].label_smoothing)
-    return dataclasses.replace(experiment, model=PRESETS[name], task=task)
+    kept = {
+        field: getattr(experiment.model, field)
+        for field in OF_THE_DATA
+        if hasattr(experiment.model, field)
+    }
+    model = dataclasses.replace(presets[name], **kept)
+    return dataclasses.replace(experiment, model=model, task=task)

@@ -22,7 +22,8 @@ class ParallelTextConfig(DataConfig):
     """Which sentence pairs, how they become tokens, and how tokens become batches."""
 
     dataset: str = "number_words"
-    """number_words, multi30k, text_files, or a TFDS translation data set: wmt14_translate/de-en."""
+    """number_words, multi30k, text_files, copy, reverse, sort, or a TFDS translation data set:
+    wmt14_translate/de-en."""
     source_language: str = "en"
     """Language to translate from, as the data set names it."""
     target_language: str = "de"
@@ -71,12 +72,12 @@ class ParallelTextConfig(DataConfig):
         _check_batch(self)
         if self.num_buckets < 1:
             raise UserError(f"num_buckets {self.num_buckets} must be at least 1.")
-        if self.source_language == self.target_language and self.dataset != "text_files":
+        dataset = DATASETS.get(self.dataset, OTHER)
+        if self.source_language == self.target_language and dataset.has_languages:
             raise UserError(
                 f"source_language and target_language are both '{self.source_language}': "
                 "give two languages."
             )
-        dataset = DATASETS.get(self.dataset, OTHER)
         specific = (name for entry in (*DATASETS.values(), OTHER) for name in entry.reads)
         check_fields(self, dataset.reads, specific)
         if dataset.languages:
@@ -108,12 +109,21 @@ class ParallelTextConfig(DataConfig):
 
 
 class Dataset(NamedTuple):
-    """How a data set is listed and built; `reads` names the config fields that it alone reads."""
+    """How a data set of pairs is listed and built.
+
+    Attributes:
+        description: a line.
+        languages: that are known before it is built.
+        builder: makes TFDS's builder of it.
+        reads: config fields that it alone reads.
+        has_languages: whether the sides of a pair are named by languages, not source and target.
+    """
 
     description: str
     languages: tuple[str, ...]
     builder: Callable[[ParallelTextConfig], Any]
     reads: tuple[str, ...] = ()
+    has_languages: bool = True
 
 
 @quiet()
@@ -128,17 +138,19 @@ def open_split(config: ParallelTextConfig, split: str) -> ParallelText:
         UserError: if there is no such data set, split or language, or its files cannot be had.
     """
     dataset = DATASETS.get(config.dataset, OTHER)
-    is_own = config.dataset == "text_files"
+    has_languages = dataset.has_languages
     builder = prepare(
         lambda: dataset.builder(config),
         config,
         is_fetched="manual_dir" in dataset.reads,
-        check=lambda builder: is_own or _check_languages(config, builder.info.features),
+        check=lambda builder: not has_languages or _check_languages(config, builder.info.features),
     )
-    missing = is_own and split in TEXT_SPLITS
+    missing = config.dataset == "text_files" and split in TEXT_SPLITS
     hint = f" Give --data.{split}-source and --data.{split}-target." if missing else ""
     records = read_split(builder, config.dataset, split, hint)
-    keys = ("source", "target") if is_own else (config.source_language, config.target_language)
+    keys = ("source", "target")
+    if has_languages:
+        keys = config.source_language, config.target_language
     return ParallelText(records, *keys, Path(builder.data_path))
 
 
@@ -175,6 +187,16 @@ def _tfds(config: ParallelTextConfig) -> Any:
     return find_published(config, DATASETS)
 
 
+def _rows_of_letters(order: str) -> Dataset:
+    def build(config: ParallelTextConfig) -> Any:
+        from flax_transformer.data.letters import Letters
+
+        return Letters(order=order, **_storage(config))
+
+    description = f"rows of up to 16 letters to {order}; built in, needs no network"
+    return Dataset(description, (), build, has_languages=False)
+
+
 DATASETS = {
     "number_words": Dataset(
         "numbers below a million in words; built in, needs no network",
@@ -192,7 +214,9 @@ DATASETS = {
         (),
         _text_files,
         TEXT_FIELDS,
+        has_languages=False,
     ),
+    **{order: _rows_of_letters(order) for order in ("copy", "reverse", "sort")},
 }
 OTHER = Dataset("a translation data set of TFDS by its name", (), _tfds, ("manual_dir",))
 

@@ -1,8 +1,11 @@
 import json
 
+from flax_transformer.data.catalogue import KINDS
 from flax_transformer.data.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
+from flax_transformer.models.zoo import ZOO
+from flax_transformer.tasks.kinds import TASKS
 
 
 def test_the_list_names_all_there_is(run):
@@ -12,8 +15,12 @@ def test_the_list_names_all_there_is(run):
         name: count_parameters(PRESETS[name], 307) for name in ("tiny", "small", "base", "big")
     }
     assert {*listed["presets"], *listed["variations"]} == set(PRESETS)
-    assert set(listed["datasets"]) == {*DATASETS, "NAME/CONFIG"}
+    assert set(listed["models"]) == set(ZOO)
+    assert listed["models"]["ViT-B/16"]["parameters"] == 86_567_656
+    datasets = {*DATASETS, *(name for entries in KINDS.values() for name in entries)}
+    assert set(listed["datasets"]) == {*datasets, "NAME/CONFIG"}
     assert set(listed["positions"]) == set(SCHEMES)
+    assert set(listed["tasks"]) == set(TASKS)
     table = run("list").out
-    assert all(name in table for name in (*PRESETS, *DATASETS, *SCHEMES))
+    assert all(name in table for name in (*PRESETS, *ZOO, *datasets, *SCHEMES, *TASKS))
     assert f"{count_parameters(PRESETS['base'], 37_000):,}" in table
