@@ -41,7 +41,7 @@ def plot_saturation(
     Example:
         >>> weights, _ = plot_saturation([2, 512]).axes
         >>> divided, not_divided = (line.get_ydata()[-1] for line in weights.get_lines())
-        >>> divided < 0.4, not_divided > 0.9
+        >>> bool(divided < 0.4), bool(not_divided > 0.9)
         (True, True)
 
     Reference:
