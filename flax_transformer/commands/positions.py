@@ -9,14 +9,7 @@ from rich.console import Console
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import check_number
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.functional.wishes import Verdict, check_wishes
-
-HEADINGS = {
-    "unique": "unique value",
-    "consistent": "consistent distance",
-    "carries_on": "carries on",
-    "bounded": "bounded, deterministic",
-}
+from flax_transformer.functional.wishes import HEADINGS, Verdict, check_wishes
 
 
 @dataclasses.dataclass(frozen=True)

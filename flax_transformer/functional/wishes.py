@@ -41,6 +41,15 @@ class Wishes(NamedTuple):
     bounded: Verdict
 
 
+# What each wish is called before people.
+HEADINGS = {
+    "unique": "unique value",
+    "consistent": "consistent distance",
+    "carries_on": "carries on",
+    "bounded": "bounded, deterministic",
+}
+
+
 def check_wishes(scheme: PositionalScheme) -> Wishes:
     """Measures whether a scheme meets the four wishes.
 

@@ -4,9 +4,9 @@ import pytest
 from command_line import assert_is_error
 from matplotlib.figure import Figure
 
-from flax_transformer.commands.positions import HEADINGS, Positions
+from flax_transformer.commands.positions import Positions
 from flax_transformer.functional import SCHEMES
-from flax_transformer.functional.wishes import Verdict, Wishes
+from flax_transformer.functional.wishes import HEADINGS, Verdict, Wishes
 
 
 @pytest.fixture

@@ -76,7 +76,6 @@ def test_the_tokenizer_of_an_earlier_start_is_kept(make_config, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"tokens": "charcters"}, r"unknown data\.tokens 'charcters': did you mean 'characters'"),
         ({"max_length": 1}, "data.max_length must be at least 2, not 1"),
         ({"batch_size": 0}, "data.batch_size must be at least 1, not 0"),
         ({"vocab_size": 258}, "data.vocab_size must be at least 259, not 258"),

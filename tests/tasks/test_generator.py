@@ -1,6 +1,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from text_models import MODEL
@@ -19,7 +20,7 @@ TOKENIZER = Tokenizer.of_characters(["abcdefgh"])
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     model = DecoderOnly(dataclasses.replace(MODEL, max_positions=MAX_LENGTH), TOKENIZER.vocab_size)
-    variables = model.init(jax.random.key(3), np.ones((1, 1), np.int32))
+    variables = model.init(jax.random.key(3), jnp.ones((1, 1), jnp.int32))
     return Generator(model, variables, TOKENIZER, GREEDY, MAX_LENGTH)
 
 
@@ -27,7 +28,7 @@ def greedy_by_hand(generator: Generator, prompt: list[int], length: int, window:
     """Reads everything again for every token, within the window it may read."""
     read, written = list(prompt), []
     while len(written) < length:
-        logits = generator.model.apply(generator.variables, np.array([read], np.int32))
+        logits = generator.model.apply(generator.variables, jnp.array([read], jnp.int32))
         token = int(np.argmax(logits[0, -1]))
         written.append(token)
         if token == EOS:

@@ -29,7 +29,7 @@ def test_the_loss_is_the_cross_entropy_of_the_next_tokens(smoothing):
     objective = make_objective(smoothing)
     params = objective.init(jax.random.key(0))["params"]
     loss, weight, _ = objective.loss(params, {}, TextBatch(TOKENS), jax.random.key(1))
-    logits = np.asarray(objective.model.apply({"params": params}, TOKENS[:, :-1]), np.float64)
+    logits = np.asarray(objective.model.apply({"params": params}, jnp.asarray(TOKENS[:, :-1])), np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = 0.0
     for row, target in enumerate(TOKENS[:, 1:]):
@@ -50,7 +50,7 @@ def test_counts_are_those_of_the_loss_and_of_the_best_tokens():
     )
     assert float(counts.nll) == pytest.approx(float(plain), rel=1e-6)
     assert counts.tokens == weight
-    best = jnp.argmax(objective.model.apply(variables, TOKENS[:, :-1]), axis=-1)
+    best = jnp.argmax(objective.model.apply(variables, jnp.asarray(TOKENS[:, :-1])), axis=-1)
     assert counts.correct == np.sum((best == TOKENS[:, 1:]) & (TOKENS[:, 1:] > 0))
 
 

@@ -6,7 +6,7 @@ import reference
 from reference import assert_close
 
 from flax_transformer.functional import SCHEMES
-from flax_transformer.visualization.positions import plot_positions
+from flax_transformer.visualization.positions import plot_by_length, plot_positions, plot_scheme
 
 LENGTH, D_MODEL = 13, 11
 
@@ -71,7 +71,49 @@ def test_two_colours_meet_at_zero_and_one_ramp_begins_or_ends_there(panels):
             assert 0 in (least, most)
 
 
+@pytest.mark.parametrize("name", ["sinusoidal", "rotary", "alibi"])
+def test_one_scheme_is_drawn_as_among_all(panels, name):
+    figure = plot_scheme(SCHEMES[name], LENGTH, D_MODEL)
+    alone = [axes for axes in figure.axes if axes.images]
+    for axes, among in zip(alone, panels[name], strict=True):
+        np.testing.assert_array_equal(matrix(axes), matrix(among))
+        assert axes.get_title() == among.get_title()
+
+
 @pytest.mark.parametrize("sizes", [(1, D_MODEL), (LENGTH, 1)])
-def test_a_picture_of_nothing_is_refused(sizes):
+@pytest.mark.parametrize(
+    "plot", [plot_positions, lambda *sizes: plot_scheme(SCHEMES["t5"], *sizes)]
+)
+def test_a_picture_of_nothing_is_refused(plot, sizes):
     with pytest.raises(ValueError, match=f"length {sizes[0]} and d_model {sizes[1]} must be"):
-        plot_positions(*sizes)
+        plot(*sizes)
+
+
+def test_sentences_of_several_lengths_lie_on_each_other_where_lengths_do_not_count():
+    lengths = [3, LENGTH, 7]
+    figure = plot_by_length({name: SCHEMES[name] for name in ("number", "scaled")}, lengths)
+    for axes, scale in zip(figure.axes, (lambda _: 1, lambda length: length - 1), strict=True):
+        lines = axes.get_lines()
+        assert [line.get_label() for line in lines] == [
+            f"sentence of {length}" for length in (LENGTH, 7, 3)
+        ]
+        for line, length in zip(lines, (LENGTH, 7, 3), strict=True):
+            np.testing.assert_allclose(
+                np.asarray(line.get_ydata()), np.arange(length) / scale(length), rtol=1e-6
+            )
+        widths = [line.get_linewidth() for line in lines]
+        assert widths[0] > widths[1] > widths[2]
+
+
+@pytest.mark.parametrize(
+    ("names", "lengths", "message"),
+    [
+        (["number"], [], "nothing to draw"),
+        (["number"], [1], "nothing to draw"),
+        ([], [3], "0 schemes"),
+        (["alibi"], [3], "alibi adds nothing to embeddings"),
+    ],
+)
+def test_what_has_no_line_is_refused(names, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        plot_by_length({name: SCHEMES[name] for name in names}, lengths)

@@ -1,0 +1,271 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How does one word find another? Attention
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/02_attention.ipynb)
+#
+# "The animal didn't cross the street because it was too tired." What is "it"? This notebook computes attention on this sentence by hand, number by number, and then with the package, and the two agree.
+#
+# It runs from top to bottom in under a minute on two CPU cores.
+
+# %%
+# Installs the package where it is missing, as on a new Colab.
+import importlib.util
+
+if importlib.util.find_spec("flax_transformer") is None:
+    print("installing flax_transformer ...")
+    # %pip install --quiet git+https://github.com/flax-transformer/flax_transformer
+
+# %%
+# %matplotlib inline
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.functional import (
+    attend,
+    causal_mask,
+    combine_masks,
+    multi_head_attend,
+    padding_mask,
+)
+from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig, attention_weights
+from flax_transformer.visualization import view_attention
+from flax_transformer.visualization.attention_maps import plot_attention, plot_mask
+from flax_transformer.visualization.attention_steps import plot_attention_steps
+from flax_transformer.visualization.matrices import plot_matrices
+from flax_transformer.visualization.saturation import plot_saturation
+
+# %% [markdown]
+# ## Words as vectors that we can read
+#
+# A trained model finds its own vectors, and nobody can read their features off. So that we can follow each number, we write small ones by hand. Four features say whether a word is a thing, whether it is alive, whether it is a pronoun, and whether it tells how somebody feels.
+
+# %%
+text = "The animal didn't cross the street because it was too tired"
+sentence = text.split()
+names = ["thing", "alive", "pronoun", "feeling"]
+features = np.zeros((len(sentence), len(names)), np.float32)
+features[sentence.index("animal")] = [1, 1, 0, 0]
+features[sentence.index("street")] = [1, 0, 0, 0]
+features[sentence.index("it")] = [0, 0, 1, 0]
+features[sentence.index("tired")] = [0, 0, 0, 1]
+features = jnp.asarray(features)
+
+plot_matrices({"words, by hand": features}, sentence, names)
+
+# %% [markdown]
+# ## Query, key and value
+#
+# Three matrices make three vectors of each word $x$:
+#
+# $$q = x W_Q \qquad k = x W_K \qquad v = x W_V$$
+#
+# The **query** says what a word looks for, the **key** what it offers, the **value** what it passes on. In a model the matrices are learned. Here we choose them: a pronoun looks for a thing that is alive, things offer what they are, and every word passes on all of its features.
+
+# %%
+query_matrix = jnp.zeros((4, 2)).at[2].set(3.0)  # a pronoun looks for: thing, alive
+key_matrix = jnp.eye(4, 2)  # offered: thing, alive
+value_matrix = jnp.eye(4)  # passed on: all four features
+
+query, key, value = features @ query_matrix, features @ key_matrix, features @ value_matrix
+plot_matrices({"query": query, "key": key, "value": value}, sentence)
+
+# %% [markdown]
+# ## One word by hand
+#
+# Take "it". Its **score** for a word is the product of its query with that word's key: 6 for "animal", 3 for "street", 0 for all others.
+
+# %%
+it = sentence.index("it")
+scores = key @ query[it]
+dict(zip(sentence, scores.tolist(), strict=True))
+
+# %% [markdown]
+# The scores are divided by $\sqrt{d_k}$, the root of the width of a key (why is shown below). The **softmax** makes weights of them, which are positive and sum to 1:
+#
+# $$w_j = \frac{\exp(s_j)}{\sum_k \exp(s_k)}$$
+
+# %%
+scaled = scores / jnp.sqrt(key.shape[-1])
+weights = jnp.exp(scaled) / jnp.exp(scaled).sum()
+dict(zip(sentence, np.asarray(weights, float).round(3).tolist(), strict=True))
+
+# %% [markdown]
+# The output is the sum of all values, each times its weight. "it" came with the one feature pronoun. It leaves with what it has found: a thing, and alive.
+
+# %%
+output = weights @ value
+dict(zip(names, np.asarray(output, float).round(3).tolist(), strict=True))
+
+# %% [markdown]
+# ## The same from the package
+#
+# `attend` does it for all words at once:
+#
+# $$\text{Attention}(Q, K, V) = \text{softmax}\left(\frac{Q K^T}{\sqrt{d_k}}\right) V$$
+
+# %%
+attended, all_weights = attend(query, key, value, return_weights=True)
+np.testing.assert_allclose(all_weights[it], weights, rtol=1e-5)
+np.testing.assert_allclose(attended[it], output, rtol=1e-5)
+
+plot_attention_steps(query, key, value, sentence)
+
+# %% [markdown]
+# The words other than "it" have a query of zeros here, so all their scores are zero, and each looks at all words alike.
+#
+# An honest remark: this head was *built* to link "it" with "animal". It would do so as well had the sentence ended in "too wide", where "it" is the street. To tell these two apart, the query of "it" must already know of "tired" or "wide", which a layer before it has to bring. That is one reason why models have several layers.
+
+# %%
+# Another last word changes what it passes on, and not whom "it" looks at.
+ends_in_wide = features.at[-1].set(0.0)
+_, weights_wide = attend(
+    ends_in_wide @ query_matrix, ends_in_wide @ key_matrix, ends_in_wide, return_weights=True
+)
+np.testing.assert_array_equal(weights_wide[it], all_weights[it])
+
+# %% [markdown]
+# ## Why the division by $\sqrt{d_k}$?
+#
+# If the numbers of a query and of a key are independent, with mean 0 and variance 1, their product is a sum of $d_k$ terms and has the variance $d_k$. Wide heads would have large scores:
+
+# %%
+queries, keys = jax.random.normal(jax.random.key(0), (2, 10_000, 64))
+products = (queries * keys).sum(axis=-1)
+{"variance": float(products.var()), "after the division": float((products / 8).var())}
+
+# %% [markdown]
+# And a softmax of large scores *saturates*: one key gets nearly all the weight. Then the derivatives of the weights by the scores go to zero, and training can change little. The picture shows both, for random queries and 16 keys.
+
+# %%
+plot_saturation()
+
+# %% [markdown]
+# ## Masks: who may look at whom
+#
+# A mask is True where a query may attend to a key. Masked scores are left out of the softmax, so their weights are exactly zero.
+#
+# The **causal** mask hides what comes later. A model that writes word after word needs it: while it learns, it must not see the words that it is to predict.
+
+# %%
+plot_mask(causal_mask(len(sentence)), sentence)
+
+# %%
+vectors = jax.random.normal(jax.random.key(1), (len(sentence), 8))
+plot_attention_steps(vectors, vectors, vectors, sentence, causal_mask(len(sentence)))
+
+# %% [markdown]
+# Proof: with the causal mask another last word changes the last output alone.
+
+# %%
+changed = vectors.at[-1].set(7.0)
+mask = causal_mask(len(sentence))
+before, after = (
+    attend(vectors, vectors, vectors, mask=mask),
+    attend(changed, changed, changed, mask=mask),
+)
+np.testing.assert_array_equal(before[:-1], after[:-1])
+float(jnp.abs(before[-1] - after[-1]).max())
+
+# %% [markdown]
+# The **padding** mask hides the zeros that fill a short sentence up to the length of its batch. Masks combine by "and".
+
+# %%
+tokens = jnp.array([5, 6, 7, 2, 0, 0])  # two places of padding
+padded = ["we", "are", "here", "</s>", "<pad>", "<pad>"]
+mask = combine_masks(padding_mask(tokens), causal_mask(len(tokens)))
+plot_mask(mask, padded)
+
+# %%
+words = jax.random.normal(jax.random.key(2), (len(tokens), 8))
+_, masked_weights = attend(words, words, words, mask=mask, return_weights=True)
+assert not masked_weights[~mask].any()
+plot_attention(masked_weights[None], padded)
+
+# %% [markdown]
+# ## Many heads
+#
+# One softmax gives one set of weights a word. So attention is done several times side by side, each *head* with queries, keys and values of its own, and the outputs are joined:
+#
+# $$\text{MultiHead} = \text{concat}(\text{head}_1, \ldots, \text{head}_h) W_O$$
+#
+# `multi_head_attend` is `attend`, lifted over the heads and the batch by `jax.vmap`. Here are three heads with random vectors.
+
+# %%
+query, key, value = jax.random.normal(jax.random.key(3), (3, 1, len(sentence), 3, 8))
+outputs, head_weights = multi_head_attend(query, key, value, return_weights=True)
+by_hand = jnp.stack(
+    [attend(query[0, :, head], key[0, :, head], value[0, :, head]) for head in range(3)], axis=1
+)
+np.testing.assert_allclose(outputs[0], by_hand, atol=1e-6)
+
+plot_attention(head_weights[0], sentence)
+
+# %% [markdown]
+# ## Look at it yourself
+#
+# `view_attention` makes a page for notebooks and browsers: point at a word, choose layers and heads, look at the lines, at the matrix, or at all heads at once. It needs no network; `view.save("attention.html")` keeps it.
+#
+# This is our hand-made head, as one layer with one head.
+
+# %%
+view_attention(all_weights[None, None], sentence, title="a head made by hand")
+
+# %% [markdown]
+# ## What a trained model would show
+#
+# That a head links "it" with "animal" was shown in a large model, trained on millions of sentence pairs (Uszkoreit 2017, "Transformer: A Novel Neural Network Architecture for Language Understanding"). This package ships no such weights, so this notebook does not show it. In a model that a notebook can train in a minute, such a link would be chance.
+#
+# Here is what an **untrained** model shows: two layers of four heads with random parameters. Some lines are strong, and none has a meaning.
+
+# %%
+config = EncoderDecoderConfig(
+    d_model=64, d_ff=128, num_heads=4, num_encoder_layers=2, num_decoder_layers=1
+)
+model = EncoderDecoder(config, vocab_size=16)
+source, target = jnp.arange(1, 1 + len(sentence))[None], jnp.array([[1]])
+draw = jax.jit(lambda seed: model.init(jax.random.key(seed), source, target))
+read = jax.jit(lambda variables: attention_weights(model, variables, source, target))
+untrained = read(draw(0))["encoder"][:, 0]
+
+view_attention(untrained, sentence, title="an untrained model: lines by chance")
+
+# %% [markdown]
+# With other random parameters "it" looks elsewhere. This is the word that the first head of the first layer gives most weight to, for eight seeds. Should one of them be "animal", it is luck.
+
+# %%
+[sentence[int(read(draw(seed))["encoder"][0, 0, 0, it].argmax())] for seed in range(8)]
+
+# %% [markdown]
+# With weights of your own, from any library, it is the same one call. They are an array [layers, heads, queries, keys] of one example, with one string a token:
+#
+# ```python
+# view_attention(weights, tokens)                        # self-attention
+# view_attention(weights, source_tokens, target_tokens)  # cross-attention
+# ```
+#
+# For a model of this package, `attention_weights` gives encoder, decoder and cross-attention, as above. For one of Hugging Face's transformers:
+#
+# ```python
+# model = AutoModel.from_pretrained(name, attn_implementation="eager")  # others keep no weights
+# with torch.no_grad():
+#     attentions = model(**inputs, output_attentions=True).attentions
+# view_attention(torch.stack(attentions)[:, 0], tokens)
+# ```
+#
+# Heads that have learned something are in the notebook on [your own project](06_use_in_your_project.ipynb), where they learn within seconds to read a sequence backwards.
+#
+# Next: [build a Transformer](03_build_a_transformer.ipynb) of attention and a few more parts.

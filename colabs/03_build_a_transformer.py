@@ -1,0 +1,262 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Build a Transformer
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/03_build_a_transformer.ipynb)
+#
+# A Transformer is [attention](02_attention.ipynb), a small network, and two things that make them trainable: residual connections and normalisation. This notebook takes each by itself, puts them together by hand, and compares the result with the package's model, number by number.
+#
+# It runs from top to bottom in under a minute on two CPU cores.
+
+# %%
+# Installs the package where it is missing, as on a new Colab.
+import importlib.util
+
+if importlib.util.find_spec("flax_transformer") is None:
+    print("installing flax_transformer ...")
+    # %pip install --quiet git+https://github.com/flax-transformer/flax_transformer
+
+# %%
+# %matplotlib inline
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.commands.table3 import Table3
+from flax_transformer.functional import (
+    causal_mask,
+    feed_forward,
+    lay_out,
+    layer_norm,
+    multi_head_attend,
+    padding_mask,
+    sinusoidal_positions,
+    token_segments,
+)
+from flax_transformer.models import PRESETS, EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models.presets import count_parameters
+from flax_transformer.modules import EncoderLayer, FeedForward, Residual
+from flax_transformer.visualization.activations import plot_activations
+from flax_transformer.visualization.attention_maps import plot_mask
+from flax_transformer.visualization.matrices import plot_matrices
+from flax_transformer.visualization.normalization import plot_normalization
+
+# %% [markdown]
+# ## The feed-forward network
+#
+# Attention moves information between words. The feed-forward network works on each word by itself: it makes the vector wider, bends it, and makes it narrow again.
+#
+# $$\text{FFN}(x) = \max(0, x W_1 + b_1)\, W_2 + b_2$$
+#
+# The paper bends with ReLU, $\max(0, x)$. Later models use smoother curves.
+
+# %%
+plot_activations()
+
+# %% [markdown]
+# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both give what the formula gives.
+
+# %%
+d_model, d_ff = 16, 32
+x = jax.random.normal(jax.random.key(0), (1, 5, d_model))  # one sentence of five words
+network = FeedForward(d_model, d_ff)
+variables = network.init(jax.random.key(1), x)
+hidden, out = variables["params"]["hidden"], variables["params"]["output"]
+
+by_formula = jnp.maximum(0, x @ hidden["kernel"] + hidden["bias"]) @ out["kernel"] + out["bias"]
+by_function = feed_forward(x, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
+np.testing.assert_allclose(by_function, by_formula, atol=1e-5)
+np.testing.assert_allclose(network.apply(variables, x), by_formula, atol=1e-5)
+by_formula.shape
+
+# %% [markdown]
+# Each word by itself: change word 0, and the outputs of all others stay.
+
+# %%
+changed = network.apply(variables, x.at[:, 0].set(7.0))
+plot_matrices({"change of the output": changed[0] - by_formula[0]})
+
+# %% [markdown]
+# ## Residual connections
+#
+# A layer does not replace a vector, it adds to it:
+#
+# $$y = x + f(x)$$
+#
+# So what came in can pass through many layers unharmed, and so can the gradient on its way back: its derivative is $1 + f'(x)$. A sublayer that gives nothing yet changes nothing:
+
+# %%
+residual = Residual(norm_placement="pre")
+parameters = residual.init(jax.random.key(0), lambda x: 0 * x, x, None, True)
+np.testing.assert_array_equal(residual.apply(parameters, lambda x: 0 * x, x, None, True), x)
+
+# %% [markdown]
+# ## Normalisation
+#
+# Every addition can make the vectors larger. Normalisation brings each vector back to mean 0 and variance 1 and then lets the model choose scale $\gamma$ and shift $\beta$:
+#
+# $$\text{LayerNorm}(x) = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \epsilon}}\, \gamma + \beta$$
+#
+# **Layer** normalisation takes mean and variance over the features of one word, a row below. **Batch** normalisation takes them over all words of a batch, a column. The frames show what shares a mean.
+#
+# The lower row shows why Transformers take the first: if one word changes, layer normalisation changes that word alone. With batch normalisation all words of all sentences in the batch change with it.
+
+# %%
+plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
+
+# %% [markdown]
+# The paper normalises after the addition (*post*), $\text{norm}(x + f(x))$. Many later models do it before (*pre*), $x + f(\text{norm}(x))$, which leaves a way through all layers that nothing normalises. In this package it is one word: `norm_placement`.
+#
+# ## An encoder layer by hand
+#
+# Attention in a residual connection with normalisation, then the feed-forward network in another. Here is the package's layer, with random parameters, and below it the same from functions.
+
+# %%
+tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens and two places of padding
+x = jax.random.normal(jax.random.key(3), (1, 7, d_model))
+layout = lay_out(token_segments(tokens))  # who may attend to whom: no padding
+layer = EncoderLayer(num_heads=4, d_model=d_model, d_ff=d_ff)
+variables = layer.init(jax.random.key(4), x, layout)
+by_module = layer.apply(variables, x, layout)
+jax.tree.map(jnp.shape, variables["params"])
+
+# %%
+params = variables["params"]
+attention, network = params["attention"], params["feed_forward"]
+
+# Projections to four heads of width 4, attention, and back to d_model.
+query = jnp.einsum("bld,dhk->blhk", x, attention["query"]["kernel"])
+key = jnp.einsum("bld,dhk->blhk", x, attention["key"]["kernel"])
+value = jnp.einsum("bld,dhk->blhk", x, attention["value"]["kernel"])
+heads = multi_head_attend(query, key, value, mask=padding_mask(tokens))
+attended = jnp.einsum("blhk,hkd->bld", heads, attention["output"]["kernel"])
+
+# Add and normalise, twice.
+first_norm = params["attention_residual"]["normalize"]
+second_norm = params["feed_forward_residual"]["normalize"]
+y = layer_norm(x + attended, first_norm["scale"], first_norm["bias"])
+hidden, out = network["hidden"], network["output"]
+fed = feed_forward(y, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
+by_hand = layer_norm(y + fed, second_norm["scale"], second_norm["bias"])
+
+# Places of padding are nobody's words: the five tokens count.
+np.testing.assert_allclose(by_hand[:, :5], by_module[:, :5], atol=1e-5)
+float(jnp.abs(by_hand - by_module)[:, :5].max())
+
+# %% [markdown]
+# ## Encoder and decoder
+#
+# The encoder is a stack of such layers and reads the source, for example an English sentence. The decoder writes the target, token by token. Its layers have one part more:
+#
+# 1. **self-attention**, causal: a target token sees the target up to itself,
+# 2. **cross-attention**: its queries come from the target, keys and values from the encoder's output,
+# 3. the **feed-forward** network.
+#
+# So there are three masks:
+
+# %%
+source, target = jnp.array([[5, 6, 7, 8, 2, 0, 0]]), jnp.array([[1, 9, 10, 11]])
+source_words = ["I", "am", "not", "tired", "</s>", "<pad>", "<pad>"]
+target_words = ["<s>", "ich", "bin", "nicht"]
+
+plot_mask(jnp.broadcast_to(padding_mask(source)[0], (7, 7)), source_words)  # encoder
+
+# %%
+plot_mask(causal_mask(4), target_words)  # decoder
+
+# %%
+plot_mask(jnp.broadcast_to(padding_mask(source)[0], (4, 7)), source_words, target_words)  # cross
+
+# %% [markdown]
+# ## The whole model
+#
+# `EncoderDecoder` embeds the tokens, adds positions, passes them through all layers, and scores every token of the vocabulary as the next one. One table serves source, target and scores.
+
+# %%
+config = EncoderDecoderConfig(
+    d_model=32, d_ff=64, num_heads=4, num_encoder_layers=2, num_decoder_layers=2
+)
+model = EncoderDecoder(config, vocab_size=13)
+variables = model.init(jax.random.key(0), source, target)
+logits = model.apply(variables, source, target)
+logits.shape  # batch, target_length, vocab
+
+# %% [markdown]
+# What enters the first layer are rows of the table, times $\sqrt{d_{model}}$, with the positions added. Here it is by hand, and the encoder from there on is the package's layers one after the other:
+
+# %%
+params = variables["params"]
+embedded = params["embedding"]["table"][source] * 32**0.5
+entering = embedded + sinusoidal_positions(jnp.arange(7), 32)
+
+encoder_layer = EncoderLayer(num_heads=4, d_model=32, d_ff=64)
+layout = lay_out(token_segments(source))
+after_one = encoder_layer.apply({"params": params["encoder_0"]}, entering, layout)
+after_two = encoder_layer.apply({"params": params["encoder_1"]}, after_one, layout)
+encoded = model.apply(variables, source, method="encode")
+np.testing.assert_allclose(after_two[:, :5], encoded[:, :5], atol=1e-5)
+
+# %% [markdown]
+# Nothing looks ahead: with another last target token the scores change at its place alone. And the words in places of padding do not count: whatever stands there is never looked at.
+
+# %%
+another = model.apply(variables, source, target.at[0, -1].set(4))
+np.testing.assert_array_equal(another[:, :-1], logits[:, :-1])
+without_padding = model.apply(variables, source[:, :5], target)
+np.testing.assert_allclose(without_padding, logits, atol=1e-5)
+
+plot_matrices({"change of the scores": another[0] - logits[0]}, target_words, "token")
+
+# %% [markdown]
+# ## How large is it?
+#
+# The paper's base model has 6 + 6 layers of $d_{model} = 512$. `count_parameters` counts from shapes alone, so even the big one takes no memory.
+#
+# $$\underbrace{512\, V}_{\text{table}} + 6\, \underbrace{(4 \cdot 512^2 + 2 \cdot 512 \cdot 2048 + \ldots)}_{\text{encoder layer}} + 6\, \underbrace{(8 \cdot 512^2 + 2 \cdot 512 \cdot 2048 + \ldots)}_{\text{decoder layer}}$$
+
+# %%
+matrices = 6 * (4 * 512**2 + 2 * 512 * 2048) + 6 * (8 * 512**2 + 2 * 512 * 2048)
+biases_and_norms = 6 * (2048 + 512 + 2 * 2 * 512) + 6 * (2048 + 512 + 3 * 2 * 512)
+by_formula = 512 * 37_000 + matrices + biases_and_norms
+assert count_parameters(PRESETS["base"], 37_000) == by_formula
+by_formula
+
+# %% [markdown]
+# The paper's Table 3 gives the sizes of many variations. Every one is a preset. Below, what was published ("paper", in millions) stands beside what is counted with the vocabulary that the paper names, and with the one that gives the published counts. The command `flax-transformer table3` prints the same.
+
+# %%
+Table3().run()
+
+# %% [markdown]
+# ## Writing token by token
+#
+# While it translates, the decoder has to be asked again after every token. To compute the whole target each time would be a waste, because keys and values of earlier tokens do not change. A *cache* keeps them. `start` encodes the source once, `decode` takes the next tokens, one or several, and the cache.
+
+# %%
+decode = jax.jit(lambda tokens, cache: model.apply(variables, tokens, cache, method="decode"))
+
+cache = model.apply(variables, source, 4, method="start")  # room for four tokens
+step_1, cache = decode(target[:, :1], cache)
+step_2, cache = decode(target[:, 1:2], cache)
+steps_3_and_4, cache = decode(target[:, 2:], cache)
+
+cached = jnp.concatenate([step_1, step_2, steps_3_and_4], axis=1)
+np.testing.assert_allclose(cached, logits, atol=1e-5)
+plot_matrices(
+    {"whole target at once": logits[0], "token by token": cached[0]}, target_words, "token"
+)
+
+# %% [markdown]
+# That is a whole Transformer. Its parameters are still random. How to train one, in a loop of your own, is shown in [use it in your project](06_use_in_your_project.ipynb).
