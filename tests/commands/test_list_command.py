@@ -3,6 +3,7 @@ import json
 from flax_transformer.data.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
+from flax_transformer.training.update_rules import OPTIMIZERS
 
 
 def test_the_list_names_all_there_is(run):
@@ -14,6 +15,7 @@ def test_the_list_names_all_there_is(run):
     assert {*listed["presets"], *listed["variations"]} == set(PRESETS)
     assert set(listed["datasets"]) == {*DATASETS, "NAME/CONFIG"}
     assert set(listed["positions"]) == set(SCHEMES)
+    assert set(listed["optimizers"]) == set(OPTIMIZERS)
     table = run("list").out
-    assert all(name in table for name in (*PRESETS, *DATASETS, *SCHEMES))
+    assert all(name in table for name in (*PRESETS, *DATASETS, *SCHEMES, *OPTIMIZERS))
     assert f"{count_parameters(PRESETS['base'], 37_000):,}" in table
