@@ -6,10 +6,9 @@ import json
 import runpy
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cattrs
-from cattrs.strategies import configure_tagged_union
 
 from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
@@ -102,8 +101,28 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
     for union, default in UNIONS:
-        configure_tagged_union(union, converter, tag_name="kind", default=default)
+        _tell_kinds_apart(converter, union, default)
     return converter
+
+
+def _tell_kinds_apart(converter: cattrs.Converter, union: Any, default: type) -> None:
+    """Keeps beside the fields of one of several configs which of them it is."""
+    kinds = {kind.__name__: kind for kind in get_args(union)}
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise UserError(f"{value!r:.60} has no fields")
+        fields = dict(value)
+        kind = fields.pop("kind", default.__name__)
+        if not isinstance(kind, str) or kind not in kinds:
+            raise unknown("kind", str(kind), kinds)
+        return converter.structure(fields, kinds[kind])
+
+    def unstructure(value: Any) -> dict[str, Any]:
+        return {"kind": type(value).__name__} | converter.unstructure(value)
+
+    converter.register_structure_hook(union, structure)
+    converter.register_unstructure_hook(union, unstructure)
 
 
 def _unchanged(value: Any, kind: Any) -> Any:

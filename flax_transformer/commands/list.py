@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from flax_transformer.models.presets import PRESETS, count, count_parameters
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.kinds import TASKS
+from flax_transformer.training.update_rules import OPTIMIZERS
 
 # Named, not counted: the other rows of Table 3 have a command of their own.
 VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
@@ -22,7 +24,7 @@ VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List tasks, models with counted parameters, data sets and positional schemes."""
+    """List tasks, models with counted parameters, data sets, positional schemes and optimizers."""
 
     vocab_size: int = PAPER_VOCAB_SIZE
     """Tokens for which parameters of the encoder-decoder are counted; the paper's English-German
@@ -38,9 +40,8 @@ class List:
             "presets": self._presets(),
             "models": _models(),
             "datasets": _datasets(),
-            "positions": {
-                name: {"description": scheme.description} for name, scheme in SCHEMES.items()
-            },
+            "positions": _described(SCHEMES),
+            "optimizers": _described(OPTIMIZERS),
         }
         if self.json:
             others = {"vocab_size": self.vocab_size, "variations": VARIATIONS}
@@ -53,6 +54,7 @@ class List:
             "models": "--preset of other models, of published size",
             "datasets": "--data.dataset",
             "positions": "--model.positions",
+            "optimizers": "--optimizer.name",
         }
         for part, title in titles.items():
             show_table(console, title, listed[part])
@@ -70,6 +72,10 @@ class List:
             for name, config in PRESETS.items()
             if name not in VARIATIONS
         }
+
+
+def _described(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: {"description": entry.description} for name, entry in entries.items()}
 
 
 def _tasks() -> dict[str, dict[str, Any]]:

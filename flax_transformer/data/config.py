@@ -67,9 +67,9 @@ def check_fields(config: DataConfig, reads: Iterable[str], specific: Iterable[st
     Raises:
         UserError: naming a field that has no effect.
     """
+    others = set(specific).difference(reads)
     for field in dataclasses.fields(config):
-        is_set = getattr(config, field.name) != field.default
-        if is_set and field.name in set(specific).difference(reads):
+        if field.name in others and getattr(config, field.name) != field.default:
             raise UserError(
                 f"{field.name} is set, but {config.dataset} does not read it: leave "
                 f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."

@@ -35,7 +35,7 @@ class LabelledText(tfds.core.GeneratorBasedBuilder):
     def __init__(
         self,
         *,
-        train_file: str | None,
+        train_file: str | None = None,
         validation_file: str | None = None,
         test_file: str | None = None,
         **kwargs: Any,

@@ -51,7 +51,8 @@ class WindowBatches:
             rows_multiple.
 
     Example:
-        >>> batches = WindowBatches(np.arange(3, 60), length=5, batch_size=4, rows_multiple=2)
+        >>> stream = np.arange(3, 60, dtype=np.int32)
+        >>> batches = WindowBatches(stream, length=5, batch_size=4, rows_multiple=2)
         >>> batches[7].tokens.shape, batches.batches_per_epoch
         ((4, 6), 2)
     """
@@ -128,7 +129,7 @@ def evaluation_windows(
         batch_size: rows of every batch; what is left over is padding.
 
     Example:
-        >>> [batch] = evaluation_windows(np.arange(3, 9), length=3, batch_size=2)
+        >>> [batch] = evaluation_windows(np.arange(3, 9, dtype=np.int32), length=3, batch_size=2)
         >>> batch.tokens.tolist()
         [[3, 4, 5, 6], [6, 7, 8, 0]]
     """

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.functional.cache import Cache
 from flax_transformer.models.decoder_only import DecoderOnly
 
 
@@ -155,9 +157,15 @@ def _continue(model, variables, prompts, rng, *, decoding: DecodingConfig, max_l
     """Continues a batch of prompts; one compilation serves all of the same shape."""
     rows, prompt_length = prompts.shape
     capacity = prompt_length + max_length - 1
+
+    def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
+        logits, cache = model.apply(variables, tokens, cache, method=model.decode)
+        # They are no text, and a written PAD would be read as if nothing stood there.
+        return logits.at[..., jnp.array([PAD, BOS])].set(-jnp.inf), cache
+
     return search(
         decoding,
-        lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
+        step,
         model.apply(variables, rows, capacity, method=model.start),
         jnp.asarray(prompts),
         max_length=max_length,

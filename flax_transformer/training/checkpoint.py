@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 from flax_transformer.errors import UserError
 from flax_transformer.training.contents import check_shapes, digest, shapes
 from flax_transformer.training.metrics import best_step
+from flax_transformer.training.moving_average import exchange_average
 from flax_transformer.training.step import TrainState, split_variables
 
 
@@ -79,7 +80,10 @@ class Checkpoints:
             UserError: if this or the last checkpoint cannot be written.
         """
         host = jax.device_get(state)
-        items = {"variables": host.variables, "optimizer": host.optimizer_state}
+        # What readers want is the variables; so if these are averaged, the optimizer's item has the
+        # parameters in the place of the average.
+        _, optimizer_state = exchange_average(host.params, host.optimizer_state)
+        items = {"variables": host.variables, "optimizer": optimizer_state}
         contents: dict[str, Any] = {
             name: {"digest": digest(item), "shapes": shapes(item)} for name, item in items.items()
         }
@@ -125,8 +129,9 @@ class Checkpoints:
             step, {"variables": like.variables, "optimizer": like.optimizer_state}, notes=True
         )
         params, statistics = split_variables(items["variables"])
+        params, optimizer_state = exchange_average(params, items["optimizer"])
         state = TrainState(
-            jnp.int32(step), params, statistics, items["optimizer"], jnp.int32(items["skipped"])
+            jnp.int32(step), params, statistics, optimizer_state, jnp.int32(items["skipped"])
         )
         return Restored(state, items["notes"])
 

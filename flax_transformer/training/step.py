@@ -9,6 +9,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from flax_transformer.training.moving_average import moving_average
+
 
 class TrainState(NamedTuple):
     """All that a training step changes.
@@ -32,8 +34,9 @@ class TrainState(NamedTuple):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """All collections of the model, as its `apply` takes them."""
-        return {"params": self.params, **self.statistics}
+        """All collections of the model as it is used: the averaged parameters, if there are any."""
+        average = moving_average(self.optimizer_state)
+        return {"params": self.params if average is None else average, **self.statistics}
 
 
 class StepMetrics(NamedTuple):

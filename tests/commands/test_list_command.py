@@ -6,6 +6,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.kinds import TASKS
+from flax_transformer.training.update_rules import OPTIMIZERS
 
 
 def test_the_list_names_all_there_is(run):
@@ -21,6 +22,8 @@ def test_the_list_names_all_there_is(run):
     assert set(listed["datasets"]) == {*datasets, "NAME/CONFIG"}
     assert set(listed["positions"]) == set(SCHEMES)
     assert set(listed["tasks"]) == set(TASKS)
+    assert set(listed["optimizers"]) == set(OPTIMIZERS)
     table = run("list").out
-    assert all(name in table for name in (*PRESETS, *ZOO, *datasets, *SCHEMES, *TASKS))
+    names = (*PRESETS, *ZOO, *datasets, *SCHEMES, *TASKS, *OPTIMIZERS)
+    assert all(name in table for name in names)
     assert f"{count_parameters(PRESETS['base'], 37_000):,}" in table

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from flax_transformer.data import config as data_config
 from flax_transformer.data import datasets
 from flax_transformer.data.datasets import DATASETS, ParallelTextConfig, open_split
 from flax_transformer.data.number_words import NumberWords
@@ -82,7 +83,7 @@ def test_an_update_is_as_large_as_it_is_said_to_be(fields, limits):
 
 
 def test_every_field_is_documented():
-    source = pathlib.Path(datasets.__file__).read_text()
+    source = "".join(pathlib.Path(str(m.__file__)).read_text() for m in (datasets, data_config))
     for field in dataclasses.fields(ParallelTextConfig):
         line = source.split(f"\n    {field.name}: ")[1].split("\n")[1]
         assert line.strip().startswith('"""'), field.name

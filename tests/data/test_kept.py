@@ -98,12 +98,12 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    assert Kept(tmp_path).pairs(["key"], lambda: PAIRS) is PAIRS
+    assert as_lists(Kept(tmp_path).pairs(["key"], lambda: PAIRS)) == as_lists(PAIRS)
     assert not list(Kept(tmp_path).folder.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
     folder = tmp_path / "not" / "there"
-    assert Kept(folder).pairs(["key"], lambda: PAIRS) is PAIRS
+    assert as_lists(Kept(folder).pairs(["key"], lambda: PAIRS)) == as_lists(PAIRS)
     Kept(folder).tokenizer(["key"], make_tokenizer)
     assert not folder.exists()

@@ -24,7 +24,8 @@ def write(tmp_path):
 
 
 def prepare(tmp_path: pathlib.Path, **files: str) -> tuple[Any, dict]:
-    builder = build(files=files, data_dir=str(tmp_path / "prepared"), file_format="array_record")
+    given = {f"{split}_file": path for split, path in files.items()}
+    builder = build(**given, data_dir=str(tmp_path / "prepared"), file_format="array_record")
     return builder, read_splits(builder)
 
 
@@ -96,6 +97,6 @@ def test_labels_that_no_model_could_learn_are_refused(write, tmp_path):
     single = write("single.csv", "text,label\na,good\n")
     with pytest.raises(UserError, match=r"single\.csv has no label but 'good': give examples"):
         prepare(tmp_path, train=single)
-    with pytest.raises(UserError, match="needs a file for train"):
+    with pytest.raises(UserError, match=r"needs --data\.train-file"):
         prepare(tmp_path, test=other)
     assert not list(tmp_path.rglob("*array_record*"))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flax_transformer.data import parallel_text
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.kept import Kept
@@ -96,7 +97,7 @@ def test_the_tokenizer_is_trained_on_both_sides_and_read_where_there_is_one(
 def test_no_text_is_read_the_second_time(text_config, tmp_path, monkeypatch):
     path = tmp_path / "tokenizer.json"
     tokenizer, pairs = prepare_training(text_config, path)
-    monkeypatch.delattr(ParallelText, "_read")
+    monkeypatch.delattr(parallel_text, "read_records")
     monkeypatch.delattr(ParallelText, "_pair")
     same_tokenizer, same_pairs = prepare_training(text_config, path)
     assert same_tokenizer.to_json() == tokenizer.to_json()

@@ -11,7 +11,7 @@ build: Any = PlainText  # which TFDS wraps beyond what a type checker sees
 
 
 def texts(tmp_path: pathlib.Path, **paths: pathlib.Path) -> dict[str, list[str]]:
-    given = {split: str(path) for split, path in paths.items()}
+    given = {f"{split}_text": str(path) for split, path in paths.items()}
     splits = read_splits(
         build(data_dir=str(tmp_path / "prepared"), file_format="array_record", **given)
     )

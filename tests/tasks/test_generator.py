@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +29,8 @@ def greedy_by_hand(generator: Generator, prompt: list[int], length: int, window:
     """Reads everything again for every token, within the window it may read."""
     read, written = list(prompt), []
     while len(written) < length:
-        logits = generator.model.apply(generator.variables, jnp.array([read], jnp.int32))
-        token = int(np.argmax(logits[0, -1]))
+        logits: Any = generator.model.apply(generator.variables, jnp.array([read], jnp.int32))
+        token = 2 + int(np.argmax(logits[0, -1, 2:]))  # no PAD, no BOS
         written.append(token)
         if token == EOS:
             break

@@ -10,7 +10,9 @@ import pytest
 
 import flax_transformer
 from flax_transformer.training.checkpoint import Checkpoints, Restored
+from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
 from flax_transformer.training.step import TrainState, init_state
+from flax_transformer.training.update_rules import OPTIMIZERS
 
 SOURCES = sorted(Path(flax_transformer.__file__).parent.rglob("*.py"))
 
@@ -72,6 +74,23 @@ def test_a_state_and_its_notes_are_restored_bit_for_bit(tmp_path, checkpoints, s
     assert restored.notes == last.notes == {"pending": [[0.1, 1e-30]]}
     assert_same_bits(restored.state, state)
     assert_same_bits(last.state, state)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_state_of_every_optimizer_is_restored_bit_for_bit(tmp_path, name):
+    config = OptimizerConfig(name=name, layer_decay=0.5, clip_norm=1.0, ema_decay=0.9)
+    optimizer = make_optimizer(config, optax.constant_schedule(0.1))
+    params = {"encoder": {"kernel": jnp.ones((2, 3, 5))}, "classifier": {"bias": jnp.ones(7)}}
+    state = init_state({"params": params}, optimizer)
+    gradient = jax.tree.map(lambda x: 0.1 * x, params)
+    for _ in range(2):
+        updates, moments = optimizer.update(gradient, state.optimizer_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        state = state._replace(step=state.step + 1, params=params, optimizer_state=moments)
+    with contextlib.closing(open_checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save(state, {})
+    with contextlib.closing(open_checkpoints(tmp_path)) as again:
+        assert_same_bits(newest(again, zeros(state)).state, state)
 
 
 @pytest.mark.parametrize(

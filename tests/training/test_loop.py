@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -19,6 +20,8 @@ from flax_transformer.tasks.scoring import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import open_checkpoints, open_run
 from flax_transformer.training.differences import differences
+from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.moving_average import moving_average
 from flax_transformer.training.optimizer import make_optimizer
 from flax_transformer.training.step import TrainState, init_state
 from flax_transformer.training.workdir import Workdir
@@ -28,11 +31,12 @@ NUM_STEPS = 7
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    """Crosses epochs, saves at steps 2, 3, 4, 6 and 7; to repeat, it needs the same dropout and the
-    running statistics."""
+    """Crosses epochs, saves at steps 2, 3, 4, 6 and 7; to repeat, it needs the same dropout, the
+    running statistics and the moving average of the parameters."""
     experiment = make_experiment(tmp_path_factory.mktemp("data"))
     experiment = with_fields(experiment, "data", tokens_per_batch=100)
     experiment = with_fields(experiment, "model", residual_dropout_rate=0.1, norm="batch")
+    experiment = with_fields(experiment, "optimizer", ema_decay=0.9)
     return with_fields(
         experiment,
         "training",
@@ -138,6 +142,24 @@ def test_a_continued_run_ends_as_the_uninterrupted_one(experiment, straight, con
     states = [last_state(experiment, path) for path in (straight[0], continued[0])]
     assert states[0].statistics
     jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_the_average_of_the_parameters_is_evaluated_and_read(experiment, straight):
+    state = last_state(experiment, straight[0])
+    average = moving_average(state.optimizer_state)
+    read = open_run(straight[0], "last").translator.variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, read, average)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), state.params, average)
+    assert max(jax.tree.leaves(moved)) > 1e-3
+    decoding = dataclasses.replace(experiment.decoding, method="greedy")
+    command = ["test"]
+    _, scored = evaluate(
+        straight[0], "validation", command=command, weights="last", decoding=decoding
+    )
+    line = read_metrics(straight[0])[-1]
+    assert {name: line[name] for name in scored.scores} == {
+        name: score.value for name, score in scored.scores.items()
+    }
 
 
 def test_a_continued_run_leaves_what_the_uninterrupted_one_does(straight, continued):

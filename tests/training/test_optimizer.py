@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,9 @@ import pytest
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.optimizer import (
+    FALLING,
     OptimizerConfig,
+    Schedule,
     make_optimizer,
     make_schedule,
     paper_schedule,
@@ -22,9 +24,9 @@ def rates_of(schedule: optax.Schedule, num_steps: int) -> np.ndarray:
     return np.asarray(jax.vmap(schedule)(jnp.arange(num_steps)))
 
 
-def make_rates(name, warmup_steps=WARMUP, num_steps=NUM_STEPS):
+def make_rates(name, warmup_steps=WARMUP, num_steps=NUM_STEPS, **others):
     peak = None if name == "paper" else PEAK
-    config = OptimizerConfig(name, peak, warmup_steps)
+    config = OptimizerConfig(name, peak, warmup_steps, **others)
     return rates_of(make_schedule(config, D_MODEL, num_steps), num_steps)
 
 
@@ -36,7 +38,7 @@ def test_the_papers_schedule_is_equation_3(d_model, warmup_steps):
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["paper", "inverse_sqrt", "cosine", "constant"])
+@pytest.mark.parametrize("name", get_args(Schedule))
 def test_warm_up_rises_evenly_to_the_peak(name):
     rates = make_rates(name)
     peak = (D_MODEL * WARMUP) ** -0.5 if name == "paper" else PEAK
@@ -58,6 +60,7 @@ def test_warm_up_rises_evenly_to_the_peak(name):
                 PEAK / 2 * (1 + np.cos(np.pi * (step - 1 - WARMUP) / (NUM_STEPS - WARMUP)))
             ),
         ),
+        ("linear", lambda step: PEAK * (NUM_STEPS + 1 - step) / (NUM_STEPS - WARMUP)),
     ],
 )
 def test_after_warm_up_the_rate_follows_its_course(name, course):
@@ -65,11 +68,23 @@ def test_after_warm_up_the_rate_follows_its_course(name, course):
     np.testing.assert_allclose(make_rates(name)[WARMUP:], course(step), rtol=1e-4)
 
 
-def test_a_cosine_ends_near_zero():
+def test_a_cosine_and_a_line_end_near_zero():
     assert 0 <= make_rates("cosine")[-1] < PEAK / 1000
+    assert make_rates("linear")[-1] == pytest.approx(PEAK / (NUM_STEPS - WARMUP), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["paper", "inverse_sqrt", "cosine", "constant"])
+@pytest.mark.parametrize("name", FALLING)
+def test_of_a_final_fraction_the_rest_falls_as_without_one(name):
+    expected = 0.1 * PEAK + 0.9 * make_rates(name)[WARMUP:]
+    rates = make_rates(name, final_fraction=0.1)
+    np.testing.assert_allclose(rates[WARMUP:], expected, rtol=1e-5)
+    np.testing.assert_array_equal(rates[:WARMUP], make_rates(name)[:WARMUP])
+    # Also where a training goes on beyond what was said.
+    config = OptimizerConfig(name, PEAK, WARMUP, final_fraction=0.1)
+    assert rates_of(make_schedule(config, D_MODEL, 19), 29)[-1] == pytest.approx(PEAK / 10)
+
+
+@pytest.mark.parametrize("name", get_args(Schedule))
 def test_a_training_shorter_than_its_warm_up_only_rises(name):
     rates = make_rates(name, warmup_steps=23, num_steps=11)
     assert np.all(np.diff(rates) > 0)
@@ -90,6 +105,30 @@ def test_a_training_shorter_than_its_warm_up_only_rises(name):
         ({"warmup_steps": 10**20}, "warmup_steps must be at most 2,147,483,647, not 1000"),
         ({"b1": 1.0}, r"b1 must be in \[0, 1\), not 1"),
         ({"b2": -0.1}, r"b2 must be in \[0, 1\), not -0.1"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), not 1"),
+        ({"final_fraction": 1.1}, r"final_fraction must be in \[0, 1\], not 1.1"),
+        ({"weight_decay": -0.1}, "weight_decay must be 0 or positive, not -0.1"),
+        ({"weight_decay": float("inf")}, "weight_decay must be 0 or positive, not inf"),
+        ({"layer_decay": 0.0}, r"layer_decay must be in \(0, 1\], not 0"),
+        ({"layer_decay": float("nan")}, r"layer_decay must be in \(0, 1\], not nan"),
+        ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\), not 1"),
+        ({"name": "adamx"}, "unknown optimizer.name 'adamx': did you mean 'adam"),
+        (
+            {"weight_decay": 0.1},
+            "weight_decay 0.1 is set, but --optimizer.name adam does not read it: leave it at 0.0, "
+            "or choose adamw or lamb or lion or sgd or adafactor",
+        ),
+        (
+            {"name": "sgd", "b2": 0.99},
+            "b2 0.99 is set, but .* sgd does not .* adam or adamw or lamb",
+        ),
+        ({"name": "lion", "eps": 1e-8}, "eps 1e-08 is set, but .* lion does not .* adam or adamw"),
+        ({"momentum": 0.5}, "momentum 0.5 is set, but .* at 0.9, or choose sgd"),
+        (
+            {"final_fraction": 0.1},
+            "final_fraction 0.1 is set, but --optimizer.schedule paper does not read it: leave it "
+            "at 0.0, or choose cosine or linear",
+        ),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

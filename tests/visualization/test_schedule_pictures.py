@@ -24,7 +24,7 @@ def test_every_update_has_the_rate_that_training_takes():
     for name, schedule in schedules.items():
         np.testing.assert_array_equal(drawn[name][:, 0], range(1, 30))
         expected = [np.asarray(schedule(count)) for count in range(29)]
-        np.testing.assert_allclose(drawn[name][:, 1], expected, rtol=1e-6)
+        np.testing.assert_allclose(drawn[name][:, 1], expected, rtol=1e-6, atol=1e-7)
     assert axes.get_ylim()[0] == 0
     assert (axes.get_xlabel(), axes.get_title(loc="left")) == ("updates", "learning rate")
 

@@ -34,7 +34,7 @@ def write_experiment_file(folder: Path) -> Path:
             data_dir=str(folder / "prepared"),
             tokens="characters",
             max_length=17,
-            batch_size=5,
+            batch_size=8,
         ),
         model=MODEL,
         task=LanguageModelingConfig(),
