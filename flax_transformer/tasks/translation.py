@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenizer import BOS, PAD
+from flax_transformer.decoding.ranking import argmax
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.losses import (
     SmoothingOver,
@@ -133,7 +134,7 @@ class Translation:
         logits: Any = self.model.apply(variables, **_inputs(batch))
         weights = (target != PAD).astype(jnp.float32)
         nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
-        correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
+        correct = jnp.sum((argmax(logits.astype(jnp.float32)) == target) * weights)
         return Counts(tokens, nll, correct)
 
 
