@@ -1,10 +1,10 @@
 """Greedy search."""
 
-import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.cache import Cache
 
 
@@ -39,7 +39,7 @@ def greedy_search(
         ValueError: if max_length is below 1 or max_lengths is not of shape [batch].
 
     Example:
-        >>> import jax
+        >>> import jax, jax.numpy as jnp
         >>> step = lambda tokens, cache: (jax.nn.one_hot(tokens + 1, 7), cache)
         >>> cache = Cache(jnp.int32(0), history=None, context=None)
         >>> greedy_search(step, cache, jnp.array([[2]]), max_length=5, eos_id=5, pad_id=0).tokens
@@ -49,7 +49,7 @@ def greedy_search(
         step,
         cache,
         prompt,
-        lambda logits, _: jnp.argmax(logits, axis=-1),
+        lambda logits, _: argmax(logits),
         num_best=1,
         max_length=max_length,
         max_lengths=max_lengths,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.data.tokenizer import PAD
+from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 
 
@@ -35,5 +36,5 @@ def count_tokens(
     """
     weights = (target != PAD).astype(jnp.float32)
     nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
-    correct = jnp.sum((jnp.argmax(logits, axis=-1) == target) * weights)
+    correct = jnp.sum((argmax(logits.astype(jnp.float32)) == target) * weights)
     return Counts(tokens, nll, correct)

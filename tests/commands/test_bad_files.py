@@ -110,8 +110,8 @@ TOKENIZERS = {
     "cut": (OTHER_TOKENIZER.to_json().encode()[:499], "EOF while parsing"),
     "binary": (bytes(range(256)), "did not contain valid UTF-8"),
     "null": (b"null", "invalid type: null"),
-    "word_pieces": (WORD_PIECES.to_str().encode(), "not over bytes"),
-    "without_bytes": (WITHOUT_BYTES.to_str().encode(), "not over bytes"),
+    "word_pieces": (WORD_PIECES.to_str().encode(), "neither over bytes nor"),
+    "without_bytes": (WITHOUT_BYTES.to_str().encode(), "neither over bytes nor"),
 }
 
 

@@ -130,13 +130,16 @@ def test_every_command_is_listed_and_a_file_of_its_own():
     assert modules == files == {name.replace("-", "_") for name in COMMANDS}
 
 
+POSITIONAL = ("experiment_file", "text", "texts", "workdirs", "prompts", "inputs")
+
+
 def option_names(command, prefix=""):
     """The options of a command's fields, with dots between the parts."""
     for field in dataclasses.fields(command):
         if dataclasses.is_dataclass(field.default):
             nested = "" if field.name == "experiment" else f"{prefix}{field.name}."
             yield from option_names(field.default, nested)
-        elif field.name not in ("experiment_file", "text", "texts", "workdirs"):
+        elif field.name not in POSITIONAL:
             yield f"--{prefix}{field.name}".replace("_", "-")
 
 

@@ -81,8 +81,8 @@ def test_what_is_no_utf8_is_named_by_its_line_and_nothing_is_translated(run, std
 def test_whatever_a_model_says_stays_on_its_line(monkeypatch, capsys, tmp_path, scores):
     said = "\nzwei\r\x0bund\x0c\x1c\x85\u2028zwanzig\r\n"
     found = [[TranslatedText(said, -0.5), TranslatedText("\n", -0.7)]]
-    translator = SimpleNamespace(translate_n_best=lambda texts, decoding, seed: found)
-    monkeypatch.setattr(translate, "load", lambda *_: translator)
+    translator = SimpleNamespace(translate_n_best=lambda texts, seed: found)
+    monkeypatch.setattr(translate, "load_for", lambda *_: translator)
     Translate(("two",), tmp_path, scores=scores).run()
     printed = capsys.readouterr().out
     assert printed.count("\n") == len(printed.splitlines()) == 2
