@@ -4,7 +4,7 @@
 
 Both train the setting that nanoGPT's README gives for a CPU: tinyshakespeare by characters, 4
 layers, 4 heads, width 128, pieces of 64 characters, 12 an update, 2,000 updates, no dropout. Ours
-is experiments/shakespeare.py, with preparation, compilation, its evaluations on the whole validation
+is experiments/shakespeare.py, with preparation, compilation, evaluations on the whole validation
 split and a final sample; nanoGPT's is its train.py with the options of its README and without its
 compiler, which evaluates on 20 random batches every 250 updates. Each is a process of its own and
 runs alone; its wall time and its processor time are counted from the command to its end. The losses
