@@ -66,7 +66,7 @@ class MaskFiller:
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
             tokens = inputs.take(np.zeros(1, np.int64))
             probabilities = self._predict(self.variables, tokens, np.array([len(ids)], np.int32))
-            filled.append(self._filled(ids, np.asarray(probabilities[0]), top))
+            filled.append(self._filled(ids, np.array(probabilities[0]), top))
         return filled
 
     def _encode(self, number: int, text: str) -> list[int]:

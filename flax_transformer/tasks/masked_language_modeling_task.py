@@ -59,6 +59,8 @@ class MaskedLanguageModelingTask:
     def scorer(self, split: str) -> Scorer:
         """Opens a split to predict, with the same tokens hidden every time."""
         examples = _open(self._data, self._tokenizer, split)
+        rows = examples.inputs.take(np.arange(min(NUM_SAMPLES, len(examples.inputs))))
+        gaps = [self._gap(row[row >= NUM_SPECIAL]) for row in rows]
         count = jax.jit(self.objective.count)
 
         def score(variables: Variables, is_quick: bool = False) -> Scored:
@@ -73,10 +75,7 @@ class MaskedLanguageModelingTask:
                 perplexity(nll, tokens),
                 token_accuracy(correct, tokens),
             )
-            rows = examples.inputs.take(np.arange(min(NUM_SAMPLES, len(examples.inputs))))
-            gaps = [self._gap(row[row >= NUM_SPECIAL]) for row in rows]
-            filled = self.predictor(variables).fill(gaps)
-            lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=True)]
+            lines = [] if is_quick else self._samples(variables, gaps)
             return Scored({score.name: score for score in scores}, [], lines, gaps[0])
 
         return score
@@ -90,6 +89,10 @@ class MaskedLanguageModelingTask:
         for row, tokens in enumerate(np.asarray(batch.inputs)):
             if tokens.any():
                 yield {"row": row, "text": self._tokenizer.decode(tokens)}
+
+    def _samples(self, variables: Variables, gaps: list[str]) -> list[str]:
+        filled = self.predictor(variables).fill(gaps)
+        return [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=True)]
 
     def _gap(self, tokens: np.ndarray) -> str:
         """A text with its middle token hidden."""

@@ -80,11 +80,17 @@ def tokenizer_folder(workdir: Path, source: Path | None) -> Path:
     Raises:
         UserError: if there is no such source, or the workdir has another tokenizer than it.
     """
-    own = workdir / TOKENIZER
-    if source is None or own.exists():
+    if source is None or Workdir(workdir).has_checkpoint():
         return workdir
     check_run(source)
-    return source
+    own, given = workdir / TOKENIZER, source / TOKENIZER
+    if not own.exists():
+        return source
+    if given.exists() and own.read_bytes() != given.read_bytes():
+        raise UserError(
+            f"{workdir} has another tokenizer than init_from {source}: choose another --workdir"
+        )
+    return workdir
 
 
 def _told(source: Path, drawn: dict[str, Any], taken: set[str], found: Iterable[str]) -> str:
