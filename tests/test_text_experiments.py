@@ -50,7 +50,13 @@ def test_an_experiment_begins(name, tmp_path):
     assert Workdir(tmp_path / "run").has_checkpoint()
 
 
-def test_what_is_learnt_from_raw_text_fits_the_experiment_of_questions():
-    masked, trec = (load_experiment(FOLDER / f"{name}.py") for name in ("masked_text", "trec"))
-    assert dataclasses.replace(masked.model, pooling=trec.model.pooling) == trec.model
-    assert masked.data.max_length <= trec.model.max_positions
+@pytest.mark.parametrize("name", ["trec", "labelled_text"])
+def test_what_is_learnt_from_raw_text_fits_an_experiment_of_labelled_texts(name):
+    masked, labelled = (load_experiment(FOLDER / f"{n}.py") for n in ("masked_text", name))
+    # What has no parameters may differ.
+    free = {
+        field: getattr(labelled.model, field)
+        for field in ("pooling", "residual_dropout_rate", "token_dropout_rate")
+    }
+    assert dataclasses.replace(masked.model, **free) == labelled.model
+    assert labelled.data.max_length <= masked.model.max_positions

@@ -2,6 +2,7 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -85,7 +86,7 @@ def test_the_loss_is_that_of_the_chosen_places_alone(objective):
     loss, weight, statistics = objective.loss(variables["params"], {}, batch_of(tokens), key)
     hidden, is_chosen = mask_tokens(jax.random.split(key)[0], tokens, VOCAB, 0.4)
     logits = objective.model.apply(
-        variables, hidden, segments=(tokens != PAD).astype(int), method="predict_tokens"
+        variables, hidden, segments=jnp.asarray(tokens != PAD, jnp.int32), method="predict_tokens"
     )
     logits = np.asarray(logits, np.float64)
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
