@@ -24,7 +24,7 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=128),
+    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=64),
     model=EncoderOnlyConfig(
         num_layers=2,
         d_model=128,
@@ -35,8 +35,8 @@ experiment = Experiment(
     task=MaskedLanguageModelingConfig(),
     optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=200, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=1500,
-        evaluate_every_steps=500,
+        num_steps=2000,
+        evaluate_every_steps=1000,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
         best_score="loss",

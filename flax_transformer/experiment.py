@@ -46,6 +46,8 @@ class Experiment:
     def __post_init__(self) -> None:
         """Refuses a seed that no generator takes, and parts that do not fit each other."""
         check_number("seed", self.seed, 0)
+        if self.init_from == "":
+            raise UserError("init_from is empty: give the workdir of a run, or leave it out")
         check_parts(self)
         check_score(self.task, self.training.best_score)
         model = self.model

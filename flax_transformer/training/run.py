@@ -44,7 +44,7 @@ class Run:
         workdir.check(experiment)
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()
-        source = experiment.init_from and Path(experiment.init_from)
+        source = None if experiment.init_from is None else Path(experiment.init_from)
         self.task, self.batches = kind_of(experiment.task)[1].maker.prepare(
             experiment,
             tokenizer_folder(workdir.path, source),

@@ -61,6 +61,7 @@ def test_texts_are_told_one_by_one_as_together(workdir):
         assert abs(sum(alone.probabilities.values()) - 1) < 1e-5
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_a_text_of_any_length_is_told(workdir):
     """Beyond what a model reads it is cut; nothing at all is a text, too."""
     classifier = load(workdir)
