@@ -165,5 +165,5 @@ def test_a_folder_without_a_run_is_one_line(folder, source):
 
 
 def test_a_run_of_another_kind_of_model_is_refused(source):
-    with pytest.raises(UserError, match=r"no weights of this kind of model, but .* for classifier, patches"):
+    with pytest.raises(UserError, match=r"this kind of model, but .* for classifier, patches"):
         take_over({"params": {"patches": np.zeros(3), "classifier": np.zeros(5)}}, source)
