@@ -33,10 +33,10 @@ experiment = Experiment(
         residual_dropout_rate=0.1,
     ),
     task=MaskedLanguageModelingConfig(),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=200, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=2000,
-        evaluate_every_steps=1000,
+        num_steps=1000,
+        evaluate_every_steps=500,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
         best_score="loss",
