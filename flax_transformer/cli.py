@@ -19,6 +19,7 @@ from flax_transformer.commands.attention import Attention
 from flax_transformer.commands.classify import Classify
 from flax_transformer.commands.conventions import Conventions
 from flax_transformer.commands.evaluate import Evaluate
+from flax_transformer.commands.fill import Fill
 from flax_transformer.commands.generate import Generate
 from flax_transformer.commands.list import List
 from flax_transformer.commands.plot import Plot
@@ -44,6 +45,7 @@ COMMANDS: dict[str, type] = {
     "translate": Translate,
     "generate": Generate,
     "classify": Classify,
+    "fill": Fill,
     "attention": Attention,
     "plot": Plot,
     "list": List,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import runpy
 import traceback
 from pathlib import Path
@@ -38,10 +39,15 @@ class Experiment:
     """None for a task that searches for nothing."""
     seed: int = 0
     """Of the first parameters, of dropout and of the order of the data."""
+    init_from: str | None = None
+    """Workdir of another run, to begin with its weights as far as they fit; its tokenizer, too,
+    takes the place of one of this data."""
 
     def __post_init__(self) -> None:
         """Refuses a seed that no generator takes, and parts that do not fit each other."""
         check_number("seed", self.seed, 0)
+        if self.init_from == "":
+            raise UserError("init_from is empty: give the workdir of a run, or leave it out")
         check_parts(self)
         check_score(self.task, self.training.best_score)
         model = self.model
@@ -52,6 +58,11 @@ class Experiment:
                 f"data.max_length {self.data.max_length} exceeds model.max_positions "
                 f"{model.max_positions}, the rows of the table of positions: raise it"
             )
+
+    def with_absolute_paths(self) -> "Experiment":
+        """The same files, found from any working folder."""
+        source = self.init_from and os.path.abspath(os.path.expanduser(self.init_from))
+        return dataclasses.replace(self, data=self.data.with_absolute_paths(), init_from=source)
 
     def to_json(self) -> dict[str, Any]:
         """Gives the experiment as plain data."""

@@ -42,9 +42,8 @@ class VerifyResume(OfExperiment):
             self._verify(folder.absolute(), Console())
 
     def _verify(self, folder: Path, console: Console) -> None:
-        data = self.experiment.data.with_absolute_paths()
         file = folder / "experiment.json"
-        write_experiment(file, dataclasses.replace(self.experiment, data=data))
+        write_experiment(file, self.experiment.with_absolute_paths())
         trainings = KilledTrainings(file, folder / "log.txt")
         say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")

@@ -88,12 +88,12 @@ class Examples(NamedTuple):
     Attributes:
         inputs: texts, images or videos.
         labels: number of each one's class.
-        class_names: in the order of the numbers.
+        class_names: in the order of the numbers; none of examples that are all of class 0.
     """
 
     inputs: Inputs
     labels: Int[np.ndarray, " examples"]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
 
 
 class LabelledBatch(NamedTuple):
@@ -168,8 +168,9 @@ class LabelledBatches:
     def describe(self, devices: str) -> list[str]:
         """Says what an epoch holds."""
         examples = self._examples
+        classes = f" of {len(examples.class_names)} classes" if examples.class_names else ""
         return [
-            f"{len(examples.inputs):,} examples of {len(examples.class_names)} classes; "
+            f"{len(examples.inputs):,} examples{classes}; "
             f"{self.batches_per_epoch:,} updates an epoch",
             f"{self._rows} examples an update over {devices}",
         ]

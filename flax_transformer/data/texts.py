@@ -11,7 +11,8 @@ from jaxtyping import Int32
 from flax_transformer.data.catalogue import TEXTS, check_entry, open_split
 from flax_transformer.data.config import DataConfig, check_counts
 from flax_transformer.data.kept import Kept
-from flax_transformer.data.tokenizer import EOS, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
+from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokenizer import BOS, EOS, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError, check_number, unknown
 
 TokenUnit = Literal["subwords", "characters"]
@@ -67,15 +68,17 @@ def prepare_stream(config: PlainTextConfig, path: Path) -> tuple[Tokenizer, Stre
     Raises:
         UserError: if the file is no tokenizer, or the split cannot be opened.
     """
-    if path.exists():
-        tokenizer = Tokenizer.load(path)
-    else:
-        split = _open(config, config.train_split)
-        tokenizer = Kept(split.folder).tokenizer(
-            ["text tokenizer", config.train_split, config.tokens, config.vocab_size],
-            lambda: _make_tokenizer(config, _documents(split)),
-        )
+    tokenizer = Tokenizer.load(path) if path.exists() else make_tokenizer(config)
     return tokenizer, read_stream(config, tokenizer, config.train_split)
+
+
+def make_tokenizer(config: PlainTextConfig) -> Tokenizer:
+    """Learns the tokens of the training split, or reads those kept with the data set."""
+    split = _open(config, config.train_split)
+    return Kept(split.folder).tokenizer(
+        ["text tokenizer", config.train_split, config.tokens, config.vocab_size],
+        lambda: _tokenizer_of(config, _documents(split)),
+    )
 
 
 def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> Stream:
@@ -96,6 +99,35 @@ def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> St
     return Kept(opened.folder).arrays(["stream", split, tokenizer.to_json()], make)["tokens"]
 
 
+def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> TokenizedText:
+    """Tokenises the lines of a split, each with a begin and an end mark around it.
+
+    A line that would be longer than max_length goes on in a row of its own, with marks again. Blank
+    lines are left out.
+
+    Raises:
+        UserError: if the split cannot be opened, or has blank lines alone.
+    """
+    opened = _open(config, split)
+    check_number("data.max_length", config.max_length, 3)  # a token and its marks
+
+    def make() -> dict[str, np.ndarray]:
+        size = config.max_length - 2
+        lines = [line for text in _documents(opened) for line in text.split("\n") if line.strip()]
+        rows = (
+            [BOS, *ids[start : start + size], EOS]
+            for ids in tokenizer.encode_batch([line.rstrip("\r") for line in lines])
+            for start in range(0, len(ids), size)
+        )
+        return TokenizedText.of(rows)._asdict()
+
+    key = ["lines", split, config.max_length, tokenizer.to_json()]
+    text = TokenizedText(**Kept(opened.folder).arrays(key, make))
+    if not len(text.lengths):
+        raise UserError(f"the split {split} of {config.dataset} has no line of text: give others")
+    return text
+
+
 def count_bytes(config: PlainTextConfig, split: str) -> int:
     """Counts the bytes of UTF-8 of all documents of a split."""
     return sum(len(document.encode()) for document in _documents(_open(config, split)))
@@ -113,7 +145,7 @@ def _documents(split: Any) -> Iterator[str]:
     return (record["text"].decode() for record in split.records)
 
 
-def _make_tokenizer(config: PlainTextConfig, documents: Iterator[str]) -> Tokenizer:
+def _tokenizer_of(config: PlainTextConfig, documents: Iterator[str]) -> Tokenizer:
     if config.tokens == "characters":
         return Tokenizer.of_characters(documents)
     lines = (line for document in documents for line in document.splitlines(keepends=True))

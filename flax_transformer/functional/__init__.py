@@ -51,7 +51,12 @@ from flax_transformer.functional.patches import (
     split_patches,
     split_tubelets,
 )
-from flax_transformer.functional.pooling import POOLINGS, first_token, mean_of_tokens
+from flax_transformer.functional.pooling import (
+    POOLINGS,
+    first_token,
+    max_of_tokens,
+    mean_of_tokens,
+)
 from flax_transformer.functional.positional import (
     learned_positions,
     position_numbers,
@@ -114,6 +119,7 @@ __all__ = [
     "learned_positions",
     "lineage_mask",
     "linear_cross_entropy",
+    "max_of_tokens",
     "mean_of_tokens",
     "multi_head_attend",
     "padding_mask",

@@ -68,9 +68,43 @@ def mean_of_tokens(
     return (total / jnp.maximum(is_token.sum(), 1)).astype(hidden.dtype)
 
 
+@jax.jit
+def max_of_tokens(
+    hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
+) -> Float[Array, " d_model"]:
+    """Takes the largest value of each feature over all tokens; padding does not count.
+
+    max of hidden[i] over tokens i
+
+    Args:
+        hidden: one vector a token.
+        is_token: False at padding; None where nothing is padding.
+
+    Returns:
+        The maxima; where all is padding, zeros.
+
+    Raises:
+        ValueError: if there is no place, or `is_token` has another length.
+
+    Example:
+        >>> hidden = jnp.array([[5.0, 9.0], [3.0, 1.0], [4.0, 0.0]])
+        >>> max_of_tokens(hidden, jnp.array([False, True, True])).tolist()
+        [4.0, 1.0]
+
+    Reference:
+        Collobert et al. 2011, "Natural Language Processing (Almost) from Scratch", section 3.3.2.
+    """
+    _check(hidden, is_token)
+    if is_token is None:
+        return hidden.max(axis=0)
+    largest = jnp.where(is_token[:, None], hidden, -jnp.inf).max(axis=0)
+    return jnp.where(is_token.any(), largest, 0)
+
+
 POOLINGS: dict[str, Callable[[Array, Array | None], Array]] = {
     "first": first_token,
     "mean": mean_of_tokens,
+    "max": max_of_tokens,
 }
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
@@ -53,7 +53,9 @@ class EncoderOnlyConfig(TransformerConfig):
     num_sentences: int = 2
     """Sentences of one text that an embedding tells apart."""
     pooling: str = "first"
-    """What stands for a whole text: its first token, or the mean of all its tokens."""
+    """What stands for a whole text: its first token, or the mean or the max of all its tokens."""
+    token_dropout_rate: float = 0.0
+    """Dropout of the embeddings of whole tokens."""
 
 
 class EncoderOnly(nn.Module):
@@ -88,6 +90,7 @@ class EncoderOnly(nn.Module):
         norm = NORMS[config.norm]
         self.embedding_norm = norm(config.norm_epsilon, dtype)
         self.dropout = Dropout(config.residual_dropout_rate)
+        self.token_dropout = Dropout(config.token_dropout_rate)
         self.encoder = make_layers(EncoderLayer, config, config.num_layers)
         self.encoder_norm = make_last_norm(config)
         self.pooler = nn.Dense(width, dtype=dtype)
@@ -122,6 +125,8 @@ class EncoderOnly(nn.Module):
         layout = lay_out(segments, window=config.attention_window)
         assert layout.positions is not None
         x = self.embedding(tokens)
+        # Positions stay: a model sees that a token stood there.
+        x *= self.token_dropout(jnp.ones((*tokens.shape, 1), x.dtype), deterministic)
         x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
         x = self.positions(x, layout.positions.query, layout.lengths)
         x = self.embedding_norm(x, layout.is_token, deterministic)
@@ -145,16 +150,35 @@ class EncoderOnly(nn.Module):
     ) -> Float[Array, "batch length vocab"]:
         """Scores, for every place, which token stands there: the head of masked language models.
 
-        logits = norm(gelu(hidden W + b)) E^T + c,  E being the tokens' embedding
-
         The arguments are those of the call; some of the tokens are a mask's id.
 
         Returns:
             Logits of the token at each place.
         """
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
-        hidden = gelu(self.token_transform(hidden))
         is_token = (token_segments(tokens) if segments is None else segments) != 0
+        return self.score_tokens(hidden, is_token, deterministic=deterministic)
+
+    def score_tokens(
+        self,
+        hidden: Float[Array, "batch places d_model"],
+        is_token: Bool[Array, "batch places"],
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch places vocab"]:
+        """Scores which token stands at some places alone.
+
+        logits = norm(gelu(hidden W + b)) E^T + c,  E being the tokens' embedding
+
+        Args:
+            hidden: what the call gives for these places.
+            is_token: False at padding.
+            deterministic: whether a batch normalisation uses its running statistics.
+
+        Returns:
+            Logits of the token at each place.
+        """
+        hidden = gelu(self.token_transform(hidden))
         hidden = self.token_norm(hidden, is_token, deterministic)
         return self.token_bias(self.embedding.logits(hidden))
 
@@ -167,7 +191,7 @@ class EncoderOnly(nn.Module):
     ) -> Float[Array, "batch d_model"]:
         """Represents whole texts.
 
-        tanh(h W + b),  h being the first token's vector, or the mean of those of all tokens
+        tanh(h W + b),  h being the first token's vector, or the mean or max of those of all
 
         Args:
             tokens: see the call; one text a row.

@@ -15,6 +15,8 @@ from flax_transformer.tasks.classification import ClassificationConfig
 from flax_transformer.tasks.classification_task import ClassificationTask
 from flax_transformer.tasks.language_modeling import LanguageModelingConfig
 from flax_transformer.tasks.language_modeling_task import LanguageModelingTask
+from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling_task import MaskedLanguageModelingTask
 from flax_transformer.tasks.task import Parts, TaskMaker
 from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.tasks.translation_task import TranslationTask
@@ -61,6 +63,15 @@ TASKS = {
         "generate",
         searches=True,
     ),
+    "masked_language_modeling": TaskKind(
+        "a text with gaps to what is missing",
+        MaskedLanguageModelingTask,
+        MaskedLanguageModelingConfig,
+        ((PlainTextConfig, EncoderOnlyConfig), (LabelledTextConfig, EncoderOnlyConfig)),
+        ("loss", "perplexity", "token_accuracy"),
+        "fill",
+        searches=False,
+    ),
     "classification": TaskKind(
         "a text, an image or a video to its class",
         ClassificationTask,
@@ -82,7 +93,12 @@ else:
     Model = (
         EncoderDecoderConfig | DecoderOnlyConfig | EncoderOnlyConfig | VisionConfig | VideoConfig
     )
-    Task = TranslationConfig | LanguageModelingConfig | ClassificationConfig
+    Task = (
+        TranslationConfig
+        | LanguageModelingConfig
+        | MaskedLanguageModelingConfig
+        | ClassificationConfig
+    )
 # Of a JSON that does not say which, translation is meant.
 UNIONS = ((Data, ParallelTextConfig), (Model, EncoderDecoderConfig), (Task, TranslationConfig))
 

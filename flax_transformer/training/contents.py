@@ -1,7 +1,7 @@
 """What a checkpoint holds, by name: to tell damage, and another model, from what is wanted."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,12 @@ def named_leaves(tree: Any) -> dict[str, Any]:
         {'a/kernel': 3, 'b/0': 5, 'b/1': 7}
     """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    return {leaf_name(path): leaf for path, leaf in leaves}
+
+
+def leaf_name(path: Any) -> str:
+    """Joins a leaf's path, as `jax.tree_util` gives it, by slashes."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def shapes(tree: Any) -> dict[str, str]:
@@ -66,7 +71,7 @@ def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str
             if found[name] != wanted[name]
         ],
     }
-    said = [f"{kind}: {_shortened(sorted(names))}" for kind, names in lists.items() if names]
+    said = [f"{kind}: {shortened(sorted(names))}" for kind, names in lists.items() if names]
     if said:
         raise UserError(
             f"{where} is of another model ({'; '.join(said)}): use the settings it was trained "
@@ -74,6 +79,8 @@ def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str
         )
 
 
-def _shortened(names: list[str]) -> str:
+def shortened(names: Iterable[str]) -> str:
+    """Names the first few of several things."""
+    names = list(names)
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

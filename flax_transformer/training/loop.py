@@ -1,7 +1,6 @@
 """Training from an experiment to its held-out score."""
 
 import contextlib
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
         Interrupted: if a signal asked for the end; everything needed to go on is saved.
     """
     # Later commands may be given in another folder.
-    experiment = dataclasses.replace(experiment, data=experiment.data.with_absolute_paths())
+    experiment = experiment.with_absolute_paths()
     workdir = Workdir(path)
     with (
         Interruption() as interruption,

@@ -1,6 +1,7 @@
 """The parts of one training, made of its experiment."""
 
 import time
+from pathlib import Path
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -13,6 +14,7 @@ from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.training.accounts import TimeAccounts
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoint import Restored
+from flax_transformer.training.initialization import TakenOver, take_over, tokenizer_folder
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import scores_since_best, validation_scores
 from flax_transformer.training.not_finite import write_report
@@ -42,13 +44,15 @@ class Run:
         workdir.check(experiment)
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()
+        source = None if experiment.init_from is None else Path(experiment.init_from)
         self.task, self.batches = kind_of(experiment.task)[1].maker.prepare(
             experiment,
-            workdir.path,
+            tokenizer_folder(workdir.path, source),
             num_devices=num_devices,
             rows_multiple=num_devices * training.accumulate_steps,
         )
         self._score = self.task.scorer(experiment.data.validation_split)
+        self._first = None if workdir.has_checkpoint() else self._first_variables()
         workdir.start(experiment)
         self.task.save(workdir.path)
         self.schedule = make_schedule(
@@ -59,10 +63,12 @@ class Run:
 
     def begin(self) -> Restored:
         """The state of the last checkpoint, or a fresh one, and what was noted with it."""
-        state = init_state(
-            self.task.objective.init(jax.random.key(self.experiment.seed)), self.optimizer
-        )
-        restored = self.checkpoints.restore_newest(state) or Restored(state, {})
+        init, key = self.task.objective.init, jax.random.key(self.experiment.seed)
+        like = jax.eval_shape(lambda: init_state(init(key), self.optimizer))
+        restored = self.checkpoints.restore_newest(like)
+        if restored is None:
+            first = self._first or self._first_variables()
+            restored = Restored(init_state(first.variables, self.optimizer), {})
         self.checkpoints.prune()
         self.accounts.continue_from(restored.notes.get("seconds", {}))
         self.accounts.write()
@@ -80,6 +86,8 @@ class Run:
             self.say(line)
         if step:
             self.say(f"continuing after step {step:,}")
+        elif self._first is not None and self._first.told:
+            self.say(self._first.told)
 
     def needs_evaluation(self, step: int) -> bool:
         """Whether the model is to be scored after a step, and was not yet."""
@@ -149,6 +157,11 @@ class Run:
         with self.accounts.of("checkpoint"):
             self.checkpoints.close()
         self.accounts.write()
+
+    def _first_variables(self) -> TakenOver:
+        drawn = self.task.objective.init(jax.random.key(self.experiment.seed))
+        source = self.experiment.init_from
+        return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
 
     def _scores(self, step: int) -> dict[int, float]:
         """Those up to a step: the file may hold later ones, which will be made again."""

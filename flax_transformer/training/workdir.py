@@ -99,13 +99,21 @@ class Workdir:
         """Lets another process train in the folder."""
         self._lock.release()
 
+    def holds_run(self) -> bool:
+        """Whether a training has begun in the folder."""
+        return self._experiment.is_file()
+
+    def has_checkpoint(self) -> bool:
+        """Whether a training can be continued in the folder."""
+        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+
     def load(self) -> Experiment:
         """Reads the experiment of the folder.
 
         Raises:
             UserError: if the folder holds no run.
         """
-        if not self._experiment.is_file():
+        if not self.holds_run():
             raise UserError(
                 f"{self.path} holds no run: train one with "
                 f"flax-transformer train experiments/number_words.py --workdir {self.path}"

@@ -247,6 +247,11 @@ EXAMPLES: dict[str, Example] = {
         refused={"positions": no_ids(7)},
         message=r"7 positions do not fit a table \(5, 5\)",
     ),
+    "max_of_tokens": Example(
+        lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
+        refused={"is_token": np.ones(5, bool)},
+        message=r"hidden \(3, 5\) and is_token \(5,\)",
+    ),
     "mean_of_tokens": Example(
         lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
         refused={"is_token": np.ones(5, bool)},

@@ -105,8 +105,13 @@ def test_sentences_are_told_apart_and_the_first_is_meant_where_none_is_given(mod
     assert jnp.abs(model(TOKENS, sentences=SENTENCES) - hidden).max() > 1e-2
 
 
-def test_a_text_is_its_first_token_or_the_mean_of_all():
-    for pooling, expected in (("first", lambda x: x[:, 0]), ("mean", lambda x: x.mean(axis=1))):
+def test_a_text_is_its_first_token_or_the_mean_or_max_of_all():
+    poolings = {
+        "first": lambda x: x[:, 0],
+        "mean": lambda x: x.mean(axis=1),
+        "max": lambda x: x.max(axis=1),
+    }
+    for pooling, expected in poolings.items():
         model = make_model(pooling=pooling)
         pooler = model.variables["params"]["pooler"]
         pooled = np.asarray(expected(model(TOKENS)), np.float64)

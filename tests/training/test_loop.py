@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from interrupted import crash, interrupt_batches
 from rich.console import Console
 from small import make_experiment, with_fields
 
@@ -85,23 +86,6 @@ def continued(request, experiment, tmp_path_factory):
         with pytest.raises(KeyboardInterrupt):
             train(experiment, path)
     return path, train(experiment, path), request.param
-
-
-def crash():
-    raise KeyboardInterrupt
-
-
-def interrupt_batches(patch, number, interrupt):
-    """Makes a call before a batch is given."""
-    pipeline = loop.training_pipeline
-
-    def interrupted_pipeline(*args, **kwargs):
-        for index, batch in enumerate(pipeline(*args, **kwargs)):
-            if index == number:
-                interrupt()
-            yield batch
-
-    patch.setattr(loop, "training_pipeline", interrupted_pipeline)
 
 
 def read_metrics(path):

@@ -1,0 +1,42 @@
+r"""Your own labelled texts: a .csv or .tsv file to train on and one to validate on.
+
+    flax-transformer train experiments/labelled_text.py --workdir runs/mine \
+        --data.train-file train.csv --data.validation-file valid.csv
+    flax-transformer classify --workdir runs/mine "..."
+
+The first line names the columns, of which `text` and `label` are read; the classes are the labels
+of the training file. A third file, --data.test-file, is scored at the end if given. The sizes suit
+some thousand to some ten thousand texts of a sentence or two. For longer ones raise
+--data.max-length, which takes 512 at most unless --model.max-positions is raised, too; for fewer
+ones begin with a model of your own raw text: see experiments/masked_text.py.
+"""
+
+from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import EncoderOnlyConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=LabelledTextConfig(dataset="labelled_text", max_length=64),
+    model=EncoderOnlyConfig(
+        num_layers=2,
+        d_model=128,
+        d_ff=256,
+        num_heads=4,
+        pooling="max",
+        residual_dropout_rate=0.3,
+    ),
+    task=ClassificationConfig(label_smoothing=0.1),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=1000,
+        evaluate_every_steps=100,
+        checkpoint_every_steps=100,
+        keep_checkpoints=3,
+        best_score="accuracy",
+        log_every_steps=50,
+    ),
+    decoding=None,
+)

@@ -1,0 +1,46 @@
+r"""A masked language model of your own raw text, to begin a classifier with: BERT's, small.
+
+    flax-transformer train experiments/masked_text.py --workdir runs/masked --data.train-text raw
+    flax-transformer fill --workdir runs/masked "What is the [MASK] of France ?"
+    flax-transformer train experiments/trec.py --workdir runs/trec --init-from runs/masked
+
+`raw` is a text file, or a folder of .txt files; each line is read as a text. That of the figures in
+README.md is the sentences of SST-2's and the questions of TREC's training files, without their
+labels, and the English sentences of Tatoeba:
+
+    mkdir raw
+    zcat sst2/train.tsv.gz | cut -f1 > raw/sst2.txt
+    cut -d" " -f2- trec/train.txt | iconv -f latin1 -t utf-8 > raw/trec.txt
+    unzip -p tatoeba/deu-eng.zip deu.txt | cut -f1 | uniq > raw/tatoeba.txt
+
+The model has the layers of experiments/trec.py, for which its weights are meant.
+"""
+
+from flax_transformer.data.texts import PlainTextConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import EncoderOnlyConfig
+from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=64),
+    model=EncoderOnlyConfig(
+        num_layers=2,
+        d_model=128,
+        d_ff=256,
+        num_heads=4,
+        residual_dropout_rate=0.1,
+    ),
+    task=MaskedLanguageModelingConfig(),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=1000,
+        evaluate_every_steps=500,
+        checkpoint_every_steps=500,
+        keep_checkpoints=1,
+        best_score="loss",
+        log_every_steps=100,
+    ),
+    decoding=None,
+)

@@ -1,0 +1,36 @@
+"""Sentences of film reviews, negative or positive: SST-2, from scratch.
+
+flax-transformer train experiments/sst2.py --workdir runs/sst2
+flax-transformer classify --workdir runs/sst2 "a gripping and funny film"
+"""
+
+from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import EncoderOnlyConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+experiment = Experiment(
+    data=LabelledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),
+    model=EncoderOnlyConfig(
+        num_layers=1,
+        d_model=128,
+        d_ff=256,
+        num_heads=4,
+        pooling="mean",
+        residual_dropout_rate=0.3,
+        token_dropout_rate=0.3,
+    ),
+    task=ClassificationConfig(label_smoothing=0.1),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=600,
+        evaluate_every_steps=200,
+        checkpoint_every_steps=200,
+        keep_checkpoints=1,
+        best_score="accuracy",
+        log_every_steps=100,
+    ),
+    decoding=None,
+)
