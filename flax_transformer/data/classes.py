@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.catalogue import (
     IMAGES,
     LABELLED_TEXTS,
@@ -86,6 +87,8 @@ class ImagesConfig(LabelledConfig):
     """image_folders: folder with train/CLASS/IMAGE, and validation and test beside train."""
     image_size: int = 32
     """image_folders: pixels of the height and width to which images are cropped and resized."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How images are changed by chance in training."""
 
     PATHS = ("folder",)
 
@@ -104,6 +107,8 @@ class VideosConfig(LabelledConfig):
     still: bool = False
     """Show the first frame in place of all others, a control: what a model then knows, it knows
     from one picture."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How videos are changed by chance in training."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
