@@ -129,6 +129,10 @@ class VideosConfig(LabelledConfig):
         check_entry(self, VIDEOS)
 
 
+# The usual name of the inputs, and their axes.
+INPUTS = {LabelledTextConfig: ("text", 0), ImagesConfig: ("image", 3), VideosConfig: ("video", 4)}
+
+
 def train_tokenizer(config: LabelledTextConfig) -> Tokenizer:
     """Learns the subwords of the training split, or reads those kept with the data set."""
     split = open_split(config, LABELLED_TEXTS, config.train_split)
@@ -214,22 +218,29 @@ def _records(split: Split) -> Iterator[Any]:
 def _label_name(split: Split) -> str:
     import tensorflow_datasets as tfds
 
-    labels = tfds.features.ClassLabel
-    return next(name for name, kind in split.features.items() if isinstance(kind, labels))
+    kind = tfds.features.ClassLabel
+    labels = [name for name, feature in split.features.items() if isinstance(feature, kind)]
+    return "label" if "label" in labels else labels[0]
 
 
-def _input_name(split: Split, config: DataConfig) -> str:
-    """The one feature that is no label; a data set with more of them has none to choose."""
+def _input_name(split: Split, config: LabelledConfig) -> str:
+    """The one feature of the kind, or of several the one with the usual name."""
     import tensorflow_datasets as tfds
 
-    kinds = (tfds.features.Text, tfds.features.Tensor)  # of which images and videos are some
-    labels = [k for k, kind in split.features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    features = split.features
+    labels = [k for k, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    usual, num_axes = INPUTS[type(config)]
     inputs = [
         name
-        for name, kind in split.features.items()
-        if isinstance(kind, (*kinds, tfds.features.Image)) and name not in (*labels, "id", "idx")
+        for name, kind in features.items()
+        if name not in (*labels, "id", "idx")
+        and isinstance(kind.shape, tuple)  # a dictionary's is none
+        and len(kind.shape) == num_axes
+        and (num_axes > 0 or isinstance(kind, tfds.features.Text))
     ]
-    if len(labels) != 1 or len(inputs) != 1:
+    if usual in inputs:
+        inputs = [usual]
+    if len(inputs) != 1 or not (len(labels) == 1 or "label" in labels):
         raise UserError(
             f"{config.dataset} has the inputs {inputs} and the labels {labels}: choose a data set "
             "with one of each"

@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def save_folder(path):
 
 def save_frames(path):
     first, *rest = images()
-    options = {"lossless": True} if path.suffix == ".webp" else {}
+    options: Any = {"lossless": True} if path.suffix == ".webp" else {}
     first.save(path, save_all=True, append_images=rest, **options)
 
 
