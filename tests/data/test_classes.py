@@ -78,7 +78,7 @@ def test_the_size_asked_for_is_the_size_kept(tmp_path):
 
 
 def test_several_inputs_of_which_none_has_the_usual_name_are_told(tmp_path):
-    config = ImagesConfig(dataset="glue/cola", data_dir=str(tmp_path))
+    config = ImagesConfig(dataset="imdb_reviews", data_dir=str(tmp_path))
     with (
         tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)),
         pytest.raises(UserError, match=r"has the inputs \[\] and the labels \['label'\]: choose"),

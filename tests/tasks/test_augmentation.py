@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,8 @@ def test_half_of_the_images_are_flipped(image):
 
 @pytest.mark.parametrize("field", ["rotation", "scale", "slant"])
 def test_a_deformation_stays_within_its_limit(image, field):
-    config = AugmentationConfig(**{field: 0.5 if field == "scale" else 30.0})
+    given: Any = {field: 0.5 if field == "scale" else 30.0}
+    config = AugmentationConfig(**given)
     limit = 0.5 if field == "scale" else np.pi / 6
 
     def formula(amount):
@@ -159,7 +161,7 @@ def test_every_field_changes_a_batch(batch, field):
     assert np.abs(inputs - batch.inputs.astype(np.float32)).max() > 10
     assert inputs.min() >= 0
     assert 200 < inputs.max() < 255.01
-    assert sum(part.weights for part in targets).tolist() == [1, 1, 1, 1]
+    np.testing.assert_allclose(sum(part.weights for part in targets), 1)
 
 
 def test_a_step_changes_a_batch_by_its_key_alone(batch):
