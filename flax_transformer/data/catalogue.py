@@ -13,7 +13,7 @@ from flax_transformer.data.prepare import find_published, prepare, quiet, read_s
 
 
 class Entry(NamedTuple):
-    """How a data set is listed and built; `takes` names the arguments that it alone has."""
+    """How a data set is listed and built; `takes` names the arguments that not all others have."""
 
     description: str
     builder: Callable[..., Any]
@@ -84,6 +84,11 @@ VIDEOS = {  # video, label
         "5,500 videos of digits in 10 kinds of motion; built in, needs no network",
         _builder("moving_digits", "MovingDigits"),
     ),
+    "video_folders": Entry(
+        "your own videos in folders, SPLIT/CLASS/CLIP",
+        _builder("video_folders", "VideoFolders"),
+        ("folder", "image_size", "num_frames"),
+    ),
 }
 
 
@@ -126,11 +131,19 @@ def open_split(config: DataConfig, entries: Mapping[str, Entry], split: str) -> 
     return Split(records, builder.info.features, Path(builder.data_path))
 
 
-def check_entry(config: DataConfig, entries: Mapping[str, Entry]) -> None:
-    """Refuses what is set for another data set of the kind; see `check_fields`."""
+def check_entry(
+    config: DataConfig, entries: Mapping[str, Entry], published: tuple[str, ...] = ("manual_dir",)
+) -> None:
+    """Refuses what is set for another data set of the kind; see `check_fields`.
+
+    Args:
+        config: of a data set.
+        entries: data sets of its kind.
+        published: of the arguments that not all of them have, those of a data set of TFDS.
+    """
     entry = entries.get(config.dataset)
     specific = {name for other in entries.values() for name in other.takes}
-    check_fields(config, ("manual_dir",) if entry is None else entry.takes, specific)
+    check_fields(config, published if entry is None else entry.takes, specific)
 
 
 KINDS = {"text": TEXTS, "labelled_text": LABELLED_TEXTS, "image": IMAGES, "video": VIDEOS}

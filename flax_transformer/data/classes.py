@@ -1,11 +1,13 @@
 """Which labelled data set: of texts, of images or of videos, and how a split of it is read."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.catalogue import (
     IMAGES,
     LABELLED_TEXTS,
@@ -16,6 +18,7 @@ from flax_transformer.data.catalogue import (
 )
 from flax_transformer.data.config import DataConfig, check_counts
 from flax_transformer.data.examples import ArrayInputs, Examples, TextInputs
+from flax_transformer.data.image_files import MODES, fit
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.prepare import read_records
 from flax_transformer.data.tokenized import TokenizedText
@@ -85,14 +88,17 @@ class ImagesConfig(LabelledConfig):
     folder: str | None = None
     """image_folders: folder with train/CLASS/IMAGE, and validation and test beside train."""
     image_size: int = 32
-    """image_folders: pixels of the height and width to which images are cropped and resized."""
+    """image_folders, and data sets of TFDS with images of several sizes: pixels of the height and
+    width to which images are cropped and resized."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How images are changed by chance in training."""
 
     PATHS = ("folder",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("data.image_size", self.image_size)
-        check_entry(self, IMAGES)
+        check_entry(self, IMAGES, published=("manual_dir", "image_size"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +106,31 @@ class VideosConfig(LabelledConfig):
     """Which labelled videos."""
 
     dataset: str = "moving_digits"
-    """moving_digits: built in."""
+    """moving_digits (built in), or video_folders (your own)."""
+    folder: str | None = None
+    """video_folders: folder with train/CLASS/CLIP, and validation and test beside train; a clip is
+    a GIF, WebP or PNG of several frames, a film, or a folder of images."""
+    image_size: int = 32
+    """video_folders: pixels of the height and width to which frames are cropped and resized."""
+    num_frames: int = 8
+    """video_folders: frames, taken evenly over a clip."""
     still: bool = False
     """Show the first frame in place of all others, a control: what a model then knows, it knows
     from one picture."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How videos are changed by chance in training."""
+
+    PATHS = ("folder",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("data.image_size", self.image_size)
+        check_number("data.num_frames", self.num_frames)
         check_entry(self, VIDEOS)
+
+
+# The usual name of the inputs, and their axes.
+INPUTS = {LabelledTextConfig: ("text", 0), ImagesConfig: ("image", 3), VideosConfig: ("video", 4)}
 
 
 def train_tokenizer(config: LabelledTextConfig) -> Tokenizer:
@@ -144,32 +167,47 @@ def open_texts(config: LabelledTextConfig, tokenizer: Tokenizer, split: str) -> 
 
 
 def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
-    """Reads a split of labelled images or videos of one size.
+    """Reads a split of labelled images or videos, and makes images of several sizes one size.
 
     Raises:
-        UserError: if it cannot be opened, or they are not all of one size.
+        UserError: if it cannot be opened, or videos are not all of one size.
     """
     entries = IMAGES if isinstance(config, ImagesConfig) else VIDEOS
     opened = open_split(config, entries, split)
-    name = _input_name(opened, config)
+    name, label = _input_name(opened, config), _label_name(opened)
+    resize = _resize(config, opened.features[name].shape)
 
-    def make() -> dict[str, np.ndarray]:
-        inputs, labels = [], []
+    def make() -> Iterator[dict[str, Any]]:
         for record in _records(opened):
-            inputs.append(record[name])
-            labels.append(record)
-        if len({array.shape for array in inputs}) > 1:
-            raise UserError(
-                f"{config.dataset} has images of several sizes: put them into folders and give "
-                "--data.dataset image_folders, which makes them one size"
-            )
-        return {"inputs": np.stack(inputs), "labels": _labels(labels, opened)}
+            yield {"inputs": resize(record[name]), "labels": np.int32(record[label])}
 
-    arrays = Kept(opened.folder).arrays(["labelled arrays", split], make)
+    # Their size may be asked for anew, the rest is the prepared data set's.
+    key = ["labelled arrays", split, getattr(config, "image_size", None)]
+    arrays = Kept(opened.folder).rows(key, ("inputs", "labels"), len(opened.records), make)
     inputs = arrays["inputs"]
     if isinstance(config, VideosConfig) and config.still:
         inputs = np.broadcast_to(inputs[:, :1], inputs.shape)
-    return Examples(ArrayInputs(inputs), arrays["labels"], _names(opened))
+    return Examples(ArrayInputs(inputs), np.array(arrays["labels"]), _names(opened))
+
+
+def _resize(
+    config: ImagesConfig | VideosConfig, shape: tuple[int | None, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes one size of examples whose shape, where it varies, holds None."""
+    if None not in shape:
+        return lambda pixels: pixels
+    if len(shape) != 3 or shape[-1] not in MODES:
+        raise UserError(
+            f"{config.dataset} has examples of several sizes, {shape}, which are no images: put "
+            "them into folders and give --data.dataset image_folders or video_folders"
+        )
+    size, channels = config.image_size, shape[-1]
+
+    def resize(pixels: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        return fit(image, size, size, channels)
+
+    return resize
 
 
 def _records(split: Split) -> Iterator[Any]:
@@ -180,22 +218,29 @@ def _records(split: Split) -> Iterator[Any]:
 def _label_name(split: Split) -> str:
     import tensorflow_datasets as tfds
 
-    labels = tfds.features.ClassLabel
-    return next(name for name, kind in split.features.items() if isinstance(kind, labels))
+    kind = tfds.features.ClassLabel
+    labels = [name for name, feature in split.features.items() if isinstance(feature, kind)]
+    return "label" if "label" in labels else labels[0]
 
 
-def _input_name(split: Split, config: DataConfig) -> str:
-    """The one feature that is no label; a data set with more of them has none to choose."""
+def _input_name(split: Split, config: LabelledConfig) -> str:
+    """The one feature of the kind, or of several the one with the usual name."""
     import tensorflow_datasets as tfds
 
-    kinds = (tfds.features.Text, tfds.features.Tensor)  # of which images and videos are some
-    labels = [k for k, kind in split.features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    features = split.features
+    labels = [k for k, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    usual, num_axes = INPUTS[type(config)]
     inputs = [
         name
-        for name, kind in split.features.items()
-        if isinstance(kind, (*kinds, tfds.features.Image)) and name not in (*labels, "id", "idx")
+        for name, kind in features.items()
+        if name not in (*labels, "id", "idx")
+        and isinstance(kind.shape, tuple)  # a dictionary's is none
+        and len(kind.shape) == num_axes
+        and (num_axes > 0 or isinstance(kind, tfds.features.Text))
     ]
-    if len(labels) != 1 or len(inputs) != 1:
+    if usual in inputs:
+        inputs = [usual]
+    if len(inputs) != 1 or not (len(labels) == 1 or "label" in labels):
         raise UserError(
             f"{config.dataset} has the inputs {inputs} and the labels {labels}: choose a data set "
             "with one of each"

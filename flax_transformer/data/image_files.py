@@ -1,4 +1,4 @@
-"""Images and videos of a user's own, as a trained model reads them."""
+"""Images and videos of a user's own, as a model reads them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps
 
+from flax_transformer.data.clips import DAMAGED, even_frames, first_frame
 from flax_transformer.errors import UserError
 
 MODES = {1: "L", 3: "RGB"}
@@ -17,8 +18,8 @@ def read_images(inputs: Sequence[Any], shape: tuple[int, ...]) -> UInt8[np.ndarr
     """Reads images or videos, crops them to the wanted proportions and resizes them.
 
     Args:
-        inputs: paths of files (of a video a GIF, WebP or PNG with several frames, or a folder of
-            images in the order of their names), or arrays of pixels of the shape wanted.
+        inputs: paths of files (of a video, what `even_frames` reads), or arrays of pixels of the
+            shape wanted.
         shape: (height, width, channels), before them the number of frames of a video.
 
     Raises:
@@ -28,9 +29,38 @@ def read_images(inputs: Sequence[Any], shape: tuple[int, ...]) -> UInt8[np.ndarr
     return np.stack(read) if read else np.zeros((0, *shape), np.uint8)
 
 
+def read_file(path: Path, shape: tuple[int, ...], advice: str) -> UInt8[np.ndarray, "..."]:
+    """Reads one image or video of a shape as above.
+
+    Args:
+        path: of a file, or of a folder of images.
+        shape: wanted.
+        advice: what to do where it cannot be read.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    *frames, height, width, channels = shape
+    try:
+        images = even_frames(path, frames[0]) if frames else [first_frame(path)]
+        fitted = [fit(image, height, width, channels) for image in images]
+    except DAMAGED as error:
+        raise UserError(f"cannot read {path} ({error}): {advice}") from None
+    return np.stack(fitted).reshape(shape)
+
+
+def fit(
+    image: Image.Image, height: int, width: int, channels: int
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Crops an image to the wanted proportions, about its middle, and resizes it bicubically."""
+    converted = image.convert(MODES[channels])
+    fitted = ImageOps.fit(converted, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(fitted).reshape(height, width, channels)
+
+
 def _read(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     if isinstance(value, str | Path):
-        return _frames(Path(value), shape)
+        return read_file(Path(value), shape, "give a video" if len(shape) == 4 else "give an image")
     array = np.asarray(value)
     if array.shape != shape or array.dtype != np.uint8:
         raise UserError(
@@ -38,29 +68,3 @@ def _read(value: Any, shape: tuple[int, ...]) -> np.ndarray:
             "uint8: resize it, or give the path of a file"
         )
     return array
-
-
-def _frames(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    *frames, height, width, channels = shape
-    try:
-        images = _open(path)
-        if not frames:
-            images = images[:1]
-        else:  # evenly over the whole video
-            chosen = np.linspace(0, len(images) - 1, frames[0]).round().astype(int)
-            images = [images[index] for index in chosen]
-        fitted = [ImageOps.fit(image.convert(MODES[channels]), (width, height)) for image in images]
-    # Of a damaged file Pillow raises any of these.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read {path} ({error}): give an image") from None
-    return np.stack([np.asarray(image) for image in fitted]).reshape(shape)
-
-
-def _open(path: Path) -> list[Image.Image]:
-    if path.is_dir():
-        found = [_open(inner)[0] for inner in sorted(path.iterdir()) if inner.is_file()]
-        if not found:
-            raise ValueError("an empty folder")
-        return found
-    with Image.open(path) as image:
-        return [ImageOps.exif_transpose(frame).copy() for frame in ImageSequence.Iterator(image)]

@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
@@ -56,6 +57,39 @@ class Kept:
         self._write(path, lambda path: _save(path, arrays))
         return arrays
 
+    def rows(
+        self,
+        key: Any,
+        names: Iterable[str],
+        number: int,
+        make: Callable[[], Iterator[dict[str, Any]]],
+    ) -> Arrays:
+        """Gives arrays that may be larger than the memory, made if they are not here.
+
+        Each lies in a file of its own, of which is read what is used.
+
+        Args:
+            key: plain data.
+            names: of the arrays.
+            number: of their rows, at least 1.
+            make: gives for each row its part of every array, all of one shape.
+        """
+        paths = {name: self._path([key, name], "npy") for name in names}
+
+        def mapped() -> Arrays:
+            return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+
+        with contextlib.suppress(*DAMAGED):
+            return mapped()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            self.folder.mkdir(exist_ok=True)
+            files = {name: stack.enter_context(written_whole(p)) for name, p in paths.items()}
+            _fill(make(), number, lambda name, *of: open_memmap(files[name], "w+", of[1], of[0]))
+            stack.close()
+            return mapped()
+        # Nothing can be written: they must fit into the memory.
+        return _fill(make(), number, lambda name, *of: np.empty(*of))
+
     def pairs(self, key: Any, make: Callable[[], TokenizedPairs]) -> TokenizedPairs:
         """Gives the sentences of a key, made if they are not here; the key is plain data."""
         return _pairs(self.arrays(key, lambda: _arrays(make())))
@@ -76,6 +110,22 @@ def _save(path: Path, arrays: Arrays) -> None:
     with written_whole(path) as unfinished, unfinished.open("wb") as file:
         named: Any = arrays
         np.savez(file, **named)
+
+
+def _fill(
+    rows: Iterator[dict[str, Any]],
+    number: int,
+    new: Callable[[str, tuple[int, ...], np.dtype], np.ndarray],
+) -> Arrays:
+    """Writes rows into arrays that `new` makes by their name, shape and type."""
+    arrays = {}
+    for index, row in enumerate(rows):
+        if not arrays:
+            like = {name: np.asarray(part) for name, part in row.items()}
+            arrays = {n: new(n, (number, *part.shape), part.dtype) for n, part in like.items()}
+        for name, part in row.items():
+            arrays[name][index] = part
+    return arrays
 
 
 def _arrays(pairs: TokenizedPairs) -> Arrays:

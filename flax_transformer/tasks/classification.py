@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.data.examples import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
@@ -27,6 +27,22 @@ class ClassificationConfig:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
 
 
+class Target(NamedTuple):
+    """What is asked of the rows of a batch, or one part of it.
+
+    Attributes:
+        classes: number of a class of each row.
+        weights: of its cross-entropy, 0 of a row that only fills the batch.
+    """
+
+    classes: Int[Array, " rows"]
+    weights: Float[Array, " rows"]
+
+
+Augment = Callable[[PRNGKeyArray, Array, tuple[Target, ...]], tuple[Array, tuple[Target, ...]]]
+"""(random key, inputs, targets) -> both, changed by chance; all targets' losses are summed."""
+
+
 class Reading(NamedTuple):
     """How a model reads the inputs of a batch.
 
@@ -34,11 +50,13 @@ class Reading(NamedTuple):
         method: of the model, which gives the logits of the classes.
         prepare: from the inputs to what that method takes.
         example: inputs of one row, by which the model's parameters are drawn.
+        augment: changes the inputs before `prepare` takes them, in training only.
     """
 
     method: str
     prepare: Callable[[Array], Array]
     example: Array
+    augment: Augment | None = None
 
 
 class Predicted(NamedTuple):
@@ -81,20 +99,26 @@ class Classification:
         dropout_rng: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Any]]:
         """Sums the training loss of a batch; see `Objective`."""
+        inputs, labels = jnp.asarray(batch.inputs), jnp.asarray(batch.labels)
+        weights = (labels != NO_CLASS).astype(jnp.float32)
+        targets = (Target(jnp.maximum(labels, 0), weights),)
+        if self.reading.augment is not None:
+            dropout_rng, augment_rng = jax.random.split(dropout_rng)
+            inputs, targets = self.reading.augment(augment_rng, inputs, targets)
         applied: Any = self.model.apply(
             {"params": params, **statistics},
-            self.reading.prepare(jnp.asarray(batch.inputs)),
+            self.reading.prepare(inputs),
             deterministic=False,
             rngs={"dropout": dropout_rng},
             mutable=list(statistics),
             method=self.reading.method,
         )
         logits, statistics = applied
-        labels = jnp.asarray(batch.labels)
-        weights = (labels != NO_CLASS).astype(jnp.float32)
-        loss, weight = label_smoothed_cross_entropy(
-            logits, jnp.maximum(labels, 0), weights, self.config.label_smoothing
-        )
+        sums = [
+            label_smoothed_cross_entropy(logits, *target, self.config.label_smoothing)
+            for target in targets
+        ]
+        loss, weight = (sum(parts, jnp.zeros(())) for parts in zip(*sums, strict=True))
         return loss, weight, statistics
 
     def predict(self, variables: Variables, batch: LabelledBatch) -> Predicted:

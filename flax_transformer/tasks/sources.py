@@ -24,6 +24,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.models.encoder_only import EncoderOnly
 from flax_transformer.models.video import VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
+from flax_transformer.tasks.augmentation import make_augment
 from flax_transformer.tasks.classification import Reading
 from flax_transformer.tasks.task import TOKENIZER, Parts
 
@@ -130,8 +131,10 @@ class ImageSource:
         return VisionTransformer(self._config, num_classes)
 
     def reading(self) -> Reading:
-        """Pixels from 0 to 255 become numbers from -1 to 1."""
-        return Reading("__call__", scale_pixels, jnp.zeros((1, *self._shape()), jnp.uint8))
+        """Pixels from 0 to 255 become numbers from -1 to 1, once chance has changed them."""
+        example = jnp.zeros((1, *self._shape()), jnp.uint8)
+        augment = make_augment(self._data.augmentation)
+        return Reading("__call__", scale_pixels, example, augment)
 
     def read(self, inputs: Sequence[Any]) -> ArrayInputs:
         """Reads images from files, or takes arrays of pixels."""

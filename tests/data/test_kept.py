@@ -5,6 +5,7 @@ from flax_transformer.data import kept
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import EOS, Tokenizer
+from flax_transformer.errors import UserError
 
 PAIRS = TokenizedPairs(
     TokenizedText.of([[5, EOS], [7, 11, EOS]]), TokenizedText.of([[EOS], [13, EOS]]), left_out=3
@@ -107,3 +108,51 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
     assert as_lists(Kept(folder).pairs(["key"], lambda: PAIRS)) == as_lists(PAIRS)
     Kept(folder).tokenizer(["key"], make_tokenizer)
     assert not folder.exists()
+
+
+ROWS = [{"inputs": np.full((2, 3), n, np.uint8), "labels": np.int32(n)} for n in (5, 7, 11)]
+NAMES = ("inputs", "labels")
+
+
+def assert_are_rows(arrays):
+    assert set(arrays) == set(NAMES)
+    assert arrays["inputs"].tolist() == [row["inputs"].tolist() for row in ROWS]
+    assert arrays["labels"].tolist() == [5, 7, 11]
+    assert [arrays[name].dtype for name in NAMES] == [np.uint8, np.int32]
+
+
+def test_rows_are_made_once_and_lie_in_files(tmp_path):
+    make = Maker(lambda: iter(ROWS))
+    for _ in range(2):
+        arrays = Kept(tmp_path).rows(["key"], NAMES, 3, make)
+        assert_are_rows(arrays)
+        assert all(isinstance(array, np.memmap) for array in arrays.values())
+    assert make.calls == 1
+    assert [path.suffix for path in Kept(tmp_path).folder.iterdir()] == [".npy", ".npy"]
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-1]), empty])
+@pytest.mark.parametrize("which", [0, 1])
+def test_damaged_rows_are_made_again(tmp_path, damage, which):
+    Kept(tmp_path).rows(["key"], NAMES, 3, lambda: iter(ROWS))
+    damage(sorted(Kept(tmp_path).folder.iterdir())[which])
+    make = Maker(lambda: iter(ROWS))
+    for _ in range(2):
+        assert_are_rows(Kept(tmp_path).rows(["key"], NAMES, 3, make))
+    assert make.calls == 1
+
+
+def test_rows_that_cannot_be_written_are_in_memory(tmp_path):
+    folder = tmp_path / "not" / "there"
+    assert_are_rows(Kept(folder).rows(["key"], NAMES, 3, lambda: iter(ROWS)))
+    assert not folder.exists()
+
+
+def test_rows_that_cannot_be_made_leave_nothing_behind(tmp_path):
+    def make():
+        yield ROWS[0]
+        raise UserError("damaged")
+
+    with pytest.raises(UserError, match="damaged"):
+        Kept(tmp_path).rows(["key"], NAMES, 3, make)
+    assert not list(Kept(tmp_path).folder.iterdir())

@@ -1,0 +1,50 @@
+"""Images of your own, a folder for each class: a Vision Transformer, no code to write.
+
+Put images as DIR/train/CLASS/IMAGE, DIR/validation/CLASS/IMAGE and DIR/test/CLASS/IMAGE. They are
+cropped to squares and resized.
+
+flax-transformer train experiments/image_folders.py --workdir runs/mine --data.folder DIR
+flax-transformer classify --workdir runs/mine IMAGE
+Without DIR/test add --data.test-split validation. Larger images:
+    --data.image-size 64 --model.image-size 64 64 --model.patch-size 8 8
+"""
+
+from flax_transformer.data.augmentation import AugmentationConfig
+from flax_transformer.data.classes import ImagesConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import VisionConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+SIZE = 32
+
+experiment = Experiment(
+    data=ImagesConfig(
+        dataset="image_folders",
+        image_size=SIZE,
+        batch_size=64,
+        augmentation=AugmentationConfig(shift=2, flip=True, rotation=10.0, scale=0.1),
+    ),
+    model=VisionConfig(
+        num_layers=4,
+        d_model=96,
+        d_ff=192,
+        num_heads=4,
+        image_size=(SIZE, SIZE),
+        patch_size=(4, 4),
+        positions="sinusoidal_2d",
+        pooling="mean",
+        residual_dropout_rate=0.1,
+    ),
+    task=ClassificationConfig(label_smoothing=0.1),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=200, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=3000,
+        evaluate_every_steps=500,
+        checkpoint_every_steps=500,
+        keep_checkpoints=1,
+        best_score="accuracy",
+    ),
+    decoding=None,
+)

@@ -1,0 +1,54 @@
+"""Videos of your own, a folder for each class: a video Transformer, no code to write.
+
+Put clips as DIR/train/CLASS/CLIP, DIR/validation/CLASS/CLIP and DIR/test/CLASS/CLIP: a GIF, WebP
+or PNG of several frames, a folder of images, or with pip install 'flax_transformer[videos]' a film
+such as an .mp4. Frames are taken evenly over a clip, cropped to squares and resized.
+
+flax-transformer train experiments/video_folders.py --workdir runs/mine --data.folder DIR
+flax-transformer classify --workdir runs/mine CLIP
+Without DIR/test add --data.test-split validation. Larger frames, and more of them:
+    --data.image-size 64 --model.image-size 64 64 --data.num-frames 16 --model.num-frames 16
+"""
+
+from flax_transformer.data.augmentation import AugmentationConfig
+from flax_transformer.data.classes import VideosConfig
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import VideoConfig
+from flax_transformer.tasks.classification import ClassificationConfig
+from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.optimizer import OptimizerConfig
+
+SIZE, NUM_FRAMES = 32, 8
+
+experiment = Experiment(
+    data=VideosConfig(
+        dataset="video_folders",
+        image_size=SIZE,
+        num_frames=NUM_FRAMES,
+        batch_size=32,
+        augmentation=AugmentationConfig(shift=2),
+    ),
+    model=VideoConfig(
+        variant="factorised_encoder",
+        num_layers=2,
+        num_time_layers=2,
+        d_model=64,
+        d_ff=128,
+        num_heads=4,
+        image_size=(SIZE, SIZE),
+        patch_size=(8, 8),
+        num_frames=NUM_FRAMES,
+        tubelet_frames=2,
+        pooling="mean",
+    ),
+    task=ClassificationConfig(label_smoothing=0.1),
+    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=TrainingConfig(
+        num_steps=1000,
+        evaluate_every_steps=250,
+        checkpoint_every_steps=250,
+        keep_checkpoints=1,
+        best_score="accuracy",
+    ),
+    decoding=None,
+)

@@ -1,0 +1,133 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from flax_transformer.data.augmentation import AugmentationConfig
+from flax_transformer.data.classes import ImagesConfig, VideosConfig, open_arrays
+from flax_transformer.errors import UserError
+
+
+@pytest.fixture
+def images(tmp_path) -> ImagesConfig:
+    """Six images of two classes in folders, the first half grey levels 10, 20, 30."""
+    for number in range(6):
+        path = tmp_path / "own" / "train" / ("cat" if number < 3 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (7 + number, 5), 10 * (number + 1)).save(path)
+    return ImagesConfig(
+        dataset="image_folders",
+        folder=str(tmp_path / "own"),
+        image_size=3,
+        data_dir=str(tmp_path / "prepared"),
+        batch_size=2,
+    )
+
+
+def all_of(examples) -> np.ndarray:
+    return examples.inputs.take(np.arange(len(examples.inputs)))
+
+
+def test_images_and_their_classes_are_read(images):
+    for _ in range(2):  # once made, once kept
+        examples = open_arrays(images, "train")
+        assert all_of(examples).shape == (6, 3, 3, 3)
+        assert all_of(examples)[:, 1, 1, 1].tolist() == [10, 20, 30, 40, 50, 60]
+        assert examples.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert examples.class_names == ("cat", "dog")
+
+
+def test_a_part_of_a_split_is_another_one(images):
+    assert len(open_arrays(images, "train").inputs) == 6
+    part = open_arrays(images, "train[4:]")
+    assert (all_of(part)[:, 0, 0, 0].tolist(), part.labels.tolist()) == ([50, 60], [1, 1])
+
+
+def test_images_are_read_from_a_file_as_they_are_used(images):
+    open_arrays(images, "train")
+    array: Any = open_arrays(images, "train").inputs
+    assert isinstance(array.array, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "shape"),
+    [
+        ("cats_vs_dogs", 11, (11, 11, 3)),  # of several sizes, with a name of the file beside
+        ("oxford_iiit_pet", 13, (13, 13, 3)),  # with two labels and a mask beside
+        ("mnist", 32, (28, 28, 1)),  # of one size
+        ("cifar100", 32, (32, 32, 3)),  # with a coarse label beside
+    ],
+)
+def test_images_of_tfds_are_made_one_size(tmp_path, name, image_size, shape):
+    config = ImagesConfig(dataset=name, image_size=image_size, data_dir=str(tmp_path))
+    with tfds.testing.mock_data(num_examples=5, data_dir=str(tmp_path)):
+        examples = open_arrays(config, "train")
+    assert all_of(examples).shape == (5, *shape)
+    assert len(examples.labels) == 5
+    assert examples.labels.max() < len(examples.class_names)
+
+
+def test_the_size_asked_for_is_the_size_kept(tmp_path):
+    with tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)):
+        for size in (5, 7, 5):
+            config = ImagesConfig(dataset="cats_vs_dogs", image_size=size, data_dir=str(tmp_path))
+            assert all_of(open_arrays(config, "train")).shape == (3, size, size, 3)
+
+
+def test_several_inputs_of_which_none_has_the_usual_name_are_told(tmp_path):
+    config = ImagesConfig(dataset="imdb_reviews", data_dir=str(tmp_path))
+    with (
+        tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)),
+        pytest.raises(UserError, match=r"has the inputs \[\] and the labels \['label'\]: choose"),
+    ):
+        open_arrays(config, "train")
+
+
+def test_a_video_that_stands_shows_its_first_frame(tmp_path):
+    greys = [30, 60, 90]
+    frames = [Image.new("L", (5, 5), grey) for grey in greys]
+    for name in ("rise", "fall"):
+        path = tmp_path / "own" / "train" / name / "a.gif"
+        path.parent.mkdir(parents=True)
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    config = VideosConfig(
+        dataset="video_folders",
+        folder=str(tmp_path / "own"),
+        image_size=3,
+        num_frames=3,
+        data_dir=str(tmp_path / "prepared"),
+    )
+    assert all_of(open_arrays(config, "train"))[0, :, 0, 0, 0].tolist() == greys
+    still = dataclasses.replace(config, still=True)
+    assert all_of(open_arrays(still, "train"))[0, :, 0, 0, 0].tolist() == [30] * 3
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "message"),
+    [
+        (ImagesConfig, {"image_size": 0}, "data.image_size must be at least 1, not 0"),
+        (ImagesConfig, {"image_size": 31}, "image_size is set, but digits does not read it"),
+        (ImagesConfig, {"folder": "a"}, "folder is set, but digits does not read it"),
+        (ImagesConfig, {"dataset": "mnist", "folder": "a"}, "folder is set, but mnist does not"),
+        (VideosConfig, {"num_frames": 9}, "num_frames is set, but moving_digits does not read it"),
+        (VideosConfig, {"num_frames": 0}, "data.num_frames must be at least 1, not 0"),
+        (ImagesConfig, {"batch_size": 0}, "batch_size must be at least 1, not 0"),
+    ],
+)
+def test_what_has_no_effect_or_no_sense_is_refused(config, fields, message):
+    with pytest.raises(UserError, match=message):
+        config(**fields)
+
+
+def test_paths_are_found_from_any_folder():
+    config = ImagesConfig(
+        dataset="image_folders", folder="own", augmentation=AugmentationConfig(shift=1)
+    )
+    absolute = config.with_absolute_paths()
+    assert isinstance(absolute, ImagesConfig)
+    assert absolute.folder is not None
+    assert absolute.folder.startswith("/")
+    assert absolute.augmentation == config.augmentation

@@ -1,0 +1,159 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from overfitting import fit
+from pixels import smoothed_cross_entropy
+
+from flax_transformer.data.examples import ArrayInputs, Examples, LabelledBatch
+from flax_transformer.data.image_files import read_images
+from flax_transformer.errors import UserError
+from flax_transformer.models import VideoConfig, VideoTransformer, VisionConfig, VisionTransformer
+from flax_transformer.tasks.classification import Classification, ClassificationConfig, Reading
+from flax_transformer.tasks.classifier import ROWS, Classifier
+from flax_transformer.tasks.sources import scale_pixels
+
+SIZES: Any = {"num_layers": 1, "d_model": 16, "d_ff": 32, "num_heads": 2, "num_channels": 1}
+NAMES = ("a", "b", "c")
+
+
+def image_objective(label_smoothing: float = 0.0) -> Classification:
+    config = VisionConfig(**SIZES, image_size=(4, 6), patch_size=(2, 3))
+    return objective_of(VisionTransformer(config, 3), (4, 6, 1), label_smoothing)
+
+
+def video_objective(variant: Any) -> Classification:
+    config = VideoConfig(
+        **SIZES,
+        variant=variant,
+        image_size=(4, 6),
+        patch_size=(2, 3),
+        num_frames=4,
+        tubelet_frames=2,
+        num_time_layers=1,
+        pooling="mean",
+    )
+    return objective_of(VideoTransformer(config, 3), (4, 4, 6, 1))
+
+
+def objective_of(model, shape, label_smoothing: float = 0.0) -> Classification:
+    reading = Reading("__call__", scale_pixels, jnp.zeros((1, *shape), jnp.uint8))
+    return Classification(ClassificationConfig(label_smoothing), model, reading)
+
+
+def batch_of(shape, labels) -> LabelledBatch:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (len(labels), *shape), np.uint8)
+    return LabelledBatch(pixels, np.array(labels, np.int32))
+
+
+def logits_of(objective, variables, batch):
+    return objective.model.apply(variables, jnp.asarray(batch.inputs, jnp.float32) / 127.5 - 1)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+def test_the_loss_is_the_smoothed_cross_entropy_of_the_rows_with_a_class(label_smoothing):
+    objective = image_objective(label_smoothing)
+    variables = objective.init(jax.random.key(0))
+    batch = batch_of((4, 6, 1), [2, -1, 0, 1, -1])
+    loss, weight, statistics = objective.loss(variables["params"], {}, batch, jax.random.key(1))
+    rows = [0, 2, 3]
+    logits = logits_of(objective, variables, batch)[jnp.array(rows)]
+    expected = smoothed_cross_entropy(logits, np.eye(3)[batch.labels[rows]], label_smoothing)
+    np.testing.assert_allclose(loss, expected.sum(), rtol=1e-5)
+    assert (float(weight), statistics) == (3, {})
+
+
+def test_rows_that_fill_a_batch_change_no_gradient():
+    objective = image_objective()
+    variables = objective.init(jax.random.key(0))
+    gradient = jax.grad(lambda params, batch: objective.loss(params, {}, batch, key)[0])
+    key = jax.random.key(1)
+    batch = batch_of((4, 6, 1), [2, -1, 0])
+    without = LabelledBatch(batch.inputs[[0, 2]], batch.labels[[0, 2]])
+    both = [gradient(variables["params"], given) for given in (batch, without)]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *both)
+
+
+def test_a_prediction_is_the_softmax_and_its_loss():
+    objective = image_objective(0.3)
+    variables = objective.init(jax.random.key(0))
+    batch = batch_of((4, 6, 1), [2, -1, 0])
+    probabilities, nll = objective.predict(variables, batch)
+    logits = np.asarray(logits_of(objective, variables, batch), np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+    wanted = [-np.log(expected[0, 2]), 0, -np.log(expected[2, 0])]
+    np.testing.assert_allclose(nll, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        image_objective(),
+        *(
+            video_objective(variant)
+            for variant in (
+                "joint",
+                "factorised_encoder",
+                "factorised_self_attention",
+                "factorised_dot_product",
+            )
+        ),
+    ],
+    ids=lambda objective: getattr(objective.model.config, "variant", "image"),
+)
+def test_every_model_learns_a_batch_by_heart(objective):
+    batch = batch_of(objective.reading.example.shape[1:], [0, 1, 2, 1, 0, 2, 2])
+    variables = objective.init(jax.random.key(0))
+
+    def loss(variables):
+        total, weight, _ = objective.loss(variables["params"], {}, batch, jax.random.key(1))
+        return total / weight
+
+    first, last = fit(loss, variables, num_steps=80)
+    assert first > 0.8
+    assert last < 0.05
+
+
+def classifier() -> Classifier:
+    objective = image_objective()
+    variables = objective.init(jax.random.key(0))
+
+    def read(inputs):
+        return ArrayInputs(read_images(inputs, (4, 6, 1)))
+
+    return Classifier(objective, variables, NAMES, read)
+
+
+def test_every_example_gets_its_own_prediction_whatever_the_batch():
+    number = ROWS + 7
+    batch = batch_of((4, 6, 1), np.arange(number) % 3)
+    one = classifier()
+    examples = Examples(ArrayInputs(batch.inputs), batch.labels, NAMES)
+    probabilities, nll = one.predict(examples)
+    expected = one.objective.predict(one.variables, batch)
+    np.testing.assert_allclose(probabilities, expected.probabilities, rtol=1e-5)
+    np.testing.assert_allclose(nll, expected.nll, rtol=1e-5)
+
+
+def test_a_classifier_tells_the_most_probable_class_first():
+    one = classifier()
+    images = list(batch_of((4, 6, 1), [0, 0]).inputs)
+    predictions = one.classify(images)
+    batch = LabelledBatch(np.stack(images), np.array([-1, -1], np.int32))
+    for row, (label, probabilities) in zip(
+        one.objective.predict(one.variables, batch).probabilities, predictions, strict=True
+    ):
+        assert label == next(iter(probabilities)) == NAMES[int(row.argmax())]
+        assert list(probabilities) == [NAMES[i] for i in np.argsort(-row)]
+        assert probabilities == pytest.approx(dict(zip(NAMES, map(float, row), strict=True)))
+    assert one.classify([]) == []
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_a_smoothing_that_is_no_share_is_refused(smoothing):
+    with pytest.raises(UserError, match=r"task\.label_smoothing must be in \[0, 1\)"):
+        ClassificationConfig(smoothing)
