@@ -1,13 +1,13 @@
 """Labelled examples of any kind: inputs, the numbers of their classes, and batches of both."""
 
 import copy
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Int32, Shaped
 
+from flax_transformer.data.shuffled_rows import ShuffledRows
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.errors import UserError
 
@@ -134,35 +134,20 @@ class LabelledBatches:
     """
 
     def __init__(self, examples: Examples, batch_size: int, rows_multiple: int = 1, seed: int = 0):
-        self._examples, self._rows, self._seed = examples, batch_size, seed
-        self._part = 0, 1
-        if batch_size % rows_multiple:
-            raise UserError(
-                f"data.batch_size {batch_size} is no multiple of {rows_multiple}, the devices "
-                "times training.accumulate_steps: change it"
-            )
         if not len(examples.inputs):
             raise UserError("the training split has no example: give another one")
-        self.batches_per_epoch = -(-len(examples.inputs) // batch_size)
-        # Two, because prefetching threads reach into the next epoch before the last one ends.
-        self._epoch = functools.lru_cache(maxsize=2)(self._shuffled)
+        self._examples = examples
+        num_batches = -(-len(examples.inputs) // batch_size)
+        self._rows = ShuffledRows(self._shuffled, num_batches, batch_size, rows_multiple, seed)
+        self.batches_per_epoch = num_batches
 
     def __getitem__(self, step: int) -> LabelledBatch:
-        epoch, index = divmod(step, self.batches_per_epoch)
-        indices = self._epoch(epoch)[index]
-        process, processes = self._part
-        return _batch(self._examples, np.split(indices, processes)[process])
+        return _batch(self._examples, self._rows[step])
 
     def shard(self, process_index: int, process_count: int) -> "LabelledBatches":
-        """Gives the batches of one process: its rows of every batch.
-
-        Raises:
-            ValueError: if the rows of a batch do not divide by process_count.
-        """
-        if self._rows % process_count:
-            raise ValueError(f"{self._rows} rows do not divide by {process_count} processes")
+        """Gives the batches of one process; see `ShuffledRows`."""
         part = copy.copy(self)
-        part._part = process_index, process_count
+        part._rows = self._rows.shard(process_index, process_count)
         return part
 
     def describe(self, devices: str) -> list[str]:
@@ -172,16 +157,16 @@ class LabelledBatches:
         return [
             f"{len(examples.inputs):,} examples{classes}; "
             f"{self.batches_per_epoch:,} updates an epoch",
-            f"{self._rows} examples an update over {devices}",
+            f"{self._rows.batch_size} examples an update over {devices}",
         ]
 
-    def _shuffled(self, epoch: int) -> Int[np.ndarray, "batches rows"]:
-        rng = np.random.default_rng((self._seed, epoch))
+    def _shuffled(self, rng: np.random.Generator) -> Int[np.ndarray, "batches rows"]:
         indices = rng.permutation(len(self._examples.inputs))
-        size = SORTED_BATCHES * self._rows
+        rows = self._rows.batch_size
+        size = SORTED_BATCHES * rows
         parts = [indices[i : i + size] for i in range(0, len(indices), size)]
-        sorted_ = np.concatenate([self._examples.inputs.order(part) for part in parts])
-        return rng.permutation(_rows_of(sorted_, self._rows))
+        ordered = np.concatenate([self._examples.inputs.order(part) for part in parts])
+        return rng.permutation(_rows_of(ordered, rows))
 
 
 def evaluation_batches(

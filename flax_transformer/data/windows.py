@@ -1,13 +1,13 @@
 """Pieces of one stream of tokens, as training and evaluation read them."""
 
 import copy
-import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int, Int32
 
+from flax_transformer.data.shuffled_rows import ShuffledRows
 from flax_transformer.data.tokenizer import PAD
 from flax_transformer.errors import UserError
 
@@ -65,57 +65,41 @@ class WindowBatches:
         rows_multiple: int = 1,
         seed: int = 0,
     ):
-        self._stream, self._length, self._rows, self._seed = stream, length, batch_size, seed
-        self._part = 0, 1
-        if batch_size % rows_multiple:
-            raise UserError(
-                f"data.batch_size {batch_size} is no multiple of {rows_multiple}, the devices "
-                "times training.accumulate_steps: change it"
-            )
+        self._stream, self._length = stream, length
         # From the latest start, and each piece needs the token after it.
-        num_pieces = (len(stream) - length) // length
-        self.batches_per_epoch = num_pieces // batch_size
-        if not self.batches_per_epoch:
+        num_batches = (len(stream) - length) // length // batch_size
+        if not num_batches:
             raise UserError(
                 f"the text has {len(stream):,} tokens, which do not fill a batch of {batch_size} "
                 f"pieces of {length} tokens: give more text, or lower --data.batch-size or "
                 "--data.max-length"
             )
-        # Two, because prefetching threads reach into the next epoch before the last one ends.
-        self._epoch = functools.lru_cache(maxsize=2)(self._starts)
+        self._rows = ShuffledRows(self._starts, num_batches, batch_size, rows_multiple, seed)
+        self.batches_per_epoch = num_batches
 
     def __getitem__(self, step: int) -> TextBatch:
-        epoch, index = divmod(step, self.batches_per_epoch)
-        starts = self._epoch(epoch)[index * self._rows : (index + 1) * self._rows]
-        process, processes = self._part
-        starts = np.split(starts, processes)[process]
+        starts = self._rows[step]
         return TextBatch(self._stream[starts[:, None] + np.arange(self._length + 1)])
 
     def shard(self, process_index: int, process_count: int) -> "WindowBatches":
-        """Gives the batches of one process: its rows of every batch.
-
-        Raises:
-            ValueError: if the rows of a batch do not divide by process_count.
-        """
-        if self._rows % process_count:
-            raise ValueError(f"{self._rows} rows do not divide by {process_count} processes")
+        """Gives the batches of one process; see `ShuffledRows`."""
         part = copy.copy(self)
-        part._part = process_index, process_count
+        part._rows = self._rows.shard(process_index, process_count)
         return part
 
     def describe(self, devices: str) -> list[str]:
         """Says what an epoch holds."""
         return [
             f"{len(self._stream):,} tokens; {self.batches_per_epoch:,} updates an epoch",
-            f"{self._rows * self._length:,} tokens an update over {devices}: {self._rows} pieces "
-            f"of {self._length}",
+            f"{self._rows.batch_size * self._length:,} tokens an update over {devices}: "
+            f"{self._rows.batch_size} pieces of {self._length}",
         ]
 
-    def _starts(self, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng((self._seed, epoch))
+    def _starts(self, rng: np.random.Generator) -> Int[np.ndarray, "batches rows"]:
         first = rng.integers(self._length)
         starts = np.arange(first, len(self._stream) - self._length, self._length)
-        return rng.permutation(starts)
+        num_starts = self.batches_per_epoch * self._rows.batch_size
+        return rng.permutation(starts)[:num_starts].reshape(self.batches_per_epoch, -1)
 
 
 def evaluation_windows(
