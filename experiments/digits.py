@@ -3,6 +3,7 @@
 flax-transformer train experiments/digits.py --workdir runs/digits
 """
 
+from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.classes import ImagesConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig
@@ -11,7 +12,11 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=ImagesConfig(dataset="digits", batch_size=64),
+    data=ImagesConfig(
+        dataset="digits",
+        batch_size=64,
+        augmentation=AugmentationConfig(shift=1, rotation=15.0, scale=0.15, slant=15.0),
+    ),
     model=VisionConfig(
         num_layers=3,
         d_model=64,
@@ -20,15 +25,15 @@ experiment = Experiment(
         image_size=(8, 8),
         patch_size=(2, 2),
         num_channels=1,
+        positions="sinusoidal_2d",
         pooling="mean",
-        residual_dropout_rate=0.1,
     ),
     task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=50, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 3e-3, warmup_steps=50, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=600,
-        evaluate_every_steps=100,
-        checkpoint_every_steps=100,
+        num_steps=3000,
+        evaluate_every_steps=500,
+        checkpoint_every_steps=500,
         keep_checkpoints=1,
         best_score="accuracy",
         log_every_steps=100,
