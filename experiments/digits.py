@@ -1,6 +1,10 @@
-"""Handwritten digits of 8 x 8 pixels, built in: a Vision Transformer in a minute.
+"""Handwritten digits of 8 x 8 pixels, built in: a Vision Transformer in minutes.
 
 flax-transformer train experiments/digits.py --workdir runs/digits
+
+95.7 % of the test split, written by other people, after 3 minutes of processor time; 100 % of the
+validation split. scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split,
+its three nearest neighbours as many.
 """
 
 from flax_transformer.data.augmentation import AugmentationConfig
@@ -20,7 +24,7 @@ experiment = Experiment(
     model=VisionConfig(
         num_layers=3,
         d_model=64,
-        d_ff=128,
+        d_ff=256,
         num_heads=4,
         image_size=(8, 8),
         patch_size=(2, 2),
@@ -29,9 +33,9 @@ experiment = Experiment(
         pooling="mean",
     ),
     task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 3e-3, warmup_steps=50, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=3000,
+        num_steps=5000,
         evaluate_every_steps=500,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
