@@ -2,9 +2,9 @@
 
 flax-transformer train experiments/cifar10.py --workdir runs/cifar10 --data.manual-dir DIR
 
-DIR holds the images as JPEG, see `flax-transformer list`. With TFDS's own, which are not
-compressed with loss: --data.dataset cifar10. On a CPU an epoch takes over ten minutes; to see it
-run there: --training.num-steps 20 --data.batch-size 16
+DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz, the images as JPEG; for those of TFDS,
+without loss: --data.dataset cifar10. Only tried for a few updates, on a CPU, where it is slow; to
+see it run there: --training.num-steps 20 --data.batch-size 16
 
 Trained on CIFAR-10 alone, small Vision Transformers need much augmentation and many epochs:
 RandAugment and mixup as in Touvron et al. 2021 (DeiT), mean pooling and sines and cosines as in

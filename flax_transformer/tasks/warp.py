@@ -25,7 +25,7 @@ def warp(
 
     Example:
         >>> image = jnp.arange(1.0, 5).reshape(2, 2, 1)
-        >>> warp(image, turn(jnp.pi / 2), jnp.zeros(2))[..., 0].round(3).tolist()
+        >>> warp(image, turn(jnp.pi / 2), jnp.zeros(2))[..., 0].round().tolist()
         [[2.0, 4.0], [1.0, 3.0]]
     """
     height, width, _ = image.shape
