@@ -259,4 +259,4 @@ plot_matrices(
 )
 
 # %% [markdown]
-# That is a whole Transformer. Its parameters are still random. How to train one, in a loop of your own, is shown in [use it in your project](06_use_in_your_project.ipynb).
+# That is a whole Transformer. Its parameters are still random. Next: [train one](04_train_a_translator.ipynb) to translate. How to train one in a loop of your own is shown in [use it in your project](06_use_in_your_project.ipynb).

@@ -28,6 +28,19 @@ import importlib.util
 if importlib.util.find_spec("flax_transformer") is None:
     print("installing flax_transformer ...")
     %pip install --quiet git+{URL}"""
+INSTALL_WITH_IMAGES = f"""\
+# Installs what is missing, as on a new Colab: the package, and scikit-learn, which has the images.
+import importlib.util
+
+sources = {{
+    "flax_transformer": "git+{URL}",
+    "sklearn": "scikit-learn",
+}}
+missing = [source for name, source in sources.items() if importlib.util.find_spec(name) is None]
+if missing:
+    print("installing", *missing, "...")
+    %pip install --quiet {{" ".join(missing)}}"""
+INSTALLATIONS = {"05_beyond_text": INSTALL_WITH_IMAGES}
 
 # What notebooks define, which else only import: this one shows how to write a loop and a module.
 DEFINED = {
@@ -83,6 +96,8 @@ def processor_seconds() -> float:
 def test_a_notebook_runs_in_another_folder_without_a_complaint(source, tmp_path):
     nbclient = pytest.importorskip("nbclient", reason="needs the extra notebooks")
     pytest.importorskip("ipykernel", reason="needs the extra notebooks")
+    if INSTALLATIONS.get(source.stem) == INSTALL_WITH_IMAGES:
+        pytest.importorskip("sklearn", reason="needs the extra images")
     notebook = read(source)
     client = nbclient.NotebookClient(
         notebook, timeout=5 * SECONDS, resources={"metadata": {"path": str(tmp_path)}}
@@ -145,7 +160,7 @@ def test_a_notebook_begins_with_purpose_badge_and_installation(source):
     assert re.fullmatch(r"# .+", title)
     assert mark == badge(source.stem)
     assert purpose.endswith((".", "?"))
-    assert second.source == INSTALL
+    assert second.source == INSTALLATIONS.get(source.stem, INSTALL)
     assert sum("%pip" in cell.source for cell in notebook.cells) == 1
 
 
@@ -193,7 +208,7 @@ def test_devices_are_simulated_before_jax_is_imported():
 
 @pytest.mark.parametrize("name", ["README.md", "colabs/README.md"])
 def test_a_table_lists_every_notebook(name):
-    assert len(SOURCES) >= 4
+    assert len(SOURCES) >= 6
     readme = (ROOT / name).read_text("utf-8")
     rows = re.findall(r"^\| .* \| (\[!\[Open in Colab\].*?\)\]\(.*?\)) \|$", readme, re.M)
     assert rows == [badge(source.stem) for source in SOURCES]

@@ -44,7 +44,7 @@ def test_the_pictures_run_after_it(names, tmp_path, monkeypatch):
 
 def test_every_picture_of_the_table_is_where_it_says():
     rows = re.findall(r"^\| (`plot_.*?) \| .* \| (.*) \|$", README, re.M)
-    assert len(rows) == 10
+    assert len(rows) == 11
     for functions, files in rows:
         modules = [
             importlib.import_module(f"flax_transformer.visualization.{file}")

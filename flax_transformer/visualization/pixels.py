@@ -89,10 +89,23 @@ def check_picture(
     for axis, size, number in zip(("time", "height", "width"), pixels.shape, given, strict=False):
         if size % number:
             raise UserError(f"the {name}'s {axis} of {size} is no multiple of {number} patches")
-    return Picture(_bytes(name, pixels), (given[0], given[1], given[2]), first)
+    return Picture(pixel_bytes(name, pixels), (given[0], given[1], given[2]), first)
 
 
-def _bytes(name: str, pixels: np.ndarray) -> np.ndarray:
+def pixel_bytes(name: str, pixels: np.ndarray) -> UInt8[np.ndarray, "..."]:
+    """Gives pixels as bytes.
+
+    Args:
+        name: what they are of, for a complaint.
+        pixels: whole numbers to 255 or fractions to 1.
+
+    Raises:
+        UserError: if a value is no pixel.
+
+    Example:
+        >>> pixel_bytes("image", np.array([0.0, 0.2, 1.0])).tolist()
+        [0, 51, 255]
+    """
     most = 255 if np.issubdtype(pixels.dtype, np.integer) else 1
     is_colour = (pixels >= 0) & (pixels <= most)
     if not is_colour.all():

@@ -1,0 +1,64 @@
+"""Images beside each other: examples of a data set, patches of an image, frames of a video."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Shaped
+from matplotlib.figure import Figure
+
+from flax_transformer.visualization.pixels import pixel_bytes
+
+# Inches an image's longer side, and those of a name above it.
+_SIDE, _NAME = 1.1, 0.3
+
+
+def plot_images(
+    images: Shaped[Array | np.ndarray, "number height width channels"],
+    names: Sequence[str] = (),
+    columns: int = 8,
+) -> Figure:
+    """Draws images of one size row by row, all on the one scale from black to white.
+
+    Args:
+        images: whole numbers to 255 or fractions to 1, of one channel or three: patches too, as
+            pieces of the size of a patch, and the frames of a video.
+        names: one string an image, written above it; none if left out.
+        columns: images a row.
+
+    Returns:
+        The figure, a panel for each image.
+
+    Raises:
+        ValueError: if there is no image, or names and images are not as many.
+        UserError: if a value is no pixel.
+
+    Example:
+        >>> halves = np.array([0, 255, 51, 204]).reshape(2, 1, 2, 1)
+        >>> figure = plot_images(halves, ["left", "right"])
+        >>> [(axes.get_title(), axes.images[0].get_array().tolist()) for axes in figure.axes]
+        [('left', [[0, 255]]), ('right', [[51, 204]])]
+    """
+    pixels = np.asarray(images)
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not pixels.size:
+        raise ValueError(f"images {pixels.shape} must be [number, height, width, 1 or 3]")
+    if names and len(names) != len(pixels):
+        raise ValueError(f"{len(names)} names for {len(pixels)} images")
+    if columns < 1:
+        raise ValueError(f"columns {columns} must be at least 1")
+    pixels = pixel_bytes("images", pixels)
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    height, width = _SIDE * np.array(pixels.shape[1:3]) / max(pixels.shape[1:3])
+    size = (columns * width + 0.2, rows * (height + _NAME * bool(names)) + 0.2)
+    figure = Figure(size, dpi=100, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(pixels) :]:
+        axes.remove()
+    for axes, image in zip(panels, pixels, strict=False):
+        shown = image[..., 0] if image.shape[-1] == 1 else image
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for axes, name in zip(panels, names, strict=False):
+        axes.set_title(name, fontsize="small")
+    return figure
