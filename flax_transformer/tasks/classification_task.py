@@ -81,7 +81,7 @@ class ClassificationTask:
 
     def predictor(self, variables: Variables) -> Classifier:
         """Makes a classifier; it may get its variables later."""
-        return Classifier(self.objective, variables, self._class_names, self._source.read)
+        return Classifier(self.objective, variables, self._class_names, self._source)
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
         """Gives the examples with the names of their classes; of an image, its mean pixel."""

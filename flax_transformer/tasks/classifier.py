@@ -1,14 +1,16 @@
 """A trained model that tells the classes of texts, images or videos."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
+from flax_transformer.data.examples import NO_CLASS, Examples, evaluation_batches
 from flax_transformer.tasks.classification import Classification
+from flax_transformer.tasks.sources import Source
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -39,10 +41,10 @@ class Classifier:
         objective: Classification,
         variables: Any,
         class_names: tuple[str, ...],
-        read: Callable[[Sequence[Any]], Inputs],
+        source: Source,
     ):
         self.objective, self.variables, self.class_names = objective, variables, class_names
-        self._read = read
+        self._source = source
         self._predict = jax.jit(objective.predict)
 
     def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
@@ -54,12 +56,33 @@ class Classifier:
         Raises:
             UserError: if an input cannot be read.
         """
-        read = self._read(inputs)
+        read = self._source.read(inputs)
         if not len(read):
             return []
         labels = np.full(len(read), NO_CLASS, np.int32)
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]
+
+    def attend(self, example: str | Path) -> dict[str, Any]:
+        """Computes where the model looks as it tells the class of an input.
+
+        `view_attention(**classifier.attend(example))` shows it.
+
+        Args:
+            example: a text; or the path of an image or a video.
+
+        Returns:
+            The arguments of `view_attention`; the title names the class and its probability.
+
+        Raises:
+            UserError: if the input cannot be read or is longer than the model reads, or the
+                model's attention is cuDNN's, which never holds the weights.
+        """
+        shown = self._source.attend(self.objective.model, self.variables, example)
+        (prediction,) = self.classify([example])
+        told = f"{prediction.label} ({prediction.probabilities[prediction.label]:.1%})"
+        about = f" - {shown['title']}" if "title" in shown else ""
+        return shown | {"title": f"{example} → {told}{about}"}
 
     def predict(
         self, examples: Examples
