@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.decoding.ranking import top_k
+from flax_transformer.decoding.ranking import argmax, top_k
 
 
 def check(values: np.ndarray, k: int) -> None:
@@ -45,3 +45,13 @@ def test_a_row_of_nan_disturbs_no_other():
     best, places = top_k(jnp.asarray(values), 3)
     np.testing.assert_array_equal(best[0], alone[0])
     np.testing.assert_array_equal(places[0], alone[1])
+
+
+@pytest.mark.parametrize("vocab", [8000, 7993, 523, 3, 1])
+def test_the_largest_is_the_first_of_equal_ones(vocab):
+    rng = np.random.default_rng(vocab)
+    distinct = rng.normal(size=(2, 3, vocab)).astype(np.float32)
+    many_ties = rng.integers(-1, 2, (2, 3, vocab)).astype(np.float32)
+    for values in (distinct, many_ties, -distinct, np.full((2, 3, vocab), -np.inf, np.float32)):
+        places = jax.jit(argmax)(jnp.asarray(values))
+        np.testing.assert_array_equal(places, values.argmax(axis=-1))
