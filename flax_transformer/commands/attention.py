@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
+from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.training.assemble import Weights, load
 from flax_transformer.training.workdir import Workdir
@@ -36,16 +37,18 @@ class Attention:
     def run(self) -> None:
         """Writes the page and says where, with what the model made of the text."""
         check_folder(self.out, "page")
-        options = self._options()
+        options = self._checked_options()
         arguments = load(self.workdir, self.weights).attend(self.text, **options)
         path = view_attention(**arguments).save(self.out)
         # Whatever a reader takes for the end of a line.
         say(Console(), " ".join(arguments["title"].splitlines()))
         say(Console(), f"shown in {path}: open it in a browser")
 
-    def _options(self) -> dict[str, Any]:
-        """Those given, all of which this kind of model must read."""
-        name, kind = kind_of(Workdir(self.workdir).load().task)
+    def _checked_options(self) -> dict[str, Any]:
+        """Those given, all of which this kind of model must read; told before it is loaded."""
+        experiment = Workdir(self.workdir).load()
+        check_holds_weights(experiment.model)
+        name, kind = kind_of(experiment.task)
         options = {"target": self.target, "length": self.length}
         given = {option: value for option, value in options.items() if value is not None}
         for option in given:

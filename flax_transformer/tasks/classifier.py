@@ -1,6 +1,6 @@
 """A trained model that tells the classes of texts, images or videos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,9 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from flax_transformer.data.examples import NO_CLASS, Examples, evaluation_batches
+from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
 from flax_transformer.tasks.classification import Classification
-from flax_transformer.tasks.sources import Source
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -41,10 +40,11 @@ class Classifier:
         objective: Classification,
         variables: Any,
         class_names: tuple[str, ...],
-        source: Source,
+        read: Callable[[Sequence[Any]], Inputs],
+        attend: Callable[[Any, Any, Any], dict[str, Any]],
     ):
         self.objective, self.variables, self.class_names = objective, variables, class_names
-        self._source = source
+        self._read, self._attend = read, attend
         self._predict = jax.jit(objective.predict)
 
     def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
@@ -56,7 +56,7 @@ class Classifier:
         Raises:
             UserError: if an input cannot be read.
         """
-        read = self._source.read(inputs)
+        read = self._read(inputs)
         if not len(read):
             return []
         labels = np.full(len(read), NO_CLASS, np.int32)
@@ -78,7 +78,7 @@ class Classifier:
             UserError: if the input cannot be read or is longer than the model reads, or the
                 model's attention is cuDNN's, which never holds the weights.
         """
-        shown = self._source.attend(self.objective.model, self.variables, example)
+        shown = self._attend(self.objective.model, self.variables, example)
         (prediction,) = self.classify([example])
         told = f"{prediction.label} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""

@@ -111,8 +111,11 @@ class TextSource:
         """Between the tokens of a text."""
         longest = self._data.max_length
         ids = encode_text(self._tokenizer, "text", example, longest, begin=True, end=True)
-        weights = attention_weights(model, variables, ids[None])["encoder"]
-        return {"weights": weights[:, 0], "tokens": self._tokenizer.names(ids.tolist())}
+        weights = attention_weights(model, variables, ids[None])["encoder"][:, 0]
+        return {
+            "weights": {"encoder": np.asarray(weights)},
+            "tokens": self._tokenizer.names(ids.tolist()),
+        }
 
     def show(self, inputs: Inputs, index: int) -> str:
         """Shows a text."""
