@@ -46,7 +46,6 @@ from flax_transformer.decoding import beam_search_tree, gnmt_length_penalty
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.attention import translation_attention
 from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.loop import train
@@ -180,8 +179,8 @@ plot_search_tree(tokenizer.names(tree.tokens), *tree[1:])
 # The decoder's attention to the source, in its last layer. Each row is a token that the decoder read, and shows where it looked to write the *next* one.
 
 # %%
-found = translation_attention(translator, text, target=translations[0])
-plot_attention(found.weights["cross"][-1], found.tokens, found.target_tokens)
+found = translator.attend(text, target=translations[0])
+plot_attention(found["weights"]["cross"][-1], found["tokens"], found["target_tokens"])
 
 # %% [markdown]
 # The order crosses, as the languages do, and it does so twice. From `<s>` the decoder writes *ein* and looks at "one", past "forty" (in subwords: "f", "orty"); from *ein* some heads go back to "forty", for *undvierzigtausend*. Later it looks at "five" for *fünf*, and then back at "eighty" for *undachtzig*. Nobody told it which word belongs to which; to look there is what lowered the loss.
@@ -189,17 +188,16 @@ plot_attention(found.weights["cross"][-1], found.tokens, found.target_tokens)
 # It is not that tidy everywhere. Some heads look at an "and", a comma or a hyphen, where the encoder may have put what they need; where the end mark comes next, no word is to be found, and heads look here and there; and in the decoder's first layer few are so easily read. Below is, for each token read, the one that the heads look at most, on average:
 
 # %%
-mean_weights = found.weights["cross"][-1].mean(axis=0)
-looked_at = [found.tokens[key] for key in mean_weights.argmax(axis=1)]
+mean_weights = found["weights"]["cross"][-1].mean(axis=0)
+looked_at = [found["tokens"][key] for key in mean_weights.argmax(axis=1)]
 assert looked_at[0] == "one"
-list(zip(found.target_tokens, looked_at, strict=True))
+list(zip(found["target_tokens"], looked_at, strict=True))
 
 # %% [markdown]
 # The page shows all layers, and the encoder and the decoder too. Choose the part *cross* and the last layer to see the lines cross:
 
 # %%
-title = f"{text} → {found.translation}"
-view_attention(found.weights, found.tokens, found.target_tokens, title=title)
+view_attention(**found)
 
 # %% [markdown]
 # ## Your own two text files

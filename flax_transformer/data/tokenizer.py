@@ -167,8 +167,9 @@ class Tokenizer:
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
         r"""Gives one string an id, to be looked at.
 
-        Its text; bytes that are no whole character, as of rare letters, as \xc3; the special ones
-        as <pad>, <s> and </s>; an id beyond the vocabulary is nothing.
+        Its text, U+FFFD for a character that is not of the vocabulary; bytes that are no whole
+        character, as of rare letters, as \xc3; the special ones as <pad>, <s> and </s>; an id
+        beyond the vocabulary is nothing.
 
         Example:
             >>> tokenizer = Tokenizer.train(["two", "twenty-two"], vocab_size=270)
@@ -181,6 +182,8 @@ class Tokenizer:
         if token in _SPECIAL_NAMES:
             return _SPECIAL_NAMES[token]
         spelling = self._subwords.id_to_token(token - NUM_SPECIAL) or ""
+        if isinstance(self._subwords.model, models.WordLevel):  # of characters
+            return spelling
         return bytes(map(_BYTES.__getitem__, spelling)).decode("utf-8", "backslashreplace")
 
 

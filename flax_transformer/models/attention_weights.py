@@ -7,6 +7,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from flax_transformer.errors import UserError
+from flax_transformer.models.config import LayerConfig
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.models.encoder_only import EncoderOnly
@@ -91,11 +92,7 @@ def attention_weights(
         Vaswani et al. 2017, section 3.2.3 (the three uses of attention); Arnab et al. 2021,
         section 3.3 (those of videos).
     """
-    if model.config.attention_implementation == "cudnn":
-        raise UserError(
-            "model.attention_implementation cudnn never holds the weights to show them: choose "
-            "xla, for which the same variables serve"
-        )
+    check_holds_weights(model.config)
     _, stored = model.apply(
         variables,
         *inputs,
@@ -121,3 +118,16 @@ def attention_weights(
             by_example = of_layers.reshape(layers, batch, -1, *of_layers.shape[2:])
             found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = by_example
     return found
+
+
+def check_holds_weights(config: LayerConfig) -> None:
+    """Refuses a model of which nobody can see where it looks.
+
+    Raises:
+        UserError: if its attention is cuDNN's.
+    """
+    if config.attention_implementation == "cudnn":
+        raise UserError(
+            "model.attention_implementation cudnn never holds the weights to show them: choose "
+            "xla, for which the same variables serve"
+        )

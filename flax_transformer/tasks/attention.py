@@ -1,4 +1,4 @@
-"""Where a model looked while it read and wrote what a search has found."""
+"""Where a model looked while it read a text, or wrote what a search has found."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,16 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.data.tokenizer import BOS, EOS, PAD
+from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.errors import UserError
-from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.translator import Translator, search_batch
-
-_search = jax.jit(search_batch, static_argnums=0, static_argnames=("decoding", "num_halvings"))
 
 
 class HypothesisAttention(NamedTuple):
@@ -109,70 +105,25 @@ def _cut(
     }
 
 
-class TranslationAttention(NamedTuple):
-    """A translation and where its model looked.
-
-    Attributes:
-        translation: the text.
-        weights: see `HypothesisAttention`.
-        tokens: subwords of the source, as people can read them.
-        target_tokens: those that the decoder read.
-    """
-
-    translation: str
-    weights: dict[str, Float[np.ndarray, "layers heads query_length key_length"]]
-    tokens: list[str]
-    target_tokens: list[str]
-
-
-def translation_attention(
-    translator: Translator, text: str, target: str | None = None
-) -> TranslationAttention:
-    """Translates a text and computes where the model looked as it wrote the translation.
+def encode_text(
+    tokenizer: Tokenizer, name: str, text: str, max_length: int | None, *, begin: bool, end: bool
+) -> Int[Array, " length"]:
+    """Gives the ids of a text to look at, which is shown whole or not at all.
 
     Args:
-        translator: whose way of decoding finds the translation; samples are those of seed 0.
-        text: what to translate.
-        target: the translation, if it is not to be searched for.
-
-    Returns:
-        The best translation, with its weights and tokens as `view_attention` takes them.
+        tokenizer: of the model.
+        name: of the text, as the user knows it.
+        text: any but a blank one.
+        max_length: tokens that the model reads; None: any number.
+        begin: whether the begin mark stands before it.
+        end: whether the end mark stands behind it.
 
     Raises:
-        UserError: if a text is blank or longer than the model reads.
+        UserError: if the text is blank or too long.
     """
-    tokenizer, config = translator.tokenizer, translator.model.config
-    source = _encode(translator, "text", text, translator.max_length)[None]
-    if target is None:
-        hypotheses = _search(
-            translator.model,
-            translator.variables,
-            source,
-            jax.random.key(0),
-            decoding=translator.decoding,
-            num_halvings=0,
-        )
-    else:
-        has_table = SCHEMES[config.positions].has_table
-        ids = _encode(translator, "target", target, config.max_positions if has_table else None)
-        score = jnp.zeros((1, 1))
-        hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
-    (found,) = hypothesis_attention(translator.model, translator.variables, source, hypotheses)
-    return TranslationAttention(
-        tokenizer.decode(hypotheses.tokens[0, 0].tolist()),
-        found.weights,
-        tokenizer.names(found.source),
-        tokenizer.names(found.read),
-    )
-
-
-def _encode(
-    translator: Translator, name: str, text: str, max_length: int | None
-) -> Int[Array, " length"]:
-    """The ids of a text and the end mark."""
     if not text.strip():
         raise UserError(f"{name} is blank: give one to look at")
-    ids = [*translator.tokenizer.encode(text), EOS]
+    ids = [BOS] * begin + tokenizer.encode(text) + [EOS] * end
     if max_length is not None and len(ids) > max_length:
         raise UserError(
             f"{name} has {len(ids)} tokens, but the model reads {max_length}: give a shorter one"

@@ -81,7 +81,8 @@ class ClassificationTask:
 
     def predictor(self, variables: Variables) -> Classifier:
         """Makes a classifier; it may get its variables later."""
-        return Classifier(self.objective, variables, self._class_names, self._source.read)
+        source = self._source
+        return Classifier(self.objective, variables, self._class_names, source.read, source.attend)
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
         """Gives the examples with the names of their classes; of an image, its mean pixel."""

@@ -1,6 +1,7 @@
 """A trained model that tells the classes of texts, images or videos."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -40,9 +41,10 @@ class Classifier:
         variables: Any,
         class_names: tuple[str, ...],
         read: Callable[[Sequence[Any]], Inputs],
+        attend: Callable[[Any, Any, Any], dict[str, Any]],
     ):
         self.objective, self.variables, self.class_names = objective, variables, class_names
-        self._read = read
+        self._read, self._attend = read, attend
         self._predict = jax.jit(objective.predict)
 
     def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
@@ -60,6 +62,27 @@ class Classifier:
         labels = np.full(len(read), NO_CLASS, np.int32)
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]
+
+    def attend(self, example: str | Path) -> dict[str, Any]:
+        """Computes where the model looks as it tells the class of an input.
+
+        `view_attention(**classifier.attend(example))` shows it.
+
+        Args:
+            example: a text; or the path of an image or a video.
+
+        Returns:
+            The arguments of `view_attention`; the title names the class and its probability.
+
+        Raises:
+            UserError: if the input cannot be read or is longer than the model reads, or the
+                model's attention is cuDNN's, which never holds the weights.
+        """
+        shown = self._attend(self.objective.model, self.variables, example)
+        (prediction,) = self.classify([example])
+        told = f"{prediction.label} ({prediction.probabilities[prediction.label]:.1%})"
+        about = f" - {shown['title']}" if "title" in shown else ""
+        return shown | {"title": f"{example} → {told}{about}"}
 
     def predict(
         self, examples: Examples

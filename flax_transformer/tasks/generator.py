@@ -8,13 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
+from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.decoder_only import DecoderOnly
+from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 
 
 class Generator:
@@ -89,6 +92,57 @@ class Generator:
         written = self._write(texts, decoding, length, jax.random.key(seed))
         decoded = [self.tokenizer.decode(ids) for ids in written]
         return [decoded[i : i + copies] for i in range(0, len(decoded), copies)]
+
+    def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
+        """Computes where the model looks as it reads a text, and as it goes on with it.
+
+        `view_attention(**generator.attend(text))` shows it.
+
+        Args:
+            text: what is read.
+            length: tokens to write after it at most; None: nothing is written.
+
+        Returns:
+            The arguments of `view_attention` for the text and the best continuation; samples are
+            of seed 0. The last token written is in the title alone: nothing reads it.
+
+        Raises:
+            UserError: if the text is blank, both are longer than the model reads, or the model's
+                attention is cuDNN's, which never holds the weights.
+        """
+        check_holds_weights(self.model.config)
+        ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
+        hypotheses = self._found(ids[None], length)
+        (found,) = hypothesis_attention(self.model, self.variables, ids[None], hypotheses)
+        names = self.tokenizer.names(found.read)
+        written = "" if length is None else self.tokenizer.decode(hypotheses.tokens[0, 0].tolist())
+        return {
+            "weights": found.weights,
+            "tokens": names,
+            "target_tokens": names,
+            "title": text + written,
+        }
+
+    def _found(self, prompts: Int[Array, "rows prompt_length"], length: int | None) -> Hypotheses:
+        """The best continuation that fits into one piece; without a length one that is not read."""
+        if length is None:
+            score, ones = jnp.zeros((1, 1)), jnp.ones((1, 1), jnp.int32)
+            return Hypotheses(jnp.full((1, 1, 1), EOS), score, score, ones)
+        room = self.max_length - prompts.shape[1] + 1
+        check_number("length", length)
+        if length > room:
+            raise UserError(
+                f"length {length} is more than the {room} tokens that the model can write after "
+                f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
+                "text"
+            )
+        return self._search(
+            self.variables,
+            prompts,
+            jax.random.key(0),
+            decoding=dataclasses.replace(self.decoding, num_best=1),
+            max_length=length,
+        )
 
     def _write(
         self, texts: list[list[int]], decoding: DecodingConfig, length: int, rng: Any

@@ -33,6 +33,7 @@ class TaskKind(NamedTuple):
         scores: names of what a model is scored by; the first is what most would choose it by.
         command: that uses a trained model.
         searches: whether outputs are searched for, so that an experiment needs `decoding`.
+        attention_options: what its predictor's `attend` takes beside an input.
     """
 
     description: str
@@ -42,6 +43,7 @@ class TaskKind(NamedTuple):
     scores: tuple[str, ...]
     command: str
     searches: bool
+    attention_options: tuple[str, ...] = ()
 
 
 TASKS = {
@@ -53,6 +55,7 @@ TASKS = {
         ("bleu", "chrf", "exact_match", "token_accuracy", "perplexity"),
         "translate",
         searches=True,
+        attention_options=("target",),
     ),
     "language_modeling": TaskKind(
         "the beginning of a text to what comes next",
@@ -62,6 +65,7 @@ TASKS = {
         ("loss", "perplexity", "bits_per_byte", "token_accuracy"),
         "generate",
         searches=True,
+        attention_options=("length",),
     ),
     "masked_language_modeling": TaskKind(
         "a text with gaps to what is missing",

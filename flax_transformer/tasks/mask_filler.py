@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -11,6 +12,7 @@ from flax_transformer.data.examples import TextInputs
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, Tokenizer
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
 from flax_transformer.tasks.masked_language_modeling import MASK, MaskedLanguageModeling
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
@@ -68,6 +70,31 @@ class MaskFiller:
             probabilities = self._predict(self.variables, tokens, np.array([len(ids)], np.int32))
             filled.append(self._filled(ids, np.array(probabilities[0]), top))
         return filled
+
+    def attend(self, text: str) -> dict[str, Any]:
+        """Gives what every token of a text with gaps attends to, as `view_attention` takes it.
+
+        Raises:
+            UserError: if the text has no gap, or more tokens than the model reads.
+        """
+        check_holds_weights(self.objective.model.config)
+        ids = self._encode(1, text)
+        tokens = jnp.array([ids])
+        # A mask has padding's id: segments tell that it is a token.
+        segments = jnp.ones_like(tokens)
+        weights = attention_weights(
+            self.objective.model, self.variables, tokens, segments=segments
+        )["encoder"][:, 0]
+        names = [
+            MASK_TEXT if token == MASK else name
+            for token, name in zip(ids, self.tokenizer.names(ids), strict=True)
+        ]
+        (filled,) = self.fill([text], 1)
+        return {
+            "weights": {"encoder": np.asarray(weights)},
+            "tokens": names,
+            "title": f"{text} → {filled.text}",
+        }
 
     def _encode(self, number: int, text: str) -> list[int]:
         """The ids of a text between its marks; a space before a gap is part of what is missing."""

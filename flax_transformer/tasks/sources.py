@@ -21,12 +21,15 @@ from flax_transformer.data.image_files import read_images
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.models.picture_attention import image_attention, video_attention
 from flax_transformer.models.video import VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
+from flax_transformer.tasks.attention import encode_text
 from flax_transformer.tasks.augmentation import make_augment
 from flax_transformer.tasks.classification import Reading
-from flax_transformer.tasks.task import TOKENIZER, Parts
+from flax_transformer.tasks.task import TOKENIZER, Parts, Variables
 
 
 @runtime_checkable
@@ -57,6 +60,10 @@ class Source(Protocol):
 
     def read(self, inputs: Sequence[Any]) -> Inputs:
         """Reads a user's own inputs."""
+        ...
+
+    def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
+        """Where the model looks as it reads a user's input, as arguments of `view_attention`."""
         ...
 
     def show(self, inputs: Inputs, index: int) -> str:
@@ -101,6 +108,16 @@ class TextSource:
         texts = TokenizedText.encode(self._tokenizer, inputs, begin=True)
         return TextInputs(texts, self._data.max_length)
 
+    def attend(self, model: EncoderOnly, variables: Variables, example: str) -> dict[str, Any]:
+        """Between the tokens of a text."""
+        longest = self._data.max_length
+        ids = encode_text(self._tokenizer, "text", example, longest, begin=True, end=True)
+        weights = attention_weights(model, variables, ids[None])["encoder"][:, 0]
+        return {
+            "weights": {"encoder": np.asarray(weights)},
+            "tokens": self._tokenizer.names(ids.tolist()),
+        }
+
     def show(self, inputs: Inputs, index: int) -> str:
         """Shows a text."""
         return self._tokenizer.decode(inputs.take(np.array([index]))[0])
@@ -114,6 +131,7 @@ class ImageSource:
     """Images, read by a vision Transformer; see `Source`."""
 
     unit = "images"
+    _attention = staticmethod(image_attention)
 
     def __init__(self, parts: Parts, folder: Path):
         self._data, self._config = parts.data, parts.model
@@ -140,6 +158,11 @@ class ImageSource:
         """Reads images from files, or takes arrays of pixels."""
         return ArrayInputs(read_images(inputs, self._shape()))
 
+    def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
+        """Between the patches, over the pixels."""
+        pixels = self.read([example]).array[0]
+        return self._attention(model, variables, scale_pixels(jnp.asarray(pixels)), pixels)
+
     def show(self, inputs: Inputs, index: int) -> str:
         """An image is no text."""
         return ""
@@ -155,6 +178,7 @@ class VideoSource(ImageSource):
     """Videos, read by a video Transformer; see `Source`."""
 
     unit = "videos"
+    _attention = staticmethod(video_attention)
 
     def model(self, num_classes: int) -> VideoTransformer:
         """Makes the model."""

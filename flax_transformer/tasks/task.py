@@ -117,7 +117,10 @@ class Task(Protocol):
         ...
 
     def predictor(self, variables: Variables) -> Any:
-        """Makes what users call: of a trained model, from a text or an image to its output."""
+        """Makes what users call: of a trained model, from a text or an image to its output.
+
+        Its `attend` gives, of one input, the arguments of `view_attention`.
+        """
         ...
 
     def examples(self, batch: Any) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,9 @@ from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
+from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
@@ -147,6 +149,46 @@ class Translator:
                 if index >= 0:
                     found[filled[index]] = hypotheses
         return found
+
+    def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
+        """Translates a text and computes where the model looked as it wrote the translation.
+
+        `view_attention(**translator.attend(text))` shows it.
+
+        Args:
+            text: what to translate.
+            target: the translation, if it is not to be searched for.
+
+        Returns:
+            The arguments of `view_attention` for the best translation; samples are of seed 0.
+
+        Raises:
+            UserError: if a text is blank or longer than the model reads, or the model's attention
+                is cuDNN's, which never holds the weights.
+        """
+        config, tokenizer = self.model.config, self.tokenizer
+        check_holds_weights(config)
+        source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)[None]
+        if target is None:
+            hypotheses = self._search(
+                self.variables,
+                source,
+                jax.random.key(0),
+                decoding=self.decoding,
+                num_halvings=0,
+            )
+        else:
+            longest = config.max_positions if SCHEMES[config.positions].has_table else None
+            ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
+            score = jnp.zeros((1, 1))
+            hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
+        (found,) = hypothesis_attention(self.model, self.variables, source, hypotheses)
+        return {
+            "weights": found.weights,
+            "tokens": tokenizer.names(found.source),
+            "target_tokens": tokenizer.names(found.read),
+            "title": f"{text} → {tokenizer.decode(hypotheses.tokens[0, 0].tolist())}",
+        }
 
     def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:
         source = TokenizedText.encode(self.tokenizer, texts)

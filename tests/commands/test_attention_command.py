@@ -1,10 +1,17 @@
+import dataclasses
 import html
 import json
 import re
 
+import numpy as np
 import pytest
 from command_line import assert_is_error
+from PIL import Image
 from small import PAIRS
+from unchecked import unchecked
+from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
+
+from flax_transformer.training.workdir import Workdir
 
 TEXT, TARGET = PAIRS[7]
 
@@ -50,7 +57,95 @@ def test_a_target_takes_the_translation_s_place(run, folder):
         (["a", "--workdir", "run", "--target", ""], "target is blank: give one"),
         (["twenty two " * 30, "--workdir", "run"], r"text has \d+ tokens, but the model reads 24"),
         (["a", "--workdir", "run", "--out", "no/a.html"], r"no folder no for the page a\.html"),
+        (
+            ["a", "--workdir", "run", "--length", "3"],
+            "run holds .* translation, which reads no --length",
+        ),
     ],
 )
 def test_a_mistake_gets_one_line(run, words, message):
     assert_is_error(run("attention", *words), message)
+
+
+@pytest.fixture(scope="module")
+def untrained(folder):
+    """In the folder, a workdir of each other kind of model, and a file for those of pictures."""
+    with unchecked():
+        for name, experiment in EXPERIMENTS.items():
+            write_workdir(folder / name, experiment)
+    frames = np.random.default_rng(0).integers(0, 256, (6, 4, 6), np.uint8)
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(folder / "frames.png", save_all=True, append_images=images[1:])
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("kind", "given", "tokens", "part"),
+    [
+        ("texts", "two two", ["<s>", "two", "␣", "two", "</s>"], "encoder-0"),
+        ("images", "frames.png", ["[class]", "row 0, column 0", "row 0, column 1"], "attention-0"),
+        ("videos", "frames.png", ["time 0, row 0, column 0"], "attention-0"),
+    ],
+)
+def test_a_classifier_is_shown_with_the_class_that_classify_prints(
+    run, folder, kind, given, tokens, part
+):
+    result = run("attention", "--workdir", kind, given, "--out", f"{kind}.html")
+    assert (result.code, result.err) == (0, "")
+    label, probability = run("classify", "--workdir", kind, given).out.split()
+    assert label in CLASS_NAMES
+    told = re.match(rf"{given} → {label} \(([\d.]+)%\)", result.out)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(100 * float(probability), abs=0.06)
+    page = (folder / f"{kind}.html").read_text("utf-8")
+    assert tokens_of(page)["source"][: len(tokens)] == tokens
+    assert f'id="{part}"' in page
+    assert ('id="pixels"' in page) == (kind != "texts")
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_language_model_is_shown_with_what_generate_prints(run, folder):
+    words = ["--workdir", "language_model", "bad", "--length", "7"]
+    result = run("attention", *words)
+    written = run("generate", *words, "--decoding.method", "greedy").out
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[0] == written.strip("\n")
+    page = (folder / "attention.html").read_text("utf-8")
+    assert "".join(tokens_of(page)["target"]) == written[: 3 + 7 - 1]
+    alone = run("attention", *words[:3])
+    assert alone.out.splitlines()[0] == "bad"
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["texts", "two", "--target", "zwei"], "classification, which reads no --target: leave"),
+        (["language_model", "a", "--target", "b"], "language_modeling, which reads no --target"),
+        (["images", "frames.png", "--length", "3"], "classification, which reads no --length"),
+        (["images", "small.py"], "cannot read small.py"),
+        (["videos", "no.gif"], "cannot read no.gif"),
+        (["texts", "t" * 90], r"text has \d+ tokens, but the model reads 17: give a shorter"),
+        (["language_model", "a", "--length", "18"], "length 18 is more than the 17 tokens"),
+    ],
+)
+def test_a_mistake_with_another_kind_gets_one_line(run, words, message):
+    assert_is_error(run("attention", "--workdir", *words), message)
+
+
+@pytest.mark.parametrize("kind", EXPERIMENTS)
+def test_cudnn_is_refused_before_the_model_is_loaded(run, folder, kind):
+    """On a machine without such a device, not even the shapes of its parameters are known."""
+    experiment = EXPERIMENTS[kind]
+    model = dataclasses.replace(
+        experiment.model,
+        d_model=24,
+        attention_implementation="cudnn",
+        attention_dropout_rate=0.0,
+        dtype="bfloat16",
+    )
+    workdir = Workdir(folder / f"cudnn_{kind}")
+    workdir.start(dataclasses.replace(experiment, model=model))
+    workdir.release()
+    result = run("attention", "--workdir", f"cudnn_{kind}", "two")
+    assert_is_error(result, "cudnn never holds the weights to show them: choose xla")

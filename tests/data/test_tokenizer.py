@@ -67,6 +67,14 @@ def test_special_tokens_and_ids_beyond_the_vocabulary_have_names():
     assert named == ["<s>", "two", "</s>", "<pad>", ""]
 
 
+def test_names_of_characters_are_the_characters():
+    tokenizer = Tokenizer.of_characters(["b ü\n\u200bĊ", "a"])
+    text = "ab\n ü\u200bĊ"
+    names = tokenizer.names([BOS, *tokenizer.encode(text), EOS, PAD, tokenizer.vocab_size])
+    assert names == ["<s>", *text, "</s>", "<pad>", ""]
+    assert tokenizer.names(tokenizer.encode("z")) == ["\ufffd"]
+
+
 def test_training_is_deterministic():
     assert Tokenizer.train(iter(TEXTS), 307).encode("twenty") == TOKENIZER.encode("twenty")
     assert Tokenizer.train(TEXTS, 307).vocab_size == TOKENIZER.vocab_size

@@ -5,6 +5,7 @@ import pytest
 from history_model import EOS, PAD, random_model
 
 from flax_transformer.decoding import filter_top_k, filter_top_p, greedy_search, sample
+from flax_transformer.decoding.sampling import categorical
 
 
 def sampler(max_length=5, **settings):
@@ -36,6 +37,18 @@ def softmax(logits):
 
 def kept(filtered) -> np.ndarray:
     return np.asarray(filtered) > -np.inf
+
+
+@pytest.mark.parametrize("vocab", [8000, 7993, 523, 3, 1])
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_the_draw_is_that_of_jax(vocab, top_k):
+    logits = jnp.asarray(np.random.default_rng(vocab).normal(size=(7, 3, vocab)), jnp.float32)
+    if top_k is not None:
+        logits = filter_top_k(logits, top_k)
+    for seed in range(5):
+        rng = jax.random.key(seed)
+        drawn = jax.jit(categorical)(rng, logits)
+        np.testing.assert_array_equal(drawn, jax.random.categorical(rng, logits))
 
 
 @pytest.mark.parametrize("k", [1, 3, 11, 13])

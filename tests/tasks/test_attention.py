@@ -19,7 +19,7 @@ from flax_transformer.models import (
     EncoderDecoderConfig,
     attention_weights,
 )
-from flax_transformer.tasks.attention import hypothesis_attention, translation_attention
+from flax_transformer.tasks.attention import hypothesis_attention
 from flax_transformer.tasks.translator import Translator
 from flax_transformer.visualization import view_attention
 
@@ -145,30 +145,29 @@ def translator(task, memorised, tokenizer) -> Translator:
 
 def test_a_text_is_translated_and_its_subwords_are_named(translator):
     text, target = PAIRS[7]
-    found = translation_attention(translator, text)
-    assert found.translation == target == translator.translate(text)
-    assert found.tokens[-1] == "</s>"
-    assert "".join(found.tokens[:-1]) == text
-    assert found.target_tokens[0] == "<s>"
-    assert "".join(found.target_tokens[1:]) == target
-    view_attention(found.weights, found.tokens, found.target_tokens)
+    found = translator.attend(text)
+    assert found["title"] == f"{text} → {target}"
+    assert target == translator.translate(text)
+    assert found["tokens"][-1] == "</s>"
+    assert "".join(found["tokens"][:-1]) == text
+    assert found["target_tokens"][0] == "<s>"
+    assert "".join(found["target_tokens"][1:]) == target
+    view_attention(**found)
 
 
 def test_a_given_target_is_looked_at_as_if_it_had_been_found(translator):
     """The model's own translation gives the same; another one is shown as it is."""
     text, target = PAIRS[7]
-    own, given = translation_attention(translator, text), translation_attention(
-        translator, text, target
-    )  # fmt: skip
-    assert (own.translation, own.target_tokens) == (given.translation, given.target_tokens)
-    for part, weights in own.weights.items():
-        assert_close(given.weights[part], weights, 1e-5)
-    other = translation_attention(translator, text, "zwei und X")
-    assert other.translation == "zwei und X"
+    own, given = translator.attend(text), translator.attend(text, target)
+    assert (own["title"], own["target_tokens"]) == (given["title"], given["target_tokens"])
+    for part, weights in own["weights"].items():
+        assert_close(given["weights"][part], weights, 1e-5)
+    other = translator.attend(text, "zwei und X")
+    assert other["title"] == f"{text} → zwei und X"
     ids = [BOS, *translator.tokenizer.encode("zwei und X")]
     source = jnp.array([[*translator.tokenizer.encode(text), EOS]])
     expected = attention_weights(translator.model, translator.variables, source, jnp.array([ids]))
-    assert_close(other.weights["cross"], expected["cross"][:, 0], 1e-5)
+    assert_close(other["weights"]["cross"], expected["cross"][:, 0], 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_a_given_target_is_looked_at_as_if_it_had_been_found(translator):
 )
 def test_what_cannot_be_translated_is_refused_in_one_line(translator, texts, message):
     with pytest.raises(UserError, match=message) as error:
-        translation_attention(translator, *texts)
+        translator.attend(*texts)
     assert "\n" not in str(error.value)
 
 
@@ -191,6 +190,20 @@ def test_a_target_is_no_longer_than_a_learned_table(translator):
     tokens = jnp.ones((1, 5), jnp.int32)
     variables = draw_parameters(model, tokens, tokens)
     short = Translator(model, variables, translator.tokenizer, translator.decoding, 7)
-    assert len(translation_attention(short, "x", "abcdef").target_tokens) == 7
+    assert len(short.attend("x", "abcdef")["target_tokens"]) == 7
     with pytest.raises(UserError, match="target has 8 tokens, but the model reads 7"):
-        translation_attention(short, "x", "abcdefg")
+        short.attend("x", "abcdefg")
+
+
+def test_cudnn_is_refused_before_anything_is_searched(translator):
+    config = dataclasses.replace(
+        translator.model.config,
+        attention_implementation="cudnn",
+        attention_dropout_rate=0.0,
+        dtype="bfloat16",
+    )
+    model = EncoderDecoder(config, translator.tokenizer.vocab_size)
+    fused = Translator(model, translator.variables, translator.tokenizer, translator.decoding, 23)
+    for target in (None, "zwei"):
+        with pytest.raises(UserError, match="cudnn never holds the weights"):
+            fused.attend("two", target)

@@ -125,7 +125,7 @@ def classifier() -> Classifier:
     def read(inputs):
         return ArrayInputs(read_images(inputs, (4, 6, 1)))
 
-    return Classifier(objective, variables, NAMES, read)
+    return Classifier(objective, variables, NAMES, read, lambda *_: {})
 
 
 def test_every_example_gets_its_own_prediction_whatever_the_batch():
