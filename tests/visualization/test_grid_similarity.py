@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def test_each_panel_shows_the_grid_by_similarity_to_its_place():
     found = panels(plot_grid_similarity(ENCODINGS, (ROWS, COLUMNS)))
     assert len(found) == ROWS * COLUMNS
     for place, axes in enumerate(found):
-        spot = axes.get_subplotspec()
+        spot: Any = axes.get_subplotspec()
         assert divmod(place, COLUMNS) == (spot.rowspan.start, spot.colspan.start)
         shown = np.asarray(axes.images[0].get_array())
         for other in range(ROWS * COLUMNS):
