@@ -34,7 +34,7 @@ class ClassificationTask:
     ) -> tuple["ClassificationTask", LabelledBatches]:
         """Reads the data to train on."""
         data = parts.data
-        source = SOURCES[type(data)](parts, folder)
+        source = SOURCES[type(data)](parts, folder, is_trained=False)
         examples = source.open(data.train_split)
         source.check(examples)
         source.open(data.held_out_split)
@@ -52,7 +52,8 @@ class ClassificationTask:
                 f"cannot read {path} ({error}): restore the file, or train again into an empty "
                 "workdir"
             ) from error
-        return cls(parts, SOURCES[type(parts.data)](parts, folder), tuple(names))
+        source = SOURCES[type(parts.data)](parts, folder, is_trained=True)
+        return cls(parts, source, tuple(names))
 
     def save(self, folder: Path) -> None:
         """Writes the names of the classes, and what the source needs."""

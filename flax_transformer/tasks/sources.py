@@ -80,10 +80,12 @@ class TextSource:
 
     unit = "texts"
 
-    def __init__(self, parts: Parts, folder: Path):
+    def __init__(self, parts: Parts, folder: Path, *, is_trained: bool):
         self._data, self._config = parts.data, parts.model
         path = folder / TOKENIZER
-        self._tokenizer = Tokenizer.load(path) if path.exists() else train_tokenizer(self._data)
+        # Of a trained model a lost tokenizer is an error: another one would have other ids.
+        is_kept = is_trained or path.exists()
+        self._tokenizer = Tokenizer.load(path) if is_kept else train_tokenizer(self._data)
 
     def open(self, split: str) -> Examples:
         """Reads a split."""
@@ -133,7 +135,7 @@ class ImageSource:
     unit = "images"
     _attention = staticmethod(image_attention)
 
-    def __init__(self, parts: Parts, folder: Path):
+    def __init__(self, parts: Parts, folder: Path, *, is_trained: bool):
         self._data, self._config = parts.data, parts.model
 
     def open(self, split: str) -> Examples:

@@ -8,6 +8,7 @@ from reference import assert_close
 from rich.console import Console
 from small import with_fields
 from small_texts import TEXTS, classification
+from untrained import EXPERIMENTS, write_workdir
 
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification_task import ClassificationTask
@@ -125,3 +126,16 @@ def test_a_trained_run_is_read_without_its_data(workdir, tmp_path):
     (tmp_path / "classes.json").write_text("no JSON")
     with pytest.raises(UserError, match=r"cannot read .*classes\.json .*restore the file"):
         ClassificationTask.restore(open_run(workdir, "best").experiment, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [("tokenizer.json", "cannot read the tokenizer"), ("classes.json", "cannot read")],
+)
+def test_a_trained_classifier_without_its_files_is_refused(tmp_path, lost, message):
+    """Made anew, a tokenizer would have other ids than the model was trained with."""
+    workdir = write_workdir(tmp_path / "run", EXPERIMENTS["texts"])
+    assert load(workdir).classify(["good"])[0].label
+    (workdir / lost).unlink()
+    with pytest.raises(UserError, match=f"{message}.*{lost}.*restore the file"):
+        load(workdir)
