@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flax_transformer.evaluation.report import Record
+from flax_transformer.evaluation.scores import shown
 
 
 def show_scores(console: Console, record: Record) -> None:
@@ -20,7 +21,7 @@ def show_scores(console: Console, record: Record) -> None:
         justify = "right" if heading == "value" else "left"
         table.add_column(heading, justify=justify, overflow="fold")
     for name, score in record.scores.items():
-        table.add_row(name, f"{score.value:.2f}", score.signature or "")
+        table.add_row(name, shown(name, score.value), score.signature or "")
     console.print(table)
 
 

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 import sacrebleu
 
-LESS_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_byte"})
+IN_NATS_OR_BITS = frozenset({"loss", "bits_per_byte"})
+LESS_IS_BETTER = IN_NATS_OR_BITS | {"perplexity"}
 
 
 class Score(NamedTuple):
@@ -21,6 +22,16 @@ class Score(NamedTuple):
     name: str
     value: float
     signature: str | None = None
+
+
+def shown(name: str, value: float) -> str:
+    """A figure as it is printed: in percent two decimals tell enough, of nats and bits four do.
+
+    Example:
+        >>> shown("bleu", 41.0249), shown("loss", 1.46971)
+        ('41.02', '1.4697')
+    """
+    return f"{value:.{4 if name in IN_NATS_OR_BITS else 2}f}"
 
 
 def bleu(

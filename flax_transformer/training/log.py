@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flax_transformer.evaluation.scores import shown
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress
@@ -88,8 +89,8 @@ class Log:
         """Shows and writes scores on the validation split and a few outputs."""
         values = {name: score.value for name, score in scored.scores.items()}
         self._writer.write(step, VALIDATION, values)
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
-        self._progress.say(f"step {step:,} validation: {shown}")
+        figures = "  ".join(f"{name} {shown(name, value)}" for name, value in values.items())
+        self._progress.say(f"step {step:,} validation: {figures}")
         for line in scored.samples:
             self._progress.say(line)
         self._progress.pause(since=started)
