@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = (
 
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from unchecked import unchecked
 from flax_transformer.simulated_devices import spare_threads
 
 spare_threads()
+MANY_MAPS = 25_000
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +34,18 @@ def compiled_once() -> Iterator[None]:
         yield
         del os.environ["JAX_COMPILATION_CACHE_DIR"]
         jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs() -> Iterator[None]:
+    """Lets compiled programs go before they take all the memory maps that a process may have.
+
+    Each takes some of the 65,530 that Linux allows by default; without one more, XLA crashes.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture
