@@ -30,8 +30,8 @@ experiment = Experiment(
     optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, b2=0.99, clip_norm=1.0),
     training=TrainingConfig(
         num_steps=2000,
-        evaluate_every_steps=500,
-        checkpoint_every_steps=500,
+        evaluate_every_steps=1000,
+        checkpoint_every_steps=1000,
         keep_checkpoints=1,
         best_score="loss",
         log_every_steps=100,
