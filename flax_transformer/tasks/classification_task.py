@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flax_transformer.data.examples import Examples, LabelledBatch, LabelledBatches
+from flax_transformer.data.examples import ArrayInputs, Examples, LabelledBatch, LabelledBatches
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.classes import class_scores, confusions
 from flax_transformer.tasks.classification import Classification
@@ -86,11 +86,13 @@ class ClassificationTask:
         return Classifier(self.objective, variables, self._class_names, source.read, source.attend)
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
-        """Gives the examples with the names of their classes; of an image, its mean pixel."""
+        """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
+        inputs = ArrayInputs(np.asarray(batch.inputs))
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
-                name = self._class_names[label]
-                yield {"row": row, "class": name, "mean": float(np.mean(batch.inputs[row]))}
+                text = self._source.show(inputs, row)
+                shown = {"text": text} if text else {"mean": float(inputs.array[row].mean())}
+                yield {"row": row, "class": self._class_names[label], **shown}
 
     def _lines(self, probabilities: np.ndarray) -> list[str]:
         """The class of each example, and after it the probabilities of all classes."""

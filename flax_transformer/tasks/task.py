@@ -93,7 +93,7 @@ class Parts(Protocol):
     @property
     def seed(self) -> int:
         """Of the order of the data."""
-        return 0
+        ...
 
 
 @runtime_checkable

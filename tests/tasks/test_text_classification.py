@@ -10,6 +10,7 @@ from small import with_fields
 from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, write_workdir
 
+from flax_transformer.data.examples import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification_task import ClassificationTask
 from flax_transformer.training.assemble import load, open_run
@@ -139,3 +140,15 @@ def test_a_trained_classifier_without_its_files_is_refused(tmp_path, lost, messa
     (workdir / lost).unlink()
     with pytest.raises(UserError, match=f"{message}.*{lost}.*restore the file"):
         load(workdir)
+
+
+def test_the_examples_of_a_batch_are_its_texts(tmp_path):
+    """As a report of numbers that are not finite shows them."""
+    workdir = write_workdir(tmp_path / "run", EXPERIMENTS["texts"])
+    task = open_run(workdir, "last").task
+    texts = task.predictor(None)._read(["good", "a b"])
+    batch = LabelledBatch(texts.take(np.array([1, 0, -1])), np.array([2, 0, NO_CLASS], np.int32))
+    assert list(task.examples(batch)) == [
+        {"row": 0, "class": "newt", "text": "a b"},
+        {"row": 1, "class": "cat", "text": "good"},
+    ]
