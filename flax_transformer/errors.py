@@ -6,10 +6,18 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in a user's input; the command line prints its one line and exits with 2.
+    r"""A mistake in a user's input; the command line prints its one line and exits with 2.
 
-    It is no ValueError, so that no parser takes it for one of its own.
+    It is no ValueError, so that no parser takes it for one of its own. Whatever value the message
+    quotes, it stays one line: what cannot be printed is escaped.
+
+    Example:
+        >>> print(UserError("no field 'd_ff\n'"))
+        no field 'd_ff\n'
     """
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 LARGEST_NUMBER = 2**31 - 1  # of 32 bits, in which JAX counts
