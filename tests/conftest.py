@@ -48,6 +48,14 @@ def few_programs() -> Iterator[None]:
         jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """Compiles without most of XLA's optimizations, for tests of what is said and written."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def normal() -> Callable[..., Array]:
     """Draws arrays of standard normal numbers, each call another, in the default precision."""

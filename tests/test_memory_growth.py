@@ -1,6 +1,8 @@
 import pytest
 from benchmark_scripts import assert_refuses, imported, run_for_json
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def benchmark():

@@ -15,6 +15,8 @@ from flax_transformer.training.workdir import Workdir
 FOLDER = Path(__file__).parents[1] / "experiments"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 def load_small(name: str, tmp_path: Path, **data: object) -> Experiment:
     """An experiment of two updates by eight simulated devices."""

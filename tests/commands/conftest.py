@@ -27,6 +27,11 @@ def mistakes_unchecked(unchecked_types):
     """A user's mistakes must be found without the tests' type checker."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def commands_quickly_compiled(quickly_compiled):
+    """What a command says does not depend on how fast it is."""
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A folder with an experiment, its data, and files that are not what they should be."""

@@ -1,4 +1,4 @@
-"""What each kind of model shows of one input, beside translators, which test_attention.py is of."""
+"""What each kind of model shows of one input; test_hypothesis_attention.py is of translators."""
 
 import dataclasses
 import inspect
