@@ -54,4 +54,4 @@ def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
     """
     init = functools.partial(model.init, method=method)
     shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
-    return sum(shape.size for shape in jax.tree.leaves(shapes))
+    return sum(shape.size for shape in jax.tree.leaves(shapes["params"]))

@@ -61,7 +61,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
     with interruption.at_once():
         state, notes = run.begin()
         step = int(state.step)
-        run.describe(step)
+        run.describe(state)
         if run.is_over(step) and not run.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
             return False

@@ -79,12 +79,13 @@ class Run:
         """This process's rows of every batch."""
         return self.batches.shard(jax.process_index(), jax.process_count())
 
-    def describe(self, step: int) -> None:
+    def describe(self, state: TrainState) -> None:
         """Prints what is about to be trained on what."""
         devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
         for line in self.batches.describe(devices):
             self.say(line)
-        if step:
+        self.say(f"{sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
+        if step := int(state.step):
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
             self.say(self._first.told)

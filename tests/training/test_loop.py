@@ -17,9 +17,10 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
+from flax_transformer.models.presets import count_parameters
 from flax_transformer.tasks.scoring import Scored
 from flax_transformer.training import loop, run
-from flax_transformer.training.assemble import open_checkpoints, open_run
+from flax_transformer.training.assemble import load, open_checkpoints, open_run
 from flax_transformer.training.differences import differences
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.moving_average import moving_average
@@ -96,6 +97,9 @@ def test_a_run_says_what_it_trains_on(straight):
     printed = " ".join(straight[1].split())
     assert "20 sentence pairs; 1 batch shapes, each compiled once; 2 updates an epoch" in printed
     assert "target tokens an update over 8 cpu device(s), padding " in printed
+    vocab_size = load(straight[0]).tokenizer.vocab_size
+    expected = count_parameters(Workdir(straight[0]).load().model, vocab_size)
+    assert f" {expected:,} parameters " in printed
     assert f"step {NUM_STEPS}/{NUM_STEPS} loss " in printed
     assert f"step {NUM_STEPS} validation: bleu " in printed
     assert "twenty two -> " in printed
