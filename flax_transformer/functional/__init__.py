@@ -65,7 +65,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
-from flax_transformer.functional.random_bits import random_bits
+from flax_transformer.functional.random_trials import random_trials
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,
@@ -124,7 +124,7 @@ __all__ = [
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
-    "random_bits",
+    "random_trials",
     "read_all",
     "read_own",
     "relative_bias",

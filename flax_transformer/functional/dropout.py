@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.functional.random_bits import random_bits
+from flax_transformer.functional.random_trials import random_trials
 
 
 @functools.partial(jax.jit, static_argnames=("rate", "shape"))
@@ -19,7 +19,7 @@ def dropout_multiplier(
 
     Args:
         dropout_rng: random key.
-        rate: share of elements to drop, in [0, 1), rounded to the next 2^-32; the scale uses the
+        rate: share of elements to drop, in [0, 1), rounded to the next 2^-16; the scale uses the
             rounded rate, so that the expected factor is exactly 1.
         shape: shape of the factors.
 
@@ -39,6 +39,6 @@ def dropout_multiplier(
     """
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"a dropout rate must be in [0, 1), not {rate}")
-    dropped = min(round(rate * 2**32), 2**32 - 1)
-    is_kept = random_bits(dropout_rng, shape) >= jnp.uint32(dropped)
-    return jnp.where(is_kept, 2**32 / (2**32 - dropped), 0.0)
+    dropped = min(round(rate * 2**16), 2**16 - 1)
+    is_kept = random_trials(dropout_rng, dropped, shape)
+    return jnp.where(is_kept, 2**16 / (2**16 - dropped), 0.0)

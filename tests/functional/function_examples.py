@@ -276,11 +276,11 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
-    "random_bits": Example(
+    "random_trials": Example(
         lambda draw: {"rng": draw.key()},
-        {"shape": (3, 5)},
-        refused={"shape": (2**16, 2**16)},
-        message="4,294,967,296 elements",
+        {"threshold": 2**14, "shape": (3, 5)},
+        refused={"shape": (2**17, 2**17)},
+        message="17,179,869,184 elements",
     ),
     "read_all": Example(
         lambda draw: {"written": written(draw.normal(2, 3, 7, 10), draw.normal(2, 3, 10, 5))},
