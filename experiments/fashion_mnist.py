@@ -2,10 +2,9 @@
 
 flax-transformer train experiments/fashion_mnist.py --workdir runs/fashion_mnist
 
-It downloads the data set; --data.manual-dir DIR reads its four files from a folder. 5,000 updates
-reach 88.6 % of the test split in 8 minutes of processor time, and so the 8,000 of this file take
-13, half as long on two cores. Longer, for more:
-    --training.num-steps 28000 --data.augmentation.shift 1
+It downloads the data set; --data.manual-dir DIR reads its four files from a folder. 90.9 % of the
+test split after 23 minutes of one processor core. In a quarter of that, for a little less:
+    --training.num-steps 6000
 """
 
 from flax_transformer.data.augmentation import AugmentationConfig
@@ -22,7 +21,7 @@ experiment = Experiment(
         train_split="train[:90%]",
         validation_split="train[90%:]",
         batch_size=64,
-        augmentation=AugmentationConfig(flip=True),
+        augmentation=AugmentationConfig(shift=1, flip=True),
     ),
     model=VisionConfig(
         num_layers=4,
@@ -36,9 +35,9 @@ experiment = Experiment(
         pooling="mean",
     ),
     task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=300, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=300, clip_norm=1.0, ema_decay=0.999),
     training=TrainingConfig(
-        num_steps=8000,
+        num_steps=15000,
         evaluate_every_steps=1000,
         checkpoint_every_steps=1000,
         keep_checkpoints=1,

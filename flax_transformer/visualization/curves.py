@@ -60,7 +60,7 @@ def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_ma
     is_scored = any(scores.values())
     figure = Figure(figsize=(12 if is_scored else 6.4, 4.2), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2 if is_scored else 1, sharex=True, squeeze=False)[0]
-    _draw(panels[0], losses, "training loss, nats a target token")
+    _draw(panels[0], losses, "training loss, nats")
     if is_scored:
         _draw(panels[1], scores, f"{score} on the validation split")
     return figure

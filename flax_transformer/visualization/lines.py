@@ -48,11 +48,18 @@ def draw_lines(
         axes.text(1.02, height, label, color=colour, **place)
 
 
-def _spread(axes: Axes, values: Sequence[float]) -> list[float]:
-    """Heights of labels as shares of the axis: near their values, but not over each other."""
+def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:
+    """Heights of labels as shares of the axis: near their values, but not over each other.
+
+    Labels that would stand above the axis push those below them down.
+    """
     lowest, highest = axes.get_ylim()
     heights = [(value - lowest) / (highest - lowest) for value in values]
     from_below = sorted(range(len(heights)), key=heights.__getitem__)
     for lower, upper in itertools.pairwise(from_below):
         heights[upper] = max(heights[upper], heights[lower] + _LABEL_DISTANCE)
+    ceiling = 1.0
+    for place in reversed(from_below):
+        heights[place] = min(heights[place], ceiling)
+        ceiling = heights[place] - _LABEL_DISTANCE
     return heights

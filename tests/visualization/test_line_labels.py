@@ -1,5 +1,7 @@
+import itertools
 import math
 
+import pytest
 from matplotlib.figure import Figure
 
 from flax_transformer.visualization.lines import draw_lines
@@ -13,3 +15,15 @@ def test_a_line_that_became_nan_is_said_so_where_it_was_last_seen():
     assert set(texts) == {"lost  nan", "never  nan", "kept  7"}
     assert all(math.isfinite(text.get_position()[1]) for text in axes.texts)
     assert texts["lost  nan"].get_position()[1] < texts["kept  7"].get_position()[1]
+
+
+@pytest.mark.parametrize("ends", [[70, 69, 68, 67.9, 66, 20], [1, 1.1, 1.2, 9], [3, 3, 3, 3]])
+def test_labels_stand_apart_in_the_order_of_their_values_and_not_above_the_axis(ends):
+    axes = Figure().subplots()
+    draw_lines(axes, {f"line {end}, {i}": [(0, 0), (1, end)] for i, end in enumerate(ends)})
+    texts = sorted(axes.texts, key=lambda text: text.get_position()[1])
+    heights = [text.get_position()[1] for text in texts]
+    assert heights[-1] <= 1 + 1e-9
+    assert all(b - a > 0.06 - 1e-9 for a, b in itertools.pairwise(heights))
+    values = [float(text.get_text().split()[-1]) for text in texts]
+    assert values == sorted(values)
