@@ -2,9 +2,10 @@
 
 flax-transformer train experiments/digits.py --workdir runs/digits
 
-95.7 % of the test split, written by other people, after 3 minutes of processor time; 100 % of the
-validation split. scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split,
-its three nearest neighbours as many.
+96.3 % of the test split, written by other people, after two and a half minutes of one processor
+core, and 96.7 % with --data.train-split train+validation; 99 % of the validation split.
+scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split, its three nearest
+neighbours as many.
 """
 
 from flax_transformer.data.augmentation import AugmentationConfig
@@ -33,7 +34,7 @@ experiment = Experiment(
         pooling="mean",
     ),
     task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0, ema_decay=0.999),
     training=TrainingConfig(
         num_steps=5000,
         evaluate_every_steps=500,

@@ -11,11 +11,11 @@ labels, and the English sentences of Tatoeba:
     mkdir raw
     zcat sst2/train.tsv.gz | cut -f1 > raw/sst2.txt
     cut -d" " -f2- trec/train.txt | iconv -f latin1 -t utf-8 > raw/trec.txt
-    unzip -p tatoeba/deu-eng.zip deu.txt | cut -f1 | uniq > raw/tatoeba.txt
+    unzip -p tatoeba/deu-eng.zip deu.txt | cut -f1 | uniq | shuf > raw/tatoeba.txt
 
-The model has the layers of experiments/trec.py, for which its weights are meant. Its 1,000 updates,
-two minutes of a processor, are the least that may help: it still fills gaps with what is frequent.
-Raise --training.num-steps where there is time.
+The model has the layers of experiments/trec.py, for which its weights are meant. On one core its
+8,000 updates take some 25 minutes, and then 44 % of the hidden tokens are right. The last tenth of
+each file is held out: hence Tatoeba's sentences, which come sorted by length, are shuffled.
 """
 
 from flax_transformer.data.texts import PlainTextConfig
@@ -26,7 +26,7 @@ from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.optimizer import OptimizerConfig
 
 experiment = Experiment(
-    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=64),
+    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=256),
     model=EncoderOnlyConfig(
         num_layers=2,
         d_model=128,
@@ -35,11 +35,11 @@ experiment = Experiment(
         residual_dropout_rate=0.1,
     ),
     task=MaskedLanguageModelingConfig(),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=500, clip_norm=1.0),
     training=TrainingConfig(
-        num_steps=1000,
-        evaluate_every_steps=500,
-        checkpoint_every_steps=500,
+        num_steps=8000,
+        evaluate_every_steps=2000,
+        checkpoint_every_steps=2000,
         keep_checkpoints=1,
         best_score="loss",
         log_every_steps=100,
