@@ -3,7 +3,8 @@
 flax-transformer train experiments/digits.py --workdir runs/digits
 
 96.3 % of the test split, written by other people, after two and a half minutes of one processor
-core, and 96.7 % with --data.train-split train+validation; 99 % of the validation split.
+core, and 97.7 % with --data.train-split train+validation --data.augmentation.mixup 0.2; 99 % of the
+validation split.
 scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split, its three nearest
 neighbours as many.
 """
