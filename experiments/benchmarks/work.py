@@ -1,5 +1,6 @@
 """Programs to be timed, each with the number of floating-point operations that it asks for."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -63,16 +64,18 @@ def training_step(
         state, metrics = compiled(state, batch, rng)
         return metrics
 
-    # XLA counts what a loop repeats only once, so the loss in chunks cannot be counted.
+    # XLA counts what a loop repeats only once, so loss and attention in parts cannot be counted.
     return Work(run, _count_operations(lower(_plain_loss(task))))
 
 
 def _plain_loss(task: Translation) -> Loss:
-    """The loss of a task without padding and dropout from the logits of all tokens at once."""
+    """The loss without padding and dropout, its logits and attention weights all made at once."""
+    config = dataclasses.replace(task.model.config, attention_implementation="xla")
+    model = task.model.clone(config=config)
 
     def loss(params, statistics, batch, rng):
-        target, config = batch.target, task.config
-        applied: Any = task.model.apply(
+        target = batch.target
+        applied: Any = model.apply(
             {"params": params, **statistics},
             batch.source,
             shift_right(target),
@@ -82,7 +85,7 @@ def _plain_loss(task: Translation) -> Loss:
         )
         logits, statistics = applied
         weights = jnp.ones(target.shape)
-        smoothing = config.label_smoothing, config.smoothing_over
+        smoothing = task.config.label_smoothing, task.config.smoothing_over
         return *label_smoothed_cross_entropy(logits, target, weights, *smoothing), statistics
 
     return loss

@@ -1,6 +1,6 @@
 """Pure functions of JAX arrays: no flax, no configuration, no state."""
 
-from flax_transformer.functional.attention import attend, multi_head_attend
+from flax_transformer.functional.attention import attend
 from flax_transformer.functional.cache import (
     Cache,
     Written,
@@ -40,6 +40,7 @@ from flax_transformer.functional.masks import (
     padding_mask,
     window_mask,
 )
+from flax_transformer.functional.multi_head_attention import multi_head_attend
 from flax_transformer.functional.normalization import (
     batch_norm,
     batch_statistics,

@@ -6,7 +6,7 @@ from jax.nn import dot_product_attention
 from jaxtyping import Array, Bool, Float
 
 _TYPES = ("bfloat16", "float16")
-_XLA = "use implementation='xla'"
+USE_AUTO = "use implementation='auto'"
 
 
 def cudnn_attend(
@@ -44,17 +44,17 @@ def check_cudnn_request(
             no such device.
     """
     if return_weights:
-        raise ValueError(f"cudnn attention never holds the weights to return them: {_XLA}")
+        raise ValueError(f"cudnn attention never holds the weights to return them: {USE_AUTO}")
     if has_dropout:
-        raise ValueError(f"cudnn attention has no dropout of the weights: {_XLA}")
+        raise ValueError(f"cudnn attention has no dropout of the weights: {USE_AUTO}")
     if query.dtype not in _TYPES:
-        raise ValueError(f"cudnn attention computes in {_TYPES}, not {query.dtype}: {_XLA}")
+        raise ValueError(f"cudnn attention computes in {_TYPES}, not {query.dtype}: {USE_AUTO}")
     if query.shape[-1] != value.shape[-1] or query.shape[-1] % 8:
         raise ValueError(
             f"cudnn attention needs head_dim = value_dim, a multiple of 8, not query "
-            f"{query.shape} and value {value.shape}: {_XLA}"
+            f"{query.shape} and value {value.shape}: {USE_AUTO}"
         )
     if jax.default_backend() != "gpu":
         raise ValueError(
-            f"cudnn attention needs an NVIDIA GPU, not {jax.default_backend()}: {_XLA}"
+            f"cudnn attention needs an NVIDIA GPU, not {jax.default_backend()}: {USE_AUTO}"
         )

@@ -124,10 +124,10 @@ def check_holds_weights(config: LayerConfig) -> None:
     """Refuses a model of which nobody can see where it looks.
 
     Raises:
-        UserError: if its attention is cuDNN's.
+        UserError: if its attention never holds the weights.
     """
-    if config.attention_implementation == "cudnn":
+    if config.attention_implementation in ("blockwise", "cudnn"):
         raise UserError(
-            "model.attention_implementation cudnn never holds the weights to show them: choose "
-            "xla, for which the same variables serve"
+            f"model.attention_implementation {config.attention_implementation} never holds the "
+            "weights to show them: choose auto, for which the same variables serve"
         )

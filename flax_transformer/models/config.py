@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, check_positive, unknown
-from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.feed_forward import ACTIVATIONS
+from flax_transformer.functional.multi_head_attention import AttentionImplementation
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.embedding import EmbeddingScaling
@@ -44,8 +44,10 @@ class _Architecture:
     """Biases in the projections of attention; the paper's formulas have none."""
     normalize_query_key: bool = False
     """Normalisation of every head's queries and keys, which keeps large models stable."""
-    attention_implementation: AttentionImplementation = "xla"
-    """xla, or cudnn: fused on NVIDIA GPUs, bfloat16 only, shows no attention weights."""
+    attention_implementation: AttentionImplementation = "auto"
+    """auto: plain attention (xla), or where there are many scores a block of queries at a time
+    (blockwise), which is then faster and holds less; or cudnn: fused on NVIDIA GPUs, bfloat16 only.
+    blockwise and cudnn show no attention weights."""
     norm: str = "layer"
     """Normalisation: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
@@ -135,12 +137,12 @@ class LayerConfig(_Computation, _Architecture):
         if self.dtype != "bfloat16":
             raise UserError(
                 f"model.attention_implementation cudnn computes in bfloat16, not {self.dtype}: "
-                "give --model.dtype bfloat16, or choose xla"
+                "give --model.dtype bfloat16, or choose auto"
             )
         if self.attention_dropout_rate:
             raise UserError(
                 "model.attention_implementation cudnn has no dropout of the weights: set "
-                f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose xla"
+                f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto"
             )
 
     def head_dims(self) -> tuple[int, int]:

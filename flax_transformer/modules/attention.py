@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.functional.attention import AttentionImplementation, multi_head_attend
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.layout import Positions
+from flax_transformer.functional.multi_head_attention import (
+    AttentionImplementation,
+    multi_head_attend,
+)
 from flax_transformer.functional.normalization import rms_norm
 from flax_transformer.functional.schemes import SCHEMES, Head
 
@@ -70,7 +73,7 @@ class MultiHeadAttention(nn.Module):
     normalize_query_key: bool = False
     scheme: str = "none"
     bidirectional: bool = True
-    implementation: AttentionImplementation = "xla"
+    implementation: AttentionImplementation = "auto"
     dropout_rate: float = 0.0
     dtype: jax.typing.DTypeLike = "float32"
 

@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.functional.attention import AttentionImplementation
 from flax_transformer.functional.cache import Written, append, lay_down, read_all, read_own
 from flax_transformer.functional.layout import Layout
+from flax_transformer.functional.multi_head_attention import AttentionImplementation
 from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
 from flax_transformer.modules.dropout import Dropout
 from flax_transformer.modules.feed_forward import FeedForward
@@ -123,7 +123,7 @@ class Layer(nn.Module):
     num_key_value_heads: int | None = None
     attention_bias: bool = False
     normalize_query_key: bool = False
-    attention_implementation: AttentionImplementation = "xla"
+    attention_implementation: AttentionImplementation = "auto"
     scheme: str = "none"
     activation: str = "relu"
     norm: str = "layer"

@@ -148,4 +148,4 @@ def test_cudnn_is_refused_before_the_model_is_loaded(run, folder, kind):
     workdir.start(dataclasses.replace(experiment, model=model))
     workdir.release()
     result = run("attention", "--workdir", f"cudnn_{kind}", "two")
-    assert_is_error(result, "cudnn never holds the weights to show them: choose xla")
+    assert_is_error(result, "cudnn never holds the weights to show them: choose auto")

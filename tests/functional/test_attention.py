@@ -229,10 +229,10 @@ SIXTEEN = {name: jnp.zeros((2, 5, 3, 8), jnp.bfloat16) for name in SHAPES}
     [
         ({"return_weights": True}, "never holds the weights"),
         ({"dropout": jnp.ones((2, 3, 5, 5))}, "has no dropout"),
-        (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 8))), "not float32: use implementation='xla'"),
+        (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 8))), "not float32: use implementation='auto'"),
         (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 7), jnp.bfloat16)), "a multiple of 8"),
         ({"value": jnp.zeros((2, 5, 3, 16), jnp.bfloat16)}, r"value \(2, 5, 3, 16\)"),
-        ({}, "needs an NVIDIA GPU, not cpu: use implementation='xla'"),
+        ({}, "needs an NVIDIA GPU, not cpu: use implementation='auto'"),
     ],
 )
 def test_cudnn_says_what_it_cannot_do(options, message):
@@ -242,5 +242,5 @@ def test_cudnn_says_what_it_cannot_do(options, message):
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_an_unknown_implementation_is_refused():
-    with pytest.raises(ValueError, match="implementation 'cuda' must be 'xla' or 'cudnn'"):
+    with pytest.raises(ValueError, match="implementation 'cuda' must be one of 'auto', 'xla'"):
         multi_head_attend(**SIXTEEN, implementation="cuda")  # pyright: ignore[reportArgumentType]

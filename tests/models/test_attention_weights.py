@@ -190,7 +190,7 @@ class TestEveryModel:
         model, inputs, _ = MODELS[name]
         settings = {"dtype": "bfloat16", "attention_dropout_rate": 0.0}
         model = with_config(model, attention_implementation="cudnn", **settings)
-        with pytest.raises(UserError, match=r"cudnn never holds the weights .* choose xla"):
+        with pytest.raises(UserError, match=r"cudnn never holds the weights .* choose auto"):
             attention_weights(model, variables[name], *inputs)
 
 

@@ -1,0 +1,198 @@
+"""Which implementation of attention is fastest at which length? Timed in turns on this machine.
+
+    python experiments/benchmarks/attention.py
+
+What is timed is the gradient of causal self-attention with respect to queries, keys and values, as
+a training step computes it, projections left out. Every length has the same number of tokens in a
+batch, so longer sequences are fewer, and the number of scores grows with the length.
+
+- xla: `attend`, lifted by `vmap` over all heads of all examples; holds all weights.
+- blockwise: a block of queries at a time; holds the weights of a block.
+- cudnn: the fused kernel of NVIDIA's library, on its GPUs, with --dtype bfloat16 alone.
+
+"auto" is what `multi_head_attend` takes of the first two if it is not told. The memory is that of
+the temporary arrays of the compiled program. Some ten minutes on two CPU cores, nearly all of them
+for xla at 2,048 and more tokens.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from circumstances import circumstances, describe, tell
+from jax.stages import Compiled
+from rich.console import Console
+from timing import Spread, time_in_turns
+from work import matrix_product
+
+from flax_transformer.cli import execute
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import UserError
+from flax_transformer.functional import causal_mask, multi_head_attend
+from flax_transformer.functional.blockwise_attention import blocks_pay
+from flax_transformer.functional.grouped_heads import group_heads
+from flax_transformer.models.config import ComputeType
+
+PEAK = "matrix product"
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """Time the implementations of attention at several lengths."""
+
+    lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+    """Tokens of a sequence."""
+    tokens: int = 8192
+    """Tokens of a batch; a longer sequence than that is a batch of one."""
+    num_heads: int = 8
+    """Attention heads."""
+    head_dim: int = 32
+    """Width of a head's queries, keys and values."""
+    dtype: ComputeType = "float32"
+    """Type of the computation."""
+    peak_size: int = 4096
+    """Rows and columns of the matrices whose product shows the device's speed."""
+    num_repeats: int = 5
+    """Timed runs of each."""
+    json: bool = False
+    """Print JSON."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        if not self.lengths:
+            raise UserError("lengths must name at least one length")
+        for length in self.lengths:
+            if length < 1:
+                raise UserError(f"lengths must be at least 1, not {length}")
+        for name in ("tokens", "num_heads", "head_dim", "peak_size", "num_repeats"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def run(self) -> None:
+        """Measures and prints."""
+        results = [result for length in self.lengths for result in measure(length, self)]
+        if self.json:
+            print(json.dumps(as_json(results, self), indent=2))
+        else:
+            show(results, self)
+
+
+class Result(NamedTuple):
+    """What was measured of one implementation at one length.
+
+    Attributes:
+        length: tokens of a sequence.
+        implementation: its name.
+        seconds: of a forward and a backward pass.
+        against_xla: the median of xla over its own: above 1, it is faster.
+        temporary_bytes: of the compiled program.
+        share_of_peak: operations a second of its products, those computed again not counted, over
+            those of a large matrix product.
+        is_auto: whether `multi_head_attend` takes it if it is not told.
+    """
+
+    length: int
+    implementation: str
+    seconds: Spread
+    against_xla: float
+    temporary_bytes: int
+    share_of_peak: float
+    is_auto: bool
+
+
+def implementations(options: Attention) -> tuple[str, ...]:
+    """Those that this device has for this type."""
+    has_cudnn = jax.default_backend() == "gpu" and options.dtype == "bfloat16"
+    return ("xla", "blockwise", "cudnn") if has_cudnn else ("xla", "blockwise")
+
+
+def measure(length: int, options: Attention) -> list[Result]:
+    """Compiles and times all implementations at one length."""
+    batch = max(1, options.tokens // length)
+    shape = batch, length, options.num_heads, options.head_dim
+    query, key, value = jax.random.normal(jax.random.key(0), (3, *shape), options.dtype)
+    mask = causal_mask(length)[None]
+    tell(f"{batch} x {length} tokens")
+    programs = {name: _compile(name, query, key, value, mask) for name in implementations(options)}
+    runs: dict[str, Callable[[], Any]] = {
+        name: lambda program=program: program(query, key, value, mask)
+        for name, program in programs.items()
+    }
+    product = matrix_product(options.peak_size, options.dtype)
+    times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
+    auto = "blockwise" if blocks_pay(group_heads(query, key, value, mask, None, None)) else "xla"
+    # Two products of the forward pass, and two of the backward pass for each of them.
+    flops = 6 * 2 * batch * options.num_heads * length**2 * options.head_dim
+    return [
+        Result(
+            length,
+            name,
+            times[name],
+            times["xla"].median / times[name].median,
+            _temporary_bytes(program),
+            flops / times[name].median * times[PEAK].median / product.flops,
+            name == auto,
+        )
+        for name, program in programs.items()
+    ]
+
+
+def _compile(implementation: Any, *arrays: jax.Array) -> Compiled:
+    def loss(query, key, value, mask):
+        attended: Any = multi_head_attend(
+            query, key, value, mask=mask, implementation=implementation
+        )
+        return attended.sum()
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(*arrays).compile()
+
+
+def _temporary_bytes(program: Compiled) -> int:
+    analysis = program.memory_analysis()
+    return analysis.temp_size_in_bytes if analysis else 0
+
+
+def show(results: list[Result], options: Attention) -> None:
+    """Prints the figures as a table, below what they were measured on."""
+    console = Console()
+    say(console, describe())
+    rows = {
+        f"{result.length:,} {result.implementation}{' (auto)' if result.is_auto else ''}": {
+            "ms": f"{result.seconds.median * 1e3:,.4g}",
+            "spread": f"{result.seconds.relative():.1%}",
+            "times xla": f"{result.against_xla:.2f}",
+            "MiB": f"{result.temporary_bytes / 2**20:,.0f}",
+            "of peak": f"{result.share_of_peak:.1%}",
+        }
+        for result in results
+    }
+    title = (
+        f"attention, forward and backward: {options.tokens:,} tokens in sequences of so many, "
+        f"{options.num_heads} heads of {options.head_dim}, {options.dtype}"
+    )
+    show_table(console, title, rows)
+    say(console, "ms: median; spread: from the lower to the upper quartile, of the median")
+    say(console, "MiB: temporary arrays of the compiled program")
+    say(console, "of peak: operations a second, of those of a large product of matrices")
+
+
+def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
+    """Gives all figures as plain data, with what they were measured on."""
+    return {
+        "command": sys.argv,
+        "environment": circumstances(),
+        "options": dataclasses.asdict(options),
+        "results": [result._asdict() | {"seconds": result.seconds._asdict()} for result in results],
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
+    execute(Attention, list(argv), defaults=lambda words: Attention())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

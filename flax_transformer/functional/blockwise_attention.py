@@ -1,0 +1,83 @@
+"""Attention a block of queries at a time, so that never more than a block of scores is held."""
+
+import functools
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+from flax_transformer.functional.attention import attend
+from flax_transformer.functional.grouped_heads import GroupedHeads
+
+# Scores of one block: on a CPU a megabyte, which stays in a core's cache; on accelerators, where
+# small blocks would leave most of them idle, a gigabyte.
+_CPU_BLOCK = 2**18
+_ACCELERATOR_BLOCK = 2**28
+# Blocks of all scores from which on blocks pay: measured on a CPU, experiments/benchmarks/
+# attention.py.
+_BLOCKS_THAT_PAY = 4
+
+
+def blocks_pay(heads: GroupedHeads) -> bool:
+    """Whether there are so many scores that attending in blocks is faster, or needed."""
+    batch, query_length, key_value_heads, group, _ = heads.query.shape
+    num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
+    return num_scores >= _BLOCKS_THAT_PAY * _block_size()
+
+
+def attend_in_blocks(
+    heads: GroupedHeads,
+) -> Float[Array, "batch query_length key_value_heads group value_dim"]:
+    """Attends some positions, heads and examples at a time, one such block after the other.
+
+    The result is that of all at once. Every query sees all its keys in one block, so the softmax
+    is the usual one. Gradients compute the weights of a block again in place of keeping them all:
+    a quarter more operations, and yet less time, for nothing as large as all weights is written.
+
+    Reference:
+        Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory" (there the keys are
+        split as well).
+    """
+    positions_at_once, heads_at_once, examples_at_once = _at_once(heads)
+
+    def of_position(key, value, here):
+        query, mask, bias, dropout = here
+        mask = None if mask is None else jnp.broadcast_to(mask, (len(query), len(key)))
+        return attend(query, key, value, mask=mask, bias=bias, dropout=dropout)
+
+    def of_head(mask, head):
+        query, key, value, bias, dropout = head
+        recomputed = jax.checkpoint(of_position, prevent_cse=False)
+        attended = functools.partial(recomputed, key, value)
+        return lax.map(attended, (query, mask, bias, dropout), batch_size=positions_at_once)
+
+    def of_example(example):
+        mask, *heads = example
+        return lax.map(functools.partial(of_head, mask), tuple(heads), batch_size=heads_at_once)
+
+    examples = (
+        heads.mask,
+        heads.query.swapaxes(1, 2),
+        heads.key.swapaxes(1, 2),
+        heads.value.swapaxes(1, 2),
+        *(None if scores is None else scores.swapaxes(2, 3) for scores in heads[-2:]),
+    )
+    return lax.map(of_example, examples, batch_size=examples_at_once).swapaxes(1, 2)
+
+
+def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
+    """How many positions, heads of keys and examples make a block, in parts of similar size."""
+    batch, query_length, key_value_heads, group, _ = heads.query.shape
+    sizes = []
+    scores = group * heads.key.shape[1]
+    for total in (query_length, key_value_heads, batch):
+        most = max(1, min(total, _block_size() // scores))
+        num_parts = -(-total // most)
+        sizes.append(-(-total // num_parts))
+        scores *= total
+    return tuple(sizes)
+
+
+def _block_size() -> int:
+    return _CPU_BLOCK if jax.default_backend() == "cpu" else _ACCELERATOR_BLOCK

@@ -1,0 +1,123 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+import reference
+from reference import assert_close
+
+from flax_transformer.functional import blockwise_attention, causal_mask, multi_head_attend
+from flax_transformer.functional.blockwise_attention import attend_in_blocks
+from flax_transformer.functional.grouped_heads import group_heads
+
+BATCH, QUERIES, KEYS, HEADS, KEY_VALUE_HEADS, HEAD_DIM, VALUE_DIM = 3, 5, 7, 6, 3, 11, 13
+# What a block of so many scores holds; a position has those of two heads that share their keys.
+BLOCKS = {
+    1: "less than a position",
+    2 * KEYS * 4: "four of five positions",
+    2 * KEYS * QUERIES * 2: "two of three heads",
+    HEADS * KEYS * QUERIES * 2: "two of three examples",
+    10**6: "all",
+}
+
+
+@pytest.fixture(params=BLOCKS, ids=list(BLOCKS.values()))
+def block(request, monkeypatch):
+    monkeypatch.setattr(blockwise_attention, "_CPU_BLOCK", request.param)
+
+
+@pytest.fixture
+def inputs(normal, tolerance):
+    """Query, key and value of all examples and heads; with `tolerance`, in both precisions."""
+    return (
+        normal(BATCH, QUERIES, HEADS, HEAD_DIM),
+        normal(BATCH, KEYS, KEY_VALUE_HEADS, HEAD_DIM),
+        normal(BATCH, KEYS, KEY_VALUE_HEADS, VALUE_DIM),
+    )
+
+
+def blockwise(query, key, value, mask=None, bias=None, dropout=None):
+    attended = attend_in_blocks(group_heads(query, key, value, mask, bias, dropout))
+    return attended.reshape(*query.shape[:3], value.shape[-1])
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "mask and bias"])
+def test_blocks_are_the_formula(inputs, normal, tolerance, is_plain):
+    query, key, value = inputs
+    # One query may attend to nothing.
+    mask = (normal(BATCH, QUERIES, KEYS) > 0).at[1, 2].set(False)
+    options = {} if is_plain else {"mask": mask, "bias": normal(BATCH, HEADS, QUERIES, KEYS)}
+    repeated = (jnp.repeat(x, HEADS // KEY_VALUE_HEADS, axis=2) for x in (key, value))
+    expected, _ = reference.multi_head_attend(query, *repeated, **options)
+    assert_close(blockwise(*inputs, **options), expected, tolerance)
+
+
+@pytest.mark.usefixtures("block")
+def test_blocks_have_the_gradients_and_the_dropout_of_all_at_once(inputs, normal, tolerance):
+    mask = (normal(1, QUERIES, KEYS) > 0).at[0, 2].set(False)
+    scores = BATCH, HEADS, QUERIES, KEYS
+    bias, dropout, upwards = normal(*scores), normal(*scores), normal(*inputs[0].shape[:3], 1)
+
+    def loss(attention, *arrays):
+        query, key, value, bias, dropout = arrays
+        return (attention(query, key, value, mask=mask, bias=bias, dropout=dropout) * upwards).sum()
+
+    gradient = functools.partial(jax.grad, argnums=range(5))
+    at_once = functools.partial(multi_head_attend, implementation="xla")
+    actual, expected = (
+        gradient(functools.partial(loss, attention))(*inputs, bias, dropout)
+        for attention in (blockwise, at_once)
+    )
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
+
+
+def lowered(length, implementation, **options):
+    """A causal attention's gradient."""
+    x = jax.ShapeDtypeStruct((1, length, 2, 8), jnp.float32)
+    mask = causal_mask(length)[None]
+
+    def loss(x):
+        output = multi_head_attend(x, x, x, mask=mask, implementation=implementation, **options)
+        return jax.tree.leaves(output)[0].sum()
+
+    return jax.jit(jax.grad(loss)).lower(x)
+
+
+def temporary_bytes(length, implementation):
+    analysis = lowered(length, implementation).compile().memory_analysis()
+    assert analysis is not None
+    return analysis.temp_size_in_bytes
+
+
+def test_many_scores_are_taken_in_blocks_which_hold_less_than_all():
+    length = 1024
+    assert lowered(length, "auto").as_text() == lowered(length, "blockwise").as_text()
+    all_scores = 4 * 2 * length**2
+    assert temporary_bytes(length, "auto") < all_scores < temporary_bytes(length, "xla")
+
+
+def test_few_scores_and_weights_to_show_are_taken_at_once():
+    assert lowered(64, "auto").as_text() == lowered(64, "xla").as_text()
+    shown = [lowered(1024, name, return_weights=True) for name in ("auto", "xla")]
+    assert shown[0].as_text() == shown[1].as_text()
+
+
+def test_blocks_of_an_accelerator_are_larger(monkeypatch):
+    x = jax.ShapeDtypeStruct((1, 1024, 2, 8), jnp.float32)
+    heads = jax.eval_shape(lambda x: group_heads(x, x, x, None, None, None), x)
+    assert blockwise_attention.blocks_pay(heads)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not blockwise_attention.blocks_pay(heads)
+
+
+def test_blocks_refuse_to_show_weights():
+    x = jnp.zeros((1, 2, 3, 4))
+    with pytest.raises(ValueError, match="never holds all weights: use implementation='auto'"):
+        multi_head_attend(x, x, x, return_weights=True, implementation="blockwise")
+
+
+def test_blocks_are_asked_for_by_name(normal):
+    x = normal(1, 2, 3, 4)
+    blocks = multi_head_attend(x, x, x, implementation="blockwise")
+    assert_close(blocks, multi_head_attend(x, x, x, implementation="xla"), 1e-6)
