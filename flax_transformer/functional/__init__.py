@@ -10,6 +10,7 @@ from flax_transformer.functional.cache import (
     read_all,
     read_own,
 )
+from flax_transformer.functional.convolution import convolve
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.embedding import embed, embed_one_hot
 from flax_transformer.functional.feed_forward import (
@@ -102,6 +103,7 @@ __all__ = [
     "batch_statistics",
     "causal_mask",
     "combine_masks",
+    "convolve",
     "dropout_multiplier",
     "embed",
     "embed_one_hot",

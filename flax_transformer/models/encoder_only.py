@@ -13,6 +13,7 @@ from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
+from flax_transformer.modules.convolution import TokenConvolution
 from flax_transformer.modules.dropout import Dropout
 from flax_transformer.modules.embedding import (
     EmbeddingScaling,
@@ -20,7 +21,7 @@ from flax_transformer.modules.embedding import (
     TokenEmbedding,
     table_deviation,
 )
-from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.layers import EncoderLayer, Residual
 from flax_transformer.modules.normalization import NORMS
 
 
@@ -56,6 +57,9 @@ class EncoderOnlyConfig(TransformerConfig):
     """What stands for a whole text: its first token, or the mean or the max of all its tokens."""
     token_dropout_rate: float = 0.0
     """Dropout of the embeddings of whole tokens."""
+    convolution_width: int | None = None
+    """Adjacent tokens that a convolution mixes before the first layer, in a residual connection;
+    none if not given. From few texts words in their order are learnt better so."""
 
 
 class EncoderOnly(nn.Module):
@@ -91,6 +95,15 @@ class EncoderOnly(nn.Module):
         self.embedding_norm = norm(config.norm_epsilon, dtype)
         self.dropout = Dropout(config.residual_dropout_rate)
         self.token_dropout = Dropout(config.token_dropout_rate)
+        if config.convolution_width is not None:
+            self.embedding_convolution = TokenConvolution(config.convolution_width, dtype)
+            self.embedding_residual = Residual(
+                config.norm,
+                config.norm_placement,
+                config.norm_epsilon,
+                config.residual_dropout_rate,
+                dtype,
+            )
         self.encoder = make_layers(EncoderLayer, config, config.num_layers)
         self.encoder_norm = make_last_norm(config)
         self.pooler = nn.Dense(width, dtype=dtype)
@@ -130,10 +143,17 @@ class EncoderOnly(nn.Module):
         x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
         x = self.positions(x, layout.positions.query, layout.lengths)
         x = self.embedding_norm(x, layout.is_token, deterministic)
+        x = self.dropout(x, deterministic)
+        if config.convolution_width is not None:
+
+            def convolve(x: Array) -> Array:
+                return self.embedding_convolution(x, segments)
+
+            x = self.embedding_residual(convolve, x, layout.is_token, deterministic)
         return pass_through_encoder(
             self.encoder,
             self.encoder_norm,
-            self.dropout(x, deterministic),
+            x,
             layout,
             num_layers=config.num_layers,
             remat=config.remat,

@@ -134,6 +134,16 @@ EXAMPLES: dict[str, Example] = {
         refused=(np.ones((3, 5), bool), np.ones((3, 7), bool)),
         message=r"\(3, 5\).*\(3, 7\)",
     ),
+    "convolve": Example(
+        lambda draw: {
+            "inputs": draw.normal(11, D_MODEL),
+            "kernel": draw.normal(3, D_MODEL, D_FF),
+            "bias": draw.normal(D_FF),
+            "segments": draw.ids(3, 11),
+        },
+        refused={"kernel": zeros(3, 2, D_FF)},
+        message=r"inputs \(11, 5\), kernel \(3, 2, 7\) and bias \(7,\)",
+    ),
     "dropout_multiplier": Example(
         lambda draw: {"dropout_rng": draw.key()},
         {"rate": 0.3, "shape": (3, 5)},

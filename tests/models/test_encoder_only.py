@@ -26,6 +26,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "positions": "alibi",
         "pooling": "mean",
     },
+    "convolution": {"convolution_width": 4},
+    "pre-convolution": {"convolution_width": 3, "norm_placement": "pre"},
 }
 METHODS = ["__call__", "predict_tokens", "pool", "classify"]
 RNG = np.random.default_rng(0)
@@ -187,6 +189,7 @@ def test_its_heads_overfit_a_batch():
     [
         ({"num_layers": 0}, "model.num_layers must be at least 1, not 0"),
         ({"num_sentences": 0}, "model.num_sentences must be at least 1, not 0"),
+        ({"convolution_width": 0}, "model.convolution_width must be at least 1, not 0"),
         ({"pooling": "frist"}, "unknown model.pooling 'frist': did you mean 'first'"),
     ],
 )
