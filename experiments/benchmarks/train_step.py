@@ -15,10 +15,11 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
 Freed memory is kept in this process (`flax_transformer/allocator.py`), as our commands do. This
 helps all contenders, who would not have it by themselves.
 
-Peak memory is that of a process of its own that makes the step and runs it three times: Python,
-libraries (JAX in PyTorch's, too), compiler, parameters and temporary arrays. A large matrix product
-runs among the steps; the share of its speed that our step reaches is, on an accelerator, the model
-FLOP utilisation against a measured peak. Some three minutes for each contender on two CPU cores.
+Peak memory is that of a process of its own that makes the step and runs it three times, the median
+of three such processes: Python, libraries (JAX in PyTorch's, too), compiler, parameters and
+temporary arrays. A large matrix product runs among the steps; the share of its speed that our step
+reaches is, on an accelerator, the model FLOP utilisation against a measured peak. Some four minutes
+for each contender on two CPU cores.
 """
 
 import dataclasses
@@ -90,7 +91,7 @@ class Result(NamedTuple):
         seconds: of a step.
         target_tokens_per_second: by the median.
         against_ours: its median over that of our step: above 1, ours is faster.
-        peak_bytes: the largest resident set of a process of its own, see `peak_memory`.
+        peak_bytes: the largest resident set of processes of its own, see `peak_memory`.
         flops: floating-point operations of our step; None of the others, whose own count would not
             be comparable.
         share_of_peak: our operations a second over those of a large matrix product; on an

@@ -53,8 +53,11 @@ def convolve(
     before = (width - 1) // 2
     ends = (before, width - 1 - before)
     padded, padded_segments = jnp.pad(inputs, (ends, (0, 0))), jnp.pad(segments, ends)
+
+    def from_place(place: int) -> Array:
+        is_near = (padded_segments[place : place + length] == segments) & (segments != 0)
+        return jnp.where(is_near[:, None], padded[place : place + length], 0)
+
     # Each token beside its neighbours: one product in place of one for each place.
-    beside = jnp.arange(length)[:, None] + jnp.arange(width)
-    is_near = (padded_segments[beside] == segments[:, None]) & (segments[:, None] != 0)
-    neighbours = jnp.where(is_near[..., None], padded[beside], 0)
+    neighbours = jnp.stack([from_place(place) for place in range(width)], axis=1)
     return jnp.einsum("lwf,wfo->lo", neighbours, kernel) + bias

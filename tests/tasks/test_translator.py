@@ -69,7 +69,8 @@ def test_many_batches_are_halved_and_translated_the_same(task, memorised, tokeni
     assert set(num_halvings) == {2}
     for halved, whole in zip(found, expected, strict=True):
         assert [text for text, _ in halved] == [text for text, _ in whole]
-        np.testing.assert_allclose([s for _, s in halved], [s for _, s in whole], rtol=1e-5)
+        # Log-probabilities: the relative error is that of the probability.
+        np.testing.assert_allclose([s for _, s in halved], [s for _, s in whole], atol=1e-5)
 
 
 def test_the_best_translations_are_sorted_and_differ(searched):
