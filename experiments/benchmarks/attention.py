@@ -11,7 +11,7 @@ batch, so longer sequences are fewer, and the number of scores grows with the le
 - cudnn: the fused kernel of NVIDIA's library, on its GPUs, with --dtype bfloat16 alone.
 
 "auto" is what `multi_head_attend` takes of the first two if it is not told. The memory is that of
-the temporary arrays of the compiled program. Some ten minutes on two CPU cores, nearly all of them
+the temporary arrays of the compiled program. Some six minutes on two CPU cores, nearly all of them
 for xla at 2,048 and more tokens.
 """
 

@@ -10,20 +10,19 @@ from jaxtyping import Array, Float
 from flax_transformer.functional.attention import attend
 from flax_transformer.functional.grouped_heads import GroupedHeads
 
-# Scores of one block: on a CPU a megabyte, which stays in a core's cache; on accelerators, where
-# small blocks would leave most of them idle, a gigabyte.
-_CPU_BLOCK = 2**18
-_ACCELERATOR_BLOCK = 2**28
-# Blocks of all scores from which on blocks pay: measured on a CPU, experiments/benchmarks/
-# attention.py.
-_BLOCKS_THAT_PAY = 4
+# Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; such small blocks
+# would leave most of an accelerator idle.
+_CPU_BLOCK, _ACCELERATOR_BLOCK = 2**18, 2**28
+# Scores from which on blocks are taken unasked. On two CPU cores they are 1.06 times as slow with
+# half as many (experiments/benchmarks/attention.py); on accelerators it is a matter of memory.
+_CPU_MANY, _ACCELERATOR_MANY = 2**27, 2**30
 
 
 def blocks_pay(heads: GroupedHeads) -> bool:
     """Whether there are so many scores that attending in blocks is faster, or needed."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
-    return num_scores >= _BLOCKS_THAT_PAY * _block_size()
+    return num_scores >= (_CPU_MANY if _is_cpu() else _ACCELERATOR_MANY)
 
 
 def attend_in_blocks(
@@ -33,7 +32,7 @@ def attend_in_blocks(
 
     The result is that of all at once. Every query sees all its keys in one block, so the softmax
     is the usual one. Gradients compute the weights of a block again in place of keeping them all:
-    a quarter more operations, and yet less time, for nothing as large as all weights is written.
+    a third more operations, for memory that grows with the length alone.
 
     Reference:
         Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory" (there the keys are
@@ -69,15 +68,16 @@ def attend_in_blocks(
 def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
     """How many positions, heads of keys and examples make a block, in parts of similar size."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
+    block = _CPU_BLOCK if _is_cpu() else _ACCELERATOR_BLOCK
     sizes = []
     scores = group * heads.key.shape[1]
     for total in (query_length, key_value_heads, batch):
-        most = max(1, min(total, _block_size() // scores))
+        most = max(1, min(total, block // scores))
         num_parts = -(-total // most)
         sizes.append(-(-total // num_parts))
         scores *= total
     return tuple(sizes)
 
 
-def _block_size() -> int:
-    return _CPU_BLOCK if jax.default_backend() == "cpu" else _ACCELERATOR_BLOCK
+def _is_cpu() -> bool:
+    return jax.default_backend() == "cpu"

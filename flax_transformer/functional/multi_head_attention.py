@@ -49,9 +49,9 @@ def multi_head_attend(
         dropout: multiplier of the weights, see `attend`.
         return_weights: also return the weights.
         implementation: "xla", which is `attend` of all heads at once; "blockwise", which attends
-            a block of queries after the other and never holds all weights; "auto", the faster of
-            these two by the number of scores; "cudnn", the fused kernel of NVIDIA's library: never
-            holds the weights, 16 bits only.
+            a block of queries after the other and never holds all weights; "auto", the first of
+            these two, or the second where there are very many scores; "cudnn", the fused kernel of
+            NVIDIA's library: never holds the weights, 16 bits only.
 
     Returns:
         The heads' outputs side by side, and the weights if asked for.

@@ -45,9 +45,9 @@ class _Architecture:
     normalize_query_key: bool = False
     """Normalisation of every head's queries and keys, which keeps large models stable."""
     attention_implementation: AttentionImplementation = "auto"
-    """auto: plain attention (xla), or where there are many scores a block of queries at a time
-    (blockwise), which is then faster and holds less; or cudnn: fused on NVIDIA GPUs, bfloat16 only.
-    blockwise and cudnn show no attention weights."""
+    """auto: plain attention (xla), or where there are very many scores a block of queries at a time
+    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
+    and cudnn show no attention weights."""
     norm: str = "layer"
     """Normalisation: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
