@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from flax_transformer.functional.attention import attend
 from flax_transformer.functional.grouped_heads import GroupedHeads
 
-# Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; such small blocks
+# Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; so small blocks
 # would leave most of an accelerator idle.
 _CPU_BLOCK, _ACCELERATOR_BLOCK = 2**18, 2**28
 # Scores from which on blocks are taken unasked. On two CPU cores they are 1.06 times as slow with
