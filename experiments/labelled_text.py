@@ -26,6 +26,7 @@ experiment = Experiment(
         d_ff=256,
         num_heads=4,
         pooling="max",
+        convolution_width=5,
         residual_dropout_rate=0.3,
     ),
     task=ClassificationConfig(label_smoothing=0.1),

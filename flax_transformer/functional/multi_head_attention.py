@@ -61,7 +61,7 @@ def multi_head_attend(
             asked for.
 
     Example:
-        >>> x = jnp.ones((2, 3, 4, 7))
+        >>> x = jax.numpy.ones((2, 3, 4, 7))
         >>> output, weights = multi_head_attend(x, x[:, :, :2], x[:, :, :2], return_weights=True)
         >>> output.shape, weights.shape
         ((2, 3, 4, 7), (2, 4, 3, 3))
