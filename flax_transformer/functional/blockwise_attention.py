@@ -3,8 +3,7 @@
 import functools
 
 import jax
-from jax import lax
-from jax import numpy as jnp
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.attention import attend
@@ -32,7 +31,8 @@ def attend_in_blocks(
 
     The result is that of all at once. Every query sees all its keys in one block, so the softmax
     is the usual one. Gradients compute the weights of a block again in place of keeping them all:
-    a third more operations, for memory that grows with the length alone.
+    a third more operations, for the memory of a block. A mask, a bias and dropout, where they are
+    given, are arrays of all scores still.
 
     Reference:
         Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory" (there the keys are
@@ -49,11 +49,11 @@ def attend_in_blocks(
         query, key, value, bias, dropout = head
         recomputed = jax.checkpoint(of_position, prevent_cse=False)
         attended = functools.partial(recomputed, key, value)
-        return lax.map(attended, (query, mask, bias, dropout), batch_size=positions_at_once)
+        return jax.lax.map(attended, (query, mask, bias, dropout), batch_size=positions_at_once)
 
     def of_example(example):
         mask, *heads = example
-        return lax.map(functools.partial(of_head, mask), tuple(heads), batch_size=heads_at_once)
+        return jax.lax.map(functools.partial(of_head, mask), tuple(heads), batch_size=heads_at_once)
 
     examples = (
         heads.mask,
@@ -62,7 +62,7 @@ def attend_in_blocks(
         heads.value.swapaxes(1, 2),
         *(None if scores is None else scores.swapaxes(2, 3) for scores in heads[-2:]),
     )
-    return lax.map(of_example, examples, batch_size=examples_at_once).swapaxes(1, 2)
+    return jax.lax.map(of_example, examples, batch_size=examples_at_once).swapaxes(1, 2)
 
 
 def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
