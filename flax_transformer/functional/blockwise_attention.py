@@ -12,8 +12,8 @@ from flax_transformer.functional.grouped_heads import GroupedHeads
 # Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; so small blocks
 # would leave most of an accelerator idle.
 _CPU_BLOCK, _ACCELERATOR_BLOCK = 2**18, 2**28
-# Scores from which on blocks are taken unasked. On two CPU cores they are 1.06 times as slow with
-# half as many (experiments/benchmarks/attention.py); on accelerators it is a matter of memory.
+# Scores from which on blocks are taken unasked. On two CPU cores they take as long as all at once
+# with half as many (experiments/benchmarks/attention.py); on accelerators it is a matter of memory.
 _CPU_MANY, _ACCELERATOR_MANY = 2**27, 2**30
 
 

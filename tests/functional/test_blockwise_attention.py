@@ -11,19 +11,22 @@ from flax_transformer.functional.blockwise_attention import attend_in_blocks
 from flax_transformer.functional.grouped_heads import group_heads
 
 BATCH, QUERIES, KEYS, HEADS, KEY_VALUE_HEADS, HEAD_DIM, VALUE_DIM = 3, 5, 7, 6, 3, 11, 13
-# What a block of so many scores holds; a position has those of two heads that share their keys.
+# How many positions, heads of keys and examples a block of so many scores holds; a position has
+# those of two heads that share their keys. Four positions would fit where five are halved.
 BLOCKS = {
-    1: "less than a position",
-    2 * KEYS * 4: "four of five positions",
-    2 * KEYS * QUERIES * 2: "two of three heads",
-    HEADS * KEYS * QUERIES * 2: "two of three examples",
-    10**6: "all",
+    1: (1, 1, 1),
+    2 * KEYS * 4: (3, 1, 1),
+    2 * KEYS * QUERIES * 2: (QUERIES, 2, 1),
+    HEADS * KEYS * QUERIES * 2: (QUERIES, KEY_VALUE_HEADS, 2),
+    10**6: (QUERIES, KEY_VALUE_HEADS, BATCH),
 }
 
 
-@pytest.fixture(params=BLOCKS, ids=list(BLOCKS.values()))
+@pytest.fixture(params=BLOCKS)
 def block(request, monkeypatch):
+    """What a block holds, whose size is set."""
     monkeypatch.setattr(blockwise_attention, "_CPU_BLOCK", request.param)
+    return BLOCKS[request.param]
 
 
 @pytest.fixture
@@ -39,6 +42,12 @@ def inputs(normal, tolerance):
 def blockwise(query, key, value, mask=None, bias=None, dropout=None):
     attended = attend_in_blocks(group_heads(query, key, value, mask, bias, dropout))
     return attended.reshape(*query.shape[:3], value.shape[-1])
+
+
+def test_a_block_holds_what_fits_in_parts_of_similar_size(inputs, block):
+    query, key, value = inputs
+    heads = group_heads(query, key, value, None, None, None)
+    assert blockwise_attention._at_once(heads) == block
 
 
 @pytest.mark.usefixtures("block")

@@ -186,11 +186,13 @@ class TestEveryModel:
         np.testing.assert_array_equal(found[part], again[part])
         assert not np.allclose(found[part][1], other[part][1], atol=1e-3)
 
-    def test_cudnn_shows_none_and_names_what_does(self, variables, name):
+    @pytest.mark.parametrize("implementation", ["blockwise", "cudnn"])
+    def test_what_holds_no_weights_names_what_does(self, variables, name, implementation):
         model, inputs, _ = MODELS[name]
         settings = {"dtype": "bfloat16", "attention_dropout_rate": 0.0}
-        model = with_config(model, attention_implementation="cudnn", **settings)
-        with pytest.raises(UserError, match=r"cudnn never holds the weights .* choose auto"):
+        model = with_config(model, attention_implementation=implementation, **settings)
+        message = rf"{implementation} never holds the weights .* choose auto"
+        with pytest.raises(UserError, match=message):
             attention_weights(model, variables[name], *inputs)
 
 
