@@ -12,7 +12,7 @@ from flax_transformer.functional.cache import (
 )
 from flax_transformer.functional.convolution import convolve
 from flax_transformer.functional.dropout import dropout_multiplier
-from flax_transformer.functional.embedding import embed, embed_one_hot
+from flax_transformer.functional.embedding import embed, embed_one_hot, token_logits
 from flax_transformer.functional.feed_forward import (
     ACTIVATIONS,
     Activation,
@@ -67,6 +67,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.projection import project, project_together
 from flax_transformer.functional.random_trials import random_trials
 from flax_transformer.functional.relative import (
     alibi_bias,
@@ -127,6 +128,8 @@ __all__ = [
     "multi_head_attend",
     "padding_mask",
     "position_numbers",
+    "project",
+    "project_together",
     "random_trials",
     "read_all",
     "read_own",
@@ -147,6 +150,7 @@ __all__ = [
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "token_logits",
     "token_segments",
     "window_mask",
 ]

@@ -1,4 +1,4 @@
-"""Token embeddings: one-hot vectors times a matrix, computed or looked up."""
+"""Token embeddings: one-hot vectors times a matrix, computed or looked up; and the way back."""
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +68,38 @@ def embed_one_hot(
     one_hot = jax.nn.one_hot(tokens, table.shape[0], dtype=table.dtype)
     # Accelerators round the factors of a product unless told; a row shall come out as it is.
     return jnp.matmul(one_hot, table, precision="highest")
+
+
+@jax.jit
+def token_logits(
+    hidden: Float[Array, "*batch d_model"], table: Float[Array, "vocab d_model"]
+) -> Float[Array, "*batch vocab"]:
+    """Scores every token of the vocabulary by the matrix that embeds them.
+
+    hidden table^T
+
+    Args:
+        hidden: one vector a position.
+        table: one row a token.
+
+    Returns:
+        The logits, float32 at least: rounded to 16 bits, likely tokens would be alike.
+
+    Raises:
+        ValueError: if the table does not fit.
+
+    Example:
+        >>> token_logits(jnp.array([1.0, 2.0]), jnp.array([[1.0, 0.0], [3.0, 4.0]])).tolist()
+        [1.0, 11.0]
+
+    Reference:
+        Vaswani et al. 2017, section 3.4.
+    """
+    _check(table)
+    if hidden.shape[-1:] != table.shape[1:]:
+        raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
+    wide = jnp.promote_types(hidden.dtype, jnp.float32)
+    return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=wide)
 
 
 def _check(table: Array) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from flax_transformer.functional.projection import project
 
 
 @jax.jit
@@ -220,12 +221,12 @@ def feed_forward(
         raise ValueError(f"no activation {activation!r}: known are {', '.join(ACTIVATIONS)}")
     function, is_gated, _ = ACTIVATIONS[activation]
     _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
-    activated = function(jnp.tensordot(inputs, hidden_kernel, 1) + hidden_bias)
+    activated = function(project(inputs, hidden_kernel) + hidden_bias)
     if dropout is not None:
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)
-    return activated @ output_kernel + output_bias
+    return project(activated, output_kernel) + output_bias
 
 
 def _check_shapes(

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.embedding import token_logits
+from flax_transformer.functional.projection import transposed_copy
+
 SmoothingOver = Literal["vocab", "others", "other_words"]
 # How many tokens of the vocabulary each of them leaves out.
 _LEFT_OUT: dict[str, int] = {"vocab": 0, "others": 1, "other_words": 2}
@@ -190,7 +193,9 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
 
     def add(total, chunk):
         hidden, targets, weights = chunk
-        losses = _cross_entropy(_logits(hidden, table), targets, label_smoothing, smoothing_over)
+        losses = _cross_entropy(
+            token_logits(hidden, table), targets, label_smoothing, smoothing_over
+        )
         return total + jnp.sum(losses * weights), None
 
     zero = jnp.zeros((), _wide(hidden.dtype))
@@ -199,24 +204,25 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
 
 def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothing, smoothing_over):
     """The sum, and already its gradients: to make them later, all logits would be made again."""
+    wide = _wide(hidden.dtype)
 
     def add(carry, chunk):
         total, by_table = carry
         hidden, targets, weights = chunk
         losses, residuals = _cross_entropy_forward(
-            _logits(hidden, table), targets, label_smoothing, smoothing_over
+            token_logits(hidden, table), targets, label_smoothing, smoothing_over
         )
         by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
         by_logits = by_logits.astype(table.dtype)
-        by_table = by_table + jnp.einsum(
-            "nv,nd->vd", by_logits, hidden, preferred_element_type=by_table.dtype
+        by_table = by_table + jnp.dot(
+            transposed_copy(hidden), by_logits, preferred_element_type=wide
         )
-        return (total + jnp.sum(losses * weights), by_table), (by_logits @ table, losses)
+        by_hidden = jnp.dot(by_logits, table, preferred_element_type=wide)
+        return (total + jnp.sum(losses * weights), by_table), (by_hidden, losses)
 
-    wide = _wide(hidden.dtype)
-    zero = (jnp.zeros((), wide), jnp.zeros(table.shape, wide))
+    zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide))
     (total, by_table), (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
-    by_table, by_hidden = by_table.astype(table.dtype), by_hidden.astype(hidden.dtype)
+    by_table, by_hidden = by_table.T.astype(table.dtype), by_hidden.astype(hidden.dtype)
     return total, (by_table, by_hidden, losses.astype(weights.dtype))
 
 
@@ -226,10 +232,6 @@ def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, c
 
 
 _linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
-
-
-def _logits(hidden: Array, table: Array) -> Array:
-    return jnp.einsum("nd,vd->nv", hidden, table, preferred_element_type=_wide(hidden.dtype))
 
 
 def _wide(dtype: jnp.dtype) -> jnp.dtype:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.embedding import embed
+from flax_transformer.functional.embedding import embed, token_logits
 from flax_transformer.functional.schemes import SCHEMES
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
@@ -55,9 +55,8 @@ class TokenEmbedding(nn.Module):
         return embedded * self._scale() if self.scaling == "inputs" else embedded
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
-        """Scores every token of the vocabulary."""
-        scaled, table = self.logit_factors(hidden)
-        return scaled @ table.T
+        """Scores every token of the vocabulary, in float32."""
+        return token_logits(*self.logit_factors(hidden))
 
     def logit_factors(
         self, hidden: Float[Array, "*batch d_model"]

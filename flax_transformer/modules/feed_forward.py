@@ -2,11 +2,11 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
+from flax_transformer.modules.affine import Affine
 
 
 class FeedForward(nn.Module):
@@ -42,8 +42,9 @@ class FeedForward(nn.Module):
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"no activation {self.activation!r}: known are {known}")
         halves = (2,) if ACTIVATIONS[self.activation].is_gated else ()
-        self.hidden = _Affine((self.d_model, *halves, self.d_ff), self.dtype)
-        self.output = _Affine((self.d_ff, self.d_model), self.dtype)
+        hidden, output = (self.d_model, *halves, self.d_ff), (self.d_ff, self.d_model)
+        self.hidden = Affine(hidden, _xavier(hidden), dtype=self.dtype)
+        self.output = Affine(output, _xavier(output), dtype=self.dtype)
 
     def __call__(
         self, inputs: Float[Array, "*batch d_model"], *, deterministic: bool = True
@@ -62,16 +63,7 @@ class FeedForward(nn.Module):
         )
 
 
-class _Affine(nn.Module):
-    """The kernel and the bias of a layer; each half of a gated layer is a matrix of its own."""
-
-    shape: tuple[int, ...]
-    dtype: jax.typing.DTypeLike
-
-    @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
-        halves = tuple(range(1, len(self.shape) - 1))
-        init = nn.initializers.xavier_uniform(in_axis=0, out_axis=-1, batch_axis=halves)
-        kernel = self.param("kernel", init, self.shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, self.shape[1:], jnp.float32)
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
+def _xavier(shape: tuple[int, ...]) -> nn.initializers.Initializer:
+    """Each half of a gated layer is a matrix of its own."""
+    halves = tuple(range(1, len(shape) - 1))
+    return nn.initializers.xavier_uniform(in_axis=0, out_axis=-1, batch_axis=halves)

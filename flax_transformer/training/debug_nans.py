@@ -14,6 +14,7 @@ import jax
 from flax_transformer.errors import UserError
 
 _PROJECT = Path(__file__).parents[1]
+_FUNCTIONS = _PROJECT / "functional"
 _OF_OTHERS = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 _COMPILED_WHOLE = ("scan", "while")
 
@@ -77,11 +78,19 @@ def _place(trace: TracebackType | None) -> str:
 
 
 def _own_line(frames: Iterable[tuple[Any, int]]) -> str:
-    """File, line and text of the innermost frame that is no library's; "" if there is none."""
-    own = [
-        frame for frame in traceback.StackSummary.extract(iter(frames)) if _is_own(frame.filename)
+    """File, line and text of the innermost frame that is no library's; "" if there is none.
+
+    Functions of this project serve many layers: the line that called them is told too.
+    """
+    summary = traceback.StackSummary.extract(iter(frames))
+    own = [frame for frame in summary if _is_own(frame.filename)]
+    callers = [frame for frame in own if not Path(frame.filename).is_relative_to(_FUNCTIONS)]
+    lines = [
+        f"{frame.filename}, line {frame.lineno} ({frame.line})"
+        for frame in (*own[-1:], *callers[-1:])
     ]
-    return f"{own[-1].filename}, line {own[-1].lineno} ({own[-1].line})" if own else ""
+    # One where the innermost is the caller itself.
+    return ", called by ".join(dict.fromkeys(lines))
 
 
 def _is_own(filename: str) -> bool:

@@ -286,6 +286,23 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "project": Example(
+        lambda draw: {
+            "inputs": draw.normal(3, 2, D_MODEL),
+            "kernel": draw.normal(2, D_MODEL, D_FF),
+        },
+        {"num_axes": 2},
+        refused={"kernel": zeros(D_MODEL, D_FF)},
+        message=r"inputs \(3, 2, 5\) .* first 2 axes of kernel \(5, 7\)",
+    ),
+    "project_together": Example(
+        lambda draw: {
+            "inputs": draw.normal(3, D_MODEL),
+            "kernels": [draw.normal(D_MODEL, 2, D_FF), draw.normal(D_MODEL, D_FF)],
+        },
+        refused={"inputs": zeros(3, 2)},
+        message=r"inputs \(3, 2\) .* kernel \(5, 2, 7\)",
+    ),
     "random_trials": Example(
         lambda draw: {"rng": draw.key()},
         {"threshold": 2**14, "shape": (3, 5)},
@@ -399,6 +416,12 @@ EXAMPLES: dict[str, Example] = {
         message="not 30",
     ),
     "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "token_logits": Example(
+        lambda draw: {"hidden": draw.normal(2, 3, D_MODEL), "table": draw.normal(VOCAB, D_MODEL)},
+        refused={"hidden": zeros(2, 3, 2)},
+        message=r"hidden \(2, 3, 2\) and table \(11, 5\)",
+        bfloat16_gives="float32",
+    ),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},

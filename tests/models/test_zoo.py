@@ -69,8 +69,11 @@ def test_bfloat16_computes_with_float32_parameters(name):
     )
     outputs, state = jax.eval_shape(run, jax.random.key(0), entry.inputs)
     assert {x.dtype for x in jax.tree.leaves(state["params"])} == {jnp.dtype("float32")}
+    state["intermediates"].pop(entry.method or "__call__", None)
     vectors = [x for x in jax.tree.leaves(state["intermediates"]) if x.ndim > 2]
-    assert {x.dtype for x in (outputs, *vectors)} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in vectors} == {jnp.dtype("bfloat16")}
+    # The logits of tokens are not rounded.
+    assert outputs.dtype == ("float32" if name == "gpt2-small" else "bfloat16")
 
 
 RATES = ["residual_dropout_rate", "attention_dropout_rate", "feed_forward_dropout_rate"]

@@ -1,0 +1,132 @@
+"""Products of vectors with learned matrices, in the form that a CPU does fastest."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@functools.partial(jax.jit, static_argnames="num_axes")
+def project(
+    inputs: Float[Array, "..."], kernel: Float[Array, "..."], num_axes: int = 1
+) -> Float[Array, "..."]:
+    """Maps every vector by a matrix.
+
+    output[b, o] = sum over i of inputs[b, i] kernel[i, o]
+
+    Each of b, i and o stands for any number of axes. They are flattened, so that the product and
+    both of its gradients are products of two matrices. On a CPU in 16 bits sums are float32,
+    rounded once, in the gradients too; those are for reverse mode alone.
+
+    Args:
+        inputs: [*batch, *inputs], the vectors.
+        kernel: [*inputs, *outputs].
+        num_axes: how many axes the inputs of the kernel have.
+
+    Returns:
+        [*batch, *outputs], of the inputs' type.
+
+    Raises:
+        ValueError: if inputs and kernel do not fit.
+
+    Example:
+        >>> heads = project(jnp.ones((2, 5, 3)), jnp.ones((3, 4, 7)))
+        >>> heads.shape, project(heads, jnp.ones((4, 7, 3)), num_axes=2).shape
+        ((2, 5, 4, 7), (2, 5, 3))
+
+    Reference:
+        Vaswani et al. 2017, section 3.2.2 (the projections W_Q, W_K, W_V and W_O).
+    """
+    batch, summed = inputs.shape[: inputs.ndim - num_axes], kernel.shape[:num_axes]
+    if not 1 <= num_axes <= inputs.ndim or inputs.shape[-num_axes:] != summed:
+        raise ValueError(
+            f"inputs {inputs.shape} must end in the first {num_axes} axes of kernel {kernel.shape}"
+        )
+    size = math.prod(summed)
+    product = _multiply(inputs.reshape(math.prod(batch), size), kernel.reshape(size, -1))
+    return product.reshape(*batch, *kernel.shape[num_axes:])
+
+
+@jax.jit
+def project_together(
+    inputs: Float[Array, "*batch inputs"], kernels: Sequence[Float[Array, "inputs ..."]]
+) -> list[Float[Array, "..."]]:
+    """Maps every vector by several matrices, in one product.
+
+    output_n = project(inputs, kernel_n)
+
+    Args:
+        inputs: the vectors.
+        kernels: each [inputs, *outputs], with outputs of its own.
+
+    Returns:
+        For each kernel [*batch, *outputs].
+
+    Raises:
+        ValueError: if the inputs do not fit a kernel.
+
+    Example:
+        >>> [x.tolist() for x in project_together(jnp.ones(2), [jnp.eye(2), jnp.ones((2, 1))])]
+        [[1.0, 1.0], [2.0]]
+
+    Reference:
+        Vaswani et al. 2017, section 3.2.2.
+    """
+    for kernel in kernels:
+        if kernel.shape[:1] != inputs.shape[-1:]:
+            raise ValueError(
+                f"inputs {inputs.shape} must end in the first axis of kernel {kernel.shape}"
+            )
+    flat = [kernel.reshape(len(kernel), -1) for kernel in kernels]
+    outputs = project(inputs, jnp.concatenate(flat, axis=1))
+    ends = [sum(kernel.shape[1] for kernel in flat[: n + 1]) for n in range(len(flat) - 1)]
+    return [
+        output.reshape(*output.shape[:-1], *kernel.shape[1:])
+        for output, kernel in zip(jnp.split(outputs, ends, axis=-1), kernels, strict=True)
+    ]
+
+
+def _multiply(inputs: Array, kernel: Array) -> Array:
+    is_narrow = inputs.dtype == kernel.dtype and jnp.finfo(inputs.dtype).bits == 16
+    if is_narrow and jax.default_backend() == "cpu":
+        return _multiply_narrow(inputs, kernel)
+    return inputs @ kernel
+
+
+@jax.custom_vjp
+def _multiply_narrow(inputs: Array, kernel: Array) -> Array:
+    """The product of two matrices of 16 bits by a CPU's instructions for them.
+
+    XLA takes them where two such matrices give float32. JAX's own gradient would be a product of
+    float32 with 16 bits, for which it widens both: half as fast.
+    """
+    return _sum_wide(inputs, kernel).astype(inputs.dtype)
+
+
+def _multiply_narrow_forward(inputs: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _multiply_narrow(inputs, kernel), (inputs, kernel)
+
+
+def _multiply_narrow_backward(
+    factors: tuple[Array, Array], cotangent: Array
+) -> tuple[Array, Array]:
+    inputs, kernel = factors
+    by_inputs = jnp.einsum("bo,io->bi", cotangent, kernel, preferred_element_type=jnp.float32)
+    by_kernel = _sum_wide(transposed_copy(inputs), cotangent)
+    return by_inputs.astype(inputs.dtype), by_kernel.astype(kernel.dtype)
+
+
+_multiply_narrow.defvjp(_multiply_narrow_forward, _multiply_narrow_backward)
+
+
+def _sum_wide(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, preferred_element_type=jnp.float32)
+
+
+def transposed_copy(matrix: Array) -> Array:
+    """Transposes in memory: what XLA's CPU folds into a product makes it slower than the copy."""
+    flat = jax.lax.optimization_barrier(matrix.T.ravel())
+    return flat.reshape(matrix.T.shape)
