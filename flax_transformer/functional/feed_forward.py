@@ -23,7 +23,7 @@ def relu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
         The activations.
 
     Example:
-        >>> relu(jnp.array([-2.0, 3.0])).tolist()
+        >>> relu(jax.numpy.array([-2.0, 3.0])).tolist()
         [0.0, 3.0]
 
     Reference:
@@ -47,7 +47,7 @@ def gelu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
         The activations.
 
     Example:
-        >>> [round(x, 3) for x in gelu(jnp.array([-1.0, 1.0])).tolist()]
+        >>> [round(x, 3) for x in gelu(jax.numpy.array([-1.0, 1.0])).tolist()]
         [-0.159, 0.841]
 
     Reference:
@@ -69,7 +69,7 @@ def gelu_tanh(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"
         The activations, within 0.0005 of the exact ones.
 
     Example:
-        >>> [round(x, 3) for x in gelu_tanh(jnp.array([-1.0, 1.0])).tolist()]
+        >>> [round(x, 3) for x in gelu_tanh(jax.numpy.array([-1.0, 1.0])).tolist()]
         [-0.159, 0.841]
 
     Reference:
@@ -91,7 +91,7 @@ def silu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
         The activations.
 
     Example:
-        >>> [round(x, 3) for x in silu(jnp.array([-1.0, 1.0])).tolist()]
+        >>> [round(x, 3) for x in silu(jax.numpy.array([-1.0, 1.0])).tolist()]
         [-0.269, 0.731]
 
     Reference:
@@ -116,7 +116,7 @@ def geglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
         ValueError: if there are not two halves.
 
     Example:
-        >>> [round(x, 3) for x in geglu(jnp.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
+        >>> [round(x, 3) for x in geglu(jax.numpy.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
         [1.683, 0.0]
 
     Reference:
@@ -141,7 +141,7 @@ def swiglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]
         ValueError: if there are not two halves.
 
     Example:
-        >>> [round(x, 3) for x in swiglu(jnp.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
+        >>> [round(x, 3) for x in swiglu(jax.numpy.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
         [1.462, 0.0]
 
     Reference:
@@ -210,8 +210,8 @@ def feed_forward(
         ValueError: if shapes do not fit or no activation has the name.
 
     Example:
-        >>> x, eye = jnp.array([-2.0, 3.0]), jnp.eye(2)
-        >>> feed_forward(x, eye, jnp.zeros(2), 2 * eye, jnp.ones(2)).tolist()
+        >>> x, eye = jax.numpy.array([-2.0, 3.0]), jax.numpy.eye(2)
+        >>> feed_forward(x, eye, jax.numpy.zeros(2), 2 * eye, jax.numpy.ones(2)).tolist()
         [1.0, 7.0]
 
     Reference:

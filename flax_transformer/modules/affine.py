@@ -10,28 +10,34 @@ class Affine(nn.Module):
     """Holds the kernel and the bias of an affine map, for functions that apply them.
 
     Attributes:
-        shape: of the kernel, inputs first.
-        num_axes: how many of its axes are inputs.
-        kernel_init: draws the kernel.
-        use_bias: whether there is a bias, zero at first, of the outputs' shape.
+        outputs: shape of what one vector becomes.
+        num_matrices: how many matrices of their own, each drawn by itself, the first axis of the
+            outputs numbers; 1 if it numbers none.
+        use_bias: whether there is a bias, zero at first.
         dtype: type of the computation; parameters are float32.
 
     Parameters:
         kernel [*inputs, *outputs], and bias [*outputs].
     """
 
-    shape: tuple[int, ...]
-    kernel_init: nn.initializers.Initializer
-    num_axes: int = 1
+    outputs: tuple[int, ...]
+    num_matrices: int = 1
     use_bias: bool = True
     dtype: jax.typing.DTypeLike = "float32"
 
     @nn.compact
-    def __call__(self) -> tuple[Array, Array | None]:
-        """Gives the kernel, and the bias if there is one, in the type of the computation."""
-        kernel = self.param("kernel", self.kernel_init, self.shape, jnp.float32)
+    def __call__(self, *inputs: int) -> tuple[Array, Array | None]:
+        """Gives the kernel and, if there is one, the bias, in the type of the computation.
+
+        Args:
+            *inputs: shape of one vector.
+        """
+        shape = (*inputs, *self.outputs)
+        axes = list(range(len(shape)))
+        matrices = [axes.pop(len(inputs))] if self.num_matrices > 1 else []
+        init = nn.initializers.xavier_uniform(axes[: len(inputs)], axes[len(inputs) :], matrices)
+        kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
         if not self.use_bias:
-            return kernel.astype(self.dtype), None
-        shape = self.shape[self.num_axes :]
-        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
+            return kernel, None
+        bias = self.param("bias", nn.initializers.zeros, self.outputs, jnp.float32)
+        return kernel, bias.astype(self.dtype)

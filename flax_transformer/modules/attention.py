@@ -91,12 +91,10 @@ class MultiHeadAttention(nn.Module):
         key_dim, value_dim = self.key_dim or per_head, self.value_dim or per_head
         heads = (self.num_heads, key_dim), (key_value_heads, key_dim), (key_value_heads, value_dim)
         self.query, self.key, self.value = (
-            self._projection((self.d_model, *outputs), 1, self.use_bias) for outputs in heads
+            Affine(outputs, use_bias=self.use_bias, dtype=self.dtype) for outputs in heads
         )
         has_output_bias = self.use_bias and self.use_output_bias
-        self.output = self._projection(
-            (self.num_heads, value_dim, self.d_model), 2, has_output_bias
-        )
+        self.output = Affine((self.d_model,), use_bias=has_output_bias, dtype=self.dtype)
         if self.normalize_query_key:
             self.query_scale = self.param("query_scale", nn.initializers.ones, (key_dim,))
             self.key_scale = self.param("key_scale", nn.initializers.ones, (key_dim,))
@@ -106,18 +104,13 @@ class MultiHeadAttention(nn.Module):
             init = nn.initializers.normal(self.d_model**-0.5)
             self.scheme_table = self.param("scheme_table", init, shape)
 
-    def _projection(self, shape: tuple[int, ...], num_axes: int, use_bias: bool) -> Affine:
-        axes = tuple(range(len(shape)))
-        init = nn.initializers.xavier_uniform(axes[:num_axes], axes[num_axes:])
-        return Affine(shape, init, num_axes, use_bias, self.dtype)
-
     def queries_keys_values(
         self,
         inputs: Float[Array, "batch length d_model"],
         positions: Int[Array, "batch length"] | None = None,
     ) -> tuple[Float[Array, "batch length heads key_dim"], KeyValue]:
         """Projects inputs to the queries, keys and values of all heads, see `keys_values`."""
-        query, key, value = self._project(inputs, self.query(), self.key(), self.value())
+        query, key, value = self._project(inputs, self.query, self.key, self.value)
         return self._as_queries(query, positions), self._as_keys_values(key, value, positions)
 
     def keys_values(
@@ -131,7 +124,7 @@ class MultiHeadAttention(nn.Module):
             inputs: what can be attended to.
             positions: where the inputs stand, in tokens from 0; a scheme needs them.
         """
-        key, value = self._project(inputs, self.key(), self.value())
+        key, value = self._project(inputs, self.key, self.value)
         return self._as_keys_values(key, value, positions)
 
     def __call__(
@@ -144,7 +137,7 @@ class MultiHeadAttention(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "rows query_length d_model"]:
         """Attends from the inputs to keys and values; see `attend`."""
-        (query,) = self._project(inputs, self.query())
+        (query,) = self._project(inputs, self.query)
         return self.attend(
             self._as_queries(query, positions and positions.query),
             keys_values,
@@ -204,13 +197,15 @@ class MultiHeadAttention(nn.Module):
         if return_weights:
             attended, weights = attended
             self.sow("attention", "weights", weights)
-        kernel, bias = self.output()
-        output = project(attended.reshape(rows, query_length, *attended.shape[2:]), kernel, 2)
+        heads = attended.shape[2:]
+        kernel, bias = self.output(*heads)
+        output = project(attended.reshape(rows, query_length, *heads), kernel, num_axes=2)
         return output if bias is None else output + bias
 
-    def _project(self, inputs: Array, *projections: tuple[Array, Array | None]) -> list[Array]:
+    def _project(self, inputs: Array, *projections: Affine) -> list[Array]:
         """Multiplies the inputs by all kernels at once, and adds the biases."""
-        kernels, biases = zip(*projections, strict=True)
+        parameters = [projection(inputs.shape[-1]) for projection in projections]
+        kernels, biases = zip(*parameters, strict=True)
         outputs = project_together(inputs.astype(self.dtype), kernels)
         return [
             output if bias is None else output + bias

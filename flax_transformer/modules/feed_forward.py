@@ -41,10 +41,10 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"no activation {self.activation!r}: known are {known}")
-        halves = (2,) if ACTIVATIONS[self.activation].is_gated else ()
-        hidden, output = (self.d_model, *halves, self.d_ff), (self.d_ff, self.d_model)
-        self.hidden = Affine(hidden, _xavier(hidden), dtype=self.dtype)
-        self.output = Affine(output, _xavier(output), dtype=self.dtype)
+        is_gated = ACTIVATIONS[self.activation].is_gated
+        hidden = (2, self.d_ff) if is_gated else (self.d_ff,)
+        self.hidden = Affine(hidden, 2 if is_gated else 1, dtype=self.dtype)
+        self.output = Affine((self.d_model,), dtype=self.dtype)
 
     def __call__(
         self, inputs: Float[Array, "*batch d_model"], *, deterministic: bool = True
@@ -56,14 +56,8 @@ class FeedForward(nn.Module):
             dropout = dropout_multiplier(self.make_rng("dropout"), self.dropout_rate, shape)
         return feed_forward(
             inputs.astype(self.dtype),
-            *self.hidden(),
-            *self.output(),
+            *self.hidden(self.d_model),
+            *self.output(self.d_ff),
             activation=self.activation,
             dropout=dropout,
         )
-
-
-def _xavier(shape: tuple[int, ...]) -> nn.initializers.Initializer:
-    """Each half of a gated layer is a matrix of its own."""
-    halves = tuple(range(1, len(shape) - 1))
-    return nn.initializers.xavier_uniform(in_axis=0, out_axis=-1, batch_axis=halves)
