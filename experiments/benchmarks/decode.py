@@ -5,7 +5,7 @@
 A model of random weights decodes real sentences, batch by batch, the shortest first. No output may
 end before its forced length. Beside our own search run, in turns, what one would pick instead:
 CTranslate2 and Hugging Face's Marian (--peers), and the beam search of the Flax repository's
-examples/wmt (--flax-examples). All have the same sizes, sentences, batches and beam, in float32.
+examples/wmt (--flax-examples). All have the same sizes, sentences, batches, beam and --dtype.
 Loading, compiling and tokenising are not timed; reading the outputs back is. The JAX contenders pad
 sources to multiples of 8 tokens. The process keeps freed memory, as the commands do.
 
@@ -35,6 +35,7 @@ from flax_transformer.data.text_files import read_lines
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.models.config import ComputeType
 
 OURS = "flax_transformer"
 RANDOM_LENGTHS = 8, 24
@@ -72,6 +73,8 @@ class Decode:
     """Attention heads in each layer."""
     vocab_size: int = 8000
     """Tokens of the vocabulary, special ones counted."""
+    dtype: ComputeType = "float32"
+    """Type of every contender's computation; CTranslate2's is int8 in place of bfloat16."""
     num_repeats: int = 10
     """Times that each contender decodes all sentences."""
     json: bool = False
@@ -204,7 +207,7 @@ def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
     title = (
         f"beam {work.beam_size}, batch {work.batch}, {work.output_length} forced tokens, "
         f"{work.num_layers}+{work.num_layers} layers, d_model {work.d_model}, d_ff {work.d_ff}, "
-        f"{work.num_heads} heads, vocabulary {work.vocab_size:,}"
+        f"{work.num_heads} heads, vocabulary {work.vocab_size:,}, {work.dtype}"
     )
     show_table(console, title, rows)
 

@@ -10,6 +10,7 @@ from tyro.conf import AvoidSubcommands
 
 from flax_transformer.console import say, show_scores
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.models.config import ComputeType
 from flax_transformer.training.assemble import Weights
 from flax_transformer.training.evaluate import evaluate
 from flax_transformer.training.workdir import Workdir
@@ -25,6 +26,9 @@ class Evaluate:
     """Split to score; the held-out one if not given."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    dtype: ComputeType | None = None
+    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
+    less for products where the device can, with three significant digits."""
     json: bool = False
     """Print the record as JSON."""
     decoding: AvoidSubcommands[DecodingConfig | None] = DecodingConfig()
@@ -35,7 +39,12 @@ class Evaluate:
         if split is None:
             split = Workdir(self.workdir).load().data.held_out_split
         record, _ = evaluate(
-            self.workdir, split, command=sys.argv, weights=self.weights, decoding=self.decoding
+            self.workdir,
+            split,
+            command=sys.argv,
+            weights=self.weights,
+            decoding=self.decoding,
+            dtype=self.dtype,
         )
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))

@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.models.config import ComputeType
 from flax_transformer.training.assemble import Weights, load_for
 
 BETWEEN = "---"  # lines between two outputs
@@ -22,6 +23,9 @@ class Generate:
     """Folder of a training."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    dtype: ComputeType | None = None
+    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
+    less for products where the device can, with three significant digits."""
     length: int | None = None
     """Tokens to write; decoding.max-extra-length if not given."""
     num_samples: int | None = None
@@ -35,7 +39,7 @@ class Generate:
         decoding = self.decoding
         if self.num_samples is not None:
             decoding = dataclasses.replace(decoding, num_best=self.num_samples)
-        generator = load_for("generate", self.workdir, self.weights, decoding)
+        generator = load_for("generate", self.workdir, self.weights, decoding, self.dtype)
         prompts = self.prompts or ("",)
         found = generator.generate(prompts, length=self.length, seed=self.seed)
         texts = [

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
+from flax_transformer.models.config import ComputeType
 from flax_transformer.training.assemble import Weights, load_for
 
 
@@ -22,6 +23,9 @@ class Translate:
     """Folder of a training."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    dtype: ComputeType | None = None
+    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
+    less for products where the device can, with three significant digits."""
     n_best: int | None = None
     """Translations of each text, the best first, one a line; decoding.num-best if not given."""
     scores: bool = False
@@ -35,7 +39,7 @@ class Translate:
         decoding = self.decoding
         if self.n_best is not None:
             decoding = dataclasses.replace(decoding, num_best=self.n_best)
-        translator = load_for("translate", self.workdir, self.weights, decoding)
+        translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
         for texts in [list(self.texts)] if self.texts else standard_input():
             for found in translator.translate_n_best(texts, seed=self.seed):
                 for text, score in found:

@@ -52,6 +52,7 @@ class Record:
     Attributes:
         split: of the data set.
         decoding: settings of the search: method, beam size, penalty and so on; None without one.
+        dtype: type of the computation.
         checkpoint_step: updates made when the (last) checkpoint was written.
         num_averaged: checkpoints whose weights were averaged; 1 is none.
         scores: by name.
@@ -64,6 +65,7 @@ class Record:
 
     split: str
     decoding: dict[str, Any] | None
+    dtype: str
     checkpoint_step: int
     num_averaged: int
     scores: dict[str, Score]

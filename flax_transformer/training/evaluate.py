@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.evaluation.report import Record, write_scores
+from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.training.workdir import Workdir
@@ -18,6 +19,7 @@ def evaluate(
     command: Sequence[str],
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
+    dtype: ComputeType | None = None,
 ) -> tuple[Record, Scored]:
     """Scores a model on a split, and writes scores and outputs into the workdir.
 
@@ -27,6 +29,7 @@ def evaluate(
         command: the words of the command line, kept with the scores.
         weights: which checkpoints; see `load`.
         decoding: how to search; the training's own settings if not given.
+        dtype: type of the computation; see `load`.
 
     Returns:
         What was written into the folder "scores", and all that was scored.
@@ -34,12 +37,13 @@ def evaluate(
     Raises:
         UserError: if the folder holds no trained model or the data set no such split.
     """
-    run = open_run(path, weights, decoding)
+    run = open_run(path, weights, decoding, dtype)
     scored = run.task.scorer(split)(run.variables)
     decoding = run.experiment.decoding
     record = Record(
         split=split,
         decoding=decoding and dataclasses.asdict(decoding),
+        dtype=run.experiment.model.dtype,
         checkpoint_step=run.steps[-1],
         num_averaged=len(run.steps),
         scores=scored.scores,
@@ -51,6 +55,8 @@ def evaluate(
     if decoding is not None:
         name += f"-{decoding.method}"
         name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
+    if dtype is not None:
+        name += f"-{dtype}"
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
     if scored.outputs:

@@ -54,6 +54,19 @@ def test_the_best_few_come_with_scores(run, option):
 
 
 @pytest.mark.usefixtures("trained")
+def test_the_type_of_the_computation_changes_scores_a_little(run):
+    words = ["translate", "--workdir", "run", "--scores", *(pair.source for pair in PAIRS[:5])]
+    scores = []
+    for dtype in ("float32", "bfloat16"):
+        lines = run(*words, "--dtype", dtype).out.splitlines()
+        found = [line.split("\t") for line in lines]
+        assert [text for _, text in found] == [pair.target for pair in PAIRS[:5]]
+        scores.append([float(score) for score, _ in found])
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], abs=0.03)
+
+
+@pytest.mark.usefixtures("trained")
 def test_a_long_line_is_translated_with_a_warning(run):
     lines = f"{PAIRS[0].source}\n{'twenty two ' * 30}\n"
     result = run("translate", "--workdir", "run", stdin=lines.encode())

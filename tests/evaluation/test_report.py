@@ -17,6 +17,7 @@ def make_record(**changes) -> Record:
     record = {
         "split": "test",
         "decoding": {"method": "beam", "beam_size": 5, "alpha": 0.6},
+        "dtype": "bfloat16",
         "checkpoint_step": 1009,
         "num_averaged": 3,
         "scores": {"bleu": bleu(TEXTS, TEXTS)},

@@ -30,6 +30,7 @@ def flax_search(work: DecodeWork, checkout: Path) -> Search:
         mlp_dim=work.d_ff,
         num_heads=work.num_heads,
         num_layers=work.num_layers,
+        dtype=work.dtype,
         deterministic=True,
         decode=True,
     )

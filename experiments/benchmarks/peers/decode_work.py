@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.models.config import ComputeType
 
 # XLA compiles every length anew: sources are padded to few of them.
 LENGTH_MULTIPLE = 8
@@ -30,6 +31,7 @@ class DecodeWork(NamedTuple):
         d_ff: width of the feed-forward networks' hidden layers.
         num_heads: attention heads in each layer.
         vocab_size: tokens, special ones counted.
+        dtype: type of the computation.
     """
 
     sources: TokenizedText
@@ -41,6 +43,7 @@ class DecodeWork(NamedTuple):
     d_ff: int
     num_heads: int
     vocab_size: int
+    dtype: ComputeType
 
     def batches(self) -> list[Int32[np.ndarray, "rows length"]]:
         """Neighbours in length together, padded on the right with 0 to one of a few lengths."""
