@@ -68,7 +68,9 @@ def attend(
     if mask is not None:
         weights = jnp.where(mask, weights, 0.0)
     applied = weights if dropout is None else weights * dropout
-    output = jnp.einsum("qk,kv->qv", applied.astype(value.dtype), value)
+    applied = applied.astype(value.dtype)
+    output = jnp.einsum("qk,kv->qv", applied, value, preferred_element_type=scores.dtype)
+    output = output.astype(value.dtype)
     return (output, weights) if return_weights else output
 
 
