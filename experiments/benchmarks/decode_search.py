@@ -67,9 +67,9 @@ def our_search(
 def searches_without_parts(work: DecodeWork) -> dict[str, Search]:
     """Makes our search without each of its parts; what these find means nothing.
 
-    The parts are the encoder; of the decoder's layers the weights and outputs of either attention,
-    with the queries of cross-attention, and the feed-forward networks; ranking, of which only a
-    maximum stays; and nearly the whole vocabulary, its logits and their ranking.
+    The parts are the encoder; of the decoder's layers the queries, weights and outputs of either
+    attention, and the feed-forward networks; ranking, of which only a maximum stays; and nearly the
+    whole vocabulary, its logits and their ranking.
     """
     little = np.minimum(work.sources.tokens, LITTLE_VOCAB - 1)
     return {
@@ -90,10 +90,8 @@ def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextM
     def intercept(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
         path = context.module.path
         is_layer = len(path) > 0 and path[0].startswith(f"{stack}_")
-        is_part = is_layer and path[1:] == ((name,) if name else ())
-        if is_part and context.method_name in ("__call__", "attend"):
-            # Heads beside each other, where they are queries.
-            return args[0].reshape(*args[0].shape[:2], -1)
+        if is_layer and path[1:] == ((name,) if name else ()) and context.method_name == "__call__":
+            return args[0]
         return call(*args, **kwargs)
 
     return nn.intercept_methods(intercept)

@@ -67,7 +67,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
-from flax_transformer.functional.projection import project, project_together
+from flax_transformer.functional.projection import project
 from flax_transformer.functional.random_trials import random_trials
 from flax_transformer.functional.relative import (
     alibi_bias,
@@ -129,7 +129,6 @@ __all__ = [
     "padding_mask",
     "position_numbers",
     "project",
-    "project_together",
     "random_trials",
     "read_all",
     "read_own",

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,43 +50,12 @@ def project(
     return product.reshape(*batch, *kernel.shape[num_axes:])
 
 
-@jax.jit
-def project_together(
-    inputs: Float[Array, "*batch inputs"], kernels: Sequence[Float[Array, "inputs ..."]]
-) -> list[Float[Array, "..."]]:
-    """Maps every vector by several matrices, in one product.
-
-    output_n = project(inputs, kernel_n)
-
-    Args:
-        inputs: the vectors.
-        kernels: each [inputs, *outputs], with outputs of its own.
-
-    Returns:
-        For each kernel [*batch, *outputs].
-
-    Raises:
-        ValueError: if the inputs do not fit a kernel.
-
-    Example:
-        >>> [x.tolist() for x in project_together(jnp.ones(2), [jnp.eye(2), jnp.ones((2, 1))])]
-        [[1.0, 1.0], [2.0]]
-
-    Reference:
-        Vaswani et al. 2017, section 3.2.2.
-    """
-    for kernel in kernels:
-        if kernel.shape[:1] != inputs.shape[-1:]:
-            raise ValueError(
-                f"inputs {inputs.shape} must end in the first axis of kernel {kernel.shape}"
-            )
-    flat = [kernel.reshape(len(kernel), -1) for kernel in kernels]
-    outputs = project(inputs, jnp.concatenate(flat, axis=1))
-    ends = [sum(kernel.shape[1] for kernel in flat[: n + 1]) for n in range(len(flat) - 1)]
-    return [
-        output.reshape(*output.shape[:-1], *kernel.shape[1:])
-        for output, kernel in zip(jnp.split(outputs, ends, axis=-1), kernels, strict=True)
-    ]
+def project_as_dot_general(
+    inputs: Array, kernel: Array, dimension_numbers: Any, precision: Any = None
+) -> Array:
+    """Does what `jax.lax.dot_general` does for Flax's layers, which multiply as `project` does."""
+    (axes, _), _ = dimension_numbers
+    return project(inputs, kernel, num_axes=len(axes))
 
 
 def _multiply(inputs: Array, kernel: Array) -> Array:

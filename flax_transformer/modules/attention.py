@@ -14,9 +14,8 @@ from flax_transformer.functional.multi_head_attention import (
     multi_head_attend,
 )
 from flax_transformer.functional.normalization import rms_norm
-from flax_transformer.functional.projection import project, project_together
+from flax_transformer.functional.projection import project_as_dot_general
 from flax_transformer.functional.schemes import SCHEMES, Head
-from flax_transformer.modules.affine import Affine
 
 
 class KeyValue(NamedTuple):
@@ -33,8 +32,7 @@ class MultiHeadAttention(nn.Module):
 
     Keys and values are an argument of their own, so that self-attention, cross-attention and
     cached decoding are one call: pass `keys_values(x)` of the inputs themselves, of an encoder's
-    output, or of a cache. Where queries, keys and values are of the same inputs,
-    `queries_keys_values` makes them in one product, and `attend` does the rest.
+    output, or of a cache.
 
     When the collection "attention" is mutable in `apply`, the weights [batch, heads, query_length,
     key_length] are stored there under "weights".
@@ -89,12 +87,11 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{self.num_heads} heads are no multiple of {key_value_heads}")
         per_head = self.d_model // self.num_heads
         key_dim, value_dim = self.key_dim or per_head, self.value_dim or per_head
-        heads = (self.num_heads, key_dim), (key_value_heads, key_dim), (key_value_heads, value_dim)
-        self.query, self.key, self.value = (
-            Affine(outputs, use_bias=self.use_bias, dtype=self.dtype) for outputs in heads
-        )
+        self.query = self._projection((self.num_heads, key_dim), self.use_bias)
+        self.key = self._projection((key_value_heads, key_dim), self.use_bias)
+        self.value = self._projection((key_value_heads, value_dim), self.use_bias)
         has_output_bias = self.use_bias and self.use_output_bias
-        self.output = Affine((self.d_model,), use_bias=has_output_bias, dtype=self.dtype)
+        self.output = self._projection(self.d_model, has_output_bias, axis=(-2, -1))
         if self.normalize_query_key:
             self.query_scale = self.param("query_scale", nn.initializers.ones, (key_dim,))
             self.key_scale = self.param("key_scale", nn.initializers.ones, (key_dim,))
@@ -104,14 +101,17 @@ class MultiHeadAttention(nn.Module):
             init = nn.initializers.normal(self.d_model**-0.5)
             self.scheme_table = self.param("scheme_table", init, shape)
 
-    def queries_keys_values(
-        self,
-        inputs: Float[Array, "batch length d_model"],
-        positions: Int[Array, "batch length"] | None = None,
-    ) -> tuple[Float[Array, "batch length heads key_dim"], KeyValue]:
-        """Projects inputs to the queries, keys and values of all heads, see `keys_values`."""
-        query, key, value = self._project(inputs, self.query, self.key, self.value)
-        return self._as_queries(query, positions), self._as_keys_values(key, value, positions)
+    def _projection(
+        self, features: int | tuple[int, int], use_bias: bool, axis: Any = -1
+    ) -> nn.DenseGeneral:
+        return nn.DenseGeneral(
+            features,
+            axis=axis,
+            use_bias=use_bias,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.xavier_uniform(),
+            dot_general=project_as_dot_general,
+        )
 
     def keys_values(
         self,
@@ -124,8 +124,10 @@ class MultiHeadAttention(nn.Module):
             inputs: what can be attended to.
             positions: where the inputs stand, in tokens from 0; a scheme needs them.
         """
-        key, value = self._project(inputs, self.key, self.value)
-        return self._as_keys_values(key, value, positions)
+        key = self.key(inputs)
+        if self.normalize_query_key:
+            key = rms_norm(key, self.key_scale)
+        return KeyValue(self._rotate(key, positions), self.value(inputs))
 
     def __call__(
         self,
@@ -136,29 +138,10 @@ class MultiHeadAttention(nn.Module):
         positions: Positions | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "rows query_length d_model"]:
-        """Attends from the inputs to keys and values; see `attend`."""
-        (query,) = self._project(inputs, self.query)
-        return self.attend(
-            self._as_queries(query, positions and positions.query),
-            keys_values,
-            mask=mask,
-            positions=positions,
-            deterministic=deterministic,
-        )
-
-    def attend(
-        self,
-        query: Float[Array, "rows query_length heads key_dim"],
-        keys_values: KeyValue,
-        *,
-        mask: Bool[Array, "#batch #queries #key_length"] | None = None,
-        positions: Positions | None = None,
-        deterministic: bool = True,
-    ) -> Float[Array, "rows query_length d_model"]:
-        """Attends from projected queries to keys and values.
+        """Attends from the inputs to keys and values.
 
         Args:
-            query: one row an example, or several adjacent rows (members of a beam) an example;
+            inputs: one row an example, or several adjacent rows (members of a beam) an example;
                 these share their example's keys and values without a copy.
             keys_values: from `keys_values`, or from a cache.
             mask: True where a query may attend to a key; the queries of an example's rows stand
@@ -170,8 +153,12 @@ class MultiHeadAttention(nn.Module):
         Returns:
             One vector of width d_model for each query.
         """
-        rows, query_length, _, _ = query.shape
+        rows, query_length, _ = inputs.shape
         key, value = keys_values
+        query = self.query(inputs)
+        if self.normalize_query_key:
+            query = rms_norm(query, self.query_scale)
+        query = self._rotate(query, positions and positions.query)
         bias = self._bias(query, positions)
         batch, key_length = key.shape[:2]
         if bias is not None and rows != batch:
@@ -197,30 +184,7 @@ class MultiHeadAttention(nn.Module):
         if return_weights:
             attended, weights = attended
             self.sow("attention", "weights", weights)
-        heads = attended.shape[2:]
-        kernel, bias = self.output(*heads)
-        output = project(attended.reshape(rows, query_length, *heads), kernel, num_axes=2)
-        return output if bias is None else output + bias
-
-    def _project(self, inputs: Array, *projections: Affine) -> list[Array]:
-        """Multiplies the inputs by all kernels at once, and adds the biases."""
-        parameters = [projection(inputs.shape[-1]) for projection in projections]
-        kernels, biases = zip(*parameters, strict=True)
-        outputs = project_together(inputs.astype(self.dtype), kernels)
-        return [
-            output if bias is None else output + bias
-            for output, bias in zip(outputs, biases, strict=True)
-        ]
-
-    def _as_queries(self, query: Array, positions: Array | None) -> Array:
-        if self.normalize_query_key:
-            query = rms_norm(query, self.query_scale)
-        return self._rotate(query, positions)
-
-    def _as_keys_values(self, key: Array, value: Array, positions: Array | None) -> KeyValue:
-        if self.normalize_query_key:
-            key = rms_norm(key, self.key_scale)
-        return KeyValue(self._rotate(key, positions), value)
+        return self.output(attended.reshape(rows, query_length, *attended.shape[2:]))
 
     def _rotate(self, heads: Array, positions: Array | None) -> Array:
         """Turns the queries or keys [batch, length, heads, key_dim] of all heads."""

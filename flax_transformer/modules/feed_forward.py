@@ -2,11 +2,11 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
-from flax_transformer.modules.affine import Affine
 
 
 class FeedForward(nn.Module):
@@ -41,10 +41,9 @@ class FeedForward(nn.Module):
         if self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"no activation {self.activation!r}: known are {known}")
-        is_gated = ACTIVATIONS[self.activation].is_gated
-        hidden = (2, self.d_ff) if is_gated else (self.d_ff,)
-        self.hidden = Affine(hidden, 2 if is_gated else 1, dtype=self.dtype)
-        self.output = Affine((self.d_model,), dtype=self.dtype)
+        halves = (2,) if ACTIVATIONS[self.activation].is_gated else ()
+        self.hidden = _Affine((self.d_model, *halves, self.d_ff), self.dtype)
+        self.output = _Affine((self.d_ff, self.d_model), self.dtype)
 
     def __call__(
         self, inputs: Float[Array, "*batch d_model"], *, deterministic: bool = True
@@ -56,8 +55,23 @@ class FeedForward(nn.Module):
             dropout = dropout_multiplier(self.make_rng("dropout"), self.dropout_rate, shape)
         return feed_forward(
             inputs.astype(self.dtype),
-            *self.hidden(self.d_model),
-            *self.output(self.d_ff),
+            *self.hidden(),
+            *self.output(),
             activation=self.activation,
             dropout=dropout,
         )
+
+
+class _Affine(nn.Module):
+    """The kernel and the bias of a layer; each half of a gated layer is a matrix of its own."""
+
+    shape: tuple[int, ...]
+    dtype: jax.typing.DTypeLike
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        halves = tuple(range(1, len(self.shape) - 1))
+        init = nn.initializers.xavier_uniform(in_axis=0, out_axis=-1, batch_axis=halves)
+        kernel = self.param("kernel", init, self.shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, self.shape[1:], jnp.float32)
+        return kernel.astype(self.dtype), bias.astype(self.dtype)

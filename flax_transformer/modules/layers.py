@@ -85,9 +85,9 @@ def attend_to_self(
         deterministic: no dropout.
     """
     mask, positions = layout.mask, layout.positions
-    query, keys_values = attention.queries_keys_values(inputs, positions and positions.query)
-    return attention.attend(
-        query, keys_values, mask=mask, positions=positions, deterministic=deterministic
+    keys_values = attention.keys_values(inputs, positions and positions.key)
+    return attention(
+        inputs, keys_values, mask=mask, positions=positions, deterministic=deterministic
     )
 
 
@@ -254,8 +254,7 @@ class DecoderLayer(Layer):
 
         def attend_to_past(x: Array) -> Array:
             nonlocal written
-            attention = self.self_attention
-            query, keys_values = attention.queries_keys_values(x, positions and positions.query)
+            keys_values = self.self_attention.keys_values(x, positions and positions.query)
             if written is not None:
                 assert written_length is not None
                 assert mask is not None
@@ -266,8 +265,8 @@ class DecoderLayer(Layer):
                 is_own = mask.shape[0] == len(x)
                 read = read_own(written, members) if is_own else read_all(written)
                 keys_values = KeyValue(*read)
-            return attention.attend(
-                query, keys_values, mask=mask, positions=positions, deterministic=deterministic
+            return self.self_attention(
+                x, keys_values, mask=mask, positions=positions, deterministic=deterministic
             )
 
         def attend_to_memory(x: Array) -> Array:

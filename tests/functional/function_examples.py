@@ -295,14 +295,6 @@ EXAMPLES: dict[str, Example] = {
         refused={"kernel": zeros(D_MODEL, D_FF)},
         message=r"inputs \(3, 2, 5\) .* first 2 axes of kernel \(5, 7\)",
     ),
-    "project_together": Example(
-        lambda draw: {
-            "inputs": draw.normal(3, D_MODEL),
-            "kernels": [draw.normal(D_MODEL, 2, D_FF), draw.normal(D_MODEL, D_FF)],
-        },
-        refused={"inputs": zeros(3, 2)},
-        message=r"inputs \(3, 2\) .* kernel \(5, 2, 7\)",
-    ),
     "random_trials": Example(
         lambda draw: {"rng": draw.key()},
         {"threshold": 2**14, "shape": (3, 5)},

@@ -87,3 +87,15 @@ def test_a_row_sees_what_its_hypothesis_holds_whoever_wrote_it():
         place = position * MEMBERS + lineage[row, position]
         expected[example, member * 2 + query, place] = True
     np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_cache_of_16_bits_is_not_widened_to_write_into_it():
+    written, new = (
+        Written(
+            jnp.zeros((2, 3, 7, places), jnp.bfloat16), jnp.zeros((2, 3, places, 5), jnp.bfloat16)
+        )
+        for places in (11, 2)
+    )
+    program = append.lower(written, new, jnp.int32(4)).compile().as_text()
+    assert "bf16[2,3,7,11]" in program
+    assert "f32[" not in program.replace("bf16[", "")

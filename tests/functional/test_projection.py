@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reference import assert_close
 
-from flax_transformer.functional import project, project_together
+from flax_transformer.functional import project
 
 BATCH, LENGTH, HEADS, KEY_DIM, D_MODEL = 2, 5, 3, 7, 11
 # Of the axes of vectors before their own, of their own, and of what they become.
@@ -33,13 +33,6 @@ def test_it_is_the_sum_over_the_vectors_own_axes(normal, tolerance, batch, summe
     assert output.shape == expected.shape
     if output.size:
         assert_close(output, expected, tolerance)
-
-
-def test_together_is_one_after_the_other(normal, tolerance):
-    inputs = normal(BATCH, LENGTH, D_MODEL)
-    kernels = [normal(D_MODEL, HEADS, KEY_DIM), normal(D_MODEL, 1), normal(D_MODEL, 1, KEY_DIM)]
-    for output, kernel in zip(project_together(inputs, kernels), kernels, strict=True):
-        assert_close(output, project(inputs, kernel), tolerance)
 
 
 def test_in_16_bits_gradients_are_rounded_once(normal):
