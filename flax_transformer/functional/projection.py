@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+_NARROW = (jnp.bfloat16, jnp.float16)
+
 
 @functools.partial(jax.jit, static_argnames="num_axes")
 def project(
@@ -45,13 +47,13 @@ def project(
         raise ValueError(
             f"inputs {inputs.shape} must end in the first {num_axes} axes of kernel {kernel.shape}"
         )
-    size = math.prod(summed)
-    product = _multiply(inputs.reshape(math.prod(batch), size), kernel.reshape(size, -1))
-    return product.reshape(*batch, *kernel.shape[num_axes:])
+    outputs, size = kernel.shape[num_axes:], math.prod(summed)
+    flat = inputs.reshape(math.prod(batch), size), kernel.reshape(size, math.prod(outputs))
+    return _multiply(*flat).reshape(*batch, *outputs)
 
 
 def project_as_dot_general(
-    inputs: Array, kernel: Array, dimension_numbers: Any, precision: Any = None
+    inputs: Array, kernel: Array, dimension_numbers: Any, precision: None = None
 ) -> Array:
     """Does what `jax.lax.dot_general` does for Flax's layers, which multiply as `project` does."""
     (axes, _), _ = dimension_numbers
@@ -59,7 +61,7 @@ def project_as_dot_general(
 
 
 def _multiply(inputs: Array, kernel: Array) -> Array:
-    is_narrow = inputs.dtype == kernel.dtype and jnp.finfo(inputs.dtype).bits == 16
+    is_narrow = inputs.dtype == kernel.dtype and inputs.dtype in _NARROW
     if is_narrow and jax.default_backend() == "cpu":
         return _multiply_narrow(inputs, kernel)
     return inputs @ kernel

@@ -16,6 +16,7 @@ SHAPES = [
     ((BATCH, LENGTH), (D_MODEL,), (HEADS, KEY_DIM)),
     ((BATCH, LENGTH), (HEADS, KEY_DIM), (D_MODEL,)),
     ((BATCH, 0), (D_MODEL,), (KEY_DIM,)),
+    ((BATCH,), (D_MODEL,), (HEADS, 0)),
 ]
 
 
