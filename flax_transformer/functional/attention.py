@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.projection import sums_wide
+
 # Scores of masked keys. Finite, so that a row without any allowed key gives no NaN.
 _MASKED = -1e30
 
@@ -69,7 +71,8 @@ def attend(
         weights = jnp.where(mask, weights, 0.0)
     applied = weights if dropout is None else weights * dropout
     applied = applied.astype(value.dtype)
-    output = jnp.einsum("qk,kv->qv", applied, value, preferred_element_type=scores.dtype)
+    sum_dtype = scores.dtype if sums_wide(value.dtype) else None
+    output = jnp.einsum("qk,kv->qv", applied, value, preferred_element_type=sum_dtype)
     output = output.astype(value.dtype)
     return (output, weights) if return_weights else output
 

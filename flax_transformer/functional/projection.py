@@ -60,9 +60,16 @@ def project_as_dot_general(
     return project(inputs, kernel, num_axes=len(axes))
 
 
+def sums_wide(dtype: jnp.dtype) -> bool:
+    """Whether products of a type should give float32: what a CPU has instructions of 16 bits for.
+
+    Accelerators sum in float32 whatever they give, and give 16 bits with fewer bytes.
+    """
+    return dtype in _NARROW and jax.default_backend() == "cpu"
+
+
 def _multiply(inputs: Array, kernel: Array) -> Array:
-    is_narrow = inputs.dtype == kernel.dtype and inputs.dtype in _NARROW
-    if is_narrow and jax.default_backend() == "cpu":
+    if inputs.dtype == kernel.dtype and sums_wide(inputs.dtype):
         return _multiply_narrow(inputs, kernel)
     return inputs @ kernel
 

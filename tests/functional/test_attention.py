@@ -1,4 +1,5 @@
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -244,3 +245,13 @@ def test_cudnn_says_what_it_cannot_do(options, message):
 def test_an_unknown_implementation_is_refused():
     with pytest.raises(ValueError, match="implementation 'cuda' must be one of 'auto', 'xla'"):
         multi_head_attend(**SIXTEEN, implementation="cuda")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(("backend", "gives"), [("cpu", "f32"), ("gpu", "bf16")])
+def test_a_cpu_alone_gives_sums_of_16_bits_in_float32(monkeypatch, backend, gives):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    jax.clear_caches()
+    x = jnp.zeros((3, 5), jnp.bfloat16)
+    program = attend.lower(x, x, x).as_text()
+    # Of scores and of weights with values.
+    assert re.findall(r"dot_general.*-> tensor<\w+x(\w+)>", program) == ["f32", gives]

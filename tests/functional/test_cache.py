@@ -96,6 +96,6 @@ def test_a_cache_of_16_bits_is_not_widened_to_write_into_it():
         )
         for places in (11, 2)
     )
-    program = append.lower(written, new, jnp.int32(4)).compile().as_text()
+    program = append.lower(written, new, jnp.int32(4)).compile().as_text() or ""
     assert "bf16[2,3,7,11]" in program
     assert "f32[" not in program
