@@ -125,6 +125,20 @@ def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work)
     assert found["marian"] == found["ctranslate2"]
 
 
+def test_the_type_asked_for_is_that_of_the_model(benchmark, work, monkeypatch):
+    search = importlib.import_module("decode_search")
+    types, make = [], search.EncoderDecoder
+    monkeypatch.setattr(
+        search,
+        "EncoderDecoder",
+        lambda config, size: types.append(config.dtype) or make(config, size),
+    )
+    for dtype in ("float32", "bfloat16"):
+        benchmark.check_lengths(dtype, search.our_search(work._replace(dtype=dtype)), work)
+    assert types == ["float32", "bfloat16"]
+    assert benchmark.Decode(num_sentences=2, dtype="bfloat16").work().dtype == "bfloat16"
+
+
 def test_a_package_that_is_not_there_is_named(benchmark, work, monkeypatch):
     monkeypatch.setattr(benchmark.decode_torch, "PACKAGES", ("no_such_package",))
     with pytest.raises(benchmark.UserError, match="no no_such_package: pip install"):

@@ -25,7 +25,7 @@ class Fill:
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     dtype: ComputeType | None = None
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
-    less for products where the device can, with three significant digits."""
+    less for products where the device can, with two to three significant digits."""
     top: int | None = None
     """Words to tell of each gap after the text, the most probable first, with their
     probabilities; none if not given."""

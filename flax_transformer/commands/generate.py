@@ -25,7 +25,7 @@ class Generate:
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     dtype: ComputeType | None = None
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
-    less for products where the device can, with three significant digits."""
+    less for products where the device can, with two to three significant digits."""
     length: int | None = None
     """Tokens to write; decoding.max-extra-length if not given."""
     num_samples: int | None = None

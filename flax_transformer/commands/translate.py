@@ -25,7 +25,7 @@ class Translate:
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     dtype: ComputeType | None = None
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
-    less for products where the device can, with three significant digits."""
+    less for products where the device can, with two to three significant digits."""
     n_best: int | None = None
     """Translations of each text, the best first, one a line; decoding.num-best if not given."""
     scores: bool = False

@@ -91,8 +91,9 @@ def load(
         weights: the mean of the last checkpoints, the one with the best validation score, or the
             last one.
         decoding: how outputs are searched for; the training's own settings if not given.
-        dtype: type of the computation, whatever that of the training was. In "bfloat16" the numbers
-            have three significant digits, and products on most devices take half the time or less.
+        dtype: type of the computation, whatever that of the training was. Numbers in "bfloat16"
+            have two to three significant digits; products take half the time or less where the
+            device can.
 
     Returns:
         What the task makes of a model: a `Translator`.

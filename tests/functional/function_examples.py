@@ -407,13 +407,13 @@ EXAMPLES: dict[str, Example] = {
         refused={"num_buckets": 30},
         message="not 30",
     ),
-    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
     "token_logits": Example(
         lambda draw: {"hidden": draw.normal(2, 3, D_MODEL), "table": draw.normal(VOCAB, D_MODEL)},
         refused={"hidden": zeros(2, 3, 2)},
         message=r"hidden \(2, 3, 2\) and table \(11, 5\)",
         bfloat16_gives="float32",
     ),
+    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},
