@@ -1,7 +1,10 @@
-"""Memory of large temporary arrays, kept for the next step instead of returned to the system."""
+"""Memory of a step's large temporary arrays: taken once at a time, and kept for the next step."""
 
 import ctypes
+import os
 import platform
+
+import jax
 
 # Parameters of mallopt, from glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -24,3 +27,15 @@ def keep_freed_memory() -> bool:
     set_option = ctypes.CDLL(None).mallopt
     settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_ARENA_MAX: 1}
     return all(set_option(name, value) == 1 for name, value in settings.items())
+
+
+def run_one_program_at_a_time() -> None:
+    """Makes a CPU begin a program when the one before has ended; for programs, not for libraries.
+
+    By default JAX hands over the next step while the last one computes, and XLA takes its temporary
+    arrays at once: twice the memory, to no gain, as both steps wait for the same cores. What
+    JAX_CPU_ENABLE_ASYNC_DISPATCH says stays. To be called before JAX finds its devices; does
+    nothing to accelerators and to several simulated devices.
+    """
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+        jax.config.update("jax_cpu_enable_async_dispatch", False)

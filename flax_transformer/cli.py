@@ -14,7 +14,7 @@ import tyro
 from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
-from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
 from flax_transformer.commands.attention import Attention
 from flax_transformer.commands.classify import Classify
 from flax_transformer.commands.conventions import Conventions
@@ -87,6 +87,7 @@ def execute(
     warnings.showwarning = _show_warning
     _print_utf8()
     keep_freed_memory()
+    run_one_program_at_a_time()
     spare_threads()
     keep_compiled_programs()
     try:

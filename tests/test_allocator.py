@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -30,3 +31,30 @@ def test_freed_memory_is_kept_on_request(mode, is_kept):
     command = [sys.executable, "-c", PROGRAM, mode]
     held = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     assert (held >= 60) == is_kept
+
+
+# Computes for a while and prints whether the call came back with the result.
+LONG_PROGRAM = """
+import jax, jax.numpy as jnp
+from flax_transformer.allocator import run_one_program_at_a_time
+
+run_one_program_at_a_time()
+multiply = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda _, y: y @ x, x))
+matrix = jnp.eye(512).block_until_ready()
+multiply(matrix).block_until_ready()
+print(multiply(matrix).is_ready())
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"), [({}, True), ({"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1"}, False)]
+)
+def test_a_program_ends_before_the_next_begins_unless_asked_otherwise(asked, waits):
+    printed = subprocess.run(
+        [sys.executable, "-c", LONG_PROGRAM],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | asked,
+    ).stdout
+    assert printed.strip() == str(waits)

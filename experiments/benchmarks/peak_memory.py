@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from flax_transformer.allocator import keep_freed_memory
+from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
 
 NUM_PROCESSES = 3
 NUM_RUNS = 3
@@ -47,6 +47,7 @@ def peak_memory(make: Callable[[], Callable[[], Any]]) -> int:
 
 def _peak_of(make: Callable[[], Callable[[], Any]]) -> int:
     keep_freed_memory()
+    run_one_program_at_a_time()
     run = make()
     for _ in range(NUM_RUNS):
         jax.block_until_ready(run())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.cpu import computed_once
 from flax_transformer.functional.projection import sums_wide
 
 # Scores of masked keys. Finite, so that a row without any allowed key gives no NaN.
@@ -64,17 +65,32 @@ def attend(
     scores = jnp.einsum("qd,kd->qk", scaled, key, preferred_element_type=_score_dtype(query))
     if bias is not None:
         scores = scores + bias
-    if mask is not None:
-        scores = jnp.where(mask, scores, _MASKED)
-    weights = jax.nn.softmax(scores, axis=-1)
-    if mask is not None:
-        weights = jnp.where(mask, weights, 0.0)
+    weights = _masked_softmax(scores, mask)
     applied = weights if dropout is None else weights * dropout
     applied = applied.astype(value.dtype)
     sum_dtype = scores.dtype if sums_wide(value.dtype) else None
     output = jnp.einsum("qk,kv->qv", applied, value, preferred_element_type=sum_dtype)
     output = output.astype(value.dtype)
     return (output, weights) if return_weights else output
+
+
+@jax.custom_jvp
+def _masked_softmax(
+    scores: Float[Array, "query_length key_length"],
+    mask: Bool[Array, "query_length key_length"] | None,
+) -> Float[Array, "query_length key_length"]:
+    """The softmax over allowed keys; its derivative needs the weights, and nothing else."""
+    if mask is None:
+        return jax.nn.softmax(scores, axis=-1)
+    weights = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
+    return jnp.where(mask, weights, 0.0)
+
+
+@_masked_softmax.defjvp
+def _masked_softmax_derivative(primals, tangents):
+    """With w = softmax(s): dw = w (ds - sum(w ds)), 0 where a key is masked."""
+    weights, tangent = computed_once(_masked_softmax(*primals)), tangents[0]
+    return weights, weights * (tangent - jnp.sum(weights * tangent, axis=-1, keepdims=True))
 
 
 def _score_dtype(query: Array) -> jnp.dtype:

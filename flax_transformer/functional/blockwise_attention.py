@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.attention import attend
+from flax_transformer.functional.cpu import is_cpu
 from flax_transformer.functional.grouped_heads import GroupedHeads
 
 # Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; so small blocks
@@ -21,7 +22,7 @@ def blocks_pay(heads: GroupedHeads) -> bool:
     """Whether there are so many scores that attending in blocks is faster, or needed."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
-    return num_scores >= (_CPU_MANY if _is_cpu() else _ACCELERATOR_MANY)
+    return num_scores >= (_CPU_MANY if is_cpu() else _ACCELERATOR_MANY)
 
 
 def attend_in_blocks(
@@ -68,7 +69,7 @@ def attend_in_blocks(
 def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
     """How many positions, heads of keys and examples make a block, in parts of similar size."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
-    block = _CPU_BLOCK if _is_cpu() else _ACCELERATOR_BLOCK
+    block = _CPU_BLOCK if is_cpu() else _ACCELERATOR_BLOCK
     sizes = []
     scores = group * heads.key.shape[1]
     for total in (query_length, key_value_heads, batch):
@@ -77,7 +78,3 @@ def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
         sizes.append(-(-total // num_parts))
         scores *= total
     return tuple(sizes)
-
-
-def _is_cpu() -> bool:
-    return jax.default_backend() == "cpu"

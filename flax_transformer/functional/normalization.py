@@ -44,9 +44,7 @@ def layer_norm(
     wide = inputs.astype(_statistics_dtype(inputs))
     # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-    normalised = centred * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
-    return normalised.astype(inputs.dtype)
+    return (_to_unit_mean_square(centred, epsilon) * scale + bias).astype(inputs.dtype)
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
@@ -79,8 +77,27 @@ def rms_norm(
     """
     _check(inputs, epsilon, scale=scale)
     wide = inputs.astype(_statistics_dtype(inputs))
-    mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-    return (wide * (jax.lax.rsqrt(mean_square + epsilon) * scale)).astype(inputs.dtype)
+    return (_to_unit_mean_square(wide, epsilon) * scale).astype(inputs.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _to_unit_mean_square(vectors: Array, epsilon: float) -> Array:
+    """Divides by sqrt(mean(x^2) + epsilon); the derivative needs result and divisors alone."""
+    return vectors * _inverse_root_mean_square(vectors, epsilon)
+
+
+@_to_unit_mean_square.defjvp
+def _to_unit_mean_square_derivative(epsilon, primals, tangents):
+    """With r = 1 / sqrt(mean(x^2) + epsilon) and y = r x: dy = r (dx - y mean(y dx))."""
+    (vectors,), (tangent,) = primals, tangents
+    inverse = _inverse_root_mean_square(vectors, epsilon)
+    result = vectors * inverse
+    along = jnp.mean(result * tangent, axis=-1, keepdims=True)
+    return result, inverse * (tangent - result * along)
+
+
+def _inverse_root_mean_square(vectors: Array, epsilon: float) -> Array:
+    return jax.lax.rsqrt(jnp.mean(jnp.square(vectors), axis=-1, keepdims=True) + epsilon)
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")

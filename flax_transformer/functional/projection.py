@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flax_transformer.functional.cpu import computed_once, is_cpu
+
 _NARROW = (jnp.bfloat16, jnp.float16)
 
 
@@ -65,7 +67,7 @@ def sums_wide(dtype: jnp.dtype) -> bool:
 
     Accelerators sum in float32 whatever they give, and give 16 bits with fewer bytes.
     """
-    return dtype in _NARROW and jax.default_backend() == "cpu"
+    return dtype in _NARROW and is_cpu()
 
 
 def _multiply(inputs: Array, kernel: Array) -> Array:
@@ -106,5 +108,4 @@ def _sum_wide(a: Array, b: Array) -> Array:
 
 def transposed_copy(matrix: Array) -> Array:
     """Transposes in memory: what XLA's CPU folds into a product makes it slower than the copy."""
-    flat = jax.lax.optimization_barrier(matrix.T.ravel())
-    return flat.reshape(matrix.T.shape)
+    return computed_once(matrix.T.ravel()).reshape(matrix.T.shape)

@@ -155,9 +155,18 @@ def test_the_softmax_of_bfloat16_inputs_is_in_float32():
 
 
 @pytest.mark.usefixtures("double")
-def test_gradients_are_those_of_finite_differences(normal, mask):
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_derivatives_are_those_of_finite_differences(normal, mask, has_mask):
     query, key, value = normal(QUERIES, 3), normal(KEYS, 3), normal(KEYS, 2)
-    check_grads(functools.partial(attend, mask=mask[0]), (query, key, value), order=1)
+    masked = functools.partial(attend, mask=mask[0] if has_mask else None)
+    check_grads(masked, (query, key, value), order=2)
+
+
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_a_gradient_keeps_the_weights_and_no_other_array_of_their_size(one_head, mask, has_mask):
+    masked = functools.partial(attend, mask=mask[0] if has_mask else None)
+    _, gradient = jax.vjp(masked, *one_head)
+    assert [kept.shape for kept in jax.tree.leaves(gradient)].count((QUERIES, KEYS)) == 1
 
 
 SHAPES = {
