@@ -1,9 +1,11 @@
 """The command line: the only file that parses one."""
 
 import contextlib
+import difflib
 import functools
 import io
 import operator
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -91,9 +93,7 @@ def execute(
     spare_threads()
     keep_compiled_programs()
     try:
-        _parse(
-            command, args=words, default=defaults(words), prog=prog, description=description
-        ).run()
+        _parse(command, words, default=defaults(words), prog=prog, description=description).run()
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
@@ -126,15 +126,32 @@ def _print_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def _parse(command: Any, **options: Any) -> Any:
-    printed = io.StringIO()
+def _parse(command: Any, words: list[str], **options: Any) -> Any:
+    printed, helped = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(command, **options)
+            return tyro.cli(command, args=words, **options)
     except SystemExit as stop:
-        if stop.code:
-            raise UserError(_unframed(printed.getvalue())) from None
-        raise
+        if not stop.code:
+            raise
+    said = _unframed(printed.getvalue())
+    # Where something is missing tyro looks no further, although it may only be misspelt.
+    if said.startswith("Missing") and any(word.startswith("--") for word in words):
+        with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
+            subcommand_given = [word for word in words[:1] if not word.startswith("-")]
+            tyro.cli(command, args=[*subcommand_given, "--help"], **options)
+        said = _misspelt(words, set(re.findall(r"--[a-z][\w.-]*", helped.getvalue()))) or said
+    raise UserError(said)
+
+
+def _misspelt(words: list[str], known: set[str]) -> str:
+    """Names the first option that is none, and the nearest one; says nothing if there is none."""
+    given = (word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--"))
+    for option in given:
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.8)
+        if option not in known and near:
+            return f"unknown option '{option}': did you mean '{near[0]}'?"
+    return ""
 
 
 def _unframed(box: str) -> str:

@@ -7,7 +7,8 @@ end before its forced length. Beside our own search run, in turns, what one woul
 CTranslate2 and Hugging Face's Marian (--peers), and the beam search of the Flax repository's
 examples/wmt (--flax-examples). All have the same sizes, sentences, batches, beam and --dtype.
 Loading, compiling and tokenising are not timed; reading the outputs back is. The JAX contenders pad
-sources to multiples of 8 tokens. The process keeps freed memory, as the commands do.
+sources to multiples of 8 tokens. The process keeps freed memory and runs one program at a time, as
+the commands do.
 
 Where our time goes shows --parts: our search without each of its parts in turn. Shares overlap.
 """

@@ -21,12 +21,12 @@ def peak_memory(make: Callable[[], Callable[[], Any]]) -> int:
     """Makes a program in a new process, runs it three times and tells the peak of its memory.
 
     This is done by three processes one after the other: whether a run finds the memory of the run
-    before it in one piece, or takes as much again, is a matter of chance.
+    before it in one piece, or takes as much again, may be a matter of chance.
 
     The peak is of all that the process held at one time: Python, the libraries, the compiler's own
     memory while it compiled, parameters, optimizer state and the temporary arrays. Of an
-    accelerator it is the host's memory, not the device's own. Freed memory is kept, as the
-    commands keep it.
+    accelerator it is the host's memory, not the device's own. Freed memory is kept, and one program
+    of JAX runs at a time, as the commands do it.
 
     Args:
         make: makes the program; the new process must be able to import it.

@@ -12,8 +12,9 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   train_step under pmap on one device, its state donated, AdamW without decay. It also computes the
   accuracy and the loss for its log; "loss only" leaves that out.
 
-Freed memory is kept in this process (`flax_transformer/allocator.py`), as our commands do. This
-helps all contenders, who would not have it by themselves.
+This process keeps freed memory and runs one program at a time, as our commands do
+(`flax_transformer/allocator.py`). The former helps all contenders, who would not have it by
+themselves, the latter those of JAX.
 
 Peak memory is that of a process of its own that makes the step and runs it three times, the median
 of three such processes: Python, libraries (JAX in PyTorch's, too), compiler, parameters and
