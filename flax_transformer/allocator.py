@@ -35,7 +35,7 @@ def run_one_program_at_a_time() -> None:
     By default JAX hands over the next step while the last one computes, and XLA takes its temporary
     arrays at once: twice the memory, to no gain, as both steps wait for the same cores. What
     JAX_CPU_ENABLE_ASYNC_DISPATCH says stays. To be called before JAX finds its devices; does
-    nothing to accelerators and to several simulated devices.
+    nothing to accelerators and to programs of several devices.
     """
     if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
         jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -146,10 +146,10 @@ def _parse(command: Any, words: list[str], **options: Any) -> Any:
 
 def _misspelt(words: list[str], known: set[str]) -> str:
     """Names the first option that is none, and the nearest one; says nothing if there is none."""
-    given = (word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--"))
-    for option in given:
-        near = difflib.get_close_matches(option, known, n=1, cutoff=0.8)
-        if option not in known and near:
+    for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+        spelt = option.replace("_", "-")  # which is as good to tyro
+        near = difflib.get_close_matches(spelt, known, n=1, cutoff=0.8)
+        if spelt not in known and near:
             return f"unknown option '{option}': did you mean '{near[0]}'?"
     return ""
 

@@ -1,4 +1,3 @@
-import os
 import platform
 import subprocess
 import sys
@@ -33,28 +32,31 @@ def test_freed_memory_is_kept_on_request(mode, is_kept):
     assert (held >= 60) == is_kept
 
 
-# Computes for a while and prints whether the call came back with the result.
-LONG_PROGRAM = """
+# Computes for a while, as a command, and prints whether the call came back with the result.
+COMMAND = """
+import dataclasses
 import jax, jax.numpy as jnp
-from flax_transformer.allocator import run_one_program_at_a_time
+from flax_transformer.cli import execute
 
-run_one_program_at_a_time()
-multiply = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda _, y: y @ x, x))
-matrix = jnp.eye(512).block_until_ready()
-multiply(matrix).block_until_ready()
-print(multiply(matrix).is_ready())
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    def run(self):
+        multiply = jax.jit(lambda x: jax.lax.fori_loop(0, 300, lambda _, y: y @ x, x))
+        matrix = jnp.eye(512).block_until_ready()
+        multiply(matrix).block_until_ready()
+        print(multiply(matrix).is_ready())
+
+execute(Compute, [], defaults=lambda words: Compute())
 """
 
 
-@pytest.mark.parametrize(
-    ("asked", "waits"), [({}, True), ({"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1"}, False)]
-)
-def test_a_program_ends_before_the_next_begins_unless_asked_otherwise(asked, waits):
-    printed = subprocess.run(
-        [sys.executable, "-c", LONG_PROGRAM],
-        capture_output=True,
-        check=True,
-        text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"} | asked,
-    ).stdout
+@pytest.mark.parametrize(("asked", "waits"), [(None, True), ("1", False)])
+def test_a_command_ends_a_program_before_the_next_unless_asked_otherwise(monkeypatch, asked, waits):
+    name = "JAX_CPU_ENABLE_ASYNC_DISPATCH"
+    monkeypatch.delenv(name, raising=False)
+    if asked is not None:
+        monkeypatch.setenv(name, asked)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    command = [sys.executable, "-c", COMMAND]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     assert printed.strip() == str(waits)

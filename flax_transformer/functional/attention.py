@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float
 from flax_transformer.functional.cpu import computed_once
 from flax_transformer.functional.projection import sums_wide
 
-# Scores of masked keys. Finite, so that a row without any allowed key gives no NaN.
+# Scores of masked keys. Finite, so that a row without any allowed key gives no NaN, not even on the
+# way to its zeros, as the `where` of `jax.nn.softmax` does: `--debug-nans` would stop there.
 _MASKED = -1e30
 
 

@@ -28,7 +28,7 @@ NAMES = ", ".join(COMMANDS)
         ("train", "no experiment file: give one, flax-transformer train "),
         ("train --workdir new", "no experiment file: give one, flax-transformer train "),
         ("train small.py", "Missing from flax-transformer train: --workdir"),
-        ("train small.py --work_dir=new", "unknown option '--work-dir': did you mean '--workdir'"),
+        ("train small.py --work_dir=new", "unknown option '--work_dir': did you mean '--workdir'"),
         ("attention --lenght 3 hello", "unknown option '--lenght': did you mean '--length'"),
         ("classify --workdri run a", "unknown option '--workdri': did you mean '--workdir'"),
         ("classify --top 3 a", "Missing from flax-transformer classify: --workdir"),

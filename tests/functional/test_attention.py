@@ -169,6 +169,12 @@ def test_a_gradient_keeps_the_weights_and_no_other_array_of_their_size(one_head,
     assert [kept.shape for kept in jax.tree.leaves(gradient)].count((QUERIES, KEYS)) == 1
 
 
+def test_a_cpu_computes_the_weights_once_where_a_gradient_needs_them_again(one_head):
+    gradient = jax.jit(jax.grad(lambda *x: attend(*x).sum()))
+    assert "optimization_barrier" in gradient.lower(*one_head).as_text()
+    assert "optimization_barrier" not in attend.lower(*one_head).as_text()
+
+
 SHAPES = {
     "query": (QUERIES, HEAD_DIM),
     "key": (KEYS, HEAD_DIM),
