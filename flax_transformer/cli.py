@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import functools
 import io
+import logging
 import operator
 import re
 import sys
@@ -87,6 +88,7 @@ def execute(
         description: what the program does; that of the dataclass if not given.
     """
     warnings.showwarning = _show_warning
+    _silence_what_was_cut_short()
     _print_utf8()
     keep_freed_memory()
     run_one_program_at_a_time()
@@ -117,6 +119,20 @@ def _told(error: BaseException) -> tuple[str, int]:
         line = f"error: {error.strerror}: {error.filename}; mend this, or give another path"
         return line, EXIT_USER_ERROR
     raise error
+
+
+def _silence_what_was_cut_short() -> None:
+    """Keeps Python from printing a traceback for each read or write beside one that failed.
+
+    Of that one a user is told. Orbax closes the loop on which the others still run.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _show_unraisable
+
+
+def _show_unraisable(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _print_utf8() -> None:

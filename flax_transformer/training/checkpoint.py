@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,6 +91,8 @@ class Checkpoints:
         }
         contents["skipped"] = int(host.skipped)
         with self._explained():
+            self._manager.wait_until_finished()
+            _check_room(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(items)))
             self._manager.save(
                 int(host.step),
                 args=ocp.args.Composite(
@@ -267,6 +271,22 @@ class _Preserved:
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Says for each checkpoint whether it is kept."""
         return self._preserved([checkpoint.step for checkpoint in checkpoints])
+
+
+def _check_room(directory: Path, num_bytes: int) -> None:
+    """Fails if a folder cannot take a file of so many bytes.
+
+    An error is clearer before Orbax has begun, and leaves none of its coroutines unawaited, of
+    which Python warns when they are collected.
+    """
+    with tempfile.TemporaryFile(dir=directory) as file:
+        # Not on every system. Unlike the free space of a disk it minds quotas and limits.
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, num_bytes)
+            except OSError as error:
+                needed = f"{error.strerror} for {num_bytes / 1e6:,.1f} MB"
+                raise OSError(error.errno, needed) from error
 
 
 def _empty(leaf: Any) -> np.ndarray:

@@ -4,8 +4,12 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from command_line import assert_is_error
@@ -99,6 +103,19 @@ def test_an_experiment_that_cannot_be_read_is_told(run, damaged, name):
         assert_is_error(run(*line.split()), rf"cannot read damaged/experiment\.json: .*{message}")
     # A later start must find what this one found.
     assert (damaged / "experiment.json").read_bytes() == contents
+
+
+def test_a_checkpoint_that_cannot_be_read_is_told_in_one_line(folder, damaged):
+    """In a process of its own, whose threads go on to report what they could not read."""
+    for path in damaged.glob("checkpoints/*/variables"):
+        largest = max((p for p in path.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+        os.truncate(largest, 100)
+    command = [sys.executable, "-m", "flax_transformer", "translate", "--workdir", "damaged", "two"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    *left_out, error = result.stderr.splitlines()
+    assert all(re.match(r"warning: the checkpoint .* is damaged", line) for line in left_out)
+    assert error.startswith("error: ")
 
 
 OTHER_TOKENIZER = Tokenizer.train(["seven", "eleven"], 263)
