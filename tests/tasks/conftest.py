@@ -16,6 +16,11 @@ from flax_transformer.tasks.translator import Translator
 from flax_transformer.training.step import init_state, make_train_step
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tasks_quickly_compiled(quickly_compiled):
+    """The functions, modules and models that tasks join are tested as users compile them."""
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train(itertools.chain(*PAIRS), vocab_size=307)

@@ -17,6 +17,8 @@ from flax_transformer.training.debug_nans import debug_nans
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 SGD = optax.sgd(0.1)
 
 

@@ -17,6 +17,8 @@ from flax_transformer.training.contents import named_leaves
 from flax_transformer.training.differences import differences
 from flax_transformer.training.initialization import take_over
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 def train(experiment, path) -> str:
     printed = io.StringIO()

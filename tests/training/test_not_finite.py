@@ -24,6 +24,8 @@ from flax_transformer.training.not_finite import write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 SGD, STEP, RNG_SEED = optax.sgd(0.1), 37, 5
 BROKEN = "decoder_0/cross_attention/key/kernel"
 # Rows of a batch: fewer pairs than rows, so that the last one is padding.
