@@ -91,7 +91,7 @@ class Checkpoints:
         }
         contents["skipped"] = int(host.skipped)
         with self._explained():
-            self._manager.wait_until_finished()
+            self._manager.wait_until_finished()  # what it still writes takes room too
             _check_room(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(items)))
             self._manager.save(
                 int(host.step),
