@@ -114,8 +114,9 @@ def test_a_checkpoint_that_cannot_be_read_is_told_in_one_line(folder, damaged):
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
     *left_out, error = result.stderr.splitlines()
+    assert len(left_out) == len(list(damaged.glob("checkpoints/*")))
     assert all(re.match(r"warning: the checkpoint .* is damaged", line) for line in left_out)
-    assert error.startswith("error: ")
+    assert error.startswith("error: all checkpoints of damaged are damaged")
 
 
 OTHER_TOKENIZER = Tokenizer.train(["seven", "eleven"], 263)

@@ -164,3 +164,41 @@ def test_the_program_reads_its_arguments(folder):
         SimpleNamespace(code=result.returncode, out=result.stdout, err=result.stderr),
         "nothing holds no run",
     )
+
+
+# What Python tells of where nobody is left to raise it to.
+COMMAND_WITH_REMARKS = """
+import asyncio, dataclasses
+from flax_transformer.cli import execute
+
+class Remark:
+    def __init__(self, text):
+        self.text = text
+
+    def __del__(self):
+        raise RuntimeError(self.text)
+
+async def fail():
+    raise ValueError("a task that nobody awaits")
+
+async def leave_undone():
+    asyncio.ensure_future(fail())
+    await asyncio.sleep(0)
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    def run(self):
+        Remark("Event loop is closed")
+        Remark("something else")
+        asyncio.run(leave_undone())
+
+execute(Command, [], defaults=lambda words: Command())
+"""
+
+
+def test_of_what_nobody_awaits_only_what_was_cut_short_is_not_told():
+    command = [sys.executable, "-c", COMMAND_WITH_REMARKS]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stderr
+    assert "something else" in told
+    assert "Event loop" not in told
+    assert "nobody awaits" not in told
