@@ -16,7 +16,7 @@ def embed(
     It is the product of `embed_one_hot`, and its gradient the same, without the zeros.
 
     Args:
-        tokens: token ids in [0, vocab); one past the table gives NaN, never a wrong row.
+        tokens: token ids in [0, vocab); any other gives NaN, never a wrong row.
         table: one row a token.
 
     Returns:
@@ -34,7 +34,7 @@ def embed(
         Vaswani et al. 2017, section 3.4.
     """
     _check(table)
-    return jnp.take(table, tokens, axis=0, mode="fill")
+    return table.at[tokens].get(mode="fill", wrap_negative_indices=False)
 
 
 @jax.jit
@@ -48,7 +48,7 @@ def embed_one_hot(
     `embed` gives the same at the cost of one row in place of the whole matrix.
 
     Args:
-        tokens: token ids in [0, vocab); one past the table has no 1 and gives zeros.
+        tokens: token ids in [0, vocab); any other has no 1 and gives zeros.
         table: one row a token.
 
     Returns:

@@ -30,8 +30,9 @@ def label_smoothed_cross_entropy(
 
     Args:
         logits: unnormalised log-probabilities.
-        targets: the right token ids.
-        weights: factor of each position's loss, 0 for padding.
+        targets: the right token ids, in [0, vocab); any other gives NaN, in the gradient too.
+        weights: factor of each position's loss; at 0 a position counts for nothing, whatever its
+            target and its logits are.
         label_smoothing: probability mass spread evenly over the set S, in [0, 1).
         smoothing_over: S: "vocab", all tokens; "others", all but the target; "other_words", all
             but the target and padding, which is token 0.
@@ -54,7 +55,16 @@ def label_smoothed_cross_entropy(
     """
     _check(logits.shape, targets, weights, label_smoothing, smoothing_over)
     losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    return jnp.sum(losses * weights), jnp.sum(weights, dtype=losses.dtype)
+    return _weighted_sum(losses, weights), jnp.sum(weights, dtype=losses.dtype)
+
+
+def _weighted_sum(losses: Array, weights: Array) -> Array:
+    return jnp.sum(_finite_or_weighted(losses, weights) * weights)
+
+
+def _finite_or_weighted(losses: Array, weights: Array) -> Array:
+    """Losses, but 0 instead of what is not finite at weight 0: the product would be NaN."""
+    return jnp.where((weights == 0) & ~jnp.isfinite(losses), 0, losses)
 
 
 def _check(
@@ -89,7 +99,9 @@ def _cross_entropy(
 def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     log_normalizer = jax.nn.logsumexp(wide, axis=-1)
-    at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1)[..., 0]
+    at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1, mode="clip")[..., 0]
+    # A traced id cannot be refused; clipped, it would train towards another token.
+    at_target = jnp.where(_is_id(targets, logits.shape[-1]), at_target, jnp.nan)
     expected = (1 - label_smoothing) * at_target
     if label_smoothing:
         # A sum over a masked array would first write that array: what is left out is subtracted.
@@ -113,10 +125,17 @@ def _cross_entropy_backward(label_smoothing, smoothing_over, residuals, gradient
     at_target = 1 - label_smoothing + (share if smoothing_over == "vocab" else 0.0)
     elsewhere = jnp.where(tokens == 0, 0.0, share) if smoothing_over == "other_words" else share
     smoothed = jnp.where(tokens == targets, at_target, elsewhere).astype(log_normalizer.dtype)
-    return ((probabilities - smoothed) * gradient[..., None]).astype(logits.dtype), None
+    gradient = gradient[..., None]
+    factor = jnp.where(_is_id(targets, vocab), gradient, jnp.nan)
+    by_logits = jnp.where(gradient == 0, 0, (probabilities - smoothed) * factor)
+    return by_logits.astype(logits.dtype), None
 
 
 _cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+
+
+def _is_id(targets: Array, vocab: int) -> Array:
+    return (targets >= 0) & (targets < vocab)
 
 
 def _set_size(targets: Array, vocab: int, smoothing_over: SmoothingOver) -> Array | int:
@@ -147,9 +166,9 @@ def linear_cross_entropy(
     Args:
         hidden: what the logits are made of.
         table: one row a token.
-        targets: the right token ids.
-        weights: factor of each position's loss, 0 for padding.
-        label_smoothing: see `label_smoothed_cross_entropy`.
+        targets: see `label_smoothed_cross_entropy`.
+        weights: see there.
+        label_smoothing: see there.
         smoothing_over: see there.
         chunk_size: number of logits made at a time; more suits an accelerator.
 
@@ -196,7 +215,7 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
         losses = _cross_entropy(
             token_logits(hidden, table), targets, label_smoothing, smoothing_over
         )
-        return total + jnp.sum(losses * weights), None
+        return total + _weighted_sum(losses, weights), None
 
     zero = jnp.zeros((), _wide(hidden.dtype))
     return jax.lax.scan(add, zero, (hidden, targets, weights))[0]
@@ -214,10 +233,13 @@ def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothi
         )
         by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
         by_logits = by_logits.astype(table.dtype)
+        # What stands at weight 0 may be NaN, of which 0 times is NaN.
+        counted = jnp.where(weights[:, None] == 0, 0, hidden)
         by_table = by_table + jnp.dot(
-            transposed_copy(hidden), by_logits, preferred_element_type=wide
+            transposed_copy(counted), by_logits, preferred_element_type=wide
         )
         by_hidden = jnp.dot(by_logits, table, preferred_element_type=wide)
+        losses = _finite_or_weighted(losses, weights)
         return (total + jnp.sum(losses * weights), by_table), (by_hidden, losses)
 
     zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide))

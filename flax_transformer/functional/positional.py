@@ -173,7 +173,7 @@ def learned_positions(
     PE(position) = table[position]
 
     Args:
-        positions: counted in tokens, from 0; one past the table gives NaN, never a wrong row.
+        positions: counted in tokens, from 0; one outside the table gives NaN, never a wrong row.
         table: one row a position.
 
     Returns:
@@ -192,7 +192,7 @@ def learned_positions(
     _check_row(positions)
     if table.ndim != 2 or positions.shape[0] > table.shape[0]:
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
-    return jnp.take(table, positions, axis=0, mode="fill")
+    return table.at[positions].get(mode="fill", wrap_negative_indices=False)
 
 
 @functools.partial(jax.jit, static_argnames=("grid", "new_grid", "method"))

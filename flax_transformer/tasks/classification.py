@@ -101,7 +101,7 @@ class Classification:
         """Sums the training loss of a batch; see `Objective`."""
         inputs, labels = jnp.asarray(batch.inputs), jnp.asarray(batch.labels)
         weights = (labels != NO_CLASS).astype(jnp.float32)
-        targets = (Target(jnp.maximum(labels, 0), weights),)
+        targets = (Target(labels, weights),)
         if self.reading.augment is not None:
             dropout_rng, augment_rng = jax.random.split(dropout_rng)
             inputs, targets = self.reading.augment(augment_rng, inputs, targets)
@@ -125,8 +125,8 @@ class Classification:
         """Gives the probabilities of the classes."""
         inputs = self.reading.prepare(jnp.asarray(batch.inputs))
         logits: Any = self.model.apply(variables, inputs, method=self.reading.method)
-        log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+        logits = logits.astype(jnp.float32)
         labels = jnp.asarray(batch.labels)
-        chosen = jnp.take_along_axis(log_probabilities, jnp.maximum(labels, 0)[:, None], axis=1)
-        nll = jnp.where(labels == NO_CLASS, 0.0, -chosen[:, 0])
-        return Predicted(jnp.exp(log_probabilities), nll)
+        weights = (labels != NO_CLASS).astype(jnp.float32)
+        nll, _ = jax.vmap(label_smoothed_cross_entropy)(logits, labels, weights)
+        return Predicted(jax.nn.softmax(logits), nll)
