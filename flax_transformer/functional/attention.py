@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.cpu import computed_once
+from flax_transformer.functional.kinds import check_masks, check_numbers
 from flax_transformer.functional.projection import sums_wide
 
 # Scores of masked keys. Finite, so that a row without any allowed key gives no NaN, not even on the
@@ -48,7 +49,7 @@ def attend(
         The weighted sum of the values, and the weights if asked for.
 
     Raises:
-        ValueError: if the shapes do not fit each other.
+        ValueError: if the shapes do not fit each other, or the mask is not boolean.
 
     Example:
         >>> query, key = jnp.array([[2.0, 0.0]]), jnp.eye(2)
@@ -60,6 +61,8 @@ def attend(
         Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
     """
     check_shapes(query, key, value)
+    check_masks(mask=mask)
+    check_numbers(bias=bias, dropout=dropout)
     _check_score_shapes(query.shape[:1] + key.shape[:1], mask=mask, bias=bias, dropout=dropout)
     # sqrt(head_dim) divides the query, the smaller operand of the two, instead of the scores.
     scaled = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
+from flax_transformer.functional.kinds import check_integers, check_masks
+
 
 class Written(NamedTuple):
     """Keys and values as the products of attention read them: heads first, keys transposed.
@@ -206,14 +208,16 @@ def lineage_mask(
         The mask of all places, see `Written`, for the members' queries one after the other.
 
     Raises:
-        ValueError: if the mask's rows are no multiple of the members, or the lineage has another
-            shape.
+        ValueError: if the mask's rows are no multiple of the members, the lineage has another
+            shape, or one of them another type.
 
     Example:
         >>> mask, lineage = jnp.ones((2, 1, 3), bool), jnp.array([[0, 0, 0], [0, 0, 1]])
         >>> lineage_mask(mask, lineage, 2)[0].astype(int).tolist()
         [[1, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 1]]
     """
+    check_masks(mask=mask)
+    check_integers(lineage=lineage)
     rows, new_length, capacity = mask.shape
     if rows % members or lineage.shape != (rows, capacity):
         raise ValueError(

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.kinds import check_integers
+
 
 @jax.jit
 def convolve(
@@ -50,6 +52,7 @@ def convolve(
     segments = jnp.ones(length, jnp.int32) if segments is None else segments
     if segments.shape != (length,):
         raise ValueError(f"segments {segments.shape} must be one for each of {length} tokens")
+    check_integers(segments=segments)
     before = (width - 1) // 2
     ends = (before, width - 1 - before)
     padded, padded_segments = jnp.pad(inputs, (ends, (0, 0))), jnp.pad(segments, ends)

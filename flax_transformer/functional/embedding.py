@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.kinds import check_integers
+
 
 @jax.jit
 def embed(
@@ -23,7 +25,7 @@ def embed(
         The rows of the tokens.
 
     Raises:
-        ValueError: if the table is no matrix.
+        ValueError: if the table is no matrix, or the tokens are not integers.
 
     Example:
         >>> table = jnp.array([[1.0, 2.0], [3.0, 4.0]])
@@ -34,6 +36,7 @@ def embed(
         Vaswani et al. 2017, section 3.4.
     """
     _check(table)
+    check_integers(tokens=tokens)
     return table.at[tokens].get(mode="fill", wrap_negative_indices=False)
 
 
@@ -55,7 +58,7 @@ def embed_one_hot(
         The products, which are the rows of the tokens.
 
     Raises:
-        ValueError: if the table is no matrix.
+        ValueError: if the table is no matrix, or the tokens are not integers.
 
     Example:
         >>> embed_one_hot(jnp.array(1), jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
@@ -65,6 +68,7 @@ def embed_one_hot(
         Vaswani et al. 2017, section 3.4.
     """
     _check(table)
+    check_integers(tokens=tokens)
     one_hot = jax.nn.one_hot(tokens, table.shape[0], dtype=table.dtype)
     # Accelerators round the factors of a product unless told; a row shall come out as it is.
     return jnp.matmul(one_hot, table, precision="highest")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from flax_transformer.functional.kinds import check_numbers
 from flax_transformer.functional.projection import project
 
 
@@ -223,6 +224,7 @@ def feed_forward(
     _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
     activated = function(project(inputs, hidden_kernel) + hidden_bias)
     if dropout is not None:
+        check_numbers(dropout=dropout)
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
+from flax_transformer.functional.kinds import check_flags, check_integers
 from flax_transformer.functional.masks import causal_mask, combine_masks, window_mask
 from flax_transformer.functional.segments import (
     segment_lengths,
@@ -55,7 +56,7 @@ def lay_out(
         The layout, in which every token is both a query and a key.
 
     Raises:
-        ValueError: if the segments are no batch of rows, or the window is not positive.
+        ValueError: if the segments are no batch of rows of integers, or the window is not positive.
 
     Example:
         >>> layout = lay_out(jnp.array([[0, 1, 1]]), causal=True)
@@ -63,6 +64,7 @@ def lay_out(
         ([[[0, 0, 0], [0, 1, 0], [0, 1, 1]]], [[0, 0, 1]])
     """
     _check_batch("segments", segments)
+    check_integers(segments=segments)
     length = segments.shape[1]
     mask = combine_masks(
         segment_mask(segments, segments),
@@ -138,6 +140,7 @@ def lay_out_cached(
         ([[[0, 1, 1, 0]]], [[1]])
     """
     _check_batch("is_token", is_token)
+    check_flags(is_token=is_token)
     capacity = is_token.shape[1]
     if new_length > capacity:
         raise ValueError(f"{new_length} new tokens do not fit a cache {is_token.shape}")

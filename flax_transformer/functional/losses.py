@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.embedding import token_logits
+from flax_transformer.functional.kinds import check_integers
 from flax_transformer.functional.projection import transposed_copy
 
 SmoothingOver = Literal["vocab", "others", "other_words"]
@@ -75,6 +76,7 @@ def _check(
     smoothing_over: str,
 ) -> None:
     """Refuses what does not fit logits of a shape."""
+    check_integers(targets=targets)
     if shape[:-1] != targets.shape or targets.shape != weights.shape:
         raise ValueError(
             f"logits {shape}, targets {targets.shape} and weights {weights.shape} differ"

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from flax_transformer.functional.kinds import check_integers, check_masks
+
 
 @functools.partial(jax.jit, static_argnames=("query_length", "key_length"))
 def causal_mask(
@@ -93,10 +95,14 @@ def padding_mask(
     Returns:
         The mask, with an axis of size 1 for the queries.
 
+    Raises:
+        ValueError: if the tokens are not integers.
+
     Example:
         >>> padding_mask(jnp.array([[5, 7, 0]])).astype(int).tolist()
         [[[1, 1, 0]]]
     """
+    check_integers(tokens=tokens)
     return (tokens != pad_id)[..., None, :]
 
 
@@ -113,13 +119,15 @@ def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | Non
         The combined mask, or None if all of them are None.
 
     Raises:
-        ValueError: if the shapes do not broadcast.
+        ValueError: if the shapes do not broadcast, or a mask is not boolean.
 
     Example:
         >>> combine_masks(causal_mask(2), None, jnp.array([[True, False]])).astype(int).tolist()
         [[1, 0], [1, 0]]
     """
     given = [mask for mask in masks if mask is not None]
+    for mask in given:
+        check_masks(mask=mask)
     jnp.broadcast_shapes(*(mask.shape for mask in given))  # logical_and raises a TypeError
     return functools.reduce(jnp.logical_and, given) if given else None
 

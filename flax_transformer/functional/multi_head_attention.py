@@ -10,6 +10,7 @@ from flax_transformer.functional.attention import attend, check_shapes
 from flax_transformer.functional.blockwise_attention import attend_in_blocks, blocks_pay
 from flax_transformer.functional.cudnn_attention import USE_AUTO, check_cudnn_request, cudnn_attend
 from flax_transformer.functional.grouped_heads import GroupedHeads, group_heads
+from flax_transformer.functional.kinds import check_masks, check_numbers
 
 AttentionImplementation = Literal["auto", "xla", "blockwise", "cudnn"]
 
@@ -57,8 +58,8 @@ def multi_head_attend(
         The heads' outputs side by side, and the weights if asked for.
 
     Raises:
-        ValueError: if the shapes do not fit each other, or the implementation cannot do what is
-            asked for.
+        ValueError: if the shapes do not fit each other, the mask is not boolean, or the
+            implementation cannot do what is asked for.
 
     Example:
         >>> x = jax.numpy.ones((2, 3, 4, 7))
@@ -71,6 +72,8 @@ def multi_head_attend(
         al. 2023 (groups).
     """
     check_shapes(query, key, value)
+    check_masks(mask=mask)
+    check_numbers(bias=bias, dropout=dropout)
     heads = group_heads(query, key, value, mask, bias, dropout)
     if implementation == "auto":
         is_large = not return_weights and blocks_pay(heads)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.kinds import check_flags
+
 
 @functools.partial(jax.jit, static_argnames="epsilon")
 def layer_norm(
@@ -158,7 +160,7 @@ def batch_statistics(
         (mean, variance), float32 at least; both 0 if there is no token.
 
     Raises:
-        ValueError: if is_token does not fit the inputs.
+        ValueError: if is_token does not fit the inputs, or is not boolean.
 
     Example:
         >>> x, is_token = jnp.array([[1.0], [3.0], [9.0]]), jnp.array([True, True, False])
@@ -170,6 +172,7 @@ def batch_statistics(
     """
     if is_token is None:
         is_token = jnp.ones(inputs.shape[:-1], bool)
+    check_flags(is_token=is_token)
     if is_token.shape != inputs.shape[:-1]:
         raise ValueError(f"is_token {is_token.shape} does not fit inputs {inputs.shape}")
     wide = inputs.astype(_statistics_dtype(inputs))

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.kinds import check_flags
+
 
 @jax.jit
 def first_token(
@@ -23,7 +25,7 @@ def first_token(
         The vector; where all is padding, that of the first place.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length.
+        ValueError: if there is no place, or `is_token` has another length or type.
 
     Example:
         >>> first_token(jnp.array([[5.0], [3.0]]), jnp.array([False, True])).tolist()
@@ -52,7 +54,7 @@ def mean_of_tokens(
         The mean; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length.
+        ValueError: if there is no place, or `is_token` has another length or type.
 
     Example:
         >>> hidden = jnp.array([[5.0], [3.0], [4.0]])
@@ -84,7 +86,7 @@ def max_of_tokens(
         The maxima; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length.
+        ValueError: if there is no place, or `is_token` has another length or type.
 
     Example:
         >>> hidden = jnp.array([[5.0, 9.0], [3.0, 1.0], [4.0, 0.0]])
@@ -109,6 +111,7 @@ POOLINGS: dict[str, Callable[[Array, Array | None], Array]] = {
 
 
 def _check(hidden: Array, is_token: Array | None) -> None:
+    check_flags(is_token=is_token)
     if not hidden.shape[0] or (is_token is not None and is_token.shape != hidden.shape[:1]):
         given = None if is_token is None else is_token.shape
         raise ValueError(f"hidden {hidden.shape} and is_token {given} are no sequence of tokens")

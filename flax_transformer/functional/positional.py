@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.kinds import check_integers
+
 SinusoidLayout = Literal["interleaved", "halves"]
 ResizeMethod = Literal["bilinear", "bicubic"]
 
@@ -190,6 +192,7 @@ def learned_positions(
         Gehring et al. 2017, section 3.1; Vaswani et al. 2017, table 3, row E.
     """
     _check_row(positions)
+    check_integers(positions=positions)
     if table.ndim != 2 or positions.shape[0] > table.shape[0]:
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
     return table.at[positions].get(mode="fill", wrap_negative_indices=False)

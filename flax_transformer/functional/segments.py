@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from flax_transformer.functional.kinds import check_integers
+
 
 @jax.jit
 def token_segments(tokens: Int[Array, "*batch length"]) -> Int[Array, "*batch length"]:
@@ -21,10 +23,14 @@ def token_segments(tokens: Int[Array, "*batch length"]) -> Int[Array, "*batch le
     Returns:
         The segment ids: 1 for tokens, 0 for padding.
 
+    Raises:
+        ValueError: if the tokens are not integers.
+
     Example:
         >>> token_segments(jnp.array([5, 7, 0])).tolist()
         [1, 1, 0]
     """
+    check_integers(tokens=tokens)
     return (tokens != 0).astype(jnp.int32)
 
 
@@ -41,7 +47,7 @@ def segment_positions(segments: Int[Array, " length"]) -> Int[Array, " length"]:
         The place of each token within its segment.
 
     Raises:
-        ValueError: if the ids are not one row.
+        ValueError: if the ids are not one row of integers.
 
     Example:
         >>> segment_positions(jnp.array([0, 0, 1, 1, 1, 2, 2])).tolist()
@@ -65,7 +71,7 @@ def segment_lengths(segments: Int[Array, " length"]) -> Int[Array, " length"]:
         The number of tokens of each token's segment.
 
     Raises:
-        ValueError: if the ids are not one row.
+        ValueError: if the ids are not one row of integers.
 
     Example:
         >>> segment_lengths(jnp.array([1, 1, 1, 2, 2, 0])).tolist()
@@ -93,7 +99,7 @@ def segment_mask(
         The mask; padding neither attends nor is attended to.
 
     Raises:
-        ValueError: if the axes before the last differ.
+        ValueError: if the axes before the last differ, or the ids are not integers.
 
     Example:
         >>> segment_mask(jnp.array([1, 2]), jnp.array([1, 2, 2, 0])).astype(int).tolist()
@@ -102,6 +108,7 @@ def segment_mask(
     Reference:
         Raffel et al. 2020, section 3.1.2 (packing).
     """
+    check_integers(query_segments=query_segments, key_segments=key_segments)
     if query_segments.shape[:-1] != key_segments.shape[:-1]:
         raise ValueError(
             f"query_segments {query_segments.shape} and key_segments {key_segments.shape} differ "
@@ -119,3 +126,4 @@ def _begins(segments: Array) -> Array:
 def _check_row(segments: Array) -> None:
     if segments.ndim != 1 or not segments.shape[0]:
         raise ValueError(f"segments {segments.shape} must be one row: vmap over a batch")
+    check_integers(segments=segments)

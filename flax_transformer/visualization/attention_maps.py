@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from flax_transformer.functional.kinds import check_masks
 from flax_transformer.visualization.lines import COLOURS
 from flax_transformer.visualization.visible_tokens import visible_token
 
@@ -83,7 +84,7 @@ def plot_mask(
         The figure: queries downwards, keys to the right.
 
     Raises:
-        ValueError: if the mask is empty, no matrix, or does not fit the tokens.
+        ValueError: if the mask is empty, not boolean, no matrix, or does not fit the tokens.
 
     Example:
         >>> from flax_transformer.functional import causal_mask
@@ -94,6 +95,7 @@ def plot_mask(
     Reference:
         Vaswani et al. 2017, section 3.2.3 (the causal mask).
     """
+    check_masks(mask=mask)
     values = np.asarray(mask).astype(int)
     queries = tokens if target_tokens is None else target_tokens
     if values.ndim != 2 or not values.size:

@@ -32,9 +32,7 @@ def whole(hidden, table, targets, weights, *smoothing):
 
 
 def in_chunks(hidden, table, targets, weights, *smoothing):
-    return linear_cross_entropy(
-        hidden, table, targets, weights, *smoothing, chunk_size=2 * VOCAB
-    )
+    return linear_cross_entropy(hidden, table, targets, weights, *smoothing, chunk_size=2 * VOCAB)
 
 
 LOSSES = pytest.mark.parametrize("loss", [whole, in_chunks])

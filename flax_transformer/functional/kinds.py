@@ -1,0 +1,60 @@
+"""Refusals of arrays whose type says that they mean something else than their place does."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+def check_masks(**masks: Array | np.ndarray | None) -> None:
+    """Refuses masks of attention that are not boolean.
+
+    What others add to scores (0 and -1e9) would be read as its opposite.
+
+    Raises:
+        ValueError: if one is of another type.
+    """
+    for name, mask in masks.items():
+        if mask is not None and mask.dtype != bool:
+            is_float = jnp.issubdtype(mask.dtype, jnp.floating)
+            compare = "" if is_float else f"compare it: {name} != 0; "
+            raise ValueError(
+                f"{name} is {mask.dtype}, but must be boolean, True where a query may attend to a "
+                f"key: {compare}where it is added to scores, give it as bias"
+            )
+
+
+def check_flags(**flags: Array | None) -> None:
+    """Refuses what is not boolean as the answer to which places hold tokens.
+
+    Raises:
+        ValueError: if one is of another type.
+    """
+    for name, array in flags.items():
+        if array is not None and array.dtype != bool:
+            raise ValueError(
+                f"{name} is {array.dtype}, but must be boolean, True at tokens: compare it, as in "
+                f"{name} != 0"
+            )
+
+
+def check_numbers(**arrays: Array | None) -> None:
+    """Refuses booleans where numbers are added or multiplied.
+
+    Raises:
+        ValueError: if one is boolean.
+    """
+    for name, array in arrays.items():
+        if array is not None and array.dtype == bool:
+            instead = "it as mask" if name == "bias" else "the factors of dropout_multiplier"
+            raise ValueError(f"{name} is bool, but must hold numbers: give {instead}")
+
+
+def check_integers(**arrays: Array | None) -> None:
+    """Refuses ids and places that are not whole numbers.
+
+    Raises:
+        ValueError: if one is of another type.
+    """
+    for name, array in arrays.items():
+        if array is not None and not jnp.issubdtype(array.dtype, jnp.integer):
+            raise ValueError(f"{name} is {array.dtype}, but must hold integers")
