@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
 from flax_transformer.tasks.classification import Classification
+from flax_transformer.visualization.isolation import arrow_title, isolated
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -80,9 +81,9 @@ class Classifier:
         """
         shown = self._attend(self.objective.model, self.variables, example)
         (prediction,) = self.classify([example])
-        told = f"{prediction.label} ({prediction.probabilities[prediction.label]:.1%})"
+        told = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
-        return shown | {"title": f"{example} → {told}{about}"}
+        return shown | {"title": arrow_title(str(example), told + about)}
 
     def predict(
         self, examples: Examples

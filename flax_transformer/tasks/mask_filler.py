@@ -14,6 +14,7 @@ from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, Tokenizer
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
 from flax_transformer.tasks.masked_language_modeling import MASK, MaskedLanguageModeling
+from flax_transformer.visualization.isolation import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
 
@@ -93,7 +94,7 @@ class MaskFiller:
         return {
             "weights": {"encoder": np.asarray(weights)},
             "tokens": names,
-            "title": f"{text} → {filled.text}",
+            "title": arrow_title(text, filled.text),
         }
 
     def _encode(self, number: int, text: str) -> list[int]:

@@ -21,6 +21,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.visualization.isolation import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
@@ -187,7 +188,7 @@ class Translator:
             "weights": found.weights,
             "tokens": tokenizer.names(found.source),
             "target_tokens": tokenizer.names(found.read),
-            "title": f"{text} → {tokenizer.decode(hypotheses.tokens[0, 0].tolist())}",
+            "title": arrow_title(text, tokenizer.decode(hypotheses.tokens[0, 0].tolist())),
         }
 
     def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from flax_transformer.visualization.isolation import isolated
+
 # What a weight is rounded to: LEVELS steps, closer together near zero, where most weights of a
 # long sequence lie. Rounded in equal steps of 1/255, even attention over 512 tokens would be none.
 LEVELS = 255
@@ -74,7 +76,7 @@ def make_page(title: str, header: Mapping[str, Any], chunks: Mapping[str, np.nda
         **{name: _pack(chunk) for name, chunk in chunks.items()},
     }
     return string.Template(_read("attention_view.html")).substitute(
-        title=html.escape(title),
+        title=html.escape(isolated(title)),
         style=style,
         style_digest=_digest(style),
         script=script,

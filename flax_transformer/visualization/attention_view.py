@@ -5,12 +5,14 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.visualization.attention_page import make_page, round_weights
+from flax_transformer.visualization.host_array import host_array
+from flax_transformer.visualization.isolation import isolated
 from flax_transformer.visualization.pixels import check_picture
 from flax_transformer.visualization.rollout import attention_rollout
 from flax_transformer.visualization.visible_tokens import visible_token
@@ -67,8 +69,8 @@ class AttentionView:
 
 def view_attention(
     weights: Any,
-    tokens: Sequence[str],
-    target_tokens: Sequence[str] | None = None,
+    tokens: Sequence[str | SupportsIndex],
+    target_tokens: Sequence[str | SupportsIndex] | None = None,
     *,
     image: Any = None,
     video: Any = None,
@@ -84,9 +86,9 @@ def view_attention(
     Args:
         weights: of one example [layers, heads, queries, keys], or a dictionary of such arrays under
             any of "encoder", "decoder" and "cross"; of any library that NumPy can read.
-        tokens: one string a key of the encoder and of cross-attention, or of the one array.
-        target_tokens: one string a query of the decoder and of cross-attention; given with one
-            array, that array is cross-attention.
+        tokens: one string or id a key of the encoder and of cross-attention, or of the one array.
+        target_tokens: one string or id a query of the decoder and of cross-attention; given with
+            one array, that array is cross-attention.
         image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; its patches are
             the last of `tokens`, row after row.
         video: pixels [time, height, width, 3] in place of an image.
@@ -113,7 +115,9 @@ def view_attention(
     picture = check_picture(image, video, patches, len(tokens))
     header: dict[str, Any] = {
         "title": title,
-        "tokens": {side: [visible_token(token) for token in sides[side]] for side in sides},
+        "tokens": {
+            side: [isolated(visible_token(token)) for token in sides[side]] for side in sides
+        },
         "parts": [_describe(name, array, sides) for name, array in arrays.items()],
     }
     chunks: dict[str, np.ndarray] = {}
@@ -142,14 +146,15 @@ def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
 
 
 def _numbers(name: str, array: Any) -> np.ndarray:
+    values = host_array(f"{name} weights", array)
     try:
-        return np.asarray(array).astype(np.float32)
+        return values.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} weights are no array of numbers: {error}") from error
 
 
 def _describe(
-    name: str, array: np.ndarray, sides: Mapping[str, Sequence[str]]
+    name: str, array: np.ndarray, sides: Mapping[str, Sequence[str | SupportsIndex]]
 ) -> dict[str, str | int | bool]:
     """Says what the page must know of a part, whose weights it checks."""
     queries, keys = _SIDES[name]

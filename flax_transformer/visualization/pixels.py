@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from flax_transformer.errors import UserError
+from flax_transformer.visualization.host_array import host_array
 
 # By name of the argument, the words for its axes and for those of its patches.
 _AXES = {
@@ -74,7 +75,8 @@ def check_picture(
         return None
     if image is not None and video is not None:
         raise UserError("image and video are both given: pass one of them")
-    name, pixels = ("image", np.asarray(image)) if video is None else ("video", np.asarray(video))
+    name, given_pixels = ("image", image) if video is None else ("video", video)
+    pixels = host_array(f"pixels of the {name}", given_pixels)
     axes, grid = _AXES[name]
     given = tuple(() if patches is None else patches)
     if pixels.ndim != axes.count(",") + 1 or pixels.shape[-1] != 3 or not pixels.size:

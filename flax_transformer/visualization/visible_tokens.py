@@ -1,29 +1,38 @@
 """Tokens as people can see them: no character is invisible, none changes the order of others."""
 
+import operator
 import unicodedata
+from typing import SupportsIndex
+
+from flax_transformer.errors import UserError
 
 _SIGNS = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "␍", "\u00a0": "⍽"}
 _SHAPELESS = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 _DOTTED_CIRCLE = "◌"
 
 
-def visible_token(token: str) -> str:
+def visible_token(token: str | SupportsIndex) -> str:
     r"""Writes a token so that every character of it is seen.
 
     Blanks at its ends, tabs and line ends become signs; what else has no shape (control
     characters, zero-width ones, marks of direction) becomes its number; an accent without a letter
-    gets a dotted circle; no character at all is written ∅.
+    gets a dotted circle; no character at all is written ∅. An id is written as its number.
 
     Args:
-        token: any string.
+        token: any string, or an id.
 
     Returns:
         A string of one line.
+
+    Raises:
+        UserError: if it is neither.
 
     Example:
         >>> visible_token(" the"), visible_token("a\tb"), visible_token("\u200b")
         ('␣the', 'a⇥b', '[U+200B]')
     """
+    if not isinstance(token, str):
+        return _id(token)
     if not token:
         return "∅"
     inner = token.strip(" ")
@@ -34,6 +43,15 @@ def visible_token(token: str) -> str:
     # Of blanks alone, all stand at the beginning.
     end = len(token) - start - len(inner)
     return _SIGNS[" "] * start + shown + _SIGNS[" "] * end
+
+
+def _id(token: SupportsIndex) -> str:
+    try:
+        return str(operator.index(token))
+    except TypeError as error:
+        raise UserError(
+            f"a token is {token!r}, of type {type(token).__name__}: give strings or ids"
+        ) from error
 
 
 def _visible_character(character: str) -> str:

@@ -104,12 +104,12 @@ const picture = {
     ];
   },
 
-  /** How much attention each time step gets. */
+  /** How much attention each time step gets; rounded weights may sum to more than 1. */
   sums(weights) {
     const [times, rows, columns] = header.picture.patches;
     const size = rows * columns;
     return numbers(times).map((time) =>
-      weights.subarray(time * size, (time + 1) * size).reduce((a, b) => a + b, 0));
+      Math.min(1, weights.subarray(time * size, (time + 1) * size).reduce((a, b) => a + b, 0)));
   },
 
   bars(weights, at) {
