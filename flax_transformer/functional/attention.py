@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.cpu import computed_once
 from flax_transformer.functional.kinds import check_masks, check_numbers
+from flax_transformer.functional.precision import at_least_float32
 from flax_transformer.functional.projection import sums_wide
 
 # Scores of masked keys. Finite, so that a row without any allowed key gives no NaN, not even on the
@@ -66,11 +67,13 @@ def attend(
     _check_score_shapes(query.shape[:1] + key.shape[:1], mask=mask, bias=bias, dropout=dropout)
     # sqrt(head_dim) divides the query, the smaller operand of the two, instead of the scores.
     scaled = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    scores = jnp.einsum("qd,kd->qk", scaled, key, preferred_element_type=_score_dtype(query))
+    # In 16 bits the softmax of large scores would lose their order.
+    score_dtype = at_least_float32(query.dtype)
+    scores = jnp.einsum("qd,kd->qk", scaled, key, preferred_element_type=score_dtype)
     if bias is not None:
-        scores = scores + bias
+        scores = scores + bias.astype(score_dtype)
     weights = _masked_softmax(scores, mask)
-    applied = weights if dropout is None else weights * dropout
+    applied = weights if dropout is None else weights * dropout.astype(score_dtype)
     applied = applied.astype(value.dtype)
     sum_dtype = scores.dtype if sums_wide(value.dtype) else None
     output = jnp.einsum("qk,kv->qv", applied, value, preferred_element_type=sum_dtype)
@@ -95,11 +98,6 @@ def _masked_softmax_derivative(primals, tangents):
     """With w = softmax(s): dw = w (ds - sum(w ds)), 0 where a key is masked."""
     weights, tangent = computed_once(_masked_softmax(*primals)), tangents[0]
     return weights, weights * (tangent - jnp.sum(weights * tangent, axis=-1, keepdims=True))
-
-
-def _score_dtype(query: Array) -> jnp.dtype:
-    """Scores need float32 at least: in 16 bits the softmax of large scores loses its order."""
-    return jnp.promote_types(query.dtype, jnp.float32)
 
 
 def check_shapes(query: Array, key: Array, value: Array) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
 from flax_transformer.functional.kinds import check_integers, check_masks
+from flax_transformer.functional.precision import along_last_axes
 
 
 class Written(NamedTuple):
@@ -223,6 +224,6 @@ def lineage_mask(
         raise ValueError(
             f"mask {mask.shape}, lineage {lineage.shape} and {members} members do not fit"
         )
-    is_writer = lineage[:, None, :, None] == jnp.arange(members)
+    is_writer = lineage[:, None, :, None] == along_last_axes(jnp.arange(members), 4)
     of_all = mask[..., None] & is_writer
     return of_all.reshape(rows // members, members * new_length, capacity * members)

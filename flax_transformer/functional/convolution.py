@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.precision import along_last_axes
 
 
 @jax.jit
@@ -63,4 +64,4 @@ def convolve(
 
     # Each token beside its neighbours: one product in place of one for each place.
     neighbours = jnp.stack([from_place(place) for place in range(width)], axis=1)
-    return jnp.einsum("lwf,wfo->lo", neighbours, kernel) + bias
+    return jnp.einsum("lwf,wfo->lo", neighbours, kernel) + along_last_axes(bias, 2)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.precision import at_least_float32
 
 
 @jax.jit
@@ -102,7 +103,7 @@ def token_logits(
     _check(table)
     if hidden.shape[-1:] != table.shape[1:]:
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
-    wide = jnp.promote_types(hidden.dtype, jnp.float32)
+    wide = at_least_float32(hidden.dtype)
     return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=wide)
 
 

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.kinds import check_numbers
+from flax_transformer.functional.precision import along_last_axes
 from flax_transformer.functional.projection import project
 
 
@@ -222,13 +223,15 @@ def feed_forward(
         raise ValueError(f"no activation {activation!r}: known are {', '.join(ACTIVATIONS)}")
     function, is_gated, _ = ACTIVATIONS[activation]
     _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
-    activated = function(project(inputs, hidden_kernel) + hidden_bias)
+    hidden = project(inputs, hidden_kernel)
+    activated = function(hidden + along_last_axes(hidden_bias, hidden.ndim))
     if dropout is not None:
         check_numbers(dropout=dropout)
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)
-    return project(activated, output_kernel) + output_bias
+    output = project(activated, output_kernel)
+    return output + along_last_axes(output_bias, output.ndim)
 
 
 def _check_shapes(

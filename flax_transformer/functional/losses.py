@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.embedding import token_logits
 from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.precision import along_last_axes, at_least_float32
 from flax_transformer.functional.projection import transposed_copy
 
 SmoothingOver = Literal["vocab", "others", "other_words"]
@@ -56,7 +57,8 @@ def label_smoothed_cross_entropy(
     """
     _check(logits.shape, targets, weights, label_smoothing, smoothing_over)
     losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    return _weighted_sum(losses, weights), jnp.sum(weights, dtype=losses.dtype)
+    weights = weights.astype(losses.dtype)
+    return _weighted_sum(losses, weights), jnp.sum(weights)
 
 
 def _weighted_sum(losses: Array, weights: Array) -> Array:
@@ -99,7 +101,7 @@ def _cross_entropy(
 
 
 def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    wide = logits.astype(at_least_float32(logits.dtype))
     log_normalizer = jax.nn.logsumexp(wide, axis=-1)
     at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1, mode="clip")[..., 0]
     # A traced id cannot be refused; clipped, it would train towards another token.
@@ -112,7 +114,7 @@ def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
             total = total - at_target
         if smoothing_over == "other_words":
             total = total - jnp.where(targets == 0, 0, wide[..., 0])
-        size = _set_size(targets, logits.shape[-1], smoothing_over)
+        size = _set_size(targets, logits.shape[-1], smoothing_over, wide.dtype)
         expected = expected + label_smoothing * total / size
     return log_normalizer - expected, (logits, targets, log_normalizer)
 
@@ -122,8 +124,8 @@ def _cross_entropy_backward(label_smoothing, smoothing_over, residuals, gradient
     logits, targets, log_normalizer = residuals
     vocab = logits.shape[-1]
     probabilities = jnp.exp(logits.astype(log_normalizer.dtype) - log_normalizer[..., None])
-    tokens, targets = jnp.arange(vocab), targets[..., None]
-    share = label_smoothing / _set_size(targets, vocab, smoothing_over)
+    tokens, targets = along_last_axes(jnp.arange(vocab), logits.ndim), targets[..., None]
+    share = label_smoothing / _set_size(targets, vocab, smoothing_over, log_normalizer.dtype)
     at_target = 1 - label_smoothing + (share if smoothing_over == "vocab" else 0.0)
     elsewhere = jnp.where(tokens == 0, 0.0, share) if smoothing_over == "other_words" else share
     smoothed = jnp.where(tokens == targets, at_target, elsewhere).astype(log_normalizer.dtype)
@@ -140,11 +142,13 @@ def _is_id(targets: Array, vocab: int) -> Array:
     return (targets >= 0) & (targets < vocab)
 
 
-def _set_size(targets: Array, vocab: int, smoothing_over: SmoothingOver) -> Array | int:
+def _set_size(
+    targets: Array, vocab: int, smoothing_over: SmoothingOver, dtype: jnp.dtype
+) -> Array | int:
     """How many tokens share the smoothed mass of each target."""
     size = vocab - _LEFT_OUT[smoothing_over]
     # A target that is padding itself leaves out one token, not two.
-    return size + (targets == 0) if smoothing_over == "other_words" else size
+    return size + (targets == 0).astype(dtype) if smoothing_over == "other_words" else size
 
 
 @functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over", "chunk_size"))
@@ -196,10 +200,11 @@ def linear_cross_entropy(
         raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
     _check((*hidden.shape[:-1], table.shape[0]), targets, weights, label_smoothing, smoothing_over)
     rows = max(min(chunk_size // table.shape[0], targets.size), 1)
+    weights = weights.astype(at_least_float32(hidden.dtype))
     flat = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
     chunks = [_chunks(x, rows) for x in flat]
     total: Array = _linear_cross_entropy(table, *chunks, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    return total, jnp.sum(weights, dtype=total.dtype)
+    return total, jnp.sum(weights)
 
 
 def _chunks(array: Array, rows: int) -> Array:
@@ -219,13 +224,13 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
         )
         return total + _weighted_sum(losses, weights), None
 
-    zero = jnp.zeros((), _wide(hidden.dtype))
+    zero = jnp.zeros((), at_least_float32(hidden.dtype))
     return jax.lax.scan(add, zero, (hidden, targets, weights))[0]
 
 
 def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothing, smoothing_over):
     """The sum, and already its gradients: to make them later, all logits would be made again."""
-    wide = _wide(hidden.dtype)
+    wide = at_least_float32(hidden.dtype)
 
     def add(carry, chunk):
         total, by_table = carry
@@ -247,7 +252,7 @@ def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothi
     zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide))
     (total, by_table), (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
     by_table, by_hidden = by_table.T.astype(table.dtype), by_hidden.astype(hidden.dtype)
-    return total, (by_table, by_hidden, losses.astype(weights.dtype))
+    return total, (by_table, by_hidden, losses)
 
 
 def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, cotangent):
@@ -256,8 +261,3 @@ def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, c
 
 
 _linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
-
-
-def _wide(dtype: jnp.dtype) -> jnp.dtype:
-    """Sums and softmax need float32 at least."""
-    return jnp.promote_types(dtype, jnp.float32)

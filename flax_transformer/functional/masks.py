@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from flax_transformer.functional.kinds import check_integers, check_masks
+from flax_transformer.functional.precision import along_last_axes
 
 
 @functools.partial(jax.jit, static_argnames=("query_length", "key_length"))
@@ -129,7 +130,10 @@ def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | Non
     for mask in given:
         check_masks(mask=mask)
     jnp.broadcast_shapes(*(mask.shape for mask in given))  # logical_and raises a TypeError
-    return functools.reduce(jnp.logical_and, given) if given else None
+    if not given:
+        return None
+    rank = max(mask.ndim for mask in given)
+    return functools.reduce(jnp.logical_and, [along_last_axes(mask, rank) for mask in given])
 
 
 def _distances(query_length: int, key_length: int | None, offset: int | Array) -> Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.kinds import check_flags
+from flax_transformer.functional.precision import along_last_axes, at_least_float32
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
@@ -43,9 +44,10 @@ def layer_norm(
         Ba et al. 2016, "Layer Normalization", section 3.
     """
     _check(inputs, epsilon, scale=scale, bias=bias)
-    wide = inputs.astype(_statistics_dtype(inputs))
+    wide = inputs.astype(at_least_float32(inputs.dtype))
     # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    scale, bias = _along(wide, scale, bias)
     return (_to_unit_mean_square(centred, epsilon) * scale + bias).astype(inputs.dtype)
 
 
@@ -78,7 +80,8 @@ def rms_norm(
         Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", section 4.
     """
     _check(inputs, epsilon, scale=scale)
-    wide = inputs.astype(_statistics_dtype(inputs))
+    wide = inputs.astype(at_least_float32(inputs.dtype))
+    (scale,) = _along(wide, scale)
     return (_to_unit_mean_square(wide, epsilon) * scale).astype(inputs.dtype)
 
 
@@ -139,7 +142,8 @@ def batch_norm(
         Ioffe and Szegedy 2015, "Batch Normalization", section 3, algorithm 1.
     """
     _check(inputs, epsilon, mean=mean, variance=variance, scale=scale, bias=bias)
-    wide = inputs.astype(_statistics_dtype(inputs))
+    wide = inputs.astype(at_least_float32(inputs.dtype))
+    mean, variance, scale, bias = _along(wide, mean, variance, scale, bias)
     normalised = (wide - mean) * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
     return normalised.astype(inputs.dtype)
 
@@ -175,21 +179,21 @@ def batch_statistics(
     check_flags(is_token=is_token)
     if is_token.shape != inputs.shape[:-1]:
         raise ValueError(f"is_token {is_token.shape} does not fit inputs {inputs.shape}")
-    wide = inputs.astype(_statistics_dtype(inputs))
+    wide = inputs.astype(at_least_float32(inputs.dtype))
     axes = tuple(range(inputs.ndim - 1))
-    count = jnp.maximum(jnp.sum(is_token), 1)
+    count = jnp.maximum(jnp.sum(is_token), 1).astype(wide.dtype)
 
     def mean_over_tokens(x: Array) -> Array:
         # Not x * is_token: what stands at padding may be infinite.
         return jnp.sum(jnp.where(is_token[..., None], x, 0), axis=axes) / count
 
     mean = mean_over_tokens(wide)
-    return mean, mean_over_tokens(jnp.square(wide - mean))
+    return mean, mean_over_tokens(jnp.square(wide - _along(wide, mean)[0]))
 
 
-def _statistics_dtype(inputs: Array) -> jnp.dtype:
-    """In 16 bits, a mean over many features or tokens would be off by more than rounding."""
-    return jnp.promote_types(inputs.dtype, jnp.float32)
+def _along(vectors: Array, *features: Array) -> list[Array]:
+    """Gives what each feature has the type of the vectors and as many axes."""
+    return [along_last_axes(array.astype(vectors.dtype), vectors.ndim) for array in features]
 
 
 def _check(inputs: Array, epsilon: float, **features: Array) -> None:

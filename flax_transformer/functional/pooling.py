@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.kinds import check_flags
+from flax_transformer.functional.precision import at_least_float32
 
 
 @jax.jit
@@ -65,9 +66,10 @@ def mean_of_tokens(
     if is_token is None:
         return hidden.mean(axis=0)
     # A sum of many 16-bit numbers is not made in 16 bits; padding may hold NaN.
-    wide = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
+    wide = hidden.astype(at_least_float32(hidden.dtype))
     total = jnp.where(is_token[:, None], wide, 0).sum(axis=0)
-    return (total / jnp.maximum(is_token.sum(), 1)).astype(hidden.dtype)
+    count = jnp.maximum(is_token.sum(), 1).astype(wide.dtype)
+    return (total / count).astype(hidden.dtype)
 
 
 @jax.jit

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.precision import at_least_float32
 
 SinusoidLayout = Literal["interleaved", "halves"]
 ResizeMethod = Literal["bilinear", "bicubic"]
 
 
-@functools.partial(jax.jit, static_argnames="d_model")
+@functools.partial(jax.jit, static_argnames=("d_model", "dtype"))
 def position_numbers(
-    positions: Int[Array, " length"], d_model: int
+    positions: Int[Array, " length"], d_model: int, dtype: jax.typing.DTypeLike = "float32"
 ) -> Float[Array, "length d_model"]:
     """Encodes a position as its number, in one column.
 
@@ -28,6 +29,7 @@ def position_numbers(
     Args:
         positions: counted in tokens, from 0.
         d_model: width of the encoding.
+        dtype: type of the encodings, whatever JAX's default is.
 
     Returns:
         The encodings, which grow without bound.
@@ -39,12 +41,15 @@ def position_numbers(
         >>> position_numbers(jnp.arange(3), 2).tolist()
         [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]
     """
-    return _first_column(positions.astype(jnp.result_type(float)), d_model)
+    return _first_column(positions.astype(dtype), d_model)
 
 
-@functools.partial(jax.jit, static_argnames="d_model")
+@functools.partial(jax.jit, static_argnames=("d_model", "dtype"))
 def scaled_positions(
-    positions: Int[Array, " length"], lengths: Int[Array, " length"], d_model: int
+    positions: Int[Array, " length"],
+    lengths: Int[Array, " length"],
+    d_model: int,
+    dtype: jax.typing.DTypeLike = "float32",
 ) -> Float[Array, "length d_model"]:
     """Encodes a position as its share of the way through the sequence, in one column.
 
@@ -55,6 +60,7 @@ def scaled_positions(
         lengths: number of tokens of each position's sequence; in a sequence of one, the token
             gets 0.
         d_model: width of the encoding.
+        dtype: type of the encodings, whatever JAX's default is.
 
     Returns:
         The encodings, in [0, 1] as long as a position is less than its length.
@@ -68,16 +74,17 @@ def scaled_positions(
     """
     if positions.shape != lengths.shape:
         raise ValueError(f"positions {positions.shape} and lengths {lengths.shape} differ")
-    steps = jnp.maximum(lengths - 1, 1).astype(jnp.result_type(float))
-    return _first_column(positions / steps, d_model)
+    steps = jnp.maximum(lengths - 1, 1).astype(dtype)
+    return _first_column(positions.astype(dtype) / steps, d_model)
 
 
-@functools.partial(jax.jit, static_argnames=("d_model", "base", "layout"))
+@functools.partial(jax.jit, static_argnames=("d_model", "base", "layout", "dtype"))
 def sinusoidal_positions(
     positions: Int[Array, " length"],
     d_model: int,
     base: float = 10_000.0,
     layout: SinusoidLayout = "interleaved",
+    dtype: jax.typing.DTypeLike = "float32",
 ) -> Float[Array, "length d_model"]:
     """Encodes positions as sines and cosines of geometrically spaced wavelengths.
 
@@ -96,6 +103,7 @@ def sinusoidal_positions(
             layout; in the halves layout its last column is zero, as in T2T and fairseq.
         base: the longest wavelength is base times 2 pi tokens.
         layout: `interleaved` as in the paper, or `halves` as in T2T, fairseq and Flax's example.
+        dtype: type of the encodings, whatever JAX's default is.
 
     Returns:
         The encodings, in [-1, 1].
@@ -112,7 +120,6 @@ def sinusoidal_positions(
     """
     _check_width(d_model)
     _check_row(positions)
-    dtype = jnp.result_type(float)
     if layout == "interleaved":
         exponents = jnp.arange(0, d_model, 2, dtype=dtype) / d_model
     elif layout == "halves":
@@ -120,16 +127,19 @@ def sinusoidal_positions(
         exponents = jnp.arange(half, dtype=dtype) / max(half - 1, 1)
     else:
         raise ValueError(f"layout must be interleaved or halves, not {layout}")
-    angles = positions[:, None].astype(dtype) * base**-exponents
+    angles = positions[:, None].astype(dtype) * base ** -exponents[None, :]
     waves = jnp.sin(angles), jnp.cos(angles)
     if layout == "interleaved":
         return jnp.stack(waves, axis=-1).reshape(positions.shape[0], -1)[:, :d_model]
     return jnp.pad(jnp.concatenate(waves, axis=-1), ((0, 0), (0, d_model % 2)))
 
 
-@functools.partial(jax.jit, static_argnames=("d_model", "base"))
+@functools.partial(jax.jit, static_argnames=("d_model", "base", "dtype"))
 def sinusoidal_2d_positions(
-    coordinates: Int[Array, "length 2"], d_model: int, base: float = 10_000.0
+    coordinates: Int[Array, "length 2"],
+    d_model: int,
+    base: float = 10_000.0,
+    dtype: jax.typing.DTypeLike = "float32",
 ) -> Float[Array, "length d_model"]:
     """Encodes places on a grid: half of the columns for the row, half for the column.
 
@@ -139,6 +149,7 @@ def sinusoidal_2d_positions(
         coordinates: row and column of each token, from 0.
         d_model: width of the encoding; of an odd width the row gets the larger half.
         base: the longest wavelength is base times 2 pi cells.
+        dtype: type of the encodings, whatever JAX's default is.
 
     Returns:
         The encodings, in [-1, 1].
@@ -160,8 +171,8 @@ def sinusoidal_2d_positions(
     row, column = coordinates.T
     width = d_model // 2
     encodings = (
-        sinusoidal_positions(row, d_model - width, base),
-        sinusoidal_positions(column, width, base),
+        sinusoidal_positions(row, d_model - width, base, dtype=dtype),
+        sinusoidal_positions(column, width, base, dtype=dtype),
     )
     return jnp.concatenate(encodings, axis=-1)
 
@@ -239,7 +250,7 @@ def resize_position_table(
     before, of_grid = jnp.split(table, [table.shape[0] - cells])
     d_model = table.shape[1]
     # In 16 bits the weights of an interpolation would not sum to 1.
-    wide = of_grid.reshape(*grid, d_model).astype(jnp.promote_types(table.dtype, jnp.float32))
+    wide = of_grid.reshape(*grid, d_model).astype(at_least_float32(table.dtype))
     resized = jax.image.resize(wide, (*new_grid, d_model), method).astype(table.dtype)
     return jnp.concatenate([before, resized.reshape(-1, d_model)])
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.precision import at_least_float32
+
 
 @functools.partial(jax.jit, static_argnames="base")
 def rotary(
@@ -42,10 +44,10 @@ def rotary(
     """
     if x.shape[:1] != positions.shape:
         raise ValueError(f"x {x.shape} and positions {positions.shape} differ in length")
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = at_least_float32(x.dtype)
     paired = x.shape[1] // 2 * 2
     theta = base ** (-jnp.arange(0, paired, 2, dtype=dtype) / max(paired, 1))
-    angles = positions[:, None].astype(dtype) * theta
+    angles = positions[:, None].astype(dtype) * theta[None, :]
     cosines, sines = jnp.cos(angles), jnp.sin(angles)
     even, odd = x[:, 0:paired:2].astype(dtype), x[:, 1:paired:2].astype(dtype)
     rotated = jnp.stack([even * cosines - odd * sines, even * sines + odd * cosines], axis=-1)
@@ -53,8 +55,10 @@ def rotary(
     return jnp.concatenate([rotated, x[:, paired:]], axis=1)
 
 
-@functools.partial(jax.jit, static_argnames="num_heads")
-def alibi_slope(head: Int[Array, ""] | int, num_heads: int) -> Float[Array, ""]:
+@functools.partial(jax.jit, static_argnames=("num_heads", "dtype"))
+def alibi_slope(
+    head: Int[Array, ""] | int, num_heads: int, dtype: jax.typing.DTypeLike = "float32"
+) -> Float[Array, ""]:
     """Gives the slope of a head's linear bias: the heads' slopes are a geometric sequence.
 
     slope = 2^(-8 (head + 1) / num_heads)
@@ -62,9 +66,10 @@ def alibi_slope(head: Int[Array, ""] | int, num_heads: int) -> Float[Array, ""]:
     Args:
         head: number of the head, from 0.
         num_heads: number of heads of the layer.
+        dtype: type of the slope, whatever JAX's default is.
 
     Returns:
-        The slope, in (0, 1), float32 at least.
+        The slope, in (0, 1).
 
     Raises:
         ValueError: if num_heads is not positive.
@@ -78,7 +83,7 @@ def alibi_slope(head: Int[Array, ""] | int, num_heads: int) -> Float[Array, ""]:
     """
     if num_heads < 1:
         raise ValueError(f"num_heads must be positive, not {num_heads}")
-    return 2.0 ** (-8.0 * (jnp.asarray(head, jnp.result_type(float)) + 1) / num_heads)
+    return 2.0 ** (-8.0 * (jnp.asarray(head, dtype) + 1) / num_heads)
 
 
 @jax.jit
@@ -106,8 +111,9 @@ def alibi_bias(
     Reference:
         Press et al. 2022, section 3, for causal attention; |i - j| extends it to both sides.
     """
-    distances = jnp.abs(_distances(query_positions, key_positions))
-    return -jnp.asarray(slope, _at_least_float32(slope)) * distances
+    slope = jnp.asarray(slope)
+    slope = slope.astype(at_least_float32(slope.dtype))
+    return -slope * jnp.abs(_distances(query_positions, key_positions)).astype(slope.dtype)
 
 
 @jax.jit
@@ -155,7 +161,7 @@ def relative_bias(
     scaled = query * jnp.asarray(query.shape[1] ** -0.5, query.dtype)
     # All distances first: [query_length, 2k + 1] products, instead of a vector for every pair.
     products = jnp.einsum(
-        "qd,rd->qr", scaled, table, preferred_element_type=_at_least_float32(query)
+        "qd,rd->qr", scaled, table, preferred_element_type=at_least_float32(query.dtype)
     )
     distances = jnp.clip(_distances(query_positions, key_positions), -largest, largest)
     return jnp.take_along_axis(products, distances + largest, axis=1)
@@ -256,8 +262,3 @@ def _distances(query_positions: Array, key_positions: Array) -> Array:
             "must have one axis each"
         )
     return key_positions[None, :] - query_positions[:, None]
-
-
-def _at_least_float32(x: Array | float) -> jnp.dtype:
-    """Biases join the scores, which need float32 at least."""
-    return jnp.promote_types(jnp.result_type(x), jnp.float32)
