@@ -77,7 +77,7 @@ def _folded(
 ) -> Float[Array, "length d_model"]:
     """Folds sequences row by row into the smallest squares that hold them."""
     side = jnp.rint(jnp.sqrt(lengths)).astype(positions.dtype)
-    side = jnp.maximum(side + (side * side < lengths), 1)
+    side = jnp.maximum(side + (side * side < lengths).astype(side.dtype), 1)
     coordinates = jnp.stack([positions // side, positions % side], axis=1)
     return sinusoidal_2d_positions(coordinates, d_model)
 

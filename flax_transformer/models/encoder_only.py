@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
 from flax_transformer.functional.pooling import POOLINGS
+from flax_transformer.functional.precision import along_last_axes
 from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
@@ -251,4 +252,4 @@ class _Bias(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return inputs + bias.astype(inputs.dtype)
+        return inputs + along_last_axes(bias.astype(inputs.dtype), inputs.ndim)

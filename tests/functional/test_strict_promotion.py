@@ -1,0 +1,60 @@
+"""Every function works where JAX converts no types and adds no axes by itself."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from strictness import strict
+from test_contract import (
+    GIVE_FLOATS,
+    NAMES,
+    TAKE_AND_GIVE_FLOATS,
+    call,
+    cast,
+    draw,
+    floats,
+    is_float,
+)
+
+TYPES = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+
+
+@TYPES
+@pytest.mark.parametrize("name", NAMES)
+def test_it_gives_the_same_under_strict_promotion(name, dtype):
+    arrays = cast(draw(name), dtype)
+    expected = call(name, arrays)
+    with strict():
+        actual = call(name, arrays)
+        jax.vmap(lambda arrays: call(name, arrays))(jax.tree.map(lambda x: x[None], arrays))
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@TYPES
+@pytest.mark.parametrize("name", TAKE_AND_GIVE_FLOATS)
+def test_it_is_differentiated_under_strict_promotion(name, dtype):
+    leaves, structure = jax.tree.flatten(cast(draw(name), dtype))
+
+    def of_floats(*inputs: Any) -> Any:
+        given = iter(inputs)
+        arrays = [next(given) if is_float(x) else x for x in leaves]
+        return floats(call(name, structure.unflatten(arrays)))
+
+    def gradients() -> Any:
+        outputs, pull = jax.vjp(of_floats, *floats(leaves))
+        return pull(jax.tree.map(jnp.ones_like, outputs))
+
+    expected = gradients()
+    with strict():
+        actual = gradients()
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def test_strictness_is_in_force():
+    with strict(), pytest.raises(ValueError, match="rank_promotion"):
+        jnp.ones((2, 3)) + jnp.ones(3)
+    with strict(), pytest.raises(Exception, match="strict"):
+        jnp.ones(3) + jnp.ones(3, jnp.int32)
+    assert GIVE_FLOATS
