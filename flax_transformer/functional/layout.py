@@ -105,7 +105,7 @@ def lay_out_unpadded(
     mask = None
     if window is not None:
         mask = jnp.broadcast_to(window_mask(length, window=window), (batch, length, length))
-    positions = jnp.broadcast_to(jnp.arange(length), (batch, length))
+    positions = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (batch, length))
     return Layout(mask, Positions(positions, positions), jnp.full_like(positions, length))
 
 

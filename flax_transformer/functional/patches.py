@@ -94,7 +94,7 @@ def grid_coordinates(
     rows, columns = grid
     if tokens.shape[0] != rows * columns:
         raise ValueError(f"tokens {tokens.shape} are not one for each cell of a grid {grid}")
-    cells = jnp.arange(rows * columns)
+    cells = jnp.arange(rows * columns, dtype=jnp.int32)
     return jnp.stack([cells // columns, cells % columns], axis=1)
 
 

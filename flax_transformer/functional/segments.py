@@ -54,7 +54,7 @@ def segment_positions(segments: Int[Array, " length"]) -> Int[Array, " length"]:
         [0, 1, 0, 1, 2, 0, 1]
     """
     _check_row(segments)
-    places = jnp.arange(segments.shape[0])
+    places = jnp.arange(segments.shape[0], dtype=jnp.int32)
     return places - jax.lax.cummax(jnp.where(_begins(segments), places, 0))
 
 

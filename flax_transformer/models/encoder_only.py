@@ -251,5 +251,5 @@ class _Bias(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return inputs + along_last_axes(bias.astype(inputs.dtype), inputs.ndim)

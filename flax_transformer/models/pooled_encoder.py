@@ -39,7 +39,8 @@ class PooledEncoder(nn.Module):
         rows = self.num_tokens
         if config.pooling == "class_token":
             rows += 1
-            self.class_token = self.param("class_token", nn.initializers.zeros, (config.d_model,))
+            zeros = nn.initializers.zeros
+            self.class_token = self.param("class_token", zeros, (config.d_model,), jnp.float32)
         self.positions = PositionalEmbedding(config.positions, rows, SMALL_DEVIATION)
         self.dropout = Dropout(config.residual_dropout_rate)
         self.encoder = make_layers(EncoderLayer, config, self.num_layers)

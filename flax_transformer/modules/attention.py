@@ -93,13 +93,14 @@ class MultiHeadAttention(nn.Module):
         has_output_bias = self.use_bias and self.use_output_bias
         self.output = self._projection(self.d_model, has_output_bias, axis=(-2, -1))
         if self.normalize_query_key:
-            self.query_scale = self.param("query_scale", nn.initializers.ones, (key_dim,))
-            self.key_scale = self.param("key_scale", nn.initializers.ones, (key_dim,))
+            ones = nn.initializers.ones
+            self.query_scale = self.param("query_scale", ones, (key_dim,), jnp.float32)
+            self.key_scale = self.param("key_scale", ones, (key_dim,), jnp.float32)
         table_shape = SCHEMES[self.scheme].head_table_shape
         if table_shape is not None:
             shape = (self.num_heads, *table_shape(key_dim))
             init = nn.initializers.normal(self.d_model**-0.5)
-            self.scheme_table = self.param("scheme_table", init, shape)
+            self.scheme_table = self.param("scheme_table", init, shape, jnp.float32)
 
     def _projection(
         self, features: int | tuple[int, int], use_bias: bool, axis: Any = -1

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.convolution import convolve
@@ -41,7 +42,7 @@ class TokenConvolution(nn.Module):
         """
         features = inputs.shape[-1]
         shape = (self.width, features, features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (features,))
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
         inputs, kernel, bias = (array.astype(self.dtype) for array in (inputs, kernel, bias))
         return gelu(jax.vmap(convolve, (0, None, None, 0))(inputs, kernel, bias, segments))

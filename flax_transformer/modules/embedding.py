@@ -47,7 +47,8 @@ class TokenEmbedding(nn.Module):
         """Creates the matrix."""
         deviations = {"inputs": self.d_model**-0.5, "logits": 1.0, "none": SMALL_DEVIATION}
         init = nn.initializers.normal(deviations[self.scaling])
-        self.table = self.param("table", init, (self.vocab_size, self.d_model))
+        shape = (self.vocab_size, self.d_model)
+        self.table = self.param("table", init, shape, jnp.float32)
 
     def __call__(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch d_model"]:
         """Looks tokens up, with unit variance at first unless the scaling is none."""
@@ -120,7 +121,7 @@ class PositionalEmbedding(nn.Module):
         table = None
         if scheme.has_table:
             init = nn.initializers.normal(self.deviation)
-            table = self.param("table", init, (self.max_length, d_model))
+            table = self.param("table", init, (self.max_length, d_model), jnp.float32)
         if lengths is None:
             lengths = jnp.full_like(positions, self.max_length)
         encode = jax.vmap(scheme.encode, (0, 0, None, None))

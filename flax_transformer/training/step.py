@@ -128,7 +128,7 @@ def make_gradient(
         loss_sum, weight, gradient_sum = totals
         # A batch of nothing but padding has weight 0 and gradient 0, and must not give NaN.
         scale = 1 / jnp.maximum(weight, 1)
-        mean = jax.tree.map(lambda g: g * scale, gradient_sum)
+        mean = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradient_sum)
         return Gradient(loss_sum * scale, weight, mean, optax.tree.norm(mean), statistics)
 
     return gradient
@@ -211,5 +211,6 @@ def _sums_of_parts(loss, num_parts, state, batch, rng):
         return (jax.tree.map(jnp.add, totals, part), statistics), None
 
     cut = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
-    zero = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+    nothing = jnp.zeros((), jnp.float32)
+    zero = (nothing, nothing, jax.tree.map(jnp.zeros_like, params))
     return jax.lax.scan(add, (zero, statistics), (jnp.arange(num_parts), cut))[0]
