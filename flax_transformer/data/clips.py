@@ -190,6 +190,8 @@ def _even_images(
     folder: Path, number: int, size: Size, damages: list[str] | None
 ) -> list[Image.Image]:
     paths = images_in(folder)
+    if paths and not is_clip(folder):
+        raise ValueError("it holds several clips")
     read: dict[Path, Image.Image] = {}
     while paths:
         chosen = [paths[index] for index in films.evenly(range(len(paths)), number)]

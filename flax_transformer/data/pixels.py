@@ -100,7 +100,7 @@ def _check_range(values: np.ndarray) -> None:
     lowest, highest = values.min(), values.max()
     kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
     told = f"{kind} from {lowest:g} to {highest:g}"
-    if not (0 <= lowest and highest <= 255):  # nor where one is not a number
+    if not (lowest >= 0 and highest <= 255):  # nor where one is not a number
         raise ValueError(f"it holds {told}, of which 0 to 255 are read: {ADVICE}")
     if values.dtype.kind == "f" and 0 < highest <= 1:
         raise ValueError(f"it holds {told}, which may be of 1 or of 255: {ADVICE}")
