@@ -17,6 +17,7 @@ from flax_transformer.data.folders import visible
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
 TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
+BITS_PER_SAMPLE = 258  # tag of a TIFF
 USUAL_DURATION = 100  # ms of a frame that says none, as browsers show it
 # What Pillow, PyAV and we raise of a damaged file.
 DAMAGED = (
@@ -132,7 +133,9 @@ def even_frames(
 def upright(image: Image.Image) -> Image.Image:
     """Turns an image as its file says, into a copy, which outlives the file."""
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # which tells how many bits a number has
+    turned.format = image.format  # which tells how many bits a number has, as does a TIFF itself
+    if image.format == "TIFF":
+        turned.info["bits"] = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]
     return turned
 
 

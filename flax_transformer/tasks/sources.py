@@ -16,8 +16,9 @@ from flax_transformer.data.classes import (
     open_texts,
     train_tokenizer,
 )
-from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in, tell_passed_over
+from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in
 from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
+from flax_transformer.data.folders import tell_passed_over
 from flax_transformer.data.image_files import read_images
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, Tokenizer
