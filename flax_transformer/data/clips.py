@@ -118,12 +118,9 @@ def even_frames(
         return _even_images(path, number, size, damages)
     if is_film(path):
         return films.even_film_frames(path, number, damages)
+    chosen = films.evenly(_times(path, damages), number)
+    frames = {}
     with _opened(path) as image:
-        times = list(_times(image, damages))
-        if not times:
-            raise ValueError("no frame in it")
-        chosen = films.evenly(times, number)
-        frames = {}
         for index in sorted(set(chosen)):
             image.seek(index)
             frames[index] = upright(image)
@@ -147,7 +144,9 @@ def reason(error: BaseException) -> str:
         return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    # Others are written for whoever knows how the file should have been.
+    is_clear = isinstance(error, OSError | ValueError) and str(error)
+    return str(error) if is_clear else "it is damaged"
 
 
 @contextlib.contextmanager
@@ -172,21 +171,23 @@ def _draft(image: Image.Image, size: Size) -> None:
             return
 
 
-def _times(image: Image.Image, damages: list[str] | None) -> Iterator[int | float]:
+def _times(path: Path, damages: list[str] | None) -> list[int | float]:
     """When each frame is shown, in ms, or their numbers where the file does not say."""
-    if image.format not in TIMED or getattr(image, "n_frames", 1) == 1:
-        yield from range(getattr(image, "n_frames", 1))
-        return
-    time = 0
+    times: list[int | float] = []
     try:
-        for frame in ImageSequence.Iterator(image):
-            frame.load()
-            yield time
-            time += frame.info.get("duration") or USUAL_DURATION
+        with _opened(path) as image:
+            if image.format not in TIMED:
+                return list(range(getattr(image, "n_frames", 1)))
+            time = 0
+            for frame in ImageSequence.Iterator(image):
+                frame.load()
+                times.append(time)
+                time += frame.info.get("duration") or USUAL_DURATION
     except DAMAGED as error:
-        if damages is None:
+        if damages is None or not times:
             raise
         damages.append(reason(error))
+    return times
 
 
 def _even_images(
