@@ -103,37 +103,35 @@ class Translator:
         best = [found[0].text for found in self.translate_n_best(several, decoding)]
         return best[0] if isinstance(texts, str) else best
 
-    @overload
     def translate_n_best(
-        self, texts: str, decoding: DecodingConfig | None = None, *, seed: int = 0
-    ) -> list[TranslatedText]: ...
-    @overload
-    def translate_n_best(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
-    ) -> list[list[TranslatedText]]: ...
-    def translate_n_best(
-        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
-    ) -> list[TranslatedText] | list[list[TranslatedText]]:
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        first_line: int = 1,
+    ) -> list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
-            texts: see `translate`.
+            texts: see `translate`; a string is one text.
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
+            first_line: number of the first text, as warnings count.
 
         Returns:
-            A list for each text, fewer than `num_best` where no more exist; of a string only its
-            own list.
+            A list for each text; fewer than `num_best` where no more exist.
 
         Raises:
             UserError: if texts are no strings of Unicode, or there is no such seed.
         """
         check_number("seed", seed, 0)
-        several = list_texts(texts)
+        texts = list_texts(texts)
         decoding = decoding or self.decoding
-        found = [[TranslatedText("", 0.0)] for _ in several]
-        filled = [place for place, text in enumerate(several) if text.strip()]
-        source = self._tokenize([several[place] for place in filled], filled)
+        found = [[TranslatedText("", 0.0)] for _ in texts]
+        filled = [place for place, text in enumerate(texts) if text.strip()]
+        numbers = [first_line + place for place in filled]
+        source = self._tokenize([texts[place] for place in filled], numbers)
         pairs = TokenizedPairs.without_targets(source)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
         of_shape = collections.Counter(batch.source.shape for _, batch in batches)
@@ -149,7 +147,7 @@ class Translator:
             for index, hypotheses in zip(indices, self._texts(rows), strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
-        return found[0] if isinstance(texts, str) else found
+        return found
 
     def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
         """Translates a text and computes where the model looked as it wrote the translation.
@@ -192,11 +190,11 @@ class Translator:
             "title": f"{text} → {tokenizer.decode(hypotheses.tokens[0, 0].tolist())}",
         }
 
-    def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:
+    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
         source = TokenizedText.encode(self.tokenizer, texts)
         for index in np.flatnonzero(source.lengths > self.max_length):
             warnings.warn(
-                f"line {places[index] + 1} has {source.lengths[index]} tokens: only the first "
+                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
                 f"{self.max_length} are translated; split it into sentences",
                 CutTextWarning,
                 stacklevel=4,

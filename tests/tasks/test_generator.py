@@ -91,6 +91,7 @@ def test_a_beam_gives_its_best_and_does_not_outgrow_the_model(generator):
         generator.generate(["bad"], beam, length=10)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("prompts", "options", "message"),
     [
