@@ -38,8 +38,9 @@ class Classify:
     def run(self) -> None:
         """Prints the classes."""
         check_number("top", self.top)
+        batches = line_batches(self.inputs, self.batch_lines)
         classifier = load_for("classify", self.workdir, self.weights, dtype=self.dtype)
-        for batch in line_batches(self.inputs, self.batch_lines):
+        for batch in batches:
             for prediction in classifier.classify(batch.texts):
                 print(self._line(prediction))
             sys.stdout.flush()

@@ -39,12 +39,13 @@ class Fill:
         """Prints the texts without gaps."""
         top = 5 if self.top is None else self.top
         check_number("top", top)
+        batches = line_batches(self.texts, self.batch_lines)
         filler = load_for("fill", self.workdir, self.weights, dtype=self.dtype)
 
         def fill(texts: list[str], number: int) -> list[Filled]:
             return filler.fill(texts, top, first_line=number)
 
-        answer_lines(line_batches(self.texts, self.batch_lines), fill, self._write)
+        answer_lines(batches, fill, self._write)
 
     def _write(self, index: int, text: str, filled: Filled | UserError) -> None:
         print(json_line(index, text, filled) if self.json else self._line(filled))

@@ -1,7 +1,6 @@
 """`flax-transformer generate`."""
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +60,7 @@ class Generate:
         decoding = self.decoding
         if self.num_samples is not None:
             decoding = dataclasses.replace(decoding, num_best=self.num_samples)
+        batches = line_batches(self.prompts, self.batch_lines)
         generator = load_for("generate", self.workdir, self.weights, decoding, self.dtype)
 
         def generate(prompts: list[str], number: int) -> list[list[GeneratedText]]:
@@ -68,13 +68,13 @@ class Generate:
                 prompts, length=self.length, seed=self.seed, first_line=number
             )
 
-        answer_lines(self._batches(), generate, self._write)
+        answer_lines(self._or_begin(batches), generate, self._write)
 
-    def _batches(self) -> Iterator[LineBatch]:
-        """The prompts; one empty prompt where nothing could ever give any."""
+    def _or_begin(self, batches: Iterator[LineBatch]) -> Iterator[LineBatch]:
+        """The prompts; one empty prompt where standard input is nothing that could give any."""
         has_prompts = False
         if self.prompts or not is_terminal():
-            for batch in line_batches(self.prompts, self.batch_lines):
+            for batch in batches:
                 has_prompts = True
                 yield batch
         if not has_prompts and not is_pipe_or_file():
@@ -85,10 +85,10 @@ class Generate:
             print(json_line(index, prompt, found))
             return
         is_n_best = (self.num_samples or self.decoding.num_best) > 1
-        several = [] if isinstance(found, UserError) else found
-        for place, (text, _) in enumerate(several or [GeneratedText("", -math.inf)]):
+        texts = [] if isinstance(found, UserError) else [prompt + text for text, _ in found]
+        for text in texts or [""]:
             if is_n_best:
                 print(f"{BETWEEN} {index}")
-            elif index or place:
+            elif index:
                 print(BETWEEN)
-            print(prompt + text if several else "")
+            print(text)

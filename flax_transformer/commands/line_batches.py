@@ -34,11 +34,15 @@ def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
     Args:
         given: texts of the command line.
         batch_lines: see `standard_input`.
+
+    Raises:
+        UserError: at once if batch_lines is below 1; later if a line is not UTF-8.
     """
     check_number("--batch-lines", batch_lines)
-    if given:
-        yield LineBatch(0, list(given), False)
-        return
+    return iter([LineBatch(0, list(given), False)]) if given else _numbered(batch_lines)
+
+
+def _numbered(batch_lines: int) -> Iterator[LineBatch]:
     first = 0
     for lines in standard_input(batch_lines):
         yield LineBatch(first, lines, True)

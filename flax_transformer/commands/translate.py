@@ -47,12 +47,13 @@ class Translate:
         decoding = self.decoding
         if self.n_best is not None:
             decoding = dataclasses.replace(decoding, num_best=self.n_best)
+        batches = line_batches(self.texts, self.batch_lines)
         translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
 
         def translate(texts: list[str], number: int) -> list[list[TranslatedText]]:
             return translator.translate_n_best(texts, seed=self.seed, first_line=number)
 
-        answer_lines(line_batches(self.texts, self.batch_lines), translate, self._write)
+        answer_lines(batches, translate, self._write)
 
     def _write(self, index: int, text: str, found: list[TranslatedText] | UserError) -> None:
         if self.json:
