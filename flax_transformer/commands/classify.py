@@ -9,7 +9,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.translate import standard_input
+from flax_transformer.commands.line_batches import line_batches
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.classifier import ROWS, Classifier, Prediction
@@ -37,19 +37,24 @@ class Classify:
     json: bool = False
     """Print a line of JSON for each input, with the probabilities of all classes and the name of a
     file."""
+    batch_lines: int = 64
+    """Lines of standard input that are classified together at most; 1 answers each line at once.
+    Fewer are taken where no more have arrived."""
 
     def run(self) -> None:
         """Prints the classes, and on standard error which inputs cannot be read."""
         check_number("top", self.top)
+        batches = line_batches(self.inputs, self.batch_lines)
         classifier = load_for("classify", self.workdir, self.weights, dtype=self.dtype)
         has_failed = False
-        for words in [list(self.inputs)] if self.inputs else standard_input():
-            for value, answer in _answers(classifier, words):
+        for batch in batches:
+            for value, answer in _answers(classifier, batch.texts):
                 if isinstance(answer, UserError):
                     has_failed = True
                     print(f"error: {answer}", file=sys.stderr, flush=True)
                 else:
-                    print(self._line(value, answer), flush=True)
+                    print(self._line(value, answer))
+            sys.stdout.flush()
         if has_failed:
             sys.exit(2)  # as of any mistake of a user's
 

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.ranking import argmax
+from flax_transformer.decoding.row_keys import sample_keys
 from flax_transformer.functional.cache import Cache
 
 
@@ -91,7 +92,7 @@ def sample(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
-    rng: PRNGKeyArray,
+    rng: PRNGKeyArray | Key[Array, " batch"],
     *,
     max_length: int,
     eos_id: int,
@@ -111,7 +112,8 @@ def sample(
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
-        rng: random key.
+        rng: random key, or one for each example; then an example's samples do not depend on its
+            place in the batch.
         max_length: most tokens generated, EOS included.
         eos_id: token that ends a hypothesis.
         pad_id: token that fills the rest.
@@ -132,13 +134,16 @@ def sample(
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}; use greedy_search for 0")
 
+    keys = sample_keys(rng, prompt.shape[0], num_samples)
+
     def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):
         logits = logits / temperature
         if top_k is not None:
             logits = filter_top_k(logits, top_k)
         if top_p is not None:
             logits = filter_top_p(logits, top_p)
-        return categorical(jax.random.fold_in(rng, length), logits)
+        step_keys = jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, length)))(keys)
+        return jax.vmap(jax.vmap(categorical))(step_keys, logits)
 
     return generate(
         step,

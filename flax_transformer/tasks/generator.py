@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any
+import itertools
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +14,39 @@ from jaxtyping import Array, Int
 
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.continuation import Continuation, PieceBatch, piece_batches
+from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.translator import CutTextWarning
+
+
+class GeneratedText(NamedTuple):
+    """One continuation of a text.
+
+    Attributes:
+        text: the continuation, without the prompt.
+        score: log-probability in nats; with a beam divided by the length penalty.
+    """
+
+    text: str
+    score: float
 
 
 class Generator:
     """Continues many texts with a model that is loaded once.
 
-    A model reads at most max_length tokens. Where a text outgrows that, it goes on from the last
-    half of what was read, as often as needed, so texts of any length can be written.
+    A model reads at most max_length tokens. Nothing is dropped while a prompt and its output fit.
+    A text that outgrows max_length goes on from its last max_length / 2 tokens, as often as needed,
+    so texts of any length can be written.
+
+    An output depends on the prompt, the seed, the number of the sample and the decoding only, not
+    on the other prompts of a call.
 
     Attributes:
         model: the decoder.
@@ -53,7 +75,7 @@ class Generator:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         decoding: DecodingConfig | None = None,
         *,
         length: int | None = None,
@@ -62,7 +84,8 @@ class Generator:
         """Continues each prompt `num_best` times.
 
         Args:
-            prompts: beginnings; an empty one begins a document.
+            prompts: beginnings, a string is one; an empty one begins a document. Of a prompt of
+                more than max_length tokens the end is read, with a `CutTextWarning`.
             decoding: how the next token is chosen; the generator's own way if not given.
             length: tokens to write at most; decoding's max_extra_length if not given.
             seed: of sampling; other searches are not random.
@@ -73,25 +96,44 @@ class Generator:
         Raises:
             UserError: if prompts are no strings, or a beam would have to outgrow max_length.
         """
+        found = self.generate_n_best(prompts, decoding, length=length, seed=seed)
+        return [[text for text, _ in continuations] for continuations in found]
+
+    def generate_n_best(
+        self,
+        prompts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+        first_line: int = 1,
+    ) -> list[list[GeneratedText]]:
+        """Continues each prompt as `generate` does; gives the continuations with their scores.
+
+        Args:
+            prompts: see `generate`.
+            decoding: see `generate`.
+            length: see `generate`.
+            seed: see `generate`.
+            first_line: number of the first prompt, as warnings count.
+
+        Raises:
+            UserError: see `generate`.
+        """
         check_number("seed", seed, 0)
-        if isinstance(prompts, str):
-            raise UserError(f"prompts is one string, {prompts!r:.60}: give a list of strings")
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("length", length)
-        if not prompts:
-            return []
-        # Several draws for a prompt are draws for several prompts, so that each outgrows the
-        # model's reach alone.
-        copies = decoding.num_best if decoding.method == "sample" else 1
-        texts = [
-            self.tokenizer.encode(prompt) or [EOS] for prompt in prompts for _ in range(copies)
-        ]
+        ids = [self.tokenizer.encode(prompt) or [EOS] for prompt in list_texts(prompts)]
+        self._warn_of_long(ids, first_line)
         if decoding.method == "beam":
-            return self._search_once(texts, decoding, length)
-        written = self._write(texts, decoding, length, jax.random.key(seed))
-        decoded = [self.tokenizer.decode(ids) for ids in written]
-        return [decoded[i : i + copies] for i in range(0, len(decoded), copies)]
+            found = self._search_once([Continuation(one, length) for one in ids], decoding)
+        else:
+            found = self._write(ids, decoding, length, seed)
+        return [
+            [GeneratedText(self.tokenizer.decode(tokens), score) for tokens, score in several]
+            for several in found
+        ]
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
         """Computes where the model looks as it reads a text, and as it goes on with it.
@@ -136,78 +178,78 @@ class Generator:
                 f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
                 "text"
             )
-        return self._search(
-            self.variables,
-            prompts,
-            jax.random.key(0),
-            decoding=dataclasses.replace(self.decoding, num_best=1),
-            max_length=length,
-        )
+        text = Continuation(prompts[0].tolist(), length)
+        (batch,) = piece_batches([text.piece(self.max_length)], self.max_length)
+        found = self._find(batch, dataclasses.replace(self.decoding, num_best=1), 0)
+        return found._replace(tokens=found.tokens[:, :, :length])
+
+    def _warn_of_long(self, prompts: list[list[int]], first_line: int) -> None:
+        for number, prompt in enumerate(prompts, first_line):
+            if len(prompt) > self.max_length:
+                warnings.warn(
+                    f"line {number} has {len(prompt)} tokens: only the end is read, for the model "
+                    f"reads {self.max_length} at a time",
+                    CutTextWarning,
+                    stacklevel=4,
+                )
 
     def _write(
-        self, texts: list[list[int]], decoding: DecodingConfig, length: int, rng: Any
-    ) -> list[list[int]]:
+        self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int
+    ) -> list[list[tuple[list[int], float]]]:
         """Writes piece by piece until every text has ended or is long enough."""
+        # Several draws for a prompt are draws for several prompts, so that each outgrows the
+        # model's reach on its own.
+        copies = decoding.num_best if decoding.method == "sample" else 1
+        texts = [[Continuation(ids, length, copy) for copy in range(copies)] for ids in prompts]
+        growing = list(itertools.chain.from_iterable(texts))
         one = dataclasses.replace(decoding, num_best=1)
-        written: list[list[int]] = [[] for _ in texts]
-        ended = [False] * len(texts)
-        for count, (prompts, room) in enumerate(self._pieces(texts, written)):
-            found = self._search(
-                self.variables,
-                prompts,
-                jax.random.fold_in(rng, count),
-                decoding=one,
-                max_length=room,
-            )
-            for row, tokens in enumerate(np.asarray(found.tokens)[:, 0].tolist()):
-                if not ended[row]:
-                    written[row] += tokens[: length - len(written[row])]
-                    ended[row] = EOS in tokens or len(written[row]) >= length
-            if all(ended):
-                return written
-        raise AssertionError("pieces have no end")
-
-    def _pieces(
-        self, texts: list[list[int]], written: list[list[int]]
-    ) -> Iterator[tuple[np.ndarray, int]]:
-        """What to read next, padded on the left, and how many tokens may then be written."""
-        longest = max(map(len, texts))
-        while True:
-            read = max(self.max_length // 2, min(longest, self.max_length - 1), 1)
-            tails = [(text + more)[-read:] for text, more in zip(texts, written, strict=True)]
-            prompts = np.full((len(texts), read), PAD, np.int32)
-            for row, tail in enumerate(tails):
-                prompts[row, read - len(tail) :] = tail
-            # The last token written is read by the next piece.
-            yield prompts, self.max_length - read + 1
-            longest = 0
+        while growing := [text for text in growing if not text.has_ended]:
+            pieces = [text.piece(self.max_length) for text in growing]
+            for batch in piece_batches(pieces, self.max_length):
+                found = jax.tree.map(
+                    lambda array: np.asarray(array)[:, 0].tolist(), self._find(batch, one, seed)
+                )
+                for row, piece in enumerate(batch.pieces):
+                    tokens = found.tokens[row][: found.lengths[row]]
+                    piece.text.add(tokens, found.log_probs[row])
+        return [[(text.written, text.log_prob) for text in several] for several in texts]
 
     def _search_once(
-        self, texts: list[list[int]], decoding: DecodingConfig, length: int
-    ) -> list[list[str]]:
-        prompts, room = next(self._pieces(texts, [[] for _ in texts]))
-        if length > room:
-            raise UserError(
-                f"length {length} is more than the {room} tokens that a beam can write after this "
-                f"prompt, for the model reads {self.max_length} at a time: lower it, or give "
-                "--decoding.method sample"
-            )
-        found = self._search(
-            self.variables, prompts, jax.random.key(0), decoding=decoding, max_length=length
+        self, texts: list[Continuation], decoding: DecodingConfig
+    ) -> list[list[tuple[list[int], float]]]:
+        """Gives the best continuations of each text that fit into one piece."""
+        pieces = [text.piece(self.max_length) for text in texts]
+        for text, piece in zip(texts, pieces, strict=True):
+            if text.length > piece.limit:
+                raise UserError(
+                    f"length {text.length} is more than the {piece.limit} tokens that a beam can "
+                    f"write after this prompt, for the model reads {self.max_length} at a time: "
+                    "lower it, or give --decoding.method sample"
+                )
+        best = {}
+        for batch in piece_batches(pieces, self.max_length, decoding.beam_size):
+            found = self._find(batch, decoding, 0)
+            tokens, scores = found.tokens.tolist(), found.scores.tolist()
+            for row, piece in enumerate(batch.pieces):
+                outputs = zip(tokens[row], scores[row], strict=True)
+                best[piece.text] = [(ids, score) for ids, score in outputs if np.isfinite(score)]
+        return [best[text] for text in texts]
+
+    def _find(self, batch: PieceBatch, decoding: DecodingConfig, seed: int) -> Hypotheses:
+        return self._search(
+            self.variables,
+            batch.prompts,
+            batch.limits,
+            batch.numbers,
+            jax.random.key(seed),
+            decoding=decoding,
+            max_length=batch.max_length,
         )
-        return [
-            [
-                self.tokenizer.decode(tokens)
-                for tokens, score in zip(row, scores, strict=True)
-                if np.isfinite(score)
-            ]
-            for row, scores in zip(
-                np.asarray(found.tokens).tolist(), np.asarray(found.scores), strict=True
-            )
-        ]
 
 
-def _continue(model, variables, prompts, rng, *, decoding: DecodingConfig, max_length: int) -> Any:
+def _continue(
+    model, variables, prompts, limits, numbers, rng, *, decoding: DecodingConfig, max_length: int
+) -> Hypotheses:
     """Continues a batch of prompts; one compilation serves all of the same shape."""
     rows, prompt_length = prompts.shape
     capacity = prompt_length + max_length - 1
@@ -223,7 +265,8 @@ def _continue(model, variables, prompts, rng, *, decoding: DecodingConfig, max_l
         model.apply(variables, rows, capacity, method=model.start),
         jnp.asarray(prompts),
         max_length=max_length,
+        max_lengths=limits,
         eos_id=EOS,
         pad_id=PAD,
-        rng=rng,
+        rng=row_keys(rng, numbers),
     )

@@ -4,23 +4,26 @@ import collections
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, UInt32
 
 from flax_transformer.data.batching import evaluation_batches
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.visualization.isolation import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
@@ -44,17 +47,6 @@ class TranslatedText(NamedTuple):
 
 class CutTextWarning(UserWarning):
     """A text is longer than the model translates at once."""
-
-
-def _strings(texts: Iterable[str]) -> list[str]:
-    """Takes the texts together; a text alone would be taken for its letters."""
-    if isinstance(texts, str):
-        raise UserError(f"texts is one string, {texts!r:.60}: give a list of strings")
-    texts = list(texts)
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise UserError(f"text {number} is no string, but {text!r:.60}: give a list of strings")
-    return texts
 
 
 class Translator:
@@ -113,14 +105,20 @@ class Translator:
         return best[0] if isinstance(texts, str) else best
 
     def translate_n_best(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        first_line: int = 1,
     ) -> list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
-            texts: see `translate`.
+            texts: see `translate`; a string is one text.
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
+            first_line: number of the first text, as warnings count.
 
         Returns:
             A list for each text; fewer than `num_best` where no more exist.
@@ -129,20 +127,21 @@ class Translator:
             UserError: if texts are no strings of Unicode, or there is no such seed.
         """
         check_number("seed", seed, 0)
-        texts = _strings(texts)
+        texts = list_texts(texts)
         decoding = decoding or self.decoding
         found = [[TranslatedText("", 0.0)] for _ in texts]
         filled = [place for place, text in enumerate(texts) if text.strip()]
-        source = self._tokenize([texts[place] for place in filled], filled)
+        numbers = [first_line + place for place in filled]
+        source = self._tokenize([texts[place] for place in filled], numbers)
         pairs = TokenizedPairs.without_targets(source)
-        rng = jax.random.key(seed)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
         of_shape = collections.Counter(batch.source.shape for _, batch in batches)
-        for count, (indices, batch) in enumerate(batches):
+        for indices, batch in batches:
             rows = self._search(
                 self.variables,
                 batch.source,
-                jax.random.fold_in(rng, count),
+                _numbers(batch.source),
+                jax.random.key(seed),
                 decoding=decoding,
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
@@ -174,6 +173,7 @@ class Translator:
             hypotheses = self._search(
                 self.variables,
                 source,
+                _numbers(np.asarray(source)),
                 jax.random.key(0),
                 decoding=self.decoding,
                 num_halvings=0,
@@ -191,11 +191,11 @@ class Translator:
             "title": arrow_title(text, tokenizer.decode(hypotheses.tokens[0, 0].tolist())),
         }
 
-    def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:
+    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
         source = TokenizedText.encode(self.tokenizer, texts)
         for index in np.flatnonzero(source.lengths > self.max_length):
             warnings.warn(
-                f"line {places[index] + 1} has {source.lengths[index]} tokens: only the first "
+                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
                 f"{self.max_length} are translated; split it into sentences",
                 CutTextWarning,
                 stacklevel=4,
@@ -233,8 +233,13 @@ def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
     return 2 if decoding.method == "beam" and num_batches >= BATCHES_WORTH_HALVING else 0
 
 
+def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows 1"]:
+    """What tells the rows of a batch apart, however they are padded."""
+    return np.array([[text_number(row[row != PAD])] for row in source], np.uint32)
+
+
 def search_batch(
-    model, variables, source, rng, *, decoding: DecodingConfig, num_halvings: int
+    model, variables, source, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
 ) -> Hypotheses:
     """Decodes a batch; one compilation serves all batches of the same shape."""
     max_length = source.shape[1] + decoding.max_extra_length
@@ -250,7 +255,7 @@ def search_batch(
         max_lengths=jnp.sum(source != PAD, axis=1) + decoding.max_extra_length,
         eos_id=EOS,
         pad_id=PAD,
-        rng=rng,
+        rng=row_keys(rng, numbers),
         num_halvings=num_halvings,
     )
 
