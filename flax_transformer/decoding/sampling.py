@@ -1,5 +1,7 @@
 """Sampling with a temperature, from the best tokens alone or from the nucleus."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -8,6 +10,42 @@ from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.cache import Cache
+
+# Of float32. What is smaller counts as 0 on most devices, and so does 1 / what is larger.
+SMALLEST, LARGEST = 2.0**-126, 2.0**126
+
+
+def apply_temperature(
+    logits: Float[Array, "*rows vocab"], temperature: float
+) -> Float[Array, "*rows vocab"]:
+    """Divides logits by a temperature, however small or large it is.
+
+    (logits - max(logits)) / temperature
+
+    The difference changes no probability, and it keeps the largest logit finite.
+
+    Args:
+        logits: [*rows, vocab], float32; each row has a finite one.
+        temperature: above 0; one outside 2^-126 .. 2^126 is taken for the nearer of the two.
+
+    Returns:
+        [*rows, vocab]; the logits themselves at temperature 1.
+
+    Raises:
+        ValueError: if the temperature is not above 0, or not finite.
+
+    Example:
+        >>> apply_temperature(jnp.array([3.0, 7.0, 5.0]), 0.5).tolist()
+        [-8.0, 0.0, -4.0]
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(
+            f"temperature must be above 0 and finite, got {temperature}; use greedy_search for 0"
+        )
+    if temperature == 1:
+        return logits
+    below_largest = logits - logits.max(axis=-1, keepdims=True)
+    return below_largest / min(max(temperature, SMALLEST), LARGEST)
 
 
 def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*rows vocab"]:
@@ -61,7 +99,7 @@ def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, 
         return logits
     descending = jnp.sort(logits, axis=-1, descending=True)
     probs = jax.nn.softmax(descending, axis=-1)
-    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < p
+    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < max(p, SMALLEST)
     threshold = jnp.where(in_nucleus, descending, jnp.inf).min(axis=-1, keepdims=True)
     return jnp.where(logits < threshold, -jnp.inf, logits)
 
@@ -126,14 +164,12 @@ def sample(
         the log-probability under the model itself, before temperature and filters.
 
     Raises:
-        ValueError: if temperature is not above 0, or top_k, top_p, num_samples, max_length or
-            max_lengths is out of range.
+        ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples,
+            max_length or max_lengths is out of range.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}; use greedy_search for 0")
 
     def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):
-        logits = logits / temperature
+        logits = apply_temperature(logits, temperature)
         if top_k is not None:
             logits = filter_top_k(logits, top_k)
         if top_p is not None:
