@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models.config import ComputeType
@@ -32,7 +32,7 @@ class Generate:
     """Continuations of each text; decoding.num-best if not given."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def run(self) -> None:
         """Prints each beginning with what the model writes after it."""

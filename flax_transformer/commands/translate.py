@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
@@ -32,7 +32,7 @@ class Translate:
     """Put each translation's score, the normalised log-probability, and a tab before it."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def run(self) -> None:
         """Prints the translations."""

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.cache import Cache
 
@@ -139,6 +140,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     max_lengths: Int[Array, " batch"] | None = None,
+    processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Draws each next token at random until EOS or the limit.
 
@@ -158,10 +160,11 @@ def sample(
         top_k: draw from the top_k most probable tokens; None: from all.
         top_p: draw from the nucleus of this probability; None: from all.
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
+        processor: changes the logits before the temperature does.
 
     Returns:
         num_samples hypotheses for each example in the order drawn; scores and log_probs are both
-        the log-probability under the model itself, before temperature and filters.
+        the log-probability under the model itself, before processor, temperature and filters.
 
     Raises:
         ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples,
@@ -186,4 +189,5 @@ def sample(
         max_lengths=max_lengths,
         eos_id=eos_id,
         pad_id=pad_id,
+        processor=processor,
     )

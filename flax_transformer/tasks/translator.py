@@ -16,6 +16,7 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
@@ -145,7 +146,7 @@ class Translator:
                 decoding=decoding,
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
-            for index, hypotheses in zip(indices, self._texts(rows), strict=True):
+            for index, hypotheses in zip(indices, self._texts(rows, decoding), strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
         return found
@@ -201,11 +202,15 @@ class Translator:
             )
         return source.cut(self.max_length)
 
-    def _texts(self, hypotheses: Hypotheses) -> list[list[TranslatedText]]:
+    def _texts(
+        self, hypotheses: Hypotheses, decoding: DecodingConfig
+    ) -> list[list[TranslatedText]]:
         tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
         return [
             [
-                TranslatedText(self.tokenizer.decode(ids.tolist()), float(score))
+                TranslatedText(
+                    cut_at_stop(self.tokenizer.decode(ids.tolist()), decoding.stop), float(score)
+                )
                 for ids, score in zip(row_tokens, row_scores, strict=True)
                 if np.isfinite(score)
             ]
