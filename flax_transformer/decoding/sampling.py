@@ -4,12 +4,13 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.ranking import argmax
+from flax_transformer.decoding.row_keys import sample_keys
 from flax_transformer.functional.cache import Cache
 
 # Of float32. What is smaller counts as 0 on most devices, and so does 1 / what is larger.
@@ -130,7 +131,7 @@ def sample(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
-    rng: PRNGKeyArray,
+    rng: PRNGKeyArray | Key[Array, " batch"],
     *,
     max_length: int,
     eos_id: int,
@@ -151,7 +152,8 @@ def sample(
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
-        rng: random key.
+        rng: random key, or one for each example; then an example's samples do not depend on its
+            place in the batch.
         max_length: most tokens generated, EOS included.
         eos_id: token that ends a hypothesis.
         pad_id: token that fills the rest.
@@ -171,13 +173,16 @@ def sample(
             max_length or max_lengths is out of range.
     """
 
+    keys = sample_keys(rng, prompt.shape[0], num_samples)
+
     def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):
         logits = apply_temperature(logits, temperature)
         if top_k is not None:
             logits = filter_top_k(logits, top_k)
         if top_p is not None:
             logits = filter_top_p(logits, top_p)
-        return categorical(jax.random.fold_in(rng, length), logits)
+        step_keys = jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, length)))(keys)
+        return jax.vmap(jax.vmap(categorical))(step_keys, logits)
 
     return generate(
         step,

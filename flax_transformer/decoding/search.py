@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.greedy import greedy_search
@@ -112,7 +112,7 @@ def search(
     eos_id: int,
     pad_id: int,
     max_lengths: Int[Array, " batch"] | None = None,
-    rng: PRNGKeyArray | None = None,
+    rng: PRNGKeyArray | Key[Array, " batch"] | None = None,
     num_halvings: int = 0,
     prompt_lengths: Int[Array, " batch"] | None = None,
 ) -> Hypotheses:
@@ -129,7 +129,7 @@ def search(
         pad_id: token that fills the rest.
         max_lengths: [batch], the limit of each example alone, for example its source length +
             config.max_extra_length; None: max_length for all.
-        rng: random key, needed by sampling.
+        rng: random key, or one for each example; needed by sampling.
         num_halvings: of a beam search, which see; the others search the whole batch to its end.
         prompt_lengths: [batch], tokens before those generated, for config.min_length, where that is
             more than the prompt holds; None: the tokens of the prompt that are not padding.

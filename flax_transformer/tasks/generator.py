@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +13,26 @@ from jaxtyping import Array, Int
 
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.continuation import Continuation, PieceBatch, piece_batches
+from flax_transformer.tasks.given_texts import list_texts
 
 
 class Generator:
     """Continues many texts with a model that is loaded once.
 
-    A model reads at most max_length tokens. Where a text outgrows that, it goes on from the last
-    half of what was read, as often as needed, so texts of any length can be written.
+    A model reads at most max_length tokens. Nothing is dropped while a prompt and its output fit.
+    A text that outgrows max_length goes on from its last max_length / 2 tokens, as often as needed,
+    so texts of any length can be written.
+
+    An output depends on the prompt, the seed, the number of the sample and the decoding only, not
+    on the other prompts of a call.
 
     Attributes:
         model: the decoder.
@@ -51,6 +59,16 @@ class Generator:
             functools.partial(_continue, model), static_argnames=("decoding", "max_length")
         )
 
+    @overload
+    def generate(
+        self,
+        prompts: str,
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+    ) -> list[str]: ...
+    @overload
     def generate(
         self,
         prompts: Sequence[str],
@@ -58,40 +76,48 @@ class Generator:
         *,
         length: int | None = None,
         seed: int = 0,
-    ) -> list[list[str]]:
+    ) -> list[list[str]]: ...
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+    ) -> list[str] | list[list[str]]:
         """Continues each prompt `num_best` times.
 
         Args:
-            prompts: beginnings; an empty one begins a document.
+            prompts: one beginning or several; an empty one begins a document.
             decoding: how the next token is chosen; the generator's own way if not given.
             length: tokens to write at most; decoding's max_extra_length if not given.
             seed: of sampling; other searches are not random.
 
         Returns:
-            For each prompt its continuations, without the prompt.
+            For each prompt its continuations, without the prompt; of a string only its own.
 
         Raises:
             UserError: if prompts are no strings, or a beam would have to outgrow max_length.
         """
         check_number("seed", seed, 0)
-        if isinstance(prompts, str):
-            raise UserError(f"prompts is one string, {prompts!r:.60}: give a list of strings")
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("length", length)
-        if not prompts:
-            return []
         # Several draws for a prompt are draws for several prompts, so that each outgrows the
-        # model's reach alone.
+        # model's reach on its own.
         copies = decoding.num_best if decoding.method == "sample" else 1
         texts = [
-            self.tokenizer.encode(prompt) or [EOS] for prompt in prompts for _ in range(copies)
+            Continuation(self.tokenizer.encode(prompt) or [EOS], length, sample)
+            for prompt in list_texts(prompts)
+            for sample in range(copies)
         ]
         if decoding.method == "beam":
-            return self._search_once(texts, decoding, length)
-        written = self._write(texts, decoding, length, jax.random.key(seed))
-        decoded = [self.tokenizer.decode(ids) for ids in written]
-        return [decoded[i : i + copies] for i in range(0, len(decoded), copies)]
+            found = self._search_once(texts, decoding)
+        else:
+            written = self._write(texts, decoding, seed)
+            found = [written[start : start + copies] for start in range(0, len(texts), copies)]
+        decoded = [[self.tokenizer.decode(ids) for ids in several] for several in found]
+        return decoded[0] if isinstance(prompts, str) else decoded
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
         """Computes where the model looks as it reads a text, and as it goes on with it.
@@ -136,78 +162,62 @@ class Generator:
                 f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
                 "text"
             )
-        return self._search(
-            self.variables,
-            prompts,
-            jax.random.key(0),
-            decoding=dataclasses.replace(self.decoding, num_best=1),
-            max_length=length,
-        )
+        text = Continuation(prompts[0].tolist(), length)
+        (batch,) = piece_batches([text.piece(self.max_length)], self.max_length)
+        found = self._find(batch, dataclasses.replace(self.decoding, num_best=1), 0)
+        return found._replace(tokens=found.tokens[:, :, :length])
 
     def _write(
-        self, texts: list[list[int]], decoding: DecodingConfig, length: int, rng: Any
+        self, texts: list[Continuation], decoding: DecodingConfig, seed: int
     ) -> list[list[int]]:
         """Writes piece by piece until every text has ended or is long enough."""
         one = dataclasses.replace(decoding, num_best=1)
-        written: list[list[int]] = [[] for _ in texts]
-        ended = [False] * len(texts)
-        for count, (prompts, room) in enumerate(self._pieces(texts, written)):
-            found = self._search(
-                self.variables,
-                prompts,
-                jax.random.fold_in(rng, count),
-                decoding=one,
-                max_length=room,
-            )
-            for row, tokens in enumerate(np.asarray(found.tokens)[:, 0].tolist()):
-                if not ended[row]:
-                    written[row] += tokens[: length - len(written[row])]
-                    ended[row] = EOS in tokens or len(written[row]) >= length
-            if all(ended):
-                return written
-        raise AssertionError("pieces have no end")
-
-    def _pieces(
-        self, texts: list[list[int]], written: list[list[int]]
-    ) -> Iterator[tuple[np.ndarray, int]]:
-        """What to read next, padded on the left, and how many tokens may then be written."""
-        longest = max(map(len, texts))
-        while True:
-            read = max(self.max_length // 2, min(longest, self.max_length - 1), 1)
-            tails = [(text + more)[-read:] for text, more in zip(texts, written, strict=True)]
-            prompts = np.full((len(texts), read), PAD, np.int32)
-            for row, tail in enumerate(tails):
-                prompts[row, read - len(tail) :] = tail
-            # The last token written is read by the next piece.
-            yield prompts, self.max_length - read + 1
-            longest = 0
+        while growing := [text for text in texts if not text.has_ended]:
+            pieces = [text.piece(self.max_length) for text in growing]
+            for batch in piece_batches(pieces, self.max_length):
+                found = self._find(batch, one, seed)
+                lengths = np.asarray(found.lengths)[:, 0].tolist()
+                tokens = np.asarray(found.tokens)[:, 0].tolist()
+                for row, piece in enumerate(batch.pieces):
+                    piece.text.add(tokens[row][: lengths[row]])
+        return [text.written for text in texts]
 
     def _search_once(
-        self, texts: list[list[int]], decoding: DecodingConfig, length: int
-    ) -> list[list[str]]:
-        prompts, room = next(self._pieces(texts, [[] for _ in texts]))
-        if length > room:
-            raise UserError(
-                f"length {length} is more than the {room} tokens that a beam can write after this "
-                f"prompt, for the model reads {self.max_length} at a time: lower it, or give "
-                "--decoding.method sample"
-            )
-        found = self._search(
-            self.variables, prompts, jax.random.key(0), decoding=decoding, max_length=length
+        self, texts: list[Continuation], decoding: DecodingConfig
+    ) -> list[list[list[int]]]:
+        """Gives the best continuations of each text that fit into one piece."""
+        pieces = [text.piece(self.max_length) for text in texts]
+        for text, piece in zip(texts, pieces, strict=True):
+            if text.length > piece.limit:
+                raise UserError(
+                    f"length {text.length} is more than the {piece.limit} tokens that a beam can "
+                    f"write after this prompt, for the model reads {self.max_length} at a time: "
+                    "lower it, or give --decoding.method sample"
+                )
+        best: dict[Continuation, list[list[int]]] = {}
+        for batch in piece_batches(pieces, self.max_length, decoding.beam_size):
+            found = self._find(batch, decoding, 0)
+            tokens, scores = np.asarray(found.tokens).tolist(), np.asarray(found.scores)
+            for row, piece in enumerate(batch.pieces):
+                exists = np.isfinite(scores[row])
+                best[piece.text] = list(itertools.compress(tokens[row], exists))
+        return [best[text] for text in texts]
+
+    def _find(self, batch: PieceBatch, decoding: DecodingConfig, seed: int) -> Hypotheses:
+        return self._search(
+            self.variables,
+            batch.prompts,
+            batch.limits,
+            batch.numbers,
+            jax.random.key(seed),
+            decoding=decoding,
+            max_length=batch.max_length,
         )
-        return [
-            [
-                self.tokenizer.decode(tokens)
-                for tokens, score in zip(row, scores, strict=True)
-                if np.isfinite(score)
-            ]
-            for row, scores in zip(
-                np.asarray(found.tokens).tolist(), np.asarray(found.scores), strict=True
-            )
-        ]
 
 
-def _continue(model, variables, prompts, rng, *, decoding: DecodingConfig, max_length: int) -> Any:
+def _continue(
+    model, variables, prompts, limits, numbers, rng, *, decoding: DecodingConfig, max_length: int
+) -> Hypotheses:
     """Continues a batch of prompts; one compilation serves all of the same shape."""
     rows, prompt_length = prompts.shape
     capacity = prompt_length + max_length - 1
@@ -223,7 +233,8 @@ def _continue(model, variables, prompts, rng, *, decoding: DecodingConfig, max_l
         model.apply(variables, rows, capacity, method=model.start),
         jnp.asarray(prompts),
         max_length=max_length,
+        max_lengths=limits,
         eos_id=EOS,
         pad_id=PAD,
-        rng=rng,
+        rng=row_keys(rng, numbers),
     )

@@ -4,17 +4,19 @@ import collections
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, UInt32
 
 from flax_transformer.data.batching import evaluation_batches
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
@@ -22,6 +24,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.given_texts import list_texts
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
@@ -44,17 +47,6 @@ class TranslatedText(NamedTuple):
 
 class CutTextWarning(UserWarning):
     """A text is longer than the model translates at once."""
-
-
-def _strings(texts: Iterable[str]) -> list[str]:
-    """Takes the texts together; a text alone would be taken for its letters."""
-    if isinstance(texts, str):
-        raise UserError(f"texts is one string, {texts!r:.60}: give a list of strings")
-    texts = list(texts)
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise UserError(f"text {number} is no string, but {text!r:.60}: give a list of strings")
-    return texts
 
 
 class Translator:
@@ -112,9 +104,17 @@ class Translator:
         best = [found[0].text for found in self.translate_n_best(several, decoding)]
         return best[0] if isinstance(texts, str) else best
 
+    @overload
+    def translate_n_best(
+        self, texts: str, decoding: DecodingConfig | None = None, *, seed: int = 0
+    ) -> list[TranslatedText]: ...
+    @overload
     def translate_n_best(
         self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
-    ) -> list[list[TranslatedText]]:
+    ) -> list[list[TranslatedText]]: ...
+    def translate_n_best(
+        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
+    ) -> list[TranslatedText] | list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
@@ -123,33 +123,34 @@ class Translator:
             seed: of sampling; other searches are not random.
 
         Returns:
-            A list for each text; fewer than `num_best` where no more exist.
+            A list for each text, fewer than `num_best` where no more exist; of a string only its
+            own list.
 
         Raises:
             UserError: if texts are no strings of Unicode, or there is no such seed.
         """
         check_number("seed", seed, 0)
-        texts = _strings(texts)
+        several = list_texts(texts)
         decoding = decoding or self.decoding
-        found = [[TranslatedText("", 0.0)] for _ in texts]
-        filled = [place for place, text in enumerate(texts) if text.strip()]
-        source = self._tokenize([texts[place] for place in filled], filled)
+        found = [[TranslatedText("", 0.0)] for _ in several]
+        filled = [place for place, text in enumerate(several) if text.strip()]
+        source = self._tokenize([several[place] for place in filled], filled)
         pairs = TokenizedPairs.without_targets(source)
-        rng = jax.random.key(seed)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
         of_shape = collections.Counter(batch.source.shape for _, batch in batches)
-        for count, (indices, batch) in enumerate(batches):
+        for indices, batch in batches:
             rows = self._search(
                 self.variables,
                 batch.source,
-                jax.random.fold_in(rng, count),
+                _numbers(batch.source),
+                jax.random.key(seed),
                 decoding=decoding,
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
             for index, hypotheses in zip(indices, self._texts(rows, decoding), strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
-        return found
+        return found[0] if isinstance(texts, str) else found
 
     def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
         """Translates a text and computes where the model looked as it wrote the translation.
@@ -174,6 +175,7 @@ class Translator:
             hypotheses = self._search(
                 self.variables,
                 source,
+                _numbers(np.asarray(source)),
                 jax.random.key(0),
                 decoding=self.decoding,
                 num_halvings=0,
@@ -237,8 +239,13 @@ def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
     return 2 if decoding.method == "beam" and num_batches >= BATCHES_WORTH_HALVING else 0
 
 
+def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows 1"]:
+    """What tells the rows of a batch apart, however they are padded."""
+    return np.array([[text_number(row[row != PAD])] for row in source], np.uint32)
+
+
 def search_batch(
-    model, variables, source, rng, *, decoding: DecodingConfig, num_halvings: int
+    model, variables, source, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
 ) -> Hypotheses:
     """Decodes a batch; one compilation serves all batches of the same shape."""
     max_length = source.shape[1] + decoding.max_extra_length
@@ -254,7 +261,7 @@ def search_batch(
         max_lengths=jnp.sum(source != PAD, axis=1) + decoding.max_extra_length,
         eos_id=EOS,
         pad_id=PAD,
-        rng=rng,
+        rng=row_keys(rng, numbers),
         num_halvings=num_halvings,
     )
 

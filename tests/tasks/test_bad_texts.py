@@ -27,12 +27,6 @@ def test_what_is_no_text_is_told(translator, texts, message):
 
 
 @pytest.mark.usefixtures("unchecked_types")
-def test_a_string_is_not_taken_for_its_letters(translator):
-    with pytest.raises(UserError, match="texts is one string, 'two': give a list of strings"):
-        translator.translate_n_best("two")
-
-
-@pytest.mark.usefixtures("unchecked_types")
 def test_texts_may_come_one_by_one(translator):
     found = translator.translate(pair.source for pair in PAIRS[:3])
     assert found == [pair.target for pair in PAIRS[:3]]
