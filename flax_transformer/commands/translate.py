@@ -30,6 +30,9 @@ class Translate:
     """Translations of each text, the best first, one a line; decoding.num-best if not given."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
+    prefix: str = ""
+    """How every translation begins; it should end where a word ends, without a space behind. A
+    score is that of what follows it."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
     decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
@@ -41,7 +44,7 @@ class Translate:
             decoding = dataclasses.replace(decoding, num_best=self.n_best)
         translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
         for texts in [list(self.texts)] if self.texts else standard_input():
-            for found in translator.translate_n_best(texts, seed=self.seed):
+            for found in translator.translate_n_best(texts, seed=self.seed, prefix=self.prefix):
                 for text, score in found:
                     # Whatever its reader takes for the end of a line.
                     line = " ".join(text.splitlines())

@@ -172,7 +172,6 @@ def sample(
         ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples,
             max_length or max_lengths is out of range.
     """
-
     keys = sample_keys(rng, prompt.shape[0], num_samples)
 
     def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):

@@ -15,6 +15,7 @@ from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
 from flax_transformer.models.attention_weights import check_holds_weights
@@ -116,7 +117,10 @@ class Generator:
         else:
             written = self._write(texts, decoding, seed)
             found = [written[start : start + copies] for start in range(0, len(texts), copies)]
-        decoded = [[self.tokenizer.decode(ids) for ids in several] for several in found]
+        decoded = [
+            [cut_at_stop(self.tokenizer.decode(ids), decoding.stop) for ids in several]
+            for several in found
+        ]
         return decoded[0] if isinstance(prompts, str) else decoded
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
@@ -180,6 +184,9 @@ class Generator:
                 tokens = np.asarray(found.tokens)[:, 0].tolist()
                 for row, piece in enumerate(batch.pieces):
                     piece.text.add(tokens[row][: lengths[row]])
+                    if decoding.stop:
+                        text = self.tokenizer.decode(piece.text.written)
+                        piece.text.has_ended |= cut_at_stop(text, decoding.stop) != text
         return [text.written for text in texts]
 
     def _search_once(
@@ -208,15 +215,26 @@ class Generator:
             self.variables,
             batch.prompts,
             batch.limits,
+            batch.lengths,
             batch.numbers,
             jax.random.key(seed),
-            decoding=decoding,
+            # The same program whatever ends the texts.
+            decoding=dataclasses.replace(decoding, stop=()),
             max_length=batch.max_length,
         )
 
 
 def _continue(
-    model, variables, prompts, limits, numbers, rng, *, decoding: DecodingConfig, max_length: int
+    model,
+    variables,
+    prompts,
+    limits,
+    lengths,
+    numbers,
+    rng,
+    *,
+    decoding: DecodingConfig,
+    max_length: int,
 ) -> Hypotheses:
     """Continues a batch of prompts; one compilation serves all of the same shape."""
     rows, prompt_length = prompts.shape
@@ -237,4 +255,5 @@ def _continue(
         eos_id=EOS,
         pad_id=PAD,
         rng=row_keys(rng, numbers),
+        prompt_lengths=lengths,
     )

@@ -82,13 +82,19 @@ class Translator:
         )
 
     @overload
-    def translate(self, texts: str, decoding: DecodingConfig | None = None) -> str: ...
+    def translate(
+        self, texts: str, decoding: DecodingConfig | None = None, *, prefix: str = ""
+    ) -> str: ...
     @overload
     def translate(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, prefix: str = ""
     ) -> list[str]: ...
     def translate(
-        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        prefix: str = "",
     ) -> str | list[str]:
         """Translates a string to a string, or several to a list in the same order.
 
@@ -96,24 +102,41 @@ class Translator:
             texts: what to translate; a blank text gives an empty one. A text of more than
                 max_length tokens is translated up to there, with a `CutTextWarning`.
             decoding: how to search; the translator's own way if not given.
+            prefix: see `translate_n_best`.
 
         Raises:
-            UserError: if texts are no strings of Unicode.
+            UserError: if texts are no strings of Unicode, or the prefix is too long.
         """
         several = [texts] if isinstance(texts, str) else texts
-        best = [found[0].text for found in self.translate_n_best(several, decoding)]
+        found = self.translate_n_best(several, decoding, prefix=prefix)
+        best = [several[0].text for several in found]
         return best[0] if isinstance(texts, str) else best
 
     @overload
     def translate_n_best(
-        self, texts: str, decoding: DecodingConfig | None = None, *, seed: int = 0
+        self,
+        texts: str,
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        prefix: str = "",
     ) -> list[TranslatedText]: ...
     @overload
     def translate_n_best(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
+        self,
+        texts: Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        prefix: str = "",
     ) -> list[list[TranslatedText]]: ...
     def translate_n_best(
-        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None, *, seed: int = 0
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        prefix: str = "",
     ) -> list[TranslatedText] | list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
@@ -121,13 +144,17 @@ class Translator:
             texts: see `translate`.
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
+            prefix: how every translation begins, but for that of a blank text. It is encoded by
+                itself, so it should end where a word ends, without a space behind. A score is that
+                of what follows it.
 
         Returns:
             A list for each text, fewer than `num_best` where no more exist; of a string only its
             own list.
 
         Raises:
-            UserError: if texts are no strings of Unicode, or there is no such seed.
+            UserError: if texts are no strings of Unicode, there is no such seed, or the prefix is
+                too long.
         """
         check_number("seed", seed, 0)
         several = list_texts(texts)
@@ -136,18 +163,22 @@ class Translator:
         filled = [place for place, text in enumerate(several) if text.strip()]
         source = self._tokenize([several[place] for place in filled], filled)
         pairs = TokenizedPairs.without_targets(source)
+        prompt = self._prompt(prefix)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
         of_shape = collections.Counter(batch.source.shape for _, batch in batches)
         for indices, batch in batches:
             rows = self._search(
                 self.variables,
                 batch.source,
+                prompt,
                 _numbers(batch.source),
                 jax.random.key(seed),
-                decoding=decoding,
+                # The same program whatever ends the texts.
+                decoding=dataclasses.replace(decoding, stop=()),
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
-            for index, hypotheses in zip(indices, self._texts(rows, decoding), strict=True):
+            texts_of_rows = self._texts(rows, prefix, decoding.stop)
+            for index, hypotheses in zip(indices, texts_of_rows, strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
         return found[0] if isinstance(texts, str) else found
@@ -175,6 +206,7 @@ class Translator:
             hypotheses = self._search(
                 self.variables,
                 source,
+                self._prompt(""),
                 _numbers(np.asarray(source)),
                 jax.random.key(0),
                 decoding=self.decoding,
@@ -204,14 +236,24 @@ class Translator:
             )
         return source.cut(self.max_length)
 
+    def _prompt(self, prefix: str) -> Int[np.ndarray, " prompt_length"]:
+        """What the decoder reads before it writes."""
+        config, ids = self.model.config, self.tokenizer.encode(prefix)
+        if SCHEMES[config.positions].has_table and len(ids) >= config.max_positions:
+            raise UserError(
+                f"the prefix has {len(ids)} tokens, but a translation has at most "
+                f"{config.max_positions}: shorten it"
+            )
+        return np.array([BOS, *ids], np.int32)
+
     def _texts(
-        self, hypotheses: Hypotheses, decoding: DecodingConfig
+        self, hypotheses: Hypotheses, prefix: str, stop: Sequence[str]
     ) -> list[list[TranslatedText]]:
         tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
         return [
             [
                 TranslatedText(
-                    cut_at_stop(self.tokenizer.decode(ids.tolist()), decoding.stop), float(score)
+                    prefix + cut_at_stop(self.tokenizer.decode(ids.tolist()), stop), float(score)
                 )
                 for ids, score in zip(row_tokens, row_scores, strict=True)
                 if np.isfinite(score)
@@ -245,20 +287,23 @@ def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows
 
 
 def search_batch(
-    model, variables, source, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
+    model, variables, source, prompt, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
 ) -> Hypotheses:
-    """Decodes a batch; one compilation serves all batches of the same shape."""
+    """Decodes a batch after one prompt; one compilation serves all batches of the same shape."""
+    # The begin mark takes one position, and the last token found is never read.
+    num_given = prompt.shape[0] - 1
     max_length = source.shape[1] + decoding.max_extra_length
     if SCHEMES[model.config.positions].has_table:
         max_length = min(max_length, model.config.max_positions)
+    max_length = max(max_length - num_given, 1)
+    max_lengths = jnp.sum(source != PAD, axis=1) + decoding.max_extra_length - num_given
     return search(
         decoding,
         lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
-        # The prompt takes one position, and the last token found is never read.
-        model.apply(variables, source, max_length, method=model.start),
-        jnp.full((source.shape[0], 1), BOS, jnp.int32),
+        model.apply(variables, source, num_given + max_length, method=model.start),
+        jnp.tile(prompt, (source.shape[0], 1)),
         max_length=max_length,
-        max_lengths=jnp.sum(source != PAD, axis=1) + decoding.max_extra_length,
+        max_lengths=max_lengths,
         eos_id=EOS,
         pad_id=PAD,
         rng=row_keys(rng, numbers),
