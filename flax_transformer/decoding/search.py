@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
+import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
@@ -184,7 +185,7 @@ def _processor(
     min_lengths = None
     if config.min_length:
         if prompt_lengths is None:
-            prompt_lengths = (prompt != pad_id).sum(axis=1)
+            prompt_lengths = (prompt != pad_id).sum(axis=1, dtype=jnp.int32)
         min_lengths = config.min_length - prompt_lengths
     return make_processor(
         prompt,

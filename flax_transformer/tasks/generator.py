@@ -23,6 +23,7 @@ from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.continuation import Continuation, PieceBatch, piece_batches
 from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.text_scores import TextScore, score_texts
 
 
 class Generator:
@@ -122,6 +123,20 @@ class Generator:
             for several in found
         ]
         return decoded[0] if isinstance(prompts, str) else decoded
+
+    @overload
+    def score(self, texts: str) -> TextScore: ...
+    @overload
+    def score(self, texts: Sequence[str]) -> list[TextScore]: ...
+    def score(self, texts: str | Sequence[str]) -> TextScore | list[TextScore]:
+        """Computes the log-probability of a text, or of each of several; see `score_texts`.
+
+        Raises:
+            UserError: if texts are no strings of Unicode.
+        """
+        several = list_texts(texts)
+        scores = score_texts(self.model, self.variables, self.tokenizer, several, self.max_length)
+        return scores[0] if isinstance(texts, str) else scores
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
         """Computes where the model looks as it reads a text, and as it goes on with it.

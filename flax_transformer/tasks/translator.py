@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int, UInt32
 
 from flax_transformer.data.batching import evaluation_batches
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
@@ -25,6 +26,7 @@ from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.text_scores import TextScore, score_pairs
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
@@ -182,6 +184,28 @@ class Translator:
                 if index >= 0:
                     found[filled[index]] = hypotheses
         return found[0] if isinstance(texts, str) else found
+
+    @overload
+    def score(self, sources: str, targets: str) -> TextScore: ...
+    @overload
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[TextScore]: ...
+    def score(
+        self, sources: str | Sequence[str], targets: str | Sequence[str]
+    ) -> TextScore | list[TextScore]:
+        """Computes the log-probability of a given translation, or of several; see `score_pairs`.
+
+        Raises:
+            UserError: if sources and targets are no strings of Unicode or not as many, or a target
+                is too long.
+        """
+        sides = list_texts(sources), list_texts(targets)
+        if len(sides[0]) != len(sides[1]):
+            raise UserError(
+                f"{len(sides[0])} sources but {len(sides[1])} targets: give a target a source"
+            )
+        pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
+        scores = score_pairs(self.model, self.variables, self.tokenizer, pairs, self.max_length)
+        return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
         """Translates a text and computes where the model looked as it wrote the translation.
