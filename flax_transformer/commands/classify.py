@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.translate import standard_input
+from flax_transformer.commands.line_batches import line_batches
 from flax_transformer.errors import check_number
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.classifier import Prediction
@@ -30,14 +31,19 @@ class Classify:
     """Classes to tell of each input, the most probable first, with their probabilities."""
     json: bool = False
     """Print a line of JSON for each input, with the probabilities of all classes."""
+    batch_lines: int = 64
+    """Lines of standard input that are classified together at most; 1 answers each line at once.
+    Fewer are taken where no more have arrived."""
 
     def run(self) -> None:
         """Prints the classes."""
         check_number("top", self.top)
+        batches = line_batches(self.inputs, self.batch_lines)
         classifier = load_for("classify", self.workdir, self.weights, dtype=self.dtype)
-        for inputs in [list(self.inputs)] if self.inputs else standard_input():
-            for prediction in classifier.classify(inputs):
-                print(self._line(prediction), flush=True)
+        for batch in batches:
+            for prediction in classifier.classify(batch.texts):
+                print(self._line(prediction))
+            sys.stdout.flush()
 
     def _line(self, prediction: Prediction) -> str:
         if self.json:

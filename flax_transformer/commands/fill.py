@@ -1,13 +1,12 @@
 """`flax-transformer fill`."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.translate import standard_input
-from flax_transformer.errors import check_number
+from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
+from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.mask_filler import Filled
 from flax_transformer.training.assemble import Weights, load_for
@@ -15,7 +14,7 @@ from flax_transformer.training.assemble import Weights, load_for
 
 @dataclasses.dataclass(frozen=True)
 class Fill:
-    """Fill the gaps of texts, one line out for each."""
+    """Fill the gaps of texts, or of the lines of standard input, one line out for each."""
 
     texts: Positional[tuple[str, ...]]
     """Texts with [MASK] where a word is missing; the lines of standard input if there are none."""
@@ -30,20 +29,30 @@ class Fill:
     """Words to tell of each gap after the text, the most probable first, with their
     probabilities; none if not given."""
     json: bool = False
-    """Print a line of JSON for each text, with the words of each gap."""
+    """Print a line of JSON for each text: its index, from 0, the input, the text without gaps, and
+    the words of each gap."""
+    batch_lines: int = 64
+    """Lines of standard input that are filled together at most; 1 answers each line at once. Fewer
+    are taken where no more have arrived."""
 
     def run(self) -> None:
         """Prints the texts without gaps."""
         top = 5 if self.top is None else self.top
         check_number("top", top)
+        batches = line_batches(self.texts, self.batch_lines)
         filler = load_for("fill", self.workdir, self.weights, dtype=self.dtype)
-        for texts in [list(self.texts)] if self.texts else standard_input():
-            for filled in filler.fill(texts, top):
-                print(self._line(filled), flush=True)
 
-    def _line(self, filled: Filled) -> str:
-        if self.json:
-            return json.dumps(filled._asdict(), ensure_ascii=False)
+        def fill(texts: list[str], number: int) -> list[Filled]:
+            return filler.fill(texts, top, first_line=number)
+
+        answer_lines(batches, fill, self._write)
+
+    def _write(self, index: int, text: str, filled: Filled | UserError) -> None:
+        print(json_line(index, text, filled) if self.json else self._line(filled))
+
+    def _line(self, filled: Filled | UserError) -> str:
+        if isinstance(filled, UserError):
+            return ""
         words = [] if self.top is None else [pair for gap in filled.gaps for pair in gap.items()]
         text = " ".join(filled.text.splitlines())
         return "\t".join([text, *(f"{word.strip()}\t{p:.4f}" for word, p in words)])

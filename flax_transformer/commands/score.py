@@ -1,15 +1,13 @@
 """`flax-transformer score`."""
 
 import dataclasses
-import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.translate import standard_input
-from flax_transformer.data.parallel_text import Pair
+from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.data.text_files import read_parallel
 from flax_transformer.errors import UserError
 from flax_transformer.models.config import ComputeType
@@ -42,7 +40,10 @@ class Score:
     target: Path | None = None
     """File of their translations, one a line; needs --source."""
     json: bool = False
-    """Print a line of JSON for each text."""
+    """Print a line of JSON for each text: its index, from 0, the input, and its score."""
+    batch_lines: int = 1024
+    """Lines of standard input that are scored together at most; 1 answers each line at once. Fewer
+    are taken where no more have arrived."""
 
     def run(self) -> None:
         """Prints the scores."""
@@ -52,47 +53,58 @@ class Score:
                 f"{self.workdir} holds a model for {name}, which gives no text a probability: give "
                 f"flax-transformer {kind.command} --workdir {self.workdir}"
             )
+        is_translator = name == "translation"
+        pairs = self._pairs_of_files(is_translator)
+        batches = line_batches(self.texts, self.batch_lines)
+        predictor = load_for(kind.command, self.workdir, self.weights, dtype=self.dtype)
+        if pairs is None:
+            answer = _score_lines(predictor) if is_translator else _score_texts(predictor)
+            answer_lines(batches, answer, self._write)
+            return
+        scores = predictor.score(*map(list, zip(*pairs, strict=True)))
+        for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):
+            self._write(index, "\t".join(pair), score)
+
+    def _pairs_of_files(self, is_translator: bool) -> list[tuple[str, ...]] | None:
+        """Reads the files of sources and targets; None if there are none."""
         if (self.source is None) != (self.target is None):
             raise UserError("--source and --target belong together: give both files, or neither")
-        if self.source is not None and (self.texts or name != "translation"):
-            reason = "texts are given as well" if self.texts else f"the model is for {name}"
-            raise UserError(f"--source and --target are for a translator without texts; {reason}")
-        predictor = load_for(kind.command, self.workdir, self.weights, dtype=self.dtype)
-        number = 0
-        for inputs in self._inputs(name == "translation"):
-            # A translator takes sources and targets.
-            sides = zip(*inputs, strict=True) if name == "translation" else [inputs]
-            scores = predictor.score(*map(list, sides)) if inputs else []
-            for given, score in zip(inputs, scores, strict=True):
-                print(self._line(number, given, score), flush=True)
-                number += 1
+        if self.source is None or self.target is None:
+            return None
+        if not is_translator:
+            raise UserError("--source and --target are for a translator: give texts")
+        if self.texts:
+            raise UserError("texts are given beside --source and --target: give one of the two")
+        return list(zip(*read_parallel(self.source, self.target), strict=True))
 
-    def _inputs(self, are_pairs: bool) -> Iterator[list[Any]]:
-        """Gives texts, or pairs, in lists."""
-        if self.source is not None and self.target is not None:
-            lines = read_parallel(self.source, self.target)
-            yield [Pair(*pair) for pair in zip(*lines, strict=True)]
-            return
-        number = 0
-        for texts in [list(self.texts)] if self.texts else standard_input():
-            yield (
-                [_pair(text, number + i) for i, text in enumerate(texts, 1)] if are_pairs else texts
-            )
-            number += len(texts)
-
-    def _line(self, index: int, given: str | Pair, score: TextScore) -> str:
-        if not self.json:
-            return f"{score.log_prob:.4f}\t{score.num_tokens}\t{score.mean_log_prob:.4f}"
-        shown = {"text": given} if isinstance(given, str) else given._asdict()
-        fields = {**score._asdict(), "mean_log_prob": score.mean_log_prob}
-        return json.dumps({"index": index, **shown, **fields}, ensure_ascii=False)
+    def _write(self, index: int, text: str, score: TextScore | UserError) -> None:
+        if self.json:
+            print(json_line(index, text, score))
+        elif isinstance(score, UserError):
+            print()
+        else:
+            print(f"{score.log_prob:.4f}\t{score.num_tokens}\t{score.mean_log_prob:.4f}")
 
 
-def _pair(text: str, number: int) -> Pair:
-    source, tab, target = text.partition("\t")
-    if not tab:
-        raise UserError(
-            f"text {number} has no tab, {text!r:.60}: give SOURCE, a tab and TARGET, or --source "
-            "FILE --target FILE"
-        )
-    return Pair(source, target)
+def _score_texts(generator: Any) -> Callable[[list[str], int], list[TextScore]]:
+    """Makes the function that scores lines of text."""
+    return lambda texts, number: generator.score(texts, first_line=number)
+
+
+def _score_lines(translator: Any) -> Callable[[list[str], int], list[TextScore]]:
+    """Makes the function that scores lines of a source, a tab and a target."""
+
+    def score(lines: list[str], number: int) -> list[TextScore]:
+        sources, targets = [], []
+        for place, line in enumerate(lines):
+            source, tab, target = line.partition("\t")
+            if not tab:
+                raise UserError(
+                    f"text {number + place} has no tab, {line!r:.60}: give SOURCE, a tab and "
+                    "TARGET, or --source FILE --target FILE"
+                )
+            sources.append(source)
+            targets.append(target)
+        return translator.score(sources, targets, first_line=number)
+
+    return score

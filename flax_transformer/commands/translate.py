@@ -1,15 +1,16 @@
 """`flax-transformer translate`."""
 
 import dataclasses
-import sys
-from collections.abc import Iterator
+import math
 from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
+from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models.config import ComputeType
+from flax_transformer.tasks.translator import TranslatedText
 from flax_transformer.training.assemble import Weights, load_for
 
 
@@ -27,12 +28,19 @@ class Translate:
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
     n_best: int | None = None
-    """Translations of each text, the best first, one a line; decoding.num-best if not given."""
+    """Translations of each text, the best first, one a line; decoding.num-best if not given. Of
+    several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
     prefix: str = ""
     """How every translation begins; it should end where a word ends, without a space behind. A
     score is that of what follows it."""
+    json: bool = False
+    """Print a line of JSON for each text: its index, from 0, the input, and the outputs with their
+    scores."""
+    batch_lines: int = 1024
+    """Lines of standard input that are translated together at most; 1 answers each line at once.
+    Fewer are taken where no more have arrived."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
     decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
@@ -42,40 +50,24 @@ class Translate:
         decoding = self.decoding
         if self.n_best is not None:
             decoding = dataclasses.replace(decoding, num_best=self.n_best)
+        batches = line_batches(self.texts, self.batch_lines)
         translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
-        for texts in [list(self.texts)] if self.texts else standard_input():
-            for found in translator.translate_n_best(texts, seed=self.seed, prefix=self.prefix):
-                for text, score in found:
-                    # Whatever its reader takes for the end of a line.
-                    line = " ".join(text.splitlines())
-                    print(f"{score:.4f}\t{line}" if self.scores else line, flush=True)
 
+        def translate(texts: list[str], number: int) -> list[list[TranslatedText]]:
+            return translator.translate_n_best(
+                texts, seed=self.seed, first_line=number, prefix=self.prefix
+            )
 
-def standard_input() -> Iterator[list[str]]:
-    """Gives the lines of standard input: one by one while a person types, else all at once.
+        answer_lines(batches, translate, self._write)
 
-    Only a line feed ends a line, as in `read_lines` of text files; a byte order mark before the
-    first is no part of it.
-
-    Raises:
-        UserError: if a line is not UTF-8.
-    """
-    stream = sys.stdin.buffer
-    if stream.isatty():
-        yield from ([_decode(line, number)] for number, line in enumerate(stream, 1))
-        return
-    lines = stream.read().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    yield [_decode(line, number) for number, line in enumerate(lines, 1)]
-
-
-def _decode(line: bytes, number: int) -> str:
-    try:
-        # The mark comes from editors that save "UTF-8 with BOM"; within a text it is a character.
-        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "
-            "convert it, for example with iconv"
-        ) from error
+    def _write(self, index: int, text: str, found: list[TranslatedText] | UserError) -> None:
+        if self.json:
+            print(json_line(index, text, found))
+            return
+        is_n_best = (self.n_best or self.decoding.num_best) > 1
+        several = [] if isinstance(found, UserError) else found
+        for translation, score in several or [TranslatedText("", -math.inf)]:
+            # Whatever its reader takes for the end of a line.
+            line = " ".join(translation.splitlines())
+            columns = [str(index)] * is_n_best + [f"{score:.4f}"] * self.scores + [line]
+            print("\t".join(columns))

@@ -25,6 +25,7 @@ class Continuation:
         length: tokens to write at most.
         sample: number of this continuation among those of the same prompt.
         written: ids.
+        log_prob: of what was written, in nats.
         has_ended: whether nothing more is to be written.
     """
 
@@ -32,6 +33,7 @@ class Continuation:
     length: int
     sample: int = 0
     written: list[int] = dataclasses.field(default_factory=list)
+    log_prob: float = 0.0
     has_ended: bool = False
 
     def piece(self, max_length: int) -> "Piece":
@@ -50,9 +52,10 @@ class Continuation:
         room = max_length - len(read) + 1
         return Piece(self, read, min(room, self.length - len(self.written)))
 
-    def add(self, tokens: list[int]) -> None:
-        """Appends what was written of a piece."""
+    def add(self, tokens: list[int], log_prob: float) -> None:
+        """Appends what was written of a piece, with its log-probability."""
         self.written += tokens
+        self.log_prob += log_prob
         self.has_ended = EOS in tokens or len(self.written) >= self.length
 
 

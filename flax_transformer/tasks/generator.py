@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import itertools
+import warnings
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,19 @@ from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.continuation import Continuation, PieceBatch, piece_batches
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.text_scores import TextScore, score_texts
+from flax_transformer.tasks.translator import CutTextWarning
+
+
+class GeneratedText(NamedTuple):
+    """One continuation of a text.
+
+    Attributes:
+        text: the continuation, without the prompt.
+        score: log-probability in nats; with a beam divided by the length penalty.
+    """
+
+    text: str
+    score: float
 
 
 class Generator:
@@ -61,24 +75,6 @@ class Generator:
             functools.partial(_continue, model), static_argnames=("decoding", "max_length")
         )
 
-    @overload
-    def generate(
-        self,
-        prompts: str,
-        decoding: DecodingConfig | None = None,
-        *,
-        length: int | None = None,
-        seed: int = 0,
-    ) -> list[str]: ...
-    @overload
-    def generate(
-        self,
-        prompts: Sequence[str],
-        decoding: DecodingConfig | None = None,
-        *,
-        length: int | None = None,
-        seed: int = 0,
-    ) -> list[list[str]]: ...
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -86,56 +82,84 @@ class Generator:
         *,
         length: int | None = None,
         seed: int = 0,
-    ) -> list[str] | list[list[str]]:
+    ) -> list[list[str]]:
         """Continues each prompt `num_best` times.
 
         Args:
-            prompts: one beginning or several; an empty one begins a document.
+            prompts: beginnings, a string is one; an empty one begins a document. Of a prompt of
+                more than max_length tokens the end is read, with a `CutTextWarning`.
             decoding: how the next token is chosen; the generator's own way if not given.
             length: tokens to write at most; decoding's max_extra_length if not given.
             seed: of sampling; other searches are not random.
 
         Returns:
-            For each prompt its continuations, without the prompt; of a string only its own.
+            For each prompt its continuations, without the prompt.
 
         Raises:
             UserError: if prompts are no strings, or a beam would have to outgrow max_length.
+        """
+        found = self.generate_n_best(prompts, decoding, length=length, seed=seed)
+        return [[text for text, _ in continuations] for continuations in found]
+
+    def generate_n_best(
+        self,
+        prompts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+        first_line: int = 1,
+    ) -> list[list[GeneratedText]]:
+        """Continues each prompt as `generate` does; gives the continuations with their scores.
+
+        Args:
+            prompts: see `generate`.
+            decoding: see `generate`.
+            length: see `generate`.
+            seed: see `generate`.
+            first_line: number of the first prompt, as warnings count.
+
+        Raises:
+            UserError: see `generate`.
         """
         check_number("seed", seed, 0)
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("length", length)
-        # Several draws for a prompt are draws for several prompts, so that each outgrows the
-        # model's reach on its own.
-        copies = decoding.num_best if decoding.method == "sample" else 1
-        texts = [
-            Continuation(self.tokenizer.encode(prompt) or [EOS], length, sample)
-            for prompt in list_texts(prompts)
-            for sample in range(copies)
-        ]
+        ids = [self.tokenizer.encode(prompt) or [EOS] for prompt in list_texts(prompts)]
+        self._warn_of_long(ids, first_line)
         if decoding.method == "beam":
-            found = self._search_once(texts, decoding)
+            found = self._search_once([Continuation(one, length) for one in ids], decoding)
         else:
-            written = self._write(texts, decoding, seed)
-            found = [written[start : start + copies] for start in range(0, len(texts), copies)]
-        decoded = [
-            [cut_at_stop(self.tokenizer.decode(ids), decoding.stop) for ids in several]
+            found = self._write(ids, decoding, length, seed)
+        return [
+            [
+                GeneratedText(cut_at_stop(self.tokenizer.decode(tokens), decoding.stop), score)
+                for tokens, score in several
+            ]
             for several in found
         ]
-        return decoded[0] if isinstance(prompts, str) else decoded
 
     @overload
-    def score(self, texts: str) -> TextScore: ...
+    def score(self, texts: str, *, first_line: int = 1) -> TextScore: ...
     @overload
-    def score(self, texts: Sequence[str]) -> list[TextScore]: ...
-    def score(self, texts: str | Sequence[str]) -> TextScore | list[TextScore]:
+    def score(self, texts: Sequence[str], *, first_line: int = 1) -> list[TextScore]: ...
+    def score(
+        self, texts: str | Sequence[str], *, first_line: int = 1
+    ) -> TextScore | list[TextScore]:
         """Computes the log-probability of a text, or of each of several; see `score_texts`.
+
+        Args:
+            texts: one or several.
+            first_line: number of the first text, as warnings count.
 
         Raises:
             UserError: if texts are no strings of Unicode.
         """
         several = list_texts(texts)
-        scores = score_texts(self.model, self.variables, self.tokenizer, several, self.max_length)
+        scores = score_texts(
+            self.model, self.variables, self.tokenizer, several, self.max_length, first_line
+        )
         return scores[0] if isinstance(texts, str) else scores
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
@@ -186,27 +210,43 @@ class Generator:
         found = self._find(batch, dataclasses.replace(self.decoding, num_best=1), 0)
         return found._replace(tokens=found.tokens[:, :, :length])
 
+    def _warn_of_long(self, prompts: list[list[int]], first_line: int) -> None:
+        for number, prompt in enumerate(prompts, first_line):
+            if len(prompt) > self.max_length:
+                warnings.warn(
+                    f"line {number} has {len(prompt)} tokens: only the end is read, for the model "
+                    f"reads {self.max_length} at a time",
+                    CutTextWarning,
+                    stacklevel=4,
+                )
+
     def _write(
-        self, texts: list[Continuation], decoding: DecodingConfig, seed: int
-    ) -> list[list[int]]:
+        self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int
+    ) -> list[list[tuple[list[int], float]]]:
         """Writes piece by piece until every text has ended or is long enough."""
+        # Several draws for a prompt are draws for several prompts, so that each outgrows the
+        # model's reach on its own.
+        copies = decoding.num_best if decoding.method == "sample" else 1
+        texts = [[Continuation(ids, length, copy) for copy in range(copies)] for ids in prompts]
+        growing = list(itertools.chain.from_iterable(texts))
         one = dataclasses.replace(decoding, num_best=1)
-        while growing := [text for text in texts if not text.has_ended]:
+        while growing := [text for text in growing if not text.has_ended]:
             pieces = [text.piece(self.max_length) for text in growing]
             for batch in piece_batches(pieces, self.max_length):
-                found = self._find(batch, one, seed)
-                lengths = np.asarray(found.lengths)[:, 0].tolist()
-                tokens = np.asarray(found.tokens)[:, 0].tolist()
+                found = jax.tree.map(
+                    lambda array: np.asarray(array)[:, 0].tolist(), self._find(batch, one, seed)
+                )
                 for row, piece in enumerate(batch.pieces):
-                    piece.text.add(tokens[row][: lengths[row]])
+                    tokens = found.tokens[row][: found.lengths[row]]
+                    piece.text.add(tokens, found.log_probs[row])
                     if decoding.stop:
                         text = self.tokenizer.decode(piece.text.written)
                         piece.text.has_ended |= cut_at_stop(text, decoding.stop) != text
-        return [text.written for text in texts]
+        return [[(text.written, text.log_prob) for text in several] for several in texts]
 
     def _search_once(
         self, texts: list[Continuation], decoding: DecodingConfig
-    ) -> list[list[list[int]]]:
+    ) -> list[list[tuple[list[int], float]]]:
         """Gives the best continuations of each text that fit into one piece."""
         pieces = [text.piece(self.max_length) for text in texts]
         for text, piece in zip(texts, pieces, strict=True):
@@ -216,13 +256,13 @@ class Generator:
                     f"write after this prompt, for the model reads {self.max_length} at a time: "
                     "lower it, or give --decoding.method sample"
                 )
-        best: dict[Continuation, list[list[int]]] = {}
+        best = {}
         for batch in piece_batches(pieces, self.max_length, decoding.beam_size):
             found = self._find(batch, decoding, 0)
-            tokens, scores = np.asarray(found.tokens).tolist(), np.asarray(found.scores)
+            tokens, scores = found.tokens.tolist(), found.scores.tolist()
             for row, piece in enumerate(batch.pieces):
-                exists = np.isfinite(scores[row])
-                best[piece.text] = list(itertools.compress(tokens[row], exists))
+                outputs = zip(tokens[row], scores[row], strict=True)
+                best[piece.text] = [(ids, score) for ids, score in outputs if np.isfinite(score)]
         return [best[text] for text in texts]
 
     def _find(self, batch: PieceBatch, decoding: DecodingConfig, seed: int) -> Hypotheses:

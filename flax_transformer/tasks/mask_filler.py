@@ -13,6 +13,7 @@ from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, Tokenizer
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
+from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.masked_language_modeling import MASK, MaskedLanguageModeling
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
@@ -51,20 +52,31 @@ class MaskFiller:
         self.tokenizer, self.max_length = tokenizer, max_length
         self._predict = jax.jit(objective.predict)
 
-    def fill(self, texts: Sequence[str], top: int = 5) -> list[Filled]:
+    def fill(
+        self, texts: str | Sequence[str], top: int = 5, *, first_line: int = 1
+    ) -> list[Filled]:
         """Fills the gaps of each text, each gap for itself, by one token.
 
         Args:
-            texts: with [MASK] at each gap.
+            texts: with [MASK] at each gap; a string is one text. A text without a gap is given
+                back.
             top: tokens to tell of each gap.
+            first_line: number of the first text, as errors count.
 
         Raises:
-            UserError: if a text has no gap, or more tokens than the model reads.
+            UserError: if a text with a gap has more tokens than the model reads.
         """
         check_number("top", top)
-        rows = [self._encode(number, text) for number, text in enumerate(texts, 1)]
+        texts = list_texts(texts)
+        rows = [
+            self._encode(number, text) if MASK_TEXT in text else None
+            for number, text in enumerate(texts, first_line)
+        ]
         filled = []
-        for ids in rows:
+        for text, ids in zip(texts, rows, strict=True):
+            if ids is None:
+                filled.append(Filled(text, []))
+                continue
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
             tokens = inputs.take(np.zeros(1, np.int64))
             probabilities = self._predict(self.variables, tokens, np.array([len(ids)], np.int32))
@@ -78,6 +90,8 @@ class MaskFiller:
             UserError: if the text has no gap, or more tokens than the model reads.
         """
         check_holds_weights(self.objective.model.config)
+        if MASK_TEXT not in text:
+            raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
         ids = self._encode(1, text)
         tokens = jnp.array([ids])
         # A mask has padding's id: segments tell that it is a token.
@@ -99,8 +113,6 @@ class MaskFiller:
     def _encode(self, number: int, text: str) -> list[int]:
         """The ids of a text between its marks; a space before a gap is part of what is missing."""
         parts = text.split(MASK_TEXT)
-        if len(parts) == 1:
-            raise UserError(f"text {number} has no {MASK_TEXT}: write it where a word is missing")
         ids = [BOS]
         for part in parts[:-1]:
             ids += [*self.tokenizer.encode(part.removesuffix(" ")), MASK]

@@ -31,15 +31,12 @@ class TextScore(NamedTuple):
     Attributes:
         log_prob: log-probability in nats, summed over the tokens.
         num_tokens: tokens of the text and its end mark.
+        mean_log_prob: log_prob / num_tokens; exp(-mean_log_prob) is the perplexity.
     """
 
     log_prob: float
     num_tokens: int
-
-    @property
-    def mean_log_prob(self) -> float:
-        """Log-probability in nats of a token, on average; exp(-mean) is the perplexity."""
-        return self.log_prob / self.num_tokens
+    mean_log_prob: float
 
 
 class LongTextWarning(UserWarning):
@@ -47,7 +44,12 @@ class LongTextWarning(UserWarning):
 
 
 def score_texts(
-    model: DecoderOnly, variables: Any, tokenizer: Tokenizer, texts: Sequence[str], max_length: int
+    model: DecoderOnly,
+    variables: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_length: int,
+    first_line: int = 1,
 ) -> list[TextScore]:
     """Computes log p(text), the end mark included, after the mark that begins a document.
 
@@ -60,6 +62,7 @@ def score_texts(
         tokenizer: its tokens.
         texts: any; an empty one has its end mark only.
         max_length: tokens that the model reads at a time.
+        first_line: number of the first text, as warnings count.
 
     Returns:
         One score a text.
@@ -70,16 +73,14 @@ def score_texts(
         starts = range(0, len(stream) - 1, max_length)
         pieces += [stream[start : start + max_length + 1] for start in starts]
         texts_of_pieces += [number] * len(starts)
-    _warn_of_long(
-        [len(stream) - 1 for stream in streams],
-        max_length,
-        "it is scored in pieces, each token in view of those before it in its piece",
-    )
+    lengths = [len(stream) - 1 for stream in streams]
+    what = "it is scored in pieces, each token in view of those before it in its piece"
+    _warn_of_long(lengths, max_length, what, first_line)
     rows = TokenizedPairs.without_targets(TokenizedText.of(pieces))
     batches = evaluation_batches(rows, TOKENS_PER_BATCH, max_length + 1)
     by_piece = _by_row(len(pieces), batches, partial(_score_tokens, model, variables))
-    sums = np.bincount(texts_of_pieces, by_piece, minlength=len(streams))
-    return [TextScore(float(s), len(stream) - 1) for s, stream in zip(sums, streams, strict=True)]
+    sums = np.bincount(texts_of_pieces, by_piece, minlength=len(texts))
+    return _scores(sums, lengths)
 
 
 def score_pairs(
@@ -88,6 +89,7 @@ def score_pairs(
     tokenizer: Tokenizer,
     pairs: Sequence[Pair],
     max_length: int,
+    first_line: int = 1,
 ) -> list[TextScore]:
     """Computes log p(target | source), the target's end mark included.
 
@@ -100,6 +102,7 @@ def score_pairs(
         tokenizer: its joint subwords.
         pairs: sources and targets.
         max_length: source tokens read at most, end mark included.
+        first_line: number of the first pair, as warnings and errors count.
 
     Returns:
         One score a pair.
@@ -114,15 +117,15 @@ def score_pairs(
     longest, config = max([max_length, *lengths]), model.config
     if SCHEMES[config.positions].has_table and longest > config.max_positions:
         raise UserError(
-            f"target {int(np.argmax(lengths)) + 1} has {longest} tokens, but the model writes at "
-            f"most {config.max_positions}: split the pair into sentences"
+            f"target {lengths.index(longest) + first_line} has {longest} tokens, but the model "
+            f"writes at most {config.max_positions}: split the pair into sentences"
         )
     what = f"only the first {max_length} of the source are read; split the pair into sentences"
-    _warn_of_long(source.lengths.tolist(), max_length, what)
+    _warn_of_long(source.lengths.tolist(), max_length, what, first_line)
     tokenized = TokenizedPairs(source.cut(max_length), target)
     batches = evaluation_batches(tokenized, max(TOKENS_PER_BATCH, longest), longest)
     sums = _by_row(len(pairs), batches, partial(_score_targets, model, variables))
-    return [TextScore(float(s), length) for s, length in zip(sums, lengths, strict=True)]
+    return _scores(sums, lengths)
 
 
 def _by_row(
@@ -161,14 +164,21 @@ def _log_probs(
     return -losses
 
 
-def _warn_of_long(lengths: Sequence[int], max_length: int, consequence: str) -> None:
+def _scores(sums: Float64[np.ndarray, " texts"], num_tokens: Sequence[int]) -> list[TextScore]:
+    pairs = zip(sums.tolist(), num_tokens, strict=True)
+    return [TextScore(total, length, total / length) for total, length in pairs]
+
+
+def _warn_of_long(
+    lengths: Sequence[int], max_length: int, consequence: str, first_line: int
+) -> None:
     """Says once how many are too long, which is the first, and what that means."""
-    long = [number for number, length in enumerate(lengths, 1) if length > max_length]
+    long = [place for place, length in enumerate(lengths) if length > max_length]
     if long:
         more = f" (and {len(long) - 1} more)" if len(long) > 1 else ""
         warnings.warn(
-            f"text {long[0]}{more} has {lengths[long[0] - 1]} tokens, more than the {max_length} "
-            f"that the model reads at a time: {consequence}",
+            f"text {first_line + long[0]}{more} has {lengths[long[0]]} tokens, more than the "
+            f"{max_length} that the model reads at a time: {consequence}",
             LongTextWarning,
             stacklevel=4,
         )

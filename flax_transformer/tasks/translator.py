@@ -114,56 +114,40 @@ class Translator:
         best = [several[0].text for several in found]
         return best[0] if isinstance(texts, str) else best
 
-    @overload
-    def translate_n_best(
-        self,
-        texts: str,
-        decoding: DecodingConfig | None = None,
-        *,
-        seed: int = 0,
-        prefix: str = "",
-    ) -> list[TranslatedText]: ...
-    @overload
-    def translate_n_best(
-        self,
-        texts: Sequence[str],
-        decoding: DecodingConfig | None = None,
-        *,
-        seed: int = 0,
-        prefix: str = "",
-    ) -> list[list[TranslatedText]]: ...
     def translate_n_best(
         self,
         texts: str | Sequence[str],
         decoding: DecodingConfig | None = None,
         *,
         seed: int = 0,
+        first_line: int = 1,
         prefix: str = "",
-    ) -> list[TranslatedText] | list[list[TranslatedText]]:
+    ) -> list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
-            texts: see `translate`.
+            texts: see `translate`; a string is one text.
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
+            first_line: number of the first text, as warnings count.
             prefix: how every translation begins, but for that of a blank text. It is encoded by
                 itself, so it should end where a word ends, without a space behind. A score is that
                 of what follows it.
 
         Returns:
-            A list for each text, fewer than `num_best` where no more exist; of a string only its
-            own list.
+            A list for each text; fewer than `num_best` where no more exist.
 
         Raises:
             UserError: if texts are no strings of Unicode, there is no such seed, or the prefix is
                 too long.
         """
         check_number("seed", seed, 0)
-        several = list_texts(texts)
+        texts = list_texts(texts)
         decoding = decoding or self.decoding
-        found = [[TranslatedText("", 0.0)] for _ in several]
-        filled = [place for place, text in enumerate(several) if text.strip()]
-        source = self._tokenize([several[place] for place in filled], filled)
+        found = [[TranslatedText("", 0.0)] for _ in texts]
+        filled = [place for place, text in enumerate(texts) if text.strip()]
+        numbers = [first_line + place for place in filled]
+        source = self._tokenize([texts[place] for place in filled], numbers)
         pairs = TokenizedPairs.without_targets(source)
         prompt = self._prompt(prefix)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
@@ -183,16 +167,23 @@ class Translator:
             for index, hypotheses in zip(indices, texts_of_rows, strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
-        return found[0] if isinstance(texts, str) else found
+        return found
 
     @overload
-    def score(self, sources: str, targets: str) -> TextScore: ...
+    def score(self, sources: str, targets: str, *, first_line: int = 1) -> TextScore: ...
     @overload
-    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[TextScore]: ...
     def score(
-        self, sources: str | Sequence[str], targets: str | Sequence[str]
+        self, sources: Sequence[str], targets: Sequence[str], *, first_line: int = 1
+    ) -> list[TextScore]: ...
+    def score(
+        self, sources: str | Sequence[str], targets: str | Sequence[str], *, first_line: int = 1
     ) -> TextScore | list[TextScore]:
         """Computes the log-probability of a given translation, or of several; see `score_pairs`.
+
+        Args:
+            sources: one or several.
+            targets: as many.
+            first_line: number of the first pair, as warnings count.
 
         Raises:
             UserError: if sources and targets are no strings of Unicode or not as many, or a target
@@ -204,7 +195,9 @@ class Translator:
                 f"{len(sides[0])} sources but {len(sides[1])} targets: give a target a source"
             )
         pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
-        scores = score_pairs(self.model, self.variables, self.tokenizer, pairs, self.max_length)
+        scores = score_pairs(
+            self.model, self.variables, self.tokenizer, pairs, self.max_length, first_line
+        )
         return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
@@ -249,11 +242,11 @@ class Translator:
             "title": f"{text} → {tokenizer.decode(hypotheses.tokens[0, 0].tolist())}",
         }
 
-    def _tokenize(self, texts: list[str], places: list[int]) -> TokenizedText:
+    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
         source = TokenizedText.encode(self.tokenizer, texts)
         for index in np.flatnonzero(source.lengths > self.max_length):
             warnings.warn(
-                f"line {places[index] + 1} has {source.lengths[index]} tokens: only the first "
+                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
                 f"{self.max_length} are translated; split it into sentences",
                 CutTextWarning,
                 stacklevel=4,

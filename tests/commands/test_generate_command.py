@@ -48,7 +48,8 @@ def test_samples_differ_by_seed_alone(repeating, run):
         return run("generate", "--workdir", str(repeating), *options, *sampling, "a").out
 
     assert generate(3) == generate(3) != generate(4)
-    one, two = generate(3).split("\n---\n")
+    empty, one, two = generate(3).split("--- 0\n")
+    assert empty == ""
     assert one.strip() != two.strip()
 
 

@@ -34,7 +34,7 @@ def test_json_names_everything(models, run):
     words = ["score", "--workdir", models["language_model"], "--json"]
     lines = [json.loads(line) for line in run(*words, "bad", "cab").out.splitlines()]
     assert [line["index"] for line in lines] == [0, 1]
-    assert [line["text"] for line in lines] == ["bad", "cab"]
+    assert [line["input"] for line in lines] == ["bad", "cab"]
     for line in lines:
         assert line["num_tokens"] == 4
         assert math.isclose(line["log_prob"], 4 * line["mean_log_prob"])
@@ -54,8 +54,7 @@ def test_pairs_come_as_lines_as_words_or_as_files(run, folder):
     files = ["--source", "s.txt", "--target", "t.txt"]
     assert run("score", "--workdir", "run", *files).out == result.out
     (line,) = run("score", "--workdir", "run", "--json", LINES[0]).out.splitlines()
-    shown = json.loads(line)
-    assert (shown["source"], shown["target"]) == PAIRS[0]
+    assert json.loads(line)["input"] == LINES[0]
     wrong = run("score", "--workdir", "run", f"{PAIRS[0].source}\t{PAIRS[9].target}").out
     assert float(wrong.split("\t")[2]) < -1
 
@@ -66,7 +65,10 @@ def test_pairs_come_as_lines_as_words_or_as_files(run, folder):
     [
         (["two\tzwei", "two"], "text 2 has no tab, 'two': give SOURCE, a tab and TARGET"),
         (["--source", "three.txt"], "--source and --target belong together"),
-        (["--source", "three.txt", "--target", "three.txt", "two"], "texts are given as well"),
+        (
+            ["--source", "three.txt", "--target", "three.txt", "two"],
+            "texts are given beside --source and --target",
+        ),
         (["--source", "three.txt", "--target", "none.py"], "three.txt has 3 lines but none.py"),
         (["--sorce", "three.txt"], "--source"),
     ],
@@ -84,4 +86,13 @@ def test_a_model_without_probabilities_of_texts_names_its_own_command(models, ru
 def test_files_of_pairs_are_for_a_translator(models, run):
     files = ["--source", "three.txt", "--target", "three.txt"]
     result = run("score", "--workdir", models["language_model"], *files)
-    assert_is_error(result, "are for a translator without texts; the model is for language_model")
+    assert_is_error(result, "--source and --target are for a translator: give texts")
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_bad_line_does_not_stop_the_others(run):
+    stdin = f"{LINES[0]}\ntwo\n{LINES[1]}\n".encode()
+    result = run("score", "--workdir", "run", stdin=stdin)
+    assert result.code == 2
+    assert [len(line.split("\t")) for line in result.out.splitlines()] == [3, 1, 3]
+    assert "text 2 has no tab, 'two'" in result.err

@@ -7,7 +7,7 @@ import pytest
 from command_line import assert_is_error
 from small import PAIRS
 
-from flax_transformer.commands.translate import standard_input
+from flax_transformer.commands.line_batches import standard_input
 
 
 @pytest.mark.usefixtures("trained")
@@ -31,7 +31,7 @@ def test_each_line_gives_one_line(run):
 )
 def test_only_a_line_feed_ends_a_line_of_standard_input(monkeypatch, stdin, lines):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
-    assert list(standard_input()) == [lines]
+    assert list(standard_input(7)) == ([lines] if lines else [])
 
 
 @pytest.mark.usefixtures("trained")
@@ -47,9 +47,10 @@ def test_the_best_few_come_with_scores(run, option):
     result = run("translate", "--workdir", "run", option, "3", "--scores", PAIRS[4].source)
     found = [line.split("\t") for line in result.out.splitlines()]
     assert len(found) == 3
-    assert found[0][1] == PAIRS[4].target
-    assert all(re.fullmatch(r"-\d+\.\d{4}", score) for score, _ in found)
-    scores = [float(score) for score, _ in found]
+    assert found[0][2] == PAIRS[4].target
+    assert all(re.fullmatch(r"-\d+\.\d{4}", score) for _, score, _ in found)
+    assert {index for index, _, _ in found} == {"0"}
+    scores = [float(score) for _, score, _ in found]
     assert scores == sorted(scores, reverse=True)
 
 

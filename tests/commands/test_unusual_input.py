@@ -9,7 +9,8 @@ from command_line import assert_is_error
 from small import PAIRS
 
 from flax_transformer.commands import translate
-from flax_transformer.commands.translate import Translate, standard_input
+from flax_transformer.commands.line_batches import standard_input
+from flax_transformer.commands.translate import Translate
 from flax_transformer.tasks.translator import TranslatedText
 
 FAMILY = "👩\u200d👩\u200d👧"
@@ -58,7 +59,7 @@ def test_a_byte_order_mark_changes_no_translation(run):
 def test_a_mark_within_the_text_is_a_character(monkeypatch):
     stdin = "\ufeff\ufefftwo\n\ufeffthree\n".encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
-    assert list(standard_input()) == [["\ufefftwo", "\ufeffthree"]]
+    assert list(standard_input(7)) == [["\ufefftwo", "\ufeffthree"]]
 
 
 @pytest.mark.usefixtures("trained")
@@ -81,7 +82,7 @@ def test_what_is_no_utf8_is_named_by_its_line_and_nothing_is_translated(run, std
 def test_whatever_a_model_says_stays_on_its_line(monkeypatch, capsys, tmp_path, scores):
     said = "\nzwei\r\x0bund\x0c\x1c\x85\u2028zwanzig\r\n"
     found = [[TranslatedText(said, -0.5), TranslatedText("\n", -0.7)]]
-    translator = SimpleNamespace(translate_n_best=lambda texts, seed: found)
+    translator = SimpleNamespace(translate_n_best=lambda texts, **_: found)
     monkeypatch.setattr(translate, "load_for", lambda *_: translator)
     Translate(("two",), tmp_path, scores=scores).run()
     printed = capsys.readouterr().out

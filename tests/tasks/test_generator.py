@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly
 from flax_transformer.tasks.generator import Generator
+from flax_transformer.tasks.translator import CutTextWarning
 
 GREEDY = DecodingConfig("greedy", max_extra_length=5)
 MAX_LENGTH = 11
@@ -58,6 +60,36 @@ def test_a_long_text_goes_on_from_the_last_half(generator):
     assert text == TOKENIZER.decode([*first, *second, *third])
 
 
+@pytest.mark.parametrize("length", [4, 18])
+def test_a_score_is_the_log_probability_of_what_is_written(generator, length):
+    """Of 18 tokens the first 7 are written after all of the prompt, the others after 5 tokens."""
+    prompt = TOKENIZER.encode("deadf")
+    [[(text, score)]] = generator.generate_n_best("deadf", length=length)
+    ids = TOKENIZER.encode(text)
+    assert len(ids) == length
+    log_prob = 0.0
+    for start in range(0, length, 7):
+        read = (prompt + ids[:start])[-5:]
+        piece = ids[start : start + 7]
+        tokens = jnp.array([(read + piece)[:-1]], jnp.int32)
+        logits: Any = generator.model.apply(generator.variables, tokens)
+        log_probs = jax.nn.log_softmax(logits[0].at[:, :2].set(-jnp.inf))  # no PAD, no BOS
+        log_prob += sum(log_probs[4 + i, token] for i, token in enumerate(piece))
+    assert score == pytest.approx(float(log_prob), rel=1e-5)
+
+
+def test_a_string_is_one_prompt(generator):
+    assert generator.generate("feed") == generator.generate(["feed"])
+
+
+def test_a_prompt_that_is_not_read_whole_is_warned_of(generator):
+    with pytest.warns(CutTextWarning, match=r"line 6 has 12 tokens: only the end is read, .* 11 "):
+        generator.generate_n_best(["a", "abcdefghabcd"], length=1, first_line=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generator.generate(["abcdefghabc"], length=1)
+
+
 def test_prompts_of_several_lengths_do_not_change_each_other(generator):
     prompts = ["a", "feed", "cabbage"]
     together = generator.generate(prompts, length=4)
@@ -91,6 +123,7 @@ def test_a_beam_gives_its_best_and_does_not_outgrow_the_model(generator):
         generator.generate(["bad"], beam, length=10)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("prompts", "options", "message"),
     [

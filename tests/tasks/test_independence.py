@@ -161,5 +161,5 @@ def test_a_piece_never_exceeds_what_the_model_reads(reach):
             assert 1 <= limit <= 7
             assert 1 <= len(read) <= len(read) + limit - 1 <= reach
             lengths.append(limit)
-            text.add([5] * limit)
+            text.add([5] * limit, -1.0)
         assert sum(lengths) == 7

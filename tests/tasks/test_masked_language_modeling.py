@@ -226,11 +226,11 @@ def test_a_gap_that_cannot_be_filled_is_told(folder, experiment):
     )[0]
     filler = task.predictor(task.objective.init(jax.random.key(0)))
     assert filler.fill([]) == []
-    with pytest.raises(UserError, match=r"text 2 has no \[MASK\]"):
-        filler.fill(["[MASK]", "nothing"])
     with pytest.raises(UserError, match=r"text 1 has 33 tokens, but the model reads 13"):
         filler.fill(["[MASK]" + "é" * 15])
     with pytest.raises(UserError, match="top must be at least 1"):
         filler.fill(["[MASK]"], top=0)
+    with pytest.raises(UserError, match=r"text 7 has 33 tokens"):
+        filler.fill(["[MASK]", "[MASK]" + "é" * 15], first_line=6)
     [filled] = filler.fill(["[MASK][MASK]"], top=10_000)
     assert [len(gap) for gap in filled.gaps] == [filler.tokenizer.vocab_size - NUM_SPECIAL] * 2

@@ -55,7 +55,7 @@ def test_the_search_goes_on_after_the_prefix(prefixed, tokenizer):
         scores -= np.log(np.exp(scores).sum())
         read.append(int(scores.argmax()))
         log_prob += scores[read[-1]]
-    (found,) = prefixed.translate_n_best(SOURCES[1], prefix=prefix)
+    [[found]] = prefixed.translate_n_best(SOURCES[1], prefix=prefix)
     assert found.text == tokenizer.decode(read[1:])
     # The score is that of what follows the prefix.
     assert found.score == pytest.approx(log_prob, rel=1e-4)
@@ -87,5 +87,5 @@ def test_stop_strings_end_what_follows_the_prefix(prefixed):
     stopped = dataclasses.replace(BEAM, stop=("ißi", "nd dr", "zz"))
     assert prefixed.translate(source, stopped) == "drei u"
     assert prefixed.translate(source, stopped, prefix="drei und") == "drei und dre"
-    n_best = prefixed.translate_n_best(source, dataclasses.replace(BEAM, stop=("r",)))
+    [n_best] = prefixed.translate_n_best(source, dataclasses.replace(BEAM, stop=("r",)))
     assert all("r" not in text for text, _ in n_best)

@@ -45,7 +45,7 @@ def before_any(text: str, stop: tuple[str, ...]) -> str:
 
 
 def test_nothing_more_is_written_after_a_stop_string(generator, monkeypatch):
-    (text,) = generator.generate("feed", GREEDY, length=60)
+    [[text]] = generator.generate("feed", GREEDY, length=60)
     assert len(text) == 60
     rows = []
     find = generator._find
@@ -62,7 +62,7 @@ def test_rules_hold_whatever_the_other_prompts_are(generator, decoding):
         decoding, repetition_penalty=1.5, no_repeat_ngram_size=2, min_length=9
     )
     together = generator.generate(PROMPTS, decoding, length=5)
-    assert together == [generator.generate(prompt, decoding, length=5) for prompt in PROMPTS]
+    assert together == [generator.generate([prompt], decoding, length=5)[0] for prompt in PROMPTS]
     for prompt, texts in zip(PROMPTS, together, strict=True):
         for text in texts:
             pairs = [(prompt + text)[place : place + 2] for place in range(len(prompt + text) - 1)]
@@ -75,6 +75,7 @@ def test_rules_hold_whatever_the_other_prompts_are(generator, decoding):
 def test_the_least_length_counts_what_is_no_longer_read(generator, min_length):
     """At a high temperature one in ten tokens is the end mark, of the letters and this one."""
     hot = DecodingConfig("sample", num_best=64, temperature=1e6, min_length=min_length)
-    lengths = [len("feed" + text) for text in generator.generate("feed", hot, length=60)]
+    [texts] = generator.generate(["feed"], hot, length=60)
+    lengths = [len("feed" + text) for text in texts]
     assert min(lengths) == min_length
     assert len(set(lengths)) > 5

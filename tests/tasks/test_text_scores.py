@@ -154,7 +154,7 @@ def test_a_translation_has_the_loss_of_training(scored, task, tokenizer, target)
 
 def test_a_greedy_translation_has_the_score_of_its_search(scored):
     for source in SOURCES[:3]:
-        (found,) = scored.translate_n_best(source)
+        [[found]] = scored.translate_n_best(source)
         assert scored.score(source, found.text).log_prob == pytest.approx(found.score, abs=1e-4)
 
 

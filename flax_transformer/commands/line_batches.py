@@ -1,0 +1,201 @@
+"""Lines of standard input in batches, so that the first are answered before the last are read."""
+
+import io
+import json
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from flax_transformer.errors import UserError, check_number
+
+CHUNK_SIZE = 65_536  # bytes read at once: what a pipe of Linux holds
+
+
+class LineBatch(NamedTuple):
+    """Some texts to answer together.
+
+    Attributes:
+        first: index of the first text, from 0.
+        texts: of the command line, or lines of standard input.
+        is_input: whether they are of standard input.
+    """
+
+    first: int
+    texts: list[str]
+    is_input: bool
+
+
+def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
+    """Gives the texts of the command line at once, or without any those of standard input.
+
+    Args:
+        given: texts of the command line.
+        batch_lines: see `standard_input`.
+
+    Raises:
+        UserError: at once if batch_lines is below 1; later if a line is not UTF-8.
+    """
+    check_number("--batch-lines", batch_lines)
+    return iter([LineBatch(0, list(given), False)]) if given else _numbered(batch_lines)
+
+
+def _numbered(batch_lines: int) -> Iterator[LineBatch]:
+    first = 0
+    for lines in standard_input(batch_lines):
+        yield LineBatch(first, lines, True)
+        first += len(lines)
+
+
+def answer_lines(
+    batches: Iterable[LineBatch],
+    answer: Callable[[list[str], int], Sequence[Any]],
+    write: Callable[[int, str, Any], None],
+) -> None:
+    """Answers texts batch by batch, in order; what is written is flushed after each batch.
+
+    A line of standard input that is bad does not stop the others: its `UserError` is printed, and
+    is its answer.
+
+    Args:
+        batches: of texts.
+        answer: gives the answers of some texts, whose first has this number, from 1; refuses
+            them all by a `UserError` if one of them is bad.
+        write: prints the answer of the text with this index, from 0.
+
+    Raises:
+        UserError: if a text of the command line is bad; at the end, if a line was.
+    """
+    num_bad = count = 0
+    for first, texts, is_input in batches:
+        number = first + 1
+        found = _answer_good(answer, texts, number) if is_input else answer(texts, number)
+        for index, (text, one) in enumerate(zip(texts, found, strict=True), first):
+            if isinstance(one, UserError):
+                print(f"error: {one}", file=sys.stderr)
+                num_bad += 1
+            write(index, text, one)
+        sys.stdout.flush()
+        count += len(texts)
+    if num_bad:
+        raise UserError(f"{num_bad} of {count} lines could not be answered")
+
+
+def json_line(index: int, text: str, answer: Any) -> str:
+    """Makes the line of JSON of an input.
+
+    Args:
+        index: of the input, from 0.
+        text: the input.
+        answer: a named tuple, a list of them, or the error for which there is none.
+
+    Example:
+        >>> json_line(3, "two", UserError("line 4 is bad"))
+        '{"index": 3, "input": "two", "error": "line 4 is bad"}'
+    """
+    if isinstance(answer, UserError):
+        outcome = {"error": str(answer)}
+    elif isinstance(answer, list):
+        outcome = {"outputs": [output._asdict() for output in answer]}
+    else:
+        outcome = answer._asdict()
+    return json.dumps({"index": index, "input": text} | outcome, ensure_ascii=False)
+
+
+def _answer_good(
+    answer: Callable[[list[str], int], Sequence[Any]], texts: list[str], number: int
+) -> list[Any]:
+    """Halves the texts until the bad ones are alone; predictors refuse before they compute."""
+    try:
+        return list(answer(texts, number))
+    except UserError as error:
+        if len(texts) == 1:
+            return [error]
+    half = len(texts) // 2
+    return [
+        *_answer_good(answer, texts[:half], number),
+        *_answer_good(answer, texts[half:], number + half),
+    ]
+
+
+def standard_input(batch_lines: int) -> Iterator[list[str]]:
+    """Gives the lines of standard input as they arrive, at most `batch_lines` together.
+
+    Whoever writes the lines is never waited for while there is a line to answer: a batch is
+    smaller if no more has arrived. Only a line feed ends a line, as in `read_lines` of text files;
+    a byte order mark before the first is no part of it.
+
+    Args:
+        batch_lines: most lines of a batch.
+
+    Raises:
+        UserError: if a line is not UTF-8.
+    """
+    if sys.stdin is None:  # closed by whoever started the process
+        return
+    stream = sys.stdin.buffer
+    number, lines = 1, []
+    for line in _lines_as_they_arrive(stream):
+        if line is not None:
+            lines.append(_decode(line, number))
+            number += 1
+        if lines and (line is None or len(lines) == batch_lines):
+            yield lines
+            lines = []
+    if lines:
+        yield lines
+
+
+def is_pipe_or_file() -> bool:
+    """Whether standard input was connected to what has lines: no terminal, and not /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError):  # closed, or replaced within Python
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def is_terminal() -> bool:
+    """Whether a person types standard input."""
+    return sys.stdin is not None and sys.stdin.buffer.isatty()
+
+
+def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Gives each line, and None before waiting for more."""
+    begun: list[bytes] = []
+    while True:
+        if not _has_more(stream):
+            yield None
+        chunk = stream.read1(CHUNK_SIZE)  # type: ignore[attr-defined]
+        if not chunk:
+            break
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            yield b"".join([*begun, line])
+            begun = []
+        begun.append(rest)
+    if any(begun):
+        yield b"".join(begun)
+
+
+def _has_more(stream: BinaryIO) -> bool:
+    """Whether a read would return at once."""
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except io.UnsupportedOperation:  # in memory
+        return True
+    except OSError:  # no pipe can be asked on Windows
+        return False
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        # The mark comes from editors that save "UTF-8 with BOM"; within a text it is a character.
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "
+            "convert it, for example with iconv"
+        ) from error
