@@ -27,6 +27,7 @@ from flax_transformer.commands.generate import Generate
 from flax_transformer.commands.list import List
 from flax_transformer.commands.plot import Plot
 from flax_transformer.commands.positions import Positions
+from flax_transformer.commands.score import Score
 from flax_transformer.commands.table3 import Table3
 from flax_transformer.commands.train import OfExperiment, Train
 from flax_transformer.commands.translate import Translate
@@ -49,6 +50,7 @@ COMMANDS: dict[str, type] = {
     "generate": Generate,
     "classify": Classify,
     "fill": Fill,
+    "score": Score,
     "attention": Attention,
     "plot": Plot,
     "list": List,

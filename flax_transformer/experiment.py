@@ -111,6 +111,7 @@ def _converter() -> cattrs.Converter:
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
     for union, default in UNIONS:
         _tell_kinds_apart(converter, union, default)
     return converter
@@ -144,6 +145,13 @@ def _unchanged(value: Any, kind: Any) -> Any:
 
 def _number(value: Any, kind: Any) -> float:
     return float(value) if type(value) is int else _unchanged(value, kind)
+
+
+def _strings(value: Any, kind: Any) -> tuple[str, ...]:
+    # As it is, cattrs makes the letters of "no" of it.
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{value!r:.60} is no list of strings")
+    return tuple(_unchanged(string, str) for string in value)
 
 
 def _reason(error: BaseException, kind: Any) -> str:

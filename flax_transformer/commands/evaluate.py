@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from tyro.conf import AvoidSubcommands
+from tyro.conf import AvoidSubcommands, UseAppendAction
 
 from flax_transformer.console import say, show_scores
 from flax_transformer.decoding.search import DecodingConfig
@@ -31,7 +31,7 @@ class Evaluate:
     less for products where the device can, with two to three significant digits."""
     json: bool = False
     """Print the record as JSON."""
-    decoding: AvoidSubcommands[DecodingConfig | None] = DecodingConfig()
+    decoding: UseAppendAction[AvoidSubcommands[DecodingConfig | None]] = DecodingConfig()
 
     def run(self) -> None:
         """Prints the scores, which are also kept in the workdir."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from flax_transformer.commands.line_batches import (
     LineBatch,
@@ -50,7 +50,7 @@ class Generate:
     batch_lines: int = 1024
     """Lines of standard input that are continued together at most; 1 answers each line at once.
     Fewer are taken where no more have arrived."""
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def run(self) -> None:
         """Prints each beginning with what the model writes after it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import AvoidSubcommands, Positional, arg
+from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
@@ -33,7 +33,9 @@ class OfExperiment:
     """Settings of paper, t2t, fairseq, flax or opennmt in place of the experiment's and the
     preset's, such as the layout of sinusoids, which also replace any other positional scheme;
     `flax-transformer conventions` shows them, and options still change them."""
-    experiment: Annotated[AvoidSubcommands[Experiment], arg(name="")] = Experiment()
+    experiment: Annotated[UseAppendAction[AvoidSubcommands[Experiment]], arg(name="")] = (
+        Experiment()
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.decoding.search import DecodingConfig
@@ -32,6 +32,9 @@ class Translate:
     several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
+    prefix: str = ""
+    """How every translation begins; it should end where a word ends, without a space behind. A
+    score is that of what follows it."""
     json: bool = False
     """Print a line of JSON for each text: its index, from 0, the input, and the outputs with their
     scores."""
@@ -40,7 +43,7 @@ class Translate:
     Fewer are taken where no more have arrived."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def run(self) -> None:
         """Prints the translations."""
@@ -51,7 +54,9 @@ class Translate:
         translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
 
         def translate(texts: list[str], number: int) -> list[list[TranslatedText]]:
-            return translator.translate_n_best(texts, seed=self.seed, first_line=number)
+            return translator.translate_n_best(
+                texts, seed=self.seed, first_line=number, prefix=self.prefix
+            )
 
         answer_lines(batches, translate, self._write)
 

@@ -8,22 +8,38 @@ from flax_transformer.decoding.length_penalty import (
     gnmt_length_penalty,
     power_length_penalty,
 )
+from flax_transformer.decoding.processors import (
+    History,
+    LogitsProcessor,
+    forbid_early_end,
+    forbid_repeated_ngrams,
+    make_processor,
+    penalize_repetition,
+)
 from flax_transformer.decoding.sampling import filter_top_k, filter_top_p, sample
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
+from flax_transformer.decoding.stop import cut_at_stop
 
 __all__ = [
     "LENGTH_PENALTIES",
     "DecodingConfig",
+    "History",
     "Hypotheses",
+    "LogitsProcessor",
     "SearchTree",
     "Step",
     "beam_search",
     "beam_search_tree",
+    "cut_at_stop",
     "filter_top_k",
     "filter_top_p",
+    "forbid_early_end",
+    "forbid_repeated_ngrams",
     "gnmt_length_penalty",
     "greedy_search",
+    "make_processor",
+    "penalize_repetition",
     "power_length_penalty",
     "sample",
     "search",

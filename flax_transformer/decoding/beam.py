@@ -1,7 +1,8 @@
 """Beam search that stops as soon as no further step can change its result."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from flax_transformer.decoding.hypotheses import (
     where_example,
 )
 from flax_transformer.decoding.length_penalty import LengthPenalty
+from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.ranking import top_k
 from flax_transformer.functional.cache import Cache
 
@@ -31,6 +33,7 @@ class _Beams(NamedTuple):
         log_probs: [batch, beam], of the live hypotheses.
         finished: the best that ended with EOS, the best first.
         cache: its history rows are the live hypotheses.
+        given: what a logits processor knows of each example; None without one.
     """
 
     length: Int[Array, ""]
@@ -39,6 +42,7 @@ class _Beams(NamedTuple):
     log_probs: Float[Array, "batch beam"]
     finished: Hypotheses
     cache: Cache
+    given: Any = None
 
 
 def beam_search(
@@ -54,6 +58,7 @@ def beam_search(
     num_best: int = 1,
     max_lengths: Int[Array, " batch"] | None = None,
     num_halvings: int = 0,
+    processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Follows the `beam_size` most probable hypotheses; returns the best that ended with EOS.
 
@@ -86,6 +91,8 @@ def beam_search(
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
         num_halvings: how often the search goes on with half of the examples once the others have
             settled. The result is the same; each compiles `step` once more.
+        processor: changes the log-probabilities before continuations are ranked, none to above 0.
+            log_probs and scores are then those of what it gives, which is not normalised again.
 
     Returns:
         The best hypotheses of each example.
@@ -103,7 +110,14 @@ def beam_search(
     limits = output_limits(prompt.shape[0], max_length, max_lengths)
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
-        return _extend(beams, logits, _settled(beams, length_penalty), length_penalty, eos_id)
+        settled = _settled(beams, length_penalty)
+        process = None
+        if processor is not None:
+            process = partial(
+                processor.process, given=beams.given, tokens=beams.tokens, length=beams.length
+            )
+        weighed = best_continuations(logits, beams.log_probs, process)
+        return _extend(beams, weighed, settled, length_penalty, eos_id)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
@@ -113,19 +127,23 @@ def beam_search(
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
     beams = _start(cache, limits, beam_size, num_best, max_length, pad_id)
+    beams = beams._replace(given=None if processor is None else processor.given)
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
     beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
     return _result(beams, length_penalty, pad_id)
 
 
 def best_continuations(
-    logits: Float[Array, "batch beam vocab"], log_probs: Float[Array, "batch beam"]
+    logits: Float[Array, "batch beam vocab"],
+    log_probs: Float[Array, "batch beam"],
+    process: Callable[[Array], Array] | None = None,
 ) -> tuple[Float[Array, "batch beam"], Int[Array, "batch beam"], Int[Array, "batch beam"]]:
     """Finds the `beam` most probable of all beam * vocab continuations, the best first.
 
     Args:
         logits: [batch, beam, vocab], of each hypothesis' next token.
         log_probs: [batch, beam], of the hypotheses; -inf for one that is not there.
+        process: changes the next tokens' log-probabilities before they are ranked.
 
     Returns:
         Log-probability, parent (0 .. beam-1) and token of each continuation, all [batch, beam].
@@ -142,8 +160,11 @@ def best_continuations(
     logits = logits.astype(jnp.float32)  # XLA sorts bfloat16 in full, many times slower on a CPU.
     # A hypothesis has at most `beam` continuations among the best `beam` of all, so one pass over
     # the vocabulary finds them and neither the sum nor the softmax is ever stored for all.
-    top_logits, top_tokens = top_k(logits, min(beam, vocab))
-    gained = top_logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    if process is None:
+        top_logits, top_tokens = top_k(logits, min(beam, vocab))
+        gained = top_logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    else:
+        gained, top_tokens = top_k(process(jax.nn.log_softmax(logits)), min(beam, vocab))
     exists = log_probs[..., None] > -jnp.inf  # logits of an absent hypothesis may even be NaN
     candidates = jnp.where(exists, log_probs[..., None] + gained, -jnp.inf).reshape(batch, -1)
     best, index = jax.lax.top_k(candidates, beam)
@@ -204,10 +225,10 @@ def _settle(
 
 def _select(beams: _Beams, examples: Int[Array, " chosen"]) -> _Beams:
     """Keeps the beams of some examples, in the order given."""
-    of_examples = (beams.limits, beams.tokens, beams.log_probs, beams.finished)
-    limits, tokens, log_probs, finished = jax.tree.map(lambda leaf: leaf[examples], of_examples)
+    of_examples = (beams.limits, beams.tokens, beams.log_probs, beams.finished, beams.given)
+    *chosen, given = jax.tree.map(lambda leaf: leaf[examples], of_examples)
     cache = select_examples(beams.cache, examples, beams.log_probs.shape[1])
-    return _Beams(beams.length, limits, tokens, log_probs, finished, cache)
+    return _Beams(beams.length, *chosen, cache, given)
 
 
 def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batch"]:
@@ -218,14 +239,14 @@ def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batc
 
 def _extend(
     beams: _Beams,
-    logits: Float[Array, "batch beam vocab"],
+    weighed: tuple[Array, Array, Array],
     settled: Bool[Array, " batch"],
     length_penalty: LengthPenalty,
     eos_id: int,
 ) -> _Beams:
-    """Adds one token to the live hypotheses; a settled example stays as it is."""
+    """Adds one token to the live hypotheses as `best_continuations` says, unless settled."""
     num_best = beams.finished.scores.shape[1]
-    log_probs, parents, chosen = best_continuations(logits, beams.log_probs)
+    log_probs, parents, chosen = weighed
     tokens = jnp.take_along_axis(beams.tokens, parents[..., None], axis=1)
     tokens = tokens.at[:, :, beams.length].set(chosen)
     length = beams.length + 1
@@ -245,7 +266,7 @@ def _extend(
     old = (beams.tokens, beams.log_probs, beams.finished)
     tokens, log_probs, finished = where_example(settled, old, new)
     cache = reorder_history(beams.cache, parents)
-    return _Beams(length, beams.limits, tokens, log_probs, finished, cache)
+    return _Beams(length, beams.limits, tokens, log_probs, finished, cache, beams.given)
 
 
 def _result(beams: _Beams, length_penalty: LengthPenalty, pad_id: int) -> Hypotheses:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.decoding.history import repeat_history
 from flax_transformer.decoding.hypotheses import Hypotheses, Step, output_limits
+from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.functional.cache import Cache
 
 Choose = Callable[
@@ -39,6 +40,7 @@ def generate(
     max_lengths: Int[Array, " batch"] | None,
     eos_id: int,
     pad_id: int,
+    processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Continues each prompt `num_best` times by the tokens that `choose` picks.
 
@@ -53,6 +55,7 @@ def generate(
         max_lengths: [batch], the same for each example alone; None: max_length for all.
         eos_id: token that ends a hypothesis.
         pad_id: token that fills the rest.
+        processor: changes the logits from which `choose` picks; log_probs remain the model's.
 
     Returns:
         The hypotheses in the order drawn; scores are the log-probabilities under the model.
@@ -67,7 +70,10 @@ def generate(
 
     def extend(state: _Progress, logits: Float[Array, "batch num_best vocab"]) -> _Progress:
         logits = logits.astype(jnp.float32)
-        chosen = choose(logits, state.length)
+        allowed = logits
+        if processor is not None:
+            allowed = processor.process(logits, processor.given, state.tokens, state.length)
+        chosen = choose(allowed, state.length)
         gained = jnp.take_along_axis(jax.nn.log_softmax(logits), chosen[..., None], axis=-1)[..., 0]
         length = state.length + 1
         return state._replace(

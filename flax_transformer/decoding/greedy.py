@@ -4,6 +4,7 @@ from jaxtyping import Array, Int
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.cache import Cache
 
@@ -17,6 +18,7 @@ def greedy_search(
     eos_id: int,
     pad_id: int,
     max_lengths: Int[Array, " batch"] | None = None,
+    processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Takes the most probable next token until EOS or the limit.
 
@@ -31,6 +33,7 @@ def greedy_search(
         eos_id: token that ends a hypothesis.
         pad_id: token that fills the rest.
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
+        processor: changes the logits before the largest is taken.
 
     Returns:
         One hypothesis for each example; nothing is ranked, so its score is its log-probability.
@@ -55,4 +58,5 @@ def greedy_search(
         max_lengths=max_lengths,
         eos_id=eos_id,
         pad_id=pad_id,
+        processor=processor,
     )

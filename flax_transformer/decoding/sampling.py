@@ -1,14 +1,53 @@
 """Sampling with a temperature, from the best tokens alone or from the nucleus."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.ranking import argmax
 from flax_transformer.decoding.row_keys import sample_keys
 from flax_transformer.functional.cache import Cache
+
+# Of float32. What is smaller counts as 0 on most devices, and so does 1 / what is larger.
+SMALLEST, LARGEST = 2.0**-126, 2.0**126
+
+
+def apply_temperature(
+    logits: Float[Array, "*rows vocab"], temperature: float
+) -> Float[Array, "*rows vocab"]:
+    """Divides logits by a temperature, however small or large it is.
+
+    (logits - max(logits)) / temperature
+
+    The difference changes no probability, and it keeps the largest logit finite.
+
+    Args:
+        logits: [*rows, vocab], float32; each row has a finite one.
+        temperature: above 0; one outside 2^-126 .. 2^126 is taken for the nearer of the two.
+
+    Returns:
+        [*rows, vocab]; the logits themselves at temperature 1.
+
+    Raises:
+        ValueError: if the temperature is not above 0, or not finite.
+
+    Example:
+        >>> apply_temperature(jnp.array([3.0, 7.0, 5.0]), 0.5).tolist()
+        [-8.0, 0.0, -4.0]
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(
+            f"temperature must be above 0 and finite, got {temperature}; use greedy_search for 0"
+        )
+    if temperature == 1:
+        return logits
+    below_largest = logits - logits.max(axis=-1, keepdims=True)
+    return below_largest / min(max(temperature, SMALLEST), LARGEST)
 
 
 def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*rows vocab"]:
@@ -62,7 +101,7 @@ def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, 
         return logits
     descending = jnp.sort(logits, axis=-1, descending=True)
     probs = jax.nn.softmax(descending, axis=-1)
-    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < p
+    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < max(p, SMALLEST)
     threshold = jnp.where(in_nucleus, descending, jnp.inf).min(axis=-1, keepdims=True)
     return jnp.where(logits < threshold, -jnp.inf, logits)
 
@@ -102,6 +141,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     max_lengths: Int[Array, " batch"] | None = None,
+    processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Draws each next token at random until EOS or the limit.
 
@@ -122,22 +162,20 @@ def sample(
         top_k: draw from the top_k most probable tokens; None: from all.
         top_p: draw from the nucleus of this probability; None: from all.
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
+        processor: changes the logits before the temperature does.
 
     Returns:
         num_samples hypotheses for each example in the order drawn; scores and log_probs are both
-        the log-probability under the model itself, before temperature and filters.
+        the log-probability under the model itself, before processor, temperature and filters.
 
     Raises:
-        ValueError: if temperature is not above 0, or top_k, top_p, num_samples, max_length or
-            max_lengths is out of range.
+        ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples,
+            max_length or max_lengths is out of range.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}; use greedy_search for 0")
-
     keys = sample_keys(rng, prompt.shape[0], num_samples)
 
     def draw(logits: Float[Array, "batch num_best vocab"], length: Int[Array, ""]):
-        logits = logits / temperature
+        logits = apply_temperature(logits, temperature)
         if top_k is not None:
             logits = filter_top_k(logits, top_k)
         if top_p is not None:
@@ -155,4 +193,5 @@ def sample(
         max_lengths=max_lengths,
         eos_id=eos_id,
         pad_id=pad_id,
+        processor=processor,
     )

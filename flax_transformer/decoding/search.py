@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
+import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.greedy import greedy_search
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
+from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
+from flax_transformer.errors import LARGEST_NUMBER, UserError, check_number, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
+LARGEST_PENALTY = 1000.0  # of repetition; beyond, products with logits would overflow
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,18 @@ class DecodingConfig:
     """Sample from the k most probable tokens only."""
     top_p: float | None = None
     """Sample from the fewest most probable tokens whose probabilities sum to this."""
+    repetition_penalty: float = 1.0
+    """Above 1 makes tokens that occurred before less probable, as in Hugging Face: positive scores
+    are divided by it, negative ones multiplied. A beam search ranks by the result. Tokens of a
+    prompt count, those of a source do not."""
+    no_repeat_ngram_size: int = 0
+    """No sequence of so many tokens occurs twice, as in Hugging Face; 0 allows all. Tokens of a
+    prompt count, those of a source do not."""
+    min_length: int = 0
+    """Tokens that precede the end mark at least, as in Hugging Face: those of the prompt and the
+    begin mark of a translation are counted, the end mark is not."""
+    stop: tuple[str, ...] = ()
+    """A string that ends an output, which is what stands before it; may be given several times."""
 
     def __post_init__(self) -> None:
         """Refuses values with which no search can run."""
@@ -53,6 +68,7 @@ class DecodingConfig:
                 raise UserError(f"{name} is {value}: give at least 1.")
             if value is not None and value > LARGEST_NUMBER:
                 raise UserError(f"{name} is {value}: give at most {LARGEST_NUMBER:,}.")
+        self._check_rules()
         for name in ("alpha", "temperature"):
             if not math.isfinite(getattr(self, name)):
                 raise UserError(f"{name} is {getattr(self, name)}: give a finite number.")
@@ -71,6 +87,21 @@ class DecodingConfig:
                 f"{'raise beam_size' if self.method == 'beam' else 'use beam or sample'}."
             )
 
+    def _check_rules(self) -> None:
+        """Refuses rules that no output can follow."""
+        if not 1 / LARGEST_PENALTY <= self.repetition_penalty <= LARGEST_PENALTY:
+            raise UserError(
+                f"--decoding.repetition-penalty is {self.repetition_penalty}: give 1 for none, or "
+                f"at least {1 / LARGEST_PENALTY} and at most {LARGEST_PENALTY:g}"
+            )
+        for name in ("no_repeat_ngram_size", "min_length"):
+            option = f"--decoding.{name.replace('_', '-')}"
+            check_number(option, getattr(self, name), 0)
+        if isinstance(self.stop, str):
+            raise UserError(f"--decoding.stop is one string, {self.stop!r:.60}: give a tuple")
+        if "" in self.stop:
+            raise UserError("--decoding.stop has an empty string, which ends every output: omit it")
+
 
 def search(
     config: DecodingConfig,
@@ -84,6 +115,7 @@ def search(
     max_lengths: Int[Array, " batch"] | None = None,
     rng: PRNGKeyArray | Key[Array, " batch"] | None = None,
     num_halvings: int = 0,
+    prompt_lengths: Int[Array, " batch"] | None = None,
 ) -> Hypotheses:
     """Runs the search that the config names.
 
@@ -100,6 +132,8 @@ def search(
             config.max_extra_length; None: max_length for all.
         rng: random key, or one for each example; needed by sampling.
         num_halvings: of a beam search, which see; the others search the whole batch to its end.
+        prompt_lengths: [batch], tokens before those generated, for config.min_length, where that is
+            more than the prompt holds; None: the tokens of the prompt that are not padding.
 
     Returns:
         config.num_best hypotheses for each example.
@@ -136,4 +170,28 @@ def search(
         eos_id=eos_id,
         pad_id=pad_id,
         max_lengths=max_lengths,
+        processor=_processor(config, prompt, prompt_lengths, eos_id, pad_id),
+    )
+
+
+def _processor(
+    config: DecodingConfig,
+    prompt: Int[Array, "batch prompt_length"],
+    prompt_lengths: Int[Array, " batch"] | None,
+    eos_id: int,
+    pad_id: int,
+) -> LogitsProcessor | None:
+    """The config's rules for next tokens; None if it has none."""
+    min_lengths = None
+    if config.min_length:
+        if prompt_lengths is None:
+            prompt_lengths = (prompt != pad_id).sum(axis=1, dtype=jnp.int32)
+        min_lengths = config.min_length - prompt_lengths
+    return make_processor(
+        prompt,
+        repetition_penalty=config.repetition_penalty,
+        no_repeat_ngram_size=config.no_repeat_ngram_size,
+        min_lengths=min_lengths,
+        eos_id=eos_id,
+        pad_id=pad_id,
     )

@@ -74,6 +74,7 @@ class PieceBatch(NamedTuple):
         pieces: of the first rows.
         prompts: padded on the left.
         limits: tokens to write at most.
+        lengths: tokens of the whole text so far, of which a prompt may hold the end only.
         numbers: what the random key of each row is made of.
         max_length: the most tokens that a row may have to write.
     """
@@ -81,6 +82,7 @@ class PieceBatch(NamedTuple):
     pieces: list[Piece]
     prompts: Int32[np.ndarray, "rows prompt_length"]
     limits: Int32[np.ndarray, " rows"]
+    lengths: Int32[np.ndarray, " rows"]
     numbers: UInt32[np.ndarray, "rows words"]
     max_length: int
 
@@ -119,11 +121,11 @@ def _batch(pieces: list[Piece], prompt_length: int, max_length: int) -> PieceBat
     rows = 1 << (len(pieces) - 1).bit_length()
     prompts = np.full((rows, prompt_length), PAD, np.int32)
     # One token ends the rows that repeat the first piece.
-    limits = np.ones(rows, np.int32)
+    limits, lengths = np.ones(rows, np.int32), np.ones(rows, np.int32)
     numbers = np.zeros((rows, 3), np.uint32)
     for row, (text, read, limit) in enumerate(pieces):
         prompts[row, prompt_length - len(read) :] = read
-        limits[row] = limit
+        limits[row], lengths[row] = limit, len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
     prompts[len(pieces) :] = prompts[0]
-    return PieceBatch(pieces, prompts, limits, numbers, max_length)
+    return PieceBatch(pieces, prompts, limits, lengths, numbers, max_length)

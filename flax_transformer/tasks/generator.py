@@ -5,7 +5,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
 from flax_transformer.models.attention_weights import check_holds_weights
@@ -23,6 +24,7 @@ from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.continuation import Continuation, PieceBatch, piece_batches
 from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.text_scores import TextScore, score_texts
 from flax_transformer.tasks.translator import CutTextWarning
 
 
@@ -131,9 +133,34 @@ class Generator:
         else:
             found = self._write(ids, decoding, length, seed)
         return [
-            [GeneratedText(self.tokenizer.decode(tokens), score) for tokens, score in several]
+            [
+                GeneratedText(cut_at_stop(self.tokenizer.decode(tokens), decoding.stop), score)
+                for tokens, score in several
+            ]
             for several in found
         ]
+
+    @overload
+    def score(self, texts: str, *, first_line: int = 1) -> TextScore: ...
+    @overload
+    def score(self, texts: Sequence[str], *, first_line: int = 1) -> list[TextScore]: ...
+    def score(
+        self, texts: str | Sequence[str], *, first_line: int = 1
+    ) -> TextScore | list[TextScore]:
+        """Computes the log-probability of a text, or of each of several; see `score_texts`.
+
+        Args:
+            texts: one or several.
+            first_line: number of the first text, as warnings count.
+
+        Raises:
+            UserError: if texts are no strings of Unicode.
+        """
+        several = list_texts(texts)
+        scores = score_texts(
+            self.model, self.variables, self.tokenizer, several, self.max_length, first_line
+        )
+        return scores[0] if isinstance(texts, str) else scores
 
     def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
         """Computes where the model looks as it reads a text, and as it goes on with it.
@@ -212,6 +239,9 @@ class Generator:
                 for row, piece in enumerate(batch.pieces):
                     tokens = found.tokens[row][: found.lengths[row]]
                     piece.text.add(tokens, found.log_probs[row])
+                    if decoding.stop:
+                        text = self.tokenizer.decode(piece.text.written)
+                        piece.text.has_ended |= cut_at_stop(text, decoding.stop) != text
         return [[(text.written, text.log_prob) for text in several] for several in texts]
 
     def _search_once(
@@ -240,15 +270,26 @@ class Generator:
             self.variables,
             batch.prompts,
             batch.limits,
+            batch.lengths,
             batch.numbers,
             jax.random.key(seed),
-            decoding=decoding,
+            # The same program whatever ends the texts.
+            decoding=dataclasses.replace(decoding, stop=()),
             max_length=batch.max_length,
         )
 
 
 def _continue(
-    model, variables, prompts, limits, numbers, rng, *, decoding: DecodingConfig, max_length: int
+    model,
+    variables,
+    prompts,
+    limits,
+    lengths,
+    numbers,
+    rng,
+    *,
+    decoding: DecodingConfig,
+    max_length: int,
 ) -> Hypotheses:
     """Continues a batch of prompts; one compilation serves all of the same shape."""
     rows, prompt_length = prompts.shape
@@ -269,4 +310,5 @@ def _continue(
         eos_id=EOS,
         pad_id=PAD,
         rng=row_keys(rng, numbers),
+        prompt_lengths=lengths,
     )

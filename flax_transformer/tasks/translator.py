@@ -13,17 +13,20 @@ import numpy as np
 from jaxtyping import Int, UInt32
 
 from flax_transformer.data.batching import evaluation_batches
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.text_scores import TextScore, score_pairs
 from flax_transformer.visualization.isolation import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
@@ -82,13 +85,19 @@ class Translator:
         )
 
     @overload
-    def translate(self, texts: str, decoding: DecodingConfig | None = None) -> str: ...
+    def translate(
+        self, texts: str, decoding: DecodingConfig | None = None, *, prefix: str = ""
+    ) -> str: ...
     @overload
     def translate(
-        self, texts: Sequence[str], decoding: DecodingConfig | None = None
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, prefix: str = ""
     ) -> list[str]: ...
     def translate(
-        self, texts: str | Sequence[str], decoding: DecodingConfig | None = None
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        prefix: str = "",
     ) -> str | list[str]:
         """Translates a string to a string, or several to a list in the same order.
 
@@ -96,12 +105,14 @@ class Translator:
             texts: what to translate; a blank text gives an empty one. A text of more than
                 max_length tokens is translated up to there, with a `CutTextWarning`.
             decoding: how to search; the translator's own way if not given.
+            prefix: see `translate_n_best`.
 
         Raises:
-            UserError: if texts are no strings of Unicode.
+            UserError: if texts are no strings of Unicode, or the prefix is too long.
         """
         several = [texts] if isinstance(texts, str) else texts
-        best = [found[0].text for found in self.translate_n_best(several, decoding)]
+        found = self.translate_n_best(several, decoding, prefix=prefix)
+        best = [several[0].text for several in found]
         return best[0] if isinstance(texts, str) else best
 
     def translate_n_best(
@@ -111,6 +122,7 @@ class Translator:
         *,
         seed: int = 0,
         first_line: int = 1,
+        prefix: str = "",
     ) -> list[list[TranslatedText]]:
         """Gives the `num_best` translations of each text, the best first.
 
@@ -119,12 +131,16 @@ class Translator:
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
             first_line: number of the first text, as warnings count.
+            prefix: how every translation begins, but for that of a blank text. It is encoded by
+                itself, so it should end where a word ends, without a space behind. A score is that
+                of what follows it.
 
         Returns:
             A list for each text; fewer than `num_best` where no more exist.
 
         Raises:
-            UserError: if texts are no strings of Unicode, or there is no such seed.
+            UserError: if texts are no strings of Unicode, there is no such seed, or the prefix is
+                too long.
         """
         check_number("seed", seed, 0)
         texts = list_texts(texts)
@@ -134,21 +150,56 @@ class Translator:
         numbers = [first_line + place for place in filled]
         source = self._tokenize([texts[place] for place in filled], numbers)
         pairs = TokenizedPairs.without_targets(source)
+        prompt = self._prompt(prefix)
         batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
         of_shape = collections.Counter(batch.source.shape for _, batch in batches)
         for indices, batch in batches:
             rows = self._search(
                 self.variables,
                 batch.source,
+                prompt,
                 _numbers(batch.source),
                 jax.random.key(seed),
-                decoding=decoding,
+                # The same program whatever ends the texts.
+                decoding=dataclasses.replace(decoding, stop=()),
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
-            for index, hypotheses in zip(indices, self._texts(rows), strict=True):
+            texts_of_rows = self._texts(rows, prefix, decoding.stop)
+            for index, hypotheses in zip(indices, texts_of_rows, strict=True):
                 if index >= 0:
                     found[filled[index]] = hypotheses
         return found
+
+    @overload
+    def score(self, sources: str, targets: str, *, first_line: int = 1) -> TextScore: ...
+    @overload
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], *, first_line: int = 1
+    ) -> list[TextScore]: ...
+    def score(
+        self, sources: str | Sequence[str], targets: str | Sequence[str], *, first_line: int = 1
+    ) -> TextScore | list[TextScore]:
+        """Computes the log-probability of a given translation, or of several; see `score_pairs`.
+
+        Args:
+            sources: one or several.
+            targets: as many.
+            first_line: number of the first pair, as warnings count.
+
+        Raises:
+            UserError: if sources and targets are no strings of Unicode or not as many, or a target
+                is too long.
+        """
+        sides = list_texts(sources), list_texts(targets)
+        if len(sides[0]) != len(sides[1]):
+            raise UserError(
+                f"{len(sides[0])} sources but {len(sides[1])} targets: give a target a source"
+            )
+        pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
+        scores = score_pairs(
+            self.model, self.variables, self.tokenizer, pairs, self.max_length, first_line
+        )
+        return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
         """Translates a text and computes where the model looked as it wrote the translation.
@@ -173,6 +224,7 @@ class Translator:
             hypotheses = self._search(
                 self.variables,
                 source,
+                self._prompt(""),
                 _numbers(np.asarray(source)),
                 jax.random.key(0),
                 decoding=self.decoding,
@@ -202,11 +254,25 @@ class Translator:
             )
         return source.cut(self.max_length)
 
-    def _texts(self, hypotheses: Hypotheses) -> list[list[TranslatedText]]:
+    def _prompt(self, prefix: str) -> Int[np.ndarray, " prompt_length"]:
+        """What the decoder reads before it writes."""
+        config, ids = self.model.config, self.tokenizer.encode(prefix)
+        if SCHEMES[config.positions].has_table and len(ids) >= config.max_positions:
+            raise UserError(
+                f"the prefix has {len(ids)} tokens, but a translation has at most "
+                f"{config.max_positions}: shorten it"
+            )
+        return np.array([BOS, *ids], np.int32)
+
+    def _texts(
+        self, hypotheses: Hypotheses, prefix: str, stop: Sequence[str]
+    ) -> list[list[TranslatedText]]:
         tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
         return [
             [
-                TranslatedText(self.tokenizer.decode(ids.tolist()), float(score))
+                TranslatedText(
+                    prefix + cut_at_stop(self.tokenizer.decode(ids.tolist()), stop), float(score)
+                )
                 for ids, score in zip(row_tokens, row_scores, strict=True)
                 if np.isfinite(score)
             ]
@@ -239,20 +305,23 @@ def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows
 
 
 def search_batch(
-    model, variables, source, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
+    model, variables, source, prompt, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
 ) -> Hypotheses:
-    """Decodes a batch; one compilation serves all batches of the same shape."""
+    """Decodes a batch after one prompt; one compilation serves all batches of the same shape."""
+    # The begin mark takes one position, and the last token found is never read.
+    num_given = prompt.shape[0] - 1
     max_length = source.shape[1] + decoding.max_extra_length
     if SCHEMES[model.config.positions].has_table:
         max_length = min(max_length, model.config.max_positions)
+    max_length = max(max_length - num_given, 1)
+    max_lengths = jnp.sum(source != PAD, axis=1) + decoding.max_extra_length - num_given
     return search(
         decoding,
         lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
-        # The prompt takes one position, and the last token found is never read.
-        model.apply(variables, source, max_length, method=model.start),
-        jnp.full((source.shape[0], 1), BOS, jnp.int32),
+        model.apply(variables, source, num_given + max_length, method=model.start),
+        jnp.tile(prompt, (source.shape[0], 1)),
         max_length=max_length,
-        max_lengths=jnp.sum(source != PAD, axis=1) + decoding.max_extra_length,
+        max_lengths=max_lengths,
         eos_id=EOS,
         pad_id=PAD,
         rng=row_keys(rng, numbers),

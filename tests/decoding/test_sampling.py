@@ -59,7 +59,7 @@ def test_top_k_leaves_the_k_largest(k):
     np.testing.assert_array_equal(filtered, np.where(rank < k, logits, -np.inf))
 
 
-@pytest.mark.parametrize("p", [1e-6, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("p", [1e-320, 1e-39, 1e-6, 0.3, 0.9, 1.0])
 def test_top_p_leaves_the_fewest_tokens_that_cover_p(p):
     logits = np.random.default_rng(0).normal(scale=2, size=(13, 11)).astype(np.float32)
     filtered = np.asarray(filter_top_p(jnp.asarray(logits), p))
@@ -146,14 +146,41 @@ def test_one_candidate_is_greedy_search():
             model.step(), model.cache(), model.prompt(), max_length=5, eos_id=EOS, pad_id=PAD
         )
     )(model)
-    for settings in ({"top_k": 1}, {"top_p": 1e-6}):
+    for settings in ({"top_k": 1}, {"top_p": 1e-6}, {"top_p": 1e-45}):
         np.testing.assert_array_equal(draw(model, **settings).tokens, greedy.tokens)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-45, 1e-38, 1e-30, 1e-5])
+def test_a_temperature_near_zero_is_greedy_search(temperature):
+    model = random_model(seed=4, batch=5, vocab=7)
+    # As a language model's logits are: some tokens are impossible, and some values are large.
+    model = model._replace(table=(1000 * model.table).at[:, PAD].set(-jnp.inf))
+    greedy = greedy_search(
+        model.step(), model.cache(), model.prompt(), max_length=5, eos_id=EOS, pad_id=PAD
+    )
+    found = draw(model, temperature=temperature, num_samples=2)
+    np.testing.assert_array_equal(found.tokens, jnp.repeat(greedy.tokens, 2, axis=1))
+    np.testing.assert_allclose(found.log_probs, jnp.repeat(greedy.log_probs, 2, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e39, 1e308])
+def test_a_huge_temperature_draws_what_is_possible_alike(temperature):
+    """Pearson's statistic of 4,999 tokens of six; 20.5 is its 99.9 % quantile (5 degrees)."""
+    model = random_model(seed=4, batch=1, vocab=7)
+    model = model._replace(table=model.table.at[:, PAD].set(-jnp.inf))
+    tokens = draw(model, max_length=1, num_samples=4_999, temperature=temperature).tokens
+    counts = np.bincount(np.asarray(tokens).ravel(), minlength=7)
+    assert counts[PAD] == 0
+    assert ((counts[1:] - 4_999 / 6) ** 2 / (4_999 / 6)).sum() < 20.52
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": 0.0}, r"above 0, got 0\.0; use greedy_search"),
+        ({"temperature": 0.0}, r"above 0 and finite, got 0\.0; use greedy_search"),
+        ({"temperature": -1.0}, r"above 0 and finite, got -1\.0"),
+        ({"temperature": float("nan")}, "above 0 and finite, got nan"),
+        ({"temperature": float("inf")}, "above 0 and finite, got inf"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0\.0"),
         ({"top_p": 1.5}, r"top_p must be in \(0, 1\], got 1\.5"),

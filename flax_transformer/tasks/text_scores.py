@@ -1,0 +1,184 @@
+"""How probable given texts and given translations are."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float64, Int
+
+from flax_transformer.data.batch import Batch
+from flax_transformer.data.batching import evaluation_batches
+from flax_transformer.data.parallel_text import Pair
+from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.errors import UserError
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.decoder_only import DecoderOnly
+from flax_transformer.models.encoder_decoder import EncoderDecoder
+from flax_transformer.tasks.translation import shift_right
+
+TOKENS_PER_BATCH = 4096  # as `evaluate` reads
+
+
+class TextScore(NamedTuple):
+    """How probable a text is.
+
+    Attributes:
+        log_prob: log-probability in nats, summed over the tokens.
+        num_tokens: tokens of the text and its end mark.
+        mean_log_prob: log_prob / num_tokens; exp(-mean_log_prob) is the perplexity.
+    """
+
+    log_prob: float
+    num_tokens: int
+    mean_log_prob: float
+
+
+class LongTextWarning(UserWarning):
+    """A text is longer than the model reads at once."""
+
+
+def score_texts(
+    model: DecoderOnly,
+    variables: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_length: int,
+    first_line: int = 1,
+) -> list[TextScore]:
+    """Computes log p(text), the end mark included, after the mark that begins a document.
+
+    A text of more than max_length tokens is cut into pieces as in `evaluate`: each token is
+    predicted from those before it in its piece. A `LongTextWarning` says so.
+
+    Args:
+        model: the decoder.
+        variables: its parameters.
+        tokenizer: its tokens.
+        texts: any; an empty one has its end mark only.
+        max_length: tokens that the model reads at a time.
+        first_line: number of the first text, as warnings count.
+
+    Returns:
+        One score a text.
+    """
+    streams = [[EOS, *ids, EOS] for ids in tokenizer.encode_batch(texts)]
+    pieces, texts_of_pieces = [], []
+    for number, stream in enumerate(streams):
+        starts = range(0, len(stream) - 1, max_length)
+        pieces += [stream[start : start + max_length + 1] for start in starts]
+        texts_of_pieces += [number] * len(starts)
+    lengths = [len(stream) - 1 for stream in streams]
+    what = "it is scored in pieces, each token in view of those before it in its piece"
+    _warn_of_long(lengths, max_length, what, first_line)
+    rows = TokenizedPairs.without_targets(TokenizedText.of(pieces))
+    batches = evaluation_batches(rows, TOKENS_PER_BATCH, max_length + 1)
+    by_piece = _by_row(len(pieces), batches, partial(_score_tokens, model, variables))
+    sums = np.bincount(texts_of_pieces, by_piece, minlength=len(texts))
+    return _scores(sums, lengths)
+
+
+def score_pairs(
+    model: EncoderDecoder,
+    variables: Any,
+    tokenizer: Tokenizer,
+    pairs: Sequence[Pair],
+    max_length: int,
+    first_line: int = 1,
+) -> list[TextScore]:
+    """Computes log p(target | source), the target's end mark included.
+
+    A source is cut to max_length tokens as `translate` cuts it, with a `LongTextWarning`; a target
+    is never cut.
+
+    Args:
+        model: the encoder-decoder.
+        variables: its parameters and statistics.
+        tokenizer: its joint subwords.
+        pairs: sources and targets.
+        max_length: source tokens read at most, end mark included.
+        first_line: number of the first pair, as warnings and errors count.
+
+    Returns:
+        One score a pair.
+
+    Raises:
+        UserError: if a target is longer than the model's table of positions.
+    """
+    source, target = (
+        TokenizedText.encode(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1)
+    )
+    lengths = target.lengths.tolist()
+    longest, config = max([max_length, *lengths]), model.config
+    if SCHEMES[config.positions].has_table and longest > config.max_positions:
+        raise UserError(
+            f"target {lengths.index(longest) + first_line} has {longest} tokens, but the model "
+            f"writes at most {config.max_positions}: split the pair into sentences"
+        )
+    what = f"only the first {max_length} of the source are read; split the pair into sentences"
+    _warn_of_long(source.lengths.tolist(), max_length, what, first_line)
+    tokenized = TokenizedPairs(source.cut(max_length), target)
+    batches = evaluation_batches(tokenized, max(TOKENS_PER_BATCH, longest), longest)
+    sums = _by_row(len(pairs), batches, partial(_score_targets, model, variables))
+    return _scores(sums, lengths)
+
+
+def _by_row(
+    num_rows: int,
+    batches: Iterator[tuple[Int[np.ndarray, " rows"], Batch]],
+    score: Callable[[Batch], Array],
+) -> Float64[np.ndarray, " num_rows"]:
+    """Scores the rows of all batches and puts them back into their order."""
+    scores = np.zeros(num_rows)
+    for indices, batch in batches:
+        exists = indices >= 0
+        scores[indices[exists]] = np.asarray(score(batch))[exists]
+    return scores
+
+
+@partial(jax.jit, static_argnums=0)
+def _score_tokens(model: DecoderOnly, variables: Any, batch: Batch) -> Float[Array, " rows"]:
+    tokens = jnp.asarray(batch.source)
+    logits: Any = model.apply(variables, tokens[:, :-1])
+    return _log_probs(logits, tokens[:, 1:])
+
+
+@partial(jax.jit, static_argnums=0)
+def _score_targets(model: EncoderDecoder, variables: Any, batch: Batch) -> Float[Array, " rows"]:
+    target = jnp.asarray(batch.target)
+    logits: Any = model.apply(variables, jnp.asarray(batch.source), shift_right(target))
+    return _log_probs(logits, target)
+
+
+def _log_probs(
+    logits: Float[Array, "rows length vocab"], target: Int[Array, "rows length"]
+) -> Float[Array, " rows"]:
+    """The log-probability of each row's targets, padding left out."""
+    weights = (target != PAD).astype(jnp.float32)
+    losses, _ = jax.vmap(label_smoothed_cross_entropy)(logits, target, weights)
+    return -losses
+
+
+def _scores(sums: Float64[np.ndarray, " texts"], num_tokens: Sequence[int]) -> list[TextScore]:
+    pairs = zip(sums.tolist(), num_tokens, strict=True)
+    return [TextScore(total, length, total / length) for total, length in pairs]
+
+
+def _warn_of_long(
+    lengths: Sequence[int], max_length: int, consequence: str, first_line: int
+) -> None:
+    """Says once how many are too long, which is the first, and what that means."""
+    long = [place for place, length in enumerate(lengths) if length > max_length]
+    if long:
+        more = f" (and {len(long) - 1} more)" if len(long) > 1 else ""
+        warnings.warn(
+            f"text {first_line + long[0]}{more} has {lengths[long[0]]} tokens, more than the "
+            f"{max_length} that the model reads at a time: {consequence}",
+            LongTextWarning,
+            stacklevel=4,
+        )
