@@ -56,7 +56,7 @@ class Scored(NamedTuple):
         outputs: what it gave for each example, a line each, in order.
         samples: lines that show a few outputs beside what was wanted.
         example: an input to try a trained model with; "" if none can be typed.
-        details: plain data beyond the scores, such as a matrix of confusions.
+        details: plain data beyond the scores, such as the scores of each class.
     """
 
     scores: dict[str, Score]
@@ -89,6 +89,10 @@ class Parts(Protocol):
     @property
     def decoding(self) -> Any:
         """How outputs are searched for; None where nothing is."""
+
+    @property
+    def training(self) -> Any:
+        """How long it is trained, and by which score the best checkpoint is chosen."""
 
     @property
     def seed(self) -> int:
