@@ -10,7 +10,9 @@ from flax_transformer.evaluation.scores import Score, mean_loss
 
 TOP = 5
 CHUNK_SIZE = 1024  # examples whose probabilities are compared at one time
-MAX_MATRIX_CLASSES = 100  # of a whole matrix of confusions: of 10,000 it would be a gigabyte of JSON
+MAX_MATRIX_CLASSES = (
+    100  # of a whole matrix of confusions: of 10,000 it would be a gigabyte of JSON
+)
 MAX_CONFUSIONS = 1000  # listed
 
 
