@@ -18,6 +18,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.classes import TOP, Outcomes
 from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.classifier import Classifier
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 from flax_transformer.tasks.sources import SOURCES, Source
 from flax_transformer.tasks.task import NUM_SAMPLES, Parts, Scored, Scorer, Variables
 from flax_transformer.whole_files import written_whole
@@ -45,6 +46,7 @@ class ClassificationTask:
         examples = source.open(data.train_split)
         source.check(examples)
         _check_labels(examples, data.train_split)
+        warn_of_cut_texts(examples.inputs, f"of the split {data.train_split}")
         _check_best_score(parts, len(examples.class_names))
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
@@ -75,6 +77,7 @@ class ClassificationTask:
         """Opens a split to classify."""
         examples = self._source.open(split)
         _check_labels(examples, split)
+        warn_of_cut_texts(examples.inputs, f"of the split {split}")
         classifier = self.predictor(None)
 
         def score(variables: Variables, is_quick: bool = False) -> Scored:

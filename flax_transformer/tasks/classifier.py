@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
 from flax_transformer.tasks.classification import Classification, Predicted
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -50,6 +51,8 @@ class Classifier:
     def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
         """Tells the class of each input.
 
+        A text of more than max_length tokens is read up to there, with a `CutTextWarning`.
+
         Args:
             inputs: texts; or images or videos, as paths of files or as arrays of pixels.
 
@@ -59,6 +62,7 @@ class Classifier:
         read = self._read(inputs)
         if not len(read):
             return []
+        warn_of_cut_texts(read)
         labels = np.full(len(read), NO_CLASS, np.int32)
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]

@@ -19,6 +19,7 @@ from flax_transformer.data.texts import PlainTextConfig, make_tokenizer, read_li
 from flax_transformer.data.tokenizer import NUM_SPECIAL, Tokenizer
 from flax_transformer.evaluation.scores import mean_loss, perplexity, token_accuracy
 from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 from flax_transformer.tasks.mask_filler import MASK_TEXT, MaskFiller
 from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModeling
 from flax_transformer.tasks.task import NUM_SAMPLES, TOKENIZER, Parts, Scored, Scorer, Variables
@@ -116,4 +117,5 @@ def _open(data: PlainTextConfig | LabelledTextConfig, tokenizer: Tokenizer, spli
         inputs = TextInputs(read_lines(data, tokenizer, split), data.max_length)
     else:
         inputs = open_texts(data, tokenizer, split).inputs
+        warn_of_cut_texts(inputs, f"of the split {split}")
     return Examples(inputs, np.zeros(len(inputs), np.int32))
