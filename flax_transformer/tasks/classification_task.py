@@ -14,6 +14,7 @@ from flax_transformer.data.examples import (
     LabelledBatch,
     LabelledBatches,
 )
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.classes import TOP, Outcomes
 from flax_transformer.tasks.classification import Classification
@@ -77,7 +78,14 @@ class ClassificationTask:
         """Opens a split to classify."""
         examples = self._source.open(split)
         _check_labels(examples, split)
-        warn_of_cut_texts(examples.inputs, f"of the split {split}")
+        return self._scorer(examples, f"of the split {split}")
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own files to classify."""
+        return self._scorer(self._source.open_own(files, self._class_names))
+
+    def _scorer(self, examples: Examples, where: str = "") -> Scorer:
+        warn_of_cut_texts(examples.inputs, where)
         classifier = self.predictor(None)
 
         def score(variables: Variables, is_quick: bool = False) -> Scored:

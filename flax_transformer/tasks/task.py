@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flax_transformer.data.batches import Batches
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
@@ -118,6 +119,14 @@ class Task(Protocol):
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to score variables on, as often as asked."""
+        ...
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Does the same with files of a user's own.
+
+        Raises:
+            UserError: if these are not the files that the task reads, or they cannot be read.
+        """
         ...
 
     def predictor(self, variables: Variables) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from flax_transformer.data.batch import Batch
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
+from flax_transformer.data.own_files import OwnFiles, read_own_pairs
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.data.tokenizer import PAD, Tokenizer
@@ -64,6 +65,10 @@ class TranslationTask:
     def scorer(self, split: str) -> Scorer:
         """Opens a split to translate and score."""
         return self._scorer(open_split(self._parts.data, split))
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own files to translate and score."""
+        return self._scorer(read_own_pairs(files))
 
     def _scorer(self, pairs: Sequence[Pair]) -> Scorer:
         data, name = self._parts.data, self._parts.task.bleu_tokenizer
