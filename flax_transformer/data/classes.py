@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.catalogue import (
@@ -200,8 +201,13 @@ def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
     arrays = Kept(opened.folder).rows(key, ("inputs", "labels"), len(opened.records), make)
     inputs = arrays["inputs"]
     if isinstance(config, VideosConfig) and config.still:
-        inputs = np.broadcast_to(inputs[:, :1], inputs.shape)
+        inputs = still(inputs)
     return Examples(ArrayInputs(inputs), np.array(arrays["labels"]), _names(opened))
+
+
+def still(videos: UInt8[np.ndarray, "examples ..."]) -> UInt8[np.ndarray, "examples ..."]:
+    """Shows the first frame of every video in place of all others."""
+    return np.broadcast_to(videos[:, :1], videos.shape)
 
 
 def _resize(

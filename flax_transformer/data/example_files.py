@@ -24,9 +24,11 @@ class ExampleFiles:
         read: reads one; its second argument takes what is wrong with an example of which the rest
             is read, or is None.
         skip_bad_files: whether files that cannot be read are left out.
+        can_skip: whether there is an option to leave them out.
     """
 
-    def __init__(self, found: Found, read: Read, *, skip_bad_files: bool):
+    def __init__(self, found: Found, read: Read, *, skip_bad_files: bool, can_skip: bool = True):
+        self._can_skip = can_skip
         self._found, self._read, self._skips = found, read, skip_bad_files
         self._unread = list(found)
         self._bad: list[str] = []  # what cannot be read, and why
@@ -79,10 +81,10 @@ class ExampleFiles:
                 self._pixels(path)
         number = len(self._bad)
         those, it = (f"{number:,} files: ", "them") if number > 1 else ("", "it")
-        raise UserError(
-            f"cannot read {those}{name_some(self._bad)}: fix {it}, take {it} away, or give "
-            f"--data.skip-bad-files to leave {it} out"
-        )
+        advice = f"fix {it}, or take {it} away"
+        if self._can_skip:
+            advice += f", or give --data.skip-bad-files to leave {it} out"
+        raise UserError(f"cannot read {those}{name_some(self._bad)}: {advice}")
 
     def _tell(self) -> None:
         total = sum(len(paths) for classes in self._found.values() for paths in classes.values())

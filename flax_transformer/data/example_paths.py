@@ -98,6 +98,16 @@ def _folders(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> list[P
     return [path for path in inner if path.is_dir()]
 
 
+def find_classes(folder: Path, kind: ExampleKind) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Gives the examples of every class of a folder CLASS/EXAMPLE, and the other files.
+
+    Raises:
+        UserError: if a folder cannot be read, or one of a class has no example.
+    """
+    passed_over: list[Path] = []
+    return _classes(folder, kind, passed_over), passed_over
+
+
 def _classes(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[str, list[Path]]:
     classes = {}
     for inner in _folders(folder, kind, passed_over):

@@ -14,12 +14,14 @@ from flax_transformer.data.classes import (
     VideosConfig,
     open_arrays,
     open_texts,
+    still,
     train_tokenizer,
 )
 from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in
 from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
 from flax_transformer.data.folders import tell_passed_over
-from flax_transformer.data.image_files import read_images
+from flax_transformer.data.image_files import read_images, read_pixels
+from flax_transformer.data.own_files import OwnFiles, read_own_folder, read_own_table
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, Tokenizer
 from flax_transformer.errors import UserError
@@ -46,6 +48,10 @@ class Source(Protocol):
 
     def open(self, split: str) -> Examples:
         """Reads a split."""
+        ...
+
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads labelled examples of a user's own, of a trained model's classes."""
         ...
 
     def check(self, examples: Examples) -> None:
@@ -96,6 +102,11 @@ class TextSource:
     def open(self, split: str) -> Examples:
         """Reads a split."""
         return open_texts(self._data, self._tokenizer, split)
+
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads a table of labelled texts."""
+        texts, labels = read_own_table(files, class_names)
+        return Examples(self.read(texts), labels, class_names)
 
     def check(self, examples: Examples) -> None:
         """Any text can be read."""
@@ -154,6 +165,15 @@ class ImageSource:
         """Reads a split."""
         return open_arrays(self._data, split)
 
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads files in folders of classes."""
+        shape, background = self._shape(), self._data.background
+
+        def read(path: Path, damages: list[str] | None) -> np.ndarray:
+            return read_pixels(path, shape, background, damages)
+
+        return read_own_folder(files, self._kind, class_names, shape, read)
+
     def check(self, examples: Examples) -> None:
         """Refuses images of another size or number of channels than the model's."""
         _check_shape(examples, self._shape(), "model.image_size and model.num_channels")
@@ -205,6 +225,13 @@ class VideoSource(ImageSource):
     unit = "videos"
     _kind = VIDEO
     _attention = staticmethod(video_attention)
+
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads files in folders of classes; of the control, their first frames."""
+        examples = super().open_own(files, class_names)
+        if not self._data.still:
+            return examples
+        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
     def model(self, num_classes: int) -> VideoTransformer:
         """Makes the model."""

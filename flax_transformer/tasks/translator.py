@@ -25,6 +25,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.cut_texts import CutTextWarning
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.text_scores import TextScore, score_pairs
 from flax_transformer.visualization.isolation import arrow_title
@@ -46,10 +47,6 @@ class TranslatedText(NamedTuple):
 
     text: str
     score: float
-
-
-class CutTextWarning(UserWarning):
-    """A text is longer than the model translates at once."""
 
 
 class Translator:
