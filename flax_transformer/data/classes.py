@@ -20,7 +20,7 @@ from flax_transformer.data.config import DataConfig, check_counts
 from flax_transformer.data.examples import ArrayInputs, Examples, TextInputs
 from flax_transformer.data.image_files import MODES, fit
 from flax_transformer.data.kept import Kept
-from flax_transformer.data.prepare import read_records
+from flax_transformer.data.records import read_records
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError, check_number
@@ -161,7 +161,7 @@ def open_texts(config: LabelledTextConfig, tokenizer: Tokenizer, split: str) -> 
         return {"tokens": tokens, "offsets": offsets, "labels": _labels(records, opened)}
 
     key = ["labelled texts", split, tokenizer.to_json()]
-    arrays = Kept(opened.folder).arrays(key, make)
+    arrays = Kept(opened.folder).arrays(key, ("tokens", "offsets", "labels"), make)
     texts = TokenizedText(arrays["tokens"], arrays["offsets"])
     return Examples(TextInputs(texts, config.max_length), arrays["labels"], _names(opened))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-from flax_transformer.data.prepare import read_records
+from flax_transformer.data.records import read_records
 
 READ_SIZE = 4096  # pairs held in memory while iterating
 

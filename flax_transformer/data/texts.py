@@ -96,7 +96,8 @@ def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> St
             ids.append(EOS)
         return {"tokens": np.array(ids, np.int32)}
 
-    return Kept(opened.folder).arrays(["stream", split, tokenizer.to_json()], make)["tokens"]
+    key = ["stream", split, tokenizer.to_json()]
+    return Kept(opened.folder).arrays(key, ["tokens"], make)["tokens"]
 
 
 def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> TokenizedText:
@@ -122,7 +123,7 @@ def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> Tok
         return TokenizedText.of(rows)._asdict()
 
     key = ["lines", split, config.max_length, tokenizer.to_json()]
-    text = TokenizedText(**Kept(opened.folder).arrays(key, make))
+    text = TokenizedText(**Kept(opened.folder).arrays(key, TokenizedText._fields, make))
     if not len(text.lengths):
         raise UserError(f"the split {split} of {config.dataset} has no line of text: give others")
     return text

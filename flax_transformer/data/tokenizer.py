@@ -127,6 +127,11 @@ class Tokenizer:
                 "train again into an empty workdir."
             ) from error
 
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """Reads what `to_json` gave."""
+        return cls(tokenizers.Tokenizer.from_str(text))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one JSON file, whole or not at all."""
         path = Path(path)
