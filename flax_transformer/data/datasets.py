@@ -44,6 +44,9 @@ class ParallelTextConfig(DataConfig):
     """text_files: its translation."""
     vocab_size: int = 10_000
     """Rows of the joint vocabulary at most; a small training split may give fewer."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
+    then as large as it is. It is copied into the workdir."""
     max_length: int = 128
     """Tokens of a sentence with its end mark; longer pairs are left out of training."""
     tokens_per_batch: int = 4096
@@ -58,7 +61,7 @@ class ParallelTextConfig(DataConfig):
     """Train on rows of max_length tokens with several pairs each, in place of batches of similar
     lengths: one batch shape, and less padding where both sides are about equally long."""
 
-    PATHS = TEXT_FIELDS
+    PATHS = (*TEXT_FIELDS, "tokenizer")
 
     def __post_init__(self) -> None:
         if self.vocab_size < MIN_VOCAB_SIZE:
