@@ -10,6 +10,7 @@ import numpy as np
 from flax_transformer.data.examples import ArrayInputs, Examples, LabelledBatch, LabelledBatches
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.classes import class_scores, confusions
+from flax_transformer.tasks.class_weights import class_weights
 from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.classifier import Classifier
 from flax_transformer.tasks.sources import SOURCES, Source
@@ -22,11 +23,13 @@ CLASSES = "classes.json"
 class ClassificationTask:
     """Tells the classes of texts, images or videos; see `Task` for its methods."""
 
-    def __init__(self, parts: Parts, source: Source, class_names: tuple[str, ...]):
+    def __init__(
+        self, parts: Parts, source: Source, class_names: tuple[str, ...], weights: Any = None
+    ):
         self._source, self._class_names = source, class_names
         self.unit = source.unit
         model = source.model(len(class_names))
-        self.objective = Classification(parts.task, model, source.reading())
+        self.objective = Classification(parts.task, model, source.reading(), weights)
 
     @classmethod
     def prepare(
@@ -39,7 +42,9 @@ class ClassificationTask:
         source.check(examples)
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
-        return cls(parts, source, examples.class_names), batches
+        names = examples.class_names
+        weights = class_weights(parts.task.class_weights, examples.labels, names)
+        return cls(parts, source, names, weights), batches
 
     @classmethod
     def restore(cls, parts: Parts, folder: Path) -> "ClassificationTask":
