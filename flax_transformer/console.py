@@ -10,9 +10,10 @@ from flax_transformer.evaluation.scores import shown
 
 
 def show_scores(console: Console, record: Record) -> None:
-    """Prints the scores of a split as a table."""
+    """Prints the scores of a split, or of other files, as a table."""
+    scored = record.split or ", ".join(record.files.values())
     table = Table(
-        title=f"{record.split}: {_how(record.decoding)}mean of {record.num_averaged} "
+        title=f"{scored}: {_how(record.decoding)}mean of {record.num_averaged} "
         f"checkpoint(s) up to step {record.checkpoint_step:,}",
         title_justify="left",
     )

@@ -9,7 +9,10 @@ from rich.console import Console
 from tyro.conf import AvoidSubcommands
 
 from flax_transformer.console import say, show_scores
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.errors import UserError
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.models.config import ComputeType
 from flax_transformer.training.assemble import Weights
 from flax_transformer.training.evaluate import evaluate
@@ -18,36 +21,56 @@ from flax_transformer.training.workdir import Workdir
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Score a trained model on a split of its data set."""
+    """Score a trained model on a split of its data set, or on your own files."""
 
     workdir: Path
     """Folder of a training."""
     split: str | None = None
-    """Split to score; the held-out one if not given."""
+    """Split to score; the held-out one if neither this nor a file is given."""
+    source: Path | None = None
+    """Of a translation model: your own text to translate, one sentence a line."""
+    target: Path | None = None
+    """The translation of --source, line by line."""
+    file: Path | None = None
+    """Of a text classifier: your own .csv or .tsv with columns text and label. Of a language model,
+    masked or not: your own text, or a folder of .txt files."""
+    folder: Path | None = None
+    """Of a classifier of images or videos: your own, as FOLDER/CLASS/FILE."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     dtype: ComputeType | None = None
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
+    bleu_tokenizer: BleuTokenizer | None = None
+    """Of a translation model: what BLEU takes for a word, by sacreBLEU's names;
+    --task.bleu-tokenizer of the training if not given."""
     json: bool = False
     """Print the record as JSON."""
     decoding: AvoidSubcommands[DecodingConfig | None] = DecodingConfig()
 
     def run(self) -> None:
         """Prints the scores, which are also kept in the workdir."""
-        split = self.split
-        if split is None:
-            split = Workdir(self.workdir).load().data.held_out_split
         record, _ = evaluate(
             self.workdir,
-            split,
+            self._split(),
             command=sys.argv,
             weights=self.weights,
             decoding=self.decoding,
             dtype=self.dtype,
+            bleu_tokenizer=self.bleu_tokenizer,
         )
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:
             show_scores(Console(), record)
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
+
+    def _split(self) -> str | OwnFiles:
+        """What to score on."""
+        files = OwnFiles(self.source, self.target, self.file, self.folder)
+        given = list(files.paths())
+        if not given:
+            return self.split or Workdir(self.workdir).load().data.held_out_split
+        if self.split is not None:
+            raise UserError(f"--split and --{given[0]} both say what to score on: leave one out")
+        return files

@@ -34,6 +34,11 @@ class Inputs(Protocol):
 class TextInputs:
     """Tokenised texts, padded to a power of two, so that there are few shapes.
 
+    Attributes:
+        texts: none of them longer than `max_length`.
+        max_length: tokens of a text at most.
+        num_cut: how many texts were longer.
+
     Example:
         >>> texts = TextInputs(TokenizedText.of([[5, 2], [7] * 20]), max_length=24)
         >>> texts.take(np.array([0])).shape, texts.take(np.array([1, -1])).shape
@@ -42,6 +47,7 @@ class TextInputs:
 
     def __init__(self, texts: TokenizedText, max_length: int):
         self.texts, self.max_length = texts.cut(max_length), max_length
+        self.num_cut = int(np.count_nonzero(texts.lengths > max_length))
 
     def __len__(self) -> int:
         return len(self.texts.lengths)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -105,43 +105,56 @@ def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> St
     opened = _open(config, split)
 
     def make() -> dict[str, np.ndarray]:
-        ids = [EOS]
-        for document in _documents(opened):
-            ids.extend(tokenizer.encode(document))
-            ids.append(EOS)
-        return {"tokens": np.array(ids, np.int32)}
+        return {"tokens": encode_stream(tokenizer, _documents(opened))}
 
     key = ["stream", split, tokenizer.to_json()]
     return Kept(opened.folder).arrays(key, ["tokens"], make)["tokens"]
 
 
-def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> TokenizedText:
-    """Tokenises the lines of a split, each with a begin and an end mark around it.
+def encode_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Stream:
+    """Tokenises documents end to end, with an end mark around each of them."""
+    ids = [EOS]
+    for document in documents:
+        ids.extend(tokenizer.encode(document))
+        ids.append(EOS)
+    return np.array(ids, np.int32)
 
-    A line that would be longer than max_length goes on in a row of its own, with marks again. Blank
-    lines are left out.
+
+def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> TokenizedText:
+    """Tokenises the lines of a split; see `encode_lines`.
 
     Raises:
         UserError: if the split cannot be opened, or has blank lines alone.
     """
     opened = _open(config, split)
-    check_number("data.max_length", config.max_length, 3)  # a token and its marks
 
     def make() -> dict[str, np.ndarray]:
-        size = config.max_length - 2
-        lines = [line for text in _documents(opened) for line in text.split("\n") if line.strip()]
-        rows = (
-            [BOS, *ids[start : start + size], EOS]
-            for ids in tokenizer.encode_batch([line.rstrip("\r") for line in lines])
-            for start in range(0, len(ids), size)
-        )
-        return TokenizedText.of(rows)._asdict()
+        return encode_lines(tokenizer, _documents(opened), config.max_length)._asdict()
 
     key = ["lines", split, config.max_length, tokenizer.to_json()]
     text = TokenizedText(**Kept(opened.folder).arrays(key, TokenizedText._fields, make))
     if not len(text.lengths):
         raise UserError(f"the split {split} of {config.dataset} has no line of text: give others")
     return text
+
+
+def encode_lines(tokenizer: Tokenizer, documents: Iterable[str], max_length: int) -> TokenizedText:
+    """Tokenises the lines of documents, each with a begin and an end mark around it.
+
+    A line that would be longer than max_length goes on in a row of its own, with marks again. Blank
+    lines are left out.
+
+    Raises:
+        UserError: if max_length has no room for a token and its marks.
+    """
+    check_number("data.max_length", max_length, 3)
+    size = max_length - 2
+    lines = [line for text in documents for line in text.split("\n") if line.strip()]
+    return TokenizedText.of(
+        [BOS, *ids[start : start + size], EOS]
+        for ids in tokenizer.encode_batch([line.rstrip("\r") for line in lines])
+        for start in range(0, len(ids), size)
+    )
 
 
 def count_bytes(config: PlainTextConfig, split: str) -> int:

@@ -47,23 +47,24 @@ def _now() -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """Scores of one model on one split and what led to them.
+    """Scores of one model on one split, or on other files, and what led to them.
 
     Attributes:
-        split: of the data set.
+        split: of the data set; None of files of a user's own.
         decoding: settings of the search: method, beam size, penalty and so on; None without one.
         dtype: type of the computation.
         checkpoint_step: updates made when the (last) checkpoint was written.
         num_averaged: checkpoints whose weights were averaged; 1 is none.
         scores: by name.
         details: plain data beyond the scores.
+        files: of a user's own that were scored, by what they are.
         command: command line, word by word.
         seed: of training.
         environment: see `environment`.
         date: UTC, ISO 8601.
     """
 
-    split: str
+    split: str | None
     decoding: dict[str, Any] | None
     dtype: str
     checkpoint_step: int
@@ -72,6 +73,7 @@ class Record:
     command: Sequence[str]
     seed: int
     details: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=environment)
     date: str = field(default_factory=_now)
 

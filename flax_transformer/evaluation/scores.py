@@ -1,8 +1,9 @@
 """Scores of whole texts and of token counts, each with what one needs to know to compare it."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import sacrebleu
 
@@ -38,7 +39,7 @@ def bleu(
     hypotheses: Sequence[str],
     references: Sequence[str],
     *,
-    tokenize: Literal["13a", "none"] = "13a",
+    tokenize: str = "13a",
     lowercase: bool = False,
 ) -> Score:
     """Corpus BLEU with one reference for each hypothesis.
@@ -49,7 +50,8 @@ def bleu(
     Args:
         hypotheses: output texts.
         references: texts wanted, in the same order.
-        tokenize: "13a" for plain text, "none" for text that is tokenised already.
+        tokenize: sacreBLEU's name of what parts texts into words: "13a" for plain text with spaces
+            between words, "none" for text that is tokenised already; see `choose_tokenizer`.
         lowercase: whether case is ignored.
 
     Returns:
@@ -99,6 +101,9 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
 def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     """Share of hypotheses that equal their reference, character by character.
 
+    Two spellings of one character, such as é as one code point or as e and an accent, are equal:
+    both texts are compared in Unicode's normal form C.
+
     Args:
         hypotheses: output texts.
         references: texts wanted, in the same order.
@@ -114,19 +119,22 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
         50.0
     """
     _check(hypotheses, references)
-    num_equal = sum(map(str.__eq__, hypotheses, references))
+    texts = (
+        [unicodedata.normalize("NFC", text) for text in side] for side in (hypotheses, references)
+    )
+    num_equal = sum(map(str.__eq__, *texts))
     return Score("exact_match", 100 * num_equal / len(references))
 
 
 def translation_scores(
-    hypotheses: Sequence[str], references: Sequence[str], tokenized: bool
+    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a"
 ) -> dict[str, Score]:
     """Every score of a translation by its name.
 
     Args:
         hypotheses: output texts.
         references: texts wanted, in the same order.
-        tokenized: whether the texts are tokenised already, as the files of some authors are.
+        tokenize: see `bleu`.
 
     Returns:
         "bleu", "chrf" and "exact_match".
@@ -135,11 +143,11 @@ def translation_scores(
         ValueError: if the numbers of texts differ or are zero.
 
     Example:
-        >>> sorted(translation_scores(["eins"], ["eins"], tokenized=False))
+        >>> sorted(translation_scores(["eins"], ["eins"]))
         ['bleu', 'chrf', 'exact_match']
     """
     scores = [
-        bleu(hypotheses, references, tokenize="none" if tokenized else "13a"),
+        bleu(hypotheses, references, tokenize=tokenize),
         chrf(hypotheses, references),
         exact_match(hypotheses, references),
     ]

@@ -7,17 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from flax_transformer.data.examples import ArrayInputs, Examples, LabelledBatch, LabelledBatches
+from flax_transformer.data.examples import (
+    NO_CLASS,
+    ArrayInputs,
+    Examples,
+    LabelledBatch,
+    LabelledBatches,
+)
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.errors import UserError
-from flax_transformer.evaluation.classes import class_scores, confusions
+from flax_transformer.evaluation.classes import TOP, Outcomes
 from flax_transformer.tasks.class_weights import class_weights
 from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.classifier import Classifier
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 from flax_transformer.tasks.sources import SOURCES, Source
 from flax_transformer.tasks.task import NUM_SAMPLES, Parts, Scored, Scorer, Variables
 from flax_transformer.whole_files import written_whole
 
 CLASSES = "classes.json"
+MAX_LISTED_CLASSES = 100  # whose probabilities all stand on the line of an example
 
 
 class ClassificationTask:
@@ -40,6 +49,9 @@ class ClassificationTask:
         source = SOURCES[type(data)](parts, folder, is_trained=False)
         examples = source.open(data.train_split)
         source.check(examples)
+        _check_labels(examples, data.train_split)
+        warn_of_cut_texts(examples.inputs, f"of the split {data.train_split}")
+        _check_best_score(parts, len(examples.class_names))
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
         names = examples.class_names
@@ -70,17 +82,26 @@ class ClassificationTask:
     def scorer(self, split: str) -> Scorer:
         """Opens a split to classify."""
         examples = self._source.open(split)
+        _check_labels(examples, split)
+        return self._scorer(examples, f"of the split {split}")
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own files to classify."""
+        return self._scorer(self._source.open_own(files, self._class_names))
+
+    def _scorer(self, examples: Examples, where: str = "") -> Scorer:
+        warn_of_cut_texts(examples.inputs, where)
         classifier = self.predictor(None)
 
         def score(variables: Variables, is_quick: bool = False) -> Scored:
             classifier.variables = variables
-            probabilities, nll = classifier.predict(examples)
+            outcomes, lines = self._classify(classifier, examples, with_lines=not is_quick)
             return Scored(
-                class_scores(probabilities, nll, examples.labels),
-                [] if is_quick else self._lines(probabilities),
-                self._samples(examples, probabilities),
+                outcomes.scores(len(self._class_names)),
+                lines,
+                self._samples(examples, outcomes),
                 self._source.show(examples.inputs, 0),
-                confusions(probabilities, examples.labels, self._class_names),
+                {} if is_quick else outcomes.details(self._class_names),
             )
 
         return score
@@ -99,19 +120,55 @@ class ClassificationTask:
                 shown = {"text": text} if text else {"mean": float(inputs.array[row].mean())}
                 yield {"row": row, "class": self._class_names[label], **shown}
 
-    def _lines(self, probabilities: np.ndarray) -> list[str]:
-        """The class of each example, and after it the probabilities of all classes."""
-        return [
-            "\t".join([self._class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
-            for row in probabilities
-        ]
+    def _classify(
+        self, classifier: Classifier, examples: Examples, with_lines: bool
+    ) -> tuple[Outcomes, list[str]]:
+        """The outcomes of all examples, and a line for each, without keeping all probabilities."""
+        parts, order = [], []
+        lines = [""] * len(examples.inputs) if with_lines else []
+        for indices, (probabilities, nll) in classifier.predict_batches(examples):
+            parts.append(Outcomes.of(probabilities, nll, examples.labels[indices]))
+            order.append(indices)
+            if with_lines:
+                for index, row in zip(indices.tolist(), probabilities, strict=True):
+                    lines[index] = self._line(row)
+        places = np.argsort(np.concatenate(order))
+        outcomes = Outcomes(*(np.concatenate(part)[places] for part in zip(*parts, strict=True)))
+        return outcomes, lines
 
-    def _samples(self, examples: Examples, probabilities: np.ndarray) -> list[str]:
+    def _line(self, row: np.ndarray) -> str:
+        """The class, and after it the probabilities of all classes, or of many the largest."""
+        if len(row) <= MAX_LISTED_CLASSES:
+            return "\t".join([self._class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
+        # Sorted by number first, so that of equally probable classes the first is named.
+        top = np.sort(np.argpartition(-row, TOP)[:TOP])
+        ranked = top[np.argsort(-row[top], kind="stable")].tolist()
+        return "\t".join(f"{self._class_names[number]}\t{row[number]:.4f}" for number in ranked)
+
+    def _samples(self, examples: Examples, outcomes: Outcomes) -> list[str]:
         samples = []
         for index in range(min(NUM_SAMPLES, len(examples.inputs))):
-            row = probabilities[index]
-            given, right = int(row.argmax()), int(examples.labels[index])
+            given, right = int(outcomes.given[index]), int(examples.labels[index])
             shown = self._source.show(examples.inputs, index)
             wanted = "" if given == right else f" ({self._class_names[right]})"
-            samples.append(f"  {shown} -> {self._class_names[given]} {row[given]:.0%}{wanted}")
+            confidence = outcomes.confidences[index]
+            samples.append(f"  {shown} -> {self._class_names[given]} {confidence:.0%}{wanted}")
         return samples
+
+
+def _check_labels(examples: Examples, split: str) -> None:
+    """Refuses a split whose labels are kept secret, as those of some benchmarks are."""
+    num_without = int(np.count_nonzero(examples.labels == NO_CLASS))
+    if num_without:
+        raise UserError(
+            f"{num_without:,} of {len(examples.labels):,} examples of the split {split} have no "
+            "label: choose another split"
+        )
+
+
+def _check_best_score(parts: Parts, num_classes: int) -> None:
+    if parts.training.best_score == "top5_accuracy" and num_classes <= TOP:
+        raise UserError(
+            f"training.best_score is top5_accuracy, which is always 100 of {num_classes} classes: "
+            "give --training.best-score accuracy"
+        )

@@ -1,15 +1,16 @@
 """A trained model that tells the classes of texts, images or videos."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
-from flax_transformer.tasks.classification import Classification
+from flax_transformer.tasks.classification import Classification, Predicted
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -50,6 +51,8 @@ class Classifier:
     def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
         """Tells the class of each input.
 
+        A text of more than max_length tokens is read up to there, with a `CutTextWarning`.
+
         Args:
             inputs: texts; or images or videos, as paths of files or as arrays of pixels.
 
@@ -59,6 +62,7 @@ class Classifier:
         read = self._read(inputs)
         if not len(read):
             return []
+        warn_of_cut_texts(read)
         labels = np.full(len(read), NO_CLASS, np.int32)
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]
@@ -88,15 +92,24 @@ class Classifier:
         self, examples: Examples
     ) -> tuple[Float[np.ndarray, "examples classes"], Float[np.ndarray, " examples"]]:
         """Gives what `Classification.predict` does of every example, in their order."""
-        rows = min(ROWS, len(examples.inputs))
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
-        for indices, batch in evaluation_batches(examples, rows):
-            found = jax.device_get(self._predict(self.variables, batch))
-            filled = indices >= 0
-            probabilities[indices[filled]] = found.probabilities[filled]
-            nll[indices[filled]] = found.nll[filled]
+        for indices, found in self.predict_batches(examples):
+            probabilities[indices], nll[indices] = found
         return probabilities, nll
+
+    def predict_batches(
+        self, examples: Examples
+    ) -> Iterator[tuple[Int[np.ndarray, " rows"], Predicted]]:
+        """Predicts batch by batch, for probabilities of many classes do not fit into memory.
+
+        Yields:
+            The indices of some examples, and what `Classification.predict` gives of them.
+        """
+        for indices, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
+            found = jax.device_get(self._predict(self.variables, batch))
+            is_filled = indices >= 0
+            yield indices[is_filled], Predicted(*(part[is_filled] for part in found))
 
 
 def _prediction(probabilities: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> Prediction:

@@ -85,7 +85,7 @@ TASKS = {
             (ImagesConfig, VisionConfig),
             (VideosConfig, VideoConfig),
         ),
-        ("accuracy", "top5_accuracy", "loss"),
+        ("accuracy", "top5_accuracy", "macro_f1", "loss"),
         "classify",
         searches=False,
     ),

@@ -8,7 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_transformer.data.texts import count_bytes, prepare_stream, read_stream
+from flax_transformer.data.own_files import OwnFiles, read_own_documents
+from flax_transformer.data.texts import (
+    Stream,
+    count_bytes,
+    encode_stream,
+    prepare_stream,
+    read_stream,
+)
 from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
 from flax_transformer.data.windows import TextBatch, WindowBatches, evaluation_windows
 from flax_transformer.evaluation.scores import (
@@ -59,8 +66,16 @@ class LanguageModelingTask:
     def scorer(self, split: str) -> Scorer:
         """Opens a split to predict."""
         data = self._parts.data
-        stream = read_stream(data, self._tokenizer, split)
-        num_bytes = count_bytes(data, split)
+        return self._scorer(read_stream(data, self._tokenizer, split), count_bytes(data, split))
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own text to predict."""
+        documents = read_own_documents(files)
+        num_bytes = sum(len(document.encode()) for document in documents)
+        return self._scorer(encode_stream(self._tokenizer, documents), num_bytes)
+
+    def _scorer(self, stream: Stream, num_bytes: int) -> Scorer:
+        data = self._parts.data
         rows = max(TOKENS_PER_BATCH // data.max_length, 1)
         count = jax.jit(self.objective.count)
 

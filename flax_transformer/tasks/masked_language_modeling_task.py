@@ -1,11 +1,13 @@
 """Masked language modelling as a task: from texts to a model that fills gaps, and its scores."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.classes import LabelledTextConfig, open_texts, train_tokenizer
 from flax_transformer.data.examples import (
@@ -15,15 +17,26 @@ from flax_transformer.data.examples import (
     TextInputs,
     evaluation_batches,
 )
-from flax_transformer.data.texts import PlainTextConfig, make_tokenizer, read_lines
+from flax_transformer.data.own_files import OwnFiles, read_own_documents, read_own_texts
+from flax_transformer.data.texts import (
+    PlainTextConfig,
+    encode_lines,
+    make_tokenizer,
+    read_lines,
+)
+from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import NUM_SPECIAL, Tokenizer
+from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import mean_loss, perplexity, token_accuracy
 from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.tasks.counts import Counts
+from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 from flax_transformer.tasks.mask_filler import MASK_TEXT, MaskFiller
 from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModeling
 from flax_transformer.tasks.task import NUM_SAMPLES, TOKENIZER, Parts, Scored, Scorer, Variables
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
+MAX_PASSES = 50  # over texts in which no token was hidden, each time other ones
 
 
 class MaskedLanguageModelingTask:
@@ -58,18 +71,26 @@ class MaskedLanguageModelingTask:
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to predict, with the same tokens hidden every time."""
-        examples = _open(self._data, self._tokenizer, split)
+        return self._scorer(_open(self._data, self._tokenizer, split))
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own texts to predict, with the same tokens hidden every time."""
+        data = self._data
+        if isinstance(data, PlainTextConfig):
+            texts = encode_lines(self._tokenizer, read_own_documents(files), data.max_length)
+        else:
+            texts = TokenizedText.encode(self._tokenizer, read_own_texts(files), begin=True)
+        inputs = TextInputs(texts, data.max_length)
+        warn_of_cut_texts(inputs)
+        return self._scorer(_of_no_class(inputs))
+
+    def _scorer(self, examples: Examples) -> Scorer:
         rows = examples.inputs.take(np.arange(min(NUM_SAMPLES, len(examples.inputs))))
         gaps = [self._gap(row[row >= NUM_SPECIAL]) for row in rows]
         count = jax.jit(self.objective.count)
 
         def score(variables: Variables, is_quick: bool = False) -> Scored:
-            batches = enumerate(evaluation_batches(examples, min(ROWS, len(examples.inputs))))
-            sums = [
-                jax.device_get(count(variables, batch, jax.random.key(number)))
-                for number, (_, batch) in batches
-            ]
-            tokens, nll, correct = np.array(sums, np.float64).sum(axis=0)
+            tokens, nll, correct = _sum(partial(count, variables), examples)
             scores = (
                 mean_loss(nll, tokens),
                 perplexity(nll, tokens),
@@ -104,6 +125,21 @@ class MaskedLanguageModelingTask:
         return before + " " * token.startswith(" ") + MASK_TEXT + after
 
 
+def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examples) -> np.ndarray:
+    """Sums the counts of all examples; of a few short ones again until a token was hidden."""
+    sums: list[Counts] = []
+    for _ in range(MAX_PASSES):
+        for _, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
+            sums.append(jax.device_get(count(batch, jax.random.key(len(sums)))))
+        total = np.array(sums, np.float64).sum(axis=0)
+        if total[0]:
+            return total
+    raise UserError(
+        "the texts to score are so short that no token of them was hidden: give more text, or train "
+        "with a larger --task.mask-rate"
+    )
+
+
 def _make_tokenizer(data: PlainTextConfig | LabelledTextConfig) -> Tokenizer:
     if isinstance(data, PlainTextConfig):
         return make_tokenizer(data)
@@ -116,4 +152,9 @@ def _open(data: PlainTextConfig | LabelledTextConfig, tokenizer: Tokenizer, spli
         inputs = TextInputs(read_lines(data, tokenizer, split), data.max_length)
     else:
         inputs = open_texts(data, tokenizer, split).inputs
+        warn_of_cut_texts(inputs, f"of the split {split}")
+    return _of_no_class(inputs)
+
+
+def _of_no_class(inputs: TextInputs) -> Examples:
     return Examples(inputs, np.zeros(len(inputs), np.int32))

@@ -23,16 +23,22 @@ from flax_transformer.tasks.translator import Translator, greedy
 class Scorer:
     """Scores variables of one model on one split, as often as asked.
 
+    Args:
+        task: with the model.
+        translator: that translates with it.
+        pairs: sources and references.
+        tokenize: what BLEU takes for a word; see `bleu`.
+
     Attributes:
         pairs: sources and references.
     """
 
     def __init__(
-        self, task: Translation, translator: Translator, pairs: Sequence[Pair], *, tokenized: bool
+        self, task: Translation, translator: Translator, pairs: Sequence[Pair], *, tokenize: str
     ):
         self.pairs = list(pairs)
         self._translator = translator
-        self._tokenized = tokenized
+        self._tokenize = tokenize
         self._count = jax.jit(task.count)
 
     def __call__(self, variables: Any, is_quick: bool = False) -> Scored:
@@ -47,7 +53,7 @@ class Scorer:
         outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
         references = [pair.target for pair in self.pairs]
         counts = self._counts(variables)
-        scores = translation_scores(outputs, references, self._tokenized)
+        scores = translation_scores(outputs, references, self._tokenize)
         for score in (
             token_accuracy(float(counts.correct), float(counts.tokens)),
             perplexity(float(counts.nll), float(counts.tokens)),

@@ -14,10 +14,13 @@ from flax_transformer.data.classes import (
     VideosConfig,
     open_arrays,
     open_texts,
+    still,
     train_tokenizer,
 )
+from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in, tell_passed_over
 from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
-from flax_transformer.data.image_files import read_images
+from flax_transformer.data.image_files import read_images, read_pixels
+from flax_transformer.data.own_files import OwnFiles, read_own_folder, read_own_table
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import BOS, Tokenizer
 from flax_transformer.errors import UserError
@@ -46,6 +49,10 @@ class Source(Protocol):
         """Reads a split."""
         ...
 
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads labelled examples of a user's own, of a trained model's classes."""
+        ...
+
     def check(self, examples: Examples) -> None:
         """Refuses examples that the model cannot read."""
         ...
@@ -58,8 +65,12 @@ class Source(Protocol):
         """How the model reads a batch."""
         ...
 
-    def read(self, inputs: Sequence[Any]) -> Inputs:
-        """Reads a user's own inputs."""
+    def read(self, inputs: Any) -> Inputs:
+        """Reads a user's own inputs; one that is in no list is one input."""
+        ...
+
+    def expand(self, example: str) -> list[Any]:
+        """Gives what a word of the command line stands for: a text, or one or several files."""
         ...
 
     def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
@@ -91,6 +102,11 @@ class TextSource:
         """Reads a split."""
         return open_texts(self._data, self._tokenizer, split)
 
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads a table of labelled texts."""
+        texts, labels = read_own_table(files, class_names)
+        return Examples(self.read(texts), labels, class_names)
+
     def check(self, examples: Examples) -> None:
         """Any text can be read."""
 
@@ -102,13 +118,18 @@ class TextSource:
         """Token ids are read as they are."""
         return Reading("classify", lambda tokens: tokens, jnp.full((1, 1), BOS, jnp.int32))
 
-    def read(self, inputs: Sequence[str]) -> TextInputs:
+    def read(self, inputs: str | Sequence[str]) -> TextInputs:
         """Tokenises texts."""
+        inputs = [inputs] if isinstance(inputs, str) else inputs
         for number, text in enumerate(inputs, 1):
             if not isinstance(text, str):
                 raise UserError(f"text {number} is no string, but {text!r:.60}: give strings")
         texts = TokenizedText.encode(self._tokenizer, inputs, begin=True)
         return TextInputs(texts, self._data.max_length)
+
+    def expand(self, example: str) -> list[str]:
+        """A text is a text."""
+        return [example]
 
     def attend(self, model: EncoderOnly, variables: Variables, example: str) -> dict[str, Any]:
         """Between the tokens of a text."""
@@ -133,6 +154,7 @@ class ImageSource:
     """Images, read by a vision Transformer; see `Source`."""
 
     unit = "images"
+    _kind = IMAGE
     _attention = staticmethod(image_attention)
 
     def __init__(self, parts: Parts, folder: Path, *, is_trained: bool):
@@ -141,6 +163,15 @@ class ImageSource:
     def open(self, split: str) -> Examples:
         """Reads a split."""
         return open_arrays(self._data, split)
+
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads files in folders of classes."""
+        shape, background = self._shape(), self._data.background
+
+        def read(path: Path, damages: list[str] | None) -> np.ndarray:
+            return read_pixels(path, shape, background, damages)
+
+        return read_own_folder(files, self._kind, class_names, shape, read)
 
     def check(self, examples: Examples) -> None:
         """Refuses images of another size or number of channels than the model's."""
@@ -156,9 +187,20 @@ class ImageSource:
         augment = make_augment(self._data.augmentation)
         return Reading("__call__", scale_pixels, example, augment)
 
-    def read(self, inputs: Sequence[Any]) -> ArrayInputs:
-        """Reads images from files, or takes arrays of pixels."""
-        return ArrayInputs(read_images(inputs, self._shape()))
+    def read(self, inputs: Any) -> ArrayInputs:
+        """Reads images from files, or takes Pillow's, or arrays of pixels."""
+        return ArrayInputs(read_images(inputs, self._shape(), self._data.background))
+
+    def expand(self, example: str) -> list[Path]:
+        """Gives a file, or the files in a folder, at any depth and in natural order."""
+        path, kind = Path(example), self._kind
+        if not path.is_dir() or kind.is_one(path):
+            return [path]
+        found, others = examples_in(path, kind)
+        tell_passed_over(others, path, kind.name)
+        if not found:
+            raise UserError(f"{path} has no {kind.name} ({kind.known}): give another folder")
+        return found
 
     def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
         """Between the patches, over the pixels."""
@@ -180,7 +222,15 @@ class VideoSource(ImageSource):
     """Videos, read by a video Transformer; see `Source`."""
 
     unit = "videos"
+    _kind = VIDEO
     _attention = staticmethod(video_attention)
+
+    def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
+        """Reads files in folders of classes; of the control, their first frames."""
+        examples = super().open_own(files, class_names)
+        if not self._data.still:
+            return examples
+        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
     def model(self, num_classes: int) -> VideoTransformer:
         """Makes the model."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flax_transformer.data.batches import Batches
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
@@ -56,7 +57,7 @@ class Scored(NamedTuple):
         outputs: what it gave for each example, a line each, in order.
         samples: lines that show a few outputs beside what was wanted.
         example: an input to try a trained model with; "" if none can be typed.
-        details: plain data beyond the scores, such as a matrix of confusions.
+        details: plain data beyond the scores, such as the scores of each class.
     """
 
     scores: dict[str, Score]
@@ -91,6 +92,10 @@ class Parts(Protocol):
         """How outputs are searched for; None where nothing is."""
 
     @property
+    def training(self) -> Any:
+        """How long it is trained, and by which score the best checkpoint is chosen."""
+
+    @property
     def seed(self) -> int:
         """Of the order of the data."""
         ...
@@ -114,6 +119,14 @@ class Task(Protocol):
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to score variables on, as often as asked."""
+        ...
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Does the same with files of a user's own.
+
+        Raises:
+            UserError: if these are not the files that the task reads, or they cannot be read.
+        """
         ...
 
     def predictor(self, variables: Variables) -> Any:

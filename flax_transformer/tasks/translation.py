@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from flax_transformer.data.batch import Batch
 from flax_transformer.data.tokenizer import BOS, PAD
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.functional.losses import (
     SmoothingOver,
     linear_cross_entropy,
@@ -21,20 +22,26 @@ from flax_transformer.tasks.task import Variables
 
 @dataclasses.dataclass(frozen=True)
 class TranslationConfig:
-    """How a translation model is trained."""
+    """How a translation model is trained and scored."""
 
     label_smoothing: float = 0.1
     """Probability mass of the targets spread evenly over other tokens."""
     smoothing_over: SmoothingOver = "vocab"
     """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
     target (T2T, fairseq), or the other_words without target and padding (JoeyNMT)."""
+    bleu_tokenizer: BleuTokenizer = "auto"
+    """What BLEU takes for a word, by sacreBLEU's names; auto follows the target language, or the
+    script of the references: zh, ja-mecab and ko-mecab where they are installed, char where no
+    spaces part words, else 13a."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is no share, and a set that is not known."""
+        """Refuses a smoothing that is no share, and names that are not known."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
         if self.smoothing_over not in get_args(SmoothingOver):
             raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
+        if self.bleu_tokenizer not in get_args(BleuTokenizer):
+            raise unknown("task.bleu_tokenizer", self.bleu_tokenizer, get_args(BleuTokenizer))
 
 
 def shift_right(

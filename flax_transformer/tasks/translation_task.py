@@ -1,6 +1,6 @@
 """Translation as a task: from files of sentence pairs to a translator and its scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,11 @@ import numpy as np
 from flax_transformer.data.batch import Batch
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
+from flax_transformer.data.own_files import OwnFiles, read_own_pairs
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.data.tokenizer import PAD, Tokenizer
+from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.scoring import Scorer
 from flax_transformer.tasks.task import TOKENIZER, Parts, Variables
@@ -34,6 +37,7 @@ class TranslationTask:
     ) -> tuple["TranslationTask", TrainingBatches]:
         """Reads the data to train on."""
         data = parts.data
+        check_tokenizer(parts.task.bleu_tokenizer)
         for split in (data.train_split, data.held_out_split, data.validation_split):
             open_split(data, split)
         tokenizer, pairs = prepare_training(data, folder / TOKENIZER)
@@ -60,10 +64,19 @@ class TranslationTask:
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to translate and score."""
-        data = self._parts.data
-        pairs = open_split(data, split)
-        tokenized = data.form == "tokenized"
-        return Scorer(self.objective, self.predictor(None), pairs, tokenized=tokenized)
+        return self._scorer(open_split(self._parts.data, split))
+
+    def own_scorer(self, files: OwnFiles) -> Scorer:
+        """Reads a user's own files to translate and score."""
+        return self._scorer(read_own_pairs(files))
+
+    def _scorer(self, pairs: Sequence[Pair]) -> Scorer:
+        data, name = self._parts.data, self._parts.task.bleu_tokenizer
+        if name == "auto" and data.form == "tokenized":
+            tokenize = "none"
+        else:
+            tokenize = choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
+        return Scorer(self.objective, self.predictor(None), pairs, tokenize=tokenize)
 
     def predictor(self, variables: Variables) -> Translator:
         """Makes a translator; it may get its variables later."""

@@ -21,6 +21,7 @@ from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.cut_texts import CutTextWarning
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
@@ -39,10 +40,6 @@ class TranslatedText(NamedTuple):
 
     text: str
     score: float
-
-
-class CutTextWarning(UserWarning):
-    """A text is longer than the model translates at once."""
 
 
 def _strings(texts: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """From a workdir to its trained model."""
 
 import dataclasses
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -9,13 +10,15 @@ import jax
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.tasks.task import Task
+from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training.checkpoint import Checkpoints
 from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.metrics import validation_scores
+from flax_transformer.training.metrics import deciding_score, validation_scores
 from flax_transformer.training.workdir import Workdir
 
 Weights = Literal["average", "best", "last"]
@@ -55,6 +58,7 @@ def open_run(
     weights: Weights,
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
+    bleu_tokenizer: BleuTokenizer | None = None,
 ) -> TrainedRun:
     """Reads a trained model from its workdir; see `load`."""
     if weights not in get_args(Weights):
@@ -68,12 +72,34 @@ def open_run(
         experiment = dataclasses.replace(experiment, model=model)
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
+    if bleu_tokenizer is not None:
+        experiment = _scored_by(experiment, bleu_tokenizer)
     task = kind_of(experiment.task)[1].maker.restore(experiment, path)
+    if weights == "best":
+        _warn_of_another_score(workdir, experiment.training.best_score)
     checkpoints = open_checkpoints(workdir, experiment.training, is_reader=True)
     shapes = jax.eval_shape(task.objective.init, jax.random.key(0))
     variables, steps = _read_variables(checkpoints, shapes, weights, path)
     checkpoints.close()
     return TrainedRun(experiment, task, jax.device_put(variables), steps)
+
+
+def _scored_by(experiment: Experiment, bleu_tokenizer: BleuTokenizer) -> Experiment:
+    name, _ = kind_of(experiment.task)
+    if not isinstance(experiment.task, TranslationConfig):
+        raise UserError(f"{name} has no score BLEU: leave --bleu-tokenizer out")
+    task = dataclasses.replace(experiment.task, bleu_tokenizer=bleu_tokenizer)
+    return dataclasses.replace(experiment, task=task)
+
+
+def _warn_of_another_score(workdir: Workdir, name: str) -> None:
+    decides = deciding_score(workdir.metrics, name)
+    if decides != name:
+        warnings.warn(
+            f"{name} was 0 at every evaluation: the best checkpoint is the one with the best "
+            f"{decides}",
+            stacklevel=3,
+        )
 
 
 def load(

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.contents import check_shapes, digest, shapes
-from flax_transformer.training.metrics import best_step
+from flax_transformer.training.metrics import Goodness, best_step
 from flax_transformer.training.moving_average import exchange_average
 from flax_transformer.training.step import TrainState, split_variables
 
@@ -56,7 +56,7 @@ class Checkpoints:
         directory: Path,
         keep: int,
         is_due: Callable[[int], bool],
-        scores: Callable[[], Mapping[int, float]],
+        scores: Callable[[], Mapping[int, Goodness]],
         is_reader: bool = False,
     ):
         # Orbax tells every step of every save at level INFO, and every error before raising it.

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.task import Scored
@@ -14,49 +16,54 @@ from flax_transformer.training.workdir import Workdir
 
 def evaluate(
     path: Path,
-    split: str,
+    split: str | OwnFiles,
     *,
     command: Sequence[str],
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
+    bleu_tokenizer: BleuTokenizer | None = None,
 ) -> tuple[Record, Scored]:
     """Scores a model on a split, and writes scores and outputs into the workdir.
 
     Args:
         path: the workdir of a training.
-        split: of its data set.
+        split: of its data set, or files of a user's own.
         command: the words of the command line, kept with the scores.
         weights: which checkpoints; see `load`.
         decoding: how to search; the training's own settings if not given.
         dtype: type of the computation; see `load`.
+        bleu_tokenizer: of a translation's BLEU; the training's own setting if not given.
 
     Returns:
         What was written into the folder "scores", and all that was scored.
 
     Raises:
-        UserError: if the folder holds no trained model or the data set no such split.
+        UserError: if the folder holds no trained model or the data set no such split, or the files
+            do not fit the model or cannot be read.
     """
-    run = open_run(path, weights, decoding, dtype)
-    scored = run.task.scorer(split)(run.variables)
+    run = open_run(path, weights, decoding, dtype, bleu_tokenizer)
+    files = split if isinstance(split, OwnFiles) else None
+    scorer = run.task.scorer(split) if isinstance(split, str) else run.task.own_scorer(split)
+    scored = scorer(run.variables)
     decoding = run.experiment.decoding
     record = Record(
-        split=split,
+        split=None if files else split,
         decoding=decoding and dataclasses.asdict(decoding),
         dtype=run.experiment.model.dtype,
         checkpoint_step=run.steps[-1],
         num_averaged=len(run.steps),
         scores=scored.scores,
         details=dict(scored.details),
+        files=files.paths() if files else {},
         command=command,
         seed=run.experiment.seed,
     )
-    name = f"{split}-{weights}"
+    name = f"{files.name() if files else split}-{weights}"
     if decoding is not None:
         name += f"-{decoding.method}"
         name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
-    if dtype is not None:
-        name += f"-{dtype}"
+    name += "".join(f"-{changed}" for changed in (dtype, bleu_tokenizer) if changed is not None)
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
     if scored.outputs:

@@ -1,6 +1,7 @@
 """What is measured on the way: one line of JSON each, and the same as TensorBoard curves."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -24,14 +25,48 @@ def whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n") and _parsed(line)]
 
 
-def validation_scores(path: Path, name: str) -> dict[int, float]:
-    """Reads how a score of the validation split went: step -> value, in the order of the steps.
+Goodness = float | tuple[float, ...]
+"""Of which more is better: a score, or one that is 0 and those that follow it."""
 
-    More is better: of a score of which less is, such as perplexity, the values are negated.
+
+def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
+    """Reads how a score of the validation split went: step -> goodness, in the order of the steps.
+
+    A score that is 0, such as BLEU of a model that has not learnt much, says nothing: of such
+    evaluations the next score of the line tells the better one.
+
+    Args:
+        path: of a metrics.jsonl; there may be none yet.
+        name: of the score.
     """
-    sign = -1 if name in LESS_IS_BETTER else 1
+    lines = _validation_lines(path, name)
+    return {line["step"]: tuple(_goodness(line, name).values()) for line in lines}
+
+
+def deciding_score(path: Path, name: str) -> str:
+    """Names the score by which the best step is found: another one if `name` is 0 at every step."""
+    found = {line["step"]: _goodness(line, name) for line in _validation_lines(path, name)}
+    best = best_step({step: tuple(goodness.values()) for step, goodness in found.items()})
+    return name if best is None else list(found[best])[-1]
+
+
+def _validation_lines(path: Path, name: str) -> list[dict[str, Any]]:
     lines = map(json.loads, whole_lines(path))
-    return {line["step"]: sign * line[name] for line in lines if line["kind"] == VALIDATION}
+    return [line for line in lines if line["kind"] == VALIDATION and name in line]
+
+
+def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
+    """The score, and as long as all are 0 those that follow it, with what is less negated."""
+    names = list(line)
+    goodness = {}
+    for following in names[names.index(name) :]:
+        value = float(line[following])
+        sign = -1 if following in LESS_IS_BETTER else 1
+        # Nothing is worse than what is not a number.
+        goodness[following] = -math.inf if math.isnan(value) else sign * value
+        if value != 0 or sign == -1:  # a loss of 0 is perfect
+            break
+    return goodness
 
 
 def speed_name(unit: str) -> str:
@@ -39,7 +74,7 @@ def speed_name(unit: str) -> str:
     return f"{unit.replace(' ', '_')}{PER_SECOND}"
 
 
-def best_step(scores: Mapping[int, float]) -> int | None:
+def best_step(scores: Mapping[int, Goodness]) -> int | None:
     """The step with the highest score, the first of equal ones; None if there is no score.
 
     Example:
@@ -49,7 +84,7 @@ def best_step(scores: Mapping[int, float]) -> int | None:
     return max(scores, key=lambda step: (scores[step], -step), default=None)
 
 
-def scores_since_best(scores: Mapping[int, float]) -> int:
+def scores_since_best(scores: Mapping[int, Goodness]) -> int:
     """How many scores came after the best one.
 
     Example:

@@ -16,7 +16,12 @@ from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoint import Restored
 from flax_transformer.training.initialization import TakenOver, take_over, tokenizer_folder
 from flax_transformer.training.log import Log
-from flax_transformer.training.metrics import scores_since_best, validation_scores
+from flax_transformer.training.metrics import (
+    Goodness,
+    deciding_score,
+    scores_since_best,
+    validation_scores,
+)
 from flax_transformer.training.not_finite import write_report
 from flax_transformer.training.optimizer import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
@@ -148,6 +153,7 @@ class Run:
             host = self.devices.first(state)
             scored = self._score(host.variables, is_quick=True)
             log.evaluation(int(host.step), scored, started)
+        self._say_what_decides(int(host.step))
 
     def say(self, line: str) -> None:
         """Prints a line."""
@@ -164,7 +170,17 @@ class Run:
         source = self.experiment.init_from
         return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
 
-    def _scores(self, step: int) -> dict[int, float]:
+    def _say_what_decides(self, step: int) -> None:
+        """Says once, as soon as there is a choice, that the score to choose by says nothing."""
+        name = self.experiment.training.best_score
+        decides = deciding_score(self.workdir.metrics, name)
+        if decides != name and len(self._scores(step)) == 2:
+            self.say(
+                f"{name} has been 0 at every evaluation: as long as it is, the best checkpoint is "
+                f"chosen by {decides}"
+            )
+
+    def _scores(self, step: int) -> dict[int, Goodness]:
         """Those up to a step: the file may hold later ones, which will be made again."""
         name = self.experiment.training.best_score
         scores = validation_scores(self.workdir.metrics, name)

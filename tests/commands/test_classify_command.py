@@ -71,8 +71,19 @@ def test_what_was_learnt_is_scored_with_all_confusions(run, classes):
     path = classes / "run"
     kept = json.loads((path / "scores" / "validation-average.json").read_text())
     assert kept["scores"]["accuracy"]["value"] == 100
-    assert kept["scores"]["top5_accuracy"]["value"] == 100
-    assert kept["details"] == {"classes": ["bright", "dark"], "confusions": [[2, 0], [0, 2]]}
+    assert kept["scores"]["macro_f1"]["value"] == 100
+    assert "top5_accuracy" not in kept["scores"]  # of two classes it is always 100
+    assert kept["details"]["classes"] == ["bright", "dark"]
+    assert kept["details"]["confusions"] == [[2, 0], [0, 2]]
+    assert kept["details"]["largest_confusions"] == []
+    assert kept["details"]["per_class"]["dark"] == {
+        "examples": 2,
+        "given": 2,
+        "correct": 2,
+        "precision": 100,
+        "recall": 100,
+        "f1": 100,
+    }
     again = run("evaluate", "--workdir", str(path), "--split", "train", "--json")
     assert json.loads(again.out)["details"]["confusions"] == [[16, 0], [0, 16]]
     lines = (path / "scores" / "train-average.txt").read_text().splitlines()
@@ -80,6 +91,12 @@ def test_what_was_learnt_is_scored_with_all_confusions(run, classes):
         label, *probabilities = line.split("\t")
         assert label == name
         assert sum(map(float, probabilities)) == pytest.approx(1, abs=2e-4)
+
+
+def test_the_five_most_probable_of_two_classes_choose_no_checkpoint(run, classes, kind):
+    words = ["--training.best-score", "top5_accuracy", *options(classes, kind)]
+    result = run("train", str(FOLDER / f"{kind}_folders.py"), "--workdir", "other", *words)
+    assert_is_error(result, "best_score is top5_accuracy, which is always 100 of 2 classes: give")
 
 
 def test_files_and_arrays_are_classified(run, classes, kind):

@@ -75,9 +75,9 @@ def test_exact_match_compares_whole_texts():
     assert exact_match(outputs, ["eins", "zwei", "drei", "vier"]).signature is None
 
 
-@pytest.mark.parametrize(("tokenized", "tokenize"), [(True, "none"), (False, "13a")])
-def test_translations_get_every_score_by_its_name(tokenized, tokenize):
-    scores = translation_scores(OUTPUTS, TEXTS, tokenized)
+@pytest.mark.parametrize("tokenize", ["none", "13a", "char"])
+def test_translations_get_every_score_by_its_name(tokenize):
+    scores = translation_scores(OUTPUTS, TEXTS, tokenize)
     assert scores == {
         "bleu": bleu(OUTPUTS, TEXTS, tokenize=tokenize),
         "chrf": chrf(OUTPUTS, TEXTS),

@@ -12,7 +12,7 @@ WRONG = [Pair("twenty two", "drei und vierzig"), Pair("thirty six", "zwei und zw
 
 @pytest.fixture
 def make_scorer(task, translator):
-    return lambda pairs: Scorer(task, translator, pairs, tokenized=False)
+    return lambda pairs: Scorer(task, translator, pairs, tokenize="13a")
 
 
 def test_what_is_memorised_is_scored_as_perfect(make_scorer, memorised):

