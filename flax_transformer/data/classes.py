@@ -69,7 +69,8 @@ class LabelledTextConfig(LabelledConfig):
     max_length: int = 64
     """Tokens of a text with its marks; what is longer is cut."""
 
-    PATHS = ("train_file", "validation_file", "test_file", "tokenizer")
+    PATHS = ("train_file", "validation_file", "test_file")
+    COPIED_PATHS = ("tokenizer",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

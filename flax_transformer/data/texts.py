@@ -45,7 +45,8 @@ class PlainTextConfig(DataConfig):
     batch_size: int = 32
     """Pieces of max_length tokens of an update, over all devices."""
 
-    PATHS = ("train_text", "validation_text", "tokenizer")
+    PATHS = ("train_text", "validation_text")
+    COPIED_PATHS = ("tokenizer",)
 
     def __post_init__(self) -> None:
         if self.tokens not in get_args(TokenUnit):
