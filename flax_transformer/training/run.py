@@ -89,6 +89,7 @@ class Run:
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
             self.say(self._first.told)
+        self._warn_of_warm_up()
 
     def needs_evaluation(self, step: int) -> bool:
         """Whether the model is to be scored after a step, and was not yet."""
@@ -158,6 +159,17 @@ class Run:
         with self.accounts.of("checkpoint"):
             self.checkpoints.close()
         self.accounts.write()
+
+    def _warn_of_warm_up(self) -> None:
+        """Says that the peak is not reached, which is right only in a trial of a few updates."""
+        warmup_steps = self.experiment.optimizer.warmup_steps
+        num_steps = self.experiment.training.num_steps
+        if num_steps < warmup_steps:
+            self.say(
+                f"warning: the learning rate rises for {warmup_steps:,} updates, but the training "
+                f"has {num_steps:,}, and ends at {num_steps / warmup_steps:.1%} of the peak: lower "
+                "--optimizer.warmup-steps, or raise --training.num-steps"
+            )
 
     def _first_variables(self) -> TakenOver:
         drawn = self.task.objective.init(jax.random.key(self.experiment.seed))
