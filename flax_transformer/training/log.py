@@ -58,6 +58,7 @@ class Log:
         self._in_flight.append(metrics)
         if len(self._in_flight) > MAX_STEPS_IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
+        self._progress.step()
         if not self._is_due(step):
             return
         values = StepMetrics(*np.array(self.pending()).T)
