@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flax_transformer.evaluation.scores import shown
@@ -28,6 +27,7 @@ class Log:
         learning_rate: of the update that is made after a number of updates.
         unit: what the speed is counted in.
         pending: `pending` of the checkpoint from which the training goes on.
+        first: takes the first device's copy of the metrics of steps; see `Devices.first`.
 
     Attributes:
         skipped: updates in a row that were skipped up to the last line.
@@ -41,18 +41,21 @@ class Log:
         learning_rate: Callable[[int], Any],
         unit: str,
         pending: Sequence[Sequence[float]] = (),
+        *,
+        first: Callable[[Any], Any],
     ):
         self._writer, self._progress = writer, progress
         self._is_due, self._learning_rate = is_due, learning_rate
-        self._unit = unit
-        self._metrics = [_metrics(*values) for values in pending]
+        self._unit, self._first = unit, first
+        self._pending = [list(values) for values in pending]
+        self._metrics: list[StepMetrics] = []
         # Their time was another process': they count for the mean loss, not for the speed.
         self._count = 0
         self._in_flight: deque[StepMetrics] = deque()
         self.skipped = 0
 
     def add(self, step: int, metrics: StepMetrics, count: int) -> None:
-        """Takes one step's metrics, and this process's count of what it read."""
+        """Takes one step's metrics as its devices hold them, and how much this process read."""
         self._metrics.append(metrics)
         self._count += count * jax.process_count()
         self._in_flight.append(metrics)
@@ -80,11 +83,13 @@ class Log:
                 speed_name(self._unit): round(speed),
             },
         )
-        self._metrics, self._count = [], 0
+        self._pending, self._metrics, self._count = [], [], 0
 
     def pending(self) -> list[list[float]]:
         """The metrics of the steps since the last line."""
-        return [[float(value) for value in values] for values in jax.device_get(self._metrics)]
+        # Only now: to read the metrics of every step would wait for every step.
+        metrics = jax.device_get(self._first(self._metrics))
+        return self._pending + [[float(value) for value in values] for values in metrics]
 
     def evaluation(self, step: int, scored: Scored, started: float) -> None:
         """Shows and writes scores on the validation split and a few outputs."""
@@ -99,9 +104,3 @@ class Log:
     def close(self) -> None:
         """Finishes the files."""
         self._writer.close()
-
-
-def _metrics(loss: float, tokens: float, gradient_norm: float, skipped: float) -> StepMetrics:
-    """What a step told, from the numbers that were kept of it."""
-    floats = map(jnp.float32, (loss, tokens, gradient_norm))
-    return StepMetrics(*floats, skipped=jnp.int32(skipped))

@@ -82,7 +82,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
             with run.accounts.of("step"), explained:
                 state, metrics = update(state, run.devices.shard(batch), rng)
                 step += 1
-                log.add(step, run.devices.first(metrics), batch.count())
+                log.add(step, metrics, batch.count())
             if training.logs_at(step):
                 run.accounts.write()
                 run.stop_if_not_finite(step, state, log, rng)
@@ -118,7 +118,15 @@ def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, 
     writer = MetricsWriter(run.workdir.metrics, run.workdir.tensorboard, step)
     training = run.experiment.training
     pending = notes.get("pending", ())
-    return Log(writer, progress, training.logs_at, run.schedule, run.task.unit, pending)
+    return Log(
+        writer,
+        progress,
+        training.logs_at,
+        run.schedule,
+        run.task.unit,
+        pending,
+        first=run.devices.first,
+    )
 
 
 def _evaluate_if_due(

@@ -52,8 +52,12 @@ class Devices:
         return jax.device_put(tree, self.devices[0])
 
     def first(self, tree: Any) -> Any:
-        """The first device's copy of a state or of metrics."""
-        return jax.tree.map(lambda x: x[0], tree) if self.is_mapped else tree
+        """The first device's copy of a state or of metrics.
+
+        On several devices it is read into the host's memory: to index the arrays instead would run
+        a program on all devices for each of them.
+        """
+        return jax.tree.map(_first_copy, tree) if self.is_mapped else tree
 
     def shard(self, batch: Any) -> Any:
         """Cuts the rows of this process's batch into equal shares for its devices."""
@@ -61,3 +65,8 @@ class Devices:
             return batch
         count = len(self.devices)
         return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+
+
+def _first_copy(array: Any) -> np.ndarray:
+    # NumPy drops the axis of devices, which is 1 in a shard; for that, JAX would run a program.
+    return np.asarray(array.addressable_data(0)).reshape(array.shape[1:])

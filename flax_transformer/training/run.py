@@ -146,9 +146,10 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            host = self.devices.first(state)
-            scored = self._score(host.variables, is_quick=True)
-            log.evaluation(int(host.step), scored, started)
+            # On one device, for a scorer would copy what the host holds once for each batch.
+            variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
+            scored = self._score(variables, is_quick=True)
+            log.evaluation(int(self.devices.first(state.step)), scored, started)
 
     def say(self, line: str) -> None:
         """Prints a line."""

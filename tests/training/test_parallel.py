@@ -25,6 +25,24 @@ def test_the_first_copy_of_a_state_is_the_state(num_devices):
     jax.tree.map(np.testing.assert_array_equal, devices.first(copies), state)
 
 
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_the_first_copy_is_read_without_a_program(num_devices, caplog):
+    devices = Devices(jax.devices()[:num_devices])
+    step = devices.compile(lambda state, batch, rng: jax.tree.map(lambda x: x + 1, state))
+    state = {"scalar": np.int32(3), "matrix": np.arange(6.0, dtype=np.float32).reshape(2, 3)}
+    after = step(devices.replicate(state), devices.shard(np.zeros(8)), jax.random.key(0))
+    # A program that is known already would run without a word.
+    jax.clear_caches()
+    with jax.log_compiles():
+        first = devices.first(after)
+        assert "Compiling" not in caplog.text
+        _ = after["matrix"][0]
+        assert "Compiling" in caplog.text
+    for name, expected in state.items():
+        assert (first[name].shape, first[name].dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_array_equal(first[name], expected + 1)
+
+
 def test_all_devices_are_used_unless_told():
     assert Devices().devices == jax.devices()
     assert Devices().axis_name == "devices"
