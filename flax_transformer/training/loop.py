@@ -121,7 +121,7 @@ def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, 
     return Log(
         writer,
         progress,
-        training.logs_at,
+        training,
         run.schedule,
         run.task.unit,
         pending,

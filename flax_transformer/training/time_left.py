@@ -48,7 +48,7 @@ class TimeLeft:
     def step(self) -> None:
         """Notes that a step is done."""
         now = self._clock()
-        self._steps.append(now - self._last - self._paused)
+        self._steps.append(max(now - self._last - self._paused, 0.0))
         self._last, self._paused = now, 0.0
 
     def evaluation(self, seconds: float) -> None:
