@@ -76,7 +76,7 @@ IMAGES = {  # image, label
     "image_folders": Entry(
         "your own images in folders, SPLIT/CLASS/IMAGE",
         _builder("image_folders", "ImageFolders"),
-        ("folder", "image_size"),
+        ("folder", "image_size", "background", "skip_bad_files"),
     ),
 }
 VIDEOS = {  # video, label
@@ -87,7 +87,7 @@ VIDEOS = {  # video, label
     "video_folders": Entry(
         "your own videos in folders, SPLIT/CLASS/CLIP",
         _builder("video_folders", "VideoFolders"),
-        ("folder", "image_size", "num_frames"),
+        ("folder", "image_size", "num_frames", "background", "skip_bad_files"),
     ),
 }
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.catalogue import (
@@ -18,8 +17,9 @@ from flax_transformer.data.catalogue import (
 )
 from flax_transformer.data.config import DataConfig, check_counts
 from flax_transformer.data.examples import ArrayInputs, Examples, TextInputs
-from flax_transformer.data.image_files import MODES, fit
+from flax_transformer.data.image_files import fit
 from flax_transformer.data.kept import Kept
+from flax_transformer.data.pixels import check_color, from_array
 from flax_transformer.data.prepare import read_records
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
@@ -90,6 +90,11 @@ class ImagesConfig(LabelledConfig):
     image_size: int = 32
     """image_folders, and data sets of TFDS with images of several sizes: pixels of the height and
     width to which images are cropped and resized."""
+    background: str = "white"
+    """The same data sets, and images to classify: color behind what is transparent, as a name or
+    #rrggbb."""
+    skip_bad_files: bool = False
+    """image_folders: leave out files that cannot be read, and say how many."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """How images are changed by chance in training."""
 
@@ -98,7 +103,8 @@ class ImagesConfig(LabelledConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("data.image_size", self.image_size)
-        check_entry(self, IMAGES, published=("manual_dir", "image_size"))
+        check_color("data.background", self.background)
+        check_entry(self, IMAGES, published=("manual_dir", "image_size", "background"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +119,13 @@ class VideosConfig(LabelledConfig):
     image_size: int = 32
     """video_folders: pixels of the height and width to which frames are cropped and resized."""
     num_frames: int = 8
-    """video_folders: frames, taken evenly over a clip."""
+    """video_folders: frames, taken evenly in time over a clip."""
+    background: str = "white"
+    """video_folders, and videos to classify: color behind what is transparent, as a name or
+    #rrggbb."""
+    skip_bad_files: bool = False
+    """video_folders: leave out files that cannot be read, use what can be read of damaged ones,
+    and say how many."""
     still: bool = False
     """Show the first frame in place of all others, a control: what a model then knows, it knows
     from one picture."""
@@ -126,6 +138,7 @@ class VideosConfig(LabelledConfig):
         super().__post_init__()
         check_number("data.image_size", self.image_size)
         check_number("data.num_frames", self.num_frames)
+        check_color("data.background", self.background)
         check_entry(self, VIDEOS)
 
 
@@ -175,14 +188,15 @@ def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
     entries = IMAGES if isinstance(config, ImagesConfig) else VIDEOS
     opened = open_split(config, entries, split)
     name, label = _input_name(opened, config), _label_name(opened)
-    resize = _resize(config, opened.features[name].shape)
+    feature = opened.features[name]
+    resize = _resize(config, feature.shape, feature.np_dtype)
 
     def make() -> Iterator[dict[str, Any]]:
         for record in _records(opened):
             yield {"inputs": resize(record[name]), "labels": np.int32(record[label])}
 
-    # Their size may be asked for anew, the rest is the prepared data set's.
-    key = ["labelled arrays", split, getattr(config, "image_size", None)]
+    # Their size and background may be asked for again, the rest is the prepared data set's.
+    key = ["labelled arrays", split, config.image_size, config.background]
     arrays = Kept(opened.folder).rows(key, ("inputs", "labels"), len(opened.records), make)
     inputs = arrays["inputs"]
     if isinstance(config, VideosConfig) and config.still:
@@ -191,21 +205,23 @@ def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
 
 
 def _resize(
-    config: ImagesConfig | VideosConfig, shape: tuple[int | None, ...]
+    config: ImagesConfig | VideosConfig, shape: tuple[int | None, ...], dtype: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes one size of examples whose shape, where it varies, holds None."""
-    if None not in shape:
+    """What makes 8 bits and one size of examples whose shape, where it varies, holds None."""
+    is_image = len(shape) == 3 and shape[-1] in (1, 3, 4)
+    if None not in shape and dtype == np.uint8:
         return lambda pixels: pixels
-    if len(shape) != 3 or shape[-1] not in MODES:
+    if not is_image or dtype not in (np.uint8, np.uint16):
         raise UserError(
-            f"{config.dataset} has examples of several sizes, {shape}, which are no images: put "
-            "them into folders and give --data.dataset image_folders or video_folders"
+            f"{config.dataset} has examples {shape} of {np.dtype(dtype)}, which are not images of "
+            "8 or 16 bits: put them into folders and give --data.dataset image_folders or "
+            "video_folders"
         )
-    size, channels = config.image_size, shape[-1]
+    height, width = (config.image_size if size is None else size for size in shape[:2])
+    channels = 1 if shape[-1] == 1 else 3
 
     def resize(pixels: np.ndarray) -> np.ndarray:
-        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        return fit(image, size, size, channels)
+        return fit(from_array(pixels), height, width, channels, config.background)
 
     return resize
 

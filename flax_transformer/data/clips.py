@@ -1,94 +1,209 @@
 """Frames of images and videos in files, whatever wrote them: Pillow and PyAV read them."""
 
-from collections import Counter
+import contextlib
+import functools
+import struct
+import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from flax_transformer.errors import UserError
+from flax_transformer.data import films
+from flax_transformer.data.folders import visible
 
-IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # other files may lie beside
-MOVING_IMAGES = (".apng", ".gif", ".png", ".webp")
-FILMS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-CLIPS = (*MOVING_IMAGES, *FILMS)
-# What Pillow, and we, raise of a damaged file.
-DAMAGED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# Formats that Pillow can only name, or reads through a program that runs what is in the file.
+NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
+TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
+USUAL_DURATION = 100  # ms of a frame that says none, as browsers show it
+# What Pillow, PyAV and we raise of a damaged file.
+DAMAGED = (
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+Size = tuple[int, int]  # (width, height)
 
 
-def first_frame(path: Path) -> Image.Image:
-    """Reads an image upright, or the first frame of a clip; raises one of `DAMAGED`."""
-    return next(_frames(path))
+@functools.cache
+def image_endings() -> frozenset[str]:
+    """The endings of files that Pillow reads, in lower case.
 
-
-def even_frames(path: Path, number: int) -> list[Image.Image]:
-    """Reads frames evenly over a whole clip, its first and its last among them.
-
-    A clip that is shorter shows some of its frames several times. It is read twice, so that no
-    more than the wanted frames lie in memory.
-
-    Args:
-        path: of a GIF, WebP or PNG with several frames, of a film, or of a folder of images in the
-            order of their names.
-        number: of frames.
-
-    Raises:
-        UserError: if a film is to be read without PyAV.
-        OSError, ValueError, SyntaxError, Image.DecompressionBombError: of a damaged file.
+    Example:
+        >>> {".jpg", ".tif", ".mpg"} & image_endings() == {".jpg", ".tif"}
+        True
     """
-    chosen = np.linspace(0, _length(path) - 1, number).round().astype(int)
-    times = Counter(chosen.tolist())
-    frames = []
-    for index, frame in zip(range(max(times) + 1), _frames(path), strict=False):
-        frames += [frame] * times[index]
-    return frames
+    Image.init()
+    kinds = Image.registered_extensions()
+    return frozenset(e for e, kind in kinds.items() if kind in Image.OPEN and kind not in NOT_READ)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path is a file that Pillow reads, by its ending."""
+    return path.suffix.lower() in image_endings() and path.is_file()
+
+
+def is_film(path: Path) -> bool:
+    """Whether a path is a film, by its ending."""
+    return path.suffix.lower() in films.ENDINGS
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a path is a file that may have several frames, or a folder with the frames of one.
+
+    A folder with films, or with images that move, is not a clip, but holds some.
+    """
+    if not path.is_dir():
+        return (is_film(path) or path.suffix.lower() in MOVING) and path.is_file()
+    images = images_in(path)
+    if not images or any(is_film(inner) for inner in visible(path)):
+        return False
+    with contextlib.suppress(*DAMAGED), _opened(images[0]) as image:
+        return getattr(image, "n_frames", 1) == 1
+    return True
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Names the images of a folder in alphabetical order."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    """Lists the images of a folder in natural order."""
+    return [path for path in visible(folder) if is_image(path)]
 
 
-def _length(path: Path) -> int:
+def first_frame(path: Path, size: Size) -> Image.Image:
+    """Reads an image upright, or the first frame of a film; raises one of `DAMAGED`.
+
+    Args:
+        path: of a file.
+        size: to which the image will be cropped and resized; a JPEG is decoded with fewer pixels
+            where that is enough.
+    """
+    if is_film(path):
+        return films.first_film_frame(path)
+    with _opened(path) as image:
+        _draft(image, size)
+        return upright(image)
+
+
+def even_frames(
+    path: Path, number: int, size: Size, damages: list[str] | None = None
+) -> list[Image.Image]:
+    """Reads frames evenly over a whole clip, its first and its last among them.
+
+    They are evenly spaced in time where the file says when its frames are shown. A clip that is
+    shorter shows some of its frames several times. No more than the wanted frames lie in memory.
+
+    Args:
+        path: of a GIF, WebP or PNG with several frames, of a film, or of a folder of images in the
+            natural order of their names.
+        number: of frames.
+        size: as of `first_frame`.
+        damages: takes what is wrong with a clip, of which the rest is read; None raises it.
+
+    Raises:
+        UserError: if a film is to be read without PyAV.
+        Exception: one of `DAMAGED`, of a damaged file.
+    """
     if path.is_dir():
-        length = len(images_in(path))
-    elif path.suffix.lower() in FILMS:
-        length = sum(1 for _ in _film(path))
-    else:
+        return _even_images(path, number, size, damages)
+    if is_film(path):
+        return films.even_film_frames(path, number, damages)
+    with _opened(path) as image:
+        times = list(_times(image, damages))
+        if not times:
+            raise ValueError("no frame in it")
+        chosen = films.evenly(times, number)
+        frames = {}
+        for index in sorted(set(chosen)):
+            image.seek(index)
+            frames[index] = upright(image)
+    return [frames[index] for index in chosen]
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turns an image as its file says, into a copy, which outlives the file."""
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format  # which tells how many bits a number has
+    return turned
+
+
+def reason(error: BaseException) -> str:
+    """Says in a few words why a file cannot be read."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty or not an image that Pillow knows"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    # Pillow warns of damaged descriptions beside the pixels, and of images of half its limit.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         with Image.open(path) as image:
-            length = getattr(image, "n_frames", 1)
-    if not length:
-        raise ValueError("no frame in it")
-    return length
+            yield image
 
 
-def _frames(path: Path) -> Iterator[Image.Image]:
-    if path.is_dir():
-        yield from (first_frame(inner) for inner in images_in(path))
-    elif path.suffix.lower() in FILMS:
-        yield from (frame.to_image() for frame in _film(path))
-    else:
-        with Image.open(path) as image:
-            for frame in ImageSequence.Iterator(image):
-                yield ImageOps.exif_transpose(frame).copy()
+def _draft(image: Image.Image, size: Size) -> None:
+    """Lets a JPEG be decoded with 2, 4 or 8 times fewer pixels each way, where that is enough.
+
+    Twice as many pixels are left as are wanted, and the edges stay where they are.
+    """
+    per_pixel = min(*image.size) / max(*size)  # whichever way the image is turned
+    for scale in (8, 4, 2):
+        width, height = image.width // scale, image.height // scale
+        if per_pixel >= 2 * scale and (width * scale, height * scale) == image.size:
+            image.draft(None, (width, height))
+            return
 
 
-def _film(path: Path) -> Iterator[Any]:
+def _times(image: Image.Image, damages: list[str] | None) -> Iterator[int | float]:
+    """When each frame is shown, in ms, or their numbers where the file does not say."""
+    if image.format not in TIMED or getattr(image, "n_frames", 1) == 1:
+        yield from range(getattr(image, "n_frames", 1))
+        return
+    time = 0
     try:
-        # An extra, which not everyone who checks types has.
-        import av  # pyright: ignore[reportMissingImports]
-        import av.error  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UserError(
-            f"{path} is read by PyAV, which is not installed: give pip install "
-            "'flax_transformer[videos]', or make a GIF or a folder of images of it"
-        ) from None
-    try:
-        with av.open(str(path)) as film:
-            if not film.streams.video:
-                raise ValueError("no pictures in it")
-            yield from film.decode(video=0)
-    except av.error.FFmpegError as error:
-        raise ValueError(error.strerror) from None
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            yield time
+            time += frame.info.get("duration") or USUAL_DURATION
+    except DAMAGED as error:
+        if damages is None:
+            raise
+        damages.append(reason(error))
+
+
+def _even_images(
+    folder: Path, number: int, size: Size, damages: list[str] | None
+) -> list[Image.Image]:
+    paths = images_in(folder)
+    read: dict[Path, Image.Image] = {}
+    while paths:
+        chosen = [paths[index] for index in films.evenly(range(len(paths)), number)]
+        bad = None
+        for path in dict.fromkeys(chosen):
+            try:
+                read[path] = read.get(path) or first_frame(path, size)
+            except DAMAGED as error:
+                bad = path
+                if damages is None:
+                    raise ValueError(f"{path.name}: {reason(error)}") from None
+                damages.append(f"{path.name}: {reason(error)}")
+                break
+        if bad is None:
+            return [read[path] for path in chosen]
+        paths.remove(bad)
+    raise ValueError("no frame in it")

@@ -1,70 +1,147 @@
 """Images and videos of a user's own, as a model reads them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
-from flax_transformer.data.clips import DAMAGED, even_frames, first_frame
+from flax_transformer.data.clips import DAMAGED, even_frames, first_frame, reason, upright
+from flax_transformer.data.films import evenly
+from flax_transformer.data.pixels import convert, from_array
 from flax_transformer.errors import UserError
 
-MODES = {1: "L", 3: "RGB"}
 
-
-def read_images(inputs: Sequence[Any], shape: tuple[int, ...]) -> UInt8[np.ndarray, "examples ..."]:
+def read_images(
+    inputs: Any, shape: tuple[int, ...], background: str = "white"
+) -> UInt8[np.ndarray, "examples ..."]:
     """Reads images or videos, crops them to the wanted proportions and resizes them.
 
     Args:
-        inputs: paths of files (of a video, what `even_frames` reads), or arrays of pixels of the
-            shape wanted.
+        inputs: paths of files (of a video, what `even_frames` reads), Pillow's images, or arrays
+            of pixels: [height, width], or [height, width, channels] of 1, 3 or 4; before them the
+            frames of a video. One of these is one input.
         shape: (height, width, channels), before them the number of frames of a video.
+        background: color behind what is transparent.
 
     Raises:
-        UserError: if one cannot be read, or an array has another shape.
+        UserError: if one cannot be read.
     """
-    read = [_read(value, shape) for value in inputs]
+    given = [inputs] if _is_one(inputs, shape) else inputs
+    read = [_read(value, shape, background) for value in given]
     return np.stack(read) if read else np.zeros((0, *shape), np.uint8)
 
 
-def read_file(path: Path, shape: tuple[int, ...], advice: str) -> UInt8[np.ndarray, "..."]:
+def read_file(
+    path: Path, shape: tuple[int, ...], advice: str, background: str = "white"
+) -> UInt8[np.ndarray, "..."]:
     """Reads one image or video of a shape as above.
 
     Args:
         path: of a file, or of a folder of images.
         shape: wanted.
         advice: what to do where it cannot be read.
+        background: color behind what is transparent.
 
     Raises:
         UserError: if it cannot be read.
     """
-    *frames, height, width, channels = shape
     try:
-        images = even_frames(path, frames[0]) if frames else [first_frame(path)]
-        fitted = [fit(image, height, width, channels) for image in images]
+        return read_pixels(path, shape, background)
     except DAMAGED as error:
-        raise UserError(f"cannot read {path} ({error}): {advice}") from None
-    return np.stack(fitted).reshape(shape)
+        raise UserError(f"cannot read {path} ({reason(error)}): {advice}") from None
+
+
+def read_pixels(
+    path: Path, shape: tuple[int, ...], background: str, damages: list[str] | None = None
+) -> UInt8[np.ndarray, "..."]:
+    """Does what `read_file` does, but raises one of `DAMAGED`.
+
+    Args:
+        path: of a file, or of a folder of images.
+        shape: wanted.
+        background: color behind what is transparent.
+        damages: takes what is wrong with a video, of which the rest is read; None raises it.
+    """
+    *frames, height, width, _ = shape
+    if frames:
+        images = even_frames(path, frames[0], (width, height), damages)
+    elif path.is_dir():
+        raise ValueError("it is a folder")
+    else:
+        images = [first_frame(path, (width, height))]
+    return _fit_all(images, shape, background)
 
 
 def fit(
-    image: Image.Image, height: int, width: int, channels: int
+    image: Image.Image, height: int, width: int, channels: int, background: str = "white"
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Crops an image to the wanted proportions, about its middle, and resizes it bicubically."""
-    converted = image.convert(MODES[channels])
+    """Crops an image to the wanted proportions, about its middle, and resizes it bicubically.
+
+    Raises:
+        ValueError: if it has no pixel, or numbers whose range is not known; see `convert`.
+    """
+    if not (image.width and image.height):
+        raise ValueError("it has no pixel")
+    converted = convert(image, channels, background)
     fitted = ImageOps.fit(converted, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted).reshape(height, width, channels)
 
 
-def _read(value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if isinstance(value, str | Path):
-        return read_file(Path(value), shape, "give a video" if len(shape) == 4 else "give an image")
+def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: str) -> np.ndarray:
+    # A frame that is shown several times is fitted once.
+    fitted = {id(image): fit(image, *shape[-3:], background) for image in images}
+    return np.stack([fitted[id(image)] for image in images]).reshape(shape)
+
+
+def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
+    """Whether inputs are only one, in no list."""
+    axes = getattr(inputs, "ndim", None)
+    if axes is not None:  # an array of any library
+        return axes < len(shape) or (axes == len(shape) and _has_channels(inputs))
+    return isinstance(inputs, str | os.PathLike | Image.Image)
+
+
+def _has_channels(array: Any) -> bool:
+    return array.ndim >= 3 and array.shape[-1] in (1, 3, 4)
+
+
+def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
+    kind = "a video" if len(shape) == 4 else "an image"
+    if isinstance(value, str | os.PathLike):
+        return read_file(Path(value), shape, f"give {kind}", background)
+    if getattr(value, "shape", None) == shape and value.dtype == np.uint8:
+        return np.asarray(value)
+    try:
+        images = _frames(value) if len(shape) == 4 else [_image(value)]
+        if not images:
+            raise ValueError("no frame in it")
+        number = shape[0] if len(shape) == 4 else 1
+        chosen = [images[index] for index in evenly(range(len(images)), number)]
+        return _fit_all(chosen, shape, background)
+    except DAMAGED as error:
+        raise UserError(f"cannot read {_told(value)} as {kind}: {reason(error)}") from None
+
+
+def _frames(value: Any) -> list[Image.Image]:
+    """The frames of a video that is no file."""
+    if isinstance(value, Image.Image):
+        return [upright(frame) for frame in ImageSequence.Iterator(value)]
+    if isinstance(value, list | tuple):
+        return [_image(frame) for frame in value]
     array = np.asarray(value)
-    if array.shape != shape or array.dtype != np.uint8:
-        raise UserError(
-            f"an array {array.shape} of {array.dtype} was given, but the model reads {shape} of "
-            "uint8: resize it, or give the path of a file"
-        )
-    return array
+    is_still = array.ndim < 3 or (array.ndim == 3 and _has_channels(array))
+    return [from_array(frame) for frame in ([array] if is_still else array)]
+
+
+def _image(value: Any) -> Image.Image:
+    return upright(value) if isinstance(value, Image.Image) else from_array(value)
+
+
+def _told(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array {tuple(value.shape)} of {value.dtype}"
+    return f"{value!r:.60}"

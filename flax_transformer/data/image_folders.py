@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from flax_transformer.data.class_folders import ClassFolders, ExampleKind
-from flax_transformer.data.clips import IMAGES
+from flax_transformer.data.class_folders import ClassFolders
+from flax_transformer.data.example_paths import IMAGE
 from flax_transformer.errors import check_number
 
 
@@ -13,11 +13,20 @@ class ImageFolders(ClassFolders):
     An image is cropped to its central square and resized.
     """
 
-    KIND: ClassVar = ExampleKind(
-        "image", lambda path: path.suffix.lower() in IMAGES, ", ".join(IMAGES)
-    )
+    KIND: ClassVar = IMAGE
 
-    def __init__(self, *, folder: str, image_size: int = 32, **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        folder: str,
+        image_size: int = 32,
+        background: str = "white",
+        skip_bad_files: bool = False,
+        **kwargs: Any,
+    ):
         """Takes the folder, and how many pixels high and wide its images become."""
         check_number("image_size", image_size)
-        super().__init__(folder, (image_size, image_size, 3), **kwargs)
+        shape = (image_size, image_size, 3)
+        super().__init__(
+            folder, shape, background=background, skip_bad_files=skip_bad_files, **kwargs
+        )

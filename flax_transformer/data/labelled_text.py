@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 
 from flax_transformer.data import text_files
+from flax_transformer.data.folders import natural_key
 from flax_transformer.data.labelled import LABEL, describe, number_examples
 from flax_transformer.errors import UserError, unknown
 
@@ -30,7 +31,7 @@ class LabelledText(tfds.core.GeneratorBasedBuilder):
     The classes are the labels of the train split, in alphabetical order.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class LabelledText(tfds.core.GeneratorBasedBuilder):
         given = {"train": train_file, "validation": validation_file, "test": test_file}
         files = {split: path for split, path in given.items() if path is not None}
         self._tables = {split: read_table(path) for split, path in files.items()}
-        self._class_names = sorted(set(self._tables["train"].labels))
+        self._class_names = sorted(set(self._tables["train"].labels), key=natural_key)
         if len(self._class_names) < 2:
             raise UserError(
                 f"{files['train']} has no label but '{self._class_names[0]}': give examples of "

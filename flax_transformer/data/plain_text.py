@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from flax_transformer.data import text_files
+from flax_transformer.data.folders import walk
 from flax_transformer.errors import UserError
 
 ENDINGS = (".txt", ".txt.gz")  # of what is read in a folder; a file given by its name may have any
@@ -56,7 +57,7 @@ class PlainText(tfds.core.GeneratorBasedBuilder):
 
 
 def find_documents(path: str) -> list[Path]:
-    """Gives a file itself, and of a folder its text files at any depth, in alphabetical order.
+    """Gives a file itself, and of a folder its text files at any depth, in natural order.
 
     Raises:
         UserError: if a folder holds none.
@@ -64,7 +65,7 @@ def find_documents(path: str) -> list[Path]:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return [folder]
-    found = sorted(p for p in folder.rglob("*") if p.name.endswith(ENDINGS) and p.is_file())
+    found = [p for p in walk(folder) if p.name.endswith(ENDINGS) and p.is_file()]
     if not found:
         raise UserError(f"{path} holds no .txt file: give a text file, or a folder with some.")
     return found

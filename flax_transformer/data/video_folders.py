@@ -1,18 +1,10 @@
 """Videos of the user's own, a folder for each class: a data set without code."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
-from flax_transformer.data.class_folders import ClassFolders, ExampleKind
-from flax_transformer.data.clips import CLIPS, images_in
+from flax_transformer.data.class_folders import ClassFolders
+from flax_transformer.data.example_paths import VIDEO
 from flax_transformer.errors import check_number
-
-
-def is_clip(path: Path) -> bool:
-    """Whether a path is a file of several frames by its ending, or a folder with images."""
-    if path.is_dir():
-        return bool(images_in(path))
-    return path.suffix.lower() in CLIPS
 
 
 class VideoFolders(ClassFolders):
@@ -22,10 +14,22 @@ class VideoFolders(ClassFolders):
     length, cropped to their central squares and resized.
     """
 
-    KIND: ClassVar = ExampleKind("video", is_clip, f"{', '.join(CLIPS)}, or a folder of images")
+    KIND: ClassVar = VIDEO
 
-    def __init__(self, *, folder: str, image_size: int = 32, num_frames: int = 8, **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        folder: str,
+        image_size: int = 32,
+        num_frames: int = 8,
+        background: str = "white",
+        skip_bad_files: bool = False,
+        **kwargs: Any,
+    ):
         """Takes the folder, and how many frames of how many pixels each way its videos become."""
         check_number("image_size", image_size)
         check_number("num_frames", num_frames)
-        super().__init__(folder, (num_frames, image_size, image_size, 3), **kwargs)
+        shape = (num_frames, image_size, image_size, 3)
+        super().__init__(
+            folder, shape, background=background, skip_bad_files=skip_bad_files, **kwargs
+        )

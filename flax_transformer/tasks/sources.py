@@ -16,6 +16,7 @@ from flax_transformer.data.classes import (
     open_texts,
     train_tokenizer,
 )
+from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in, tell_passed_over
 from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
 from flax_transformer.data.image_files import read_images
 from flax_transformer.data.tokenized import TokenizedText
@@ -58,8 +59,12 @@ class Source(Protocol):
         """How the model reads a batch."""
         ...
 
-    def read(self, inputs: Sequence[Any]) -> Inputs:
-        """Reads a user's own inputs."""
+    def read(self, inputs: Any) -> Inputs:
+        """Reads a user's own inputs; one that is in no list is one input."""
+        ...
+
+    def expand(self, example: str) -> list[Any]:
+        """Gives what a word of the command line stands for: a text, or one or several files."""
         ...
 
     def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
@@ -102,13 +107,18 @@ class TextSource:
         """Token ids are read as they are."""
         return Reading("classify", lambda tokens: tokens, jnp.full((1, 1), BOS, jnp.int32))
 
-    def read(self, inputs: Sequence[str]) -> TextInputs:
+    def read(self, inputs: str | Sequence[str]) -> TextInputs:
         """Tokenises texts."""
+        inputs = [inputs] if isinstance(inputs, str) else inputs
         for number, text in enumerate(inputs, 1):
             if not isinstance(text, str):
                 raise UserError(f"text {number} is no string, but {text!r:.60}: give strings")
         texts = TokenizedText.encode(self._tokenizer, inputs, begin=True)
         return TextInputs(texts, self._data.max_length)
+
+    def expand(self, example: str) -> list[str]:
+        """A text is a text."""
+        return [example]
 
     def attend(self, model: EncoderOnly, variables: Variables, example: str) -> dict[str, Any]:
         """Between the tokens of a text."""
@@ -133,6 +143,7 @@ class ImageSource:
     """Images, read by a vision Transformer; see `Source`."""
 
     unit = "images"
+    _kind = IMAGE
     _attention = staticmethod(image_attention)
 
     def __init__(self, parts: Parts, folder: Path, *, is_trained: bool):
@@ -156,9 +167,20 @@ class ImageSource:
         augment = make_augment(self._data.augmentation)
         return Reading("__call__", scale_pixels, example, augment)
 
-    def read(self, inputs: Sequence[Any]) -> ArrayInputs:
-        """Reads images from files, or takes arrays of pixels."""
-        return ArrayInputs(read_images(inputs, self._shape()))
+    def read(self, inputs: Any) -> ArrayInputs:
+        """Reads images from files, or takes Pillow's, or arrays of pixels."""
+        return ArrayInputs(read_images(inputs, self._shape(), self._data.background))
+
+    def expand(self, example: str) -> list[Path]:
+        """Gives a file, or the files in a folder, at any depth and in natural order."""
+        path, kind = Path(example), self._kind
+        if not path.is_dir() or kind.is_one(path):
+            return [path]
+        found, others = examples_in(path, kind)
+        tell_passed_over(others, path, kind.name)
+        if not found:
+            raise UserError(f"{path} has no {kind.name} ({kind.known}): give another folder")
+        return found
 
     def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
         """Between the patches, over the pixels."""
@@ -180,6 +202,7 @@ class VideoSource(ImageSource):
     """Videos, read by a video Transformer; see `Source`."""
 
     unit = "videos"
+    _kind = VIDEO
     _attention = staticmethod(video_attention)
 
     def model(self, num_classes: int) -> VideoTransformer:

@@ -1,0 +1,200 @@
+"""Frames of films, which PyAV decodes, as a player would show them."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Transpose
+
+from flax_transformer.errors import UserError
+
+ENDINGS = frozenset(
+    ".264 .265 .3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .ivf .m1v .m2t .m2ts "
+    ".m2v .m4v .mjpeg .mjpg .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut .ogm .ogv .qt "
+    ".rm .rmvb .tod .ts .vob .webm .wmv .wtv .y4m".split()
+)
+SHORTEST = 0.9  # of the length that a film states: one that ends earlier was cut
+
+
+def first_film_frame(path: Path) -> Image.Image:
+    """Reads the first frame of a film.
+
+    Raises:
+        UserError: if PyAV is not installed.
+        ValueError: if the film is damaged.
+    """
+    with _opened(path) as (film, stream):
+        for frame in _decoded(film, stream, None):
+            return _shown(frame, stream)
+    raise ValueError("no frame in it")
+
+
+def even_film_frames(path: Path, number: int, damages: list[str] | None) -> list[Image.Image]:
+    """Reads frames of a film evenly in time, its first and its last among them.
+
+    A first pass reads when frames are shown, which needs no decoding; a second one decodes, and
+    makes images only of the wanted frames.
+
+    Args:
+        path: of the film.
+        number: of frames.
+        damages: takes what is wrong with the film, of which the rest is read; None raises it.
+
+    Raises:
+        UserError: if PyAV is not installed.
+        ValueError: if the film is damaged, or has no frame that can be read.
+    """
+    with _opened(path) as (film, stream):
+        times = _times(film, stream, damages)
+    is_timed = times is not None
+    if times is None:
+        with _opened(path) as (film, stream):
+            times = list(range(sum(1 for _ in _decoded(film, stream, []))))
+    if not times:
+        raise ValueError("no frame in it")
+    wanted = [times[index] for index in evenly(times, number)]
+    with _opened(path) as (film, stream):
+        frames = enumerate(_decoded(film, stream, damages))
+        timed = ((frame.pts if is_timed else index, frame) for index, frame in frames)
+        return _nearest(timed, wanted, stream)
+
+
+def evenly(times: Sequence[int | float], number: int) -> list[int]:
+    """Chooses frames evenly in time, the first and the last among them.
+
+    Args:
+        times: when each frame is shown, in their order.
+        number: of frames to choose; some are chosen several times where there are fewer.
+
+    Returns:
+        Indices of frames.
+
+    Example:
+        >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 4), evenly([0, 1], 4)
+        ([0, 2, 4], [0, 3, 3, 4], [0, 0, 1, 1])
+    """
+    last = len(times) - 1
+    if times[0] == times[last]:
+        places = np.linspace(0, last, number)
+    else:
+        wanted = np.linspace(times[0], times[last], number)
+        places = np.interp(wanted, times, np.arange(last + 1))
+    return places.round(6).round().astype(int).tolist()  # halves to even, as they are
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Gives a film and the stream of its pictures."""
+    try:
+        # An extra, which not everyone who checks types has.
+        import av  # pyright: ignore[reportMissingImports]
+        import av.error  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UserError(
+            f"{path} is read by PyAV, which is not installed: give pip install "
+            "'flax_transformer[videos]', or make a GIF or a folder of images of it"
+        ) from None
+    try:
+        with av.open(str(path)) as film:
+            stream = film.streams.best("video")  # not the cover of an album, if there is another
+            if stream is None:
+                raise ValueError("no pictures in it")
+            stream.thread_type = "AUTO"
+            yield film, stream
+    except av.error.FFmpegError as error:
+        raise ValueError(error.strerror) from None
+
+
+def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | None:
+    """When frames are shown, in units of the stream's; None if the film does not say."""
+    times, decoded_at, end, is_cut = [], [], 0.0, False
+    for packet in film.demux():
+        if packet.pts is not None and packet.time_base is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.size:  # the last one is empty
+            is_cut = packet.is_corrupt
+        if packet.size and packet.stream.index == stream.index and not packet.is_discard:
+            times.append(packet.pts)
+            decoded_at.append(packet.dts)
+    stated = (film.duration or 0) / 1e6
+    passed = end - (film.start_time or 0) / 1e6
+    if is_cut or passed < SHORTEST * stated:
+        _note(damages, f"it ends after {passed:.1f} s of {stated:.1f} s")
+    # Where time is set back, as in films joined end to end, frames of both parts share times.
+    if None in times or None in decoded_at or (np.diff(decoded_at) < 0).any():
+        return None
+    return sorted(times)
+
+
+def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]:
+    """Decodes a film, going on after what is damaged unless that is to be raised."""
+    import av.error  # pyright: ignore[reportMissingImports]
+
+    packets = film.demux(stream)
+    while True:
+        frames = []
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            _note(damages, error.strerror)
+        yield from frames
+
+
+def _nearest(
+    timed: Iterator[tuple[int | None, Any]], wanted: list[int], stream: Any
+) -> list[Image.Image]:
+    """Makes images of the frames that are nearest to the wanted times, both in order."""
+    images: list[Image.Image] = []
+    before: tuple[int, Any] | None = None
+
+    def show(frame: Any, until: float) -> None:
+        waiting = [time for time in wanted[len(images) :] if time <= until]
+        if waiting:
+            images.extend([_shown(frame, stream)] * len(waiting))
+
+    for time, frame in timed:
+        if time is None:
+            continue
+        # In a damaged film a wanted frame may be missing.
+        if before is not None:
+            show(before[1], (before[0] + time) / 2 if before[0] < time else before[0])
+        if len(images) == len(wanted):
+            return images
+        before = time, frame
+    if before is None:
+        raise ValueError("no frame in it")
+    show(before[1], np.inf)
+    return images
+
+
+def _note(damages: list[str] | None, damage: str) -> None:
+    if damages is None:
+        raise ValueError(damage)
+    damages.append(damage)
+
+
+def _shown(frame: Any, stream: Any) -> Image.Image:
+    """Makes an image of a frame, with square pixels and upright."""
+    if any(component.is_alpha for component in frame.format.components):
+        image = Image.fromarray(frame.to_ndarray(format="rgba"))
+    else:
+        image = frame.to_image()
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if aspect != 1 and 0.1 < aspect < 10:  # others are damage
+        image = image.resize((max(1, round(image.width * aspect)), image.height))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # (x, y) goes to (a x + c y, b x + d y), by ISO 14496-12.
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, a, d = image.transpose(Transpose.TRANSPOSE), c, b
+    if a < 0:
+        image = image.transpose(Transpose.FLIP_LEFT_RIGHT)
+    return image.transpose(Transpose.FLIP_TOP_BOTTOM) if d < 0 else image

@@ -1,0 +1,71 @@
+"""What lies in a user's folder, in the order that people expect."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Makes a key that sorts names by the numbers in them.
+
+    Example:
+        >>> sorted(["10.png", "2.png", "a.png", "1.png"], key=natural_key)
+        ['1.png', '2.png', '10.png', 'a.png']
+    """
+    # Text and numbers take turns, so that a number is only ever compared with a number.
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
+
+
+def visible(folder: Path) -> list[Path]:
+    """Lists a folder in natural order, without what systems hide or add.
+
+    Names that begin with a dot are passed over, among them the `._NAME` twins that macOS writes
+    on other file systems, and so is the folder `__MACOSX` of its archives.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    shown = (p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "__MACOSX")
+    return sorted(shown, key=lambda path: natural_key(path.name))
+
+
+def walk(folder: Path, is_one: Callable[[Path], bool] = Path.is_file) -> Iterator[Path]:
+    """Gives what lies in a folder at any depth: whatever `is_one` accepts, and other files.
+
+    Symbolic links are followed, and each folder is entered once.
+
+    Args:
+        folder: where to begin.
+        is_one: accepts a file, or a folder that is not entered then.
+
+    Raises:
+        OSError: if a folder cannot be read.
+    """
+    entered = set()
+
+    def enter(folder: Path) -> Iterator[Path]:
+        stat = os.stat(folder)
+        place = (stat.st_dev, stat.st_ino)
+        if place in entered:
+            return
+        entered.add(place)
+        for path in visible(folder):
+            if path.is_dir() and not is_one(path):
+                yield from enter(path)
+            else:
+                yield path
+
+    return enter(folder)
+
+
+def name_some(names: list[str], most: int = 10) -> str:
+    """Names a few of many.
+
+    Example:
+        >>> name_some(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,123 @@
+"""Pixels of any kind, made 8 bits of grey or of three colors."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageColor
+
+from flax_transformer.errors import UserError
+
+MODES = {1: "L", 3: "RGB"}  # by the number of channels
+SIXTEEN_BITS = ("PNG", "PPM", "JPEG2000")  # formats whose integers have at most 16 bits
+ADVICE = "divide them by the largest possible value, multiply by 255 and save them with 8 bits"
+
+
+def check_color(name: str, value: str) -> None:
+    """Refuses a name or number of a color that Pillow does not know, or that is transparent.
+
+    Example:
+        >>> check_color("data.background", "#ff8000")
+        >>> check_color("data.background", "withe")
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: data.background 'withe' is not a color: give a name \
+such as white or black, or #rrggbb
+    """
+    try:
+        is_opaque = len(ImageColor.getrgb(value)) == 3
+    except ValueError:
+        is_opaque = False
+    if not is_opaque:
+        raise UserError(
+            f"{name} '{value}' is not a color: give a name such as white or black, or #rrggbb"
+        )
+
+
+def convert(image: Image.Image, channels: int, background: str = "white") -> Image.Image:
+    """Gives an image in the mode for a number of channels, 0 to 255.
+
+    Args:
+        image: of any mode of Pillow's. 16 bits are divided by 257.
+        channels: 1 for grey or 3 for red, green and blue.
+        background: color behind what is transparent.
+
+    Raises:
+        ValueError: if numbers of more than 16 bits, or fractions, do not fit into 0 to 255.
+
+    Example:
+        >>> image = Image.new("LA", (1, 1), (0, 51))  # black, and 4/5 transparent
+        >>> convert(image, 1).getpixel((0, 0)), convert(image, 1, "black").getpixel((0, 0))
+        (204, 0)
+    """
+    if channels not in MODES:
+        raise ValueError(f"a file has 1 or 3 channels, and the model reads {channels}")
+    image = _as_8_bits(image)
+    if image.mode == "LAB":
+        image = ImageCms.profileToProfile(  # pyright: ignore[reportAssignmentType]
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = _compose(image, background)
+    return image.convert(MODES[channels])
+
+
+def from_array(array: Any) -> Image.Image:
+    """Makes an image of [height, width] numbers, or [height, width, channels] of 1, 3 or 4.
+
+    Raises:
+        ValueError: if the array has another shape, or numbers other than of 8 or 16 bits.
+    """
+    pixels = np.asarray(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if not is_image or not pixels.size or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            "give [height, width] or [height, width, 1, 3 or 4] of uint8, 0 to 255, or of uint16, "
+            "0 to 65535"
+        )
+    return Image.fromarray(pixels if pixels.dtype == np.uint8 else _from_16_bits(pixels))
+
+
+def _as_8_bits(image: Image.Image) -> Image.Image:
+    """Makes integers of 16 or 32 bits, and fractions, integers of 8 bits."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    # Older Pillow opens a PNG of 16 bits with the mode of 32.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
+        grey = Image.fromarray(_from_16_bits(values))
+        transparent = image.info.get("transparency")
+        if transparent is not None:
+            grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        return grey
+    _check_range(values)
+    return Image.fromarray(values.round().astype(np.uint8))
+
+
+def _check_range(values: np.ndarray) -> None:
+    lowest, highest = values.min(), values.max()
+    kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
+    told = f"{kind} from {lowest:g} to {highest:g}"
+    if not (0 <= lowest and highest <= 255):  # nor where one is not a number
+        raise ValueError(f"it holds {told}, of which 0 to 255 are read: {ADVICE}")
+    if values.dtype.kind == "f" and 0 < highest <= 1:
+        raise ValueError(f"it holds {told}, which may be of 1 or of 255: {ADVICE}")
+
+
+def _from_16_bits(values: np.ndarray) -> UInt8[np.ndarray, "..."]:
+    """Divides by 257, so that 65535 becomes 255, and rounds."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _compose(image: Image.Image, background: str) -> Image.Image:
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        # Pillow keeps the high bytes of three colors of 16 bits, but not of the transparent one.
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+    if image.mode == "La":  # from which Pillow converts to nothing else
+        image = image.convert("LA")
+    behind = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(behind, image.convert("RGBA"))
