@@ -30,6 +30,8 @@ class DataConfig:
 
     PATHS: ClassVar[tuple[str, ...]] = ()
     """Fields that are paths, beside the two folders."""
+    ENDINGS: ClassVar[tuple[str, ...]] = ("",)
+    """Endings of the files that count in a folder that such a field names."""
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""

@@ -41,6 +41,7 @@ class PlainTextConfig(DataConfig):
     """Pieces of max_length tokens of an update, over all devices."""
 
     PATHS = ("train_text", "validation_text")
+    ENDINGS = (".txt", ".txt.gz")
 
     def __post_init__(self) -> None:
         if self.tokens not in get_args(TokenUnit):

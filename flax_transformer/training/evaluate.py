@@ -9,6 +9,7 @@ from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.assemble import Weights, open_run
+from flax_transformer.training.data_files import DataFiles
 from flax_transformer.training.workdir import Workdir
 
 
@@ -35,9 +36,12 @@ def evaluate(
         What was written into the folder "scores", and all that was scored.
 
     Raises:
-        UserError: if the folder holds no trained model or the data set no such split.
+        UserError: if the folder holds no trained model or the data set no such split, or the files
+            of the data set are not those that were trained on.
     """
     run = open_run(path, weights, decoding, dtype)
+    # Scores of other files would not compare with those of the training.
+    DataFiles(path, run.experiment.data).check()
     scored = run.task.scorer(split)(run.variables)
     decoding = run.experiment.decoding
     record = Record(

@@ -14,6 +14,7 @@ from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.training.accounts import TimeAccounts
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoint import Restored
+from flax_transformer.training.data_files import DataFiles
 from flax_transformer.training.initialization import TakenOver, take_over, tokenizer_folder
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import scores_since_best, validation_scores
@@ -42,6 +43,8 @@ class Run:
         self.devices = Devices()
         training = experiment.training
         workdir.check(experiment)
+        files = DataFiles(workdir.path, experiment.data)
+        files.check()
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()
         source = None if experiment.init_from is None else Path(experiment.init_from)
@@ -54,6 +57,7 @@ class Run:
         self._score = self.task.scorer(experiment.data.validation_split)
         self._first = None if workdir.has_checkpoint() else self._first_variables()
         workdir.start(experiment)
+        self._note(files)
         self.task.save(workdir.path)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps
@@ -160,6 +164,12 @@ class Run:
         with self.accounts.of("checkpoint"):
             self.checkpoints.close()
         self.accounts.write()
+
+    def _note(self, files: DataFiles) -> None:
+        was_noted = files.is_noted
+        files.note()
+        if self._first is None and files.is_noted and not was_noted:
+            self.say("no note of the data's files was kept so far: they are noted as they are now")
 
     def _warn_of_warm_up(self) -> None:
         """Says that the peak is not reached, which is right only in a trial of a few updates."""
