@@ -1,9 +1,13 @@
 """Tables and lines on the console."""
 
+import textwrap
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import shown
@@ -17,13 +21,13 @@ def show_scores(console: Console, record: Record) -> None:
         f"checkpoint(s) up to step {record.checkpoint_step:,}",
         title_justify="left",
     )
-    for heading in ("score", "value", "signature"):
-        # Folded, never cut: half a signature says nothing.
-        justify = "right" if heading == "value" else "left"
-        table.add_column(heading, justify=justify, overflow="fold")
+    table.add_column("score", no_wrap=True)
+    table.add_column("value", no_wrap=True, justify="right")
+    # Folded, never cut: half a signature says nothing.
+    table.add_column("signature", overflow="fold")
     for name, score in record.scores.items():
         table.add_row(name, shown(name, score.value), score.signature or "")
-    console.print(table)
+    _print_table(console, table)
 
 
 def _how(decoding: dict[str, Any] | None) -> str:
@@ -35,17 +39,78 @@ def _how(decoding: dict[str, Any] | None) -> str:
 
 
 def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
-    """Prints named rows of the same columns."""
-    table = Table(title=title, title_justify="left")
-    columns = list(next(iter(rows.values())))
-    # A name is what one types, so it is never cut, and other cells go on in a further line.
-    table.add_column("name", no_wrap=True)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for name, row in rows.items():
-        cells = [f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()]
-        table.add_row(name, *cells)
+    """Prints named rows of the same columns, without a word broken over lines.
+
+    Lines are broken between words where the terminal is too narrow. Where it is too narrow for that
+    too, each row is a block of lines. A file or a program gets each row on one line.
+    """
+    headings = ["name", *next(iter(rows.values()))]
+    lines = [[name, *map(_shown, row.values())] for name, row in rows.items()]
+    columns = list(zip(headings, *lines, strict=True))
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    # A name is what one types: it is one word, whatever is in it.
+    words = [widths[0], *(max(map(_longest_word, cells)) for cells in columns[1:])]
+    room = console.width - 3 * len(columns) - 1 if console.is_terminal else sum(widths)
+    explain(console, title)
+    if sum(words) <= room:
+        table = Table()
+        for heading, width in zip(headings, _narrowed(widths, words, room), strict=True):
+            table.add_column(heading, width=width)
+        for line in lines:
+            table.add_row(*map(Text, line))
+        _print_table(console, table)
+        return
+    for name, *cells in lines:
+        console.print(Text(name, style="bold"))
+        for heading, cell in zip(headings[1:], cells, strict=True):
+            if cell:
+                _print_wrapped(console, f"{heading}: {cell}")
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _longest_word(cell: str) -> int:
+    return max(map(cell_len, cell.split()), default=0)
+
+
+def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
+    """Takes from the widest columns, down to their longest words, what there is no room for."""
+    widths = list(widths)
+    while sum(widths) > room:
+        widest = max(
+            (index for index, width in enumerate(widths) if width > least[index]),
+            key=widths.__getitem__,
+        )
+        widths[widest] -= 1
+    return widths
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Prints a table as wide as it is where there is no terminal, whatever rich takes for one."""
+    if not console.is_terminal:
+        needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        console = Console(file=console.file, width=needed)
     console.print(table)
+
+
+def _print_wrapped(console: Console, line: str) -> None:
+    """Prints a line of a block, broken between words."""
+    wrapped = textwrap.fill(
+        line,
+        console.width,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    say(console, wrapped)
+
+
+def explain(console: Console, text: str) -> None:
+    """Prints a text, broken between words on a terminal, and on one line elsewhere."""
+    console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def say(console: Console, line: str) -> None:

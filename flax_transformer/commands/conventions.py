@@ -5,7 +5,7 @@ import json
 
 from rich.console import Console
 
-from flax_transformer.console import say, show_table
+from flax_transformer.console import explain, show_table
 from flax_transformer.conventions import CONVENTIONS, FIELDS
 
 
@@ -30,4 +30,4 @@ class Conventions:
         show_table(console, "train --convention NAME sets", rows)
         descriptions = {name: entry.description for name, entry in CONVENTIONS.items()}
         for name, meaning in (FIELDS | descriptions).items():
-            say(console, f"{name}: {meaning}")
+            explain(console, f"{name}: {meaning}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flax_transformer.console import say, show_table
+from flax_transformer.console import explain, show_table
 from flax_transformer.data.catalogue import KINDS
 from flax_transformer.data.datasets import DATASETS
 from flax_transformer.errors import check_number
@@ -58,7 +58,7 @@ class List:
         }
         for part, title in titles.items():
             show_table(console, title, listed[part])
-        say(console, f"--preset, as flax-transformer table3 tells: {', '.join(VARIATIONS)}")
+        explain(console, f"--preset, as flax-transformer table3 tells: {', '.join(VARIATIONS)}")
 
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {

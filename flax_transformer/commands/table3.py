@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flax_transformer.console import say, show_table
+from flax_transformer.console import explain, show_table
 from flax_transformer.errors import check_number
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import (
@@ -53,7 +53,7 @@ class Table3:
             {name: _cells(row) for name, row in rows.items()},
         )
         for line in EXPLANATION:
-            say(console, line)
+            explain(console, line)
 
     def _row(self, row: Row) -> dict[str, Any]:
         sizes = (

@@ -34,6 +34,8 @@ class DataConfig:
     """Fields that are several paths."""
     COPIED_PATHS: ClassVar[tuple[str, ...]] = ()
     """Fields that are paths of files that a workdir holds a copy of: they may be deleted later."""
+    ENDINGS: ClassVar[tuple[str, ...]] = ("",)
+    """Endings of the files that count in a folder that such a field names."""
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""

@@ -8,9 +8,11 @@ import tensorflow_datasets as tfds
 
 from flax_transformer.data import text_files
 from flax_transformer.data.folders import tell_passed_over, walk
+from flax_transformer.data.texts import PlainTextConfig
 from flax_transformer.errors import UserError
 
-ENDINGS = (".txt", ".txt.gz")  # of what is read in a folder; a file given by its name may have any
+# Of what is read in a folder; a file given by its name may have any.
+ENDINGS = PlainTextConfig.ENDINGS
 
 
 class PlainText(tfds.core.GeneratorBasedBuilder):

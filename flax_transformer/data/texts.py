@@ -47,6 +47,7 @@ class PlainTextConfig(DataConfig):
 
     PATHS = ("train_text", "validation_text")
     COPIED_PATHS = ("tokenizer",)
+    ENDINGS = (".txt", ".txt.gz")
 
     def __post_init__(self) -> None:
         if self.tokens not in get_args(TokenUnit):

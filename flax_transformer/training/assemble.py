@@ -34,6 +34,7 @@ def open_checkpoints(
         training.saves_at,
         partial(validation_scores, workdir.metrics, training.best_score),
         is_reader,
+        training.evaluates_as_last,
     )
 
 

@@ -41,7 +41,8 @@ class Checkpoints:
     is whole.
 
     A checkpoint counts for averages if it was due: which ones are kept must not depend on where a
-    training was interrupted. One that was not due lasts until the next.
+    training was interrupted. One that was not due lasts until the next. The best of those that a
+    longer training would have scored too is kept, so that this one can be made longer.
 
     Args:
         directory: folder of the checkpoints.
@@ -49,6 +50,7 @@ class Checkpoints:
         is_due: whether a step's checkpoint is one that every training makes.
         scores: gives the scores on the validation split so far, by step; higher is better.
         is_reader: another process may be writing: nothing is made, moved or deleted.
+        is_end: whether a step is scored only because the training ends there.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Checkpoints:
         is_due: Callable[[int], bool],
         scores: Callable[[], Mapping[int, Goodness]],
         is_reader: bool = False,
+        is_end: Callable[[int], bool] = lambda step: False,
     ):
         # Orbax tells every step of every save at level INFO, and every error before raising it.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = directory.absolute()
         self._keep, self._is_due, self._scores = keep, is_due, scores
+        self._is_end = is_end
         if is_reader:
             options = ocp.CheckpointManagerOptions(read_only=True, create=False)
         else:
@@ -229,7 +233,9 @@ class Checkpoints:
 
     def _preserved(self, steps: Sequence[int]) -> list[bool]:
         due = sorted(step for step in steps if self._is_due(step))
-        kept = {*due[-self._keep :], self._best(steps), max(steps, default=None)}
+        lasting = [step for step in steps if not self._is_end(step)]
+        best = {self._best(steps), self._best(lasting)}
+        kept = {*due[-self._keep :], *best, max(steps, default=None)}
         return [step in kept for step in steps]
 
     def _best(self, steps: Sequence[int]) -> int | None:

@@ -40,7 +40,11 @@ class TrainingConfig:
 
     def evaluates_at(self, step: int) -> bool:
         """Whether the model is scored after so many updates."""
-        return step == self.num_steps or step % self.evaluate_every_steps == 0
+        return step % self.evaluate_every_steps == 0 or self.evaluates_as_last(step)
+
+    def evaluates_as_last(self, step: int) -> bool:
+        """Whether only a training that ends there is scored after so many updates."""
+        return step == self.num_steps and step % self.evaluate_every_steps != 0
 
     def saves_at(self, step: int) -> bool:
         """Whether a checkpoint is due after so many updates."""
@@ -48,4 +52,8 @@ class TrainingConfig:
 
     def logs_at(self, step: int) -> bool:
         """Whether a line of metrics is due after so many updates."""
-        return step == self.num_steps or step % self.log_every_steps == 0
+        return step % self.log_every_steps == 0 or self.logs_as_last(step)
+
+    def logs_as_last(self, step: int) -> bool:
+        """Whether a line of metrics is due only in a training that ends there."""
+        return step == self.num_steps and step % self.log_every_steps != 0

@@ -11,6 +11,7 @@ from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.assemble import Weights, open_run
+from flax_transformer.training.data_files import DataFiles
 from flax_transformer.training.workdir import Workdir
 
 
@@ -40,11 +41,16 @@ def evaluate(
 
     Raises:
         UserError: if the folder holds no trained model or the data set no such split, or the files
-            do not fit the model or cannot be read.
+            do not fit the model, cannot be read, or are no longer those that were trained on.
     """
     run = open_run(path, weights, decoding, dtype, bleu_tokenizer)
     files = split if isinstance(split, OwnFiles) else None
-    scorer = run.task.scorer(split) if isinstance(split, str) else run.task.own_scorer(split)
+    if isinstance(split, str):
+        # Scores of other files would not compare with those of the training.
+        DataFiles(path, run.experiment.data).check()
+        scorer = run.task.scorer(split)
+    else:
+        scorer = run.task.own_scorer(split)
     scored = scorer(run.variables)
     decoding = run.experiment.decoding
     record = Record(

@@ -9,6 +9,7 @@ import numpy as np
 
 from flax_transformer.evaluation.scores import shown
 from flax_transformer.tasks.task import Scored
+from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.step import StepMetrics
@@ -23,7 +24,7 @@ class Log:
     Args:
         writer: of the metrics.
         progress: what is shown.
-        is_due: whether the metrics since the last line are shown and written after a step.
+        training: says after which steps the metrics since the last line are shown and written.
         learning_rate: of the update that is made after a number of updates.
         unit: what the speed is counted in.
         pending: `pending` of the checkpoint from which the training goes on.
@@ -37,7 +38,7 @@ class Log:
         self,
         writer: MetricsWriter,
         progress: TrainingProgress,
-        is_due: Callable[[int], bool],
+        training: TrainingConfig,
         learning_rate: Callable[[int], Any],
         unit: str,
         pending: Sequence[Sequence[float]] = (),
@@ -45,7 +46,7 @@ class Log:
         first: Callable[[Any], Any],
     ):
         self._writer, self._progress = writer, progress
-        self._is_due, self._learning_rate = is_due, learning_rate
+        self._training, self._learning_rate = training, learning_rate
         self._unit, self._first = unit, first
         self._pending = [list(values) for values in pending]
         self._metrics: list[StepMetrics] = []
@@ -61,7 +62,8 @@ class Log:
         self._in_flight.append(metrics)
         if len(self._in_flight) > MAX_STEPS_IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
-        if not self._is_due(step):
+        self._progress.step()
+        if not self._training.logs_at(step):
             return
         values = StepMetrics(*np.array(self.pending()).T)
         self.skipped = int(values.skipped[-1])
@@ -82,10 +84,12 @@ class Log:
                 speed_name(self._unit): round(speed),
             },
         )
-        self._pending, self._metrics, self._count = [], [], 0
+        # A longer training would have its next line later, with these steps in it.
+        if not self._training.logs_as_last(step):
+            self._pending, self._metrics, self._count = [], [], 0
 
     def pending(self) -> list[list[float]]:
-        """The metrics of the steps since the last line."""
+        """The metrics of the steps since the last line that is not only the end's."""
         # Only now: to read the metrics of every step would wait for every step.
         metrics = jax.device_get(self._first(self._metrics))
         return self._pending + [[float(value) for value in values] for values in metrics]

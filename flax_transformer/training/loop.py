@@ -18,6 +18,7 @@ from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.run import Run
 from flax_transformer.training.step import TrainState, make_train_step
+from flax_transformer.training.time_left import TimeLeft
 from flax_transformer.training.workdir import Workdir
 
 
@@ -70,7 +71,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
     with (
-        TrainingProgress(run.console, training.num_steps, step, run.task.unit) as progress,
+        _open_progress(run, step) as progress,
         contextlib.closing(_open_log(run, progress, step, notes)) as log,
     ):
         _evaluate_if_due(run, interruption, step, state, log)
@@ -107,6 +108,12 @@ def _compiled_step(run: Run) -> Any:
     )
 
 
+def _open_progress(run: Run, step: int) -> TrainingProgress:
+    training = run.experiment.training
+    time_left = TimeLeft(training.num_steps, training.evaluate_every_steps)
+    return TrainingProgress(run.console, training.num_steps, step, run.task.unit, time_left)
+
+
 def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, Any]) -> Log:
     writer = MetricsWriter(run.workdir.metrics, run.workdir.tensorboard, step)
     training = run.experiment.training
@@ -114,7 +121,7 @@ def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, 
     return Log(
         writer,
         progress,
-        training.logs_at,
+        training,
         run.schedule,
         run.task.unit,
         pending,

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array
 
 from flax_transformer.errors import UserError, check_number, check_positive, unknown
 from flax_transformer.training.moving_average import keep_moving_average
@@ -31,7 +32,8 @@ class OptimizerConfig:
     learning_rate: float | None = None
     """Peak learning rate; the paper's schedule computes its own from d_model and warm-up."""
     warmup_steps: int = 4000
-    """Updates over which the learning rate rises from zero to its peak."""
+    """Updates over which the learning rate rises linearly from zero; the last of them is made with
+    the peak."""
     final_fraction: float = 0.0
     """cosine and linear: share of the peak that is left at the last step."""
     name: str = "adam"
@@ -112,6 +114,39 @@ class OptimizerConfig:
             )
 
 
+def warm_up(
+    peak: float, warmup_steps: int, course: Callable[[Array], Array | float]
+) -> optax.Schedule:
+    """Makes a schedule of a linear rise to the peak and the course of the rate after it.
+
+    learning_rate(step) = peak step / warmup_steps  for step < warmup_steps, else
+    learning_rate(step) = peak course(step)
+
+    Steps are counted from 1, as in the paper: update number warmup_steps is the first that is made
+    with the peak, so that course(warmup_steps) is 1. All schedules here rise in this way.
+
+    Args:
+        peak: largest learning rate.
+        warmup_steps: updates of the rise.
+        course: from the number of an update to its share of the peak.
+
+    Returns:
+        A function from the number of updates made, 0 before the first, to the learning rate of
+        the next.
+
+    Example:
+        >>> schedule = warm_up(0.1, 4, lambda step: 1.0)
+        >>> [round(float(schedule(count)), 3) for count in (0, 1, 3, 15)]
+        [0.025, 0.05, 0.1, 0.1]
+    """
+
+    def learning_rate(count):
+        step = (jnp.asarray(count) + 1).astype(jnp.float32)
+        return peak * jnp.where(step < warmup_steps, step / warmup_steps, course(step))
+
+    return learning_rate
+
+
 def paper_schedule(d_model: int, warmup_steps: int) -> optax.Schedule:
     """Makes the paper's schedule: a linear rise, then a fall with the root of the step.
 
@@ -142,7 +177,7 @@ def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
 
     Args:
         peak: largest learning rate, reached at step warmup_steps.
-        warmup_steps: updates of the rise.
+        warmup_steps: updates of the rise; see `warm_up`.
 
     Returns:
         A function from the number of updates made to the learning rate of the next.
@@ -152,21 +187,23 @@ def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
         >>> [round(float(schedule(count)), 3) for count in (0, 3, 15)]
         [0.025, 0.1, 0.05]
     """
-
-    def learning_rate(count):
-        step = count + 1
-        return peak * jnp.minimum(step / warmup_steps, (warmup_steps / step) ** 0.5)
-
-    return learning_rate
+    return warm_up(peak, warmup_steps, lambda step: (warmup_steps / step) ** 0.5)
 
 
 def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
     """Makes the configured schedule.
 
+    With done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
+    final_fraction, the share of the peak after the warm-up is
+
+    cosine:   f + (1 - f) (1 + cos(pi done)) / 2
+    linear:   f + (1 - f) (1 - done)
+    constant: 1
+
     Args:
-        config: which schedule, its peak and warm-up.
+        config: which schedule, its peak and warm-up; see `warm_up`.
         d_model: width of the model, which the paper's schedule depends on.
-        num_steps: updates of the whole training, at whose end a cosine or a line reaches its last
+        num_steps: updates of the whole training, after which a cosine or a line is at its last
             value.
 
     Returns:
@@ -174,19 +211,22 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
     """
     if config.schedule == "paper":
         return paper_schedule(d_model, config.warmup_steps)
-    peak, warmup_steps = config.learning_rate, config.warmup_steps
+    peak, warmup_steps, last = config.learning_rate, config.warmup_steps, config.final_fraction
     assert peak is not None, "OptimizerConfig asks for it"
     if config.schedule == "inverse_sqrt":
         return inverse_sqrt_schedule(peak, warmup_steps)
-    first, last = peak / warmup_steps, peak * config.final_fraction
-    num_steps = max(num_steps, warmup_steps + 1)
-    if config.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(first, peak, warmup_steps, num_steps, last)
-    rise = optax.warmup_constant_schedule(first, peak, warmup_steps)
-    if config.schedule == "linear":
-        fall = optax.linear_schedule(peak, last, num_steps - warmup_steps)
-        return optax.join_schedules([rise, fall], [warmup_steps])
-    return rise
+
+    def left(step: Array) -> Array:
+        # Where the training ends within the warm-up the course is not used.
+        done = (step - warmup_steps) / max(num_steps + 1 - warmup_steps, 1)
+        return 1 - jnp.clip(done, 0, 1)
+
+    courses: dict[str, Callable[[Array], Array | float]] = {
+        "cosine": lambda step: last + (1 - last) * (1 - jnp.cos(jnp.pi * left(step))) / 2,
+        "linear": lambda step: last + (1 - last) * left(step),
+        "constant": lambda step: 1.0,
+    }
+    return warm_up(peak, warmup_steps, courses[config.schedule])
 
 
 def make_optimizer(

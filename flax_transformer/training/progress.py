@@ -4,7 +4,9 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from flax_transformer.training.time_left import TimeLeft
 
 
 class TrainingProgress:
@@ -15,25 +17,28 @@ class TrainingProgress:
         num_steps: updates of the whole training.
         step: updates already made.
         unit: what the speed is counted in.
+        time_left: is noted each step and evaluation.
     """
 
-    def __init__(self, console: Console, num_steps: int, step: int, unit: str):
+    def __init__(self, console: Console, num_steps: int, step: int, unit: str, time_left: TimeLeft):
         self._console = console
         self._num_steps = num_steps
         self._unit = unit
-        self._first_step = step
-        self._started = self._logged = time.perf_counter()
+        self._time_left = time_left
+        self._logged = time.perf_counter()
         self._paused = 0.0
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
+            TextColumn("[progress.remaining]{task.fields[left]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=num_steps, completed=step, status="compiling")
+        self._task = self._bar.add_task(
+            "", total=num_steps, completed=step, status="compiling", left=""
+        )
 
     def __enter__(self) -> "TrainingProgress":
         self._bar.start()
@@ -66,20 +71,25 @@ class TrainingProgress:
         status = f"loss {shown}  {speed:,.0f} {self._unit}/s"
         if num_skipped:
             status += f"  {num_skipped} updates skipped: not finite"
-        self._bar.update(self._task, completed=step, status=status)
+        left = f"{_clock(self._time_left.seconds(step))} left"
+        self._bar.update(self._task, completed=step, status=status, left=left)
         if not self._console.is_terminal:
-            elapsed = now - self._started
-            left = elapsed / (step - self._first_step) * (self._num_steps - step)
-            self.say(f"step {step:,}/{self._num_steps:,}  {status}  {_clock(left)} left")
+            self.say(f"step {step:,}/{self._num_steps:,}  {status}  {left}")
         return speed
+
+    def step(self) -> None:
+        """Notes that a step is done, for the time left."""
+        self._time_left.step()
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def pause(self, since: float) -> None:
-        """Leaves the time since a `time.perf_counter()` out of the next speed."""
-        self._paused += time.perf_counter() - since
+        """Leaves an evaluation, since a `time.perf_counter()`, out of the next speed."""
+        seconds = time.perf_counter() - since
+        self._paused += seconds
+        self._time_left.evaluation(seconds)
 
 
 def _clock(seconds: float) -> str:

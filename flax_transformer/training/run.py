@@ -14,6 +14,7 @@ from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.training.accounts import TimeAccounts
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoint import Restored
+from flax_transformer.training.data_files import DataFiles
 from flax_transformer.training.initialization import TakenOver, take_over, tokenizer_folder
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import (
@@ -47,6 +48,8 @@ class Run:
         self.devices = Devices()
         training = experiment.training
         workdir.check(experiment)
+        files = DataFiles(workdir.path, experiment.data)
+        files.check()
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()
         source = None if experiment.init_from is None else Path(experiment.init_from)
@@ -59,6 +62,7 @@ class Run:
         self._score = self.task.scorer(experiment.data.validation_split)
         self._first = None if workdir.has_checkpoint() else self._first_variables()
         workdir.start(experiment)
+        self._note(files)
         self.task.save(workdir.path)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps
@@ -94,6 +98,7 @@ class Run:
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
             self.say(self._first.told)
+        self._warn_of_warm_up()
 
     def needs_evaluation(self, step: int) -> bool:
         """Whether the model is to be scored after a step, and was not yet."""
@@ -166,6 +171,23 @@ class Run:
         with self.accounts.of("checkpoint"):
             self.checkpoints.close()
         self.accounts.write()
+
+    def _note(self, files: DataFiles) -> None:
+        was_noted = files.is_noted
+        files.note()
+        if self._first is None and files.is_noted and not was_noted:
+            self.say("no note of the data's files was kept so far: they are noted as they are now")
+
+    def _warn_of_warm_up(self) -> None:
+        """Says that the peak is not reached, which is right only in a trial of a few updates."""
+        warmup_steps = self.experiment.optimizer.warmup_steps
+        num_steps = self.experiment.training.num_steps
+        if num_steps < warmup_steps:
+            self.say(
+                f"warning: the learning rate rises for {warmup_steps:,} updates, but the training "
+                f"has {num_steps:,}, and ends at {num_steps / warmup_steps:.1%} of the peak: lower "
+                "--optimizer.warmup-steps, or raise --training.num-steps"
+            )
 
     def _first_variables(self) -> TakenOver:
         drawn = self.task.objective.init(jax.random.key(self.experiment.seed))

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
+from flax_transformer.training.extension import check_settings, forget_end
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -37,23 +38,13 @@ class Workdir:
         self._lock = FileLock(path / ".lock", timeout=0)
 
     def check(self, experiment: Experiment) -> None:
-        """Makes sure that the folder is free, or already this experiment's.
+        """Makes sure that the folder is free, or already this experiment's; see `check_settings`.
 
         Raises:
             UserError: if the folder holds another experiment, or is no folder.
         """
         if self._experiment.exists():
-            found, wanted = _flat(self.load().to_json()), _flat(experiment.to_json())
-            differing = [
-                f"{name} {found.get(name)!r}"
-                for name in dict.fromkeys([*found, *wanted])
-                if found.get(name) != wanted.get(name)
-            ]
-            if differing:
-                raise UserError(
-                    f"{self.path} holds another experiment ({', '.join(differing)}): choose "
-                    "another --workdir, or the settings with which that run began"
-                )
+            check_settings(self.path, self.load(), experiment)
         elif self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is no folder: choose another --workdir")
 
@@ -78,6 +69,11 @@ class Workdir:
             ) from error
         # Another process may have claimed it before this one had the lock.
         self.check(experiment)
+        if self._experiment.exists():
+            training = self.load().training
+            if training.num_steps < experiment.training.num_steps:
+                # First, for what is then missing is made again where the number stays.
+                forget_end(self.metrics, training)
         write_experiment(self._experiment, experiment)
 
     @contextlib.contextmanager
@@ -119,12 +115,3 @@ class Workdir:
                 f"flax-transformer train experiments/number_words.py --workdir {self.path}"
             )
         return read_experiment(self._experiment)
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    """Names the leaves of nested dictionaries with dots."""
-    leaves = {}
-    for name, value in tree.items():
-        nested = isinstance(value, dict)
-        leaves |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
-    return leaves
