@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from double_precision import enable_x64
 from jaxtyping import Array
 from unchecked import unchecked
 
@@ -67,14 +68,14 @@ def normal() -> Callable[..., Array]:
 def tolerance(request: pytest.FixtureRequest) -> Iterator[float]:
     """Runs a test in both precisions and gives the relative error that each allows."""
     is_double, relative_error = request.param
-    with jax.enable_x64(is_double):
+    with enable_x64(is_double):
         yield relative_error
 
 
 @pytest.fixture
 def double() -> Iterator[None]:
     """Runs a test in double precision."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         yield
 
 

@@ -2,11 +2,11 @@ import importlib
 
 import numpy as np
 import pytest
-from benchmark_scripts import assert_refuses, imported, run_for_json
+from benchmark_scripts import assert_refuses, imported, run_for_json, turns_in_this_process
 
 TINY = ["--num-sentences", "5", "--batch", "3", "--beam-size", "2", "--output-length", "4"]
 TINY += ["--num-layers", "1", "--d-model", "8", "--d-ff", "13", "--num-heads", "2"]
-TINY += ["--vocab-size", "307", "--num-repeats", "3"]
+TINY += ["--vocab-size", "307", "--num-turns", "1", "--num-repeats", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +32,33 @@ def multi30k(tmp_path):
 
 
 def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
-    figures, progress = run_for_json(benchmark.main, TINY)
+    with turns_in_this_process():
+        figures, progress = run_for_json(benchmark.main, TINY)
     assert figures["num_target_tokens"] == 5 * 4
     assert figures["options"]["batch"] == 3
     assert figures["environment"]["versions"]["jax"]
-    assert progress.count("(timed)") == 3
+    assert progress.count("turn 1/1 of flax_transformer") == 1
+    assert "process of its own" in figures["how"]
     (result,) = figures["results"]
     assert result["name"] == "flax_transformer"
     assert result["ours_against"] == 1
+    assert result["peak_bytes"] == 2**20
     for slower, faster in (("lower", "upper"), ("median", "median"), ("upper", "lower")):
         speed = 20 / result["seconds"][slower]
         np.testing.assert_allclose(result["tokens_per_second"][faster], speed, rtol=1e-12)
 
 
 def test_the_table_says_how_many_times_the_speed_of_each_ours_is(benchmark, work, capsys):
-    seconds = {
-        "flax_transformer": benchmark.Spread(1.0, 2.0, 4.0),
-        "another": benchmark.Spread(4.0, 5.0, 8.0),
+    taken = {
+        "flax_transformer": benchmark.Taken([1.0, 1.0, 2.0, 4.0, 4.0], 2**20, {}),
+        "another": benchmark.Taken([4.0, 4.0, 5.0, 8.0, 8.0], 2**20, {}),
     }
-    benchmark.show(benchmark.compare(seconds, work), work, benchmark.Decode())
+    benchmark.show(benchmark.compare(taken, work), work, benchmark.Decode())
     printed = capsys.readouterr().out
     row = next(line for line in printed.splitlines() if "another" in line)
     assert "2.50" in row
     assert "2 to 5" in row
+    assert "process of its own" in printed
     assert "jax" in printed
 
 
@@ -78,19 +82,14 @@ def test_real_sentences_are_read_and_sorted(benchmark, multi30k):
 
 
 def test_every_output_has_the_forced_length(benchmark, work):
-    benchmark.check_lengths("ours", benchmark.our_search(work), work)
+    run = importlib.import_module("decode_search").make(work._asdict())
+    benchmark.check_lengths("ours", run()["lengths"], work)
     with pytest.raises(RuntimeError, match=r"a short one gave 5 outputs of \[3, 4\] tokens"):
-        benchmark.check_lengths("a short one", lambda: [[[7] * 4] * 4, [[7] * 3]], work)
+        benchmark.check_lengths("a short one", [4, 4, 4, 4, 3], work)
 
 
-def test_a_part_is_left_out_where_asked_for_and_nowhere_else(benchmark, work, monkeypatch):
-    asked = []
+def test_a_part_is_left_out_where_asked_for_and_nowhere_else(work):
     search = importlib.import_module("decode_search")
-    monkeypatch.setattr(search, "our_search", lambda work, left_out=None: asked.append(left_out))
-    assert list(benchmark.searches_without_parts(work)) == [
-        *("encoder", "self-attention", "cross-attention", "feed-forward"),
-        *("ranking", "vocabulary"),
-    ]
     config = search.EncoderDecoderConfig(
         num_encoder_layers=1, num_decoder_layers=1, d_model=8, d_ff=13, num_heads=2
     )
@@ -100,7 +99,7 @@ def test_a_part_is_left_out_where_asked_for_and_nowhere_else(benchmark, work, mo
         called.append("/".join(context.module.path))
         return call(*args, **kwargs)
 
-    with asked[2], search.nn.intercept_methods(note):
+    with search.PARTS["cross-attention"](), search.nn.intercept_methods(note):
         model = search.EncoderDecoder(config, 61)
         tokens = search.jnp.ones((1, 3), int)
         search.jax.eval_shape(model.init, search.jax.random.key(0), tokens, tokens)
@@ -109,18 +108,29 @@ def test_a_part_is_left_out_where_asked_for_and_nowhere_else(benchmark, work, mo
     assert "decoder_0/cross_attention/query" not in called
 
 
-def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work):
-    for name in benchmark.decode_torch.PACKAGES:
+def test_a_search_of_each_part_is_a_contender(benchmark, work):
+    with benchmark.Decode(parts=True).contenders(work) as contenders:
+        assert [contender.job.get("without") for contender in contenders.values()] == [
+            *(None, "encoder", "self-attention", "cross-attention", "feed-forward"),
+            *("ranking", "vocabulary"),
+        ]
+
+
+def test_the_peers_decode_the_same_sentences_to_the_same_length(benchmark, work, tmp_path):
+    for name in benchmark.PACKAGES:
         pytest.importorskip(name, reason=f"{name} is not installed: pip install {name}")
-    model = benchmark.decode_torch.marian_model(work)
+    marian = importlib.import_module("peers.decode_marian")
+    model = marian.marian_model(work)
+    importlib.import_module("peers.convert_marian").make(work._asdict(), str(tmp_path))()
+    ctranslate2 = importlib.import_module("peers.decode_ctranslate2")
     searches = {
-        "marian": benchmark.decode_torch.marian_search(work, model),
-        "ctranslate2": benchmark.decode_torch.ctranslate2_search(work, model),
+        "marian": marian.marian_search(work, model),
+        "ctranslate2": ctranslate2.ctranslate2_search(work, str(tmp_path)),
     }
     found = {}
     for name, search in searches.items():
-        benchmark.check_lengths(name, search, work)
         found[name] = [list(map(int, output)) for batch in search() for output in batch]
+        benchmark.check_lengths(name, list(map(len, found[name])), work)
     # The weights are the same, so the work is.
     assert found["marian"] == found["ctranslate2"]
 
@@ -134,15 +144,16 @@ def test_the_type_asked_for_is_that_of_the_model(benchmark, work, monkeypatch):
         lambda config, size: types.append(config.dtype) or make(config, size),
     )
     for dtype in ("float32", "bfloat16"):
-        benchmark.check_lengths(dtype, search.our_search(work._replace(dtype=dtype)), work)
+        run = search.make(work._replace(dtype=dtype)._asdict())
+        benchmark.check_lengths(dtype, run()["lengths"], work)
     assert types == ["float32", "bfloat16"]
     assert benchmark.Decode(num_sentences=2, dtype="bfloat16").work().dtype == "bfloat16"
 
 
-def test_a_package_that_is_not_there_is_named(benchmark, work, monkeypatch):
-    monkeypatch.setattr(benchmark.decode_torch, "PACKAGES", ("no_such_package",))
+def test_a_package_that_is_not_there_is_named(benchmark, monkeypatch):
+    monkeypatch.setattr(benchmark, "PACKAGES", ("no_such_package",))
     with pytest.raises(benchmark.UserError, match="no no_such_package: pip install"):
-        benchmark.decode_torch.marian_model(work)
+        benchmark.peers({}, "")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +163,7 @@ def test_a_package_that_is_not_there_is_named(benchmark, work, monkeypatch):
         (["--vocab-size", "259"], "vocab_size must be above 259, not 259"),
         (["--num-heads", "3"], "d_model 256 must divide by 3 heads"),
         (["--manual-dir", "no/such"], "no Multi30k in no/such: --manual-dir lacks train.en or"),
-        ([*TINY, "--flax-examples", "no/such"], "no no/such/examples/wmt/models.py: give --flax"),
+        ([*TINY, "--flax-examples", "no/such"], "no examples/wmt/train.py in no/such: give --flax"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):

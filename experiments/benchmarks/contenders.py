@@ -1,13 +1,11 @@
 """Our training step, and those of other systems for the same work."""
 
-import functools
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from peers.size import DROPOUT_RATE, Size
-from work import Work, training_step
+from turns import Contender
 
 from flax_transformer.errors import UserError
 from flax_transformer.models.config import ComputeType
@@ -15,6 +13,8 @@ from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 
 OURS, TORCH = "flax_transformer", "torch"
 FLAX_EXAMPLE, FLAX_EXAMPLE_LOSS_ONLY = "flax example", "flax example, loss only"
+# Whether a step of the example also computes what it logs.
+WITH_METRICS = {FLAX_EXAMPLE: True, FLAX_EXAMPLE_LOSS_ONLY: False}
 
 
 def model_config(size: Size, dtype: ComputeType) -> EncoderDecoderConfig:
@@ -33,21 +33,15 @@ def model_config(size: Size, dtype: ComputeType) -> EncoderDecoderConfig:
     )
 
 
-def our_work(size: Size, dtype: ComputeType) -> Work:
-    """Compiles our training step."""
-    config = model_config(size, dtype)
-    return training_step(config, size.vocab_size, size.num_pairs, size.length)
-
-
-def our_step(size: Size, dtype: ComputeType) -> Callable[[], Any]:
-    """The same without the count of its operations, as the others give theirs."""
-    return our_work(size, dtype).run
+def our_step(size: Size, dtype: ComputeType) -> Contender:
+    """Our training step."""
+    return Contender("our_step", {"size": size._asdict(), "dtype": dtype})
 
 
 def peers(
     size: Size, dtype: ComputeType, *, torch: bool, flax_examples: Path | None
-) -> dict[str, Callable[[], Callable[[], Any]]]:
-    """Names the other systems and how to make their steps.
+) -> dict[str, Contender]:
+    """Names the training steps of other systems.
 
     Args:
         size: of the model and of the batch.
@@ -58,34 +52,24 @@ def peers(
     Raises:
         UserError: if one of them is not there.
     """
-    makers = {}
+    job: dict[str, Any] = {"size": size._asdict(), "dtype": dtype}
+    contenders = {}
     if torch:
-        makers[TORCH] = functools.partial(_torch_step, size, dtype)
+        contenders[TORCH] = Contender("peers.torch_step", job)
         if find_spec("torch") is None:
             raise UserError("PyTorch is not installed: pip install torch, or leave --torch out")
     if flax_examples is not None:
-        check_flax_examples(flax_examples)
-        for name, with_metrics in ((FLAX_EXAMPLE, True), (FLAX_EXAMPLE_LOSS_ONLY, False)):
-            makers[name] = functools.partial(_flax_step, size, dtype, flax_examples, with_metrics)
-    return makers
+        job |= {"directory": check_flax_examples(flax_examples)}
+        for name, with_metrics in WITH_METRICS.items():
+            contenders[name] = Contender("peers.flax_step", job | {"with_metrics": with_metrics})
+    return contenders
 
 
-def check_flax_examples(directory: Path) -> None:
-    """Refuses a folder that is no checkout of the Flax repository."""
+def check_flax_examples(directory: Path) -> str:
+    """Gives the absolute path of a checkout of the Flax repository; refuses another folder."""
     if not (directory / "examples" / "wmt" / "train.py").is_file():
         raise UserError(
             f"no examples/wmt/train.py in {directory}: give --flax-examples a checkout of "
             "github.com/google/flax"
         )
-
-
-def _torch_step(*arguments: Any) -> Callable[[], Any]:
-    from peers.torch_step import make_step
-
-    return make_step(*arguments)
-
-
-def _flax_step(*arguments: Any) -> Callable[[], Any]:
-    from peers.flax_step import make_step
-
-    return make_step(*arguments)
+    return str(directory.resolve())

@@ -3,44 +3,50 @@
     python experiments/benchmarks/decode.py --manual-dir DIR --peers --flax-examples CHECKOUT
 
 A model of random weights decodes real sentences, batch by batch, the shortest first. No output may
-end before its forced length. Beside our own search run, in turns, what one would pick instead:
-CTranslate2 and Hugging Face's Marian (--peers), and the beam search of the Flax repository's
-examples/wmt (--flax-examples). All have the same sizes, sentences, batches, beam and --dtype.
-Loading, compiling and tokenising are not timed; reading the outputs back is. The JAX contenders pad
-sources to multiples of 8 tokens. The process keeps freed memory and runs one program at a time, as
-the commands do.
+end before its forced length. Beside our own search run what one would pick instead: CTranslate2 and
+Hugging Face's Marian (--peers), and the beam search of the Flax repository's examples/wmt
+(--flax-examples). All have the same sizes, sentences, batches, beam and --dtype. Loading, compiling
+and tokenising are not timed; reading the outputs back is. The JAX contenders pad sources to
+multiples of 8 tokens.
+
+Each contender is a process of its own, started anew for every turn; the contenders take turns.
+Ours keeps freed memory and runs one program at a time, as our commands do. The others have their
+own defaults, of memory and of threads; "our settings" are the same systems with ours.
 
 Where our time goes shows --parts: our search without each of its parts in turn. Shares overlap.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from circumstances import circumstances, describe, tell
-from decode_search import our_search, searches_without_parts
-from peers import decode_torch
-from peers.decode_flax import flax_search
-from peers.decode_work import DecodeWork, Search
+from contenders import OURS, check_flax_examples
+from decode_search import PARTS
+from peers.decode_work import DecodeWork
 from rich.console import Console
-from timing import Spread, time_in_turns
+from timing import Spread
+from turns import HOW, Contender, Taken, in_both_settings, take_one_turn, take_turns
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data import multi30k
 from flax_transformer.data.text_files import read_lines
-from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.models.config import ComputeType
 
-OURS = "flax_transformer"
+PACKAGES = "torch", "transformers", "ctranslate2"
 RANDOM_LENGTHS = 8, 24
-SIZES = ("num_sentences", "batch", "beam_size", "output_length", "num_layers", "num_repeats")
+SIZES = ("num_sentences", "batch", "beam_size", "output_length", "num_layers")
+REPEATS = ("num_turns", "num_repeats")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +82,16 @@ class Decode:
     """Tokens of the vocabulary, special ones counted."""
     dtype: ComputeType = "float32"
     """Type of every contender's computation; CTranslate2's is int8 in place of bfloat16."""
-    num_repeats: int = 10
-    """Times that each contender decodes all sentences."""
+    num_turns: int = 3
+    """Turns of each contender, every one in a new process."""
+    num_repeats: int = 5
+    """Timed runs of a turn, each over all sentences."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        for name in SIZES:
+        for name in (*SIZES, *REPEATS):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.vocab_size <= MIN_VOCAB_SIZE:
@@ -97,32 +105,38 @@ class Decode:
             sources = random_sentences(self.num_sentences, self.vocab_size)
         else:
             sources = read_sentences(self.manual_dir, self.num_sentences, self.vocab_size)
-        by_length = sources.select(np.argsort(sources.lengths, kind="stable"))
-        names = set(DecodeWork._fields) - {"sources"}
-        return DecodeWork(by_length, **{name: getattr(self, name) for name in names})
+        names = set(DecodeWork._fields) - {"sentences", "eos"}
+        sizes = {name: getattr(self, name) for name in names}
+        return DecodeWork(sorted(sources, key=len), EOS, **sizes)
 
-    def contenders(self, work: DecodeWork) -> dict[str, Search]:
-        """Makes the searches asked for, ours first."""
-        searches = {OURS: our_search(work)}
+    @contextlib.contextmanager
+    def contenders(self, work: DecodeWork) -> Iterator[dict[str, Contender]]:
+        """Gives the searches asked for, ours first, as long as their files are there."""
+        job = {"work": work._asdict()}
+        contenders = {OURS: Contender("decode_search", job)}
         if self.parts:
-            without = searches_without_parts(work)
-            searches |= {f"without {part}": search for part, search in without.items()}
+            contenders |= {
+                f"without {part}": Contender("decode_search", job | {"without": part})
+                for part in PARTS
+            }
+        others = {}
         if self.flax_examples is not None:
-            searches["Flax examples/wmt"] = flax_search(work, self.flax_examples)
-        if self.peers:
-            model = decode_torch.marian_model(work)
-            searches["CTranslate2"] = decode_torch.ctranslate2_search(work, model)
-            searches["Hugging Face Marian"] = decode_torch.marian_search(work, model)
-        return searches
+            directory = check_flax_examples(self.flax_examples)
+            flax = Contender("peers.decode_flax", job | {"directory": directory})
+            others["Flax examples/wmt"] = flax
+        with tempfile.TemporaryDirectory() as folder:
+            if self.peers:
+                others |= peers(job, folder)
+            yield {**contenders, **in_both_settings(others)}
 
     def run(self) -> None:
         """Measures and prints."""
         work = self.work()
-        searches = self.contenders(work)
-        for name, search in searches.items():
-            tell(f"{name} decodes once")
-            check_lengths(name, search, work)
-        results = compare(time_in_turns(searches, self.num_repeats, tell), work)
+        with self.contenders(work) as contenders:
+            taken = take_turns(contenders, self.num_turns, self.num_repeats, tell)
+        for name in taken:
+            check_lengths(name, taken[name].facts["lengths"], work)
+        results = compare(taken, work)
         if self.json:
             print(json.dumps(as_json(results, work, self), indent=2))
         else:
@@ -130,7 +144,7 @@ class Decode:
 
     def beside(self) -> Sequence[str]:
         """Packages beside JAX whose versions decide the figures."""
-        return decode_torch.PACKAGES if self.peers else ()
+        return PACKAGES if self.peers else ()
 
 
 class Result(NamedTuple):
@@ -141,24 +155,44 @@ class Result(NamedTuple):
         seconds: for all sentences.
         tokens_per_second: target tokens, at the quartiles of the seconds.
         ours_against: our tokens a second over its own, at the medians.
+        peak_bytes: see `turns.Taken`.
     """
 
     name: str
     seconds: Spread
     tokens_per_second: Spread
     ours_against: float
+    peak_bytes: int
 
 
-def random_sentences(num_sentences: int, vocab_size: int) -> TokenizedText:
+def peers(job: Mapping[str, Any], folder: str) -> dict[str, Contender]:
+    """Gives the searches of CTranslate2, whose model is converted into a folder, and of Marian.
+
+    Raises:
+        UserError: if a package is not there.
+    """
+    for name in PACKAGES:
+        if find_spec(name) is None:
+            raise UserError(f"no {name}: pip install {' '.join(PACKAGES)}")
+    converted = {**job, "folder": folder}
+    tell("converting the model for CTranslate2")
+    take_one_turn(Contender("peers.convert_marian", converted), num_repeats=1, num_warmups=0)
+    return {
+        "CTranslate2": Contender("peers.decode_ctranslate2", converted),
+        "Hugging Face Marian": Contender("peers.decode_marian", job),
+    }
+
+
+def random_sentences(num_sentences: int, vocab_size: int) -> list[list[int]]:
     """Draws sentences of random words, every length of `RANDOM_LENGTHS` as likely."""
     rng = np.random.default_rng(0)
     shortest, longest = RANDOM_LENGTHS
     lengths = rng.integers(shortest, longest, num_sentences, endpoint=True)
     words = [rng.integers(EOS + 1, vocab_size - 1, length - 1) for length in lengths]
-    return TokenizedText.of([*sentence.tolist(), EOS] for sentence in words)
+    return [[*sentence.tolist(), EOS] for sentence in words]
 
 
-def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> TokenizedText:
+def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> list[list[int]]:
     """Reads test sentences, as subwords learned from the training pairs."""
     names = ("train.en", "train.de", "test_2016_flickr.en")
     try:
@@ -172,37 +206,41 @@ def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> Tokeniz
         raise UserError(f"num_sentences must be at most {len(test):,}, not {num_sentences:,}")
     # Marian keeps its padding in the last row of the vocabulary.
     tokenizer = Tokenizer.train([*english, *german], vocab_size - 1)
-    return TokenizedText.encode(tokenizer, test[:num_sentences])
+    return [[*ids, EOS] for ids in tokenizer.encode_batch(test[:num_sentences])]
 
 
-def check_lengths(name: str, search: Search, work: DecodeWork) -> None:
-    """Refuses to time a contender that did less, or more, than it was asked for."""
-    lengths = [len(output) for batch in search() for output in batch]
-    if lengths != [work.output_length] * work.sources.lengths.size:
+def check_lengths(name: str, lengths: list[int], work: DecodeWork) -> None:
+    """Refuses the figures of a contender that did less, or more, than it was asked for."""
+    if lengths != [work.output_length] * len(work.sentences):
         raise RuntimeError(f"{name} gave {len(lengths)} outputs of {sorted(set(lengths))} tokens")
 
 
-def compare(seconds: dict[str, Spread], work: DecodeWork) -> list[Result]:
+def compare(taken: Mapping[str, Taken], work: DecodeWork) -> list[Result]:
     """Gives speeds, and how many times the speed of each ours is."""
-    ours, num_tokens = seconds[OURS].median, work.num_tokens()
-    return [
-        Result(name, spread, Spread(*(num_tokens / s for s in spread[::-1])), spread.median / ours)
-        for name, spread in seconds.items()
-    ]
+    ours, num_tokens = taken[OURS].spread().median, work.num_tokens()
+    results = []
+    for name in taken:
+        seconds = taken[name].spread()
+        speeds = Spread(*(num_tokens / second for second in seconds[::-1]))
+        against = seconds.median / ours
+        results.append(Result(name, seconds, speeds, against, taken[name].peak_bytes))
+    return results
 
 
 def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
     """Prints the speeds as a table, below what they were measured on."""
     console = Console()
     say(console, describe(options.beside()))
-    say(console, f"{work.sources.lengths.size} sources of {work.sources.lengths.mean():.1f} tokens")
+    mean_length = mean_source_length(work)
+    say(console, f"{len(work.sentences)} sources of {mean_length:.1f} tokens on average")
     rows = {
         result.name: {
             "target tokens/s": f"{result.tokens_per_second.median:,.0f}",
             "quartiles": " to ".join(f"{result.tokens_per_second[i]:,.0f}" for i in (0, 2)),
             "ours against it": f"{result.ours_against:.2f}",
-            "saved": f"{1 - result.ours_against:.1%}" if "without" in result.name else "",
+            "peak MiB": f"{result.peak_bytes / 2**20:,.0f}",
         }
+        | ({"saved": f"{1 - result.ours_against:.1%}"} if options.parts else {})
         for result in results
     }
     title = (
@@ -211,6 +249,12 @@ def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
         f"{work.num_heads} heads, vocabulary {work.vocab_size:,}, {work.dtype}"
     )
     show_table(console, title, rows)
+    say(console, HOW)
+
+
+def mean_source_length(work: DecodeWork) -> float:
+    """Tokens of a source, the end mark counted."""
+    return sum(map(len, work.sentences)) / len(work.sentences)
 
 
 def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[str, Any]:
@@ -219,9 +263,10 @@ def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[st
     spreads = ("seconds", "tokens_per_second")
     return {
         "command": sys.argv,
+        "how": HOW,
         "environment": circumstances(options.beside()),
         "options": dataclasses.asdict(options) | paths,
-        "mean_source_length": float(work.sources.lengths.mean()),
+        "mean_source_length": mean_source_length(work),
         "num_target_tokens": work.num_tokens(),
         "results": [
             result._asdict() | {name: getattr(result, name)._asdict() for name in spreads}

@@ -1,7 +1,7 @@
-"""Our own search: whole, and without each of its parts, which shows where its time goes."""
+"""Our own search as a contender: whole, and without each of its parts."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -10,13 +10,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers.decode_work import NO_TOKEN, DecodeWork, Search
+from our_turn import take_our_turn
+from peers.decode_work import NO_TOKEN, DecodeWork, Search, as_run
+from peers.turn import Run
 
 from flax_transformer.data.tokenizer import BOS, PAD
 from flax_transformer.decoding import beam, beam_search, gnmt_length_penalty
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 LITTLE_VOCAB = 64
+
+
+def make(work: Mapping[str, Any], without: str | None = None) -> Run:
+    """Makes our search, or that without a part, from plain data."""
+    decode_work = DecodeWork(**work)
+    return as_run(search_without(decode_work, without) if without else our_search(decode_work))
 
 
 def our_search(
@@ -64,24 +72,17 @@ def our_search(
     ]
 
 
-def searches_without_parts(work: DecodeWork) -> dict[str, Search]:
-    """Makes our search without each of its parts; what these find means nothing.
+def search_without(work: DecodeWork, part: str) -> Search:
+    """Makes our search without one of `PARTS`; what it finds means nothing.
 
     The parts are the encoder; of the decoder's layers the queries, weights and outputs of either
     attention, and the feed-forward networks; ranking, of which only a maximum stays; and nearly the
     whole vocabulary, its logits and their ranking.
     """
-    little = np.minimum(work.sources.tokens, LITTLE_VOCAB - 1)
-    return {
-        "encoder": our_search(work, _without("encoder")),
-        "self-attention": our_search(work, _without("decoder", "self_attention")),
-        "cross-attention": our_search(work, _without("decoder", "cross_attention")),
-        "feed-forward": our_search(work, _without("decoder", "feed_forward")),
-        "ranking": our_search(work, mock.patch.object(beam, "best_continuations", _unranked)),
-        "vocabulary": our_search(
-            work._replace(sources=work.sources._replace(tokens=little), vocab_size=LITTLE_VOCAB)
-        ),
-    }
+    if part == "vocabulary":
+        little = [[min(token, LITTLE_VOCAB - 1) for token in row] for row in work.sentences]
+        return our_search(work._replace(sentences=little, vocab_size=LITTLE_VOCAB))
+    return our_search(work, PARTS[part]())
 
 
 def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextManager:
@@ -101,3 +102,17 @@ def _unranked(logits: jax.Array, log_probs: jax.Array) -> tuple[jax.Array, jax.A
     """Every hypothesis goes on, with a token that takes no time to find, as argmax would."""
     places = jnp.broadcast_to(jnp.arange(log_probs.shape[1]), log_probs.shape)
     return log_probs + logits.max(axis=-1), places, places
+
+
+# What leaves a part out while the search is compiled; the vocabulary is a size.
+PARTS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+    "encoder": lambda: _without("encoder"),
+    "self-attention": lambda: _without("decoder", "self_attention"),
+    "cross-attention": lambda: _without("decoder", "cross_attention"),
+    "feed-forward": lambda: _without("decoder", "feed_forward"),
+    "ranking": lambda: mock.patch.object(beam, "best_continuations", _unranked),
+    "vocabulary": contextlib.nullcontext,
+}
+
+if __name__ == "__main__":
+    take_our_turn(make)

@@ -12,19 +12,18 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   train_step under pmap on one device, its state donated, AdamW without decay. It also computes the
   accuracy and the loss for its log; "loss only" leaves that out.
 
-This process keeps freed memory and runs one program at a time, as our commands do
-(`flax_transformer/allocator.py`). The former helps all contenders, who would not have it by
-themselves, the latter those of JAX.
+Each contender is a process of its own, started anew for every turn; the contenders take turns.
+Ours keeps freed memory and runs one program at a time, as our commands do
+(`flax_transformer/allocator.py`). The others have their own defaults, of memory and of threads.
+"our settings" are the same systems with ours, by environment variables: so it is seen how much of
+a difference these settings make.
 
-Peak memory is that of a process of its own that makes the step and runs it three times, the median
-of three such processes: Python, libraries (JAX in PyTorch's, too), compiler, parameters and
-temporary arrays. A large matrix product runs among the steps; the share of its speed that our step
-reaches is, on an accelerator, the model FLOP utilisation against a measured peak. Some four minutes
-for each contender on two CPU cores.
+Peak memory is that of the whole process. A large matrix product takes turns too; the share of its
+speed that our step reaches is, on an accelerator, the model FLOP utilisation against a measured
+peak. Some two minutes for each contender and setting on two CPU cores.
 """
 
 import dataclasses
-import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -32,12 +31,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from circumstances import circumstances, describe, tell
-from contenders import OURS, TORCH, our_step, our_work, peers
-from peak_memory import peak_memory
+from contenders import OURS, TORCH, our_step, peers
 from peers.size import SIZES
 from rich.console import Console
-from timing import Spread, time_in_turns
-from work import matrix_product
+from timing import Spread
+from turns import HOW, Contender, in_both_settings, take_turns
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
@@ -62,8 +60,10 @@ class TrainStep:
     """Type of the computation."""
     peak_size: int = 4096
     """Rows and columns of the matrices whose product shows the device's speed."""
-    num_repeats: int = 20
-    """Timed steps of each."""
+    num_turns: int = 3
+    """Turns of each, every one in a new process."""
+    num_repeats: int = 7
+    """Timed steps of a turn."""
     json: bool = False
     """Print JSON."""
 
@@ -71,7 +71,7 @@ class TrainStep:
         """Refuses what cannot be measured."""
         if self.size not in SIZES:
             raise unknown("size", self.size, SIZES)
-        for name in ("peak_size", "num_repeats"):
+        for name in ("peak_size", "num_turns", "num_repeats"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -92,7 +92,7 @@ class Result(NamedTuple):
         seconds: of a step.
         target_tokens_per_second: by the median.
         against_ours: its median over that of our step: above 1, ours is faster.
-        peak_bytes: the largest resident set of processes of its own, see `peak_memory`.
+        peak_bytes: the largest resident set of its processes, see `turns.Taken`.
         flops: floating-point operations of our step; None of the others, whose own count would not
             be comparable.
         share_of_peak: our operations a second over those of a large matrix product; on an
@@ -109,7 +109,7 @@ class Result(NamedTuple):
 
 
 def measure(options: TrainStep) -> tuple[list[Result], dict[str, Any]]:
-    """Measures the memory of every system, then compiles and times them all.
+    """Times every system in turns.
 
     Args:
         options: what to measure.
@@ -119,32 +119,27 @@ def measure(options: TrainStep) -> tuple[list[Result], dict[str, Any]]:
     """
     size, dtype = SIZES[options.size], options.dtype
     others = peers(size, dtype, torch=options.torch, flax_examples=options.flax_examples)
-    memory = {}
-    for name, make in {OURS: functools.partial(our_step, size, dtype), **others}.items():
-        tell(f"measuring the memory of {name}")
-        memory[name] = peak_memory(make)
-    tell("compiling")
-    ours, product = our_work(size, dtype), matrix_product(options.peak_size, dtype)
-    runs = {OURS: ours.run, **{name: make() for name, make in others.items()}}
-    times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
-    peak = product.flops / times[PEAK].median
+    contenders = {OURS: our_step(size, dtype), **in_both_settings(others)}
+    product = Contender("product", {"size": options.peak_size, "dtype": dtype})
+    taken = take_turns({**contenders, PEAK: product}, options.num_turns, options.num_repeats, tell)
+    ours, product = taken[OURS].spread(), taken[PEAK]
+    peak = product.facts["flops"] / product.spread().median
     results = []
-    for name in runs:
-        seconds = times[name]
-        flops = ours.flops if name == OURS else None
+    for name in contenders:
+        seconds, flops = taken[name].spread(), taken[name].facts.get("flops")
         results.append(
             Result(
                 name,
                 seconds,
                 size.num_pairs * size.length / seconds.median,
-                seconds.median / times[OURS].median,
-                memory[name],
+                seconds.median / ours.median,
+                taken[name].peak_bytes,
                 flops,
                 flops and flops / seconds.median / peak,
             )
         )
     described = {"size": options.peak_size, "flops_per_second": peak}
-    return results, described | {"seconds": times[PEAK]._asdict()}
+    return results, described | {"seconds": product.spread()._asdict()}
 
 
 def show(results: list[Result], product: dict[str, Any], options: TrainStep) -> None:
@@ -174,6 +169,7 @@ def show(results: list[Result], product: dict[str, Any], options: TrainStep) -> 
     sizes = ", ".join(f"{name} {n:,}" for name, n in SIZES[options.size]._asdict().items())
     title = f"a training step of {options.size}, {options.dtype}: {sizes}"
     show_table(console, title, rows)
+    say(console, HOW)
 
 
 def compared(options: TrainStep) -> list[str]:
@@ -186,6 +182,7 @@ def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) 
     folder = options.flax_examples
     return {
         "command": sys.argv,
+        "how": HOW,
         "environment": circumstances(compared(options)),
         "options": dataclasses.asdict(options) | {"flax_examples": folder and str(folder)},
         "size": SIZES[options.size]._asdict(),

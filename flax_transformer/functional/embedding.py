@@ -1,5 +1,7 @@
 """Token embeddings: one-hot vectors times a matrix, computed or looked up; and the way back."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -104,7 +106,10 @@ def token_logits(
     if hidden.shape[-1:] != table.shape[1:]:
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
     wide = at_least_float32(hidden.dtype)
-    return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=wide)
+    # Two matrices: with more axes, jax 0.7.2 has no product of 16 bits that gives float32.
+    flat = hidden.reshape(math.prod(hidden.shape[:-1]), hidden.shape[-1])
+    logits = jnp.einsum("bd,vd->bv", flat, table, preferred_element_type=wide)
+    return logits.reshape(*hidden.shape[:-1], table.shape[0])
 
 
 def _check(table: Array) -> None:

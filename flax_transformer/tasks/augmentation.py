@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -41,12 +40,16 @@ def shift(rng: PRNGKeyArray, image: Image, most: int) -> Image:
         Krizhevsky et al. 2012, section 4.1: crops at chance.
     """
     padded = jnp.pad(image, ((most, most), (most, most), (0, 0)))
-    return jnp.asarray(pix.random_crop(rng, padded, image.shape))
+    # A key for each axis, the channels' included, which never move.
+    down, right, _ = jax.vmap(lambda key: jax.random.randint(key, (), 0, 2 * most + 1))(
+        jax.random.split(rng, 3)
+    )
+    return jax.lax.dynamic_slice(padded, (down, right, 0), image.shape)
 
 
 def flip(rng: PRNGKeyArray, image: Image) -> Image:
     """Mirrors an image, left to right, with a chance of a half."""
-    return jnp.asarray(pix.random_flip_left_right(rng, image))
+    return jnp.where(jax.random.bernoulli(rng), image[:, ::-1], image)
 
 
 def deform(rng: PRNGKeyArray, image: Image, config: AugmentationConfig) -> Image:

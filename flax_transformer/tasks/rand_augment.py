@@ -7,7 +7,6 @@ Search Space"; the largest changes are those of Cubuk et al. 2019, "AutoAugment"
 from collections.abc import Callable
 from typing import Any
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -23,15 +22,41 @@ MAX_ANGLE = jnp.pi / 6
 MAX_TANGENT = 0.3
 MAX_MOVE = 0.3  # of the height or the width
 MAX_FACTOR = 0.9  # by which brightness, contrast and saturation rise or fall
+TINY = float(jnp.finfo(jnp.float32).tiny)
+
+
+def adjust_contrast(image: Image, factor: Float[Array, ""]) -> Image:
+    """Multiplies the distance of each value from its channel's mean."""
+    mean = image.mean(axis=(0, 1), keepdims=True)
+    return mean + factor * (image - mean)
+
+
+def adjust_saturation(image: Image, factor: Float[Array, ""]) -> Image:
+    """Multiplies the saturation (HSV, at most 1 afterwards); hue and value stay.
+
+    Saturation is the share of the largest channel by which the smallest is below it, so it grows
+    as the distances of all channels from the largest do.
+    """
+    value = image.max(axis=-1, keepdims=True)
+    distance = value - image
+    # Gray and black have no hue: their distances are 0, whatever multiplies them.
+    most = value / jnp.maximum(distance.max(axis=-1, keepdims=True), TINY)
+    return value - jnp.minimum(factor, most) * distance
+
+
+def solarize(image: Image, threshold: Float[Array, ""]) -> Image:
+    """Inverts the values from a threshold on."""
+    return jnp.where(image < threshold, image, 1 - image)
+
 
 COLOURS: dict[str, Colour] = {
     "identity": lambda image, strength: image,
     "brightness": lambda image, strength: image * (1 + MAX_FACTOR * strength),
-    "contrast": lambda image, strength: pix.adjust_contrast(image, 1 + MAX_FACTOR * strength),
-    "solarize": lambda image, strength: pix.solarize(image, 1 - jnp.abs(strength)),
+    "contrast": lambda image, strength: adjust_contrast(image, 1 + MAX_FACTOR * strength),
+    "solarize": lambda image, strength: solarize(image, 1 - jnp.abs(strength)),
 }
 OF_THREE_CHANNELS: dict[str, Colour] = {
-    "saturation": lambda image, strength: pix.adjust_saturation(image, 1 + MAX_FACTOR * strength),
+    "saturation": lambda image, strength: adjust_saturation(image, 1 + MAX_FACTOR * strength),
 }
 MATRICES: dict[str, Callable[[Strength], Array]] = {
     "turn": lambda strength: turn(MAX_ANGLE * strength),

@@ -1,6 +1,7 @@
 """Where the wall time of a training goes."""
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -42,11 +43,12 @@ class TimeAccounts:
         self._compiled: list[tuple[float, float]] = []
 
     def __enter__(self) -> "TimeAccounts":
-        jax.monitoring.register_event_duration_secs_listener(self._note_compilation)
+        _listen()
+        _OPEN.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._note_compilation)
+        _OPEN.remove(self)
 
     @contextlib.contextmanager
     def of(self, part: Part) -> Iterator[None]:
@@ -98,11 +100,25 @@ class TimeAccounts:
         self._part, self._since, self._compiled = part, now, []
         return before
 
-    def _note_compilation(self, event: str, duration_secs: float, **_: str | int) -> None:
-        if event.startswith(_COMPILING):
-            now = time.perf_counter()
-            start = now - duration_secs
-            # Functions are compiled inside of others: what lies within is not counted again.
-            while self._compiled and self._compiled[-1][0] >= start:
-                self._compiled.pop()
-            self._compiled.append((start, now))
+    def _note_compilation(self, seconds: float) -> None:
+        now = time.perf_counter()
+        start = now - seconds
+        # Functions are compiled inside of others: what lies within is not counted again.
+        while self._compiled and self._compiled[-1][0] >= start:
+            self._compiled.pop()
+        self._compiled.append((start, now))
+
+
+_OPEN: list[TimeAccounts] = []
+
+
+@functools.cache
+def _listen() -> None:
+    """Tells open accounts of what is compiled, for good: jax 0.7.2 forgets no listener."""
+    jax.monitoring.register_event_duration_secs_listener(_tell_of_compilation)
+
+
+def _tell_of_compilation(event: str, duration_secs: float, **_: str | int) -> None:
+    if event.startswith(_COMPILING):
+        for accounts in _OPEN:
+            accounts._note_compilation(duration_secs)

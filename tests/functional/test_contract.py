@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from double_precision import enable_x64
 from function_examples import EXAMPLES, Draw
 from jax.test_util import check_grads
 from reference import assert_close
@@ -106,7 +107,7 @@ def test_it_takes_bfloat16(name):
 @pytest.mark.parametrize("name", GIVE_FLOATS)
 def test_in_double_precision_it_gives_the_same_in_float64(name):
     expected = result(name)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         actual = call(name, draw(name))
     for x, y in zip(floats(actual), floats(expected), strict=True):
         assert (x.dtype, y.dtype) == (jnp.float64, jnp.float32)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from double_precision import enable_x64
 from parameters import draw_parameters
 from reference import assert_close
 
@@ -62,7 +63,7 @@ def test_padding_has_no_influence(inputs, name, deterministic):
 
 @each_norm
 def test_parameters_and_statistics_start_neutral_in_float32(inputs, name):
-    with jax.enable_x64(True):
+    with enable_x64(True):
         variables = NORMS[name](dtype="bfloat16").init(jax.random.key(0), inputs, IS_TOKEN, False)
     leaves = {path[-1].key: x for path, x in jax.tree.leaves_with_path(variables)}
     assert {x.dtype for x in leaves.values()} == {jnp.dtype("float32")}

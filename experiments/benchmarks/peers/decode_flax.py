@@ -2,15 +2,21 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers.decode_work import NO_TOKEN, DecodeWork, Search
 
-from flax_transformer.errors import UserError
+from .decode_work import NO_TOKEN, DecodeWork, Search, as_run
+from .turn import Run, take_turn
+
+
+def make(work: Mapping[str, Any], directory: str) -> Run:
+    """Makes the search from plain data."""
+    return as_run(flax_search(DecodeWork(**work), Path(directory)))
 
 
 def flax_search(work: DecodeWork, checkout: Path) -> Search:
@@ -71,11 +77,13 @@ def flax_search(work: DecodeWork, checkout: Path) -> Search:
 def _load(checkout: Path, name: str) -> Any:
     """Imports a file of the example under a name that nothing else has."""
     path = checkout / "examples" / "wmt" / f"{name}.py"
-    if not path.is_file():
-        raise UserError(f"no {path}: give --flax-examples a checkout of github.com/google/flax")
     spec = importlib.util.spec_from_file_location(f"flax_examples_wmt_{name}", path)
     assert spec is not None  # it is a file of Python
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+if __name__ == "__main__":
+    take_turn(make)

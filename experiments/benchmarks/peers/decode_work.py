@@ -1,14 +1,13 @@
 """What every contender of the decoding benchmark does: sentences, sizes and the forced length."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
 
-from flax_transformer.data.tokenized import TokenizedText
-from flax_transformer.models.config import ComputeType
+from .turn import Run
 
+PAD = 0
 # XLA compiles every length anew: sources are padded to few of them.
 LENGTH_MULTIPLE = 8
 # As the end mark of a search: nothing ends before its forced length.
@@ -19,10 +18,11 @@ Search = Callable[[], Sequence[Sequence[Sequence[int]] | np.ndarray]]
 
 
 class DecodeWork(NamedTuple):
-    """A translation model's sizes and what it translates.
+    """A translation model's sizes and what it translates: plain data for every contender.
 
     Attributes:
-        sources: sentences of ids below vocab_size - 1, the shortest first, EOS at their ends.
+        sentences: ids above 0 and below vocab_size - 1, the shortest first, `eos` at their ends.
+        eos: id of the end mark.
         batch: sentences decoded together.
         beam_size: hypotheses kept for each sentence.
         output_length: tokens of every output: no hypothesis may end before.
@@ -34,7 +34,8 @@ class DecodeWork(NamedTuple):
         dtype: type of the computation.
     """
 
-    sources: TokenizedText
+    sentences: list[list[int]]
+    eos: int
     batch: int
     beam_size: int
     output_length: int
@@ -43,18 +44,28 @@ class DecodeWork(NamedTuple):
     d_ff: int
     num_heads: int
     vocab_size: int
-    dtype: ComputeType
+    dtype: Any
 
-    def batches(self) -> list[Int32[np.ndarray, "rows length"]]:
-        """Neighbours in length together, padded on the right with 0 to one of a few lengths."""
-        rows = np.arange(self.sources.lengths.size)
-        parts = [rows[start : start + self.batch] for start in rows[:: self.batch]]
-        return [self.sources.pad(part, self._padded_length(part)) for part in parts]
+    def parts(self) -> list[list[list[int]]]:
+        """Neighbours in length together."""
+        starts = range(0, len(self.sentences), self.batch)
+        return [self.sentences[start : start + self.batch] for start in starts]
 
-    def _padded_length(self, part: np.ndarray) -> int:
-        longest = int(self.sources.lengths[part].max())
-        return -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    def batches(self) -> list[np.ndarray]:
+        """The parts as arrays, padded on the right with 0 to one of a few lengths."""
+        batches = []
+        for part in self.parts():
+            longest = max(map(len, part))
+            length = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+            rows = [sentence + [PAD] * (length - len(sentence)) for sentence in part]
+            batches.append(np.array(rows, np.int32))
+        return batches
 
     def num_tokens(self) -> int:
         """Target tokens of all outputs."""
-        return self.sources.lengths.size * self.output_length
+        return len(self.sentences) * self.output_length
+
+
+def as_run(search: Search) -> Run:
+    """Makes a run of a search, which tells the tokens of every output."""
+    return lambda: {"lengths": [len(output) for batch in search() for output in batch]}

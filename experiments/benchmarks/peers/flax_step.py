@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +24,7 @@ from flax import jax_utils
 from flax.training import checkpoints as _  # noqa: F401
 
 from .size import DROPOUT_RATE, LABEL_SMOOTHING, Size
+from .turn import Run, take_turn
 
 STAND_INS = ("clu", "ml_collections", "tensorflow", "input_pipeline")
 OWN = ("bleu", "decode", "models", "train")
@@ -54,11 +55,11 @@ def _found_in(folder: Path) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
-def make_step(size: Size, dtype: str, directory: Path, with_metrics: bool) -> Callable[[], Any]:
+def make(size: Mapping[str, int], dtype: str, directory: str, with_metrics: bool) -> Run:
     """Makes a function that trains the example's model by one batch of random tokens.
 
     Args:
-        size: of the model and of the batch.
+        size: the fields of `Size`.
         dtype: type of the computation.
         directory: checkout of the Flax repository.
         with_metrics: whether the step also computes accuracy and loss for the log, as the
@@ -67,18 +68,19 @@ def make_step(size: Size, dtype: str, directory: Path, with_metrics: bool) -> Ca
     Returns:
         The step, which returns its metrics.
     """
-    tokens = np.random.default_rng(0).integers(
-        1, size.vocab_size, (2, size.num_pairs, size.length), np.int32
-    )
+    sizes = Size(**size)
+    shape = (2, sizes.num_pairs, sizes.length)
+    tokens = np.random.default_rng(0).integers(1, sizes.vocab_size, shape, np.int32)
     batch = dict(zip(("inputs", "targets"), tokens, strict=True))
-    train = load(directory)
-    update, state = make_update(train, size, dtype, with_metrics=with_metrics)
+    train = load(Path(directory))
+    update, state = make_update(train, sizes, dtype, with_metrics=with_metrics)
     batch = jax_utils.replicate(batch, jax.local_devices()[:1])
 
-    def step():
+    def step() -> dict[str, float]:
         nonlocal state
         state, metrics = update(state, batch)
-        return metrics
+        jax.block_until_ready(state)
+        return {name: np.asarray(value).item() for name, value in metrics.items()}
 
     return step
 
@@ -97,7 +99,7 @@ def make_update(
         train: the example's module.
         size: of the model; the batch may have another, but no longer sentences.
         dtype: type of the computation.
-        with_metrics: see `make_step`.
+        with_metrics: see `make`.
         attention_dropout_rate: of the attention weights; elsewhere it is DROPOUT_RATE.
     """
     if not with_metrics:
@@ -138,3 +140,7 @@ def make_update(
     return lambda state, batch: update(state, batch, dropout_rng=rngs), jax_utils.replicate(
         state, devices
     )
+
+
+if __name__ == "__main__":
+    take_turn(make)

@@ -1,14 +1,14 @@
 """A training step of PyTorch's nn.Transformer, in eager mode, as most people run it."""
 
 import math
-import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from .size import DROPOUT_RATE, LABEL_SMOOTHING, Size
+from .turn import Run, take_turn
 
 
 class Translator(nn.Module):
@@ -50,13 +50,13 @@ class Translator(nn.Module):
         return hidden @ self.embedding.weight.T
 
 
-def make_step(size: Size, dtype: str) -> Callable[[], float]:
+def make(size: Mapping[str, int], dtype: str) -> Run:
     """Makes a function that trains a model by one batch of random tokens.
 
     It runs on a GPU if PyTorch has one, and computes in other types than float32 by autocast.
 
     Args:
-        size: of the model and of the batch.
+        size: the fields of `Size`.
         dtype: type of the computation, by PyTorch's name.
 
     Returns:
@@ -64,24 +64,31 @@ def make_step(size: Size, dtype: str) -> Callable[[], float]:
     """
     # Of pre-norm layers it warns that a shortcut for inference without padding is off.
     warnings.filterwarnings("ignore", message="enable_nested_tensor")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(0)
+    sizes = Size(**size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Translator(size).to(device)
+    model = Translator(sizes).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), eps=1e-9)
     loss_of = nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING, ignore_index=0)
-    shape = (2, size.num_pairs, size.length)
-    source, target = torch.randint(1, size.vocab_size, shape, device=device)
+    shape = (2, sizes.num_pairs, sizes.length)
+    source, target = torch.randint(1, sizes.vocab_size, shape, device=device)
     decoder_input = nn.functional.pad(target[:, :-1], (1, 0))
     computation = torch.autocast(device.type, getattr(torch, dtype), enabled=dtype != "float32")
 
-    def step() -> float:
+    def step() -> dict[str, float]:
         optimizer.zero_grad(set_to_none=True)
         with computation:
             logits = model(source, decoder_input)
             loss = loss_of(logits.flatten(0, 1), target.flatten())
         loss.backward()
         optimizer.step()
-        return loss.item()
+        # A GPU may still be at the update.
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return {"loss": loss.item()}
 
     return step
+
+
+if __name__ == "__main__":
+    take_turn(make)

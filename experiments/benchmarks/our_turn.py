@@ -1,0 +1,17 @@
+"""One turn of a program of ours, with the settings of our commands."""
+
+from collections.abc import Callable
+
+from peers.turn import Run, take_turn
+
+from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
+
+
+def take_our_turn(make: Callable[..., Run]) -> None:
+    """Takes a turn in a process that handles memory as our commands do.
+
+    Compiled programs are not kept: the compiler's memory counts, as it does for others.
+    """
+    keep_freed_memory()
+    run_one_program_at_a_time()
+    take_turn(make)
