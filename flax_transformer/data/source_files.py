@@ -46,8 +46,9 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
     Args:
         config: whose paths are absolute.
     """
-    for name in config.PATHS:
-        value = getattr(config, name)
+    single = (getattr(config, name) for name in config.PATHS)
+    lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
+    for value in (*single, *lists):
         path = None if value is None else Path(value)
         if path is not None and path.is_dir():
             inner = (file for file in walk(path) if file.name.endswith(config.ENDINGS))

@@ -135,8 +135,8 @@ def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examp
         if total[0]:
             return total
     raise UserError(
-        "the texts to score are so short that no token of them was hidden: give more text, or train "
-        "with a larger --task.mask-rate"
+        "the texts to score are so short that no token of them was hidden: give more text, or "
+        "train with a larger --task.mask-rate"
     )
 
 
