@@ -74,8 +74,8 @@ def evenly(times: Sequence[int | float], number: int) -> list[int]:
         Indices of frames.
 
     Example:
-        >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 4), evenly([0, 1], 4)
-        ([0, 2, 4], [0, 3, 3, 4], [0, 0, 1, 1])
+        >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 3), evenly([0, 1], 4)
+        ([0, 2, 4], [0, 3, 4], [0, 0, 1, 1])
     """
     last = len(times) - 1
     if times[0] == times[last]:
@@ -100,13 +100,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from None
     try:
         with av.open(str(path)) as film:
-            stream = film.streams.best("video")  # not the cover of an album, if there is another
+            # Not the cover of an album, if there is another.
+            stream: Any = film.streams.best("video")
             if stream is None:
                 raise ValueError("no pictures in it")
             stream.thread_type = "AUTO"
             yield film, stream
     except av.error.FFmpegError as error:
-        raise ValueError(error.strerror) from None
+        raise ValueError(error.strerror or "it is damaged") from None
 
 
 def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | None:
@@ -143,7 +144,7 @@ def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]
                 return
             frames = packet.decode()
         except av.error.FFmpegError as error:
-            _note(damages, error.strerror)
+            _note(damages, error.strerror or "it is damaged")
         yield from frames
 
 

@@ -93,7 +93,8 @@ def fit(
 
 def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: str) -> np.ndarray:
     # A frame that is shown several times is fitted once.
-    fitted = {id(image): fit(image, *shape[-3:], background) for image in images}
+    height, width, channels = shape[-3:]
+    fitted = {id(image): fit(image, height, width, channels, background) for image in images}
     return np.stack([fitted[id(image)] for image in images]).reshape(shape)
 
 

@@ -150,7 +150,8 @@ def drawing(ending: str) -> Image.Image:
 )
 def test_what_is_transparent_shows_the_background(tmp_path, ending, background, behind):
     path = tmp_path / f"a.{ending}"
-    drawing(ending).save(path, **({"lossless": True} if ending == "webp" else {}))
+    options: Any = {"lossless": True} if ending == "webp" else {}
+    drawing(ending).save(path, **options)
     pixels = read(path, 3, (6, 6), background=background)
     assert pixels[0, 0].tolist() == list(behind)
     assert pixels[2, 2].tolist() == [0, 0, 0]
