@@ -121,14 +121,13 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
         if packet.size and packet.stream.index == stream.index and not packet.is_discard:
             times.append(packet.pts)
             decoded_at.append(packet.dts)
+    # Where time is set back, as in films joined end to end, frames of both parts share times.
+    is_timed = None not in times + decoded_at and not (np.diff(decoded_at) < 0).any()
     stated = (film.duration or 0) / 1e6
     passed = end - (film.start_time or 0) / 1e6
-    if is_cut or passed < SHORTEST * stated:
+    if is_cut or (is_timed and passed < SHORTEST * stated):
         _note(damages, f"it ends after {passed:.1f} s of {stated:.1f} s")
-    # Where time is set back, as in films joined end to end, frames of both parts share times.
-    if None in times or None in decoded_at or (np.diff(decoded_at) < 0).any():
-        return None
-    return sorted(times)
+    return sorted(times) if is_timed else None
 
 
 def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]:
