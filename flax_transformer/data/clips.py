@@ -120,12 +120,19 @@ def even_frames(
         return _even_images(path, number, size, damages)
     if is_film(path):
         return films.even_film_frames(path, number, damages)
-    chosen = films.evenly(_times(path, damages), number)
-    frames = {}
     with _opened(path) as image:
-        for index in sorted(set(chosen)):
-            image.seek(index)
-            frames[index] = upright(image)
+        return even_frames_of(image, number, damages)
+
+
+def even_frames_of(
+    image: Image.Image, number: int, damages: list[str] | None = None
+) -> list[Image.Image]:
+    """Does what `even_frames` does, of an image that is open."""
+    chosen = films.evenly(_times(image, damages), number)
+    frames = {}
+    for index in sorted(set(chosen)):
+        image.seek(index)
+        frames[index] = upright(image)
     return [frames[index] for index in chosen]
 
 
@@ -174,18 +181,17 @@ def _draft(image: Image.Image, size: Size) -> None:
             return
 
 
-def _times(path: Path, damages: list[str] | None) -> list[int | float]:
+def _times(image: Image.Image, damages: list[str] | None) -> list[int | float]:
     """When each frame is shown, in ms, or their numbers where the file does not say."""
     times: list[int | float] = []
     try:
-        with _opened(path) as image:
-            if image.format not in TIMED:
-                return list(range(getattr(image, "n_frames", 1)))
-            time = 0
-            for frame in ImageSequence.Iterator(image):
-                frame.load()
-                times.append(time)
-                time += frame.info.get("duration") or USUAL_DURATION
+        if image.format not in TIMED:
+            return list(range(getattr(image, "n_frames", 1)))
+        time = 0
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            times.append(time)
+            time += frame.info.get("duration") or USUAL_DURATION
     except DAMAGED as error:
         if damages is None or not times:
             raise
