@@ -115,11 +115,12 @@ class Examples(NamedTuple):
             >>> examples.numbered_as(("2", "10")).labels.tolist()
             [1, 0, 0]
         """
+        numbers = {name: number for number, name in enumerate(class_names)}
         for name in self.class_names:
-            if name not in class_names:
+            if name not in numbers:
                 raise unknown("class", name, class_names)
-        numbers = np.array([class_names.index(name) for name in self.class_names])
-        return Examples(self.inputs, numbers[self.labels], class_names)
+        new = np.array([numbers[name] for name in self.class_names])
+        return Examples(self.inputs, new[self.labels], class_names)
 
 
 class LabelledBatch(NamedTuple):
