@@ -9,8 +9,8 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.line_batches import line_batches
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.line_batches import line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.classifier import ROWS, Classifier, Prediction
 from flax_transformer.training.assemble import Weights, load_for
