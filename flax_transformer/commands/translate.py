@@ -58,6 +58,7 @@ class Translate:
                 texts, seed=self.seed, first_line=number, prefix=self.prefix
             )
 
+        translate([], 1)  # an impossible prefix is one error, not one of each line
         answer_lines(batches, translate, self._write)
 
     def _write(self, index: int, text: str, found: list[TranslatedText] | UserError) -> None:

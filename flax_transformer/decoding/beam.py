@@ -1,7 +1,6 @@
 """Beam search that stops as soon as no further step can change its result."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -111,12 +110,12 @@ def beam_search(
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
         settled = _settled(beams, length_penalty)
-        process = None
-        if processor is not None:
-            process = partial(
-                processor.process, given=beams.given, tokens=beams.tokens, length=beams.length
-            )
-        weighed = best_continuations(logits, beams.log_probs, process)
+
+        def process(scores: Array) -> Array:
+            assert processor is not None
+            return processor.process(scores, beams.given, beams.tokens, beams.length)
+
+        weighed = best_continuations(logits, beams.log_probs, process if processor else None)
         return _extend(beams, weighed, settled, length_penalty, eos_id)
 
     def read_and_extend(beams: _Beams) -> _Beams:
@@ -226,9 +225,11 @@ def _settle(
 def _select(beams: _Beams, examples: Int[Array, " chosen"]) -> _Beams:
     """Keeps the beams of some examples, in the order given."""
     of_examples = (beams.limits, beams.tokens, beams.log_probs, beams.finished, beams.given)
-    *chosen, given = jax.tree.map(lambda leaf: leaf[examples], of_examples)
+    limits, tokens, log_probs, finished, given = jax.tree.map(
+        lambda leaf: leaf[examples], of_examples
+    )
     cache = select_examples(beams.cache, examples, beams.log_probs.shape[1])
-    return _Beams(beams.length, *chosen, cache, given)
+    return _Beams(beams.length, limits, tokens, log_probs, finished, cache, given)
 
 
 def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batch"]:

@@ -80,7 +80,7 @@ def score_texts(
     batches = evaluation_batches(rows, TOKENS_PER_BATCH, max_length + 1)
     by_piece = _by_row(len(pieces), batches, partial(_score_tokens, model, variables))
     sums = np.bincount(texts_of_pieces, by_piece, minlength=len(texts))
-    return _scores(sums, lengths)
+    return _scores(sums.astype(np.float64), lengths)  # of no texts they are integers
 
 
 def score_pairs(

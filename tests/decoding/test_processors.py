@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from history_model import EOS, PAD, HistoryModel, random_model
 
 from flax_transformer.decoding import (
     DecodingConfig,
+    History,
     beam_search,
     forbid_repeated_ngrams,
     gnmt_length_penalty,
@@ -15,10 +17,9 @@ from flax_transformer.decoding import (
     sample,
     search,
 )
-from flax_transformer.decoding.processors import History
 from flax_transformer.errors import UserError
 
-SIZES = {"max_length": 7, "eos_id": EOS, "pad_id": PAD}
+SIZES: dict[str, Any] = {"max_length": 7, "eos_id": EOS, "pad_id": PAD}
 RNG = jax.random.key(1)
 SEARCHES = {
     "greedy": greedy_search,
@@ -128,5 +129,6 @@ def test_impossible_rules_are_refused_in_one_line(settings, message):
 
 
 def test_one_string_is_no_list_of_stop_strings(unchecked_types):
+    settings: Any = {"stop": "abc"}
     with pytest.raises(UserError, match=r"--decoding\.stop is one string, 'abc': give a tuple"):
-        DecodingConfig(stop="abc")
+        DecodingConfig(**settings)

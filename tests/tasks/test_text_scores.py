@@ -53,12 +53,13 @@ def by_hand(generator: Generator, text: str) -> float:
     """Token by token in NumPy's float64, from logits of everything before it."""
     ids = [EOS, *TOKENIZER.encode(text), EOS]
     return sum(
-        log_prob(
-            generator.model.apply(generator.variables, jnp.array([ids[:place]], jnp.int32))[0, -1],
-            ids[place],
-        )
-        for place in range(1, len(ids))
+        log_prob(logits_after(generator, ids[:place]), ids[place]) for place in range(1, len(ids))
     )
+
+
+def logits_after(generator: Generator, ids: list[int]) -> Any:
+    logits: Any = generator.model.apply(generator.variables, jnp.array([ids], jnp.int32))
+    return logits[0, -1]
 
 
 def loss_of(generator: Generator, text: str) -> tuple[float, float]:
@@ -89,18 +90,11 @@ def test_all_continuations_of_a_text_have_probability_one(generator):
     """Of one token after it, the end mark among them: p(text) is shared out exactly."""
     texts = ["bad" + letter for letter in "abcdefgh"]
     # What no text spells is left to PAD, BOS and the unknown character.
-    ids = jnp.array([[EOS, *TOKENIZER.encode("bad")]], jnp.int32)
-    logits = generator.model.apply(generator.variables, ids)[0, -1]
+    logits = logits_after(generator, [EOS, *TOKENIZER.encode("bad")])
     unspelt = sum(np.exp(log_prob(logits, token)) for token in (0, BOS, 3))
     before = generator.score("bad").log_prob - log_prob(logits, EOS)
     goes_on = [
-        score.log_prob
-        - log_prob(
-            generator.model.apply(
-                generator.variables, jnp.array([[EOS, *TOKENIZER.encode(text)]], jnp.int32)
-            )[0, -1],
-            EOS,
-        )
+        score.log_prob - log_prob(logits_after(generator, [EOS, *TOKENIZER.encode(text)]), EOS)
         for text, score in zip(texts, generator.score(texts), strict=True)
     ]
     ends = generator.score("bad").log_prob
