@@ -121,7 +121,7 @@ class ClassificationTask:
         """The outcomes of all examples, and a line for each, without keeping all probabilities."""
         parts, order = [], []
         lines = [""] * len(examples.inputs) if with_lines else []
-        for indices, (probabilities, nll) in classifier.predict_batches(examples):
+        for indices, probabilities, nll in classifier.predict_batches(examples):
             parts.append(Outcomes.of(probabilities, nll, examples.labels[indices]))
             order.append(indices)
             if with_lines:

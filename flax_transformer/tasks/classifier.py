@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
-from flax_transformer.tasks.classification import Classification, Predicted
+from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 
 ROWS = 64  # of a batch: enough to keep the processor busy
@@ -94,13 +94,19 @@ class Classifier:
         """Gives what `Classification.predict` does of every example, in their order."""
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
-        for indices, found in self.predict_batches(examples):
+        for indices, *found in self.predict_batches(examples):
             probabilities[indices], nll[indices] = found
         return probabilities, nll
 
     def predict_batches(
         self, examples: Examples
-    ) -> Iterator[tuple[Int[np.ndarray, " rows"], Predicted]]:
+    ) -> Iterator[
+        tuple[
+            Int[np.ndarray, " rows"],
+            Float[np.ndarray, "rows classes"],
+            Float[np.ndarray, " rows"],
+        ]
+    ]:
         """Predicts batch by batch, for probabilities of many classes do not fit into memory.
 
         Yields:
@@ -109,7 +115,7 @@ class Classifier:
         for indices, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
             found = jax.device_get(self._predict(self.variables, batch))
             is_filled = indices >= 0
-            yield indices[is_filled], Predicted(*(part[is_filled] for part in found))
+            yield indices[is_filled], found.probabilities[is_filled], found.nll[is_filled]
 
 
 def _prediction(probabilities: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> Prediction:

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from flax_transformer.data.classes import LabelledTextConfig, open_texts, train_tokenizer
 from flax_transformer.data.examples import (
     Examples,
+    Inputs,
     LabelledBatch,
     LabelledBatches,
     TextInputs,
@@ -156,5 +157,5 @@ def _open(data: PlainTextConfig | LabelledTextConfig, tokenizer: Tokenizer, spli
     return _of_no_class(inputs)
 
 
-def _of_no_class(inputs: TextInputs) -> Examples:
+def _of_no_class(inputs: Inputs) -> Examples:
     return Examples(inputs, np.zeros(len(inputs), np.int32))

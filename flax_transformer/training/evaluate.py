@@ -48,7 +48,7 @@ def evaluate(
     scored = scorer(run.variables)
     decoding = run.experiment.decoding
     record = Record(
-        split=None if files else split,
+        split=split if isinstance(split, str) else None,
         decoding=decoding and dataclasses.asdict(decoding),
         dtype=run.experiment.model.dtype,
         checkpoint_step=run.steps[-1],
