@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional
 
 from flax_transformer.commands.translate import standard_input
-from flax_transformer.errors import check_number
+from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.config import ComputeType
-from flax_transformer.tasks.classifier import Prediction
+from flax_transformer.tasks.classifier import ROWS, Classifier, Prediction
 from flax_transformer.training.assemble import Weights, load_for
+
+INPUTS_AT_ONCE = 4 * ROWS  # read into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +23,8 @@ class Classify:
     """Tell the classes of texts, images or videos, one line out for each."""
 
     inputs: Positional[tuple[str, ...]]
-    """Texts, or files of images or videos; the lines of standard input if there are none."""
+    """Texts, or files of images or videos, or folders of such files, whose names end the lines; the
+    lines of standard input if there are none."""
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
@@ -29,18 +35,49 @@ class Classify:
     top: int = 1
     """Classes to tell of each input, the most probable first, with their probabilities."""
     json: bool = False
-    """Print a line of JSON for each input, with the probabilities of all classes."""
+    """Print a line of JSON for each input, with the probabilities of all classes and the name of a
+    file."""
 
     def run(self) -> None:
-        """Prints the classes."""
+        """Prints the classes, and on standard error which inputs cannot be read."""
         check_number("top", self.top)
         classifier = load_for("classify", self.workdir, self.weights, dtype=self.dtype)
-        for inputs in [list(self.inputs)] if self.inputs else standard_input():
-            for prediction in classifier.classify(inputs):
-                print(self._line(prediction), flush=True)
+        has_failed = False
+        for words in [list(self.inputs)] if self.inputs else standard_input():
+            for value, answer in _answers(classifier, words):
+                if isinstance(answer, UserError):
+                    has_failed = True
+                    print(f"error: {answer}", file=sys.stderr, flush=True)
+                else:
+                    print(self._line(value, answer), flush=True)
+        if has_failed:
+            sys.exit(2)  # as of any mistake of a user's
 
-    def _line(self, prediction: Prediction) -> str:
+    def _line(self, value: str | Path, prediction: Prediction) -> str:
+        """One line; with the name of a file, which is the last column."""
+        name = [" ".join(str(value).splitlines())] if isinstance(value, Path) else []
         if self.json:
-            return json.dumps(prediction._asdict(), ensure_ascii=False)
+            fields = {"input": name[0]} if name else {}
+            return json.dumps(fields | prediction._asdict(), ensure_ascii=False)
         ranked = list(prediction.probabilities.items())[: self.top]
-        return "\t".join(f"{name}\t{probability:.4f}" for name, probability in ranked)
+        return "\t".join([*(f"{label}\t{share:.4f}" for label, share in ranked), *name])
+
+
+def _answers(
+    classifier: Classifier, words: list[str]
+) -> Iterator[tuple[Any, Prediction | UserError]]:
+    """Gives every input, a file also of a folder, and its class or what is wrong with it."""
+    expanded = [value for word in words for value in _expand(classifier, word)]
+    for start in range(0, len(expanded), INPUTS_AT_ONCE):
+        values = expanded[start : start + INPUTS_AT_ONCE]
+        readable = [value for value in values if not isinstance(value, UserError)]
+        found = iter(classifier.classify_each(readable))
+        for value in values:
+            yield value, value if isinstance(value, UserError) else next(found)
+
+
+def _expand(classifier: Classifier, word: str) -> list[Any]:
+    try:
+        return classifier.expand(word)
+    except UserError as error:
+        return [error]

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 from PIL import ImageColor
 
 from flax_transformer.data.example_files import ExampleFiles, Found
-from flax_transformer.data.example_paths import ExampleKind, find_examples, tell_passed_over
-from flax_transformer.data.folders import visible
+from flax_transformer.data.example_paths import ExampleKind, find_examples
+from flax_transformer.data.folders import tell_passed_over, visible
 from flax_transformer.data.image_files import read_pixels
 from flax_transformer.data.labelled import LABEL, describe
 

@@ -17,6 +17,7 @@ from flax_transformer.data.folders import visible
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
 TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
+BITS_PER_SAMPLE = 258  # tag of a TIFF
 USUAL_DURATION = 100  # ms of a frame that says none, as browsers show it
 # What Pillow, PyAV and we raise of a damaged file.
 DAMAGED = (
@@ -117,12 +118,9 @@ def even_frames(
         return _even_images(path, number, size, damages)
     if is_film(path):
         return films.even_film_frames(path, number, damages)
+    chosen = films.evenly(_times(path, damages), number)
+    frames = {}
     with _opened(path) as image:
-        times = list(_times(image, damages))
-        if not times:
-            raise ValueError("no frame in it")
-        chosen = films.evenly(times, number)
-        frames = {}
         for index in sorted(set(chosen)):
             image.seek(index)
             frames[index] = upright(image)
@@ -132,7 +130,9 @@ def even_frames(
 def upright(image: Image.Image) -> Image.Image:
     """Turns an image as its file says, into a copy, which outlives the file."""
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # which tells how many bits a number has
+    turned.format = image.format  # which tells how many bits a number has, as does a TIFF itself
+    if image.format == "TIFF":
+        turned.info["bits"] = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]
     return turned
 
 
@@ -144,7 +144,9 @@ def reason(error: BaseException) -> str:
         return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    # Others are written for whoever knows how the file should have been.
+    is_clear = isinstance(error, OSError | ValueError) and str(error)
+    return str(error) if is_clear else "it is damaged"
 
 
 @contextlib.contextmanager
@@ -169,27 +171,31 @@ def _draft(image: Image.Image, size: Size) -> None:
             return
 
 
-def _times(image: Image.Image, damages: list[str] | None) -> Iterator[int | float]:
+def _times(path: Path, damages: list[str] | None) -> list[int | float]:
     """When each frame is shown, in ms, or their numbers where the file does not say."""
-    if image.format not in TIMED or getattr(image, "n_frames", 1) == 1:
-        yield from range(getattr(image, "n_frames", 1))
-        return
-    time = 0
+    times: list[int | float] = []
     try:
-        for frame in ImageSequence.Iterator(image):
-            frame.load()
-            yield time
-            time += frame.info.get("duration") or USUAL_DURATION
+        with _opened(path) as image:
+            if image.format not in TIMED:
+                return list(range(getattr(image, "n_frames", 1)))
+            time = 0
+            for frame in ImageSequence.Iterator(image):
+                frame.load()
+                times.append(time)
+                time += frame.info.get("duration") or USUAL_DURATION
     except DAMAGED as error:
-        if damages is None:
+        if damages is None or not times:
             raise
         damages.append(reason(error))
+    return times
 
 
 def _even_images(
     folder: Path, number: int, size: Size, damages: list[str] | None
 ) -> list[Image.Image]:
     paths = images_in(folder)
+    if paths and not is_clip(folder):
+        raise ValueError("it holds several clips")
     read: dict[Path, Image.Image] = {}
     while paths:
         chosen = [paths[index] for index in films.evenly(range(len(paths)), number)]

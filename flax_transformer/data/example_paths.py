@@ -1,13 +1,12 @@
 """Examples in a user's own folders, SPLIT/CLASS/EXAMPLE: which files are some, which are not."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from flax_transformer.data.clips import is_clip, is_image
 from flax_transformer.data.example_files import Found
-from flax_transformer.data.folders import name_some, visible, walk
+from flax_transformer.data.folders import visible, walk
 from flax_transformer.errors import UserError, unknown
 
 # What the folder of each split may be called.
@@ -136,12 +135,3 @@ def examples_in(folder: Path, kind: ExampleKind) -> tuple[list[Path], list[Path]
             f"cannot read {error.filename} ({error.strerror}): allow it to be read, or take it away"
         ) from None
     return examples, others
-
-
-def tell_passed_over(paths: list[Path], folder: Path, kind: str) -> None:
-    """Warns of files that are not read."""
-    if paths:
-        files = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
-        names = name_some([str(path.relative_to(folder)) for path in paths])
-        told = f"passed over {files} in {folder}, not read as {kind}s: {names}"
-        warnings.warn(told, stacklevel=2)

@@ -9,7 +9,7 @@ from jaxtyping import Int, Int32, Shaped
 
 from flax_transformer.data.shuffled_rows import ShuffledRows
 from flax_transformer.data.tokenized import TokenizedText
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
 
 MIN_LENGTH = 16  # of a batch of texts; shorter ones save nothing worth compiling for
 SORTED_BATCHES = 50  # whose texts are sorted together, so that a batch's are about equally long
@@ -100,6 +100,27 @@ class Examples(NamedTuple):
     inputs: Inputs
     labels: Int[np.ndarray, " examples"]
     class_names: tuple[str, ...] = ()
+
+    def numbered_as(self, class_names: tuple[str, ...]) -> "Examples":
+        """Gives the same examples with the numbers that their classes have elsewhere.
+
+        Args:
+            class_names: in the order of those numbers.
+
+        Raises:
+            UserError: if a class is not among them.
+
+        Example:
+            >>> examples = Examples(ArrayInputs(np.zeros(3)), np.array([0, 1, 1]), ("10", "2"))
+            >>> examples.numbered_as(("2", "10")).labels.tolist()
+            [1, 0, 0]
+        """
+        number_of = {name: number for number, name in enumerate(class_names)}
+        for name in self.class_names:
+            if name not in number_of:
+                raise unknown("class", name, class_names)
+        numbers = np.array([number_of[name] for name in self.class_names])
+        return Examples(self.inputs, numbers[self.labels], class_names)
 
 
 class LabelledBatch(NamedTuple):

@@ -11,11 +11,12 @@ from PIL.Image import Transpose
 
 from flax_transformer.errors import UserError
 
-ENDINGS = frozenset(
+KNOWN = (
     ".264 .265 .3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .ivf .m1v .m2t .m2ts "
     ".m2v .m4v .mjpeg .mjpg .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut .ogm .ogv .qt "
-    ".rm .rmvb .tod .ts .vob .webm .wmv .wtv .y4m".split()
+    ".rm .rmvb .tod .ts .vob .webm .wmv .wtv .y4m"
 )
+ENDINGS = frozenset(KNOWN.split())
 SHORTEST = 0.9  # of the length that a film states: one that ends earlier was cut
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def name_some(names: list[str], most: int = 10) -> str:
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def tell_passed_over(paths: list[Path], folder: Path, kind: str) -> None:
+    """Warns of files that are not read."""
+    if paths:
+        files = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
+        names = name_some([str(path.relative_to(folder)) for path in paths])
+        told = f"passed over {files} in {folder}, not read as {kind}s: {names}"
+        warnings.warn(told, stacklevel=2)

@@ -70,7 +70,7 @@ def read_pixels(
     if frames:
         images = even_frames(path, frames[0], (width, height), damages)
     elif path.is_dir():
-        raise ValueError("it is a folder")
+        raise ValueError("it is a folder: give the images in it")
     else:
         images = [first_frame(path, (width, height))]
     return _fit_all(images, shape, background)

@@ -38,7 +38,7 @@ def convert(image: Image.Image, channels: int, background: str = "white") -> Ima
     """Gives an image in the mode for a number of channels, 0 to 255.
 
     Args:
-        image: of any mode of Pillow's. 16 bits are divided by 257.
+        image: of any mode of Pillow's. Of 16 bits, numbers are divided by 257.
         channels: 1 for grey or 3 for red, green and blue.
         background: color behind what is transparent.
 
@@ -77,7 +77,7 @@ def from_array(array: Any) -> Image.Image:
             "give [height, width] or [height, width, 1, 3 or 4] of uint8, 0 to 255, or of uint16, "
             "0 to 65535"
         )
-    return Image.fromarray(pixels if pixels.dtype == np.uint8 else _from_16_bits(pixels))
+    return Image.fromarray(pixels if pixels.dtype == np.uint8 else _from_bits(pixels, 16))
 
 
 def _as_8_bits(image: Image.Image) -> Image.Image:
@@ -87,7 +87,8 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     # Older Pillow opens a PNG of 16 bits with the mode of 32.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
-        grey = Image.fromarray(_from_16_bits(values))
+        bits = 12 if image.info.get("bits") == 12 else 16
+        grey = Image.fromarray(_from_bits(values, bits))
         transparent = image.info.get("transparency")
         if transparent is not None:
             grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
@@ -100,15 +101,16 @@ def _check_range(values: np.ndarray) -> None:
     lowest, highest = values.min(), values.max()
     kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
     told = f"{kind} from {lowest:g} to {highest:g}"
-    if not (0 <= lowest and highest <= 255):  # nor where one is not a number
+    if not (lowest >= 0 and highest <= 255):  # nor where one is not a number
         raise ValueError(f"it holds {told}, of which 0 to 255 are read: {ADVICE}")
     if values.dtype.kind == "f" and 0 < highest <= 1:
         raise ValueError(f"it holds {told}, which may be of 1 or of 255: {ADVICE}")
 
 
-def _from_16_bits(values: np.ndarray) -> UInt8[np.ndarray, "..."]:
-    """Divides by 257, so that 65535 becomes 255, and rounds."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _from_bits(values: np.ndarray, bits: int) -> UInt8[np.ndarray, "..."]:
+    """Makes the largest integer of some bits 255, and rounds."""
+    largest = (1 << bits) - 1
+    return ((255 * values.astype(np.uint32) + largest // 2) // largest).astype(np.uint8)
 
 
 def _compose(image: Image.Image, background: str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What a person sees while many files are read: a bar on a terminal, now and then a line elsewhere."""
+"""What a person sees while many files are read: a bar on a terminal, a few lines elsewhere."""
 
 import time
 from collections.abc import Iterator, Sequence

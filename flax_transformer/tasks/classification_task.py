@@ -56,21 +56,18 @@ class ClassificationTask:
     @classmethod
     def restore(cls, parts: Parts, folder: Path) -> "ClassificationTask":
         """Makes the task of a trained model."""
-        path = folder / CLASSES
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"cannot read {path} ({error}): restore the file, or train again into an empty "
-                "workdir"
-            ) from error
         source = SOURCES[type(parts.data)](parts, folder, is_trained=True)
-        return cls(parts, source, tuple(names))
+        return cls(parts, source, _read_names(folder / CLASSES))
 
     def save(self, folder: Path) -> None:
         """Writes the names of the classes, and what the source needs."""
-        with written_whole(folder / CLASSES) as file:
-            text = json.dumps(self._class_names, ensure_ascii=False, indent=2)
+        path, text = folder / CLASSES, json.dumps(self._class_names, ensure_ascii=False, indent=2)
+        if path.exists() and _read_names(path) != self._class_names:
+            raise UserError(
+                f"the classes of the data, or their order, are not those of {path}: train into "
+                "another --workdir"
+            )
+        with written_whole(path) as file:
             file.write_text(text + "\n", encoding="utf-8")
         self._source.save(folder)
 
@@ -78,7 +75,8 @@ class ClassificationTask:
         """Opens a split to classify."""
         examples = self._source.open(split)
         _check_labels(examples, split)
-        return self._scorer(examples, f"of the split {split}")
+        # The data set may have been made again, with its classes in another order.
+        return self._scorer(examples.numbered_as(self._class_names), f"of the split {split}")
 
     def own_scorer(self, files: OwnFiles) -> Scorer:
         """Reads a user's own files to classify."""
@@ -104,7 +102,14 @@ class ClassificationTask:
     def predictor(self, variables: Variables) -> Classifier:
         """Makes a classifier; it may get its variables later."""
         source = self._source
-        return Classifier(self.objective, variables, self._class_names, source.read, source.attend)
+        return Classifier(
+            self.objective,
+            variables,
+            self._class_names,
+            source.read,
+            source.attend,
+            source.expand,
+        )
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
         """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
@@ -149,6 +154,15 @@ class ClassificationTask:
             confidence = outcomes.confidences[index]
             samples.append(f"  {shown} -> {self._class_names[given]} {confidence:.0%}{wanted}")
         return samples
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read {path} ({error}): restore the file, or train again into an empty workdir"
+        ) from error
 
 
 def _check_labels(examples: Examples, split: str) -> None:

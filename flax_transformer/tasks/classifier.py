@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
+from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 
@@ -34,6 +35,7 @@ class Classifier:
         objective: with the model.
         variables: its parameters and statistics.
         class_names: in the order of their numbers.
+        expand: gives the inputs that a word of the command line stands for; see `Source`.
     """
 
     def __init__(
@@ -41,20 +43,23 @@ class Classifier:
         objective: Classification,
         variables: Any,
         class_names: tuple[str, ...],
-        read: Callable[[Sequence[Any]], Inputs],
+        read: Callable[[Any], Inputs],
         attend: Callable[[Any, Any, Any], dict[str, Any]],
+        expand: Callable[[str], list[Any]] = lambda word: [word],
     ):
         self.objective, self.variables, self.class_names = objective, variables, class_names
         self._read, self._attend = read, attend
+        self.expand = expand
         self._predict = jax.jit(objective.predict)
 
-    def classify(self, inputs: Sequence[Any]) -> list[Prediction]:
+    def classify(self, inputs: Any) -> list[Prediction]:
         """Tells the class of each input.
 
         A text of more than max_length tokens is read up to there, with a `CutTextWarning`.
 
         Args:
-            inputs: texts; or images or videos, as paths of files or as arrays of pixels.
+            inputs: texts; or images or videos, as `read_images` reads them. A text, a path, or an
+                image that is in no list is one input.
 
         Raises:
             UserError: if an input cannot be read.
@@ -67,13 +72,27 @@ class Classifier:
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]
 
-    def attend(self, example: str | Path) -> dict[str, Any]:
+    def classify_each(self, inputs: Sequence[Any]) -> list[Prediction | UserError]:
+        """Tells the class of each input, or in its place why it cannot be read.
+
+        Args:
+            inputs: as of `classify`.
+        """
+        try:
+            return [*self.classify(inputs)]
+        except UserError:
+            errors = [self._error(value) for value in inputs]
+        good = [value for value, error in zip(inputs, errors, strict=True) if error is None]
+        predictions = iter(self.classify(good))
+        return [next(predictions) if error is None else error for error in errors]
+
+    def attend(self, example: Any) -> dict[str, Any]:
         """Computes where the model looks as it tells the class of an input.
 
         `view_attention(**classifier.attend(example))` shows it.
 
         Args:
-            example: a text; or the path of an image or a video.
+            example: a text; or an image or a video, best the path of one, which the title names.
 
         Returns:
             The arguments of `view_attention`; the title names the class and its probability.
@@ -86,7 +105,15 @@ class Classifier:
         (prediction,) = self.classify([example])
         told = f"{prediction.label} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
-        return shown | {"title": f"{example} → {told}{about}"}
+        name = f"{example} → " if isinstance(example, str | Path) else ""
+        return shown | {"title": f"{name}{told}{about}"}
+
+    def _error(self, value: Any) -> UserError | None:
+        try:
+            self._read([value])
+        except UserError as error:
+            return error
+        return None
 
     def predict(
         self, examples: Examples

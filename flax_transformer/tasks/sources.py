@@ -17,8 +17,9 @@ from flax_transformer.data.classes import (
     still,
     train_tokenizer,
 )
-from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in, tell_passed_over
+from flax_transformer.data.example_paths import IMAGE, VIDEO, examples_in
 from flax_transformer.data.examples import ArrayInputs, Examples, Inputs, TextInputs
+from flax_transformer.data.folders import tell_passed_over
 from flax_transformer.data.image_files import read_images, read_pixels
 from flax_transformer.data.own_files import OwnFiles, read_own_folder, read_own_table
 from flax_transformer.data.tokenized import TokenizedText

@@ -32,12 +32,94 @@ def test_nothing_is_an_empty_array():
     assert read_images([], (3, 5, 1)).shape == (0, 3, 5, 1)
 
 
+RAMP = np.arange(60, dtype=np.uint8).reshape(6, 10)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_arrays_of_another_size_are_fitted_as_files_are(tmp_path, channels):
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    array = RAMP if channels is None else np.repeat(RAMP[..., None], channels, axis=-1)
+    found, expected = read_images([array, tmp_path / "a.png"], (3, 5, 3))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_arrays_with_an_alpha_channel_show_the_background():
+    array = np.zeros((4, 4, 4), np.uint8)
+    array[:2, :, 3] = 255
+    read = read_images([array], (4, 4, 1), "white")
+    assert read[0, :, 0, 0].tolist() == [0, 0, 255, 255]
+
+
+def test_arrays_of_16_bits_are_divided_by_257():
+    assert read_images([np.full((2, 2), 257 * 9, np.uint16)], (1, 1, 1)).item() == 9
+
+
+def test_images_of_pillow_are_fitted_as_files_are(tmp_path):
+    image = Image.fromarray(RAMP)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        of_image, of_file, plain = read_images([opened, tmp_path / "a.png", image], (3, 3, 1))
+    np.testing.assert_array_equal(of_image, of_file)
+    assert (plain != of_image).any()
+
+
+def test_one_input_in_no_list_is_one(tmp_path):
+    image = Image.fromarray(RAMP)
+    image.save(tmp_path / "a.png")
+    expected = read_images([RAMP], (3, 5, 1))
+    for one in (str(tmp_path / "a.png"), tmp_path / "a.png", image, RAMP, RAMP[..., None]):
+        np.testing.assert_array_equal(read_images(one, (3, 5, 1)), expected)
+    for several in (RAMP[None], RAMP[None, ..., None], [RAMP]):
+        np.testing.assert_array_equal(read_images(several, (3, 5, 1)), expected)
+
+
+def test_videos_given_as_arrays_or_images_are_fitted_as_files_are(tmp_path):
+    frames = np.stack([RAMP, RAMP + 60, RAMP + 120])
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:])
+    shape = (2, 3, 5, 1)
+    expected = read_images([tmp_path / "a.png"], shape)
+    with Image.open(tmp_path / "a.png") as opened:
+        for one in (opened, frames, frames[..., None]):
+            np.testing.assert_array_equal(read_images(one, shape), expected)
+        np.testing.assert_array_equal(read_images([opened, images], shape), [expected[0]] * 2)
+    still = read_images([RAMP], shape)
+    np.testing.assert_array_equal(still[:, 0], still[:, 1])
+
+
 @pytest.mark.parametrize(
-    "array", [np.zeros((5, 3, 1), np.uint8), np.zeros((3, 5, 1), np.float32), 7]
+    ("value", "told"),
+    [
+        (np.zeros((3, 5, 1), np.float32), r"an array \(3, 5, 1\) of float32"),
+        (np.zeros((3, 5), bool), r"an array \(3, 5\) of bool"),
+        (np.zeros((3, 5, 2), np.uint8), r"an array \(3, 5, 2\) of uint8"),
+        (np.zeros((2, 3, 5, 3), np.uint8), r"an array \(2, 3, 5, 3\) of uint8"),
+        (np.zeros((0, 5), np.uint8), r"an array \(0, 5\) of uint8"),
+        (7, "7"),
+        (None, "None"),
+    ],
 )
-def test_an_array_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(UserError, match=r"but the model reads \(3, 5, 1\) of uint8: resize it"):
-        read_images([array], (3, 5, 1))
+def test_what_is_no_image_is_refused_in_one_line(value, told):
+    match = rf"cannot read {told} as an image: give \[height, width\] .* of uint8, 0 to 255"
+    with pytest.raises(UserError, match=match) as error:
+        read_images([value], (3, 5, 1))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 3, 5, 1)), np.zeros((2, 3, 5, 2), np.uint8), 7, []])
+def test_what_is_no_video_is_refused_in_one_line(value):
+    with pytest.raises(UserError, match=r"cannot read .* as a video: [^\n]*$"):
+        read_images([value], (2, 3, 5, 1))
+
+
+def test_a_folder_is_not_one_image(tmp_path):
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    with pytest.raises(
+        UserError, match=r"\(it is a folder: give the images in it\): give an image"
+    ):
+        read_images([tmp_path], (3, 5, 1))
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path):

@@ -18,12 +18,15 @@ GREYS = {
     "test/dog/d.png": 89,
 }
 
+COLORS = ("white", "black", "#ffffff")
 
-def prepare(folder: pathlib.Path, image_size: int = 5) -> tuple[Any, dict]:
+
+def prepare(folder: pathlib.Path, image_size: int = 5, **options: Any) -> tuple[Any, dict]:
     build: Any = ImageFolders
     builder = build(
         folder=str(folder),
         image_size=image_size,
+        **options,
         data_dir=str(folder.parent / "prepared"),
         file_format="array_record",
     )
@@ -83,7 +86,7 @@ def test_an_image_is_upright_and_cropped_to_its_centre(tmp_path):
 def test_a_damaged_image_is_named_and_nothing_written(folder):
     damaged = folder / "train" / "dog" / "c.bmp"
     damaged.write_bytes(damaged.read_bytes()[:17])
-    with pytest.raises(UserError, match=r"cannot read .*c\.bmp \(.*\): mend it") as error:
+    with pytest.raises(UserError, match=r"cannot read .*c\.bmp \(.*\): fix it, take it") as error:
         prepare(folder)
     assert "\n" not in str(error.value)
     assert not list(folder.parent.rglob("*.array_record*"))
@@ -92,9 +95,9 @@ def test_a_damaged_image_is_named_and_nothing_written(folder):
 @pytest.mark.parametrize(
     ("added", "message"),
     [
-        ("valid/cat/e.png", r"unknown split in .*images 'valid': did you mean 'validation'\?"),
+        ("vaild/cat/e.png", r"unknown split in .*images 'vaild': did you mean 'valid'\?"),
         ("test/dgo/e.png", r"unknown class in .*test 'dgo': did you mean 'dog'\?"),
-        ("train/cow/notes.txt", r"cow has no image \(\.bmp"),
+        ("train/cow/notes.txt", r"cow has no image \(\.jpg"),
     ],
 )
 def test_a_folder_that_is_not_as_it_must_be_is_named(folder, added, message):
@@ -116,3 +119,131 @@ def test_too_few_folders_are_refused(tmp_path):
         prepare(tmp_path / "nothing")
     with pytest.raises(UserError, match="image_size must be at least 1, not 0"):
         prepare(tmp_path / "images", image_size=0)
+
+
+def greys(examples: list[dict]) -> list[int]:
+    return [int(example["image"].max()) for example in examples]
+
+
+def test_classes_and_images_are_in_natural_order(tmp_path):
+    for grey, name in enumerate(("10/1.png", "2/12.png", "2/3.png", "2/1.png")):
+        save(tmp_path / "images" / "train" / name, grey)
+    builder, splits = prepare(tmp_path / "images")
+    assert builder.info.features["label"].names == ["2", "10"]
+    assert greys(splits["train"]) == [3, 2, 1, 0]
+    assert [example["label"] for example in splits["train"]] == [0, 0, 0, 1]
+
+
+def test_every_ending_is_read_in_folders_at_any_depth(tmp_path):
+    folder = tmp_path / "images"
+    names = ["a.tif", "b.TIFF", "c.jp2", "d.pgm", "e.tga", "f.PNG", "g/1.jfif", "g/h/2.webp"]
+    for name in names:
+        save(folder / "train" / "cat" / name, 64)
+    save(folder / "train" / "dog" / "a.png", 64)
+    (folder / "train" / "cat" / "loop").symlink_to(folder / "train")
+    assert len(prepare(folder)[1]["train"]) == len(names) + 2  # through the loop, the dog too
+
+
+def test_what_is_passed_over_is_named_but_for_what_systems_add(folder):
+    for name in ("._b.png", ".DS_Store", "__MACOSX/train/cat/._b.png", "train/__MACOSX/a.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    for name in ("readme.md", "train/stray.png", "train/cat/more/film.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    told = (
+        r"passed over 4 files in .*images, not read as images: readme\.md, train/stray\.png, "
+        r"train/cat/more/film\.mp4, train/cat/notes\.txt$"
+    )
+    with pytest.warns(UserWarning, match=told):
+        assert len(prepare(folder)[1]["train"]) == 3
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
+def test_a_validation_split_has_several_names(folder, name):
+    save(folder / name / "dog" / "e.png", 97)
+    assert greys(prepare(folder)[1]["validation"]) == [97]
+
+
+def test_two_validation_splits_are_refused(folder):
+    for name in ("val", "valid"):
+        save(folder / name / "dog" / "e.png", 97)
+    message = r"images/val and .*images/valid are both for validation: put the images of one into"
+    with pytest.raises(UserError, match=message):
+        prepare(folder)
+
+
+def test_a_pipe_that_is_named_as_an_image_is_passed_over(folder):
+    os.mkfifo(folder / "train" / "cat" / "pipe.png")
+    (folder / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
+    with pytest.warns(UserWarning, match="passed over 3 files .*gone.png, .*notes.txt, .*pipe.png"):
+        assert len(prepare(folder)[1]["train"]) == 3
+
+
+def spoil(folder: pathlib.Path) -> list[str]:
+    """Makes three files bad, of two splits: an empty one, one of HTML, and a truncated one."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(folder / "train/cat/c.jpg")
+    cut = (folder / "train/cat/c.jpg").read_bytes()[:900]
+    for name, contents in (
+        ("train/cat/b.png", b""),
+        ("train/cat/c.jpg", cut),
+        ("test/dog/e.jpg", b"<html>"),
+    ):
+        (folder / name).write_bytes(contents)
+    return ["b.png", "c.jpg", "e.jpg"]
+
+
+def test_all_bad_files_are_listed_in_one_error(folder):
+    bad = spoil(folder)
+    with pytest.raises(UserError) as error:
+        prepare(folder)
+    message = str(error.value)
+    assert message.startswith("cannot read 3 files: ")
+    assert message.endswith(
+        ": fix them, take them away, or give --data.skip-bad-files to leave them out"
+    )
+    assert all(message.count(name) == 1 for name in bad)
+    assert "\n" not in message
+    assert not list(folder.parent.rglob("*.array_record*"))
+
+
+def test_of_many_bad_files_ten_are_named(folder):
+    for number in range(13):
+        (folder / "train" / "cat" / f"{number}.gif").touch()
+    with pytest.raises(UserError, match=r"cannot read 13 files: .*/9\.gif \(.*\) and 3 more: fix"):
+        prepare(folder)
+
+
+def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
+    spoil(folder)
+    with pytest.warns(UserWarning, match=r"left out 3 of 6 files: .*b\.png \(.*c\.jpg \(.*e\.jpg"):
+        builder, splits = prepare(folder, skip_bad_files=True)
+    assert {split: greys(examples) for split, examples in splits.items()} == {
+        "train": [23, 47],
+        "test": [89],
+    }
+    assert builder.info.splits["train"].num_examples == 2
+    # What lacks some is not taken for the whole by who does not leave them out.
+    with pytest.raises(UserError, match="cannot read 3 files"):
+        prepare(folder)
+    # Once mended they are read.
+    save(folder / "train" / "cat" / "b.png", 11)
+    assert greys(prepare(folder, skip_bad_files=True)[1]["train"]) == [23, 11, 47]
+
+
+def test_a_class_of_bad_files_alone_is_refused(folder):
+    (folder / "train" / "dog" / "c.bmp").write_bytes(b"")
+    message = r"no file of the class dog in train can be read: .*c\.bmp \(.*\): fix them, or take"
+    with pytest.raises(UserError, match=message):
+        prepare(folder, skip_bad_files=True)
+
+
+def test_another_background_is_prepared_apart(tmp_path):
+    for name in ("cat", "dog"):
+        path = tmp_path / "images" / "train" / name / "a.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGBA", (3, 3), (0, 0, 0, 0)).save(path)
+    found = [greys(prepare(tmp_path / "images", background=name)[1]["train"]) for name in COLORS]
+    assert found == [[255, 255], [0, 0], [255, 255]]
+    assert len(list(tmp_path.rglob("*train.array_record*"))) == 2  # white under both names

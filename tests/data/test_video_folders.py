@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from films_of_tests import save_film
 from PIL import Image
 from prepared import read_splits
 
@@ -11,13 +12,13 @@ from flax_transformer.data.video_folders import VideoFolders
 from flax_transformer.errors import UserError
 
 
-def prepare(folder: pathlib.Path, **sizes: int) -> tuple[Any, dict]:
+def prepare(folder: pathlib.Path, **options: int) -> tuple[Any, dict]:
     build: Any = VideoFolders
     builder = build(
         folder=str(folder),
         data_dir=str(folder.parent / "prepared"),
         file_format="array_record",
-        **{"image_size": 5, "num_frames": 2} | sizes,
+        **{"image_size": 5, "num_frames": 2} | options,
     )
     return builder, read_splits(builder)
 
@@ -74,7 +75,7 @@ def test_a_class_without_a_clip_is_named(folder):
 
 def test_a_damaged_clip_is_named_and_nothing_written(folder):
     (folder / "train" / "rise" / "b.gif").write_bytes(b"GIF89a")
-    with pytest.raises(UserError, match=r"cannot read .*b\.gif \(.*\): mend it, or take it away"):
+    with pytest.raises(UserError, match=r"cannot read .*b\.gif \(.*\): fix it, take it away, or"):
         prepare(folder)
     assert not list(folder.parent.rglob("*.array_record*"))
 
@@ -82,3 +83,50 @@ def test_a_damaged_clip_is_named_and_nothing_written(folder):
 def test_sizes_that_no_video_has_are_refused(folder):
     with pytest.raises(UserError, match="num_frames must be at least 1, not 0"):
         prepare(folder, num_frames=0)
+
+
+def test_clips_in_folders_at_any_depth_are_read_and_what_is_passed_over_is_named(folder):
+    more = folder / "train" / "fall" / "more"
+    save(more / "c" / "2.png", 10)
+    save(more / "c" / "10.png", 20)
+    save_film(more / "a.MPG", grey_frames(), codec="mpeg2video")
+    save_film(more / "b.ts", grey_frames())
+    with pytest.warns(UserWarning, match=r"passed over 1 file .*videos: train/fall/notes\.txt$"):
+        _, splits = prepare(folder)
+    found = [video["video"][:, 2, 2, 0].tolist() for video in splits["train"]]
+    near = pytest.approx
+    assert found == [
+        [90, 80],
+        near([0, 200], abs=4),
+        near([0, 200], abs=4),
+        [10, 20],
+        [40, 50],
+        [10, 30],
+    ]
+
+
+def test_bad_videos_are_left_out_and_of_damaged_ones_a_part_is_read(folder):
+    path = folder / "train" / "fall" / "d.mkv"
+    save_film(path, grey_frames())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    (folder / "train" / "rise" / "b.gif").write_text("<html>")
+    (folder / "train" / "rise" / "a" / "1.png").write_text("<html>")
+    with pytest.raises(UserError) as error:
+        prepare(folder)
+    message = str(error.value)
+    assert message.startswith("cannot read 3 files: ")
+    for told in ("d.mkv (it ends after", "b.gif (it is empty", "a (1.png: it is empty"):
+        assert message.count(told) == 1
+    with pytest.warns(UserWarning, match="of 5 files: ") as warned:
+        _, splits = prepare(folder, skip_bad_files=True)
+    lines = [str(warning.message) for warning in warned]
+    assert sum(line.startswith("left out 1 of 5 files: ") for line in lines) == 1
+    assert sum(line.startswith("read a part of 2 of 5 files: ") for line in lines) == 1
+    first, of_film, of_folder = [video["video"][:, 2, 2, 0] for video in splits["train"]]
+    assert first.tolist() == [90, 80]
+    assert of_film[0] <= 4 < of_film[1] < 190
+    assert of_folder.tolist() == [40, 40]
+
+
+def grey_frames() -> list[Image.Image]:
+    return [Image.new("L", (16, 16), grey) for grey in range(0, 201, 10)]
