@@ -82,6 +82,8 @@ class MaskedLanguageModelingTask:
         else:
             texts = TokenizedText.encode(self._tokenizer, read_own_texts(files), begin=True)
         inputs = TextInputs(texts, data.max_length)
+        if not len(inputs):
+            raise UserError(f"{files.file} has no line of text: give another file")
         warn_of_cut_texts(inputs)
         return self._scorer(_of_no_class(inputs))
 
@@ -136,8 +138,8 @@ def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examp
         if total[0]:
             return total
     raise UserError(
-        "the texts to score are so short that no token of them was hidden: give more text, or train "
-        "with a larger --task.mask-rate"
+        "the texts to score are so short that no token of them was hidden: give more text, or "
+        "train with a larger --task.mask-rate"
     )
 
 
