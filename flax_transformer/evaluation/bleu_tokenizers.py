@@ -10,9 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
-from sacrebleu.utils import SACREBLEU_DIR
-
 from flax_transformer.errors import UserError
 
 BleuTokenizer = Literal[
@@ -101,6 +98,10 @@ def _missing(name: str) -> str:
     modules, package = PACKAGES.get(name, ((), ""))
     if any(find_spec(module) is None for module in modules):
         return f"a package that is not installed: give pip install '{package}'"
+    # Imported when it is needed: who reads a config needs no sacreBLEU.
+    from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+    from sacrebleu.utils import SACREBLEU_DIR
+
     if name in SPM_MODELS:
         url = SPM_MODELS[name]["url"]
         path = Path(SACREBLEU_DIR, "models", Path(url).name)
