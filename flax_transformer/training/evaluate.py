@@ -24,7 +24,7 @@ def evaluate(
     dtype: ComputeType | None = None,
     bleu_tokenizer: BleuTokenizer | None = None,
 ) -> tuple[Record, Scored]:
-    """Scores a model on a split, and writes scores and outputs into the workdir.
+    """Scores a model on a split or on other files, and writes scores and outputs into the workdir.
 
     Args:
         path: the workdir of a training.
