@@ -17,7 +17,7 @@ from flax_transformer.data.folders import visible
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
 TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
-BITS_PER_SAMPLE = 258  # tag of a TIFF
+BITS_PER_SAMPLE, PHOTOMETRIC_INTERPRETATION = 258, 262  # tags of a TIFF
 USUAL_DURATION = 100  # ms of a frame that says none, as browsers show it
 # What Pillow, PyAV and we raise of a damaged file.
 DAMAGED = (
@@ -70,6 +70,8 @@ def is_clip(path: Path) -> bool:
     images = images_in(path)
     if not images or any(is_film(inner) for inner in visible(path)):
         return False
+    if images[0].suffix.lower() not in MOVING:
+        return True
     with contextlib.suppress(*DAMAGED), _opened(images[0]) as image:
         return getattr(image, "n_frames", 1) == 1
     return True
@@ -118,21 +120,29 @@ def even_frames(
         return _even_images(path, number, size, damages)
     if is_film(path):
         return films.even_film_frames(path, number, damages)
-    chosen = films.evenly(_times(path, damages), number)
-    frames = {}
     with _opened(path) as image:
-        for index in sorted(set(chosen)):
-            image.seek(index)
-            frames[index] = upright(image)
+        return even_frames_of(image, number, damages)
+
+
+def even_frames_of(
+    image: Image.Image, number: int, damages: list[str] | None = None
+) -> list[Image.Image]:
+    """Does what `even_frames` does, of an image that is open."""
+    chosen = films.evenly(_times(image, damages), number)
+    frames = {}
+    for index in sorted(set(chosen)):
+        image.seek(index)
+        frames[index] = upright(image)
     return [frames[index] for index in chosen]
 
 
 def upright(image: Image.Image) -> Image.Image:
     """Turns an image as its file says, into a copy, which outlives the file."""
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # which tells how many bits a number has, as does a TIFF itself
-    if image.format == "TIFF":
-        turned.info["bits"] = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]
+    turned.format = image.format  # which tells how many bits a number has
+    tags = getattr(image, "tag_v2", {})  # a TIFF tells more
+    turned.info["bits"] = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    turned.info["is_white_0"] = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
     return turned
 
 
@@ -171,18 +181,17 @@ def _draft(image: Image.Image, size: Size) -> None:
             return
 
 
-def _times(path: Path, damages: list[str] | None) -> list[int | float]:
+def _times(image: Image.Image, damages: list[str] | None) -> list[int | float]:
     """When each frame is shown, in ms, or their numbers where the file does not say."""
     times: list[int | float] = []
     try:
-        with _opened(path) as image:
-            if image.format not in TIMED:
-                return list(range(getattr(image, "n_frames", 1)))
-            time = 0
-            for frame in ImageSequence.Iterator(image):
-                frame.load()
-                times.append(time)
-                time += frame.info.get("duration") or USUAL_DURATION
+        if image.format not in TIMED:
+            return list(range(getattr(image, "n_frames", 1)))
+        time = 0
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            times.append(time)
+            time += frame.info.get("duration") or USUAL_DURATION
     except DAMAGED as error:
         if damages is None or not times:
             raise

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flax_transformer.data.clips import is_clip, is_image
 from flax_transformer.data.example_files import Found
-from flax_transformer.data.folders import visible, walk
+from flax_transformer.data.folders import sort_out, visible
 from flax_transformer.errors import UserError, unknown
 
 # What the folder of each split may be called.
@@ -125,13 +125,9 @@ def examples_in(folder: Path, kind: ExampleKind) -> tuple[list[Path], list[Path]
     Raises:
         UserError: if a folder cannot be read.
     """
-    examples: list[Path] = []
-    others: list[Path] = []
     try:
-        for path in walk(folder, kind.is_one):
-            (examples if kind.is_one(path) else others).append(path)
+        return sort_out(folder, kind.is_one)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename} ({error.strerror}): allow it to be read, or take it away"
         ) from None
-    return examples, others

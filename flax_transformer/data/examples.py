@@ -115,12 +115,12 @@ class Examples(NamedTuple):
             >>> examples.numbered_as(("2", "10")).labels.tolist()
             [1, 0, 0]
         """
-        number_of = {name: number for number, name in enumerate(class_names)}
+        numbers = {name: number for number, name in enumerate(class_names)}
         for name in self.class_names:
-            if name not in number_of:
+            if name not in numbers:
                 raise unknown("class", name, class_names)
-        numbers = np.array([number_of[name] for name in self.class_names])
-        return Examples(self.inputs, numbers[self.labels], class_names)
+        new = np.array([numbers[name] for name in self.class_names])
+        return Examples(self.inputs, new[self.labels], class_names)
 
 
 class LabelledBatch(NamedTuple):

@@ -74,8 +74,8 @@ def evenly(times: Sequence[int | float], number: int) -> list[int]:
         Indices of frames.
 
     Example:
-        >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 4), evenly([0, 1], 4)
-        ([0, 2, 4], [0, 3, 3, 4], [0, 0, 1, 1])
+        >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 3), evenly([0, 1], 4)
+        ([0, 2, 4], [0, 3, 4], [0, 0, 1, 1])
     """
     last = len(times) - 1
     if times[0] == times[last]:
@@ -100,13 +100,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from None
     try:
         with av.open(str(path)) as film:
-            stream = film.streams.best("video")  # not the cover of an album, if there is another
+            # Not the cover of an album, if there is another.
+            stream: Any = film.streams.best("video")
             if stream is None:
                 raise ValueError("no pictures in it")
             stream.thread_type = "AUTO"
             yield film, stream
     except av.error.FFmpegError as error:
-        raise ValueError(error.strerror) from None
+        raise ValueError(error.strerror or "it is damaged") from None
 
 
 def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | None:
@@ -120,14 +121,13 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
         if packet.size and packet.stream.index == stream.index and not packet.is_discard:
             times.append(packet.pts)
             decoded_at.append(packet.dts)
+    # Where time is set back, as in films joined end to end, frames of both parts share times.
+    is_timed = None not in times + decoded_at and not (np.diff(decoded_at) < 0).any()
     stated = (film.duration or 0) / 1e6
     passed = end - (film.start_time or 0) / 1e6
-    if is_cut or passed < SHORTEST * stated:
+    if is_cut or (is_timed and passed < SHORTEST * stated):
         _note(damages, f"it ends after {passed:.1f} s of {stated:.1f} s")
-    # Where time is set back, as in films joined end to end, frames of both parts share times.
-    if None in times or None in decoded_at or (np.diff(decoded_at) < 0).any():
-        return None
-    return sorted(times)
+    return sorted(times) if is_timed else None
 
 
 def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]:
@@ -143,7 +143,7 @@ def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]
                 return
             frames = packet.decode()
         except av.error.FFmpegError as error:
-            _note(damages, error.strerror)
+            _note(damages, error.strerror or "it is damaged")
         yield from frames
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,33 +32,41 @@ def visible(folder: Path) -> list[Path]:
     return sorted(shown, key=lambda path: natural_key(path.name))
 
 
-def walk(folder: Path, is_one: Callable[[Path], bool] = Path.is_file) -> Iterator[Path]:
-    """Gives what lies in a folder at any depth: whatever `is_one` accepts, and other files.
+def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
+    """Finds what is wanted in a folder at any depth, in natural order, and which files are not.
 
     Symbolic links are followed, and each folder is entered once.
 
     Args:
         folder: where to begin.
-        is_one: accepts a file, or a folder that is not entered then.
+        is_wanted: accepts a file, or a folder as a whole.
+
+    Returns:
+        What is wanted, and the other files.
 
     Raises:
         OSError: if a folder cannot be read.
     """
+    wanted: list[Path] = []
+    others: list[Path] = []
     entered = set()
 
-    def enter(folder: Path) -> Iterator[Path]:
+    def enter(folder: Path) -> None:
         stat = os.stat(folder)
         place = (stat.st_dev, stat.st_ino)
         if place in entered:
             return
         entered.add(place)
         for path in visible(folder):
-            if path.is_dir() and not is_one(path):
-                yield from enter(path)
+            if is_wanted(path):
+                wanted.append(path)
+            elif path.is_dir():
+                enter(path)
             else:
-                yield path
+                others.append(path)
 
-    return enter(folder)
+    enter(folder)
+    return wanted, others
 
 
 def name_some(names: list[str], most: int = 10) -> str:

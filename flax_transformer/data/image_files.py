@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps
 
-from flax_transformer.data.clips import DAMAGED, even_frames, first_frame, reason, upright
+from flax_transformer.data.clips import (
+    DAMAGED,
+    even_frames,
+    even_frames_of,
+    first_frame,
+    reason,
+    upright,
+)
 from flax_transformer.data.films import evenly
 from flax_transformer.data.pixels import convert, from_array
 from flax_transformer.errors import UserError
@@ -93,7 +100,8 @@ def fit(
 
 def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: str) -> np.ndarray:
     # A frame that is shown several times is fitted once.
-    fitted = {id(image): fit(image, *shape[-3:], background) for image in images}
+    height, width, channels = shape[-3:]
+    fitted = {id(image): fit(image, height, width, channels, background) for image in images}
     return np.stack([fitted[id(image)] for image in images]).reshape(shape)
 
 
@@ -116,25 +124,23 @@ def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
     if getattr(value, "shape", None) == shape and value.dtype == np.uint8:
         return np.asarray(value)
     try:
-        images = _frames(value) if len(shape) == 4 else [_image(value)]
-        if not images:
-            raise ValueError("no frame in it")
-        number = shape[0] if len(shape) == 4 else 1
-        chosen = [images[index] for index in evenly(range(len(images)), number)]
-        return _fit_all(chosen, shape, background)
+        images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
+        return _fit_all(images, shape, background)
     except DAMAGED as error:
         raise UserError(f"cannot read {_told(value)} as {kind}: {reason(error)}") from None
 
 
-def _frames(value: Any) -> list[Image.Image]:
-    """The frames of a video that is no file."""
+def _frames(value: Any, number: int) -> list[Image.Image]:
+    """Frames of a video that is no file, chosen as those of files are."""
     if isinstance(value, Image.Image):
-        return [upright(frame) for frame in ImageSequence.Iterator(value)]
-    if isinstance(value, list | tuple):
-        return [_image(frame) for frame in value]
-    array = np.asarray(value)
-    is_still = array.ndim < 3 or (array.ndim == 3 and _has_channels(array))
-    return [from_array(frame) for frame in ([array] if is_still else array)]
+        return even_frames_of(value, number)
+    if not isinstance(value, list | tuple):
+        array = np.asarray(value)
+        is_still = array.ndim < 3 or (array.ndim == 3 and _has_channels(array))
+        value = [array] if is_still else array
+    if not len(value):
+        raise ValueError("no frame in it")
+    return [_image(value[index]) for index in evenly(range(len(value)), number)]
 
 
 def _image(value: Any) -> Image.Image:

@@ -88,7 +88,9 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
     # Older Pillow opens a PNG of 16 bits with the mode of 32.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
         bits = 12 if image.info.get("bits") == 12 else 16
-        grey = Image.fromarray(_from_bits(values, bits))
+        eight_bits = _from_bits(values, bits)
+        # Which Pillow heeds only where numbers have 8 bits or less.
+        grey = Image.fromarray(255 - eight_bits if image.info.get("is_white_0") else eight_bits)
         transparent = image.info.get("transparency")
         if transparent is not None:
             grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))

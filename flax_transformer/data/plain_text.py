@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from flax_transformer.data import text_files
-from flax_transformer.data.folders import tell_passed_over, walk
+from flax_transformer.data.folders import sort_out, tell_passed_over
 from flax_transformer.errors import UserError
 
 ENDINGS = (".txt", ".txt.gz")  # of what is read in a folder; a file given by its name may have any
@@ -65,15 +65,15 @@ def find_documents(path: str) -> list[Path]:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return [folder]
-    found: list[Path] = []
-    others: list[Path] = []
-    for inner in walk(folder):
-        is_text = inner.name.lower().endswith(ENDINGS) and inner.is_file()
-        (found if is_text else others).append(inner)
+    found, others = sort_out(folder, _is_document)
     tell_passed_over(others, folder, "text")
     if not found:
         raise UserError(f"{path} holds no .txt file: give a text file, or a folder with some.")
     return found
+
+
+def _is_document(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
 
 
 def read_documents(paths: list[Path]) -> list[str]:

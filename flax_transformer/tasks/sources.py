@@ -195,6 +195,8 @@ class ImageSource:
     def expand(self, example: str) -> list[Path]:
         """Gives a file, or the files in a folder, at any depth and in natural order."""
         path, kind = Path(example), self._kind
+        if not example.strip():  # which would be the folder one is in
+            raise UserError(f"a blank line is not the name of a file: give {self.unit}")
         if not path.is_dir() or kind.is_one(path):
             return [path]
         found, others = examples_in(path, kind)

@@ -81,6 +81,13 @@ def test_good_inputs_are_answered_although_others_are_bad(run, workdirs, images,
     assert (good.out, good.code) == (found.out, 0)
 
 
+def test_a_blank_line_is_not_the_folder_one_is_in(run, workdirs, images):
+    result = run("classify", "--workdir", workdirs["images"], stdin=f"\n{images}\n".encode())
+    assert result.code == 2
+    assert len(columns(result.out)) == 3
+    assert result.err == "error: a blank line is not the name of a file: give images\n"
+
+
 def test_many_files_are_answered(run, workdirs, tmp_path):
     for number in range(300):
         Image.new("L", (6, 4), number % 256).save(tmp_path / f"{number}.bmp")

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from flax_transformer.data import classes
 from flax_transformer.data.augmentation import AugmentationConfig
+from flax_transformer.data.catalogue import Split
 from flax_transformer.data.classes import ImagesConfig, VideosConfig, open_arrays
 from flax_transformer.errors import UserError
 
@@ -111,6 +114,10 @@ def test_a_video_that_stands_shows_its_first_frame(tmp_path):
         (ImagesConfig, {"image_size": 0}, "data.image_size must be at least 1, not 0"),
         (ImagesConfig, {"image_size": 31}, "image_size is set, but digits does not read it"),
         (ImagesConfig, {"folder": "a"}, "folder is set, but digits does not read it"),
+        (ImagesConfig, {"background": "black"}, "background is set, but digits does not read it"),
+        (VideosConfig, {"skip_bad_files": True}, "skip_bad_files is set, but moving_digits does"),
+        (ImagesConfig, {"background": "withe"}, "data.background 'withe' is not a color: give a"),
+        (VideosConfig, {"background": "#f"}, "data.background '#f' is not a color: give a name"),
         (ImagesConfig, {"dataset": "mnist", "folder": "a"}, "folder is set, but mnist does not"),
         (VideosConfig, {"num_frames": 9}, "num_frames is set, but moving_digits does not read it"),
         (VideosConfig, {"num_frames": 0}, "data.num_frames must be at least 1, not 0"),
@@ -131,3 +138,57 @@ def test_paths_are_found_from_any_folder():
     assert absolute.folder is not None
     assert absolute.folder.startswith("/")
     assert absolute.augmentation == config.augmentation
+
+
+def test_what_is_asked_of_files_reaches_them(images):
+    folder = Path(images.folder) / "train" / "cat"
+    Image.new("RGBA", (3, 3), (0, 0, 0, 0)).save(folder / "3.png")
+    (folder / "4.png").write_bytes(b"")
+    config = dataclasses.replace(images, background="#ff0000", skip_bad_files=True)
+    with pytest.warns(UserWarning, match="left out 1 of 8 files"):
+        read = all_of(open_arrays(config, "train"))
+    assert read[:, 1, 1].tolist()[3] == [255, 0, 0]
+    assert len(read) == 7
+
+
+class Records(list):
+    """As TFDS gives them."""
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        return [self[index] for index in indices]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "pixel", "expected"),
+    [
+        ((None, None, 4), np.uint8, [0, 0, 0, 0], [0, 0, 255]),  # transparent
+        ((None, None, 1), np.uint16, [257 * 9], [9]),
+        ((2, 2, 1), np.uint16, [257 * 9], [9]),  # of one size
+        ((2, 2, 3), np.uint8, [1, 2, 3], [1, 2, 3]),
+    ],
+)
+def test_images_of_other_kinds_of_tfds_become_8_bits(
+    tmp_path, monkeypatch, shape, dtype, pixel, expected
+):
+    features = {
+        "image": tfds.features.Tensor(shape=shape, dtype=dtype),
+        "label": tfds.features.ClassLabel(names=["a", "b"]),
+    }
+    record = {"image": np.full((2, 2, shape[-1]), pixel, dtype), "label": 1}
+    opened = Split(Records([record]), features, tmp_path)
+    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
+    config = ImagesConfig(dataset="published", image_size=2, background="blue")
+    read = all_of(open_arrays(config, "train"))
+    assert read.dtype == np.uint8
+    assert read[0, 1, 1].tolist() == expected
+
+
+def test_fractions_of_tfds_are_refused(tmp_path, monkeypatch):
+    features = {
+        "image": tfds.features.Tensor(shape=(2, 2, 3), dtype=np.float32),
+        "label": tfds.features.ClassLabel(names=["a", "b"]),
+    }
+    opened = Split([], features, tmp_path)
+    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
+    with pytest.raises(UserError, match="float32, which are not images of 8 or 16 bits"):
+        open_arrays(ImagesConfig(dataset="published"), "train")

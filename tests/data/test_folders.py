@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from flax_transformer.data.folders import natural_key, tell_passed_over, visible, walk
+from flax_transformer.data.folders import natural_key, sort_out, tell_passed_over, visible
 from flax_transformer.data.plain_text import find_documents
 
 
@@ -25,23 +25,25 @@ def test_numbers_in_names_are_ordered_as_numbers():
 def test_what_is_hidden_is_passed_over(tmp_path):
     touch(tmp_path, "12.png", "2.png", "._2.png", ".DS_Store", "__MACOSX/a.png", ".git/a.png")
     assert names(visible(tmp_path), tmp_path) == ["2.png", "12.png"]
-    assert names(walk(tmp_path), tmp_path) == ["2.png", "12.png"]
+    wanted, others = sort_out(tmp_path, Path.is_file)
+    assert (names(wanted, tmp_path), others) == (["2.png", "12.png"], [])
 
 
-def test_folders_are_walked_in_natural_order_and_each_once(tmp_path):
-    touch(tmp_path, "b/10.png", "b/9.png", "b/c/1.png", "a.png", "elsewhere/1.png")
+def test_folders_are_entered_in_natural_order_and_each_once(tmp_path):
+    touch(tmp_path, "b/10.png", "b/9.png", "b/c/1.png", "b/c.txt", "a.png", "elsewhere/1.png")
     (tmp_path / "b" / "loop").symlink_to(tmp_path / "b")
     (tmp_path / "b" / "up").symlink_to(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    assert names(walk(tmp_path / "b"), tmp_path) == [
-        *("b/9.png", "b/10.png", "b/c/1.png", "b/up/a.png", "b/up/elsewhere/1.png")
-    ]
+    wanted, others = sort_out(tmp_path / "b", lambda path: path.suffix == ".png")
+    found = ["b/9.png", "b/10.png", "b/c/1.png", "b/up/a.png", "b/up/elsewhere/1.png"]
+    assert names(wanted, tmp_path) == found
+    assert names(others, tmp_path) == ["b/c.txt"]
 
 
-def test_a_folder_that_is_accepted_is_not_entered(tmp_path):
+def test_a_folder_that_is_wanted_is_not_entered(tmp_path):
     touch(tmp_path, "a/1.png", "b/1.txt")
-    accepted = walk(tmp_path, lambda path: path.name == "a")
-    assert names(accepted, tmp_path) == ["a", "b/1.txt"]
+    wanted, others = sort_out(tmp_path, lambda path: path.name == "a")
+    assert (names(wanted, tmp_path), names(others, tmp_path)) == (["a"], ["b/1.txt"])
 
 
 def test_what_is_passed_over_is_counted_and_named(tmp_path):

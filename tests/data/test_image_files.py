@@ -89,6 +89,16 @@ def test_videos_given_as_arrays_or_images_are_fitted_as_files_are(tmp_path):
     np.testing.assert_array_equal(still[:, 0], still[:, 1])
 
 
+def test_an_animation_of_pillow_is_spaced_in_time_as_its_file_is(tmp_path):
+    images = [Image.new("L", (4, 4), 50 * number) for number in range(4)]
+    path = tmp_path / "a.gif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 100, 1000, 100])
+    with Image.open(path) as opened:
+        of_image, of_file = read_images([opened, path], (4, 2, 2, 1))
+    assert of_file[:, 0, 0, 0].tolist() == [0, 100, 150, 150]
+    np.testing.assert_array_equal(of_image, of_file)
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -101,7 +111,7 @@ def test_videos_given_as_arrays_or_images_are_fitted_as_files_are(tmp_path):
         (None, "None"),
     ],
 )
-def test_what_is_no_image_is_refused_in_one_line(value, told):
+def test_what_is_not_an_image_is_refused_in_one_line(value, told):
     match = rf"cannot read {told} as an image: give \[height, width\] .* of uint8, 0 to 255"
     with pytest.raises(UserError, match=match) as error:
         read_images([value], (3, 5, 1))
@@ -109,7 +119,7 @@ def test_what_is_no_image_is_refused_in_one_line(value, told):
 
 
 @pytest.mark.parametrize("value", [np.zeros((2, 3, 5, 1)), np.zeros((2, 3, 5, 2), np.uint8), 7, []])
-def test_what_is_no_video_is_refused_in_one_line(value):
+def test_what_is_not_a_video_is_refused_in_one_line(value):
     with pytest.raises(UserError, match=r"cannot read .* as a video: [^\n]*$"):
         read_images([value], (2, 3, 5, 1))
 

@@ -59,14 +59,39 @@ def test_a_png_of_16_bits_that_pillow_opens_as_32(tmp_path):
     np.testing.assert_array_equal(np.asarray(convert(image, 1)), SCALED)
 
 
-def test_12_bits_of_a_tiff_reach_from_black_to_white(tmp_path):
-    values = [0, 2048, 4095, 16]
-    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big")
-    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
+def tiff(bits: int, row: bytes, width: int, *, is_white_0: bool) -> bytes:
+    """A TIFF of one row of grey pixels, which Pillow itself does not write so."""
+    interpretation = 0 if is_white_0 else 1
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: interpretation, 273: 8, 277: 1, 278: 1}
+    tags[279] = len(row)
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
-    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 14) + packed + directory)
+    return b"II*\0" + struct.pack("<I", 8 + len(row)) + row + directory
+
+
+def test_12_bits_of_a_tiff_reach_from_black_to_white(tmp_path):
+    values = [0, 2048, 4095, 16]
+    row = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big")
+    (tmp_path / "a.tif").write_bytes(tiff(12, row, 4, is_white_0=False))
     assert read(tmp_path / "a.tif", size=(1, 4)).ravel().tolist() == [0, 128, 255, 1]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_in_which_0_is_white(tmp_path, bits):
+    row = np.array([0, 51, 255], np.uint8) if bits == 8 else np.array([0, 51 * 257, 65535], "<u2")
+    (tmp_path / "a.tif").write_bytes(tiff(bits, row.tobytes(), 3, is_white_0=True))
+    assert read(tmp_path / "a.tif", size=(1, 3)).ravel().tolist() == [255, 204, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_images_of_any_bits_are_upright(tmp_path, ending, kind):
+    values = np.array([[0, 51], [102, 204]]) * (257 if kind == np.uint16 else 1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values.astype(kind)).save(tmp_path / f"a.{ending}", exif=exif)
+    found = read(tmp_path / f"a.{ending}", size=(2, 2))[..., 0].tolist()
+    assert found == [[102, 0], [204, 51]]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +175,8 @@ def drawing(ending: str) -> Image.Image:
 )
 def test_what_is_transparent_shows_the_background(tmp_path, ending, background, behind):
     path = tmp_path / f"a.{ending}"
-    drawing(ending).save(path, **({"lossless": True} if ending == "webp" else {}))
+    options: Any = {"lossless": True} if ending == "webp" else {}
+    drawing(ending).save(path, **options)
     pixels = read(path, 3, (6, 6), background=background)
     assert pixels[0, 0].tolist() == list(behind)
     assert pixels[2, 2].tolist() == [0, 0, 0]
