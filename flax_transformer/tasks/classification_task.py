@@ -55,7 +55,8 @@ class ClassificationTask:
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
         names = examples.class_names
-        weights = class_weights(parts.task.class_weights, examples.labels, names)
+        given = parts.task.class_weights
+        weights = class_weights(given, examples.labels, names) if given else None
         return cls(parts, source, names, weights), batches
 
     @classmethod

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import warnings
+from typing import Any
 
 import pytest
 import tokenizers
@@ -108,7 +109,8 @@ def test_usual_text_comes_back_of_pieces_with_spaces(write):
 
 
 def test_a_text_that_spells_a_special_token_is_a_text(adopted):
-    special = {byte_level().token_to_id(mark) + NUM_SPECIAL for mark in MARKS}
+    numbers = byte_level().get_vocab()
+    special = {numbers[mark] + NUM_SPECIAL for mark in MARKS}
     ids = adopted.encode("a<s> b </s><pad>")
     assert special.isdisjoint(ids)
     assert adopted.decode(ids) == "a<s> b </s><pad>"
@@ -227,7 +229,7 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     text, table = tmp_path / "a.txt", tmp_path / "a.csv"
     text.write_text("The house\nis small.\n" * 9)
     table.write_text("text,label\nThe house,x\nis small,y\n")
-    fields = {"data_dir": str(tmp_path / "prepared"), "tokenizer": write(byte_level())}
+    fields: Any = {"data_dir": str(tmp_path / "prepared"), "tokenizer": write(byte_level())}
     plain = PlainTextConfig(dataset="plain_text", train_text=str(text), **fields)
     tokenizer, stream = prepare_stream(plain, tmp_path / "none")
     assert tokenizer.to_json() == adopted.to_json()
