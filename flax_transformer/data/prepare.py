@@ -115,9 +115,9 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
 
 def _root(config: DataConfig) -> Path:
     """Where prepared data is kept."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import constants
 
-    return Path(config.data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    return Path(config.data_dir or constants.DATA_DIR).expanduser()
 
 
 def _first_line(error: BaseException) -> str:

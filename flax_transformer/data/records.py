@@ -53,15 +53,15 @@ def check_info(folder: Path) -> None:
     Raises:
         UserError: if its description is missing, or is not TFDS's.
     """
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import FileFormat, dataset_info
 
     if not (folder / INFO).is_file():
         raise damaged(folder, f"{INFO} is missing")
     try:
-        info = tfds.core.dataset_info.read_proto_from_builder_dir(folder)
+        info = dataset_info.read_proto_from_builder_dir(folder)
     except Exception:  # of JSON, of UTF-8 or of protocol buffers
         raise damaged(folder, f"{INFO} cannot be read") from None
-    formats = {known.value for known in tfds.core.FileFormat}
+    formats = {known.value for known in FileFormat}
     if not info.splits or info.version != folder.name or info.file_format not in {"", *formats}:
         raise damaged(folder, f"{INFO} is changed")
 
