@@ -108,7 +108,7 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # the latter of a version
-        check_infos(_root(config))
+        check_infos(_root(config) / name)
         known = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, known) from None
 

@@ -70,13 +70,13 @@ def check_infos(root: Path) -> None:
     """Looks for a damaged description where TFDS cannot make a builder, and so names no folder.
 
     Args:
-        root: the folder of all prepared data sets.
+        root: the folder of all prepared data sets, or of one of them.
 
     Raises:
         UserError: naming the first folder whose description cannot be read.
     """
     # Below it are a data set, its configuration if it has several, and its version.
-    for depth in ("*/*", "*/*/*"):
+    for depth in ("*", "*/*", "*/*/*"):
         for path in sorted(root.glob(f"{depth}/{INFO}")):
             check_info(path.parent)
 
