@@ -48,6 +48,10 @@ class Experiment:
         check_number("seed", self.seed, 0)
         if self.init_from == "":
             raise UserError("init_from is empty: give the workdir of a run, or leave it out")
+        if self.init_from is not None and getattr(self.data, "tokenizer", None) is not None:
+            raise UserError(
+                f"init_from {self.init_from} brings its own tokenizer: leave --data.tokenizer out"
+            )
         check_parts(self)
         check_score(self.task, self.training.best_score)
         model = self.model

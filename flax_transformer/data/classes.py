@@ -1,12 +1,14 @@
 """Which labelled data set: of texts, of images or of videos, and how a split of it is read."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from flax_transformer.data.adopted_tokenizer import NUM_TRIED, adopt_tokenizer
 from flax_transformer.data.augmentation import AugmentationConfig
 from flax_transformer.data.catalogue import (
     IMAGES,
@@ -21,7 +23,7 @@ from flax_transformer.data.examples import ArrayInputs, Examples, TextInputs
 from flax_transformer.data.image_files import fit
 from flax_transformer.data.kept import Kept
 from flax_transformer.data.pixels import check_color, from_array
-from flax_transformer.data.prepare import read_records
+from flax_transformer.data.records import read_records
 from flax_transformer.data.tokenized import TokenizedText
 from flax_transformer.data.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError, check_number
@@ -61,10 +63,14 @@ class LabelledTextConfig(LabelledConfig):
     """labelled_text: file to test on; may be left out."""
     vocab_size: int = 8_000
     """Rows of the vocabulary at most; a small training split may give fewer."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
+    then as large as it is. It is copied into the workdir."""
     max_length: int = 64
     """Tokens of a text with its marks; what is longer is cut."""
 
     PATHS = ("train_file", "validation_file", "test_file")
+    COPIED_PATHS = ("tokenizer",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,14 +154,18 @@ INPUTS = {LabelledTextConfig: ("text", 0), ImagesConfig: ("image", 3), VideosCon
 
 
 def train_tokenizer(config: LabelledTextConfig) -> Tokenizer:
-    """Learns the subwords of the training split, or reads those kept with the data set."""
+    """Learns the subwords of the training split, or reads those kept with the data set.
+
+    A tokenizer that the config names is taken instead.
+    """
     split = open_split(config, LABELLED_TEXTS, config.train_split)
     name = _input_name(split, config)
+    texts = (record[name].decode() for record in _records(split))
+    if config.tokenizer is not None:
+        return adopt_tokenizer(config.tokenizer, itertools.islice(texts, NUM_TRIED))
     return Kept(split.folder).tokenizer(
         ["labelled tokenizer", config.train_split, config.vocab_size],
-        lambda: Tokenizer.train(
-            (record[name].decode() for record in _records(split)), config.vocab_size
-        ),
+        lambda: Tokenizer.train(texts, config.vocab_size),
     )
 
 
@@ -175,7 +185,7 @@ def open_texts(config: LabelledTextConfig, tokenizer: Tokenizer, split: str) -> 
         return {"tokens": tokens, "offsets": offsets, "labels": _labels(records, opened)}
 
     key = ["labelled texts", split, tokenizer.to_json()]
-    arrays = Kept(opened.folder).arrays(key, make)
+    arrays = Kept(opened.folder).arrays(key, ("tokens", "offsets", "labels"), make)
     texts = TokenizedText(arrays["tokens"], arrays["offsets"])
     return Examples(TextInputs(texts, config.max_length), arrays["labels"], _names(opened))
 

@@ -30,13 +30,20 @@ class DataConfig:
 
     PATHS: ClassVar[tuple[str, ...]] = ()
     """Fields that are paths, beside the two folders."""
+    PATH_LISTS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are several paths."""
+    COPIED_PATHS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are paths of files that a workdir holds a copy of: they may be deleted later."""
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
-        paths = {name: getattr(self, name) for name in ("manual_dir", "data_dir", *self.PATHS)}
-        found = {name: os.path.expanduser(path) for name, path in paths.items() if path is not None}
-        given = {name: os.path.abspath(path) for name, path in found.items()}
-        return dataclasses.replace(self, **given)
+        single = ("manual_dir", "data_dir", *self.PATHS, *self.COPIED_PATHS)
+        paths = {name: getattr(self, name) for name in single}
+        given: dict[str, Any] = {
+            name: _absolute(path) for name, path in paths.items() if path is not None
+        }
+        lists = {name: tuple(map(_absolute, getattr(self, name))) for name in self.PATH_LISTS}
+        return dataclasses.replace(self, **given, **lists)
 
     @property
     def held_out_split(self) -> str:
@@ -46,6 +53,10 @@ class DataConfig:
     def smaller_batches(self, batch: Any) -> Iterator[str]:
         """Says what to lower where a batch is too large for the memory, the gentlest first."""
         raise NotImplementedError
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def check_counts(config: DataConfig) -> None:

@@ -14,7 +14,10 @@ from flax_transformer.errors import UserError, check_number, unknown
 
 BatchScope = Literal["all_devices", "device"]
 TEXT_SPLITS = ("train", "validation", "test")
-TEXT_FIELDS = tuple(f"{split}_{side}" for split in TEXT_SPLITS for side in ("source", "target"))
+SIDES = ("source", "target", "pairs")
+TEXT_FIELDS = tuple(f"{split}_{side}" for split in TEXT_SPLITS for side in SIDES)
+COLUMNS = ("source_column", "target_column")
+REFERENCES = ("validation_references", "test_references")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +38,35 @@ class ParallelTextConfig(DataConfig):
     train_target: str | None = None
     """text_files: its translation, line by line."""
     validation_source: str | None = None
-    """text_files: file to validate on."""
+    """text_files: file to validate on; without one, a twentieth of the training pairs, at most
+    1,000, is held out, and no source of them is left in training."""
     validation_target: str | None = None
     """text_files: its translation."""
     test_source: str | None = None
     """text_files: file to test on; may be left out."""
     test_target: str | None = None
     """text_files: its translation."""
+    train_pairs: str | None = None
+    """text_files: file with a pair a line, in columns with a tab between them, in place of
+    train_source and train_target."""
+    validation_pairs: str | None = None
+    """text_files: the same to validate on."""
+    test_pairs: str | None = None
+    """text_files: the same to test on."""
+    source_column: int = 1
+    """text_files: column of the source in files of pairs, counted from 1."""
+    target_column: int = 2
+    """text_files: column of its translation."""
+    validation_references: tuple[str, ...] = ()
+    """text_files: files with further translations of the pairs to validate on, line by line. BLEU,
+    chrF and exact match take them all, loss and perplexity only the first."""
+    test_references: tuple[str, ...] = ()
+    """text_files: the same of the pairs to test on."""
     vocab_size: int = 10_000
     """Rows of the joint vocabulary at most; a small training split may give fewer."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
+    then as large as it is. It is copied into the workdir."""
     max_length: int = 128
     """Tokens of a sentence with its end mark; longer pairs are left out of training."""
     tokens_per_batch: int = 4096
@@ -59,6 +82,8 @@ class ParallelTextConfig(DataConfig):
     lengths: one batch shape, and less padding where both sides are about equally long."""
 
     PATHS = TEXT_FIELDS
+    PATH_LISTS = REFERENCES
+    COPIED_PATHS = ("tokenizer",)
 
     def __post_init__(self) -> None:
         if self.vocab_size < MIN_VOCAB_SIZE:
@@ -80,6 +105,7 @@ class ParallelTextConfig(DataConfig):
             )
         specific = (name for entry in (*DATASETS.values(), OTHER) for name in entry.reads)
         check_fields(self, dataset.reads, specific)
+        _check_columns(self)
         if dataset.languages:
             _check_languages(self, dataset.languages)
 
@@ -92,7 +118,8 @@ class ParallelTextConfig(DataConfig):
     @property
     def held_out_split(self) -> str:
         """The split of the final score: test, or validation where text_files has no test files."""
-        without_test = self.dataset == "text_files" and self.test_source is None
+        has_test = self.test_source is not None or self.test_pairs is not None
+        without_test = self.dataset == "text_files" and not has_test
         return self.validation_split if without_test else self.test_split
 
     def smaller_batches(self, batch: Batch) -> Iterator[str]:
@@ -151,7 +178,9 @@ def open_split(config: ParallelTextConfig, split: str) -> ParallelText:
     keys = ("source", "target")
     if has_languages:
         keys = config.source_language, config.target_language
-    return ParallelText(records, *keys, Path(builder.data_path))
+    has_references = config.dataset == "text_files" and "references" in builder.info.features
+    references = "references" if has_references else None
+    return ParallelText(records, *keys, Path(builder.data_path), references)
 
 
 def _storage(config: ParallelTextConfig) -> dict[str, Any]:
@@ -171,14 +200,13 @@ def _multi30k(config: ParallelTextConfig) -> Any:
 
 
 def _text_files(config: ParallelTextConfig) -> Any:
-    from flax_transformer.data.text_files import TextFiles, complete_splits
+    from flax_transformer.data.parallel_files import TextFiles, find_pair_files
 
     # Not when the config is made: an experiment file leaves the files to the command line.
-    paths = {
-        split: (getattr(config, f"{split}_source"), getattr(config, f"{split}_target"))
-        for split in TEXT_SPLITS
-    }
-    return TextFiles(files=complete_splits(paths), **_storage(config))
+    files = find_pair_files(config)
+    name = config.validation_split.partition("[")[0]
+    hold_out = "validation" not in files and name == "validation"
+    return TextFiles(files=files, hold_out=hold_out, **_storage(config))
 
 
 def _tfds(config: ParallelTextConfig) -> Any:
@@ -210,10 +238,10 @@ DATASETS = {
         ("form", "manual_dir"),
     ),
     "text_files": Dataset(
-        "your own parallel text files, one sentence a line",
+        "your own parallel text: two files line by line, or a file of pairs",
         (),
         _text_files,
-        TEXT_FIELDS,
+        (*TEXT_FIELDS, *COLUMNS, *REFERENCES),
         has_languages=False,
     ),
     **{order: _rows_of_letters(order) for order in ("copy", "reverse", "sort")},
@@ -242,6 +270,16 @@ def _check_batch(config: ParallelTextConfig) -> None:
             f"batch_size {pairs} and tokens_per_batch {tokens} both say how large an update is: "
             "leave one out, tokens_per_batch at its default, "
             f"{ParallelTextConfig.tokens_per_batch}."
+        )
+
+
+def _check_columns(config: ParallelTextConfig) -> None:
+    for name in COLUMNS:
+        check_number(f"data.{name}", getattr(config, name))
+    if config.source_column == config.target_column:
+        raise UserError(
+            f"data.source_column and data.target_column are both {config.source_column}: give two "
+            "columns"
         )
 
 

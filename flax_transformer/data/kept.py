@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from numpy.lib.format import open_memmap
 
 from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
-from flax_transformer.errors import UserError
 from flax_transformer.whole_files import written_whole
 
-# What NumPy raises of a file that is not there, cut, or changed: RuntimeError where a flipped bit
-# makes the archive look encrypted, or packed in a way that is not known.
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError)
+# NumPy and zipfile document no errors of a file that is not there, cut or changed: a single bit
+# can make it look packed in another way, encrypted, or as large as no memory.
+DAMAGED = Exception
+PAIRS = ("source_tokens", "source_offsets", "target_tokens", "target_offsets", "left_out")
 Arrays = dict[str, np.ndarray]
 VERSION = 1  # to be raised when what the same key stands for is made in another way
 
@@ -27,7 +26,9 @@ class Kept:
     """A folder of files, each named by a digest of all that its content depends on.
 
     It lies in the data set's own folder, so that it goes when the data set goes. Where it cannot be
-    written nothing is kept, and a damaged file is made again.
+    written nothing is kept, and a damaged file is made again: every changed bit is found by a
+    checksum, but in the arrays of `rows`, which are not read as a whole, only a changed size, shape
+    or type is found.
 
     Args:
         dataset: folder of the prepared data set.
@@ -38,21 +39,18 @@ class Kept:
 
     def tokenizer(self, key: Any, make: Callable[[], Tokenizer]) -> Tokenizer:
         """Gives the tokenizer of a key, made if it is not here; the key is plain data."""
-        path = self._path(key, "json")
-        with contextlib.suppress(UserError):  # not there, or damaged
-            return Tokenizer.load(path)
-        tokenizer = make()
-        self._write(path, tokenizer.save)
-        return tokenizer
 
-    def arrays(self, key: Any, make: Callable[[], Arrays]) -> Arrays:
+        def encoded() -> Arrays:
+            return {"json": np.frombuffer(make().to_json().encode(), np.uint8)}
+
+        found = self.arrays(["json", key], ["json"], encoded)
+        return Tokenizer.from_json(found["json"].tobytes().decode())
+
+    def arrays(self, key: Any, names: Iterable[str], make: Callable[[], Arrays]) -> Arrays:
         """Gives the arrays of a key by their names, made if they are not here."""
         path = self._path(key, "npz")
-        with (
-            contextlib.suppress(*DAMAGED),
-            np.load(path) as file,
-        ):
-            return dict(file)
+        with contextlib.suppress(DAMAGED), np.load(path) as file:
+            return {name: file[name] for name in names}
         arrays = make()
         self._write(path, lambda path: _save(path, arrays))
         return arrays
@@ -77,9 +75,9 @@ class Kept:
         paths = {name: self._path([key, name], "npy") for name in names}
 
         def mapped() -> Arrays:
-            return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+            return {name: _mapped(path, number) for name, path in paths.items()}
 
-        with contextlib.suppress(*DAMAGED):
+        with contextlib.suppress(DAMAGED):
             return mapped()
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             self.folder.mkdir(exist_ok=True)
@@ -92,7 +90,7 @@ class Kept:
 
     def pairs(self, key: Any, make: Callable[[], TokenizedPairs]) -> TokenizedPairs:
         """Gives the sentences of a key, made if they are not here; the key is plain data."""
-        return _pairs(self.arrays(key, lambda: _arrays(make())))
+        return _pairs(self.arrays(key, PAIRS, lambda: _arrays(make())))
 
     def _path(self, key: Any, kind: str) -> Path:
         text = json.dumps([VERSION, key])
@@ -103,6 +101,15 @@ class Kept:
         with contextlib.suppress(OSError):
             self.folder.mkdir(exist_ok=True)
             save(path)
+
+
+def _mapped(path: Path, number: int) -> np.ndarray:
+    """Opens an array of rows, of which is read what is used."""
+    array = np.load(path, mmap_mode="r")
+    has_size = len(array) == number and array.offset + array.nbytes == path.stat().st_size
+    if not has_size or not array.dtype.isnative or array.dtype.kind not in "biuf":
+        raise ValueError(f"{path} is changed")
+    return array
 
 
 def _save(path: Path, arrays: Arrays) -> None:
@@ -129,18 +136,10 @@ def _fill(
 
 
 def _arrays(pairs: TokenizedPairs) -> Arrays:
-    return {
-        "source_tokens": pairs.source.tokens,
-        "source_offsets": pairs.source.offsets,
-        "target_tokens": pairs.target.tokens,
-        "target_offsets": pairs.target.offsets,
-        "left_out": np.array(pairs.left_out),
-    }
+    source, target, left_out = pairs
+    return dict(zip(PAIRS, (*source, *target, np.array(left_out)), strict=True))
 
 
 def _pairs(arrays: Arrays) -> TokenizedPairs:
-    source, target = (
-        TokenizedText(arrays[f"{side}_tokens"], arrays[f"{side}_offsets"])
-        for side in ("source", "target")
-    )
-    return TokenizedPairs(source, target, int(arrays["left_out"]))
+    *sides, left_out = (arrays[name] for name in PAIRS)
+    return TokenizedPairs(TokenizedText(*sides[:2]), TokenizedText(*sides[2:]), int(left_out))

@@ -1,5 +1,6 @@
 """Labelled sentences of the user's own, from CSV or TSV files: a data set without code."""
 
+import contextlib
 import csv
 import difflib
 import io
@@ -12,7 +13,7 @@ import tensorflow_datasets as tfds
 from flax_transformer.data import text_files
 from flax_transformer.data.folders import natural_key
 from flax_transformer.data.labelled import LABEL, describe, number_examples
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 
 TEXT = "text"
 
@@ -85,13 +86,15 @@ def read_table(path: str) -> Table:
     """Reads labelled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
 
     The first line names the columns, of which text and label are read, in any order. In a .csv,
-    commas part them, and quotes enclose what holds a comma or a line feed; in a .tsv tabs part
-    them, and a quote is a character like others.
+    commas separate them, or the semicolons or tabs of the first line if it has more of those, and
+    quotes enclose what holds a separator or a line feed. In a .tsv tabs separate them, and a quote
+    is a character like others. A field may have any length. Lines of nothing but blanks are left
+    out.
 
     Raises:
         UserError: naming the line, if a column is missing or a row is not as the first line says.
     """
-    rows = _rows(path)
+    rows = iter(_rows(path))
     _, header = next(rows, (0, []))
     columns = [_column(path, header, name) for name in (TEXT, LABEL)]
     table = Table([], [], [])
@@ -99,7 +102,7 @@ def read_table(path: str) -> Table:
         if len(row) != len(header):
             raise UserError(
                 f"{path}, line {line:,} has {len(row)} columns, but line 1 names {len(header)}: "
-                "mend the line; in a .csv, quote a text that holds a comma."
+                "fix the line; in a .csv, quote a text that holds the separator."
             )
         text = row[columns[0]].strip()
         label = " ".join(row[columns[1]].split())  # TFDS keeps class names one a line
@@ -114,23 +117,43 @@ def read_table(path: str) -> Table:
     return table
 
 
-def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    ending = Path(path.removesuffix(".gz")).suffix.lower()
+def _rows(path: str) -> list[tuple[int, list[str]]]:
+    """The rows that hold something, and the line on which each begins."""
+    ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
         raise UserError(f"{path} ends in neither .csv nor .tsv: name it after what parts columns.")
-    file = io.StringIO(text_files.read_text(path), newline="\n")
+    contents = text_files.read_text(path)
+    file = io.StringIO(contents, newline="\n")
     if ending == ".csv":
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=_separator(contents), strict=True)
     else:
         reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    line = 1
+    rows, line = [], 1
     try:
-        for row in reader:
-            if row:  # which an empty line has not
-                yield line, row
-            line = reader.line_num + 1
+        with _fields_of_any_length():
+            for row in reader:
+                if any(field.strip() for field in row):
+                    rows.append((line, row))
+                line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path}, line {line:,} cannot be read ({error}): mend it.") from None
+        raise UserError(f"{path}, line {line:,} cannot be read ({error}): fix it.") from None
+    return rows
+
+
+def _separator(contents: str) -> str:
+    """Spreadsheets of many countries write semicolons, since a comma is their decimal point."""
+    header = contents.lstrip().partition("\n")[0]
+    return max(",;\t", key=header.count)  # the first of those that are equally frequent
+
+
+@contextlib.contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Lifts the limit of the csv module, 131,072 characters, while a file is read."""
+    before = csv.field_size_limit(LARGEST_NUMBER)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _column(path: str, header: list[str], name: str) -> int:

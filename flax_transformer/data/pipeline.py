@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flax_transformer.data.adopted_tokenizer import NUM_TRIED, adopt_tokenizer
 from flax_transformer.data.batches import Batches
 from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.kept import Kept
@@ -26,17 +27,21 @@ def prepare_training(
 ) -> tuple[Tokenizer, TokenizedPairs]:
     """Gives the tokenizer and the tokenised training split.
 
-    The tokenizer is the one at path; if there is none yet, one trained on the split. It and the
-    tokens are kept with the data set: the second time, no text is read.
+    The tokenizer is the one at path; if there is none yet, the one that the config names, or one
+    trained on the split. It and the tokens are kept with the data set: the second time, no text is
+    read.
 
     Raises:
-        UserError: if the file is no tokenizer, the training split cannot be opened, or nothing is
+        UserError: if a file is no tokenizer, the training split cannot be opened, or nothing is
             left to train on.
     """
     split = open_split(config, config.train_split)
     read = functools.cache(lambda: list(split))
     if os.path.exists(path):
         tokenizer = Tokenizer.load(path)
+    elif config.tokenizer is not None:
+        tried = (text for pair in split[: NUM_TRIED // 2] for text in pair)
+        tokenizer = adopt_tokenizer(config.tokenizer, tried)
     else:
         tokenizer = Kept(split.folder).tokenizer(
             ["tokenizer", *_text_of(config, config.train_split), config.vocab_size],

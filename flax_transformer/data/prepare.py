@@ -5,9 +5,17 @@ import difflib
 import io
 import logging
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from flax_transformer.data.config import DataConfig
+from flax_transformer.data.records import (
+    Records,
+    check_info,
+    check_infos,
+    check_shards,
+    damaged,
+)
 from flax_transformer.errors import UserError, unknown
 
 
@@ -47,9 +55,16 @@ def prepare(
     """
     import tensorflow_datasets as tfds
 
-    builder = build()
+    try:
+        builder = build()
+    except UserError:
+        raise
+    except Exception:
+        check_infos(_root(config))
+        raise
     check(builder)
     if builder.data_path.exists():
+        check_info(Path(builder.data_path))
         return builder
     logging.getLogger(__name__).info("preparing %s in %s", config.dataset, builder.data_dir)
     tfds.disable_progress_bar()
@@ -93,15 +108,23 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # the latter of a version
+        check_infos(_root(config) / name)
         known = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, known) from None
+
+
+def _root(config: DataConfig) -> Path:
+    """Where prepared data is kept."""
+    from tensorflow_datasets.core import constants
+
+    return Path(config.data_dir or constants.DATA_DIR).expanduser()
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().split("\n")), "") or type(error).__name__
 
 
-def read_split(builder: Any, dataset: str, split: str, hint: str = "") -> Any:
+def read_split(builder: Any, dataset: str, split: str, hint: str = "") -> Records:
     """Gives the records of a split of a prepared data set, or of a part of one.
 
     Args:
@@ -111,16 +134,15 @@ def read_split(builder: Any, dataset: str, split: str, hint: str = "") -> Any:
         hint: what else to say where there is no such split.
 
     Returns:
-        A sequence with random access, each record a dictionary by feature.
+        The records, each a dictionary by feature.
 
     Raises:
-        UserError: if there is no such split, the part is empty, or the data set was prepared in a
-            format without random access.
+        UserError: if there is no such split, the part is empty, the data set was prepared in a
+            format without random access, or a file of it is damaged.
     """
     try:
-        records = builder.as_data_source(split)
+        records = Records(builder.as_data_source(split), Path(builder.data_path))
         len(records)  # of a part that ends before it begins: negative, and thus a ValueError
-        return records
     except NotImplementedError:
         raise UserError(
             f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
@@ -133,12 +155,9 @@ def read_split(builder: Any, dataset: str, split: str, hint: str = "") -> Any:
                 f"'{split}' is no part of {dataset}'s {name}, or one without an example: give one "
                 f"such as '{name}[:1000]' or '{name}[10%:20%]'."
             ) from None
+        if split in known:
+            raise damaged(Path(builder.data_path), f"its {split} cannot be found") from None
         raise UserError(f"{unknown(f'split of {dataset}', split, known)}{hint}") from None
-
-
-def read_records(records: Any, indices: range) -> Any:
-    """Reads several records at once, as each alone costs three times as much."""
-    try:
-        return records.__getitems__(list(indices))
-    except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
-        return [records[index] for index in indices]
+    if builder.data_path.exists():  # it does not with `tfds.testing.mock_data`
+        check_shards(builder, split)
+    return records

@@ -1,18 +1,14 @@
-"""Two plain files, line N of one translating line N of the other: a data set without code."""
+"""Text files of a user's own: their lines, their text, and a name of their contents."""
 
 import codecs
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import tensorflow_datasets as tfds
 
 from flax_transformer.errors import UserError
 
-SOURCE, TARGET = "source", "target"
 GZIP_MAGIC = b"\x1f\x8b"  # the second byte cannot follow the first in UTF-8
 # How files begin that are no UTF-8 text, and what to do with them; UTF-32 begins as UTF-16 does.
 UNREADABLE = {
@@ -26,58 +22,14 @@ UNREADABLE = {
 }
 
 
-class TextFiles(tfds.core.GeneratorBasedBuilder):
-    """Parallel text files; each content is a configuration of its own, prepared once."""
+def contents_hash(paths: Iterable[str], settings: str = "") -> str:
+    """Names the contents of files, so that a changed file is another data set.
 
-    VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(self, *, files: Mapping[str, tuple[str, str]], **kwargs: Any):
-        """Takes for each split the path of its source and of its target file."""
-        self._files = files
-        name = contents_hash(path for pair in files.values() for path in pair)
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        text = {side: tfds.features.Text() for side in (SOURCE, TARGET)}
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Parallel sentences from text files.",
-            features=tfds.features.FeaturesDict(text),
-            disable_shuffling=True,
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, str]]]]:
-        return {split: self._generate_examples(*paths) for split, paths in self._files.items()}
-
-    def _generate_examples(self, source: str, target: str) -> Iterator[tuple[int, dict[str, str]]]:
-        for index, pair in enumerate(zip(*read_parallel(source, target), strict=True)):
-            yield index, dict(zip((SOURCE, TARGET), pair, strict=True))
-
-
-def complete_splits(
-    paths: Mapping[str, tuple[str | None, str | None]],
-) -> dict[str, tuple[str, str]]:
-    """Gives the splits that have a source and a target file.
-
-    Raises:
-        UserError: if a split lacks a file; the test split alone may lack both.
+    Args:
+        paths: of the files.
+        settings: what else makes another data set of them.
     """
-    for split, pair in paths.items():
-        if split == "test" and pair == (None, None):
-            continue
-        for side, path in zip((SOURCE, TARGET), pair, strict=True):
-            if path is None:
-                raise UserError(
-                    f"text_files needs {split}_{side}: give --data.{split}-{side} FILE."
-                )
-    return {
-        split: (source, target) for split, (source, target) in paths.items() if source and target
-    }
-
-
-def contents_hash(paths: Iterator[str]) -> str:
-    """Names the contents of files, so that a changed file is another data set."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(settings.encode())
     for path in paths:
         digest.update(hashlib.sha256(read_bytes(path)).digest())
     return digest.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Texts to model: which, how they become one stream of tokens, and how that is read."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -8,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int32
 
+from flax_transformer.data.adopted_tokenizer import NUM_TRIED, adopt_tokenizer
 from flax_transformer.data.catalogue import TEXTS, check_entry, open_split
 from flax_transformer.data.config import DataConfig, check_counts
 from flax_transformer.data.kept import Kept
@@ -35,16 +37,25 @@ class PlainTextConfig(DataConfig):
     """What a token is: a subword of a byte-level BPE, or a character."""
     vocab_size: int = 10_000
     """Rows of the vocabulary of subwords at most; a small text may give fewer."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
+    then as large as it is. It is copied into the workdir."""
     max_length: int = 256
     """Tokens that a model reads at a time, in training and when it writes."""
     batch_size: int = 32
     """Pieces of max_length tokens of an update, over all devices."""
 
     PATHS = ("train_text", "validation_text")
+    COPIED_PATHS = ("tokenizer",)
 
     def __post_init__(self) -> None:
         if self.tokens not in get_args(TokenUnit):
             raise unknown("data.tokens", self.tokens, get_args(TokenUnit))
+        if self.tokens == "characters" and self.tokenizer is not None:
+            raise UserError(
+                f"data.tokenizer {self.tokenizer} is not read where tokens are characters: leave "
+                "--data.tokenizer out, or give --data.tokens subwords"
+            )
         check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
         check_counts(self)
         check_number("data.max_length", self.max_length, 2)
@@ -72,12 +83,22 @@ def prepare_stream(config: PlainTextConfig, path: Path) -> tuple[Tokenizer, Stre
     return tokenizer, read_stream(config, tokenizer, config.train_split)
 
 
-def make_tokenizer(config: PlainTextConfig) -> Tokenizer:
-    """Learns the tokens of the training split, or reads those kept with the data set."""
+def make_tokenizer(config: PlainTextConfig, *, by_line: bool = False) -> Tokenizer:
+    """Learns the tokens of the training split, or reads those kept with the data set.
+
+    A tokenizer that the config names is taken instead.
+
+    Args:
+        config: names the split.
+        by_line: whether the text is read line by line, and no line end is ever encoded.
+    """
     split = _open(config, config.train_split)
+    if config.tokenizer is not None:
+        lines = (line.rstrip("\r\n") if by_line else line for line in _lines(split))
+        return adopt_tokenizer(config.tokenizer, itertools.islice(lines, NUM_TRIED))
     return Kept(split.folder).tokenizer(
         ["text tokenizer", config.train_split, config.tokens, config.vocab_size],
-        lambda: _tokenizer_of(config, _documents(split)),
+        lambda: _tokenizer_of(config, split),
     )
 
 
@@ -92,7 +113,8 @@ def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> St
     def make() -> dict[str, np.ndarray]:
         return {"tokens": encode_stream(tokenizer, _documents(opened))}
 
-    return Kept(opened.folder).arrays(["stream", split, tokenizer.to_json()], make)["tokens"]
+    key = ["stream", split, tokenizer.to_json()]
+    return Kept(opened.folder).arrays(key, ["tokens"], make)["tokens"]
 
 
 def encode_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Stream:
@@ -116,7 +138,7 @@ def read_lines(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> Tok
         return encode_lines(tokenizer, _documents(opened), config.max_length)._asdict()
 
     key = ["lines", split, config.max_length, tokenizer.to_json()]
-    text = TokenizedText(**Kept(opened.folder).arrays(key, make))
+    text = TokenizedText(**Kept(opened.folder).arrays(key, TokenizedText._fields, make))
     if not len(text.lengths):
         raise UserError(f"the split {split} of {config.dataset} has no line of text: give others")
     return text
@@ -158,8 +180,11 @@ def _documents(split: Any) -> Iterator[str]:
     return (record["text"].decode() for record in split.records)
 
 
-def _tokenizer_of(config: PlainTextConfig, documents: Iterator[str]) -> Tokenizer:
+def _lines(split: Any) -> Iterator[str]:
+    return (line for text in _documents(split) for line in text.splitlines(keepends=True))
+
+
+def _tokenizer_of(config: PlainTextConfig, split: Any) -> Tokenizer:
     if config.tokens == "characters":
-        return Tokenizer.of_characters(documents)
-    lines = (line for document in documents for line in document.splitlines(keepends=True))
-    return Tokenizer.train(lines, config.vocab_size)
+        return Tokenizer.of_characters(_documents(split))
+    return Tokenizer.train(_lines(split), config.vocab_size)

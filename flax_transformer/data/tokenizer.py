@@ -1,6 +1,11 @@
-"""A byte-level BPE, which encodes any text and gives exactly that text back, or characters."""
+"""A byte-level BPE, which encodes any text and gives exactly that text back, characters, or others.
 
+The others are what `adopt_tokenizer` takes.
+"""
+
+import functools
 import itertools
+import json
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,7 +56,11 @@ class Tokenizer:
     """
 
     def __init__(self, subwords: tokenizers.Tokenizer):
+        # Which the library does not write into a file: a special token in a text is text.
+        subwords.encode_special_tokens = True
         self._subwords = subwords
+        # Those of a file may have gaps between their ids.
+        self._num_subwords = max(subwords.get_vocab().values(), default=-1) + 1
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
@@ -116,16 +125,17 @@ class Tokenizer:
             UserError: if the file is missing or is not a tokenizer.
         """
         try:
-            subwords = tokenizers.Tokenizer.from_file(os.fspath(path))
-            of_bytes = isinstance(subwords.model, models.BPE) and subwords.get_vocab_size() >= 256
-            if not of_bytes and not isinstance(subwords.model, models.WordLevel):
-                raise ValueError("neither over bytes nor over characters")
-            return cls(subwords)
+            return cls(tokenizers.Tokenizer.from_file(os.fspath(path)))
         except Exception as error:  # the library raises nothing narrower
             raise UserError(
                 f"cannot read the tokenizer {os.fspath(path)} ({error}): restore the file, or "
                 "train again into an empty workdir."
             ) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """Reads what `to_json` gave."""
+        return cls(tokenizers.Tokenizer.from_str(text))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one JSON file, whole or not at all."""
@@ -141,7 +151,7 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Number of ids, the special ones counted: the rows an embedding needs."""
-        return self._subwords.get_vocab_size() + NUM_SPECIAL
+        return self._num_subwords + NUM_SPECIAL
 
     def encode(self, text: str) -> list[int]:
         """Gives the ids of a text, without special tokens.
@@ -158,6 +168,10 @@ class Tokenizer:
         except TypeError:
             bad = next(text for text in texts if not _is_unicode(text))
             raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(
+                f"the tokenizer cannot encode every text ({error}): give one with an unknown token"
+            ) from error
         return [[subword + NUM_SPECIAL for subword in encoding.ids] for encoding in encodings]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
@@ -182,9 +196,15 @@ class Tokenizer:
         if token in _SPECIAL_NAMES:
             return _SPECIAL_NAMES[token]
         spelling = self._subwords.id_to_token(token - NUM_SPECIAL) or ""
-        if isinstance(self._subwords.model, models.WordLevel):  # of characters
+        if not self._is_of_bytes or not _BYTES.keys() >= set(spelling):
             return spelling
         return bytes(map(_BYTES.__getitem__, spelling)).decode("utf-8", "backslashreplace")
+
+    @functools.cached_property
+    def _is_of_bytes(self) -> bool:
+        decoder = json.loads(self.to_json())["decoder"] or {}
+        parts = decoder.get("decoders", [decoder])
+        return any(part.get("type") == "ByteLevel" for part in parts)
 
 
 def _subwords(ids: Iterable[SupportsIndex]) -> Iterator[int]:

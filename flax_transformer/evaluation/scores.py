@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import sacrebleu
 
+References = Sequence[str] | Sequence[Sequence[str]]
+"""One text for each hypothesis, or the same number of texts for each."""
 IN_NATS_OR_BITS = frozenset({"loss", "bits_per_byte"})
 LESS_IS_BETTER = IN_NATS_OR_BITS | {"perplexity"}
 
@@ -37,19 +39,19 @@ def shown(name: str, value: float) -> str:
 
 def bleu(
     hypotheses: Sequence[str],
-    references: Sequence[str],
+    references: References,
     *,
     tokenize: str = "13a",
     lowercase: bool = False,
 ) -> Score:
-    """Corpus BLEU with one reference for each hypothesis.
+    """Corpus BLEU with one or several references for each hypothesis.
 
     BLEU = 100 min(1, exp(1 - r / h)) (p_1 p_2 p_3 p_4)^(1/4), with r, h the lengths of references
     and hypotheses and p_n the precision of n-grams, over the whole corpus
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order.
+        references: texts wanted, in the same order; see `References`.
         tokenize: sacreBLEU's name of a tokenizer: "13a" for plain text with spaces
             between words, "none" for text that is tokenised already; see `choose_tokenizer`.
         lowercase: whether case is ignored.
@@ -66,19 +68,19 @@ def bleu(
 
     Reference: Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores.
     """
-    _check(hypotheses, references)
+    streams = _streams(hypotheses, references)
     # Tokenised text is what sacreBLEU warns about; with "none" it is what we mean to score.
     metric = sacrebleu.BLEU(tokenize=tokenize, lowercase=lowercase, force=tokenize == "none")
-    value = metric.corpus_score(hypotheses, [references]).score
+    value = metric.corpus_score(hypotheses, streams).score
     return Score("bleu", min(value, 100.0), str(metric.get_signature()))
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+def chrf(hypotheses: Sequence[str], references: References) -> Score:
     """Corpus chrF2: F-score of character n-grams up to 6, recall counting twice.
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order.
+        references: texts wanted, in the same order; see `References`.
 
     Returns:
         The score with sacreBLEU's signature.
@@ -92,21 +94,21 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
 
     Reference: Popovic 2015, chrF: character n-gram F-score for automatic MT evaluation.
     """
-    _check(hypotheses, references)
+    streams = _streams(hypotheses, references)
     metric = sacrebleu.CHRF()
-    value = metric.corpus_score(hypotheses, [references]).score
+    value = metric.corpus_score(hypotheses, streams).score
     return Score("chrf", value, str(metric.get_signature()))
 
 
-def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """Share of hypotheses that equal their reference, character by character.
+def exact_match(hypotheses: Sequence[str], references: References) -> Score:
+    """Share of hypotheses that equal their reference, or one of them, character by character.
 
     Two spellings of one character, such as é as one code point or as e and an accent, are equal:
     both texts are compared in Unicode's normal form C.
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order.
+        references: texts wanted, in the same order; see `References`.
 
     Returns:
         The score in percent.
@@ -118,22 +120,22 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
         >>> exact_match(["eins", "zwei"], ["eins", "Zwei"]).value
         50.0
     """
-    _check(hypotheses, references)
-    texts = (
-        [unicodedata.normalize("NFC", text) for text in side] for side in (hypotheses, references)
+    streams = _streams(hypotheses, references)
+    outputs, *wanted = (
+        [unicodedata.normalize("NFC", text) for text in side] for side in (hypotheses, *streams)
     )
-    num_equal = sum(map(str.__eq__, *texts))
+    num_equal = sum(output in texts for output, *texts in zip(outputs, *wanted, strict=True))
     return Score("exact_match", 100 * num_equal / len(references))
 
 
 def translation_scores(
-    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a"
+    hypotheses: Sequence[str], references: References, tokenize: str = "13a"
 ) -> dict[str, Score]:
     """Every score of a translation by its name.
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order.
+        references: texts wanted, in the same order; see `References`.
         tokenize: see `bleu`.
 
     Returns:
@@ -245,11 +247,14 @@ def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
     return Score("bits_per_byte", loss_sum / (math.log(2) * num_bytes))
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
+    """The first reference of each hypothesis, the second of each, and so on."""
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
     if not references:
         raise ValueError("no texts to score: 0 hypotheses and 0 references")
+    several = [[texts] if isinstance(texts, str) else texts for texts in references]
+    return list(zip(*several, strict=True))
 
 
 def _check_count(num_tokens: int | float) -> None:

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.data.examples import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.class_weights import BALANCED, parse_class_weights
 from flax_transformer.tasks.task import Variables
 
 
@@ -20,11 +22,16 @@ class ClassificationConfig:
 
     label_smoothing: float = 0.0
     """Probability mass of the right class spread evenly over all classes."""
+    class_weights: tuple[str, ...] = ()
+    """Weights of the classes in the training loss: balanced, with which each class counts as much
+    as any other, or NAME=WEIGHT for some of them; 1 for the others. Scores stay unweighted."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is no share."""
+        """Refuses a smoothing that is no share, and weights that are no numbers."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
+        if self.class_weights != (BALANCED,):
+            parse_class_weights(self.class_weights)
 
 
 class Target(NamedTuple):
@@ -78,12 +85,20 @@ class Classification:
         config: how the model is trained.
         model: of texts, images or videos.
         reading: how it reads them.
+        class_weights: factor of the loss of each class; None if all weigh 1.
     """
 
-    def __init__(self, config: ClassificationConfig, model: Any, reading: Reading):
+    def __init__(
+        self,
+        config: ClassificationConfig,
+        model: Any,
+        reading: Reading,
+        class_weights: Float[np.ndarray, " classes"] | None = None,
+    ):
         self.config = config
         self.model = model
         self.reading = reading
+        self.class_weights = class_weights
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         """Draws the model's first parameters; statistics start neutral."""
@@ -98,13 +113,20 @@ class Classification:
         batch: LabelledBatch,
         dropout_rng: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Any]]:
-        """Sums the training loss of a batch; see `Objective`."""
+        """Sums the training loss of a batch; see `Objective`.
+
+        loss = sum_i w_i l_i, weight = sum_i w_i, with the weight w_i of the class of example i and
+        its label-smoothed cross-entropy l_i
+        """
         inputs, labels = jnp.asarray(batch.inputs), jnp.asarray(batch.labels)
         weights = (labels != NO_CLASS).astype(jnp.float32)
         targets = (Target(jnp.maximum(labels, 0), weights),)
         if self.reading.augment is not None:
             dropout_rng, augment_rng = jax.random.split(dropout_rng)
             inputs, targets = self.reading.augment(augment_rng, inputs, targets)
+        if self.class_weights is not None:
+            of_class = jnp.asarray(self.class_weights)
+            targets = tuple(Target(t.classes, t.weights * of_class[t.classes]) for t in targets)
         applied: Any = self.model.apply(
             {"params": params, **statistics},
             self.reading.prepare(inputs),

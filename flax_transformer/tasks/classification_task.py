@@ -17,6 +17,7 @@ from flax_transformer.data.examples import (
 from flax_transformer.data.own_files import OwnFiles
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.classes import TOP, Outcomes
+from flax_transformer.tasks.class_weights import class_weights
 from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.classifier import Classifier
 from flax_transformer.tasks.cut_texts import warn_of_cut_texts
@@ -31,11 +32,13 @@ MAX_LISTED_CLASSES = 100  # whose probabilities all stand on the line of an exam
 class ClassificationTask:
     """Tells the classes of texts, images or videos; see `Task` for its methods."""
 
-    def __init__(self, parts: Parts, source: Source, class_names: tuple[str, ...]):
+    def __init__(
+        self, parts: Parts, source: Source, class_names: tuple[str, ...], weights: Any = None
+    ):
         self._source, self._class_names = source, class_names
         self.unit = source.unit
         model = source.model(len(class_names))
-        self.objective = Classification(parts.task, model, source.reading())
+        self.objective = Classification(parts.task, model, source.reading(), weights)
 
     @classmethod
     def prepare(
@@ -51,7 +54,10 @@ class ClassificationTask:
         _check_best_score(parts, len(examples.class_names))
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
-        return cls(parts, source, examples.class_names), batches
+        names = examples.class_names
+        given = parts.task.class_weights
+        weights = class_weights(given, examples.labels, names) if given else None
+        return cls(parts, source, names, weights), batches
 
     @classmethod
     def restore(cls, parts: Parts, folder: Path) -> "ClassificationTask":

@@ -145,7 +145,7 @@ def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examp
 
 def _make_tokenizer(data: PlainTextConfig | LabelledTextConfig) -> Tokenizer:
     if isinstance(data, PlainTextConfig):
-        return make_tokenizer(data)
+        return make_tokenizer(data, by_line=True)
     return train_tokenizer(data)
 
 

@@ -28,15 +28,26 @@ class Scorer:
         translator: that translates with it.
         pairs: sources and references.
         tokenize: how BLEU splits texts into words; see `bleu`.
+        further: the same number of other references for each pair.
 
     Attributes:
         pairs: sources and references.
     """
 
     def __init__(
-        self, task: Translation, translator: Translator, pairs: Sequence[Pair], *, tokenize: str
+        self,
+        task: Translation,
+        translator: Translator,
+        pairs: Sequence[Pair],
+        *,
+        tokenize: str,
+        further: Sequence[Sequence[str]] = (),
     ):
         self.pairs = list(pairs)
+        self._references = [
+            (pair.target, *texts)
+            for pair, texts in zip(self.pairs, further or [()] * len(self.pairs), strict=True)
+        ]
         self._translator = translator
         self._tokenize = tokenize
         self._count = jax.jit(task.count)
@@ -51,9 +62,8 @@ class Scorer:
         self._translator.variables = variables
         decoding = greedy(self._translator.decoding) if is_quick else None
         outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
-        references = [pair.target for pair in self.pairs]
         counts = self._counts(variables)
-        scores = translation_scores(outputs, references, self._tokenize)
+        scores = translation_scores(outputs, self._references, self._tokenize)
         for score in (
             token_accuracy(float(counts.correct), float(counts.tokens)),
             perplexity(float(counts.nll), float(counts.tokens)),

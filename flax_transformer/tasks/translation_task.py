@@ -10,7 +10,7 @@ from flax_transformer.data.batch import Batch
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
 from flax_transformer.data.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.parallel_text import Pair
+from flax_transformer.data.parallel_text import Pair, ParallelText
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.data.tokenizer import PAD, Tokenizer
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
@@ -76,7 +76,9 @@ class TranslationTask:
             tokenize = "none"
         else:
             tokenize = choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
-        return Scorer(self.objective, self.predictor(None), pairs, tokenize=tokenize)
+        further = pairs.references() if isinstance(pairs, ParallelText) else ()
+        predictor = self.predictor(None)
+        return Scorer(self.objective, predictor, pairs, tokenize=tokenize, further=further)
 
     def predictor(self, variables: Variables) -> Translator:
         """Makes a translator; it may get its variables later."""

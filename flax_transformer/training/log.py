@@ -63,7 +63,7 @@ class Log:
         values = StepMetrics(*np.array(self.pending()).T)
         self.skipped = int(values.skipped[-1])
         made = values.skipped == 0
-        weights = np.maximum(values.tokens[made], 1)
+        weights = np.where(values.tokens[made] > 0, values.tokens[made], 1)
         loss = float(np.average(values.loss[made], weights=weights)) if made.any() else None
         norm = float(values.gradient_norm[made].mean()) if made.any() else None
         num_skipped = int(np.count_nonzero(~made))

@@ -127,7 +127,7 @@ def make_gradient(
             statistics = jax.lax.pmean(statistics, axis_name)
         loss_sum, weight, gradient_sum = totals
         # A batch of nothing but padding has weight 0 and gradient 0, and must not give NaN.
-        scale = 1 / jnp.maximum(weight, 1)
+        scale = 1 / jnp.where(weight > 0, weight, 1)
         mean = jax.tree.map(lambda g: g * scale, gradient_sum)
         return Gradient(loss_sum * scale, weight, mean, optax.tree.norm(mean), statistics)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_what_is_kept_is_made_once_and_comes_back(tmp_path):
         assert as_lists(pairs) == as_lists(PAIRS)
         assert tokenizer.encode("twenty") == make_tokenizer().encode("twenty")
     assert [maker.calls for maker in make] == [1, 1]
-    assert sorted(path.suffix for path in Kept(tmp_path).folder.iterdir()) == [".json", ".npz"]
+    assert sorted(path.suffix for path in Kept(tmp_path).folder.iterdir()) == [".npz", ".npz"]
 
 
 def test_another_key_or_version_is_another_file(tmp_path, monkeypatch):
@@ -140,6 +142,42 @@ def test_damaged_rows_are_made_again(tmp_path, damage, which):
     for _ in range(2):
         assert_are_rows(Kept(tmp_path).rows(["key"], NAMES, 3, make))
     assert make.calls == 1
+
+
+def change_bit(content: bytes, place: int, bit: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
+def test_no_changed_byte_of_a_kept_file_passes_unnoticed(tmp_path):
+    kept = Kept(tmp_path)
+    kept.pairs(["key"], lambda: PAIRS)
+    (path,) = kept.folder.iterdir()
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(change_bit(whole, place, place % 8))
+        assert as_lists(kept.pairs(["key"], lambda: PAIRS)) == as_lists(PAIRS)
+
+
+def test_no_changed_letter_of_a_kept_tokenizer_passes_unnoticed(tmp_path):
+    right = make_tokenizer().to_json()
+    Kept(tmp_path).tokenizer(["key"], make_tokenizer)
+    (path,) = Kept(tmp_path).folder.iterdir()
+    whole = path.read_bytes()
+    for letter in {b"a", b"b", b"1"}:  # in most places this is still a tokenizer
+        path.write_bytes(whole.replace(letter, b"c", 1))
+        assert Kept(tmp_path).tokenizer(["key"], make_tokenizer).to_json() == right
+
+
+@pytest.mark.filterwarnings("ignore:Data type alias")  # which a changed bit makes
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_changed_description_of_rows_is_found(tmp_path, which):
+    Kept(tmp_path).rows(["key"], NAMES, 3, lambda: iter(ROWS))
+    path = sorted(Kept(tmp_path).folder.iterdir())[which]
+    whole = path.read_bytes()
+    shape = whole.index(b")")  # behind it are only spaces
+    for place, bit in itertools.product(range(whole.index(b"descr"), shape), range(8)):
+        path.write_bytes(change_bit(whole, place, bit))
+        assert_are_rows(Kept(tmp_path).rows(["key"], NAMES, 3, lambda: iter(ROWS)))
 
 
 def test_rows_that_cannot_be_written_are_in_memory(tmp_path):

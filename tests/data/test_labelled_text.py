@@ -71,7 +71,7 @@ def test_other_columns_endings_and_packing_do_not_matter(write):
         ("a.csv", "text,lable\na,b\n", r"line 1 names no column 'label': rename 'lable', or begin"),
         ("a.csv", "good film,1\n", r"line 1 names no column 'text': begin the file with a line"),
         ("a.csv", "text,label,text\na,b,c\n", r"line 1 names two columns 'text': begin"),
-        ("a.csv", "text,label\na,b\nc, d,e\n", r"line 3 has 3 columns, but line 1 names 2: mend"),
+        ("a.csv", "text,label\na,b\nc, d,e\n", r"line 3 has 3 columns, but line 1 names 2: fix"),
         ("a.csv", "text,label\na,b\nc,\n", r"line 3 has no label: write one"),
         ("a.tsv", "text\tlabel\n \tb\n", r"line 2 has no text: write one"),
         ("a.csv", 'text,label\n"a,b\n', r"line 2 cannot be read \(unexpected end of data\)"),

@@ -1,0 +1,126 @@
+"""The records of a prepared data set; damage of its files is an error that says what to delete."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flax_transformer.errors import UserError
+
+INFO = "dataset_info.json"  # which TFDS writes beside the records
+
+
+class Records(Sequence[Mapping[str, Any]]):
+    """The records of a split, with random access.
+
+    Each shard carries checksums: a changed byte makes a record unreadable, and never another one.
+
+    Args:
+        source: TFDS's data source.
+        folder: of the prepared data set.
+    """
+
+    def __init__(self, source: Any, folder: Path):
+        self._source, self._folder = source, folder
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: Any) -> Any:
+        with _readable(self._folder):
+            return self._source[index]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitems__(self, indices: list[int]) -> Any:
+        """Reads several at once."""
+        with _readable(self._folder):
+            return self._source.__getitems__(indices)
+
+
+def read_records(records: Any, indices: range) -> Any:
+    """Reads several records at once, as each alone costs three times as much."""
+    try:
+        return records.__getitems__(list(indices))
+    except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
+        return [records[index] for index in indices]
+
+
+def check_info(folder: Path) -> None:
+    """Refuses a folder of a prepared data set that does not say what it holds.
+
+    Raises:
+        UserError: if its description is missing, or is not TFDS's.
+    """
+    from tensorflow_datasets.core import FileFormat, dataset_info
+
+    if not (folder / INFO).is_file():
+        raise damaged(folder, f"{INFO} is missing")
+    try:
+        info = dataset_info.read_proto_from_builder_dir(folder)
+    except Exception:  # of JSON, of UTF-8 or of protocol buffers
+        raise damaged(folder, f"{INFO} cannot be read") from None
+    formats = {known.value for known in FileFormat}
+    if not info.splits or info.version != folder.name or info.file_format not in {"", *formats}:
+        raise damaged(folder, f"{INFO} is changed")
+
+
+def check_infos(root: Path) -> None:
+    """Looks for a damaged description where TFDS cannot make a builder, and so names no folder.
+
+    Args:
+        root: the folder of all prepared data sets, or of one of them.
+
+    Raises:
+        UserError: naming the first folder whose description cannot be read.
+    """
+    # Below it are a data set, its configuration if it has several, and its version.
+    for depth in ("*", "*/*", "*/*/*"):
+        for path in sorted(root.glob(f"{depth}/{INFO}")):
+            check_info(path.parent)
+
+
+def check_shards(builder: Any, split: str) -> None:
+    """Refuses a split of which a shard is missing, cut, or has another number of records.
+
+    A shard cut at a block of its format would else be read as if all its records were empty.
+
+    Args:
+        builder: TFDS's, of the prepared data set.
+        split: a name, or a part of a split.
+
+    Raises:
+        UserError: naming the shard.
+    """
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    folder = Path(builder.data_path)
+    for shard in builder.info.splits[split].file_instructions:
+        path = Path(shard.filename)
+        if not path.is_file():
+            raise damaged(folder, f"{path.name} is missing")
+        try:
+            reader = ArrayRecordReader(str(path))
+            is_whole = reader.ok() and reader.num_records() == shard.examples_in_shard
+            reader.close()
+        except RuntimeError:
+            is_whole = False
+        if not is_whole:
+            raise damaged(folder, f"{path.name} is cut or changed")
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # of the library for array_record, in C++
+        raise damaged(folder, "a record cannot be read") from error
+
+
+def damaged(folder: Path, reason: str) -> UserError:
+    """Makes the error for a folder of prepared data that cannot be used."""
+    return UserError(
+        f"the prepared data in {folder} is damaged ({reason}): delete this folder, then the same "
+        "command prepares it again"
+    )

@@ -1,0 +1,28 @@
+"""Prepared data that is damaged: every command that reads it tells in one line what to delete."""
+
+import dataclasses
+
+import pytest
+from command_line import assert_is_error
+from small import make_experiment
+
+from flax_transformer.data.datasets import open_split
+
+
+@pytest.fixture
+def shard(tmp_path, folder):
+    """The prepared training split of the folder's experiment, in a folder of its own."""
+    data = dataclasses.replace(make_experiment(folder).data, data_dir=str(tmp_path / "prepared"))
+    open_split(data, "train")
+    (path,) = tmp_path.rglob("*-train.array_record*")
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 2**16])
+def test_training_names_the_folder_to_delete_and_writes_nothing(run, folder, shard, size):
+    shard.write_bytes(shard.read_bytes()[:size])
+    data_dir = str(shard.parents[3])
+    result = run("train", "small.py", "--workdir", "new", "--data.data-dir", data_dir)
+    message = rf"{shard.parent} is damaged \({shard.name} is cut or changed\): delete this folder"
+    assert_is_error(result, message)
+    assert not (folder / "new").exists()

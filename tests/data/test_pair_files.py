@@ -1,0 +1,196 @@
+"""Pairs in columns of one file, further translations, and pairs held out for validation."""
+
+import dataclasses
+import gzip
+import re
+import zipfile
+
+import pytest
+
+from flax_transformer.data.datasets import ParallelTextConfig, open_split
+from flax_transformer.data.parallel_files import hold_out_pairs, read_columns
+from flax_transformer.errors import UserError
+
+ROWS = [(f"Satz {number}", f"sentence {number}", "CC-BY 2.0") for number in range(60)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file and gives its path."""
+
+    def write(name: str, contents: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def make_config(tmp_path):
+    def make(**fields) -> ParallelTextConfig:
+        data_dir = str(tmp_path / "prepared")
+        return ParallelTextConfig(dataset="text_files", data_dir=data_dir, **fields)
+
+    return make
+
+
+@pytest.fixture
+def table(write) -> str:
+    return write("pairs.tsv", "".join("\t".join(row) + "\n" for row in ROWS))
+
+
+def test_columns_are_chosen_by_number(table, make_config):
+    config = make_config(train_pairs=table, validation_pairs=table)
+    assert list(open_split(config, "train")) == [row[:2] for row in ROWS]
+    turned = dataclasses.replace(config, source_column=2, target_column=1)
+    assert list(open_split(turned, "train")) == [row[1::-1] for row in ROWS]
+    third = dataclasses.replace(config, source_column=3, target_column=2)
+    assert list(open_split(third, "validation")) == [row[:0:-1] for row in ROWS]
+
+
+def test_quotes_spaces_and_line_ends_are_as_they_are(write):
+    path = write("a.tsv", '\ufeff"Hi,\t Hallo!\r\n\r\n\n"Ja"\t"nein\u2028\t"\n'.encode())
+    assert read_columns(path, (1, 2)) == [('"Hi,', " Hallo!"), ('"Ja"', '"nein\u2028')]
+    packed = write("a.tsv.gz", gzip.compress("a\tä\n".encode()))
+    assert read_columns(packed, (2, 1)) == [("ä", "a")]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("a\tb\nc d\n", r"line 2 has no column 2, but 1: fix the line, or give --data\.source-col"),
+        ("\n \n", "has no pair: give a file with one pair a line"),
+        ("", "is empty"),
+        ("a\tb\n".encode("utf-16"), "is UTF-16"),
+        (b"PK\x03\x04", "is a zip archive, no UTF-8 text: unpack it"),
+    ],
+)
+def test_a_file_without_pairs_is_told_in_one_line(contents, message, write, make_config):
+    path = write("a.tsv", contents)
+    with pytest.raises(UserError, match=rf"{re.escape(path)}.*{message}") as error:
+        open_split(make_config(train_pairs=path), "train")
+    assert "\n" not in str(error.value)
+
+
+def test_the_two_sides_in_files_and_in_columns_may_be_mixed(table, write, make_config):
+    sides = [write(side, f"{side}\n") for side in ("source", "target")]
+    config = make_config(train_pairs=table, test_source=sides[0], test_target=sides[1])
+    assert list(open_split(config, "test")) == [("source", "target")]
+    assert config.held_out_split == "test"
+    assert make_config(train_pairs=table).held_out_split == "validation"
+    assert make_config(train_pairs=table, test_pairs=table).held_out_split == "test"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source_column": 0}, r"data\.source_column must be at least 1, not 0"),
+        ({"source_column": 2}, "are both 2: give two columns"),
+        (
+            {"dataset": "copy", "target_column": 3},
+            "target_column is set, but copy",
+        ),
+        ({"dataset": "copy", "train_pairs": "a"}, "train_pairs is set, but copy does not read it"),
+        ({"dataset": "copy", "test_references": ("a",)}, "test_references is set, but copy"),
+    ],
+)
+def test_impossible_fields_are_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        ParallelTextConfig(**{"dataset": "text_files", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"train_pairs": "a", "train_source": "b"}, "train_pairs and train_source or train_target"),
+        ({"train_source": "a", "train_target": "b", "target_column": 3}, "no file of pairs is giv"),
+        ({"train_pairs": "a", "test_references": ("b",)}, "needs test_source: give --data.test-s"),
+        ({"train_pairs": "a", "validation_target": "b"}, "needs validation_source"),
+        ({}, r"needs train_source: .*, or both sides .*--data\.train-pairs FILE"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(fields, message, make_config):
+    with pytest.raises(UserError, match=message):
+        open_split(make_config(**fields), "train")
+
+
+def test_without_validation_files_pairs_are_held_out(table, make_config):
+    config = make_config(train_pairs=table)
+    with pytest.warns(UserWarning, match="3 of 60 training pairs are held out for it"):
+        train = list(open_split(config, "train"))
+    validation = list(open_split(config, "validation"))
+    assert len(validation) == 60 // 20
+    assert sorted(train + validation) == sorted(row[:2] for row in ROWS)
+    split = "train[10%:20%]"
+    other = dataclasses.replace(config, validation_split=split)
+    assert len(open_split(other, "train")) == 60
+    assert len(open_split(other, split)) == 6
+
+
+def test_no_source_is_on_both_sides_of_what_is_held_out():
+    pairs = [(f"source {number % 400}", f"target {number}") for number in range(3000)]
+    train, validation = hold_out_pairs(pairs)
+    assert {source for source, _ in train}.isdisjoint(source for source, _ in validation)
+    assert 150 <= len(validation) < 150 + 8
+    assert [pair for pair in pairs if pair in set(validation)] == validation
+    again = hold_out_pairs([*pairs[:1500], *reversed(pairs[1500:])])
+    assert set(again[1]) == set(validation)
+    # No more than a thousand, and never all.
+    assert len(hold_out_pairs([(str(number), "") for number in range(30_000)])[1]) == 1_000
+    assert [len(side) for side in hold_out_pairs([("a", "b"), ("a", "c"), ("d", "e")])] in (
+        [1, 2],
+        [2, 1],
+    )
+
+
+def test_nothing_can_be_held_out_of_one_source():
+    with pytest.raises(UserError, match=r"one source: give --data\.validation-source FILE"):
+        hold_out_pairs([("a", "b"), ("a", "c")])
+
+
+def test_further_translations_belong_to_their_pairs(table, write, make_config):
+    further = [write(name, "".join(f"{name} {n}\n" for n in range(60))) for name in ("b", "c")]
+    fields = {"validation_pairs": table, "validation_references": tuple(further)}
+    config = make_config(train_pairs=table, **fields)
+    assert open_split(config, "validation").references() == [
+        (f"b {number}", f"c {number}") for number in range(60)
+    ]
+    assert open_split(config, "validation[7:9]").references() == [("b 7", "c 7"), ("b 8", "c 8")]
+    assert set(open_split(config, "train").references()) == {()}
+    assert list(open_split(config, "train")) == [row[:2] for row in ROWS]
+    assert open_split(make_config(train_pairs=table), "train").references() == []
+
+
+def test_further_translations_must_be_as_many(table, write, make_config):
+    short = write("b", "one\n")
+    with pytest.raises(UserError, match=r"has 60 pairs but .*b has 1 lines: line N of one"):
+        open_split(
+            make_config(train_pairs=table, test_pairs=table, test_references=(short,)), "test"
+        )
+    sides = {"test_source": short, "test_target": short, "test_references": (table,)}
+    with pytest.raises(UserError, match=r"b has 1 lines but .*pairs\.tsv has 60"):
+        open_split(make_config(train_pairs=table, **sides), "test")
+
+
+def test_relative_paths_become_absolute(make_config, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = make_config(train_pairs="a", test_references=("b", "~/c"), tokenizer="d.json")
+    found = config.with_absolute_paths()
+    assert (found.train_pairs, found.tokenizer) == (f"{tmp_path}/a", f"{tmp_path}/d.json")
+    assert found.test_references[0] == f"{tmp_path}/b"
+    assert found.test_references[1].endswith("/c")
+    assert not found.test_references[1].startswith("~")
+
+
+def test_tatoeba_is_read_as_it_is_unpacked(shared_dir, make_config, tmp_path):
+    with zipfile.ZipFile(shared_dir("tatoeba") / "deu-eng.zip") as archive:
+        path = archive.extract("deu.txt", tmp_path)
+    pairs = read_columns(path, (2, 1))
+    assert len(pairs) == 169_197
+    assert pairs[0] == ("Hallo!", "Hi.")
+    train, validation = hold_out_pairs([(english, german) for german, english in pairs])
+    assert len(train) + len(validation) == 169_197
+    assert 1_000 <= len(validation) < 1_100
+    with pytest.raises(UserError, match=r"deu\.txt, line 1 has no column 3, but 2: fix the line"):
+        open_split(make_config(train_pairs=str(path), target_column=3), "train")
