@@ -5,8 +5,9 @@ r"""Your own labelled texts: a .csv or .tsv file to train on and one to validate
     flax-transformer classify --workdir runs/mine "..."
 
 The first line names the columns, of which `text` and `label` are read; the classes are the labels
-of the training file. A third file, --data.test-file, is scored at the end if given. The sizes suit
-some thousand to some ten thousand texts of a sentence or two. For longer ones raise
+of the training file. A third file, --data.test-file, is scored at the end if given. Where some
+classes are rare, --task.class-weights balanced lets them count as much as the others. The sizes
+suit some thousand to some ten thousand texts of a sentence or two. For longer ones raise
 --data.max-length, which takes 512 at most unless --model.max-positions is raised, too; for fewer
 ones begin with a model of your own raw text: see experiments/masked_text.py.
 """

@@ -42,8 +42,8 @@ class Evaluate:
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
     bleu_tokenizer: BleuTokenizer | None = None
-    """Of a translation model: what BLEU takes for a word, by sacreBLEU's names;
-    --task.bleu-tokenizer of the training if not given."""
+    """Of a translation model: how BLEU splits texts into words, by the names of sacreBLEU's
+    tokenizers; --task.bleu-tokenizer of the training if not given."""
     json: bool = False
     """Print the record as JSON."""
     decoding: UseAppendAction[AvoidSubcommands[DecodingConfig | None]] = DecodingConfig()

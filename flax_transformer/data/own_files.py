@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from flax_transformer.data.example_files import ExampleFiles, Read
-from flax_transformer.data.example_paths import SPLITS, ExampleKind, find_classes, tell_passed_over
+from flax_transformer.data.example_paths import SPLITS, ExampleKind, find_classes
 from flax_transformer.data.examples import ArrayInputs, Examples
+from flax_transformer.data.folders import tell_passed_over
 from flax_transformer.data.parallel_text import Pair
 from flax_transformer.errors import UserError, unknown
 

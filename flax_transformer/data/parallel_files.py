@@ -1,7 +1,7 @@
 """Parallel text of the user's own, in two files or in columns of one: a data set without code."""
 
 import hashlib
-import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,9 +87,12 @@ class TextFiles(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         splits = {name: files.read() for name, files in self._files.items()}
         if self._hold_out:
-            splits["train"], splits["validation"] = hold_out_pairs(splits["train"])
-            logging.getLogger(__name__).info(
-                "held out %d pairs for validation", len(splits["validation"])
+            pairs = splits["train"]
+            splits["train"], splits["validation"] = hold_out_pairs(pairs)
+            warnings.warn(
+                f"no file to validate on is given: {len(splits['validation']):,} of "
+                f"{len(pairs):,} training pairs are held out for it",
+                stacklevel=2,
             )
         return {name: self._generate_examples(texts) for name, texts in splits.items()}
 

@@ -108,16 +108,16 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # the latter of a version
-        check_infos(_root(config))
+        check_infos(_root(config) / name)
         known = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, known) from None
 
 
 def _root(config: DataConfig) -> Path:
     """Where prepared data is kept."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import constants
 
-    return Path(config.data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    return Path(config.data_dir or constants.DATA_DIR).expanduser()
 
 
 def _first_line(error: BaseException) -> str:

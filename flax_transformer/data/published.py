@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -98,7 +99,7 @@ def unzip(path: Path, published: Published) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             members = {Path(member).name: member for member in archive.namelist()}
             return {name: archive.read(members[name]) for name in published.sha256}
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"what {published.url} sends is not {published.title} ({error}): fetch its files "
             "elsewhere and give --data.manual-dir the folder with them."

@@ -53,15 +53,15 @@ def check_info(folder: Path) -> None:
     Raises:
         UserError: if its description is missing, or is not TFDS's.
     """
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import FileFormat, dataset_info
 
     if not (folder / INFO).is_file():
         raise damaged(folder, f"{INFO} is missing")
     try:
-        info = tfds.core.dataset_info.read_proto_from_builder_dir(folder)
+        info = dataset_info.read_proto_from_builder_dir(folder)
     except Exception:  # of JSON, of UTF-8 or of protocol buffers
         raise damaged(folder, f"{INFO} cannot be read") from None
-    formats = {known.value for known in tfds.core.FileFormat}
+    formats = {known.value for known in FileFormat}
     if not info.splits or info.version != folder.name or info.file_format not in {"", *formats}:
         raise damaged(folder, f"{INFO} is changed")
 
@@ -70,13 +70,13 @@ def check_infos(root: Path) -> None:
     """Looks for a damaged description where TFDS cannot make a builder, and so names no folder.
 
     Args:
-        root: the folder of all prepared data sets.
+        root: the folder of all prepared data sets, or of one of them.
 
     Raises:
         UserError: naming the first folder whose description cannot be read.
     """
     # Below it are a data set, its configuration if it has several, and its version.
-    for depth in ("*/*", "*/*/*"):
+    for depth in ("*", "*/*", "*/*/*"):
         for path in sorted(root.glob(f"{depth}/{INFO}")):
             check_info(path.parent)
 

@@ -84,14 +84,19 @@ def prepare_stream(config: PlainTextConfig, path: Path) -> tuple[Tokenizer, Stre
     return tokenizer, read_stream(config, tokenizer, config.train_split)
 
 
-def make_tokenizer(config: PlainTextConfig) -> Tokenizer:
+def make_tokenizer(config: PlainTextConfig, *, by_line: bool = False) -> Tokenizer:
     """Learns the tokens of the training split, or reads those kept with the data set.
 
     A tokenizer that the config names is taken instead.
+
+    Args:
+        config: names the split.
+        by_line: whether the text is read line by line, and no line end is ever encoded.
     """
     split = _open(config, config.train_split)
     if config.tokenizer is not None:
-        return adopt_tokenizer(config.tokenizer, itertools.islice(_lines(split), NUM_TRIED))
+        lines = (line.rstrip("\r\n") if by_line else line for line in _lines(split))
+        return adopt_tokenizer(config.tokenizer, itertools.islice(lines, NUM_TRIED))
     return Kept(split.folder).tokenizer(
         ["text tokenizer", config.train_split, config.tokens, config.vocab_size],
         lambda: _tokenizer_of(config, split),

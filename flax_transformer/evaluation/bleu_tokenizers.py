@@ -1,6 +1,6 @@
-"""What BLEU takes for a word: which of sacreBLEU's tokenizers fits a language or a script.
+"""How BLEU splits texts into words: which of sacreBLEU's tokenizers fits a language or a script.
 
-BLEU counts n-grams of words. Where no spaces part words, a sentence would be one word, and a
+BLEU counts n-grams of words. Where no spaces separate words, a sentence would be one word, and a
 perfect translation would have a score of 0.
 """
 
@@ -9,9 +9,6 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-
-from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
-from sacrebleu.utils import SACREBLEU_DIR
 
 from flax_transformer.errors import UserError
 
@@ -24,7 +21,7 @@ PACKAGES = {
     "flores101": (("sentencepiece",), "sentencepiece"),
     "flores200": (("sentencepiece",), "sentencepiece"),
 }
-SAME = {"spm": "flores101"}  # a name that sacreBLEU keeps for what it now calls otherwise
+SAME = {"spm": "flores101"}  # sacreBLEU's older name, of which it warns
 # By the codes of ISO 639, with which names such as zh-CN, zh_Hant and zho_Hans begin.
 LANGUAGES = {
     **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "lzh"), "zh"),
@@ -40,26 +37,26 @@ HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
 UNSPACED = (
     "\u0e01-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff\uaa60-\uaa7f"
 )
-# What counts as a word: a character where no spaces part words, else a run of letters.
+# What counts as a word: a character where no spaces separate words, else a run of letters.
 WORD = re.compile(
     f"(?P<han>[{HAN}])|(?P<kana>[{KANA}])|(?P<unspaced>[{UNSPACED}])|(?P<hangul>[{HANGUL}]+)"
     f"|(?P<spaced>[^\\W\\d_{HAN}{KANA}{UNSPACED}{HANGUL}]+)"
 )
 KANA_SHARE = 0.25  # of characters of Chinese origin and kana, from which a text is Japanese
-LONGEST_WORD = 10  # syllables: Korean words have three on the average
+LONGEST_WORD = 10  # syllables: Korean words have three on average
 
 
 def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[str]) -> str:
     """Gives the name of sacreBLEU's tokenizer to score translations by.
 
     Args:
-        name: of the tokenizer; "auto" leaves the choice to the language, and if words of the
-            language are parted by spaces or it is not known, to the script of the references.
+        name: of the tokenizer; "auto" leaves the choice to the language, and if spaces separate
+            the words of the language or it is not known, to the script of the references.
         language: code of the language of the translations, such as "zh" or "ja_JP".
         references: texts wanted.
 
     Returns:
-        The tokenizer. By itself it is "zh" for Chinese; "ja-mecab" for Japanese and "ko-mecab" for
+        The tokenizer. "auto" gives "zh" for Chinese; "ja-mecab" for Japanese and "ko-mecab" for
         Korean if their packages are installed; "char", every character a word, for Japanese
         without it, Thai, Lao, Khmer, Burmese and Tibetan, and for Korean written without spaces;
         else "13a".
@@ -101,6 +98,10 @@ def _missing(name: str) -> str:
     modules, package = PACKAGES.get(name, ((), ""))
     if any(find_spec(module) is None for module in modules):
         return f"a package that is not installed: give pip install '{package}'"
+    # Imported when it is needed: who reads a config needs no sacreBLEU.
+    from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+    from sacrebleu.utils import SACREBLEU_DIR
+
     if name in SPM_MODELS:
         url = SPM_MODELS[name]["url"]
         path = Path(SACREBLEU_DIR, "models", Path(url).name)

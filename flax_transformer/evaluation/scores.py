@@ -52,7 +52,7 @@ def bleu(
     Args:
         hypotheses: output texts.
         references: texts wanted, in the same order; see `References`.
-        tokenize: sacreBLEU's name of what parts texts into words: "13a" for plain text with spaces
+        tokenize: sacreBLEU's name of a tokenizer: "13a" for plain text with spaces
             between words, "none" for text that is tokenised already; see `choose_tokenizer`.
         lowercase: whether case is ignored.
 

@@ -44,19 +44,16 @@ def parse_class_weights(given: Sequence[str]) -> dict[str, float]:
 
 def class_weights(
     given: Sequence[str], labels: Int[np.ndarray, " examples"], class_names: Sequence[str]
-) -> Float32[np.ndarray, " classes"] | None:
+) -> Float32[np.ndarray, " classes"]:
     """Gives the weight of each class in the loss.
 
     balanced: w_c = n / (k n_c), of n examples in k classes, n_c of them in class c; so an average
     example weighs 1. Classes without an example do not count as one of the k, and weigh 1.
 
     Args:
-        given: nothing, ["balanced"], or NAME=WEIGHT each; classes that are not named weigh 1.
+        given: ["balanced"], or NAME=WEIGHT each; classes that are not named weigh 1.
         labels: number of each training example's class; negative ones have none.
         class_names: in the order of the numbers.
-
-    Returns:
-        The weights; None if nothing is given, with which all weigh 1.
 
     Raises:
         UserError: if a name is not of a class.
@@ -68,8 +65,6 @@ def class_weights(
     Reference: King and Zeng 2001, "Logistic Regression in Rare Events Data"; scikit-learn's
         compute_class_weight.
     """
-    if not given:
-        return None
     weights = np.ones(len(class_names), np.float32)
     if list(given) == [BALANCED]:
         counts = np.bincount(labels[labels >= 0], minlength=len(class_names))

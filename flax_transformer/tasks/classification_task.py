@@ -55,7 +55,8 @@ class ClassificationTask:
         source.open(data.held_out_split)
         batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
         names = examples.class_names
-        weights = class_weights(parts.task.class_weights, examples.labels, names)
+        given = parts.task.class_weights
+        weights = class_weights(given, examples.labels, names) if given else None
         return cls(parts, source, names, weights), batches
 
     @classmethod
@@ -78,10 +79,10 @@ class ClassificationTask:
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to classify."""
-        # The data set may have been made again, with its classes in another order.
-        examples = self._source.open(split).numbered_as(self._class_names)
+        examples = self._source.open(split)
         _check_labels(examples, split)
-        return self._scorer(examples, f"of the split {split}")
+        # The data set may have been made again, with its classes in another order.
+        return self._scorer(examples.numbered_as(self._class_names), f"of the split {split}")
 
     def own_scorer(self, files: OwnFiles) -> Scorer:
         """Reads a user's own files to classify."""
@@ -131,7 +132,7 @@ class ClassificationTask:
         """The outcomes of all examples, and a line for each, without keeping all probabilities."""
         parts, order = [], []
         lines = [""] * len(examples.inputs) if with_lines else []
-        for indices, (probabilities, nll) in classifier.predict_batches(examples):
+        for indices, probabilities, nll in classifier.predict_batches(examples):
             parts.append(Outcomes.of(probabilities, nll, examples.labels[indices]))
             order.append(indices)
             if with_lines:

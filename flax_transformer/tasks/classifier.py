@@ -124,13 +124,19 @@ class Classifier:
         """Gives what `Classification.predict` does of every example, in their order."""
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
-        for indices, found in self.predict_batches(examples):
+        for indices, *found in self.predict_batches(examples):
             probabilities[indices], nll[indices] = found
         return probabilities, nll
 
     def predict_batches(
         self, examples: Examples
-    ) -> Iterator[tuple[Int[np.ndarray, " rows"], Predicted]]:
+    ) -> Iterator[
+        tuple[
+            Int[np.ndarray, " rows"],
+            Float[np.ndarray, "rows classes"],
+            Float[np.ndarray, " rows"],
+        ]
+    ]:
         """Predicts batch by batch, for probabilities of many classes do not fit into memory.
 
         Yields:
@@ -139,7 +145,7 @@ class Classifier:
         for indices, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
             found = jax.device_get(self._predict(self.variables, batch))
             is_filled = indices >= 0
-            yield indices[is_filled], Predicted(*(part[is_filled] for part in found))
+            yield indices[is_filled], found.probabilities[is_filled], found.nll[is_filled]
 
 
 def _prediction(probabilities: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> Prediction:

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from flax_transformer.data.classes import LabelledTextConfig, open_texts, train_tokenizer
 from flax_transformer.data.examples import (
     Examples,
+    Inputs,
     LabelledBatch,
     LabelledBatches,
     TextInputs,
@@ -81,6 +82,8 @@ class MaskedLanguageModelingTask:
         else:
             texts = TokenizedText.encode(self._tokenizer, read_own_texts(files), begin=True)
         inputs = TextInputs(texts, data.max_length)
+        if not len(inputs):
+            raise UserError(f"{files.file} has no line of text: give another file")
         warn_of_cut_texts(inputs)
         return self._scorer(_of_no_class(inputs))
 
@@ -142,7 +145,7 @@ def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examp
 
 def _make_tokenizer(data: PlainTextConfig | LabelledTextConfig) -> Tokenizer:
     if isinstance(data, PlainTextConfig):
-        return make_tokenizer(data)
+        return make_tokenizer(data, by_line=True)
     return train_tokenizer(data)
 
 
@@ -156,5 +159,5 @@ def _open(data: PlainTextConfig | LabelledTextConfig, tokenizer: Tokenizer, spli
     return _of_no_class(inputs)
 
 
-def _of_no_class(inputs: TextInputs) -> Examples:
+def _of_no_class(inputs: Inputs) -> Examples:
     return Examples(inputs, np.zeros(len(inputs), np.int32))

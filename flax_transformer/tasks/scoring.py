@@ -27,7 +27,7 @@ class Scorer:
         task: with the model.
         translator: that translates with it.
         pairs: sources and references.
-        tokenize: what BLEU takes for a word; see `bleu`.
+        tokenize: how BLEU splits texts into words; see `bleu`.
         further: the same number of other references for each pair.
 
     Attributes:

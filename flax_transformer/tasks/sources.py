@@ -233,7 +233,8 @@ class VideoSource(ImageSource):
         examples = super().open_own(files, class_names)
         if not self._data.still:
             return examples
-        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
+        inputs: Any = examples.inputs
+        return examples._replace(inputs=ArrayInputs(still(inputs.array)))
 
     def model(self, num_classes: int) -> VideoTransformer:
         """Makes the model."""

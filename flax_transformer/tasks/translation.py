@@ -30,9 +30,9 @@ class TranslationConfig:
     """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
     target (T2T, fairseq), or the other_words without target and padding (JoeyNMT)."""
     bleu_tokenizer: BleuTokenizer = "auto"
-    """What BLEU takes for a word, by sacreBLEU's names; auto follows the target language, or the
-    script of the references: zh, ja-mecab and ko-mecab where they are installed, char where no
-    spaces part words, else 13a."""
+    """How BLEU splits texts into words, by the names of sacreBLEU's tokenizers; auto follows the
+    target language, or the script of the references: zh, ja-mecab and ko-mecab where they are
+    installed, char where no spaces separate words, else 13a."""
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is no share, and names that are not known."""

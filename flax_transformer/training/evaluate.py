@@ -25,7 +25,7 @@ def evaluate(
     dtype: ComputeType | None = None,
     bleu_tokenizer: BleuTokenizer | None = None,
 ) -> tuple[Record, Scored]:
-    """Scores a model on a split, and writes scores and outputs into the workdir.
+    """Scores a model on a split or on other files, and writes scores and outputs into the workdir.
 
     Args:
         path: the workdir of a training.
@@ -54,7 +54,7 @@ def evaluate(
     scored = scorer(run.variables)
     decoding = run.experiment.decoding
     record = Record(
-        split=None if files else split,
+        split=split if isinstance(split, str) else None,
         decoding=decoding and dataclasses.asdict(decoding),
         dtype=run.experiment.model.dtype,
         checkpoint_step=run.steps[-1],

@@ -236,6 +236,11 @@ def test_a_masked_language_model_is_scored_on_a_text_of_any_length(run, workdirs
     assert scores["loss"]["value"] > 0
 
 
+def test_blank_lines_are_no_text_to_hide_tokens_of(run, workdirs, tmp_path):
+    path = write(tmp_path / "blank.txt", "", "  ", "")
+    assert_is_error(evaluate(run, workdirs("masked"), "--file", path), "has no line of text: give")
+
+
 @pytest.mark.parametrize("kind", ["masked", "language_model"])
 @pytest.mark.parametrize(
     ("words", "message"),

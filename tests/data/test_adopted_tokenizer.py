@@ -1,8 +1,10 @@
 """Tokenizers of others: their ids behind ours, their texts given back, and what is refused."""
 
 import dataclasses
+import itertools
 import re
 import warnings
+from typing import Any
 
 import pytest
 import tokenizers
@@ -14,7 +16,7 @@ from flax_transformer.data.adopted_tokenizer import adopt_tokenizer
 from flax_transformer.data.classes import LabelledTextConfig, open_texts, train_tokenizer
 from flax_transformer.data.datasets import ParallelTextConfig
 from flax_transformer.data.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.texts import PlainTextConfig, prepare_stream
+from flax_transformer.data.texts import PlainTextConfig, make_tokenizer, prepare_stream
 from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
@@ -108,7 +110,8 @@ def test_usual_text_comes_back_of_pieces_with_spaces(write):
 
 
 def test_a_text_that_spells_a_special_token_is_a_text(adopted):
-    special = {byte_level().token_to_id(mark) + NUM_SPECIAL for mark in MARKS}
+    numbers = byte_level().get_vocab()
+    special = {numbers[mark] + NUM_SPECIAL for mark in MARKS}
     ids = adopted.encode("a<s> b </s><pad>")
     assert special.isdisjoint(ids)
     assert adopted.decode(ids) == "a<s> b </s><pad>"
@@ -194,15 +197,10 @@ def test_a_text_that_it_cannot_encode_is_told(write):
 def pairs_config(tmp_path, write) -> ParallelTextConfig:
     file = tmp_path / "text"
     file.write_text("".join(f"{text}\n" for text in TEXTS))
-    sides = {
-        f"{s}_{side}": str(file) for s in ("train", "validation") for side in ("source", "target")
-    }
-    return ParallelTextConfig(
-        dataset="text_files",
-        data_dir=str(tmp_path / "prepared"),
-        tokenizer=write(byte_level()),
-        **sides,
-    )
+    fields: dict[str, Any] = {"data_dir": str(tmp_path / "prepared")}
+    for split, side in itertools.product(("train", "validation"), ("source", "target")):
+        fields[f"{split}_{side}"] = str(file)
+    return ParallelTextConfig(dataset="text_files", tokenizer=write(byte_level()), **fields)
 
 
 def test_pairs_are_tokenised_by_it_and_need_its_file_once(pairs_config, adopted, tmp_path):
@@ -227,7 +225,7 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     text, table = tmp_path / "a.txt", tmp_path / "a.csv"
     text.write_text("The house\nis small.\n" * 9)
     table.write_text("text,label\nThe house,x\nis small,y\n")
-    fields = {"data_dir": str(tmp_path / "prepared"), "tokenizer": write(byte_level())}
+    fields: Any = {"data_dir": str(tmp_path / "prepared"), "tokenizer": write(byte_level())}
     plain = PlainTextConfig(dataset="plain_text", train_text=str(text), **fields)
     tokenizer, stream = prepare_stream(plain, tmp_path / "none")
     assert tokenizer.to_json() == adopted.to_json()
@@ -237,6 +235,23 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     assert tokenizer.to_json() == adopted.to_json()
     examples = open_texts(labelled, tokenizer, "train")
     assert tokenizer.decode(examples.inputs.take(examples.labels[:1] * 0)[0]) == "The house"
+
+
+def test_line_ends_count_only_where_they_are_read(tmp_path, write):
+    text = tmp_path / "a.txt"
+    text.write_text("The house is small.\nDas Haus ist klein.\r\n")
+    config = PlainTextConfig(
+        dataset="plain_text",
+        train_text=str(text),
+        validation_text=str(text),
+        data_dir=str(tmp_path / "prepared"),
+        tokenizer=write(unigram()),
+    )
+    with pytest.warns(UserWarning, match="changes 2 of 2 texts"):
+        make_tokenizer(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_tokenizer(config, by_line=True)
 
 
 def test_it_is_refused_where_it_has_no_effect(write):

@@ -1,9 +1,12 @@
 """Prepared data of which a file is damaged: one line that says what to delete, never other data."""
 
 import contextlib
+import dataclasses
+import re
 import shutil
 
 import pytest
+import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from flax_transformer.data.classes import ImagesConfig, LabelledTextConfig, open_arrays, open_texts
@@ -156,12 +159,8 @@ def test_damage_of_another_data_set_is_not_told(whole, tmp_path):
     other = tmp_path / "prepared" / "other" / "1.0.0"
     other.mkdir(parents=True)
     (other / INFO).write_text("")
-    fields = {"data_dir": str(tmp_path / "prepared"), "train_source": config.train_source}
-    paths = {
-        name: config.train_source for name in config.PATHS if name.startswith(("train", "val"))
-    }
-    changed = ParallelTextConfig(dataset="text_files", **paths | fields)
-    assert len(open_split(changed, "train")) == NUM_PAIRS
+    beside = dataclasses.replace(config, data_dir=str(tmp_path / "prepared"))
+    assert list(open_split(beside, "train")) == PAIRS
 
 
 def damage_only(folder, pattern):
@@ -190,3 +189,38 @@ def test_images_are_refused_likewise(tmp_path):
     damage_only(tmp_path, "*-test.array_record*")
     with pytest.raises(UserError, match=r"digits-test.* is cut or changed"):
         open_arrays(config, "test")
+
+
+class DamagedByTests(tfds.core.GeneratorBasedBuilder):
+    """A data set as TFDS has them, which are found by name."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        label = tfds.features.ClassLabel(names=["x", "y"])
+        features = tfds.features.FeaturesDict({"text": tfds.features.Text(), "label": label})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"text": "one", "label": "x"}
+        yield 1, {"text": "two", "label": "y"}
+
+
+@pytest.mark.parametrize("pattern", [INFO, "*-train.array_record*"])
+@pytest.mark.parametrize("change", [cut_half, empty, None, fill_with_zeros])
+def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
+    config = LabelledTextConfig(dataset="damaged_by_tests", data_dir=str(tmp_path))
+    tokenizer = Tokenizer.train(["one"], vocab_size=300)
+    assert len(open_texts(config, tokenizer, "train").labels) == 2
+    (path,) = tmp_path.rglob(pattern)
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(
+        UserError, match=re.escape(f"data in {path.parent} is damaged ({path.name}")
+    ):
+        open_texts(config, tokenizer, "train")

@@ -1,5 +1,6 @@
 """How published files are downloaded, from a server that is a folder here."""
 
+import contextlib
 import gzip
 import hashlib
 import pathlib
@@ -51,6 +52,20 @@ def test_files_of_a_folder_are_downloaded_and_unpacked(tmp_path, dl_manager, pac
 
 def test_files_are_read_out_of_an_archive(tmp_path, dl_manager):
     assert fetch(archive(tmp_path / "numbers.zip", FILES), dl_manager) == FILES
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_no_changed_byte_of_an_archive_passes_unnoticed(tmp_path, dl_manager, packing):
+    path = tmp_path / "numbers.zip"
+    with zipfile.ZipFile(path, "w", packing) as packed:
+        for name, contents in FILES.items():
+            packed.writestr(name, contents)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytes([whole[place] ^ 1 << place % 8])
+        path.write_bytes(whole[:place] + changed + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            assert fetch(f"file://{path}", dl_manager) == FILES
 
 
 def test_an_archive_that_is_damaged_or_lacks_a_file_is_refused(tmp_path, dl_manager):

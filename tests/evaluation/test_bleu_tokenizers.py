@@ -125,7 +125,7 @@ def test_a_package_that_is_missing_is_named(name, package):
 @pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("name", ["spm", "flores101", "flores200"])
 def test_nothing_is_downloaded_unasked(name, monkeypatch, tmp_path):
-    monkeypatch.setattr(bleu_tokenizers, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path))
     with pytest.raises(UserError, match=f"{name} needs the file {tmp_path}.* download http") as one:
         choose_tokenizer(name, "de", GERMAN)
     path = str(one.value).partition("the file ")[2].partition(",")[0]

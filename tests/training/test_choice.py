@@ -6,12 +6,16 @@ import math
 import re
 
 import pytest
+from interrupted import crash, interrupt_batches
 from rich.console import Console
 from small import make_experiment, with_fields
 
+from flax_transformer.evaluation.scores import translation_scores
+from flax_transformer.tasks import scoring
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints, open_run
+from flax_transformer.training.differences import differences
 from flax_transformer.training.metrics import (
     best_step,
     deciding_score,
@@ -121,3 +125,31 @@ def test_a_score_that_rises_from_zero_is_the_one_to_choose_by(tmp_path, monkeypa
     chrf = {1: 30.0, 2: 40.0, 3: 5.0, 4: 50.0, 5: 60.0}
     train(make_experiment(tmp_path), tmp_path / "run", monkeypatch, bleu=bleu, chrf=chrf)
     assert open_run(tmp_path / "run", "best").steps == [3]
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_a_choice_by_another_score_does_not_depend_on_interruptions(tmp_path, monkeypatch):
+    def without_bleu(*args):
+        scores = translation_scores(*args)
+        return scores | {"bleu": scores["bleu"]._replace(value=0.0)}
+
+    monkeypatch.setattr(scoring, "translation_scores", without_bleu)
+    experiment = with_fields(
+        make_experiment(tmp_path),
+        "training",
+        num_steps=9,
+        evaluate_every_steps=2,
+        keep_checkpoints=1,
+        best_score="bleu",
+        patience=2,
+    )
+    console = Console(quiet=True)
+    loop.train(experiment, tmp_path / "straight", console)
+    with monkeypatch.context() as patch:
+        interrupt_batches(patch, 6, crash)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(experiment, tmp_path / "continued", console)
+    loop.train(experiment, tmp_path / "continued", console)
+    path = Workdir(tmp_path / "straight").metrics
+    assert deciding_score(path, "bleu") == "chrf"
+    assert differences(tmp_path / "straight", tmp_path / "continued") == []
