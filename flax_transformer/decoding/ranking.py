@@ -38,8 +38,10 @@ def top_k(
     maxima = values[..., :whole].reshape(*rows, num_blocks, block).max(axis=-1)
     # In ascending order, so that among the candidates too equal values stand lower place first.
     blocks = jnp.sort(jax.lax.top_k(maxima, k)[1], axis=-1)
-    places = (block * blocks[..., None] + jnp.arange(block)).reshape(*rows, k * block)
-    rest = jnp.broadcast_to(jnp.arange(whole, vocab), (*rows, vocab - whole))
+    places = (block * blocks[..., None] + jnp.arange(block, dtype=jnp.int32)).reshape(
+        *rows, k * block
+    )
+    rest = jnp.broadcast_to(jnp.arange(whole, vocab, dtype=jnp.int32), (*rows, vocab - whole))
     places = jnp.concatenate([places, rest], axis=-1)
     candidates = jnp.take_along_axis(values, places, axis=-1, mode="clip")
     best, chosen = jax.lax.top_k(candidates, k)

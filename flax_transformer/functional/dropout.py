@@ -41,4 +41,4 @@ def dropout_multiplier(
         raise ValueError(f"a dropout rate must be in [0, 1), not {rate}")
     dropped = min(round(rate * 2**16), 2**16 - 1)
     is_kept = random_trials(dropout_rng, dropped, shape)
-    return jnp.where(is_kept, 2**16 / (2**16 - dropped), 0.0)
+    return jnp.where(is_kept, jnp.float32(2**16 / (2**16 - dropped)), 0.0)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from flax_transformer.data.examples import NO_CLASS, Examples, Inputs, evaluation_batches
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.classification import Classification, Predicted
+from flax_transformer.tasks.classification import Classification
 from flax_transformer.tasks.cut_texts import warn_of_cut_texts
 from flax_transformer.visualization.isolation import arrow_title, isolated
 

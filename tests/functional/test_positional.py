@@ -41,7 +41,7 @@ def test_a_number_survives_layer_normalisation(normal):
 def test_scaled_positions_are_shares_of_their_own_sequence(tolerance):
     # Two sequences in one row, of 5 tokens and of 1.
     positions, lengths = jnp.array([0, 1, 2, 3, 4, 0]), jnp.array([5, 5, 5, 5, 5, 1])
-    encodings = scaled_positions(positions, lengths, D_MODEL)
+    encodings = scaled_positions(positions, lengths, D_MODEL, jnp.result_type(float))
     assert_close(encodings[:, 0], [0, 0.25, 0.5, 0.75, 1, 0], tolerance)
     assert not encodings[:, 1:].any()
 
@@ -49,13 +49,16 @@ def test_scaled_positions_are_shares_of_their_own_sequence(tolerance):
 @pytest.mark.parametrize("d_model", [1, 2, 12, 13])
 def test_sinusoids_have_the_layout_of_the_paper(d_model, tolerance):
     expected = reference.sinusoidal_positions(POSITIONS.tolist(), d_model)
-    assert_close(sinusoidal_positions(POSITIONS, d_model), expected, tolerance)
+    actual = sinusoidal_positions(POSITIONS, d_model, dtype=jnp.result_type(float))
+    assert_close(actual, expected, tolerance)
 
 
 @pytest.mark.parametrize("d_model", [2, 3, 12, 13])
 def test_halves_have_the_layout_of_t2t(d_model, tolerance):
     expected = reference.sinusoidal_halves(POSITIONS.tolist(), d_model)
-    assert_close(sinusoidal_positions(POSITIONS, d_model, layout="halves"), expected, tolerance)
+    dtype = jnp.result_type(float)
+    actual = sinusoidal_positions(POSITIONS, d_model, layout="halves", dtype=dtype)
+    assert_close(actual, expected, tolerance)
 
 
 @pytest.mark.parametrize("layout", ["interleaved", "halves"])
@@ -82,7 +85,7 @@ def test_a_grid_has_rows_in_one_half_and_columns_in_the_other(d_model, row_width
         reference.sinusoidal_positions(rows, row_width),
         reference.sinusoidal_positions(columns, d_model - row_width),
     ]
-    actual = sinusoidal_2d_positions(coordinates, d_model)
+    actual = sinusoidal_2d_positions(coordinates, d_model, dtype=jnp.result_type(float))
     assert_close(actual, np.concatenate(expected, axis=1), tolerance)
 
 

@@ -1,0 +1,52 @@
+"""Where JAX's default is double precision, every model is and computes what it is without."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from small_models import MODELS
+
+from flax_transformer.models import ZOO
+from flax_transformer.training.step import init_state, make_train_step
+
+pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("double")]
+TYPES = {jnp.dtype("float32"), jnp.dtype("int32")}
+
+
+def types(tree: Any) -> set[Any]:
+    return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_and_results_are_not_of_double_precision(name):
+    small = MODELS[name]
+    variables: Any = jax.eval_shape(small.init)
+    assert types(variables) == {jnp.dtype("float32")}
+    outputs = jax.eval_shape(small.apply, variables)
+    assert outputs.dtype in (jnp.float32, jnp.bfloat16)
+    with jax.enable_x64(False):
+        expected = jax.eval_shape(small.apply, jax.eval_shape(small.init))
+    assert outputs.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+@pytest.mark.parametrize("name", [*ZOO, "translator", "encoder norm batch", "decoder scanned"])
+def test_a_training_step_keeps_the_types_of_the_state(name, accumulate_steps):
+    small = MODELS[name]
+
+    def loss(params, statistics, batch, rng):
+        outputs, statistics = small.train(params, statistics)
+        return jnp.square(outputs.astype(jnp.float32)).sum(), jnp.float32(outputs.size), statistics
+
+    optimizer = optax.adam(0.1)
+    step = make_train_step(loss, optimizer, max_skipped=3, accumulate_steps=accumulate_steps)
+    state = jax.eval_shape(lambda: init_state(small.init(), optimizer))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    after, metrics = jax.eval_shape(step, state, jax.ShapeDtypeStruct((4, 3), jnp.float32), key)
+    assert types(state) == TYPES
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert types(metrics) <= TYPES
