@@ -1,6 +1,7 @@
 """The command line: the only file that parses one."""
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import io
@@ -14,63 +15,35 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from jax.errors import JaxRuntimeError
 from tyro.conf import subcommand
 
-from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
-from flax_transformer.commands.attention import Attention
-from flax_transformer.commands.classify import Classify
-from flax_transformer.commands.conventions import Conventions
-from flax_transformer.commands.evaluate import Evaluate
-from flax_transformer.commands.fill import Fill
-from flax_transformer.commands.generate import Generate
-from flax_transformer.commands.list import List
-from flax_transformer.commands.plot import Plot
-from flax_transformer.commands.positions import Positions
-from flax_transformer.commands.score import Score
-from flax_transformer.commands.table3 import Table3
-from flax_transformer.commands.train import OfExperiment, Train
-from flax_transformer.commands.translate import Translate
-from flax_transformer.commands.verify_resume import VerifyResume
-from flax_transformer.compilation import keep_compiled_programs
-from flax_transformer.conventions import apply_convention
-from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.experiment import apply_preset, load_experiment
-from flax_transformer.simulated_devices import spare_threads
-from flax_transformer.training.workdir import Workdir
 
 EXIT_USER_ERROR = 2
+HELP = {"-h", "--help"}
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-COMMANDS: dict[str, type] = {
-    "train": Train,
-    "verify-resume": VerifyResume,
-    "evaluate": Evaluate,
-    "translate": Translate,
-    "generate": Generate,
-    "classify": Classify,
-    "fill": Fill,
-    "score": Score,
-    "attention": Attention,
-    "plot": Plot,
-    "list": List,
-    "positions": Positions,
-    "conventions": Conventions,
-    "table3": Table3,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    kinds = (_command(name, is_asked_for=words[:1] == [name]) for name in COMMANDS)
     execute(
-        functools.reduce(
-            operator.or_, (Annotated[kind, subcommand(name)] for name, kind in COMMANDS.items())
-        ),
-        list(sys.argv[1:] if argv is None else argv),
+        functools.reduce(operator.or_, kinds),
+        words,
         defaults=_defaults,
         prog="flax-transformer",
         description="Train Transformers, score them and use them.",
     )
+
+
+def _command(name: str, is_asked_for: bool) -> Any:
+    """A command for the parser; of one that is not asked for only what it does."""
+    if is_asked_for:
+        return Annotated[find_command(name), subcommand(name)]
+    other = dataclasses.make_dataclass(name.replace("-", "_"), [])
+    return Annotated[other, subcommand(name, description=read_description(name))]
 
 
 def execute(
@@ -92,10 +65,9 @@ def execute(
     warnings.showwarning = _show_warning
     _silence_what_was_cut_short()
     _print_utf8()
-    keep_freed_memory()
-    run_one_program_at_a_time()
-    spare_threads()
-    keep_compiled_programs()
+    # Help computes nothing, and does not wait for JAX.
+    if not HELP & set(words):
+        _prepare_jax()
     try:
         _parse(command, words, default=defaults(words), prog=prog, description=description).run()
     except BrokenPipeError:
@@ -107,8 +79,21 @@ def execute(
         sys.exit(code)
 
 
+def _prepare_jax() -> None:
+    from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
+    from flax_transformer.compilation import keep_compiled_programs
+    from flax_transformer.simulated_devices import spare_threads
+
+    keep_freed_memory()
+    run_one_program_at_a_time()
+    spare_threads()
+    keep_compiled_programs()
+
+
 def _told(error: BaseException) -> tuple[str, int]:
     """The line that a user is told and the exit code; an error of our own is raised again."""
+    from jax.errors import JaxRuntimeError
+
     if isinstance(error, UserError):
         return f"error: {error}", EXIT_USER_ERROR
     if isinstance(error, KeyboardInterrupt):
@@ -189,27 +174,42 @@ def _defaults(words: list[str]) -> Any:
         raise UserError("--workdir is empty: give a folder, such as runs/number_words")
     if command and not command.startswith("-") and command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
-    path = _experiment_file(rest)
-    needs_experiment = issubclass(COMMANDS.get(command, object), OfExperiment)
-    if needs_experiment and path is None and not {"-h", "--help"} & set(rest):
+    if command in ("train", "verify-resume"):
+        return _experiment_defaults(command, rest)
+    if command in ("evaluate", "translate", "generate") and workdir is not None:
+        return _decoding_defaults(command, Path(workdir))
+    return tyro.MISSING
+
+
+def _experiment_defaults(command: str, words: list[str]) -> Any:
+    from flax_transformer.conventions import apply_convention
+    from flax_transformer.experiment import apply_preset, load_experiment
+
+    path = _experiment_file(words)
+    if path is None:
+        if HELP & set(words):
+            return tyro.MISSING
         raise UserError(
             f"no experiment file: give one, flax-transformer {command} experiments/number_words.py"
         )
-    if needs_experiment and path is not None:
-        experiment = load_experiment(path)
-        for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):
-            name = _option(rest, option)
-            if name is not None:
-                experiment = change(experiment, name)
-        if command == "train":
-            return Train(experiment_file=path, workdir=tyro.MISSING, experiment=experiment)
-        return VerifyResume(experiment_file=path, experiment=experiment)
-    if command in ("evaluate", "translate", "generate") and workdir is not None:
-        decoding = Workdir(Path(workdir)).load().decoding
-        if command == "evaluate":
-            return Evaluate(Path(workdir), decoding=decoding)
-        return COMMANDS[command]((), Path(workdir), decoding=decoding or DecodingConfig())
-    return tyro.MISSING
+    experiment = load_experiment(path)
+    for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):
+        name = _option(words, option)
+        if name is not None:
+            experiment = change(experiment, name)
+    required = {"workdir": tyro.MISSING} if command == "train" else {}
+    return find_command(command)(experiment_file=path, experiment=experiment, **required)
+
+
+def _decoding_defaults(command: str, workdir: Path) -> Any:
+    from flax_transformer.decoding.search import DecodingConfig
+    from flax_transformer.training.workdir import Workdir
+
+    decoding = Workdir(workdir).load().decoding
+    kind = find_command(command)
+    if command == "evaluate":
+        return kind(workdir, decoding=decoding)
+    return kind((), workdir, decoding=decoding or DecodingConfig())
 
 
 def _experiment_file(words: list[str]) -> Path | None:

@@ -40,6 +40,6 @@ def test_the_option_of_jax_counts_too_and_a_number_that_is_set_stays(monkeypatch
 
 def test_every_command_gives_them(monkeypatch, capsys):
     called = []
-    monkeypatch.setattr(cli, "spare_threads", lambda: called.append(True))
+    monkeypatch.setattr(simulated_devices, "spare_threads", lambda: called.append(True))
     cli.main(["conventions"])
     assert called == [True]

@@ -9,7 +9,7 @@ import pytest
 from command_line import IMPORTS, assert_is_error
 
 from flax_transformer import commands
-from flax_transformer.cli import COMMANDS
+from flax_transformer.commands import COMMANDS, find_command
 
 NAMES = ", ".join(COMMANDS)
 
@@ -131,7 +131,7 @@ def test_a_mistake_about_a_trained_model_gets_one_line(run, line, message):
 
 def test_every_command_is_listed_and_a_file_of_its_own():
     files = {module.name for module in pkgutil.iter_modules(commands.__path__)}
-    modules = {kind.__module__.rpartition(".")[2] for kind in COMMANDS.values()}
+    modules = {kind.__module__.rpartition(".")[2] for kind in map(find_command, COMMANDS)}
     assert modules == files == {name.replace("-", "_") for name in COMMANDS}
 
 
@@ -153,7 +153,7 @@ def test_help_shows_every_field(run, name):
     result = run(name, "--help")
     shown = set(re.findall(r"--[a-z0-9.-]+", result.out))
     assert result.code == 0
-    assert set(option_names(COMMANDS[name])) <= shown
+    assert set(option_names(find_command(name))) <= shown
 
 
 def test_the_program_reads_its_arguments(folder):

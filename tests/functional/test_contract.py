@@ -119,7 +119,7 @@ def test_in_double_precision_it_gives_float64_of_float64_and_else_float32(name):
 
 @pytest.mark.parametrize("name", GIVE_FLOATS)
 def test_in_double_precision_it_gives_float32_of_float32(name):
-    with jax.enable_x64(True):
+    with enable_x64(True):
         actual = call(name, cast(draw(name), jnp.float32))
     assert all(x.dtype == jnp.float32 for x in floats(actual))
 

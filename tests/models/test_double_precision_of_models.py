@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from double_precision import enable_x64
 from small_models import MODELS
 
 from flax_transformer.models import ZOO
@@ -26,7 +27,7 @@ def test_parameters_and_results_are_not_of_double_precision(name):
     assert types(variables) == {jnp.dtype("float32")}
     outputs = jax.eval_shape(small.apply, variables)
     assert outputs.dtype in (jnp.float32, jnp.bfloat16)
-    with jax.enable_x64(False):
+    with enable_x64(False):
         expected = jax.eval_shape(small.apply, jax.eval_shape(small.init))
     assert outputs.dtype == expected.dtype
 
