@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,21 @@ def test_every_kind_of_test_runs_on_every_set_of_versions():
         if re.search(r"^pytestmark = .*mark\.platforms", path.read_text("utf-8"), re.M)
     }
     assert folders - marked == {ROOT / "tests" / "parity"}
+
+
+@pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
+def test_missing_interpreters_are_reported_and_fail_in_ci(tmp_path, ci, code):
+    for tool in ("bash", "cat", "dirname", "mktemp", "rm", "tee"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    done = subprocess.run(
+        [tmp_path / "bash", ROOT / ".ci" / "run"],
+        env={"PATH": str(tmp_path), "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    *_, first, second, third = done.stdout.splitlines()
+    assert first == "whole suite: nothing ran, none of these is at hand: Python 3.11"
+    assert second == "newest versions: nothing ran, none of these is at hand: Python 3.14 3.13 3.12"
+    assert third == "Google Colab's versions: nothing ran, none of these is at hand: Python 3.13"
