@@ -51,6 +51,8 @@ DEFINED = {
 }
 LOOPS = {"06_use_in_your_project": 2}
 
+# Short ones that run on every supported set of versions.
+PLATFORMS = ("02_attention", "06_use_in_your_project")
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=[path.stem for path in SOURCES])
 
 
@@ -92,7 +94,15 @@ def processor_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(
+            source, id=source.stem, marks=pytest.mark.platforms if source.stem in PLATFORMS else ()
+        )
+        for source in SOURCES
+    ],
+)
 def test_a_notebook_runs_in_another_folder_without_a_complaint(source, tmp_path):
     nbclient = pytest.importorskip("nbclient", reason="needs the extra notebooks")
     pytest.importorskip("ipykernel", reason="needs the extra notebooks")

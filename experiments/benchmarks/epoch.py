@@ -159,7 +159,10 @@ def save_packed(pairs: TokenizedPairs, seed: int, num_rows: int, path: Path) -> 
     """Writes an epoch's batches as the example packs them, each array of all updates."""
     order = np.random.default_rng(seed).permutation(pairs.num_pairs)
     batches = packed_batches(pairs, order, num_rows, PACKED_LENGTH)
-    np.savez(path, **{name: np.stack([batch[name] for batch in batches]) for name in batches[0]})
+    arrays: dict[str, Any] = {
+        name: np.stack([batch[name] for batch in batches]) for name in batches[0]
+    }
+    np.savez(path, **arrays)
 
 
 def show(results: list[Result]) -> None:

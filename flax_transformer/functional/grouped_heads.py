@@ -48,9 +48,14 @@ def group_heads(
     key_length, key_value_heads = key.shape[1:3]
     groups = (key_value_heads, heads // key_value_heads)
     if mask is not None:
-        if mask.ndim != 3:
-            raise ValueError(f"mask {mask.shape} must be (batch, query_length, key_length)")
-        mask = jnp.broadcast_to(mask, (batch, query_length, key_length))
+        full = (batch, query_length, key_length)
+        if mask.ndim != 3 or any(
+            size not in (1, whole) for size, whole in zip(mask.shape, full, strict=True)
+        ):
+            raise ValueError(
+                f"mask {mask.shape} must be (batch, query_length, key_length) = {full}, or 1 there"
+            )
+        mask = jnp.broadcast_to(mask, full)
 
     def split(name: str, array: Array | None) -> Array | None:
         if array is None:

@@ -15,6 +15,8 @@ from flax_transformer.tasks.translation import TranslationConfig
 from flax_transformer.training import loop
 from flax_transformer.training.interruption import Interrupted
 
+pytestmark = pytest.mark.platforms
+
 
 @pytest.fixture
 def started(monkeypatch):

@@ -9,6 +9,8 @@ from small import PAIRS
 
 from flax_transformer.line_batches import standard_input
 
+pytestmark = pytest.mark.platforms
+
 
 @pytest.mark.usefixtures("trained")
 def test_each_line_gives_one_line(run):

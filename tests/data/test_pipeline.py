@@ -19,6 +19,8 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError
 
+pytestmark = pytest.mark.platforms
+
 TOKENIZER = Tokenizer.train(["a b c"], vocab_size=259)  # one token a byte
 
 

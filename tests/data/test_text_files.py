@@ -6,6 +6,8 @@ from flax_transformer.data.datasets import ParallelTextConfig, open_split
 from flax_transformer.data.text_files import read_lines, read_parallel
 from flax_transformer.errors import UserError
 
+pytestmark = pytest.mark.platforms
+
 
 @pytest.fixture
 def make_config(tmp_path):

@@ -18,6 +18,8 @@ from history_model import EOS, PAD, HistoryModel, random_model
 
 from flax_transformer.decoding import beam, beam_search, greedy_search
 
+pytestmark = pytest.mark.platforms
+
 STATIC = ("beam_size", "max_length", "length_penalty", "eos_id", "pad_id", "num_best")
 
 

@@ -14,6 +14,8 @@ from flax_transformer.evaluation.scores import (
     translation_scores,
 )
 
+pytestmark = pytest.mark.platforms
+
 TEXTS = ["a man is riding a brown horse .", "two dogs run through the deep snow .", "no"]
 OUTPUTS = ["a man is riding the horse .", "two dogs run through the snow", "no"]
 CORPUS_SCORES = [bleu, chrf, exact_match]

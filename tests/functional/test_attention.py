@@ -206,7 +206,7 @@ HEAD_SHAPES = {name: (BATCH, shape[0], HEADS, shape[1]) for name, shape in SHAPE
         (attend, SHAPES | {"mask": (2, 5, 7)}, r"mask \(2, 5, 7\)"),
         (attend, SHAPES | {"bias": (5, 11)}, r"bias \(5, 11\)"),
         (attend, SHAPES | {"dropout": (5, 1, 7)}, r"dropout \(5, 1, 7\)"),
-        (multi_head_attend, HEAD_SHAPES | {"mask": (2, 7, 5)}, r"bool\[2,7,5\]"),
+        (multi_head_attend, HEAD_SHAPES | {"mask": (2, 7, 5)}, r"mask \(2, 7, 5\) must be"),
         (multi_head_attend, HEAD_SHAPES | {"bias": (2, 5, 5, 7)}, r"bias \(2, 5, 5, 7\) must be"),
         (multi_head_attend, HEAD_SHAPES | {"dropout": (2, 5, 7)}, r"dropout \(2, 5, 7\) must be"),
     ],

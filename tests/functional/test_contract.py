@@ -14,6 +14,8 @@ from reference import assert_close
 
 from flax_transformer import functional
 
+pytestmark = pytest.mark.platforms
+
 FUNCTIONS: dict[str, Any] = {
     name: getattr(functional, name)
     for name in functional.__all__

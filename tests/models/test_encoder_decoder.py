@@ -61,7 +61,7 @@ def every_part() -> dict[str, dict[str, Any]]:
 VARIANTS = every_part()
 RNG = np.random.default_rng(0)
 # No token stands twice in a pair, so that a row of the embedding is one place; none is the last.
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("compiled_quickly")]
 TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2) + 1 for _ in range(BATCH)])
 SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH]
 

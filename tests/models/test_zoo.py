@@ -11,6 +11,8 @@ from parameters import draw_parameters
 from flax_transformer.models import ZOO
 from flax_transformer.models.presets import count
 
+pytestmark = pytest.mark.platforms
+
 EXACT = {name: entry for name, entry in ZOO.items() if entry.parameters % 100_000}
 ROUNDED = {name: entry for name, entry in ZOO.items() if name not in EXACT}
 

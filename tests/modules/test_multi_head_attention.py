@@ -13,6 +13,8 @@ from reference import assert_close
 from flax_transformer.functional import SCHEMES, Positions
 from flax_transformer.modules import MultiHeadAttention
 
+pytestmark = pytest.mark.platforms
+
 BATCH, HEADS, QUERIES, KEYS, D_MODEL, KEY_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13, 17
 MODULE = MultiHeadAttention(HEADS, D_MODEL, KEY_DIM, VALUE_DIM)
 

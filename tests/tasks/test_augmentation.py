@@ -20,6 +20,8 @@ from flax_transformer.tasks.classification import (
 )
 from flax_transformer.tasks.sources import scale_pixels
 
+pytestmark = pytest.mark.platforms
+
 CHANGES = {
     "shift": 2,
     "flip": True,

@@ -8,6 +8,8 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.tasks import translator
 from flax_transformer.tasks.translator import CutTextWarning, Translator
 
+pytestmark = pytest.mark.platforms
+
 SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
 BEAM = DecodingConfig("beam", beam_size=3, num_best=3, max_extra_length=16)

@@ -7,6 +7,8 @@ import pytest
 from flax_transformer.training import accounts
 from flax_transformer.training.accounts import PARTS, TimeAccounts
 
+pytestmark = pytest.mark.platforms
+
 
 @pytest.fixture
 def clock(monkeypatch):

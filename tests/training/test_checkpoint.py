@@ -14,6 +14,8 @@ from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
 from flax_transformer.training.step import TrainState, init_state
 from flax_transformer.training.update_rules import OPTIMIZERS
 
+pytestmark = pytest.mark.platforms
+
 SOURCES = sorted(Path(flax_transformer.__file__).parent.rglob("*.py"))
 
 

@@ -28,7 +28,7 @@ from flax_transformer.training.optimizer import make_optimizer
 from flax_transformer.training.step import TrainState, init_state
 from flax_transformer.training.workdir import Workdir
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
+pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("quickly_compiled")]
 
 NUM_STEPS = 7
 

@@ -4,6 +4,8 @@ import pytest
 
 from flax_transformer.training.parallel import Devices
 
+pytestmark = pytest.mark.platforms
+
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
 def test_shares_of_a_batch_are_its_rows_in_order(num_devices):

@@ -7,6 +7,8 @@ from matplotlib.colors import to_rgba
 
 from flax_transformer.visualization.curves import plot_curves, read_curve
 
+pytestmark = pytest.mark.platforms
+
 
 def lines(losses, scores=()):
     """Lines as a training writes them: a loss each update, a score each second one."""

