@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flax_transformer.data.config import DataConfig
-from flax_transformer.data.folders import walk
+from flax_transformer.data.folders import sort_out
 
 # Of all files together. More would take many seconds before the first step, so that sizes and
 # times must do.
@@ -46,13 +46,16 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
     Args:
         config: whose paths are absolute.
     """
+
+    def is_wanted(path: Path) -> bool:
+        return path.is_file() and path.name.lower().endswith(config.ENDINGS)
+
     single = (getattr(config, name) for name in config.PATHS)
     lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
     for value in (*single, *lists):
         path = None if value is None else Path(value)
         if path is not None and path.is_dir():
-            inner = (file for file in walk(path) if file.name.endswith(config.ENDINGS))
-            yield from (file for file in inner if file.is_file())
+            yield from sort_out(path, is_wanted)[0]
         elif path is not None and path.is_file():
             yield path
 
