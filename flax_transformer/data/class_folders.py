@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import ImageColor
 
+from flax_transformer.data.clips import images_in
 from flax_transformer.data.example_files import ExampleFiles, Found
 from flax_transformer.data.example_paths import ExampleKind, find_examples
-from flax_transformer.data.folders import tell_passed_over, visible
+from flax_transformer.data.folders import tell_passed_over
 from flax_transformer.data.image_files import read_pixels
 from flax_transformer.data.labelled import LABEL, describe
 
@@ -81,7 +82,7 @@ def state(found: Found, options: Any) -> str:
     digest = hashlib.sha256(repr(options).encode())
     for classes in found.values():
         for path in (path for paths in classes.values() for path in paths):
-            for file in visible(path) if path.is_dir() else [path]:
+            for file in images_in(path) if path.is_dir() else [path]:
                 stat = file.stat()
                 digest.update(repr((str(file), stat.st_size, stat.st_mtime_ns)).encode())
     return digest.hexdigest()[:16]

@@ -45,9 +45,15 @@ def image_endings() -> frozenset[str]:
         >>> {".jpg", ".tif", ".mpg"} & image_endings() == {".jpg", ".tif"}
         True
     """
-    Image.init()
     kinds = Image.registered_extensions()
-    return frozenset(e for e, kind in kinds.items() if kind in Image.OPEN and kind not in NOT_READ)
+    return frozenset(ending for ending, kind in kinds.items() if kind in _formats())
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that Pillow reads, whatever a file's ending."""
+    Image.init()
+    return tuple(kind for kind in Image.ID if kind in Image.OPEN and kind not in NOT_READ)
 
 
 def is_image(path: Path) -> bool:
@@ -164,7 +170,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     # Pillow warns of damaged descriptions beside the pixels, and of images of half its limit.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path) as image:
+        with Image.open(path, formats=_formats()) as image:
             yield image
 
 

@@ -1,8 +1,9 @@
 """Files of labelled examples, all of them read in one pass: those that are bad are listed."""
 
+import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,12 @@ class ExampleFiles:
         """
         self._unread.remove(name)
         counts = Counter()
-        for class_name, path in self._paths(name):
-            pixels = self._pixels(path)
-            if pixels is not None and (self._skips or not self._bad):
-                counts[class_name] += 1
-                yield class_name, pixels
+        with self._paths(name) as paths:
+            for class_name, path in paths:
+                pixels = self._pixels(path)
+                if pixels is not None and (self._skips or not self._bad):
+                    counts[class_name] += 1
+                    yield class_name, pixels
         if self._bad and not self._skips:
             self._refuse()
         for class_name in self._found[name]:
@@ -59,9 +61,10 @@ class ExampleFiles:
         if not self._unread:
             self._tell()
 
-    def _paths(self, split: str) -> Iterator[tuple[str, Path]]:
+    def _paths(self, split: str) -> contextlib.closing[Generator[tuple[str, Path], None, None]]:
+        """Class and path of each example; closing takes the bar away where an error ends it."""
         pairs = [(name, path) for name, paths in self._found[split].items() for path in paths]
-        return show_progress(f"reading {split}", pairs)
+        return contextlib.closing(show_progress(f"reading {split}", pairs))
 
     def _pixels(self, path: Path) -> np.ndarray | None:
         damages: list[str] | None = [] if self._skips else None
@@ -77,8 +80,9 @@ class ExampleFiles:
     def _refuse(self) -> None:
         """Names all bad files, those of the splits that were not read yet among them."""
         for split in self._unread:
-            for _, path in self._paths(split):
-                self._pixels(path)
+            with self._paths(split) as paths:
+                for _, path in paths:
+                    self._pixels(path)
         number = len(self._bad)
         those, it = (f"{number:,} files: ", "them") if number > 1 else ("", "it")
         advice = f"fix {it}, or take {it} away"

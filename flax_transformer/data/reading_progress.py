@@ -1,7 +1,7 @@
 """What a person sees while many files are read: a bar on a terminal, a few lines elsewhere."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 def show_progress(
     title: str, items: Sequence[Item], console: Console | None = None
-) -> Iterator[Item]:
+) -> Generator[Item, None, None]:
     """Gives items, and shows on standard error how many of them were given.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from flax_transformer.data.clips import even_frames, first_frame, image_endings, is_clip, is_film
 from flax_transformer.data.image_files import fit, read_images
@@ -212,6 +212,15 @@ def test_every_ending_that_pillow_and_pyav_read_is_known():
         ".MOV",
     ]
     assert all(is_film(Path(f"a{ending}")) for ending in films)
+
+
+def test_a_program_in_postscript_is_not_run_whatever_its_ending(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it was run"))
+    for shape in ((2, 2, 3), (2, 2, 2, 3)):
+        with pytest.raises(UserError, match=r"a\.png \(it is empty or not an image that Pillow"):
+            read_images([path], shape)
 
 
 def jpeg(path: Path, size: tuple[int, int], orientation: int = 1) -> Image.Image:

@@ -39,6 +39,7 @@ def folder(tmp_path):
     save(folder / "validation" / "fall" / "d.webp", 70, 60)
     (folder / "train" / "fall" / "notes.txt").touch()
     (folder / "train" / "fall" / "nothing").mkdir()
+    (folder / "train" / "rise" / "a" / "gone.png").symlink_to("nowhere.png")
     return folder
 
 
