@@ -35,7 +35,7 @@ LAYERS = [
     {"models", "data", "decoding", "evaluation", "visualization"},
     {"tasks"},
     {"training", "experiment", "conventions"},
-    {"console"},
+    {"console", "line_batches"},
     {"commands"},
     {"cli", "flax_transformer"},
     {"__main__"},

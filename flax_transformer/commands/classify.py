@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.line_batches import line_batches
 from flax_transformer.errors import check_number
+from flax_transformer.line_batches import line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.classifier import Prediction
 from flax_transformer.training.assemble import Weights, load_for

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.mask_filler import Filled
 from flax_transformer.training.assemble import Weights, load_for

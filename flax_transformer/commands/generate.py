@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
-from flax_transformer.commands.line_batches import (
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.errors import UserError, check_number
+from flax_transformer.line_batches import (
     LineBatch,
     answer_lines,
     is_pipe_or_file,
@@ -14,8 +16,6 @@ from flax_transformer.commands.line_batches import (
     json_line,
     line_batches,
 )
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.generator import GeneratedText
 from flax_transformer.training.assemble import Weights, load_for

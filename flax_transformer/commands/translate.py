@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
-from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
+from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.translator import TranslatedText
 from flax_transformer.training.assemble import Weights, load_for

@@ -66,6 +66,6 @@ def sample_keys(
         (2, 3)
     """
     fold = jax.vmap(jax.random.fold_in, (None, 0))
-    is_typed = jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
+    is_typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
     keys = rng if is_typed and rng.ndim else fold(rng, jnp.arange(num_rows))
     return jax.vmap(fold, (0, None))(keys, jnp.arange(num_samples))

@@ -12,7 +12,7 @@ from flax_transformer.data.tokenizer import EOS, PAD
 from flax_transformer.decoding.row_keys import text_number
 
 # Tokens of a batch, read and written: enough rows to keep the processor busy.
-TOKENS_PER_BATCH = 2048
+TOKENS_PER_BATCH = 8192
 MIN_LENGTH = 16  # of what a batch reads or writes; less saves nothing worth compiling for
 
 

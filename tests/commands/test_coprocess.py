@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import PAIRS
@@ -24,12 +25,12 @@ def workdirs(tmp_path_factory) -> dict[str, Path]:
 
 
 @contextlib.contextmanager
-def command(*words: object, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen]:
+def command(*words: object) -> Iterator[Any]:
     """Starts a command line; kills it at the end, or if it hangs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flax_transformer", *map(str, words)],
         stdin=subprocess.PIPE,
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -43,14 +44,14 @@ def command(*words: object, stdout: int = subprocess.PIPE) -> Iterator[subproces
         process.communicate()
 
 
-def ask(process: subprocess.Popen, line: str) -> str:
+def ask(process: Any, line: str) -> str:
     """Writes a line and reads its answer."""
     process.stdin.write(line + "\n")
     process.stdin.flush()
     return process.stdout.readline()
 
 
-def end(process: subprocess.Popen) -> tuple[int, str, str]:
+def end(process: Any) -> tuple[int, str, str]:
     """Closes the input; gives the exit code, the rest of the output, and the errors."""
     out, err = process.communicate(timeout=SECONDS)
     return process.returncode, out, err
@@ -80,7 +81,7 @@ def test_a_line_is_answered_before_the_next_is_written(workdirs, name, words):
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_translator_answers_each_line_and_a_killed_one_leaves_its_answers(folder, tmp_path):
+def test_a_translator_answers_each_line_and_a_killed_one_leaves_its_answers(folder):
     with command("translate", "--workdir", folder / "run") as process:
         for pair in (PAIRS[3], PAIRS[0], PAIRS[3]):
             assert ask(process, pair.source) == pair.target + "\n"
@@ -101,7 +102,8 @@ def test_a_reader_that_leaves_ends_the_command_quietly(workdirs):
         assert process.stderr.read() == ""
 
 
-def run_with(stdin, *words: object) -> str:
+def run_with(stdin: Any, *words: object) -> str:
+    """Gives what a command prints with this standard input."""
     done = subprocess.run(
         [sys.executable, "-m", "flax_transformer", *map(str, words)],
         stdin=stdin,

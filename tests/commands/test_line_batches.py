@@ -9,7 +9,9 @@ import pytest
 from flax_transformer.commands.classify import Classify
 from flax_transformer.commands.fill import Fill
 from flax_transformer.commands.generate import Generate
-from flax_transformer.commands.line_batches import (
+from flax_transformer.commands.translate import Translate
+from flax_transformer.errors import UserError
+from flax_transformer.line_batches import (
     LineBatch,
     answer_lines,
     is_pipe_or_file,
@@ -17,8 +19,6 @@ from flax_transformer.commands.line_batches import (
     line_batches,
     standard_input,
 )
-from flax_transformer.commands.translate import Translate
-from flax_transformer.errors import UserError
 
 
 @pytest.fixture

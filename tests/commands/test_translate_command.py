@@ -7,7 +7,7 @@ import pytest
 from command_line import assert_is_error
 from small import PAIRS
 
-from flax_transformer.commands.line_batches import standard_input
+from flax_transformer.line_batches import standard_input
 
 
 @pytest.mark.usefixtures("trained")

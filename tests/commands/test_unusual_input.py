@@ -9,8 +9,8 @@ from command_line import assert_is_error
 from small import PAIRS
 
 from flax_transformer.commands import translate
-from flax_transformer.commands.line_batches import standard_input
 from flax_transformer.commands.translate import Translate
+from flax_transformer.line_batches import standard_input
 from flax_transformer.tasks.translator import TranslatedText
 
 FAMILY = "👩\u200d👩\u200d👧"

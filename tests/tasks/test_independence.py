@@ -12,9 +12,10 @@ from untrained import CHARACTERS, EXPERIMENTS, MAX_LENGTH, SUBWORDS, write_workd
 
 from flax_transformer.data.tokenizer import EOS, PAD
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.models import EncoderDecoder
+from flax_transformer.models import DecoderOnly, DecoderOnlyConfig, EncoderDecoder
 from flax_transformer.tasks.continuation import TOKENS_PER_BATCH, Continuation, piece_batches
 from flax_transformer.tasks.generator import Generator
+from flax_transformer.tasks.mask_filler import Filled
 from flax_transformer.tasks.translator import Translator
 from flax_transformer.training.assemble import load
 
@@ -78,14 +79,12 @@ def test_a_translation_depends_on_the_text_only(translator, method):
 
 def test_samples_of_a_prompt_have_numbers_and_a_seed(generator, translator):
     more = dataclasses.replace(SAMPLE, num_best=5)
-    for search in (
-        lambda decoding, seed: generator.generate("bad", decoding, seed=seed),
-        lambda decoding, seed: translator.translate_n_best("bad", decoding, seed=seed),
-    ):
-        found = search(more, 3)
-        assert len({str(one) for one in found}) > 3
-        assert [str(one)[:20] for one in found[:3]] == [str(one)[:20] for one in search(SAMPLE, 3)]
-        assert found != search(more, 4)
+    for search in (generator.generate_n_best, translator.translate_n_best):
+        (found,) = search("bad", more, seed=3)
+        assert len(set(found)) > 3
+        (fewer,) = search("bad", SAMPLE, seed=3)
+        assert [text for text, _ in found[:3]] == [text for text, _ in fewer]
+        assert found != search("bad", more, seed=4)[0]
 
 
 def test_a_class_depends_on_the_text_only(predictors):
@@ -105,6 +104,38 @@ def test_a_filled_gap_depends_on_the_text_only(predictors):
     together = fill(texts)
     assert [fill([text])[0] for text in texts] == together
     assert fill(texts[::-1])[::-1] == together
+
+
+@pytest.mark.parametrize("scheme", ["learned", "sinusoidal", "rotary", "alibi", "relative"])
+def test_every_positional_scheme_counts_from_the_prompt(scheme):
+    """Prompts end together, whatever the longest one is."""
+    sizes: dict[str, Any] = {"num_layers": 1, "d_model": 12, "d_ff": 5, "num_heads": 3}
+    config = DecoderOnlyConfig(positions=scheme, max_positions=40, attention_window=7, **sizes)
+    model = DecoderOnly(config, CHARACTERS.vocab_size)
+    variables = model.init(jax.random.key(2), jnp.ones((1, 1), jnp.int32))
+    generator = Generator(model, variables, CHARACTERS, SAMPLE, max_length=40)
+    together = generator.generate_n_best(["a", "bad", "d" * 31], length=9)
+    for prompt, found in zip(("a", "bad"), together, strict=False):
+        (alone,) = generator.generate_n_best(prompt, length=9)
+        assert [text for text, _ in alone] == [text for text, _ in found]
+        assert [s for _, s in alone] == pytest.approx([s for _, s in found], rel=1e-5)
+        assert any(text for text, _ in found)
+
+
+def test_a_string_is_one_text(generator, translator, predictors):
+    assert generator.generate("feed") == generator.generate(["feed"])
+    assert translator.translate("feed") == translator.translate(["feed"])[0]
+    assert translator.translate_n_best("feed") == translator.translate_n_best(["feed"])
+    fill = predictors["masked"].fill
+    assert fill("a[MASK]") == fill(["a[MASK]"])
+
+
+def test_a_text_without_a_gap_is_given_back(predictors):
+    texts = ["no  gap ", "", "a[MASK]", "more than the model reads" * 9, "[mask]\t"]
+    filled = predictors["masked"].fill(texts)
+    assert filled.pop(2).gaps
+    del texts[2]
+    assert filled == [Filled(text, []) for text in texts]
 
 
 def by_hand(generator: Generator, prompt: str, length: int) -> str:
