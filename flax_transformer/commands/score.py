@@ -7,9 +7,9 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from flax_transformer.commands.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.data.text_files import read_parallel
 from flax_transformer.errors import UserError
+from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.kinds import kind_of
 from flax_transformer.tasks.text_scores import TextScore
