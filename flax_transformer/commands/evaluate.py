@@ -29,8 +29,8 @@ class Evaluate:
     """Split to score; the held-out one if neither this nor a file is given."""
     source: Path | None = None
     """Of a translation model: your own text to translate, one sentence a line."""
-    target: Path | None = None
-    """The translation of --source, line by line."""
+    target: UseAppendAction[tuple[Path, ...]] = ()
+    """The translation of --source, line by line; given several times for several references."""
     file: Path | None = None
     """Of a text classifier: your own .csv or .tsv with columns text and label. Of a language model,
     masked or not: your own text, or a folder of .txt files."""

@@ -24,19 +24,22 @@ class OwnFiles:
 
     Attributes:
         source: text file with sentences to translate, one a line.
-        target: text file with their translations, line by line.
+        target: text files with their translations, line by line: one, or several references.
         file: table of labelled texts, or a text.
         folder: with images or videos in folders of classes.
     """
 
     source: Path | None = None
-    target: Path | None = None
+    target: tuple[Path, ...] = ()
     file: Path | None = None
     folder: Path | None = None
 
     def paths(self) -> dict[str, str]:
-        """The absolute paths of the files given, by field."""
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """The absolute paths of the files given: source, target, target_2 and so on."""
+        further = {f"target_{number}": path for number, path in enumerate(self.target[1:], 2)}
+        target = self.target[0] if self.target else None
+        given = {"source": self.source, "target": target, **further}
+        given |= {"file": self.file, "folder": self.folder}
         return {
             name: str(path.expanduser().absolute())
             for name, path in given.items()
@@ -55,7 +58,7 @@ class OwnFiles:
         return f"{Path(paths[-1]).name[:100]}-{digest[:8]}"
 
     def take(self, *fields: str) -> list[str]:
-        """Gives the paths of the fields that a model is scored on.
+        """Gives the paths of the fields that a model is scored on, further targets last.
 
         Raises:
             UserError: if one of them is not given, or another one is.
@@ -63,25 +66,28 @@ class OwnFiles:
         given = self.paths()
         wanted = " and ".join(f"--{name}" for name in fields)
         for name in given:
-            if name not in fields:
+            if name.partition("_")[0] not in fields:
                 raise UserError(f"--{name} does not fit this model: give {wanted}")
         for name in fields:
             if name not in given:
                 raise UserError(f"--{name} is missing: this model is scored on {wanted}")
-        return [given[name] for name in fields]
+        return list(given.values())
 
 
-def read_own_pairs(files: OwnFiles) -> list[Pair]:
+def read_own_pairs(files: OwnFiles) -> tuple[list[Pair], list[tuple[str, ...]]]:
     """Reads sentences and their translations.
+
+    Returns:
+        The pairs, and the further translations of each.
 
     Raises:
         UserError: if a file cannot be read, or they have different numbers of lines.
     """
     from flax_transformer.data.text_files import read_parallel  # imports TFDS
 
-    return [
-        Pair(*texts) for texts in zip(*read_parallel(*files.take("source", "target")), strict=True)
-    ]
+    source, target, *further = read_parallel(*files.take("source", "target"))
+    pairs = [Pair(*texts) for texts in zip(source, target, strict=True)]
+    return pairs, list(zip(*further, strict=True))
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -10,7 +10,7 @@ from flax_transformer.data.batch import Batch
 from flax_transformer.data.batching import TrainingBatches
 from flax_transformer.data.datasets import open_split
 from flax_transformer.data.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.parallel_text import Pair, ParallelText
+from flax_transformer.data.parallel_text import Pair
 from flax_transformer.data.pipeline import prepare_training
 from flax_transformer.data.tokenizer import PAD, Tokenizer
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
@@ -64,19 +64,19 @@ class TranslationTask:
 
     def scorer(self, split: str) -> Scorer:
         """Opens a split to translate and score."""
-        return self._scorer(open_split(self._parts.data, split))
+        pairs = open_split(self._parts.data, split)
+        return self._scorer(pairs, pairs.references())
 
     def own_scorer(self, files: OwnFiles) -> Scorer:
         """Reads a user's own files to translate and score."""
-        return self._scorer(read_own_pairs(files))
+        return self._scorer(*read_own_pairs(files))
 
-    def _scorer(self, pairs: Sequence[Pair]) -> Scorer:
+    def _scorer(self, pairs: Sequence[Pair], further: Sequence[Sequence[str]]) -> Scorer:
         data, name = self._parts.data, self._parts.task.bleu_tokenizer
         if name == "auto" and data.form == "tokenized":
             tokenize = "none"
         else:
             tokenize = choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
-        further = pairs.references() if isinstance(pairs, ParallelText) else ()
         predictor = self.predictor(None)
         return Scorer(self.objective, predictor, pairs, tokenize=tokenize, further=further)
 

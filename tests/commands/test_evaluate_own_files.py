@@ -64,6 +64,28 @@ def test_a_translator_is_scored_on_ones_own_sentences(run, folder, tmp_path):
 
 
 @pytest.mark.usefixtures("trained")
+def test_one_of_several_references_is_enough(run, tmp_path):
+    source = write(tmp_path / "own.en", *(pair.source for pair in PAIRS[:4]))
+    references = [
+        [pair.target if number % 2 else "etwas" for number, pair in enumerate(PAIRS[:4])],
+        [pair.target if number % 2 == 0 else "etwas" for number, pair in enumerate(PAIRS[:4])],
+    ]
+    paths = [write(tmp_path / f"{n}.de", *texts) for n, texts in enumerate(references)]
+    one = record_of(evaluate(run, "run", "--source", source, "--target", paths[0]))
+    twice = ["--target", paths[0], "--target", paths[1]]
+    both = record_of(evaluate(run, "run", "--source", source, *twice))
+    assert one["scores"]["exact_match"]["value"] == 50
+    assert both["scores"]["exact_match"]["value"] == 100
+    assert "nrefs:2|" in both["scores"]["bleu"]["signature"]
+    assert both["files"] == {"source": source, "target": paths[0], "target_2": paths[1]}
+    short = write(tmp_path / "short.de", "eins")
+    result = evaluate(run, "run", "--source", source, "--target", paths[0], "--target", short)
+    assert_is_error(result, "own.en has 4 lines but .*short.de has 1")
+    # No file is lost without a word.
+    assert evaluate(run, "run", "--source", source, "--target", *paths).code == 2
+
+
+@pytest.mark.usefixtures("trained")
 def test_files_of_one_name_in_two_folders_have_records_of_their_own(run, folder, tmp_path):
     for name, pair in (("a", PAIRS[0]), ("b", PAIRS[1])):
         (tmp_path / name).mkdir()
