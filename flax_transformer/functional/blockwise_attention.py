@@ -22,7 +22,9 @@ def blocks_pay(heads: GroupedHeads) -> bool:
     """Whether there are so many scores that attending in blocks is faster, or needed."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
-    return num_scores >= (_CPU_MANY if is_cpu() else _ACCELERATOR_MANY)
+    # Of a program for any size nobody knows; with blocks there would be no such program.
+    is_known = isinstance(num_scores, int)
+    return is_known and num_scores >= (_CPU_MANY if is_cpu() else _ACCELERATOR_MANY)
 
 
 def attend_in_blocks(
@@ -43,7 +45,7 @@ def attend_in_blocks(
 
     def of_position(key, value, here):
         query, mask, bias, dropout = here
-        mask = None if mask is None else jnp.broadcast_to(mask, (len(query), len(key)))
+        mask = None if mask is None else jnp.broadcast_to(mask, (query.shape[0], key.shape[0]))
         return attend(query, key, value, mask=mask, bias=bias, dropout=dropout)
 
     def of_head(mask, head):
@@ -66,15 +68,21 @@ def attend_in_blocks(
     return jax.lax.map(of_example, examples, batch_size=examples_at_once).swapaxes(1, 2)
 
 
-def _at_once(heads: GroupedHeads) -> tuple[int, int, int]:
-    """How many positions, heads of keys and examples make a block, in parts of similar size."""
+def _at_once(heads: GroupedHeads) -> tuple[int | None, int | None, int | None]:
+    """How many positions, heads of keys and examples make a block, in parts of similar size.
+
+    None, which is one at a time, where a program is for any number of them.
+    """
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     block = _CPU_BLOCK if is_cpu() else _ACCELERATOR_BLOCK
-    sizes = []
+    sizes: list[int | None] = []
     scores = group * heads.key.shape[1]
     for total in (query_length, key_value_heads, batch):
-        most = max(1, min(total, block // scores))
-        num_parts = -(-total // most)
-        sizes.append(-(-total // num_parts))
+        if isinstance(total, int) and isinstance(scores, int):
+            most = max(1, min(total, block // scores))
+            num_parts = -(-total // most)
+            sizes.append(-(-total // num_parts))
+        else:
+            sizes.append(None)
         scores *= total
-    return tuple(sizes)
+    return sizes[0], sizes[1], sizes[2]

@@ -49,7 +49,7 @@ def convolve(
             f"inputs {inputs.shape}, kernel {kernel.shape} and bias {bias.shape} must be "
             "(length, features), (width, features, outputs) and (outputs,)"
         )
-    length, width = len(inputs), len(kernel)
+    length, width = inputs.shape[0], kernel.shape[0]
     segments = jnp.ones(length, jnp.int32) if segments is None else segments
     if segments.shape != (length,):
         raise ValueError(f"segments {segments.shape} must be one for each of {length} tokens")

@@ -94,7 +94,7 @@ def multi_head_attend(
     output = output.reshape(*query.shape[:3], value.shape[-1])
     if weights is None:
         return output
-    return output, weights.reshape(len(weights), query.shape[2], *weights.shape[3:])
+    return output, weights.reshape(weights.shape[0], query.shape[2], *weights.shape[3:])
 
 
 def _attend_at_once(heads: GroupedHeads, return_weights: bool) -> tuple[Array, Array | None]:

@@ -204,7 +204,9 @@ def learned_positions(
     """
     _check_row(positions)
     check_integers(positions=positions)
-    if table.ndim != 2 or positions.shape[0] > table.shape[0]:
+    length, is_matrix = positions.shape[0], table.ndim == 2
+    # A length that is a symbol cannot be compared: positions outside the table give NaN.
+    if not is_matrix or (isinstance(length, int) and length > table.shape[0]):
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
     return table.at[positions].get(mode="fill", wrap_negative_indices=False)
 

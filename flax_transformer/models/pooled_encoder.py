@@ -79,7 +79,7 @@ class PooledEncoder(nn.Module):
         """
         config, x = self.config, tokens
         if config.pooling == "class_token":
-            first = jnp.broadcast_to(self.class_token, (len(x), 1, x.shape[-1]))
+            first = jnp.broadcast_to(self.class_token, (x.shape[0], 1, x.shape[-1]))
             x = jnp.concatenate([first.astype(x.dtype), x], axis=1)
         layout = lay_out_unpadded(x, window=config.attention_window)
         assert layout.positions is not None

@@ -117,7 +117,7 @@ class PositionalEmbedding(nn.Module):
         length, d_model = embedded.shape[1:]
         if coordinates is not None and scheme.encode_grid is not None:
             encoding = scheme.encode_grid(coordinates, d_model).astype(embedded.dtype)
-            return embedded + jnp.pad(encoding, ((length - len(coordinates), 0), (0, 0)))[None]
+            return embedded + jnp.pad(encoding, ((length - coordinates.shape[0], 0), (0, 0)))[None]
         table = None
         if scheme.has_table:
             init = nn.initializers.normal(self.deviation)

@@ -258,11 +258,11 @@ class DecoderLayer(Layer):
             if written is not None:
                 assert written_length is not None
                 assert mask is not None
-                members = len(x) // len(written.value)
+                members = x.shape[0] // written.value.shape[0]
                 new = lay_down(*keys_values, members=members)
                 written = append(written, new, written_length * members)
                 # Rows of the mask are those of all that is written, if they are not the inputs'.
-                is_own = mask.shape[0] == len(x)
+                is_own = mask.shape[0] == x.shape[0]
                 read = read_own(written, members) if is_own else read_all(written)
                 keys_values = KeyValue(*read)
             return self.self_attention(
