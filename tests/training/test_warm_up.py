@@ -22,7 +22,7 @@ def test_the_peak_is_first_reached_at_update_warmup_steps(name, warmup_steps):
     d_model = 64
     schedule = make_schedule(config, d_model, 30)
     peak = (d_model * warmup_steps) ** -0.5 if name == "paper" else PEAK
-    rates = [float(schedule(step - 1)) for step in range(1, 31)]
+    rates = np.array([schedule(step - 1) for step in range(1, 31)])
     rise = [peak * step / warmup_steps for step in range(1, warmup_steps + 1)]
     np.testing.assert_allclose(rates[:warmup_steps], rise, rtol=1e-6)
     after = rates[warmup_steps]
