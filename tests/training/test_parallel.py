@@ -55,7 +55,7 @@ def test_all_devices_are_used_unless_told():
 @pytest.mark.parametrize("keep_state", [False, True])
 def test_a_state_is_given_up_unless_it_is_to_be_kept(num_devices, keep_state):
     devices = Devices(jax.devices()[:num_devices])
-    step = devices.compile(lambda state, batch, rng: state + batch, keep_state=keep_state)
+    step = devices.compile(lambda state, batch, rng: state + batch[0], keep_state=keep_state)
     state = devices.replicate(np.ones(7, np.float32))
     batch = devices.shard(np.full((num_devices, 7), 3, np.float32))
     assert (np.asarray(step(state, batch, jax.random.key(0))) == 4).all()
