@@ -5,7 +5,7 @@ r"""Your own parallel text: two files to train on, two to validate, one sentence
         --data.validation-source valid.en --data.validation-target valid.de
 
 Two more files, --data.test-source and --data.test-target, are scored at the end if given, with
---data.test-references FILE ... for further translations of the same sentences. Both sides may also
+--data.test-references FILE, once for each file, for further translations of the same sentences. Both sides may also
 be columns of one file, with a tab between them:
 
     flax-transformer train experiments/text_files.py --workdir runs/mine \

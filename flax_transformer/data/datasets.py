@@ -58,8 +58,9 @@ class ParallelTextConfig(DataConfig):
     target_column: int = 2
     """text_files: column of its translation."""
     validation_references: tuple[str, ...] = ()
-    """text_files: files with further translations of the pairs to validate on, line by line. BLEU,
-    chrF and exact match take them all, loss and perplexity only the first."""
+    """text_files: a file with further translations of the pairs to validate on, line by line; given
+    once for each file. BLEU, chrF and exact match take them all, loss and perplexity only the
+    first."""
     test_references: tuple[str, ...] = ()
     """text_files: the same of the pairs to test on."""
     vocab_size: int = 10_000

@@ -24,7 +24,8 @@ class ClassificationConfig:
     """Probability mass of the right class spread evenly over all classes."""
     class_weights: tuple[str, ...] = ()
     """Weights of the classes in the training loss: balanced, with which each class counts as much
-    as any other, or NAME=WEIGHT for some of them; 1 for the others. Scores stay unweighted."""
+    as any other, or NAME=WEIGHT, given once for each of some classes; 1 for the others. Scores stay
+    unweighted."""
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is no share, and weights that are no numbers."""

@@ -17,16 +17,18 @@ def labelled(tmp_path):
 
 def test_weights_of_classes_are_given_by_name(run, labelled, tmp_path):
     workdir = str(tmp_path / "run")
-    command = ["train", labelled, "--workdir", workdir, "--task.class-weights", "before=2"]
+    option = "--task.class-weights"
+    command = ["train", labelled, "--workdir", workdir, option, "before=2", option]
     assert_is_error(run(*command, "aftr=3"), "unknown class of .*'aftr': did you mean 'after'")
     assert_is_error(run(*command, "after=0"), "with a positive number .* not 'after=0'")
     assert not (tmp_path / "run").exists()
 
 
-def test_several_references_are_named_after_each_other(run, folder, tmp_path):
+def test_several_references_are_given_one_by_one(run, folder, tmp_path):
     files = [tmp_path / name for name in ("one", "two")]
     files[0].write_text("only\n" * 20)
     files[1].write_text("only\n")
-    options = ["--workdir", "new", "--data.validation-references", *map(str, files)]
+    option = "--data.validation-references"
+    options = ["--workdir", "new", *(word for file in files for word in (option, str(file)))]
     assert_is_error(run("train", "small.py", *options), f"20 lines but {files[1]} has 1: line N of")
     assert not (folder / "new").exists()
