@@ -4,9 +4,9 @@ r"""Your own parallel text: two files to train on, two to validate, one sentence
         --data.train-source train.en --data.train-target train.de \
         --data.validation-source valid.en --data.validation-target valid.de
 
-Two more files, --data.test-source and --data.test-target, are scored at the end if given, with
---data.test-references FILE, once for each file, for further translations of the same sentences. Both sides may also
-be columns of one file, with a tab between them:
+Two more files, --data.test-source and --data.test-target, are scored at the end if given.
+--data.test-references FILE, once for each file, names further translations of the same sentences.
+Both sides may also be columns of one file, with a tab between them:
 
     flax-transformer train experiments/text_files.py --workdir runs/mine \
         --data.train-pairs pairs.tsv --data.source-column 2 --data.target-column 1
