@@ -103,9 +103,13 @@ def _split(name: str, array: Array, size: tuple[int, ...]) -> Array:
     if len(extents) != len(size) or any(n % k for n, k in zip(extents, size, strict=True)):
         raise ValueError(f"{name} {array.shape} is not filled by pieces of {size}")
     counts = [n // k for n, k in zip(extents, size, strict=True)]
-    apart = [length for pair in zip(counts, size, strict=True) for length in pair]
     num_axes = len(size)
+    apart = array
+    # One axis at a time, which JAX can follow where the images of a batch lie on several devices.
+    for axis, pair in enumerate(zip(counts, size, strict=True)):
+        before, after = apart.shape[: 2 * axis], apart.shape[2 * axis + 1 :]
+        apart = apart.reshape(*before, *pair, *after)
     # Axes come in pairs, which piece and where in it: first all of the one, then all of the other.
     order = [*range(0, 2 * num_axes, 2), *range(1, 2 * num_axes, 2), 2 * num_axes]
-    pieces = array.reshape(*apart, channels).transpose(order)
+    pieces = apart.transpose(order).reshape(math.prod(counts), *size, channels)
     return pieces.reshape(math.prod(counts), math.prod(size) * channels)

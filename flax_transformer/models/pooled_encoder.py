@@ -79,8 +79,9 @@ class PooledEncoder(nn.Module):
         """
         config, x = self.config, tokens
         if config.pooling == "class_token":
-            first = jnp.broadcast_to(self.class_token, (x.shape[0], 1, x.shape[-1]))
-            x = jnp.concatenate([first.astype(x.dtype), x], axis=1)
+            # Zeros of the tokens' own lie on the devices on which these lie.
+            first = jnp.zeros_like(x[:, :1]) + self.class_token.astype(x.dtype)[None, None]
+            x = jnp.concatenate([first, x], axis=1)
         layout = lay_out_unpadded(x, window=config.attention_window)
         assert layout.positions is not None
         x = self.positions(x, layout.positions.query, layout.lengths, coordinates)

@@ -135,7 +135,8 @@ class VideoTransformer(nn.Module):
             return self.space_time_encoder(x, deterministic=deterministic)
         batch, _, d_model = x.shape
         num_times = self.config.num_times()
-        places = x.reshape(batch * num_times, -1, d_model)
+        by_time = x.reshape(batch, num_times, -1, d_model)
+        places = by_time.reshape(batch * num_times, *by_time.shape[2:])
         times = self.space_encoder(places, deterministic=deterministic)
         return self.time_encoder(
             times.reshape(batch, num_times, d_model), deterministic=deterministic

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.patches import grid_coordinates, split_patches
@@ -86,7 +87,9 @@ class VisionTransformer(nn.Module):
         patches = jax.vmap(lambda image: split_patches(image, config.patch_size))(images)
         height, width = config.patch_size
         grid = (size[0] // height, size[1] // width)
-        return self.patch_embedding(patches), grid_coordinates(patches[0], grid)
+        # Of one image only the shape counts: its patches may lie on another device.
+        coordinates = grid_coordinates(jnp.zeros(patches.shape[1:]), grid)
+        return self.patch_embedding(patches), coordinates
 
 
 def resize_images(

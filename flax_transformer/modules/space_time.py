@@ -76,8 +76,9 @@ class SpaceTimeLayer(Layer):
         """
 
         def over_space(x: Array) -> Array:
-            attended = _attend(self.space_attention, x.reshape(-1, *by_time[2:]), space)
-            return attended.reshape(x.shape)
+            places = x.reshape(by_time).reshape(-1, *by_time[2:])
+            attended = _attend(self.space_attention, places, space)
+            return attended.reshape(by_time).reshape(x.shape)
 
         def over_time(x: Array) -> Array:
             places_first = x.reshape(by_time).swapaxes(1, 2)
