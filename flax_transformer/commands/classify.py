@@ -52,14 +52,17 @@ class Classify:
                 if isinstance(answer, UserError):
                     has_failed = True
                     print(f"error: {answer}", file=sys.stderr, flush=True)
-                else:
+                # A line of standard input always has its line of output.
+                if batch.is_input or not isinstance(answer, UserError):
                     print(self._line(value, answer))
             sys.stdout.flush()
         if has_failed:
             sys.exit(2)  # as of any mistake of a user's
 
-    def _line(self, value: str | Path, prediction: Prediction) -> str:
+    def _line(self, value: str | Path, prediction: Prediction | UserError) -> str:
         """One line; with the name of a file, which is the last column."""
+        if isinstance(prediction, UserError):
+            return json.dumps({"error": str(prediction)}) if self.json else ""
         name = [" ".join(str(value).splitlines())] if isinstance(value, Path) else []
         if self.json:
             fields = {"input": name[0]} if name else {}

@@ -84,8 +84,20 @@ def test_good_inputs_are_answered_although_others_are_bad(run, workdirs, images,
 def test_a_blank_line_is_not_the_folder_one_is_in(run, workdirs, images):
     result = run("classify", "--workdir", workdirs["images"], stdin=f"\n{images}\n".encode())
     assert result.code == 2
-    assert len(columns(result.out)) == 3
+    assert result.out.startswith("\n")
+    assert len(columns(result.out[1:])) == 3
     assert result.err == "error: a blank line is not the name of a file: give images\n"
+
+
+def test_each_line_of_standard_input_has_its_line_of_output(run, workdirs, images):
+    names = ["none.png", str(images / "1.tif"), "other.png"]
+    stdin = "".join(f"{name}\n" for name in names).encode()
+    plain = run("classify", "--workdir", workdirs["images"], stdin=stdin)
+    assert [line.split("\t")[-1] for line in plain.out.splitlines()] == ["", names[1], ""]
+    records = run("classify", "--workdir", workdirs["images"], "--json", stdin=stdin)
+    errors = ["error" in json.loads(line) for line in records.out.splitlines()]
+    assert errors == [True, False, True]
+    assert (plain.code, records.code) == (2, 2)
 
 
 def test_many_files_are_answered(run, workdirs, tmp_path):
