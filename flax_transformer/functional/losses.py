@@ -1,7 +1,7 @@
 """Losses as a sum and a weight, so that parts of a batch add up to the whole."""
 
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -219,7 +219,7 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
 
     def add(total, chunk):
         hidden, targets, weights = chunk
-        losses = _cross_entropy(
+        losses: Any = _cross_entropy(
             token_logits(hidden, table), targets, label_smoothing, smoothing_over
         )
         return total + _weighted_sum(losses, weights), None

@@ -141,7 +141,7 @@ class Classification:
             label_smoothed_cross_entropy(logits, *target, self.config.label_smoothing)
             for target in targets
         ]
-        loss, weight = (sum(parts, jnp.float32(0)) for parts in zip(*sums, strict=True))
+        loss, weight = (sum(parts, jnp.zeros((), jnp.float32)) for parts in zip(*sums, strict=True))
         return loss, weight, statistics
 
     def predict(self, variables: Variables, batch: LabelledBatch) -> Predicted:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from flax_transformer.errors import UserError
 
@@ -18,7 +18,7 @@ def host_array(name: str, array: Any) -> np.ndarray:
     Raises:
         UserError: if NumPy cannot read it, with what to give instead.
     """
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         raise UserError(f"{name} have no values inside jit or grad: return them, then show them")
     if getattr(array, "requires_grad", False):
         raise UserError(f"{name} need a gradient, so NumPy cannot read them: call .detach() first")

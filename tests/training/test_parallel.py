@@ -57,6 +57,6 @@ def test_a_state_is_given_up_unless_it_is_to_be_kept(num_devices, keep_state):
     devices = Devices(jax.devices()[:num_devices])
     step = devices.compile(lambda state, batch, rng: state + batch[0], keep_state=keep_state)
     state = devices.replicate(np.ones(7, np.float32))
-    batch = devices.shard(np.full((num_devices, 7), 3, np.float32))
+    batch = devices.shard(np.full(num_devices * 7, 3, np.float32))
     assert (np.asarray(step(state, batch, jax.random.key(0))) == 4).all()
     assert state.is_deleted() != keep_state
