@@ -19,12 +19,13 @@ class LineBatch(NamedTuple):
 
     Attributes:
         first: index of the first text, from 0.
-        texts: of the command line, or lines of standard input.
+        texts: of the command line, or lines of standard input; an error is a line that cannot be
+            read.
         is_input: whether they are of standard input.
     """
 
     first: int
-    texts: list[str]
+    texts: list[str | UserError]
     is_input: bool
 
 
@@ -36,7 +37,7 @@ def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
         batch_lines: see `standard_input`.
 
     Raises:
-        UserError: at once if batch_lines is below 1; later if a line is not UTF-8.
+        UserError: if batch_lines is below 1.
     """
     check_number("--batch-lines", batch_lines)
     return iter([LineBatch(0, list(given), False)]) if given else _numbered(batch_lines)
@@ -71,12 +72,12 @@ def answer_lines(
     num_bad = count = 0
     for first, texts, is_input in batches:
         number = first + 1
-        found = _answer_good(answer, texts, number) if is_input else answer(texts, number)
+        found = _answer_good(answer, texts, number) if is_input else answer([*texts], number)
         for index, (text, one) in enumerate(zip(texts, found, strict=True), first):
             if isinstance(one, UserError):
                 print(f"error: {one}", file=sys.stderr)
                 num_bad += 1
-            write(index, text, one)
+            write(index, "" if isinstance(text, UserError) else text, one)
         sys.stdout.flush()
         count += len(texts)
     if num_bad:
@@ -105,14 +106,18 @@ def json_line(index: int, text: str, answer: Any) -> str:
 
 
 def _answer_good(
-    answer: Callable[[list[str], int], Sequence[Any]], texts: list[str], number: int
+    answer: Callable[[list[str], int], Sequence[Any]], texts: list[str | UserError], number: int
 ) -> list[Any]:
-    """Halves the texts until the bad ones are alone; predictors refuse before they compute."""
-    try:
-        return list(answer(texts, number))
-    except UserError as error:
-        if len(texts) == 1:
-            return [error]
+    """Halves the texts until each bad one is by itself; predictors refuse before they compute."""
+    good = [text for text in texts if isinstance(text, str)]
+    if len(good) == len(texts):
+        try:
+            return list(answer(good, number))
+        except UserError as error:
+            if len(texts) == 1:
+                return [error]
+    elif len(texts) == 1:
+        return texts
     half = len(texts) // 2
     return [
         *_answer_good(answer, texts[:half], number),
@@ -120,7 +125,7 @@ def _answer_good(
     ]
 
 
-def standard_input(batch_lines: int) -> Iterator[list[str]]:
+def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
     """Gives the lines of standard input as they arrive, at most `batch_lines` together.
 
     Whoever writes the lines is never waited for while there is a line to answer: a batch is
@@ -130,13 +135,13 @@ def standard_input(batch_lines: int) -> Iterator[list[str]]:
     Args:
         batch_lines: most lines of a batch.
 
-    Raises:
-        UserError: if a line is not UTF-8.
+    Yields:
+        The lines; of one that is not UTF-8 the error that says so.
     """
     if sys.stdin is None:  # closed by whoever started the process
         return
     stream = sys.stdin.buffer
-    number, lines = 1, []
+    number, lines = 1, list[str | UserError]()
     for line in _lines_as_they_arrive(stream):
         if line is not None:
             lines.append(_decode(line, number))
@@ -190,12 +195,12 @@ def _has_more(stream: BinaryIO) -> bool:
         return False
 
 
-def _decode(line: bytes, number: int) -> str:
+def _decode(line: bytes, number: int) -> str | UserError:
     try:
         # The mark comes from editors that save "UTF-8 with BOM"; within a text it is a character.
         return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise UserError(
+        return UserError(
             f"standard input, line {number}, is not UTF-8 ({error.reason} at byte {error.start}): "
             "convert it, for example with iconv"
-        ) from error
+        )

@@ -1,5 +1,6 @@
 """Files that a reader sees whole: the old one or the new one, never half of one."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Args:
         path: of the file to replace; if writing fails it stays as it is.
+
+    Raises:
+        IsADirectoryError: if the path is a folder.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # Beside the target, because os.replace is atomic within one file system only.
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:

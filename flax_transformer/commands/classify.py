@@ -1,16 +1,15 @@
 """`flax-transformer classify`."""
 
 import dataclasses
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.line_batches import line_batches
+from flax_transformer.line_batches import json_line, line_batches
 from flax_transformer.models.config import ComputeType
 from flax_transformer.tasks.classifier import ROWS, Classifier, Prediction
 from flax_transformer.training.assemble import Weights, load_for
@@ -35,18 +34,18 @@ class Classify:
     top: int = 1
     """Classes to tell of each input, the most probable first, with their probabilities."""
     json: bool = False
-    """Print a line of JSON for each input, with the probabilities of all classes and the name of a
-    file."""
+    """Print a line of JSON for each input: its index, from 0, the text or the name of the file, and
+    the probabilities of all classes."""
     batch_lines: int = 64
     """Lines of standard input that are classified together at most; 1 answers each line at once.
     Fewer are taken where no more have arrived."""
 
     def run(self) -> None:
         """Prints the classes, and on standard error which inputs cannot be read."""
-        check_number("top", self.top)
+        check_number("--top", self.top)
         batches = line_batches(self.inputs, self.batch_lines)
         classifier = load_for("classify", self.workdir, self.weights, dtype=self.dtype)
-        has_failed = False
+        has_failed, index = False, 0
         for batch in batches:
             for value, answer in _answers(classifier, batch.texts):
                 if isinstance(answer, UserError):
@@ -54,25 +53,25 @@ class Classify:
                     print(f"error: {answer}", file=sys.stderr, flush=True)
                 # A line of standard input always has its line of output.
                 if batch.is_input or not isinstance(answer, UserError):
-                    print(self._line(value, answer))
+                    print(self._line(index, value, answer))
+                index += 1
             sys.stdout.flush()
         if has_failed:
             sys.exit(2)  # as of any mistake of a user's
 
-    def _line(self, value: str | Path, prediction: Prediction | UserError) -> str:
-        """One line; with the name of a file, which is the last column."""
-        if isinstance(prediction, UserError):
-            return json.dumps({"error": str(prediction)}) if self.json else ""
-        name = [" ".join(str(value).splitlines())] if isinstance(value, Path) else []
+    def _line(self, index: int, value: Any, answer: Prediction | UserError) -> str:
+        """One line; without JSON the name of a file is its last column."""
         if self.json:
-            fields = {"input": name[0]} if name else {}
-            return json.dumps(fields | prediction._asdict(), ensure_ascii=False)
-        ranked = list(prediction.probabilities.items())[: self.top]
+            return json_line(index, "" if isinstance(value, UserError) else str(value), answer)
+        if isinstance(answer, UserError):
+            return ""
+        name = [" ".join(str(value).splitlines())] if isinstance(value, Path) else []
+        ranked = list(answer.probabilities.items())[: self.top]
         return "\t".join([*(f"{label}\t{share:.4f}" for label, share in ranked), *name])
 
 
 def _answers(
-    classifier: Classifier, words: list[str]
+    classifier: Classifier, words: Sequence[str | UserError]
 ) -> Iterator[tuple[Any, Prediction | UserError]]:
     """Gives every input, a file also of a folder, and its class or what is wrong with it."""
     expanded = [value for word in words for value in _expand(classifier, word)]
@@ -84,8 +83,8 @@ def _answers(
             yield value, value if isinstance(value, UserError) else next(found)
 
 
-def _expand(classifier: Classifier, word: str) -> list[Any]:
+def _expand(classifier: Classifier, word: str | UserError) -> list[Any]:
     try:
-        return classifier.expand(word)
+        return [word] if isinstance(word, UserError) else classifier.expand(word)
     except UserError as error:
         return [error]

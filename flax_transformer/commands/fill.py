@@ -38,7 +38,7 @@ class Fill:
     def run(self) -> None:
         """Prints the texts without gaps."""
         top = 5 if self.top is None else self.top
-        check_number("top", top)
+        check_number("--top", top)
         batches = line_batches(self.texts, self.batch_lines)
         filler = load_for("fill", self.workdir, self.weights, dtype=self.dtype)
 

@@ -97,14 +97,14 @@ def _score_lines(translator: Any) -> Callable[[list[str], int], list[TextScore]]
     def score(lines: list[str], number: int) -> list[TextScore]:
         sources, targets = [], []
         for place, line in enumerate(lines):
-            source, tab, target = line.partition("\t")
-            if not tab:
+            pair = line.split("\t")
+            if len(pair) != 2:
                 raise UserError(
-                    f"text {number + place} has no tab, {line!r:.60}: give SOURCE, a tab and "
-                    "TARGET, or --source FILE --target FILE"
+                    f"text {number + place} has {len(pair) - 1} tabs, {line!r:.60}: give SOURCE, "
+                    "one tab and TARGET, or --source FILE --target FILE"
                 )
-            sources.append(source)
-            targets.append(target)
+            sources.append(pair[0])
+            targets.append(pair[1])
         return translator.score(sources, targets, first_line=number)
 
     return score

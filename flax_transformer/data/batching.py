@@ -37,8 +37,8 @@ class DataReport(NamedTuple):
         """Says it, `devices` being those that share an update."""
         left_out = f", {self.left_out:,} left out" if self.left_out else ""
         return [
-            f"{self.num_pairs:,} sentence pairs{left_out}; {self.num_shapes} batch shapes, "
-            f"each compiled once; {self.batches_per_epoch:,} updates an epoch",
+            f"{self.num_pairs:,} sentence pairs{left_out}; batch shapes: {self.num_shapes}, "
+            f"each compiled once; updates an epoch: {self.batches_per_epoch:,}",
             f"{self.target_tokens_per_batch:,.0f} target tokens an update over {devices}, "
             f"padding {self.padding_share:.1%}",
         ]

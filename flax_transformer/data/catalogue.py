@@ -119,6 +119,7 @@ def open_split(config: DataConfig, entries: Mapping[str, Entry], split: str) -> 
         UserError: if there is no such data set or split, or its files cannot be had.
     """
     entry = entries.get(config.dataset)
+    takes = ("manual_dir",) if entry is None else entry.takes
 
     def build() -> Any:
         if entry is None:
@@ -126,8 +127,10 @@ def open_split(config: DataConfig, entries: Mapping[str, Entry], split: str) -> 
         given = {name: getattr(config, name) for name in entry.takes}
         return entry.builder(data_dir=config.data_dir, **given)
 
-    builder = prepare(build, config, is_fetched=entry is None or "manual_dir" in entry.takes)
-    records = read_split(builder, config.dataset, split)
+    builder = prepare(build, config, is_fetched="manual_dir" in takes)
+    files = [name for name in config.PATHS if name.startswith(f"{split}_") and name in takes]
+    hint = f" Give --data.{files[0].replace('_', '-')}." if files else ""
+    records = read_split(builder, config.dataset, split, hint)
     return Split(records, builder.info.features, Path(builder.data_path))
 
 

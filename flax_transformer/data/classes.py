@@ -110,7 +110,7 @@ class ImagesConfig(LabelledConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("data.image_size", self.image_size)
-        check_color("data.background", self.background)
+        check_color("--data.background", self.background)
         check_entry(self, IMAGES, published=("manual_dir", "image_size", "background"))
 
 
@@ -145,7 +145,7 @@ class VideosConfig(LabelledConfig):
         super().__post_init__()
         check_number("data.image_size", self.image_size)
         check_number("data.num_frames", self.num_frames)
-        check_color("data.background", self.background)
+        check_color("--data.background", self.background)
         check_entry(self, VIDEOS)
 
 

@@ -14,6 +14,7 @@ from flax_transformer.data.clips import (
     even_frames,
     even_frames_of,
     first_frame,
+    is_film,
     reason,
     upright,
 )
@@ -78,6 +79,8 @@ def read_pixels(
         images = even_frames(path, frames[0], (width, height), damages)
     elif path.is_dir():
         raise ValueError("it is a folder: give the images in it")
+    elif is_film(path):
+        raise ValueError("it is a film")
     else:
         images = [first_frame(path, (width, height))]
     return _fit_all(images, shape, background)

@@ -17,11 +17,11 @@ def check_color(name: str, value: str) -> None:
     """Refuses a name or number of a color that Pillow does not know, or that is transparent.
 
     Example:
-        >>> check_color("data.background", "#ff8000")
-        >>> check_color("data.background", "withe")
+        >>> check_color("--data.background", "#ff8000")
+        >>> check_color("--data.background", "withe")
         Traceback (most recent call last):
             ...
-        flax_transformer.errors.UserError: data.background 'withe' is not a color: give a name \
+        flax_transformer.errors.UserError: --data.background 'withe' is not a color: give a name \
 such as white or black, or #rrggbb
     """
     try:

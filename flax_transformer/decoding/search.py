@@ -83,8 +83,13 @@ class DecodingConfig:
         most = {"greedy": 1, "beam": self.beam_size}.get(self.method, self.num_best)
         if self.num_best > most:
             raise UserError(
-                f"num_best is {self.num_best}: method '{self.method}' finds at most {most} here; "
-                f"{'raise beam_size' if self.method == 'beam' else 'use beam or sample'}."
+                f"{self.num_best} outputs are asked for (--n-best, --num-samples or "
+                f"--decoding.num-best), but --decoding.method {self.method} finds at most {most}: "
+                + (
+                    "raise --decoding.beam-size"
+                    if self.method == "beam"
+                    else "give --decoding.method beam or sample"
+                )
             )
 
     def _check_rules(self) -> None:

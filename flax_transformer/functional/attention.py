@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.cpu import computed_once
-from flax_transformer.functional.kinds import check_masks, check_numbers
+from flax_transformer.functional.kinds import check_floats, check_masks, check_numbers
 from flax_transformer.functional.precision import at_least_float32
 from flax_transformer.functional.projection import sums_wide
 
@@ -50,7 +50,8 @@ def attend(
         The weighted sum of the values, and the weights if asked for.
 
     Raises:
-        ValueError: if the shapes do not fit each other, or the mask is not boolean.
+        ValueError: if the shapes do not fit each other, the mask is not boolean, or query, key or
+            value is not of a floating type.
 
     Example:
         >>> query, key = jnp.array([[2.0, 0.0]]), jnp.eye(2)
@@ -61,6 +62,11 @@ def attend(
     Reference:
         Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
     """
+    if not query.ndim == key.ndim == value.ndim == 2:
+        raise ValueError(
+            f"query {query.shape}, key {key.shape} and value {value.shape} must be [length, "
+            "head_dim] of one example and one head: vmap attend, or give multi_head_attend"
+        )
     check_shapes(query, key, value)
     check_masks(mask=mask)
     check_numbers(bias=bias, dropout=dropout)
@@ -102,6 +108,7 @@ def _masked_softmax_derivative(primals, tangents):
 
 def check_shapes(query: Array, key: Array, value: Array) -> None:
     """Refuses a query, key and value of one or several heads that do not fit each other."""
+    check_floats(query=query, key=key, value=value)
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"query {query.shape} and key {key.shape} differ in head_dim")
     if key.shape[:-1] != value.shape[:-1]:

@@ -49,6 +49,17 @@ def check_numbers(**arrays: Array | None) -> None:
             raise ValueError(f"{name} is bool, but must hold numbers: give {instead}")
 
 
+def check_floats(**arrays: Array | None) -> None:
+    """Refuses whole numbers where results have the type of what is given: they would be cut.
+
+    Raises:
+        ValueError: if one is of another type.
+    """
+    for name, array in arrays.items():
+        if array is not None and not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"{name} is {array.dtype}, but must be of a floating type: convert it")
+
+
 def check_integers(**arrays: Array | None) -> None:
     """Refuses ids and places that are not whole numbers.
 

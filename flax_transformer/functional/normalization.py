@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.kinds import check_flags
+from flax_transformer.functional.kinds import check_flags, check_floats
 from flax_transformer.functional.precision import along_last_axes, at_least_float32
 
 
@@ -34,7 +34,8 @@ def layer_norm(
         The normalised vectors.
 
     Raises:
-        ValueError: if scale or bias do not fit the inputs, or epsilon is negative.
+        ValueError: if scale or bias do not fit the inputs, epsilon is negative, or the inputs are
+            not floating.
 
     Example:
         >>> layer_norm(jnp.array([1.0, 3.0]), jnp.ones(2), jnp.zeros(2)).round(3).tolist()
@@ -70,7 +71,8 @@ def rms_norm(
         The normalised vectors.
 
     Raises:
-        ValueError: if the scale does not fit the inputs, or epsilon is negative.
+        ValueError: if the scale does not fit the inputs, epsilon is negative, or the inputs are not
+            floating.
 
     Example:
         >>> rms_norm(jnp.array([4.0, 0.0, 0.0, 0.0]), jnp.ones(4)).round(3).tolist()
@@ -131,7 +133,8 @@ def batch_norm(
         The normalised vectors.
 
     Raises:
-        ValueError: if an argument does not fit the inputs, or epsilon is negative.
+        ValueError: if an argument does not fit the inputs, epsilon is negative, or the inputs are
+            not floating.
 
     Example:
         >>> x = jnp.array([[1.0], [3.0]])
@@ -197,6 +200,7 @@ def _along(vectors: Array, *features: Array) -> list[Array]:
 
 
 def _check(inputs: Array, epsilon: float, **features: Array) -> None:
+    check_floats(inputs=inputs)
     for name, array in features.items():
         if array.shape != inputs.shape[-1:]:
             raise ValueError(f"{name} {array.shape} must have the width of inputs {inputs.shape}")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.kinds import check_flags
+from flax_transformer.functional.kinds import check_flags, check_floats
 from flax_transformer.functional.precision import at_least_float32
 
 
@@ -26,7 +26,8 @@ def first_token(
         The vector; where all is padding, that of the first place.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if the sequence is empty or not floating, or `is_token` has another length or
+            type.
 
     Example:
         >>> first_token(jnp.array([[5.0], [3.0]]), jnp.array([False, True])).tolist()
@@ -55,7 +56,8 @@ def mean_of_tokens(
         The mean; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if the sequence is empty or not floating, or `is_token` has another length or
+            type.
 
     Example:
         >>> hidden = jnp.array([[5.0], [3.0], [4.0]])
@@ -88,7 +90,8 @@ def max_of_tokens(
         The maxima; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if the sequence is empty or not floating, or `is_token` has another length or
+            type.
 
     Example:
         >>> hidden = jnp.array([[5.0, 9.0], [3.0, 1.0], [4.0, 0.0]])
@@ -114,6 +117,7 @@ POOLINGS: dict[str, Callable[[Array, Array | None], Array]] = {
 
 def _check(hidden: Array, is_token: Array | None) -> None:
     check_flags(is_token=is_token)
+    check_floats(hidden=hidden)
     if not hidden.shape[0] or (is_token is not None and is_token.shape != hidden.shape[:1]):
         given = None if is_token is None else is_token.shape
         raise ValueError(f"hidden {hidden.shape} and is_token {given} are no sequence of tokens")

@@ -69,7 +69,8 @@ class OptimizerConfig:
         if self.schedule == "paper" and self.learning_rate is not None:
             raise UserError(
                 f"optimizer.learning_rate {self.learning_rate} has no effect on the paper's "
-                "schedule: choose --optimizer.schedule inverse-sqrt to set the peak"
+                "schedule: give --optimizer.learning-rate None, or --optimizer.schedule "
+                "inverse_sqrt to set the peak"
             )
         if self.schedule != "paper" and self.learning_rate is None:
             raise UserError(f"optimizer.schedule {self.schedule} needs optimizer.learning_rate")

@@ -133,7 +133,9 @@ def test_lines_of_texts_are_as_they_were(run, workdirs, tmp_path):
     found = run("classify", "two", str(tmp_path), "--workdir", workdirs["texts"])
     assert [len(line) for line in columns(found.out)] == [2, 2]
     told = run("classify", "two", "--workdir", workdirs["texts"], "--json")
-    assert set(json.loads(told.out)) == {"label", "probabilities"}
+    found = json.loads(told.out)
+    assert list(found) == ["index", "input", "label", "probabilities"]
+    assert (found["index"], found["input"]) == (0, "two")
 
 
 def test_one_input_in_no_list_is_one_input(workdirs, images):

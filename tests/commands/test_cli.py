@@ -120,7 +120,10 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
         ("evaluate --workdir run --split test", "Give --data.test-source and --data.test-target"),
         ("evaluate --workdir run --weights worst", "invalid choice 'worst' for argument"),
         ("translate --workdir run --dtype bfloat61 a", "invalid choice 'bfloat61'.*'bfloat16'"),
-        ("translate --workdir run --n-best 5 a", "num_best is 5: .* at most 4 .* raise beam_size"),
+        (
+            "translate --workdir run --n-best 5 a",
+            "5 outputs .* at most 4: raise --decoding.beam-size",
+        ),
         ("translate --workdir run --n-best 0 a", "num_best is 0: give at least 1"),
         ("translate --workdir run --n-bets 2 a", "Unrecognized options: --n-bets.*--n-best"),
     ],

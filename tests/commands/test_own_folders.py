@@ -76,4 +76,4 @@ def test_bad_files_are_left_out_and_the_background_holds_in_classification(run, 
 def test_what_is_not_a_color_is_told(run, own, tmp_path):
     words = ["--workdir", str(tmp_path / "run"), "--data.folder", str(own)]
     result = run("train", str(EXPERIMENT), *words, "--data.background", "withe")
-    assert_is_error(result, "data.background 'withe' is not a color: give a name such as white")
+    assert_is_error(result, "--data.background 'withe' is not a color: give a name such as white")

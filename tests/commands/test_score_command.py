@@ -63,7 +63,7 @@ def test_pairs_come_as_lines_as_words_or_as_files(run, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["two\tzwei", "two"], "text 2 has no tab, 'two': give SOURCE, a tab and TARGET"),
+        (["two\tzwei", "two"], "text 2 has 0 tabs, 'two': give SOURCE, one tab and TARGET"),
         (["--source", "three.txt"], "--source and --target belong together"),
         (
             ["--source", "three.txt", "--target", "three.txt", "two"],
@@ -95,4 +95,4 @@ def test_a_bad_line_does_not_stop_the_others(run):
     result = run("score", "--workdir", "run", stdin=stdin)
     assert result.code == 2
     assert [len(line.split("\t")) for line in result.out.splitlines()] == [3, 1, 3]
-    assert "text 2 has no tab, 'two'" in result.err
+    assert "text 2 has 0 tabs, 'two'" in result.err

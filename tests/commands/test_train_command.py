@@ -33,7 +33,9 @@ def started(monkeypatch):
 
 def test_training_says_what_it_does_and_what_to_do_next(trained):
     lines = trained.splitlines()
-    assert lines[0].startswith("20 sentence pairs; 1 batch shapes, each compiled once; 1 updates")
+    assert lines[0].startswith(
+        "20 sentence pairs; batch shapes: 1, each compiled once; updates an epoch: 1"
+    )
     assert re.match(r"\d+ target tokens an update over 8 cpu .*, padding \d+\.\d%", lines[1])
     assert re.search(r"│ exact_match +│ 100\.00 │", trained)
     assert f"  {PAIRS[0].source} -> {PAIRS[0].target}" in lines

@@ -1,10 +1,10 @@
 import io
+import json
 import re
 import sys
 from types import SimpleNamespace
 
 import pytest
-from command_line import assert_is_error
 from small import PAIRS
 
 from flax_transformer.line_batches import standard_input
@@ -79,6 +79,10 @@ def test_a_long_line_is_translated_with_a_warning(run):
 
 
 @pytest.mark.usefixtures("trained")
-def test_invalid_utf8_on_standard_input_is_named_by_its_line(run):
-    result = run("translate", "--workdir", "run", stdin=b"twenty two\n\xff\n")
-    assert_is_error(result, "standard input, line 2, is not UTF-8 .* convert it")
+def test_invalid_utf8_on_standard_input_has_a_record_of_its_own(run):
+    result = run("translate", "--workdir", "run", "--json", stdin=b"twenty two\n\xff\n")
+    good, bad = map(json.loads, result.out.splitlines())
+    assert (good["index"], good["input"], len(good["outputs"])) == (0, "twenty two", 1)
+    assert (bad["index"], bad["input"]) == (1, "")
+    assert bad["error"].startswith("standard input, line 2, is not UTF-8")
+    assert result.code == 2

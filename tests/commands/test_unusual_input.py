@@ -5,7 +5,6 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from command_line import assert_is_error
 from small import PAIRS
 
 from flax_transformer.commands import translate
@@ -73,9 +72,17 @@ def test_a_mark_within_the_text_is_a_character(monkeypatch):
         (b"two\n" * 6 + b"\xe2\x82", 7),
     ],
 )
-def test_what_is_no_utf8_is_named_by_its_line_and_nothing_is_translated(run, stdin, line):
+def test_a_line_that_is_not_utf8_is_named_and_the_others_are_translated(run, stdin, line):
+    lines = stdin.removesuffix(b"\n").split(b"\n")
+    good = b"".join(other + b"\n" for number, other in enumerate(lines, 1) if number != line)
+    expected = run("translate", "--workdir", "run", stdin=good).out.splitlines()
     result = run("translate", "--workdir", "run", stdin=stdin)
-    assert_is_error(result, f"standard input, line {line}, is not UTF-8 .*: convert it")
+    assert result.code == 2
+    assert result.out.splitlines() == [*expected[: line - 1], "", *expected[line - 1 :]]
+    first, last = result.err.splitlines()
+    assert first.startswith(f"error: standard input, line {line}, is not UTF-8 (")
+    assert first.endswith("): convert it, for example with iconv")
+    assert last == f"error: 1 of {len(lines)} lines could not be answered"
 
 
 @pytest.mark.parametrize("scores", [False, True])

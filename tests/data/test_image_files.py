@@ -124,6 +124,12 @@ def test_what_is_not_a_video_is_refused_in_one_line(value):
         read_images([value], (2, 3, 5, 1))
 
 
+def test_a_film_is_not_one_image(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(UserError, match=r"a.mp4 \(it is a film\): give an image"):
+        read_images([tmp_path / "a.mp4"], (3, 5, 1))
+
+
 def test_a_folder_is_not_one_image(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "a.png")
     with pytest.raises(

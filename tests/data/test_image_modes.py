@@ -220,7 +220,7 @@ def test_cmyk_jpegs_and_lab_tiffs_are_read(tmp_path):
 
 @pytest.mark.parametrize("color", ["withe", "", "#12345", "#ff000080"])
 def test_what_is_not_an_opaque_color_is_refused(color):
-    with pytest.raises(UserError, match=f"data.background '{color}' is not a color: give a name"):
+    with pytest.raises(UserError, match=f"--data.background '{color}' is not a color: give a name"):
         check_color("data.background", color)
 
 

@@ -5,6 +5,8 @@ import gzip
 
 import pytest
 
+from flax_transformer.data.catalogue import LABELLED_TEXTS, open_split
+from flax_transformer.data.classes import LabelledTextConfig
 from flax_transformer.data.labelled_text import Table, read_table
 from flax_transformer.errors import UserError
 
@@ -81,3 +83,13 @@ def test_what_is_no_table_is_told_in_one_line(contents, message, read):
     with pytest.raises(UserError, match=message) as error:
         read("a.csv", contents)
     assert "\n" not in str(error.value)
+
+
+def test_a_split_without_a_file_names_the_option_of_the_file(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\na,1\nb,2\n")
+    config = LabelledTextConfig(
+        dataset="labelled_text", train_file=str(path), data_dir=str(tmp_path / "prepared")
+    )
+    with pytest.raises(UserError, match=r"'validation'.* Give --data.validation-file"):
+        open_split(config, LABELLED_TEXTS, "validation")

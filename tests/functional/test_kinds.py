@@ -182,3 +182,25 @@ def test_a_translator_names_what_is_of_another_type():
     both = {"source_segments": jnp.ones((1, 4)), "target_segments": jnp.ones((1, 4), jnp.int32)}
     with pytest.raises(ValueError, match="segments is float32, but must hold integers"):
         apply(model, TOKENS, TOKENS, **both)
+
+
+INTEGERS = jnp.arange(12).reshape(3, 4)
+TAKE_FLOATS: dict[str, Callable[[], Any]] = {
+    "attend": lambda: functional.attend(INTEGERS, INTEGERS * 1.0, INTEGERS * 1.0),
+    "attend, values": lambda: functional.attend(INTEGERS * 1.0, INTEGERS * 1.0, INTEGERS),
+    "multi_head_attend": lambda: functional.multi_head_attend(*[INTEGERS.reshape(1, 3, 2, 2)] * 3),
+    "layer_norm": lambda: functional.layer_norm(INTEGERS, jnp.ones(4), jnp.zeros(4)),
+    "rms_norm": lambda: functional.rms_norm(INTEGERS, jnp.ones(4)),
+    "mean_of_tokens": lambda: functional.mean_of_tokens(INTEGERS),
+}
+
+
+@pytest.mark.parametrize("name", TAKE_FLOATS)
+def test_integers_are_refused_where_results_would_be_cut_to_integers(name):
+    with pytest.raises(ValueError, match="is int32, but must be of a floating type: convert it"):
+        TAKE_FLOATS[name]()
+
+
+def test_attention_of_more_than_one_head_says_what_to_call():
+    with pytest.raises(ValueError, match=r"query \(2, 5, 6\).* one head: .* multi_head_attend"):
+        functional.attend(HIDDEN, HIDDEN, HIDDEN)

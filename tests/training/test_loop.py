@@ -97,7 +97,7 @@ def read_metrics(path):
 
 def test_a_run_says_what_it_trains_on(straight):
     printed = " ".join(straight[1].split())
-    assert "20 sentence pairs; 1 batch shapes, each compiled once; 2 updates an epoch" in printed
+    assert "20 sentence pairs; batch shapes: 1, each compiled once; updates an epoch: 2" in printed
     assert "target tokens an update over 8 cpu device(s), padding " in printed
     vocab_size = load(straight[0]).tokenizer.vocab_size
     expected = count_parameters(Workdir(straight[0]).load().model, vocab_size)
