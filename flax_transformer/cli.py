@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import errno
 import functools
 import io
 import logging
@@ -21,6 +22,7 @@ from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
 
 EXIT_USER_ERROR = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -102,6 +104,10 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
         return f"error: {reason} Give smaller sizes, or fewer tokens at a time.", EXIT_USER_ERROR
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        sys.stdout = None  # Python would try to write the rest of its buffer at the end
+        line = f"error: {error.strerror}: standard output cannot be written; make room for it"
+        return line, EXIT_USER_ERROR
     if isinstance(error, OSError) and error.filename is not None:
         line = f"error: {error.strerror}: {error.filename}; mend this, or give another path"
         return line, EXIT_USER_ERROR

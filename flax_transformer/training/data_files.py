@@ -30,6 +30,21 @@ class DataFiles:
         """Whether there is a note, as of every run that began with this version or a later one."""
         return self._noted is not None
 
+    def check_place(self) -> None:
+        """Makes sure that the run does not write into a folder of its own data.
+
+        Raises:
+            UserError: names the folder.
+        """
+        workdir = self._workdir.absolute()
+        for name in self._config.PATHS:
+            folder = getattr(self._config, name)
+            if folder is not None and Path(folder) in (workdir, *workdir.parents):
+                raise UserError(
+                    f"--workdir {self._workdir} is in --data.{name.replace('_', '-')} {folder}, "
+                    "whose files would change as the run writes: choose another --workdir"
+                )
+
     def check(self) -> None:
         """Makes sure that all files are as they were noted; without a note nothing is known.
 

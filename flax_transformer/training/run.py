@@ -49,6 +49,7 @@ class Run:
         training = experiment.training
         workdir.check(experiment)
         files = DataFiles(workdir.path, experiment.data)
+        files.check_place()
         files.check()
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
         num_devices = len(self.devices.devices) * jax.process_count()

@@ -129,3 +129,16 @@ def test_without_any_input_a_document_is_begun_but_an_empty_pipe_has_no_lines(wo
     os.close(writing)
     with open(reading) as pipe:
         assert run_with(pipe, *words) == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_line(workdirs):
+    words = [sys.executable, "-m", "flax_transformer", "classify", "--workdir", workdirs["texts"]]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [*words, "two"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: No space left on device: standard output cannot be written; make room for it\n"
+    )

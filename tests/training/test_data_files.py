@@ -229,3 +229,11 @@ def test_what_was_prepared_of_touched_files_is_found_again(tmp_path, images):
     before = open_split(config, IMAGES, "train").folder
     touch(folder / "train/dog/2.png")
     assert open_split(config, IMAGES, "train").folder == before
+
+
+def test_a_run_in_a_folder_of_its_own_data_is_refused(tmp_path):
+    config = PlainTextConfig(dataset="plain_text", train_text=str(tmp_path / "texts"))
+    for inside in ("texts", "texts/runs/1"):
+        with pytest.raises(UserError, match=r"is in --data.train-text .*: choose another"):
+            DataFiles(tmp_path / inside, config).check_place()
+    DataFiles(tmp_path / "texts 2", config).check_place()
