@@ -26,7 +26,7 @@ def first_token(
         The vector; where all is padding, that of the first place.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if there are no places, or `is_token` has another length or type.
 
     Example:
         >>> first_token(jnp.array([[5.0], [3.0]]), jnp.array([False, True])).tolist()
@@ -55,7 +55,7 @@ def mean_of_tokens(
         The mean; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if there are no places, or `is_token` has another length or type.
 
     Example:
         >>> hidden = jnp.array([[5.0], [3.0], [4.0]])
@@ -88,7 +88,7 @@ def max_of_tokens(
         The maxima; where all is padding, zeros.
 
     Raises:
-        ValueError: if there is no place, or `is_token` has another length or type.
+        ValueError: if there are no places, or `is_token` has another length or type.
 
     Example:
         >>> hidden = jnp.array([[5.0, 9.0], [3.0, 1.0], [4.0, 0.0]])
