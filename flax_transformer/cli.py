@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _command(name: str, is_asked_for: bool) -> Any:
-    """A command for the parser; of one that is not asked for only what it does."""
+    """Gives a command to the parser; without its options if the user did not ask for it."""
     if is_asked_for:
         return Annotated[find_command(name), subcommand(name)]
     other = dataclasses.make_dataclass(name.replace("-", "_"), [])

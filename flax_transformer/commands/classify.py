@@ -23,8 +23,8 @@ class Classify:
     """Tell the classes of texts, images or videos, one line out for each."""
 
     inputs: Positional[tuple[str, ...]]
-    """Texts, or files of images or videos, or folders of such files, whose names end the lines; the
-    lines of standard input if there are none."""
+    """Texts, or files of images or videos, or folders of such files; the lines of standard input if
+    there are none. The line of a file ends with its name."""
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
@@ -35,11 +35,11 @@ class Classify:
     top: int = 1
     """Classes to tell of each input, the most probable first, with their probabilities."""
     json: bool = False
-    """Print a line of JSON for each input, with the probabilities of all classes and the name of a
-    file."""
+    """Print a line of JSON for each input, with the probabilities of all classes and the name of
+    the file, if it is one."""
     batch_lines: int = 64
-    """Lines of standard input that are classified together at most; 1 answers each line at once.
-    Fewer are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are classified together; 1 answers each line
+    at once. Fewer are taken if no more have arrived."""
 
     def run(self) -> None:
         """Prints the classes, and on standard error which inputs cannot be read."""
@@ -57,10 +57,10 @@ class Classify:
                     print(self._line(value, answer))
             sys.stdout.flush()
         if has_failed:
-            sys.exit(2)  # as of any mistake of a user's
+            sys.exit(2)  # as for any error of a user
 
     def _line(self, value: str | Path, prediction: Prediction | UserError) -> str:
-        """One line; with the name of a file, which is the last column."""
+        """The line of an input; the name of a file is the last column."""
         if isinstance(prediction, UserError):
             return json.dumps({"error": str(prediction)}) if self.json else ""
         name = [" ".join(str(value).splitlines())] if isinstance(value, Path) else []
@@ -74,7 +74,7 @@ class Classify:
 def _answers(
     classifier: Classifier, words: list[str]
 ) -> Iterator[tuple[Any, Prediction | UserError]]:
-    """Gives every input, a file also of a folder, and its class or what is wrong with it."""
+    """Gives every input, with folders as their files, and its prediction or its error."""
     expanded = [value for word in words for value in _expand(classifier, word)]
     for start in range(0, len(expanded), INPUTS_AT_ONCE):
         values = expanded[start : start + INPUTS_AT_ONCE]

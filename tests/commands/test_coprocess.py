@@ -14,7 +14,7 @@ import pytest
 from small import PAIRS
 from untrained import EXPERIMENTS, write_workdir
 
-SECONDS = 240  # to wait for an answer: a hanging process is a failure, a busy machine is none
+SECONDS = 240  # to wait for an answer: a hanging process fails, a busy machine does not
 
 
 @pytest.fixture(scope="module")
