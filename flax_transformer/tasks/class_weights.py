@@ -59,7 +59,8 @@ def class_weights(
         UserError: if a name is not that of a class.
 
     Example:
-        >>> class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"]).round(3).tolist()
+        >>> weights = class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"])
+        >>> [round(weight, 3) for weight in weights.tolist()]
         [0.667, 2.0]
 
     Reference: King and Zeng 2001, "Logistic Regression in Rare Events Data"; scikit-learn's
