@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _command(name: str, is_asked_for: bool) -> Any:
-    """A command for the parser; of one that is not asked for only what it does."""
+    """Gives a command to the parser; without its options if the user did not ask for it."""
     if is_asked_for:
         return Annotated[find_command(name), subcommand(name)]
     other = dataclasses.make_dataclass(name.replace("-", "_"), [])
@@ -165,7 +165,8 @@ def _misspelt(words: list[str], known: set[str]) -> str:
 
 def _unframed(box: str) -> str:
     """Makes one line of the box in which tyro says what is wrong."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # the colors of a terminal
+    lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()[1:]]
     # Without a terminal the box is drawn with hyphens, as rules between the lines.
     said = " ".join(line for line in lines if line.strip("-"))
     # The nearest option is enough of those it names, and the way to --help is known.

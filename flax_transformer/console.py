@@ -39,16 +39,16 @@ def _how(decoding: dict[str, Any] | None) -> str:
 
 
 def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
-    """Prints named rows of the same columns, without a word broken over lines.
+    """Prints named rows of the same columns; no word is split.
 
-    Lines are broken between words where the terminal is too narrow. Where it is too narrow for that
-    too, each row is a block of lines. A file or a program gets each row on one line.
+    On a narrow terminal, cells are wrapped between words. On a still narrower one, each row is a
+    block of lines. In a file or a pipe, each row is one line.
     """
     headings = ["name", *next(iter(rows.values()))]
     lines = [[name, *map(_shown, row.values())] for name, row in rows.items()]
     columns = list(zip(headings, *lines, strict=True))
     widths = [max(map(cell_len, cells)) for cells in columns]
-    # A name is what one types: it is one word, whatever is in it.
+    # A name is typed by the user: it counts as one word, whatever it holds.
     words = [widths[0], *(max(map(_longest_word, cells)) for cells in columns[1:])]
     room = console.width - 3 * len(columns) - 1 if console.is_terminal else sum(widths)
     explain(console, title)
@@ -76,7 +76,7 @@ def _longest_word(cell: str) -> int:
 
 
 def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
-    """Takes from the widest columns, down to their longest words, what there is no room for."""
+    """Narrows the widest columns until all fit; none gets narrower than its longest word."""
     widths = list(widths)
     while sum(widths) > room:
         widest = max(
@@ -88,7 +88,7 @@ def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    """Prints a table as wide as it is where there is no terminal, whatever rich takes for one."""
+    """Prints a table; without a terminal, at its full width instead of the width rich assumes."""
     if not console.is_terminal:
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         console = Console(file=console.file, width=needed)

@@ -50,7 +50,7 @@ class Experiment:
             raise UserError("init_from is empty: give the workdir of a run, or leave it out")
         if self.init_from is not None and getattr(self.data, "tokenizer", None) is not None:
             raise UserError(
-                f"init_from {self.init_from} brings its own tokenizer: leave --data.tokenizer out"
+                f"--init-from {self.init_from} has its own tokenizer: leave --data.tokenizer out"
             )
         check_parts(self)
         check_score(self.task, self.training.best_score)
@@ -152,9 +152,9 @@ def _number(value: Any, kind: Any) -> float:
 
 
 def _strings(value: Any, kind: Any) -> tuple[str, ...]:
-    # As it is, cattrs makes the letters of "no" of it.
+    # Without this check, cattrs would split a string into its letters.
     if not isinstance(value, list | tuple):
-        raise UserError(f"{value!r:.60} is no list of strings")
+        raise UserError(f"{value!r:.60} is not a list of strings")
     return tuple(_unchanged(string, str) for string in value)
 
 

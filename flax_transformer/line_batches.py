@@ -30,7 +30,7 @@ class LineBatch(NamedTuple):
 
 
 def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
-    """Gives the texts of the command line at once, or without any those of standard input.
+    """Gives the texts of the command line in one batch; without any, those of standard input.
 
     Args:
         given: texts of the command line.
@@ -57,13 +57,13 @@ def answer_lines(
 ) -> None:
     """Answers texts batch by batch, in order; what is written is flushed after each batch.
 
-    A line of standard input that is bad does not stop the others: its `UserError` is printed, and
-    is its answer.
+    A bad line of standard input does not stop the others: its `UserError` is printed, and is its
+    answer.
 
     Args:
         batches: of texts.
-        answer: gives the answers of some texts, whose first has this number, from 1; refuses
-            them all by a `UserError` if one of them is bad.
+        answer: takes texts and the number of the first, from 1, and gives their answers; raises
+            a `UserError` if any of them is bad.
         write: prints the answer of the text with this index, from 0.
 
     Raises:
@@ -128,12 +128,12 @@ def _answer_good(
 def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
     """Gives the lines of standard input as they arrive, at most `batch_lines` together.
 
-    Whoever writes the lines is never waited for while there is a line to answer: a batch is
-    smaller if no more has arrived. Only a line feed ends a line, as in `read_lines` of text files;
-    a byte order mark before the first is no part of it.
+    A line never waits for later ones: a batch is smaller if no more lines have arrived. Only a line
+    feed ends a line, as in `read_lines` of text files; a byte order mark before the first is
+    dropped.
 
     Args:
-        batch_lines: most lines of a batch.
+        batch_lines: maximum number of lines in a batch.
 
     Yields:
         The lines; of one that is not UTF-8 the error that says so.
@@ -154,7 +154,7 @@ def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
 
 
 def is_pipe_or_file() -> bool:
-    """Whether standard input was connected to what has lines: no terminal, and not /dev/null."""
+    """Whether standard input is a pipe, a socket or a file: not a terminal, and not /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (AttributeError, OSError):  # closed, or replaced within Python
@@ -191,7 +191,7 @@ def _has_more(stream: BinaryIO) -> bool:
         return bool(select.select([stream], [], [], 0)[0])
     except io.UnsupportedOperation:  # in memory
         return True
-    except OSError:  # no pipe can be asked on Windows
+    except OSError:  # on Windows, select does not accept pipes
         return False
 
 

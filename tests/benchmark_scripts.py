@@ -26,7 +26,7 @@ def imported(name: str) -> Iterator[ModuleType]:
 
 @contextlib.contextmanager
 def turns_in_this_process() -> Iterator[None]:
-    """Lets contenders take their turns here, without the seconds that their processes take."""
+    """Lets contenders take their turns in this process, which saves the time to start others."""
     turns = importlib.import_module("turns")
 
     def take_one_turn(contender: Any, num_repeats: int, num_warmups: int) -> Any:

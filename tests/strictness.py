@@ -1,4 +1,4 @@
-"""JAX's settings under which nothing is converted or broadcast without being asked for."""
+"""JAX's settings under which nothing is converted or broadcast implicitly."""
 
 import contextlib
 from collections.abc import Iterator

@@ -44,7 +44,7 @@ def test_the_checkpoints_stay_those_of_the_present_orbax():
 
 
 def test_every_kind_of_test_runs_on_every_set_of_versions():
-    """But for what needs another system beside ours."""
+    """Except tests that need another system beside ours."""
     folders = {path for path in (ROOT / "tests").iterdir() if list(path.glob("test_*.py"))}
     marked = {
         path.parent

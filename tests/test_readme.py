@@ -60,7 +60,7 @@ def test_the_example_of_the_other_models_runs_after_it(names):
     assert names["logits"].shape == (1, 3, 8000)
     assert names["scores"].shape == (1, 10)
     logits, _ = names["gpt2"].apply(
-        names["variables"], names["target"], names["cache"], method="decode"
+        names["gpt2_variables"], names["target"], names["cache"], method="decode"
     )
     assert jnp.allclose(logits, names["logits"], rtol=1e-5, atol=1e-5)
 

@@ -3,15 +3,15 @@
     python experiments/benchmarks/decode.py --manual-dir DIR --peers --flax-examples CHECKOUT
 
 A model of random weights decodes real sentences, batch by batch, the shortest first. No output may
-end before its forced length. Beside our own search run what one would pick instead: CTranslate2 and
+end before its forced length. Our own search is compared with its alternatives: CTranslate2 and
 Hugging Face's Marian (--peers), and the beam search of the Flax repository's examples/wmt
 (--flax-examples). All have the same sizes, sentences, batches, beam and --dtype. Loading, compiling
 and tokenising are not timed; reading the outputs back is. The JAX contenders pad sources to
 multiples of 8 tokens.
 
-Each contender is a process of its own, started anew for every turn; the contenders take turns.
-Ours keeps freed memory and runs one program at a time, as our commands do. The others have their
-own defaults, of memory and of threads; "our settings" are the same systems with ours.
+Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
+at a time, as our commands do. The others run with their own defaults of memory and threads, and
+again with ours ("our settings").
 
 Where our time goes shows --parts: our search without each of its parts in turn. Shares overlap.
 """

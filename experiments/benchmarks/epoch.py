@@ -13,10 +13,10 @@ nothing and costs time. Each trains as its users do:
   there. Its packing needs TensorFlow; here it is stated in NumPy and done before the clock starts,
   which favours the example. Its feed-forward networks have dropout, which cannot be set apart.
 
-Each contender is a process of its own, started anew for every turn; the contenders take turns, an
-epoch each. Ours keeps freed memory and runs one program at a time, as our commands do. The example
-has JAX's defaults, among them many updates' memory at once; "our settings" is the example with
-ours. Some seven minutes a turn of all on two CPU cores.
+Contenders take turns, an epoch each, and every turn is a new process. Ours keeps freed memory and
+runs one program at a time, as our commands do. The example runs with JAX's defaults, which hold the
+memory of many updates at once, and again with ours ("our settings"). A turn of all takes about
+seven minutes on two CPU cores.
 """
 
 import dataclasses

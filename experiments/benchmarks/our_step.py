@@ -14,7 +14,7 @@ from flax_transformer.models.config import ComputeType
 
 
 def make(size: Mapping[str, Any], dtype: ComputeType) -> Run:
-    """Compiles the step; a run tells its floating-point operations."""
+    """Compiles the step; a run reports its floating-point operations."""
     sizes = Size(**size)
     config = model_config(sizes, dtype)
     work = training_step(config, sizes.vocab_size, sizes.num_pairs, sizes.length)

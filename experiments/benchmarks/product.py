@@ -9,7 +9,7 @@ from work import matrix_product
 
 
 def make(size: int, dtype: str) -> Run:
-    """Compiles the product; a run tells its floating-point operations."""
+    """Compiles the product; a run reports its floating-point operations."""
     work = matrix_product(size, dtype)
 
     def run() -> dict[str, Any]:

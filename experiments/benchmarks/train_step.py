@@ -12,11 +12,10 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   train_step under pmap on one device, its state donated, AdamW without decay. It also computes the
   accuracy and the loss for its log; "loss only" leaves that out.
 
-Each contender is a process of its own, started anew for every turn; the contenders take turns.
-Ours keeps freed memory and runs one program at a time, as our commands do
-(`flax_transformer/allocator.py`). The others have their own defaults, of memory and of threads.
-"our settings" are the same systems with ours, by environment variables: so it is seen how much of
-a difference these settings make.
+Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
+at a time, as our commands do (`flax_transformer/allocator.py`). The others run with their own
+defaults of memory and threads, and again with ours, set by environment variables ("our settings"),
+which shows the effect of these settings.
 
 Peak memory is that of the whole process. A large matrix product takes turns too; the share of its
 speed that our step reaches is, on an accelerator, the model FLOP utilisation against a measured

@@ -24,8 +24,8 @@ OUR_SETTINGS = {
     "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false",
 }
 HOW = (
-    "every contender runs in turns in a process of its own, as its users run it; "
-    '"our settings": once more with the memory settings of our commands'
+    "contenders take turns, each turn in a new process, as their users run them; "
+    '"our settings": again with the memory settings of our commands'
 )
 
 
@@ -34,7 +34,7 @@ class Contender(NamedTuple):
 
     Attributes:
         module: of this folder; running it calls `peers.turn.take_turn`.
-        job: plain data, all that the process is told.
+        job: plain data, the only input of the process.
         settings: variables of its environment beside the user's own.
     """
 
@@ -51,7 +51,7 @@ class Taken(NamedTuple):
         peak_bytes: the largest resident set of a process, the median of the turns: Python,
             libraries, compiler, parameters, temporary arrays. On an accelerator it is the host's
             memory.
-        facts: what the last run said of itself.
+        facts: what the last run reported.
     """
 
     seconds: list[float]
@@ -84,7 +84,7 @@ def take_turns(
         contenders: by name.
         num_turns: turns of each.
         num_repeats: timed runs of a turn.
-        say: is told how far it is.
+        say: prints a line of progress.
         num_warmups: runs of a turn that are not timed.
     """
     names, order = list(contenders), np.random.default_rng(0)

@@ -1,6 +1,6 @@
-"""The commands: each is a file here, with a class that is named as the command is.
+"""The commands: each is a file here, with a class of the same name.
 
-Only the command that is asked for is imported: who asks for one does not wait for all others.
+Only the command that the user asks for is imported, so that nobody waits for the others.
 """
 
 import ast
@@ -40,7 +40,7 @@ def read_description(name: str) -> str:
 
     Example:
         >>> read_description("fill").splitlines()[0]
-        'Fill the gaps of texts, one line out for each.'
+        'Fill the gaps of texts, or of the lines of standard input, one line out for each.'
     """
     source = Path(__file__).with_name(f"{_module(name)}.py").read_text(encoding="utf-8")
     classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))

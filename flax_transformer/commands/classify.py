@@ -22,8 +22,8 @@ class Classify:
     """Tell the classes of texts, images or videos, one line out for each."""
 
     inputs: Positional[tuple[str, ...]]
-    """Texts, or files of images or videos, or folders of such files, whose names end the lines; the
-    lines of standard input if there are none."""
+    """Texts, or files of images or videos, or folders of such files; the lines of standard input if
+    there are none. The line of a file ends with its name."""
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
@@ -37,8 +37,8 @@ class Classify:
     """Print a line of JSON for each input: its index, from 0, the text or the name of the file, and
     the probabilities of all classes."""
     batch_lines: int = 64
-    """Lines of standard input that are classified together at most; 1 answers each line at once.
-    Fewer are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are classified together; 1 answers each line
+    at once. Fewer are taken if no more have arrived."""
 
     def run(self) -> None:
         """Prints the classes, and on standard error which inputs cannot be read."""
@@ -57,7 +57,7 @@ class Classify:
                 index += 1
             sys.stdout.flush()
         if has_failed:
-            sys.exit(2)  # as of any mistake of a user's
+            sys.exit(2)  # as for any error of a user
 
     def _line(self, index: int, value: Any, answer: Prediction | UserError) -> str:
         """One line; without JSON the name of a file is its last column."""
@@ -73,7 +73,7 @@ class Classify:
 def _answers(
     classifier: Classifier, words: Sequence[str | UserError]
 ) -> Iterator[tuple[Any, Prediction | UserError]]:
-    """Gives every input, a file also of a folder, and its class or what is wrong with it."""
+    """Gives every input, with folders as their files, and its prediction or its error."""
     expanded = [value for word in words for value in _expand(classifier, word)]
     for start in range(0, len(expanded), INPUTS_AT_ONCE):
         values = expanded[start : start + INPUTS_AT_ONCE]

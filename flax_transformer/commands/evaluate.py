@@ -28,22 +28,22 @@ class Evaluate:
     split: str | None = None
     """Split to score; the held-out one if neither this nor a file is given."""
     source: Path | None = None
-    """Of a translation model: your own text to translate, one sentence a line."""
+    """For a translation model: your own text to translate, one sentence a line."""
     target: UseAppendAction[tuple[Path, ...]] = ()
     """The translation of --source, line by line; given several times for several references."""
     file: Path | None = None
-    """Of a text classifier: your own .csv or .tsv with columns text and label. Of a language model,
-    masked or not: your own text, or a folder of .txt files."""
+    """For a text classifier: your own .csv or .tsv with columns text and label. For a language
+    model, masked or not: your own text, or a folder of .txt files."""
     folder: Path | None = None
-    """Of a classifier of images or videos: your own, as FOLDER/CLASS/FILE."""
+    """For a classifier of images or videos: your own files, as FOLDER/CLASS/FILE."""
     weights: Weights = "average"
     """The mean of the last checkpoints, the one with the best validation score, or the last."""
     dtype: ComputeType | None = None
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
     bleu_tokenizer: BleuTokenizer | None = None
-    """Of a translation model: how BLEU splits texts into words, by the names of sacreBLEU's
-    tokenizers; --task.bleu-tokenizer of the training if not given."""
+    """For a translation model: sacreBLEU's name of the tokenizer by which BLEU splits texts into
+    words; --task.bleu-tokenizer of the training if not given."""
     json: bool = False
     """Print the record as JSON."""
     decoding: UseAppendAction[AvoidSubcommands[DecodingConfig | None]] = DecodingConfig()
@@ -66,7 +66,7 @@ class Evaluate:
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
     def _split(self) -> str | OwnFiles:
-        """What to score on."""
+        """The split or the files to score on."""
         files = OwnFiles(self.source, self.target, self.file, self.folder)
         given = list(files.paths())
         if not given:

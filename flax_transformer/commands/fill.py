@@ -32,8 +32,8 @@ class Fill:
     """Print a line of JSON for each text: its index, from 0, the input, the text without gaps, and
     the words of each gap."""
     batch_lines: int = 64
-    """Lines of standard input that are filled together at most; 1 answers each line at once. Fewer
-    are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are filled together; 1 answers each line at
+    once. Fewer are taken if no more have arrived."""
 
     def run(self) -> None:
         """Prints the texts without gaps."""

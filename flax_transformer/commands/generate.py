@@ -28,8 +28,8 @@ class Generate:
     """Continue texts, or the lines of standard input, by a language model."""
 
     prompts: Positional[tuple[str, ...]]
-    """Beginnings; the lines of standard input if there are none. An empty one begins a document,
-    and so does a terminal or /dev/null as standard input."""
+    """Beginnings of texts; the lines of standard input if there are none. An empty beginning starts
+    a new document; so does a terminal or /dev/null as standard input."""
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
@@ -40,16 +40,16 @@ class Generate:
     length: int | None = None
     """Tokens to write; decoding.max-extra-length if not given."""
     num_samples: int | None = None
-    """Continuations of each text; decoding.num-best if not given. Of several, a line "--- INDEX"
-    before each output names its prompt, from 0."""
+    """Continuations of each text; decoding.num-best if not given. With several, a line "--- INDEX"
+    before each output gives the index of its prompt, from 0."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
     json: bool = False
     """Print a line of JSON for each prompt: its index, from 0, the input, and the outputs, without
     the input, with their scores."""
     batch_lines: int = 1024
-    """Lines of standard input that are continued together at most; 1 answers each line at once.
-    Fewer are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are continued together; 1 answers each line at
+    once. Fewer are taken if no more have arrived."""
     decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def run(self) -> None:
@@ -71,7 +71,7 @@ class Generate:
         answer_lines(self._or_begin(batches), generate, self._write)
 
     def _or_begin(self, batches: Iterator[LineBatch]) -> Iterator[LineBatch]:
-        """The prompts; one empty prompt where standard input is nothing that could give any."""
+        """The prompts, or one empty prompt if standard input is not a pipe or a file."""
         has_prompts = False
         if self.prompts or not is_terminal():
             for batch in batches:

@@ -58,7 +58,7 @@ class List:
         }
         for part, title in titles.items():
             show_table(console, title, listed[part])
-        explain(console, f"--preset, as flax-transformer table3 tells: {', '.join(VARIATIONS)}")
+        explain(console, f"--preset, as flax-transformer table3 shows: {', '.join(VARIATIONS)}")
 
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {

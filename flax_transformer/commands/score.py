@@ -21,13 +21,13 @@ from flax_transformer.training.workdir import Workdir
 class Score:
     """Print the log-probability of given texts or translations, one line out for each.
 
-    A line has the log-probability in nats, the number of tokens and the mean of a token; the end
-    mark is counted.
+    A line has the log-probability in nats, the number of tokens, and the mean log-probability of a
+    token. The end mark counts as a token.
     """
 
     texts: Positional[tuple[str, ...]]
-    """Texts for a language model; SOURCE, a tab and TARGET for a translator. The lines of standard
-    input if there are none."""
+    """For a language model, texts; for a translator, SOURCE, a tab and TARGET. The lines of
+    standard input if there are none."""
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
@@ -42,15 +42,15 @@ class Score:
     json: bool = False
     """Print a line of JSON for each text: its index, from 0, the input, and its score."""
     batch_lines: int = 1024
-    """Lines of standard input that are scored together at most; 1 answers each line at once. Fewer
-    are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are scored together; 1 answers each line at
+    once. Fewer are taken if no more have arrived."""
 
     def run(self) -> None:
         """Prints the scores."""
         name, kind = kind_of(Workdir(self.workdir).load().task)
         if not kind.searches:
             raise UserError(
-                f"{self.workdir} holds a model for {name}, which gives no text a probability: give "
+                f"{self.workdir} holds a model for {name}, which cannot score texts: run "
                 f"flax-transformer {kind.command} --workdir {self.workdir}"
             )
         is_translator = name == "translation"
@@ -72,9 +72,11 @@ class Score:
         if self.source is None or self.target is None:
             return None
         if not is_translator:
-            raise UserError("--source and --target are for a translator: give texts")
+            raise UserError("--source and --target need a translator: give the texts as arguments")
         if self.texts:
-            raise UserError("texts are given beside --source and --target: give one of the two")
+            raise UserError(
+                "both texts and --source with --target are given: leave one of the two out"
+            )
         return list(zip(*read_parallel(self.source, self.target), strict=True))
 
     def _write(self, index: int, text: str, score: TextScore | UserError) -> None:

@@ -28,19 +28,19 @@ class Translate:
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
     n_best: int | None = None
-    """Translations of each text, the best first, one a line; decoding.num-best if not given. Of
+    """Translations of each text, the best first, one a line; decoding.num-best if not given. With
     several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
     """Put each translation's score, the normalised log-probability, and a tab before it."""
     prefix: str = ""
-    """How every translation begins; it should end where a word ends, without a space behind. A
-    score is that of what follows it."""
+    """Text with which every translation begins. It should end with a whole word and without a
+    space. Scores count only the text after it."""
     json: bool = False
     """Print a line of JSON for each text: its index, from 0, the input, and the outputs with their
     scores."""
     batch_lines: int = 1024
-    """Lines of standard input that are translated together at most; 1 answers each line at once.
-    Fewer are taken where no more have arrived."""
+    """Maximum number of lines of standard input that are translated together; 1 answers each line
+    at once. Fewer are taken if no more have arrived."""
     seed: int = 0
     """Of sampling, with --decoding.method sample."""
     decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
@@ -58,7 +58,7 @@ class Translate:
                 texts, seed=self.seed, first_line=number, prefix=self.prefix
             )
 
-        translate([], 1)  # an impossible prefix is one error, not one of each line
+        translate([], 1)  # an impossible prefix is one error, not an error for each line
         answer_lines(batches, translate, self._write)
 
     def _write(self, index: int, text: str, found: list[TranslatedText] | UserError) -> None:

@@ -15,19 +15,19 @@ NUM_TRIED = 1000  # texts of the training split
 
 
 def adopt_tokenizer(path: str | os.PathLike[str], texts: Iterable[str] = ()) -> Tokenizer:
-    """Takes the tokenizer of a tokenizer.json as Hugging Face's models have it.
+    """Reads the tokenizer.json of a Hugging Face model.
 
     Its ids are moved up by NUM_SPECIAL, behind the special ids here. Its own special tokens, its
     padding, its limit of length and its dropout have no effect. A byte-level tokenizer gives every
-    text back. Others may change a text, for example make its letters small: then a warning shows
-    one, and a model reads and writes text of that kind.
+    text back unchanged. Others may change a text, for example to small letters: then a warning
+    shows an example, and a model reads and writes the changed texts.
 
     Args:
         path: the file.
-        texts: to try it on.
+        texts: on which the tokenizer is tried.
 
     Raises:
-        UserError: if it is no such file, has no token, or cannot encode a text.
+        UserError: if the file is not a tokenizer, has no token, or cannot encode a text.
     """
     try:
         contents = Path(path).expanduser().read_bytes()
@@ -39,8 +39,8 @@ def adopt_tokenizer(path: str | os.PathLike[str], texts: Iterable[str] = ()) -> 
         subwords = tokenizers.Tokenizer.from_str(contents.decode())
     except Exception as error:  # the library raises nothing narrower
         raise UserError(
-            f"{os.fspath(path)} is no tokenizer of Hugging Face ({error}): give the tokenizer.json "
-            "that save_pretrained of one of its fast tokenizers writes"
+            f"{os.fspath(path)} is not a Hugging Face tokenizer ({error}): give the tokenizer.json "
+            "that save_pretrained of a fast tokenizer writes"
         ) from error
     subwords.no_padding()
     subwords.no_truncation()
@@ -62,7 +62,7 @@ def _warn_of_change(path: str, tokenizer: Tokenizer, texts: list[str]) -> None:
     if changed:
         before, after = changed[0]
         warnings.warn(
-            f"{path} changes {len(changed):,} of {len(texts):,} texts, as {before!r:.80} to "
-            f"{after!r:.80}: the model reads and writes them so",
+            f"{path} changes {len(changed):,} of {len(texts):,} texts, for example {before!r:.80} "
+            f"to {after!r:.80}: the model reads and writes the changed texts",
             stacklevel=3,
         )

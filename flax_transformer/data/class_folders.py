@@ -41,14 +41,14 @@ class ClassFolders(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Args:
             folder: with the splits.
             shape: that examples get.
-            background: color behind what is transparent.
+            background: color behind transparent pixels.
             skip_bad_files: whether files that cannot be read are left out.
             kwargs: TFDS's, such as data_dir.
         """
         self._folder, self._shape = Path(folder).expanduser(), shape
         self._background, self._skips = background, skip_bad_files
         self._found = find_examples(self._folder, self.KIND)
-        # Also whether bad files are left out: what lacks some is not found without the option.
+        # Includes the option, so that data without bad files is not used without the option.
         digest = state(self._found.paths, (ImageColor.getrgb(background), skip_bad_files))
         name = f"{'x'.join(map(str, shape))}_{digest}"
         super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)

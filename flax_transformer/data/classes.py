@@ -64,8 +64,8 @@ class LabelledTextConfig(LabelledConfig):
     vocab_size: int = 8_000
     """Rows of the vocabulary at most; a small training split may give fewer."""
     tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
-    then as large as it is. It is copied into the workdir."""
+    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
+    of the vocabulary. It is copied into the workdir."""
     max_length: int = 64
     """Tokens of a text with its marks; what is longer is cut."""
 
@@ -98,10 +98,10 @@ class ImagesConfig(LabelledConfig):
     """image_folders, and data sets of TFDS with images of several sizes: pixels of the height and
     width to which images are cropped and resized."""
     background: str = "white"
-    """The same data sets, and images to classify: color behind what is transparent, as a name or
+    """The same data sets, and images to classify: color behind transparent pixels, as a name or
     #rrggbb."""
     skip_bad_files: bool = False
-    """image_folders: leave out files that cannot be read, and say how many."""
+    """image_folders: leave out files that cannot be read, and report how many."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """How images are changed by chance in training."""
 
@@ -128,11 +128,11 @@ class VideosConfig(LabelledConfig):
     num_frames: int = 8
     """video_folders: frames, taken evenly in time over a clip."""
     background: str = "white"
-    """video_folders, and videos to classify: color behind what is transparent, as a name or
+    """video_folders, and videos to classify: color behind transparent pixels, as a name or
     #rrggbb."""
     skip_bad_files: bool = False
-    """video_folders: leave out files that cannot be read, use what can be read of damaged ones,
-    and say how many."""
+    """video_folders: leave out files that cannot be read, use the readable part of damaged ones,
+    and report how many."""
     still: bool = False
     """Show the first frame in place of all others, a control: what a model then knows, it knows
     from one picture."""
@@ -156,7 +156,7 @@ INPUTS = {LabelledTextConfig: ("text", 0), ImagesConfig: ("image", 3), VideosCon
 def train_tokenizer(config: LabelledTextConfig) -> Tokenizer:
     """Learns the subwords of the training split, or reads those kept with the data set.
 
-    A tokenizer that the config names is taken instead.
+    If the config names a tokenizer, that one is used instead.
     """
     split = open_split(config, LABELLED_TEXTS, config.train_split)
     name = _input_name(split, config)
@@ -206,7 +206,7 @@ def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
         for record in _records(opened):
             yield {"inputs": resize(record[name]), "labels": np.int32(record[label])}
 
-    # Their size and background may be asked for again, the rest is the prepared data set's.
+    # Only size and background may change; the prepared data set fixes the rest.
     key = ["labelled arrays", split, config.image_size, config.background]
     arrays = Kept(opened.folder).rows(key, ("inputs", "labels"), len(opened.records), make)
     inputs = arrays["inputs"]
@@ -216,14 +216,14 @@ def open_arrays(config: ImagesConfig | VideosConfig, split: str) -> Examples:
 
 
 def still(videos: UInt8[np.ndarray, "examples ..."]) -> UInt8[np.ndarray, "examples ..."]:
-    """Shows the first frame of every video in place of all others."""
+    """Replaces every frame of a video by its first frame."""
     return np.broadcast_to(videos[:, :1], videos.shape)
 
 
 def _resize(
     config: ImagesConfig | VideosConfig, shape: tuple[int | None, ...], dtype: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes 8 bits and one size of examples whose shape, where it varies, holds None."""
+    """Makes the function that gives examples 8 bits and one size; None marks sizes that vary."""
     is_image = len(shape) == 3 and shape[-1] in (1, 3, 4)
     if None not in shape and dtype == np.uint8:
         return lambda pixels: pixels

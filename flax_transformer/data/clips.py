@@ -13,13 +13,13 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from flax_transformer.data import films
 from flax_transformer.data.folders import visible
 
-# Formats that Pillow can only name, or reads through a program that runs what is in the file.
+# Formats that Pillow only recognises, or reads by a program that runs code from the file.
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
 TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
 BITS_PER_SAMPLE, PHOTOMETRIC_INTERPRETATION = 258, 262  # tags of a TIFF
-USUAL_DURATION = 100  # ms of a frame that says none, as browsers show it
-# What Pillow, PyAV and we raise of a damaged file.
+USUAL_DURATION = 100  # ms of a frame without a duration, as in browsers
+# What Pillow, PyAV and we raise for a damaged file.
 DAMAGED = (
     EOFError,
     IndexError,
@@ -69,7 +69,7 @@ def is_film(path: Path) -> bool:
 def is_clip(path: Path) -> bool:
     """Whether a path is a file that may have several frames, or a folder with the frames of one.
 
-    A folder with films, or with images that move, is not a clip, but holds some.
+    A folder with films or moving images is not a clip: it holds clips.
     """
     if not path.is_dir():
         return (is_film(path) or path.suffix.lower() in MOVING) and path.is_file()
@@ -94,7 +94,7 @@ def first_frame(path: Path, size: Size) -> Image.Image:
     Args:
         path: of a file.
         size: to which the image will be cropped and resized; a JPEG is decoded with fewer pixels
-            where that is enough.
+            if that is enough.
     """
     if is_film(path):
         return films.first_film_frame(path)
@@ -108,19 +108,19 @@ def even_frames(
 ) -> list[Image.Image]:
     """Reads frames evenly over a whole clip, its first and its last among them.
 
-    They are evenly spaced in time where the file says when its frames are shown. A clip that is
-    shorter shows some of its frames several times. No more than the wanted frames lie in memory.
+    They are evenly spaced in time if the file says when its frames are shown. A shorter clip
+    repeats some of its frames. Memory holds only the wanted frames.
 
     Args:
         path: of a GIF, WebP or PNG with several frames, of a film, or of a folder of images in the
             natural order of their names.
         number: of frames.
         size: as of `first_frame`.
-        damages: takes what is wrong with a clip, of which the rest is read; None raises it.
+        damages: collects what is damaged, while the rest is read; None: damage is an error.
 
     Raises:
         UserError: if a film is to be read without PyAV.
-        Exception: one of `DAMAGED`, of a damaged file.
+        Exception: one of `DAMAGED`, if the file is damaged.
     """
     if path.is_dir():
         return _even_images(path, number, size, damages)
@@ -133,7 +133,7 @@ def even_frames(
 def even_frames_of(
     image: Image.Image, number: int, damages: list[str] | None = None
 ) -> list[Image.Image]:
-    """Does what `even_frames` does, of an image that is open."""
+    """Does what `even_frames` does, for an image that is open."""
     chosen = films.evenly(_times(image, damages), number)
     frames = {}
     for index in sorted(set(chosen)):
@@ -143,10 +143,10 @@ def even_frames_of(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turns an image as its file says, into a copy, which outlives the file."""
+    """Copies an image and turns it as its file says; the copy can be used after the file."""
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # which tells how many bits a number has
-    tags = getattr(image, "tag_v2", {})  # a TIFF tells more
+    turned.format = image.format  # it determines how many bits a number has
+    tags = getattr(image, "tag_v2", {})  # only a TIFF has these
     turned.info["bits"] = tags.get(BITS_PER_SAMPLE, (16,))[0]
     turned.info["is_white_0"] = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
     return turned
@@ -160,14 +160,14 @@ def reason(error: BaseException) -> str:
         return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # Others are written for whoever knows how the file should have been.
+    # Other messages need knowledge of the file's format.
     is_clear = isinstance(error, OSError | ValueError) and str(error)
     return str(error) if is_clear else "it is damaged"
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    # Pillow warns of damaged descriptions beside the pixels, and of images of half its limit.
+    # Pillow warns of damaged metadata, and of images larger than half its limit.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=_formats()) as image:
@@ -177,7 +177,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _draft(image: Image.Image, size: Size) -> None:
     """Lets a JPEG be decoded with 2, 4 or 8 times fewer pixels each way, where that is enough.
 
-    Twice as many pixels are left as are wanted, and the edges stay where they are.
+    At least twice as many pixels as wanted are left each way, and the edges do not move.
     """
     per_pixel = min(*image.size) / max(*size)  # whichever way the image is turned
     for scale in (8, 4, 2):
@@ -188,7 +188,7 @@ def _draft(image: Image.Image, size: Size) -> None:
 
 
 def _times(image: Image.Image, damages: list[str] | None) -> list[int | float]:
-    """When each frame is shown, in ms, or their numbers where the file does not say."""
+    """When each frame is shown, in ms; the frames' numbers if the file does not say."""
     times: list[int | float] = []
     try:
         if image.format not in TIMED:

@@ -33,9 +33,9 @@ class DataConfig:
     PATH_LISTS: ClassVar[tuple[str, ...]] = ()
     """Fields that are several paths."""
     COPIED_PATHS: ClassVar[tuple[str, ...]] = ()
-    """Fields that are paths of files that a workdir holds a copy of: they may be deleted later."""
+    """Fields that are paths of files copied into the workdir: the originals may be deleted."""
     ENDINGS: ClassVar[tuple[str, ...]] = ("",)
-    """Endings of the files that count in a folder that such a field names."""
+    """Endings of the files that are read in a folder given as a path."""
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""

@@ -38,8 +38,8 @@ class ParallelTextConfig(DataConfig):
     train_target: str | None = None
     """text_files: its translation, line by line."""
     validation_source: str | None = None
-    """text_files: file to validate on; without one, a twentieth of the training pairs, at most
-    1,000, is held out, and no source of them is left in training."""
+    """text_files: file to validate on; without one, a twentieth of the training pairs is held out,
+    at most 1,000, and none of their sources is left in training."""
     validation_target: str | None = None
     """text_files: its translation."""
     test_source: str | None = None
@@ -47,8 +47,8 @@ class ParallelTextConfig(DataConfig):
     test_target: str | None = None
     """text_files: its translation."""
     train_pairs: str | None = None
-    """text_files: file with a pair a line, in columns with a tab between them, in place of
-    train_source and train_target."""
+    """text_files: file with one pair a line, in columns separated by tabs, instead of train_source
+    and train_target."""
     validation_pairs: str | None = None
     """text_files: the same to validate on."""
     test_pairs: str | None = None
@@ -59,15 +59,15 @@ class ParallelTextConfig(DataConfig):
     """text_files: column of its translation."""
     validation_references: tuple[str, ...] = ()
     """text_files: a file with further translations of the pairs to validate on, line by line; given
-    once for each file. BLEU, chrF and exact match take them all, loss and perplexity only the
-    first."""
+    once for each file. BLEU, chrF and exact match use all translations, loss and perplexity only
+    the first."""
     test_references: tuple[str, ...] = ()
-    """text_files: the same of the pairs to test on."""
+    """text_files: the same for the pairs to test on."""
     vocab_size: int = 10_000
     """Rows of the joint vocabulary at most; a small training split may give fewer."""
     tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
-    then as large as it is. It is copied into the workdir."""
+    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
+    of the vocabulary. It is copied into the workdir."""
     max_length: int = 128
     """Tokens of a sentence with its end mark; longer pairs are left out of training."""
     tokens_per_batch: int = 4096
@@ -279,8 +279,8 @@ def _check_columns(config: ParallelTextConfig) -> None:
         check_number(f"data.{name}", getattr(config, name))
     if config.source_column == config.target_column:
         raise UserError(
-            f"data.source_column and data.target_column are both {config.source_column}: give two "
-            "columns"
+            f"--data.source-column and --data.target-column are both {config.source_column}: give "
+            "two columns"
         )
 
 

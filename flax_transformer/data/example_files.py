@@ -1,4 +1,4 @@
-"""Files of labelled examples, all of them read in one pass: those that are bad are listed."""
+"""Files of labelled examples: all are read in one pass, and all bad ones are listed."""
 
 import contextlib
 import warnings
@@ -22,8 +22,8 @@ class ExampleFiles:
 
     Args:
         found: paths by split and class.
-        read: reads one; its second argument takes what is wrong with an example of which the rest
-            is read, or is None.
+        read: reads one; its second argument is None, or collects what is damaged while the rest of
+            the example is read.
         skip_bad_files: whether files that cannot be read are left out.
         can_skip: whether there is an option to leave them out.
     """
@@ -55,14 +55,14 @@ class ExampleFiles:
         for class_name in self._found[name]:
             if not counts[class_name]:
                 raise UserError(
-                    f"no file of the class {class_name} in {name} can be read: "
+                    f"cannot read any file of the class {class_name} in {name}: "
                     f"{name_some(self._bad)}: fix them, or take the folder away"
                 )
         if not self._unread:
             self._tell()
 
     def _paths(self, split: str) -> contextlib.closing[Generator[tuple[str, Path], None, None]]:
-        """Class and path of each example; closing takes the bar away where an error ends it."""
+        """Class and path of each example; closing removes the progress bar, also after an error."""
         pairs = [(name, path) for name, paths in self._found[split].items() for path in paths]
         return contextlib.closing(show_progress(f"reading {split}", pairs))
 
@@ -78,7 +78,7 @@ class ExampleFiles:
         return pixels
 
     def _refuse(self) -> None:
-        """Names all bad files, those of the splits that were not read yet among them."""
+        """Reports all bad files, also those of the splits that were not read yet."""
         for split in self._unread:
             with self._paths(split) as paths:
                 for _, path in paths:
@@ -87,7 +87,7 @@ class ExampleFiles:
         those, it = (f"{number:,} files: ", "them") if number > 1 else ("", "it")
         advice = f"fix {it}, or take {it} away"
         if self._can_skip:
-            advice += f", or give --data.skip-bad-files to leave {it} out"
+            advice = f"fix {it}, take {it} away, or give --data.skip-bad-files to leave {it} out"
         raise UserError(f"cannot read {those}{name_some(self._bad)}: {advice}")
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""Examples in a user's own folders, SPLIT/CLASS/EXAMPLE: which files are some, which are not."""
+"""Finds examples in a user's own folders, SPLIT/CLASS/EXAMPLE, and lists the other files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +39,9 @@ class FoundExamples(NamedTuple):
     passed_over: list[Path]
 
 
-IMAGE = ExampleKind("image", is_image, ".jpg, .png, .tif and what else Pillow reads")
+IMAGE = ExampleKind("image", is_image, ".jpg, .png, .tif and others that Pillow reads")
 VIDEO = ExampleKind(
-    "video", is_clip, ".mp4, .mov, .gif and what else PyAV and Pillow read, or a folder of images"
+    "video", is_clip, ".mp4, .mov, .gif and others that PyAV and Pillow read, or a folder of images"
 )
 
 
@@ -49,7 +49,7 @@ def find_examples(folder: Path, kind: ExampleKind) -> FoundExamples:
     """Gives the paths of every split and class, all in natural order.
 
     Raises:
-        UserError: if folders are not as `ClassFolders` says, or one of a class has no example.
+        UserError: if folders are not as `ClassFolders` says, or a class has no example.
     """
     passed_over: list[Path] = []
     splits = _splits(folder, kind, passed_over)
@@ -76,8 +76,8 @@ def _splits(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[st
             raise unknown(f"split in {folder}", inner.name, meaning)
         if split in splits:
             raise UserError(
-                f"{splits[split]} and {inner} are both for {split}: put the {kind.name}s of one "
-                "into the other"
+                f"{splits[split]} and {inner} are both folders of {split}: move the {kind.name}s "
+                "of one into the other"
             )
         splits[split] = inner
     if "train" not in splits:
@@ -102,7 +102,7 @@ def find_classes(folder: Path, kind: ExampleKind) -> tuple[dict[str, list[Path]]
     """Gives the examples of every class of a folder CLASS/EXAMPLE, and the other files.
 
     Raises:
-        UserError: if a folder cannot be read, or one of a class has no example.
+        UserError: if a folder cannot be read, or a class has no example.
     """
     passed_over: list[Path] = []
     return _classes(folder, kind, passed_over), passed_over
@@ -129,5 +129,5 @@ def examples_in(folder: Path, kind: ExampleKind) -> tuple[list[Path], list[Path]
         return sort_out(folder, kind.is_one)
     except OSError as error:
         raise UserError(
-            f"cannot read {error.filename} ({error.strerror}): allow it to be read, or take it away"
+            f"cannot read {error.filename} ({error.strerror}): make it readable, or take it away"
         ) from None

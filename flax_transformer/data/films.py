@@ -36,17 +36,17 @@ def first_film_frame(path: Path) -> Image.Image:
 def even_film_frames(path: Path, number: int, damages: list[str] | None) -> list[Image.Image]:
     """Reads frames of a film evenly in time, its first and its last among them.
 
-    A first pass reads when frames are shown, which needs no decoding; a second one decodes, and
+    The first pass reads the times of the frames, without decoding. The second pass decodes, and
     makes images only of the wanted frames.
 
     Args:
         path: of the film.
         number: of frames.
-        damages: takes what is wrong with the film, of which the rest is read; None raises it.
+        damages: collects what is damaged, while the rest is read; None: damage is an error.
 
     Raises:
         UserError: if PyAV is not installed.
-        ValueError: if the film is damaged, or has no frame that can be read.
+        ValueError: if the film is damaged, or no frame can be read.
     """
     with _opened(path) as (film, stream):
         times = _times(film, stream, damages)
@@ -68,7 +68,7 @@ def evenly(times: Sequence[int | float], number: int) -> list[int]:
 
     Args:
         times: when each frame is shown, in their order.
-        number: of frames to choose; some are chosen several times where there are fewer.
+        number: of frames to choose; some are chosen several times if there are fewer.
 
     Returns:
         Indices of frames.
@@ -100,7 +100,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from None
     try:
         with av.open(str(path)) as film:
-            # Not the cover of an album, if there is another.
+            # An album cover only if there is no other stream.
             stream: Any = film.streams.best("video")
             if stream is None:
                 raise ValueError("no pictures in it")
@@ -111,7 +111,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | None:
-    """When frames are shown, in units of the stream's; None if the film does not say."""
+    """When frames are shown, in the stream's units of time; None if the film does not say."""
     times, decoded_at, end, is_cut = [], [], 0.0, False
     for packet in film.demux():
         if packet.pts is not None and packet.time_base is not None:
@@ -131,7 +131,7 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
 
 
 def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]:
-    """Decodes a film, going on after what is damaged unless that is to be raised."""
+    """Decodes a film; goes on after damaged parts unless `damages` is None."""
     import av.error  # pyright: ignore[reportMissingImports]
 
     packets = film.demux(stream)

@@ -1,4 +1,4 @@
-"""What lies in a user's folder, in the order that people expect."""
+"""The files in a user's folder, in the order that people expect."""
 
 import os
 import re
@@ -22,8 +22,8 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 def visible(folder: Path) -> list[Path]:
     """Lists a folder in natural order, without what systems hide or add.
 
-    Names that begin with a dot are passed over, among them the `._NAME` twins that macOS writes
-    on other file systems, and so is the folder `__MACOSX` of its archives.
+    Skips names that begin with a dot, such as the `._NAME` twins that macOS writes on other file
+    systems, and the folder `__MACOSX` of its archives.
 
     Raises:
         OSError: if the folder cannot be read.
@@ -33,7 +33,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
-    """Finds what is wanted in a folder at any depth, in natural order, and which files are not.
+    """Finds wanted and other files in a folder, at any depth and in natural order.
 
     Symbolic links are followed, and each folder is entered once.
 
@@ -42,7 +42,7 @@ def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path
         is_wanted: accepts a file, or a folder as a whole.
 
     Returns:
-        What is wanted, and the other files.
+        The wanted paths, and the other files.
 
     Raises:
         OSError: if a folder cannot be read.
@@ -85,5 +85,5 @@ def tell_passed_over(paths: list[Path], folder: Path, kind: str) -> None:
     if paths:
         files = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
         names = name_some([str(path.relative_to(folder)) for path in paths])
-        told = f"passed over {files} in {folder}, not read as {kind}s: {names}"
+        told = f"skipped {files} in {folder}, not read as {kind}s: {names}"
         warnings.warn(told, stacklevel=2)

@@ -29,11 +29,11 @@ def read_images(
     """Reads images or videos, crops them to the wanted proportions and resizes them.
 
     Args:
-        inputs: paths of files (of a video, what `even_frames` reads), Pillow's images, or arrays
-            of pixels: [height, width], or [height, width, channels] of 1, 3 or 4; before them the
-            frames of a video. One of these is one input.
+        inputs: paths of files (for a video, what `even_frames` reads), Pillow's images, or arrays
+            of pixels: [height, width], or [height, width, channels] with 1, 3 or 4 channels; the
+            first axis of a video is its frames. A single one need not be in a list.
         shape: (height, width, channels), before them the number of frames of a video.
-        background: color behind what is transparent.
+        background: color behind transparent pixels.
 
     Raises:
         UserError: if one cannot be read.
@@ -52,7 +52,7 @@ def read_file(
         path: of a file, or of a folder of images.
         shape: wanted.
         advice: what to do where it cannot be read.
-        background: color behind what is transparent.
+        background: color behind transparent pixels.
 
     Raises:
         UserError: if it cannot be read.
@@ -71,8 +71,8 @@ def read_pixels(
     Args:
         path: of a file, or of a folder of images.
         shape: wanted.
-        background: color behind what is transparent.
-        damages: takes what is wrong with a video, of which the rest is read; None raises it.
+        background: color behind transparent pixels.
+        damages: collects what is damaged, while the rest is read; None: damage is an error.
     """
     *frames, height, width, _ = shape
     if frames:
@@ -92,7 +92,7 @@ def fit(
     """Crops an image to the wanted proportions, about its middle, and resizes it bicubically.
 
     Raises:
-        ValueError: if it has no pixel, or numbers whose range is not known; see `convert`.
+        ValueError: if it has no pixel, or the range of its numbers is unknown; see `convert`.
     """
     if not (image.width and image.height):
         raise ValueError("it has no pixel")
@@ -109,7 +109,7 @@ def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: 
 
 
 def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
-    """Whether inputs are only one, in no list."""
+    """Whether inputs are a single input, not a list."""
     axes = getattr(inputs, "ndim", None)
     if axes is not None:  # an array of any library
         return axes < len(shape) or (axes == len(shape) and _has_channels(inputs))
@@ -134,7 +134,7 @@ def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
 
 
 def _frames(value: Any, number: int) -> list[Image.Image]:
-    """Frames of a video that is no file, chosen as those of files are."""
+    """Frames of a video that is not a file, chosen as those of files are."""
     if isinstance(value, Image.Image):
         return even_frames_of(value, number)
     if not isinstance(value, list | tuple):

@@ -14,8 +14,8 @@ from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokenizer import Tokenizer
 from flax_transformer.whole_files import written_whole
 
-# NumPy and zipfile document no errors of a file that is not there, cut or changed: a single bit
-# can make it look packed in another way, encrypted, or as large as no memory.
+# NumPy and zipfile do not document their errors for a missing, cut or changed file: a single bit
+# can make it look compressed in another way, encrypted, or larger than any memory.
 DAMAGED = Exception
 PAIRS = ("source_tokens", "source_offsets", "target_tokens", "target_offsets", "left_out")
 Arrays = dict[str, np.ndarray]
@@ -25,10 +25,9 @@ VERSION = 1  # to be raised when what the same key stands for is made in another
 class Kept:
     """A folder of files, each named by a digest of all that its content depends on.
 
-    It lies in the data set's own folder, so that it goes when the data set goes. Where it cannot be
-    written nothing is kept, and a damaged file is made again: every changed bit is found by a
-    checksum, but in the arrays of `rows`, which are not read as a whole, only a changed size, shape
-    or type is found.
+    It lies in the data set's own folder, so that it goes when the data set goes. If it cannot be
+    written, nothing is kept. A damaged file is made again. A checksum finds every changed bit; but
+    the arrays of `rows` are not read as a whole, so only a changed size, shape or type is found.
 
     Args:
         dataset: folder of the prepared data set.
@@ -104,7 +103,7 @@ class Kept:
 
 
 def _mapped(path: Path, number: int) -> np.ndarray:
-    """Opens an array of rows, of which is read what is used."""
+    """Opens an array of rows, of which only the rows in use are read."""
     array = np.load(path, mmap_mode="r")
     has_size = len(array) == number and array.offset + array.nbytes == path.stat().st_size
     if not has_size or not array.dtype.isnative or array.dtype.kind not in "biuf":

@@ -86,10 +86,9 @@ def read_table(path: str) -> Table:
     """Reads labelled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
 
     The first line names the columns, of which text and label are read, in any order. In a .csv,
-    commas separate them, or the semicolons or tabs of the first line if it has more of those, and
-    quotes enclose what holds a separator or a line feed. In a .tsv tabs separate them, and a quote
-    is a character like others. A field may have any length. Lines of nothing but blanks are left
-    out.
+    commas, semicolons or tabs separate them, whichever is most frequent in the first line, and
+    quotes enclose a field that holds a separator or a line feed. In a .tsv tabs separate them, and
+    a quote is a character like others. A field may have any length. Blank lines are left out.
 
     Raises:
         UserError: naming the line, if a column is missing or a row is not as the first line says.
@@ -118,7 +117,7 @@ def read_table(path: str) -> Table:
 
 
 def _rows(path: str) -> list[tuple[int, list[str]]]:
-    """The rows that hold something, and the line on which each begins."""
+    """The rows that are not blank, and the line on which each begins."""
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
         raise UserError(f"{path} ends in neither .csv nor .tsv: name it after what parts columns.")
@@ -141,7 +140,7 @@ def _rows(path: str) -> list[tuple[int, list[str]]]:
 
 
 def _separator(contents: str) -> str:
-    """Spreadsheets of many countries write semicolons, since a comma is their decimal point."""
+    """Finds the separator: where the comma is the decimal point, spreadsheets write semicolons."""
     header = contents.lstrip().partition("\n")[0]
     return max(",;\t", key=header.count)  # the first of those that are equally frequent
 

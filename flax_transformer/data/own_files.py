@@ -1,4 +1,4 @@
-"""Files of a user's own to score a trained model on, in place of a split of its data set."""
+"""A user's own files to score a trained model on, instead of a split of its data set."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ TABLES = (".csv", ".tsv")
 
 @dataclasses.dataclass(frozen=True)
 class OwnFiles:
-    """Which files; each kind of task reads some of these fields.
+    """The files to score on; each kind of task reads some of these fields.
 
     Attributes:
         source: text file with sentences to translate, one a line.
@@ -144,8 +144,8 @@ def read_own_folder(
 ) -> Examples:
     """Reads the images or videos in FOLDER/CLASS/EXAMPLE.
 
-    Pixels lie in a file without a name, which goes when it is no longer used: they need no memory,
-    and nothing is left behind.
+    Pixels are kept in an unnamed temporary file, not in memory; the system deletes it when it is no
+    longer used.
 
     Args:
         files: with the folder.
@@ -155,7 +155,7 @@ def read_own_folder(
         read: gives the pixels of a file.
 
     Raises:
-        UserError: if a folder is not that of a class, or a file cannot be read.
+        UserError: if a folder is not named after a class, or a file cannot be read.
     """
     folder = Path(*files.take("folder"))
     found = _find_own(folder, kind, class_names)
@@ -172,7 +172,7 @@ def read_own_folder(
 def _find_own(folder: Path, kind: ExampleKind, class_names: Sequence[str]) -> dict[str, list[Path]]:
     wanted = f"CLASS/{kind.name.upper()}"
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: give one with {wanted}")
+        raise UserError(f"{folder} is not a folder: give a folder with {wanted}")
     found, passed_over = find_classes(folder, kind)
     for name in found:
         if name not in class_names:
@@ -180,6 +180,6 @@ def _find_own(folder: Path, kind: ExampleKind, class_names: Sequence[str]) -> di
             hint = f" (give {folder / name} to score on that split)" if is_split else ""
             raise UserError(f"{unknown(f'class in {folder}', name, class_names)}{hint}")
     if not found:
-        raise UserError(f"{folder} has no folder of a class: give one with {wanted}")
+        raise UserError(f"{folder} has no class folder: give a folder with {wanted}")
     tell_passed_over(passed_over, folder, kind.name)
     return found

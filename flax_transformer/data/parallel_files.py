@@ -45,7 +45,7 @@ class PairFiles(NamedTuple):
             if len(lines) != len(pairs):
                 raise UserError(
                     f"{self.paths[0]} has {len(pairs):,} pairs but {path} has {len(lines):,} "
-                    "lines: line N of one must translate pair N of the other."
+                    "lines: line N of one must translate pair N of the other"
                 )
         return [(*pair, *texts) for pair, *texts in zip(pairs, *further, strict=True)]
 
@@ -90,8 +90,8 @@ class TextFiles(tfds.core.GeneratorBasedBuilder):
             pairs = splits["train"]
             splits["train"], splits["validation"] = hold_out_pairs(pairs)
             warnings.warn(
-                f"no file to validate on is given: {len(splits['validation']):,} of "
-                f"{len(pairs):,} training pairs are held out for it",
+                f"no validation file is given: {len(splits['validation']):,} of "
+                f"{len(pairs):,} training pairs are held out for validation",
                 stacklevel=2,
             )
         return {name: self._generate_examples(texts) for name, texts in splits.items()}
@@ -103,7 +103,7 @@ class TextFiles(tfds.core.GeneratorBasedBuilder):
 
 
 def read_columns(path: str, columns: tuple[int, int]) -> list[tuple[str, str]]:
-    """Reads pairs from a file with a pair a line, in columns with a tab between them.
+    """Reads pairs from a file with one pair a line, in columns separated by tabs.
 
     Quotes are characters like others. Blank lines are left out.
 
@@ -121,8 +121,9 @@ def read_columns(path: str, columns: tuple[int, int]) -> list[tuple[str, str]]:
             continue
         if len(fields) < max(columns):
             raise UserError(
-                f"{path}, line {number:,} has no column {max(columns)}, but {len(fields)}: fix the "
-                "line, or give --data.source-column and --data.target-column; tabs separate columns"
+                f"{path}, line {number:,} has no column {max(columns)}, only {len(fields)}: fix "
+                "the line, or give --data.source-column and --data.target-column; tabs separate "
+                "columns"
             )
         pairs.append((fields[columns[0] - 1], fields[columns[1] - 1]))
     if not pairs:
@@ -131,11 +132,11 @@ def read_columns(path: str, columns: tuple[int, int]) -> list[tuple[str, str]]:
 
 
 def hold_out_pairs(pairs: Sequence[Texts]) -> tuple[list[Texts], list[Texts]]:
-    """Parts pairs into those to train on and those to validate on, both in their order.
+    """Splits pairs into those to train on and those to validate on, both in their order.
 
-    Sources are held out, each with all its translations, in the order of their SHA-256, until they
-    make up one pair in HELD_OUT_SHARE or MAX_HELD_OUT. So no source is on both sides, and the
-    choice depends on nothing else.
+    Sources are held out, each with all its translations, in the order of their SHA-256, until one
+    pair in HELD_OUT_SHARE, or MAX_HELD_OUT pairs, are held out. So no source is in both parts, and
+    the choice depends only on the sources.
 
     Raises:
         UserError: if all pairs have one source.
@@ -144,7 +145,7 @@ def hold_out_pairs(pairs: Sequence[Texts]) -> tuple[list[Texts], list[Texts]]:
     for source, *_ in pairs:
         counts[source] = counts.get(source, 0) + 1
     if len(counts) < 2:
-        raise UserError("all training pairs have one source: give --data.validation-source FILE.")
+        raise UserError("all training pairs have one source: give --data.validation-source FILE")
     wanted = min(max(len(pairs) // HELD_OUT_SHARE, 1), MAX_HELD_OUT)
     held_out, number = set(), 0
     for source in sorted(counts, key=lambda text: hashlib.sha256(text.encode()).digest()):
@@ -171,8 +172,8 @@ def find_pair_files(config: "ParallelTextConfig") -> dict[str, PairFiles]:
         references = getattr(config, f"{split}_references", ())
         if pairs is not None and any(sides):
             raise UserError(
-                f"{split}_pairs and {split}_source or {split}_target both name pairs: give one "
-                f"file, --data.{split}-pairs, or two others."
+                f"--data.{split}-pairs and --data.{split}-source or --data.{split}-target are both "
+                "given: leave the first out, or the two others"
             )
         if pairs is not None:
             found[split] = PairFiles((pairs,), columns, references)
@@ -180,8 +181,8 @@ def find_pair_files(config: "ParallelTextConfig") -> dict[str, PairFiles]:
             found[split] = PairFiles(_both(split, *sides), None, references)
     if not any(files.columns for files in found.values()) and columns != (1, 2):
         raise UserError(
-            "source_column or target_column is set, but no file of pairs is given: give "
-            "--data.train-pairs FILE."
+            "--data.source-column or --data.target-column is set, but no file of pairs is given: "
+            "give --data.train-pairs FILE"
         )
     return found
 
@@ -191,6 +192,6 @@ def _both(split: str, source: str | None, target: str | None) -> tuple[str, str]
         if path is None:
             raise UserError(
                 f"text_files needs {split}_{side}: give --data.{split}-{side} FILE, or both sides "
-                f"in columns of one file, --data.{split}-pairs FILE."
+                f"in columns of one file, --data.{split}-pairs FILE"
             )
     return str(source), str(target)

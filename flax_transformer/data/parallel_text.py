@@ -61,7 +61,7 @@ class ParallelText(Sequence[Pair]):
             yield from self[start : start + READ_SIZE]
 
     def references(self) -> list[tuple[str, ...]]:
-        """Gives the translations of each pair beside its target; nothing where no pair has any."""
+        """Gives the further translations of each pair; an empty list if no pair has any."""
         if self._references_key is None:
             return []
         records = read_records(self._records, range(len(self)))

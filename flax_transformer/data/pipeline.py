@@ -32,7 +32,7 @@ def prepare_training(
     read.
 
     Raises:
-        UserError: if a file is no tokenizer, the training split cannot be opened, or nothing is
+        UserError: if a file is not a tokenizer, the training split cannot be opened, or nothing is
             left to train on.
     """
     split = open_split(config, config.train_split)

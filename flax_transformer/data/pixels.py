@@ -1,4 +1,4 @@
-"""Pixels of any kind, made 8 bits of grey or of three colors."""
+"""Converts pixels of any kind to 8 bits, in grey or in three colors."""
 
 from typing import Any
 
@@ -38,9 +38,9 @@ def convert(image: Image.Image, channels: int, background: str = "white") -> Ima
     """Gives an image in the mode for a number of channels, 0 to 255.
 
     Args:
-        image: of any mode of Pillow's. Of 16 bits, numbers are divided by 257.
+        image: of any Pillow mode; numbers of 16 bits are divided by 257.
         channels: 1 for grey or 3 for red, green and blue.
-        background: color behind what is transparent.
+        background: color behind transparent pixels.
 
     Raises:
         ValueError: if numbers of more than 16 bits, or fractions, do not fit into 0 to 255.
@@ -66,7 +66,7 @@ def from_array(array: Any) -> Image.Image:
     """Makes an image of [height, width] numbers, or [height, width, channels] of 1, 3 or 4.
 
     Raises:
-        ValueError: if the array has another shape, or numbers other than of 8 or 16 bits.
+        ValueError: if the array has another shape, or its numbers do not have 8 or 16 bits.
     """
     pixels = np.asarray(array)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -81,7 +81,7 @@ def from_array(array: Any) -> Image.Image:
 
 
 def _as_8_bits(image: Image.Image) -> Image.Image:
-    """Makes integers of 16 or 32 bits, and fractions, integers of 8 bits."""
+    """Converts integers of 16 or 32 bits, and fractions, to integers of 8 bits."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image)
@@ -89,7 +89,7 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
         bits = 12 if image.info.get("bits") == 12 else 16
         eight_bits = _from_bits(values, bits)
-        # Which Pillow heeds only where numbers have 8 bits or less.
+        # Pillow itself inverts only images of at most 8 bits.
         grey = Image.fromarray(255 - eight_bits if image.info.get("is_white_0") else eight_bits)
         transparent = image.info.get("transparency")
         if transparent is not None:
@@ -103,14 +103,14 @@ def _check_range(values: np.ndarray) -> None:
     lowest, highest = values.min(), values.max()
     kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
     told = f"{kind} from {lowest:g} to {highest:g}"
-    if not (lowest >= 0 and highest <= 255):  # nor where one is not a number
-        raise ValueError(f"it holds {told}, of which 0 to 255 are read: {ADVICE}")
+    if not (lowest >= 0 and highest <= 255):  # true for NaN as well
+        raise ValueError(f"it holds {told}, but only 0 to 255 can be read: {ADVICE}")
     if values.dtype.kind == "f" and 0 < highest <= 1:
-        raise ValueError(f"it holds {told}, which may be of 1 or of 255: {ADVICE}")
+        raise ValueError(f"it holds {told}, whose largest possible value may be 1 or 255: {ADVICE}")
 
 
 def _from_bits(values: np.ndarray, bits: int) -> UInt8[np.ndarray, "..."]:
-    """Makes the largest integer of some bits 255, and rounds."""
+    """Scales integers so that the largest of that many bits becomes 255, and rounds."""
     largest = (1 << bits) - 1
     return ((255 * values.astype(np.uint32) + largest // 2) // largest).astype(np.uint8)
 
@@ -121,7 +121,7 @@ def _compose(image: Image.Image, background: str) -> Image.Image:
         # Pillow keeps the high bytes of three colors of 16 bits, but not of the transparent one.
         image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
-    if image.mode == "La":  # from which Pillow converts to nothing else
+    if image.mode == "La":  # Pillow converts it only to LA
         image = image.convert("LA")
     behind = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(behind, image.convert("RGBA"))

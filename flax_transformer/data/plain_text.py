@@ -11,7 +11,7 @@ from flax_transformer.data.folders import sort_out, tell_passed_over
 from flax_transformer.data.texts import PlainTextConfig
 from flax_transformer.errors import UserError
 
-# Of what is read in a folder; a file given by its name may have any.
+# Of the files that are read in a folder; a file given by its name may have any ending.
 ENDINGS = PlainTextConfig.ENDINGS
 
 
@@ -59,7 +59,7 @@ class PlainText(tfds.core.GeneratorBasedBuilder):
 
 
 def find_documents(path: str) -> list[Path]:
-    """Gives a file itself, and of a folder its text files at any depth, in natural order.
+    """Gives a file itself, or the text files of a folder at any depth, in natural order.
 
     Raises:
         UserError: if a folder holds none.

@@ -1,4 +1,4 @@
-"""What a person sees while many files are read: a bar on a terminal, a few lines elsewhere."""
+"""Progress while many files are read: a bar on a terminal, a few lines elsewhere."""
 
 import time
 from collections.abc import Generator, Sequence
@@ -23,7 +23,7 @@ def show_progress(
     """
     console = console or Console(stderr=True)
     columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    # What others print must not be caught: it may be kept from standard output on purpose.
+    # rich must not redirect what others print: it may be redirected already, on purpose.
     bar = Progress(
         *columns,
         console=console,

@@ -1,4 +1,4 @@
-"""The records of a prepared data set; damage of its files is an error that says what to delete."""
+"""The records of a prepared data set; if its files are damaged, errors say what to delete."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ INFO = "dataset_info.json"  # which TFDS writes beside the records
 class Records(Sequence[Mapping[str, Any]]):
     """The records of a split, with random access.
 
-    Each shard carries checksums: a changed byte makes a record unreadable, and never another one.
+    Each shard carries checksums: a changed byte makes a record unreadable, never different.
 
     Args:
         source: TFDS's data source.
@@ -40,7 +40,7 @@ class Records(Sequence[Mapping[str, Any]]):
 
 
 def read_records(records: Any, indices: range) -> Any:
-    """Reads several records at once, as each alone costs three times as much."""
+    """Reads several records at once: one at a time, each takes three times as long."""
     try:
         return records.__getitems__(list(indices))
     except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
@@ -48,7 +48,7 @@ def read_records(records: Any, indices: range) -> Any:
 
 
 def check_info(folder: Path) -> None:
-    """Refuses a folder of a prepared data set that does not say what it holds.
+    """Refuses a folder of a prepared data set without a readable description.
 
     Raises:
         UserError: if its description is missing, or is not TFDS's.
@@ -67,7 +67,7 @@ def check_info(folder: Path) -> None:
 
 
 def check_infos(root: Path) -> None:
-    """Looks for a damaged description where TFDS cannot make a builder, and so names no folder.
+    """Looks for a damaged description after TFDS failed to make a builder: TFDS names no folder.
 
     Args:
         root: the folder of all prepared data sets, or of one of them.
@@ -84,7 +84,7 @@ def check_infos(root: Path) -> None:
 def check_shards(builder: Any, split: str) -> None:
     """Refuses a split of which a shard is missing, cut, or has another number of records.
 
-    A shard cut at a block of its format would else be read as if all its records were empty.
+    Without this check, a shard cut at a block of its format would be read as empty records.
 
     Args:
         builder: TFDS's, of the prepared data set.

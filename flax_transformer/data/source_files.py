@@ -1,4 +1,4 @@
-"""The user's own files that a data set is made of, and what tells that one has changed."""
+"""The user's own files that a data set is made of, and how a changed file is detected."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -8,18 +8,18 @@ from typing import NamedTuple
 from flax_transformer.data.config import DataConfig
 from flax_transformer.data.folders import sort_out
 
-# Of all files together. More would take many seconds before the first step, so that sizes and
-# times must do.
+# Of all files together. Hashing more would delay the first step by many seconds; then only sizes
+# and times are compared.
 MAX_HASHED_BYTES = 4 * 2**30
 
 
 class FileState(NamedTuple):
-    """What is noted of a file.
+    """The recorded state of a file.
 
     Attributes:
         size: in bytes.
         modified_ns: time of the last change, in nanoseconds since 1970.
-        sha256: of its contents, in hexadecimal digits; None where they are too large to be read.
+        sha256: of its contents, in hexadecimal digits; None if the files are too large to be read.
     """
 
     size: int
@@ -27,7 +27,7 @@ class FileState(NamedTuple):
     sha256: str | None
 
     def has_contents_of(self, other: "FileState") -> bool:
-        """Whether nothing tells that the contents differ.
+        """Whether the contents are the same, judged by digest or by size and time.
 
         Example:
             >>> FileState(3, 100, "ab").has_contents_of(FileState(3, 200, "ab"))
@@ -65,7 +65,7 @@ def read_states(config: DataConfig, known: Mapping[str, FileState]) -> dict[str,
 
     Args:
         config: whose paths are absolute.
-        known: states of before; contents are read only where size or time are not as known.
+        known: earlier states; contents are read only if size or time differs from them.
 
     Raises:
         OSError: if a file cannot be read.

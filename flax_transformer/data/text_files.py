@@ -1,4 +1,4 @@
-"""Text files of a user's own: their lines, their text, and a name of their contents."""
+"""Text files of a user's own: their lines, their text, and a hash of their contents."""
 
 import codecs
 import gzip
@@ -27,7 +27,7 @@ def contents_hash(paths: Iterable[str], settings: str = "") -> str:
 
     Args:
         paths: of the files.
-        settings: what else makes another data set of them.
+        settings: other settings that make it a different data set.
     """
     digest = hashlib.sha256(settings.encode())
     for path in paths:

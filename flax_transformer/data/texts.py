@@ -38,8 +38,8 @@ class PlainTextConfig(DataConfig):
     vocab_size: int = 10_000
     """Rows of the vocabulary of subwords at most; a small text may give fewer."""
     tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face's, used in place of one that is trained; the vocabulary is
-    then as large as it is. It is copied into the workdir."""
+    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
+    of the vocabulary. It is copied into the workdir."""
     max_length: int = 256
     """Tokens that a model reads at a time, in training and when it writes."""
     batch_size: int = 32
@@ -54,8 +54,8 @@ class PlainTextConfig(DataConfig):
             raise unknown("data.tokens", self.tokens, get_args(TokenUnit))
         if self.tokens == "characters" and self.tokenizer is not None:
             raise UserError(
-                f"data.tokenizer {self.tokenizer} is not read where tokens are characters: leave "
-                "--data.tokenizer out, or give --data.tokens subwords"
+                f"--data.tokenizer {self.tokenizer} is not used with --data.tokens characters: "
+                "leave --data.tokenizer out, or give --data.tokens subwords"
             )
         check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
         check_counts(self)
@@ -87,11 +87,11 @@ def prepare_stream(config: PlainTextConfig, path: Path) -> tuple[Tokenizer, Stre
 def make_tokenizer(config: PlainTextConfig, *, by_line: bool = False) -> Tokenizer:
     """Learns the tokens of the training split, or reads those kept with the data set.
 
-    A tokenizer that the config names is taken instead.
+    If the config names a tokenizer, that one is used instead.
 
     Args:
         config: names the split.
-        by_line: whether the text is read line by line, and no line end is ever encoded.
+        by_line: whether the text is read line by line, so that line ends are not encoded.
     """
     split = _open(config, config.train_split)
     if config.tokenizer is not None:
@@ -119,7 +119,7 @@ def read_stream(config: PlainTextConfig, tokenizer: Tokenizer, split: str) -> St
 
 
 def encode_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Stream:
-    """Tokenises documents end to end, with an end mark around each of them."""
+    """Tokenises documents end to end, with an end mark before and after each."""
     ids = [EOS]
     for document in documents:
         ids.extend(tokenizer.encode(document))
@@ -152,7 +152,7 @@ def encode_lines(tokenizer: Tokenizer, documents: Iterable[str], max_length: int
     lines are left out.
 
     Raises:
-        UserError: if max_length has no room for a token and its marks.
+        UserError: if max_length is too small for a token and its marks.
     """
     check_number("data.max_length", max_length, 3)
     size = max_length - 2

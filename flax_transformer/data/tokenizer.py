@@ -1,6 +1,6 @@
-"""A byte-level BPE, which encodes any text and gives exactly that text back, characters, or others.
+"""A byte-level BPE, which encodes any text and gives exactly that text back; characters; others.
 
-The others are what `adopt_tokenizer` takes.
+The others are those that `adopt_tokenizer` reads.
 """
 
 import functools
@@ -56,10 +56,10 @@ class Tokenizer:
     """
 
     def __init__(self, subwords: tokenizers.Tokenizer):
-        # Which the library does not write into a file: a special token in a text is text.
+        # A special token in a text is plain text. The library does not save this setting.
         subwords.encode_special_tokens = True
         self._subwords = subwords
-        # Those of a file may have gaps between their ids.
+        # The ids of a file may have gaps.
         self._num_subwords = max(subwords.get_vocab().values(), default=-1) + 1
 
     @classmethod
@@ -170,7 +170,8 @@ class Tokenizer:
             raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
         except Exception as error:  # the library raises nothing narrower
             raise UserError(
-                f"the tokenizer cannot encode every text ({error}): give one with an unknown token"
+                f"the tokenizer cannot encode every text ({error}): give another one with an "
+                "unknown token"
             ) from error
         return [[subword + NUM_SPECIAL for subword in encoding.ids] for encoding in encodings]
 

@@ -32,7 +32,7 @@ class _Beams(NamedTuple):
         log_probs: [batch, beam], of the live hypotheses.
         finished: the best that ended with EOS, the best first.
         cache: its history rows are the live hypotheses.
-        given: what a logits processor knows of each example; None without one.
+        given: a logits processor's data about each example; None without a processor.
     """
 
     length: Int[Array, ""]
@@ -90,8 +90,8 @@ def beam_search(
         max_lengths: [batch], the limit of each example alone; None: max_length for all.
         num_halvings: how often the search goes on with half of the examples once the others have
             settled. The result is the same; each compiles `step` once more.
-        processor: changes the log-probabilities before continuations are ranked, none to above 0.
-            log_probs and scores are then those of what it gives, which is not normalised again.
+        processor: changes the log-probabilities before continuations are ranked, and keeps them at
+            most 0. log_probs and scores then sum the changed ones, which are not normalised again.
 
     Returns:
         The best hypotheses of each example.

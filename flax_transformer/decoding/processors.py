@@ -28,12 +28,12 @@ class History(NamedTuple):
 
 
 class LogitsProcessor(NamedTuple):
-    """Rules, and what they need to know of each example.
+    """Rules, and the data about each example that they need.
 
     Attributes:
         process: (scores [batch, num, vocab], given, generated tokens [batch, num, max_length], how
             many of them are there) -> scores of the same shape.
-        given: pytree of arrays [batch, ...]; a search that goes on with some examples takes theirs.
+        given: pytree of arrays [batch, ...]; a search that goes on with some examples keeps theirs.
     """
 
     process: Callable[[Array, Any, Array, Array], Array]
@@ -48,7 +48,7 @@ class _Given(NamedTuple):
 def penalize_repetition(
     scores: Float[Array, "*rows vocab"], history: History, penalty: float
 ) -> Float[Array, "*rows vocab"]:
-    """Lowers the score of every token that the history holds, however often it holds it.
+    """Lowers the score of every token in the history, once however often the token occurs.
 
     score / penalty if score >= 0, score * penalty otherwise
 
@@ -149,7 +149,7 @@ def make_processor(
 ) -> LogitsProcessor | None:
     """Joins the rules, in the order of Hugging Face.
 
-    Where they leave no token at all, EOS is allowed, so that every hypothesis goes on or ends.
+    If they forbid every token, EOS is allowed, so that every hypothesis goes on or ends.
 
     Args:
         prompt: [batch, prompt_length]; its tokens belong to the history, its padding does not.

@@ -33,7 +33,7 @@ def row_keys(
 
     Args:
         rng: random key of all rows.
-        numbers: [rows, words], what tells rows apart, such as `text_number` and a sample's number.
+        numbers: [rows, words], which identify a row, such as `text_number` and a sample's number.
 
     Returns:
         The keys [rows]; rows with the same numbers have the same key.

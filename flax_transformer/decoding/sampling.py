@@ -13,7 +13,7 @@ from flax_transformer.decoding.ranking import argmax
 from flax_transformer.decoding.row_keys import sample_keys
 from flax_transformer.functional.cache import Cache
 
-# Of float32. What is smaller counts as 0 on most devices, and so does 1 / what is larger.
+# Of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
 SMALLEST, LARGEST = 2.0**-126, 2.0**126
 
 
@@ -28,7 +28,7 @@ def apply_temperature(
 
     Args:
         logits: [*rows, vocab], float32; each row has a finite one.
-        temperature: above 0; one outside 2^-126 .. 2^126 is taken for the nearer of the two.
+        temperature: above 0; one outside 2^-126 .. 2^126 is replaced by the nearer bound.
 
     Returns:
         [*rows, vocab]; the logits themselves at temperature 1.

@@ -51,10 +51,10 @@ class DecodingConfig:
     """No sequence of so many tokens occurs twice, as in Hugging Face; 0 allows all. Tokens of a
     prompt count, those of a source do not."""
     min_length: int = 0
-    """Tokens that precede the end mark at least, as in Hugging Face: those of the prompt and the
+    """Least number of tokens before the end mark, as in Hugging Face: those of the prompt and the
     begin mark of a translation are counted, the end mark is not."""
     stop: tuple[str, ...] = ()
-    """A string that ends an output, which is what stands before it; may be given several times."""
+    """A string that ends an output just before it; may be given several times."""
 
     def __post_init__(self) -> None:
         """Refuses values with which no search can run."""
@@ -103,7 +103,9 @@ class DecodingConfig:
             option = f"--decoding.{name.replace('_', '-')}"
             check_number(option, getattr(self, name), 0)
         if isinstance(self.stop, str):
-            raise UserError(f"--decoding.stop is one string, {self.stop!r:.60}: give a tuple")
+            raise UserError(
+                f"--decoding.stop is one string, {self.stop!r:.60}: give a tuple of strings"
+            )
         if "" in self.stop:
             raise UserError("--decoding.stop has an empty string, which ends every output: omit it")
 
@@ -137,8 +139,8 @@ def search(
             config.max_extra_length; None: max_length for all.
         rng: random key, or one for each example; needed by sampling.
         num_halvings: of a beam search, which see; the others search the whole batch to its end.
-        prompt_lengths: [batch], tokens before those generated, for config.min_length, where that is
-            more than the prompt holds; None: the tokens of the prompt that are not padding.
+        prompt_lengths: [batch], tokens before the generated ones, for config.min_length, if they
+            are more than the prompt holds; None: the tokens of the prompt that are not padding.
 
     Returns:
         config.num_best hypotheses for each example.

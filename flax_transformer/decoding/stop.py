@@ -1,14 +1,14 @@
-"""Where an output ends because of what it says."""
+"""Cuts outputs at stop strings."""
 
 from collections.abc import Sequence
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """Gives what stands before the first stop string, or the whole text if there is none.
+    """Gives the text before the first stop string, or the whole text if there is none.
 
     Args:
         text: an output.
-        stop: strings that end it; they are no part of what is given back.
+        stop: strings that end it; they are not part of the result.
 
     Returns:
         The beginning of the text.

@@ -50,8 +50,8 @@ def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[st
     """Gives the name of sacreBLEU's tokenizer to score translations by.
 
     Args:
-        name: of the tokenizer; "auto" leaves the choice to the language, and if spaces separate
-            the words of the language or it is not known, to the script of the references.
+        name: of the tokenizer; "auto" chooses by the language, or, if spaces separate its words
+            or it is unknown, by the script of the references.
         language: code of the language of the translations, such as "zh" or "ja_JP".
         references: texts wanted.
 
@@ -62,7 +62,7 @@ def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[st
         else "13a".
 
     Raises:
-        UserError: if what the tokenizer needs is not installed.
+        UserError: if a package or file that the tokenizer needs is missing.
 
     Example:
         >>> [choose_tokenizer("auto", "de", [text]) for text in ("Ein Hund.", "一只狗。")]
@@ -86,19 +86,19 @@ def check_tokenizer(name: BleuTokenizer) -> None:
     """Refuses a tokenizer that cannot be used here.
 
     Raises:
-        UserError: saying what is to be installed.
+        UserError: naming what to install.
     """
     missing = _missing(SAME.get(name, name))
     if missing:
-        raise UserError(f"task.bleu_tokenizer {name} needs {missing}, or choose char or 13a")
+        raise UserError(f"--task.bleu-tokenizer {name} needs {missing}, or choose char or 13a")
 
 
 def _missing(name: str) -> str:
-    """What a tokenizer needs and is not there, and how to get it; "" if nothing is missing."""
+    """Names what a tokenizer lacks, and how to get it; "" if nothing is missing."""
     modules, package = PACKAGES.get(name, ((), ""))
     if any(find_spec(module) is None for module in modules):
         return f"a package that is not installed: give pip install '{package}'"
-    # Imported when it is needed: who reads a config needs no sacreBLEU.
+    # Imported only here: reading a config does not need sacreBLEU.
     from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
     from sacrebleu.utils import SACREBLEU_DIR
 
@@ -106,7 +106,7 @@ def _missing(name: str) -> str:
         url = SPM_MODELS[name]["url"]
         path = Path(SACREBLEU_DIR, "models", Path(url).name)
         if not path.exists():
-            return f"the file {path}, which is not there: download {url} to it"
+            return f"the file {path}, which is missing: download {url} to it"
     return ""
 
 

@@ -17,7 +17,7 @@ MAX_CONFUSIONS = 1000  # listed
 
 
 class Outcomes(NamedTuple):
-    """What a classifier gave for each example: all that its scores are made of.
+    """The results of a classifier for each example, from which its scores are computed.
 
     Attributes:
         labels: numbers of the right classes.
@@ -68,7 +68,7 @@ class Outcomes(NamedTuple):
         return {score.name: score for score in scores}
 
     def details(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """What happened to each class, as plain data.
+        """Gives the counts, scores and confusions of each class, as plain data.
 
         Args:
             class_names: in the order of the numbers.

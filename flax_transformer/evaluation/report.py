@@ -50,14 +50,14 @@ class Record:
     """Scores of one model on one split, or on other files, and what led to them.
 
     Attributes:
-        split: of the data set; None of files of a user's own.
+        split: of the data set; None for a user's own files.
         decoding: settings of the search: method, beam size, penalty and so on; None without one.
         dtype: type of the computation.
         checkpoint_step: updates made when the (last) checkpoint was written.
         num_averaged: checkpoints whose weights were averaged; 1 is none.
         scores: by name.
         details: plain data beyond the scores.
-        files: of a user's own that were scored, by what they are.
+        files: paths of a user's own files that were scored, by their roles.
         command: command line, word by word.
         seed: of training.
         environment: see `environment`.

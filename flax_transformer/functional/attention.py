@@ -73,7 +73,7 @@ def attend(
     _check_score_shapes(query.shape[:1] + key.shape[:1], mask=mask, bias=bias, dropout=dropout)
     # sqrt(head_dim) divides the query, the smaller operand of the two, instead of the scores.
     scaled = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    # In 16 bits the softmax of large scores would lose their order.
+    # In 16 bits, large scores would become indistinguishable.
     score_dtype = at_least_float32(query.dtype)
     scores = jnp.einsum("qd,kd->qk", scaled, key, preferred_element_type=score_dtype)
     if bias is not None:

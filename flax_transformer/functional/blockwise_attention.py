@@ -22,7 +22,7 @@ def blocks_pay(heads: GroupedHeads) -> bool:
     """Whether there are so many scores that attending in blocks is faster, or needed."""
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
-    # Of a program for any size nobody knows; with blocks there would be no such program.
+    # In a program for symbolic sizes the number is unknown, and blocks are not used.
     is_known = isinstance(num_scores, int)
     return is_known and num_scores >= (_CPU_MANY if is_cpu() else _ACCELERATOR_MANY)
 
@@ -71,7 +71,7 @@ def attend_in_blocks(
 def _at_once(heads: GroupedHeads) -> tuple[int | None, int | None, int | None]:
     """How many positions, heads of keys and examples make a block, in parts of similar size.
 
-    None, which is one at a time, where a program is for any number of them.
+    None, which is one at a time, if the number is a symbol.
     """
     batch, query_length, key_value_heads, group, _ = heads.query.shape
     block = _CPU_BLOCK if is_cpu() else _ACCELERATOR_BLOCK

@@ -209,8 +209,8 @@ def lineage_mask(
         The mask of all places, see `Written`, for the members' queries one after the other.
 
     Raises:
-        ValueError: if the mask's rows are no multiple of the members, the lineage has another
-            shape, or one of them another type.
+        ValueError: if the mask's rows are not a multiple of the members, the lineage has another
+            shape, or one of the two has another type.
 
     Example:
         >>> mask, lineage = jnp.ones((2, 1, 3), bool), jnp.array([[0, 0, 0], [0, 0, 1]])

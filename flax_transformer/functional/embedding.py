@@ -28,7 +28,7 @@ def embed(
         The rows of the tokens.
 
     Raises:
-        ValueError: if the table is no matrix, or the tokens are not integers.
+        ValueError: if the table is not a matrix, or the tokens are not integers.
 
     Example:
         >>> table = jnp.array([[1.0, 2.0], [3.0, 4.0]])
@@ -54,14 +54,14 @@ def embed_one_hot(
     `embed` gives the same at the cost of one row in place of the whole matrix.
 
     Args:
-        tokens: token ids in [0, vocab); any other has no 1 and gives zeros.
+        tokens: token ids in [0, vocab); any other gives zeros.
         table: one row a token.
 
     Returns:
         The products, which are the rows of the tokens.
 
     Raises:
-        ValueError: if the table is no matrix, or the tokens are not integers.
+        ValueError: if the table is not a matrix, or the tokens are not integers.
 
     Example:
         >>> embed_one_hot(jnp.array(1), jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
@@ -106,7 +106,7 @@ def token_logits(
     if hidden.shape[-1:] != table.shape[1:]:
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
     wide = at_least_float32(hidden.dtype)
-    # Two matrices: with more axes, jax 0.7.2 has no product of 16 bits that gives float32.
+    # Two matrices: with more axes, jax 0.7.2 cannot multiply 16 bits into float32.
     flat = hidden.reshape(math.prod(hidden.shape[:-1]), hidden.shape[-1])
     logits = jnp.einsum("bd,vd->bv", flat, table, preferred_element_type=wide)
     return logits.reshape(*hidden.shape[:-1], table.shape[0])

@@ -53,7 +53,7 @@ def group_heads(
             size not in (1, whole) for size, whole in zip(mask.shape, full, strict=True)
         ):
             raise ValueError(
-                f"mask {mask.shape} must be (batch, query_length, key_length) = {full}, or 1 there"
+                f"mask {mask.shape} must be (batch, query_length, key_length) = {full}, or 1"
             )
         mask = jnp.broadcast_to(mask, full)
 

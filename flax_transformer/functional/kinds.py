@@ -1,4 +1,4 @@
-"""Refusals of arrays whose type says that they mean something else than their place does."""
+"""Checks of the types of arrays: one of another type would be read with another meaning."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +8,10 @@ from jaxtyping import Array
 def check_masks(**masks: Array | np.ndarray | None) -> None:
     """Refuses masks of attention that are not boolean.
 
-    What others add to scores (0 and -1e9) would be read as its opposite.
+    A mask that other libraries add to scores (0 and -1e9) would be read as its opposite.
 
     Raises:
-        ValueError: if one is of another type.
+        ValueError: if one has another type.
     """
     for name, mask in masks.items():
         if mask is not None and mask.dtype != bool:
@@ -19,15 +19,15 @@ def check_masks(**masks: Array | np.ndarray | None) -> None:
             compare = "" if is_float else f"compare it: {name} != 0; "
             raise ValueError(
                 f"{name} is {mask.dtype}, but must be boolean, True where a query may attend to a "
-                f"key: {compare}where it is added to scores, give it as bias"
+                f"key: {compare}if it is added to scores, give it as bias"
             )
 
 
 def check_flags(**flags: Array | None) -> None:
-    """Refuses what is not boolean as the answer to which places hold tokens.
+    """Refuses flags of the places that hold tokens if they are not boolean.
 
     Raises:
-        ValueError: if one is of another type.
+        ValueError: if one has another type.
     """
     for name, array in flags.items():
         if array is not None and array.dtype != bool:
@@ -64,7 +64,7 @@ def check_integers(**arrays: Array | None) -> None:
     """Refuses ids and places that are not whole numbers.
 
     Raises:
-        ValueError: if one is of another type.
+        ValueError: if one has another type.
     """
     for name, array in arrays.items():
         if array is not None and not jnp.issubdtype(array.dtype, jnp.integer):

@@ -56,7 +56,7 @@ def lay_out(
         The layout, in which every token is both a query and a key.
 
     Raises:
-        ValueError: if the segments are no batch of rows of integers, or the window is not positive.
+        ValueError: if the segments are not a batch of integer rows, or the window is not positive.
 
     Example:
         >>> layout = lay_out(jnp.array([[0, 1, 1]]), causal=True)

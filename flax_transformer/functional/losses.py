@@ -66,7 +66,7 @@ def _weighted_sum(losses: Array, weights: Array) -> Array:
 
 
 def _finite_or_weighted(losses: Array, weights: Array) -> Array:
-    """Losses, but 0 instead of what is not finite at weight 0: the product would be NaN."""
+    """Replaces losses at weight 0 that are not finite by 0: the product would be NaN."""
     return jnp.where((weights == 0) & ~jnp.isfinite(losses), 0, losses)
 
 
@@ -240,7 +240,7 @@ def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothi
         )
         by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
         by_logits = by_logits.astype(table.dtype)
-        # What stands at weight 0 may be NaN, of which 0 times is NaN.
+        # Hidden vectors at weight 0 may be NaN, and 0 times NaN is NaN.
         counted = jnp.where(weights[:, None] == 0, 0, hidden)
         by_table = by_table + jnp.dot(
             transposed_copy(counted), by_logits, preferred_element_type=wide

@@ -195,7 +195,7 @@ def batch_statistics(
 
 
 def _along(vectors: Array, *features: Array) -> list[Array]:
-    """Gives what each feature has the type of the vectors and as many axes."""
+    """Gives arrays of one number a feature the type of the vectors and as many axes."""
     return [along_last_axes(array.astype(vectors.dtype), vectors.ndim) for array in features]
 
 

@@ -105,7 +105,7 @@ def _split(name: str, array: Array, size: tuple[int, ...]) -> Array:
     counts = [n // k for n, k in zip(extents, size, strict=True)]
     num_axes = len(size)
     apart = array
-    # One axis at a time, which JAX can follow where the images of a batch lie on several devices.
+    # One axis at a time: JAX can then keep the images of a batch on several devices.
     for axis, pair in enumerate(zip(counts, size, strict=True)):
         before, after = apart.shape[: 2 * axis], apart.shape[2 * axis + 1 :]
         apart = apart.reshape(*before, *pair, *after)

@@ -1,4 +1,4 @@
-"""Types and axes named, where JAX would choose them by its settings."""
+"""Explicit types and axes, which do not depend on JAX's settings."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,9 @@ from jaxtyping import Array
 
 
 def at_least_float32(dtype: jax.typing.DTypeLike) -> jnp.dtype:
-    """Sums, scores and statistics need float32: 16 bits would lose what they are made of."""
+    """Gives a type of at least 32 bits: sums, scores and statistics need more than 16 bits."""
     dtype = jnp.dtype(dtype)
-    # Not promote_types, which may be forbidden.
+    # Not promote_types, which strict promotion forbids.
     return dtype if dtype.itemsize >= 4 else jnp.dtype("float32")
 
 

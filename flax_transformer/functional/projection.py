@@ -50,7 +50,7 @@ def project(
             f"inputs {inputs.shape} must end in the first {num_axes} axes of kernel {kernel.shape}"
         )
     outputs, size = kernel.shape[num_axes:], math.prod(summed)
-    # One group of axes at a time, which JAX can follow where the batch lies on several devices.
+    # One group of axes at a time: JAX can then keep the batch on several devices.
     flat = inputs.reshape(*batch, size).reshape(math.prod(batch), size)
     product = _multiply(flat, kernel.reshape(size, math.prod(outputs)))
     return product.reshape(math.prod(batch), *outputs).reshape(*batch, *outputs)

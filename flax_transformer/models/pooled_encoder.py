@@ -79,7 +79,7 @@ class PooledEncoder(nn.Module):
         """
         config, x = self.config, tokens
         if config.pooling == "class_token":
-            # Zeros of the tokens' own lie on the devices on which these lie.
+            # Zeros made from the tokens are on the same devices as the tokens.
             first = jnp.zeros_like(x[:, :1]) + self.class_token.astype(x.dtype)[None, None]
             x = jnp.concatenate([first, x], axis=1)
         layout = lay_out_unpadded(x, window=config.attention_window)

@@ -87,7 +87,7 @@ class VisionTransformer(nn.Module):
         patches = jax.vmap(lambda image: split_patches(image, config.patch_size))(images)
         height, width = config.patch_size
         grid = (size[0] // height, size[1] // width)
-        # Of one image only the shape counts: its patches may lie on another device.
+        # Only the shape of an image is needed: its patches may be on another device.
         coordinates = grid_coordinates(jnp.zeros(patches.shape[1:]), grid)
         return self.patch_embedding(patches), coordinates
 

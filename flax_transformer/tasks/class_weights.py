@@ -33,11 +33,11 @@ def parse_class_weights(given: Sequence[str]) -> dict[str, float]:
             weight = math.nan
         if not name or not 0 < weight < math.inf:
             raise UserError(
-                f"task.class_weights must be {BALANCED}, or NAME=WEIGHT with a positive number for "
-                f"each class, not '{text}'"
+                f"--task.class-weights must be {BALANCED}, or NAME=WEIGHT with a positive number "
+                f"for each class, not '{text}'"
             )
         if name in weights:
-            raise UserError(f"task.class_weights names '{name}' twice: give one weight")
+            raise UserError(f"--task.class-weights names '{name}' twice: give one weight")
         weights[name] = weight
     return weights
 
@@ -56,10 +56,11 @@ def class_weights(
         class_names: in the order of the numbers.
 
     Raises:
-        UserError: if a name is not of a class.
+        UserError: if a name is not that of a class.
 
     Example:
-        >>> class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"]).round(3).tolist()
+        >>> weights = class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"])
+        >>> [round(weight, 3) for weight in weights.tolist()]
         [0.667, 2.0]
 
     Reference: King and Zeng 2001, "Logistic Regression in Rare Events Data"; scikit-learn's
@@ -73,6 +74,6 @@ def class_weights(
         return weights
     for name, weight in parse_class_weights(given).items():
         if name not in class_names:
-            raise unknown("class of task.class_weights", name, class_names)
+            raise unknown("class of --task.class-weights", name, class_names)
         weights[list(class_names).index(name)] = weight
     return weights

@@ -23,12 +23,12 @@ class ClassificationConfig:
     label_smoothing: float = 0.0
     """Probability mass of the right class spread evenly over all classes."""
     class_weights: tuple[str, ...] = ()
-    """Weights of the classes in the training loss: balanced, with which each class counts as much
-    as any other, or NAME=WEIGHT, given once for each of some classes; 1 for the others. Scores stay
-    unweighted."""
+    """Weights of the classes in the training loss: balanced, so that all classes count equally, or
+    NAME=WEIGHT, given once for each of some classes; the others have weight 1. Scores are not
+    weighted."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is no share, and weights that are no numbers."""
+        """Refuses a smoothing that is not a share, and weights that are not positive numbers."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
         if self.class_weights != (BALANCED,):

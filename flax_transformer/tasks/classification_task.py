@@ -26,7 +26,7 @@ from flax_transformer.tasks.task import NUM_SAMPLES, Parts, Scored, Scorer, Vari
 from flax_transformer.whole_files import written_whole
 
 CLASSES = "classes.json"
-MAX_LISTED_CLASSES = 100  # whose probabilities all stand on the line of an example
+MAX_LISTED_CLASSES = 100  # with more, an example's line has only the largest probabilities
 
 
 class ClassificationTask:
@@ -81,7 +81,7 @@ class ClassificationTask:
         """Opens a split to classify."""
         examples = self._source.open(split)
         _check_labels(examples, split)
-        # The data set may have been made again, with its classes in another order.
+        # The data set may have been prepared again, with its classes in another order.
         return self._scorer(examples.numbered_as(self._class_names), f"of the split {split}")
 
     def own_scorer(self, files: OwnFiles) -> Scorer:
@@ -143,7 +143,7 @@ class ClassificationTask:
         return outcomes, lines
 
     def _line(self, row: np.ndarray) -> str:
-        """The class, and after it the probabilities of all classes, or of many the largest."""
+        """The class and the probabilities of all classes; with many classes, only the largest."""
         if len(row) <= MAX_LISTED_CLASSES:
             return "\t".join([self._class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
         # Sorted by number first, so that of equally probable classes the first is named.
@@ -184,6 +184,6 @@ def _check_labels(examples: Examples, split: str) -> None:
 def _check_best_score(parts: Parts, num_classes: int) -> None:
     if parts.training.best_score == "top5_accuracy" and num_classes <= TOP:
         raise UserError(
-            f"training.best_score is top5_accuracy, which is always 100 of {num_classes} classes: "
-            "give --training.best-score accuracy"
+            f"--training.best-score top5_accuracy is always 100 with {num_classes} classes: give "
+            "--training.best-score accuracy"
         )

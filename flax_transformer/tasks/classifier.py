@@ -36,7 +36,7 @@ class Classifier:
         objective: with the model.
         variables: its parameters and statistics.
         class_names: in the order of their numbers.
-        expand: gives the inputs that a word of the command line stands for; see `Source`.
+        expand: gives the inputs that a word of the command line names; see `Source`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Classifier:
 
         Args:
             inputs: texts; or images or videos, as `read_images` reads them. A text, a path, or an
-                image that is in no list is one input.
+                image that is not in a list is one input.
 
         Raises:
             UserError: if an input cannot be read.
@@ -74,7 +74,7 @@ class Classifier:
         return [_prediction(row, self.class_names) for row in probabilities]
 
     def classify_each(self, inputs: Sequence[Any]) -> list[Prediction | UserError]:
-        """Tells the class of each input, or in its place why it cannot be read.
+        """Gives the prediction for each input, or the error if it cannot be read.
 
         Args:
             inputs: as of `classify`.
@@ -93,7 +93,7 @@ class Classifier:
         `view_attention(**classifier.attend(example))` shows it.
 
         Args:
-            example: a text; or an image or a video, best the path of one, which the title names.
+            example: a text, an image or a video; the title names the path of a file.
 
         Returns:
             The arguments of `view_attention`; the title names the class and its probability.
@@ -137,7 +137,7 @@ class Classifier:
             Float[np.ndarray, " rows"],
         ]
     ]:
-        """Predicts batch by batch, for probabilities of many classes do not fit into memory.
+        """Predicts batch by batch: the probabilities of many classes do not fit into memory.
 
         Yields:
             The indices of some examples, and what `Classification.predict` gives of them.

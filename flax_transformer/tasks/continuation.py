@@ -92,8 +92,8 @@ def piece_batches(
 ) -> Iterator[PieceBatch]:
     """Gives every piece once, the shortest first.
 
-    Lengths and rows are powers of two, so the shapes of some pieces are those of others and stay
-    compiled. A piece has the same lengths in every company.
+    Lengths and rows are powers of two, so that there are few shapes to compile. The lengths of a
+    piece do not depend on the other pieces.
 
     Args:
         pieces: to read.

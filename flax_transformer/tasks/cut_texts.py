@@ -1,4 +1,4 @@
-"""Texts that are longer than a model reads: whoever gives them is told."""
+"""Warnings about texts that are longer than a model reads."""
 
 import warnings
 
@@ -14,14 +14,14 @@ def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
 
     Args:
         inputs: texts, or images or videos, of which none is cut.
-        where: the texts are from, such as "of the split train".
+        where: origin of the texts, such as "of the split train".
     """
     if not isinstance(inputs, TextInputs) or not inputs.num_cut:
         return
     verb = "are" if inputs.num_cut > 1 else "is"
     texts = " ".join(filter(None, ["texts", where]))
     warnings.warn(
-        f"{inputs.num_cut:,} of {len(inputs):,} {texts} {verb} longer than data.max_length "
+        f"{inputs.num_cut:,} of {len(inputs):,} {texts} {verb} longer than --data.max-length "
         f"{inputs.max_length} and {verb} cut",
         CutTextWarning,
         stacklevel=3,

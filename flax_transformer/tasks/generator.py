@@ -154,7 +154,7 @@ class Generator:
             first_line: number of the first text, as warnings count.
 
         Raises:
-            UserError: if texts are no strings of Unicode.
+            UserError: if texts are not strings of Unicode.
         """
         several = list_texts(texts)
         scores = score_texts(
@@ -214,7 +214,7 @@ class Generator:
         for number, prompt in enumerate(prompts, first_line):
             if len(prompt) > self.max_length:
                 warnings.warn(
-                    f"line {number} has {len(prompt)} tokens: only the end is read, for the model "
+                    f"line {number} has {len(prompt)} tokens: only the end is read, as the model "
                     f"reads {self.max_length} at a time",
                     CutTextWarning,
                     stacklevel=4,
@@ -273,7 +273,7 @@ class Generator:
             batch.lengths,
             batch.numbers,
             jax.random.key(seed),
-            # The same program whatever ends the texts.
+            # Stop strings do not change the program: without them it is compiled once.
             decoding=dataclasses.replace(decoding, stop=()),
             max_length=batch.max_length,
         )

@@ -23,5 +23,7 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
     texts = list(texts)
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            raise UserError(f"text {number} is no string, but {text!r:.60}: give a list of strings")
+            raise UserError(
+                f"text {number} is not a string but {text!r:.60}: give a list of strings"
+            )
     return texts

@@ -59,8 +59,8 @@ class MaskFiller:
         """Fills the gaps of each text, each gap for itself, by one token.
 
         Args:
-            texts: with [MASK] at each gap; a string is one text. A text without a gap is given
-                back.
+            texts: with [MASK] at each gap; a string is one text. A text without a gap is returned
+                unchanged.
             top: tokens to tell of each gap.
             first_line: number of the first text, as errors count.
 

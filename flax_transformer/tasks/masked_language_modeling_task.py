@@ -37,7 +37,7 @@ from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModeli
 from flax_transformer.tasks.task import NUM_SAMPLES, TOKENIZER, Parts, Scored, Scorer, Variables
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
-MAX_PASSES = 50  # over texts in which no token was hidden, each time other ones
+MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
 
 
 class MaskedLanguageModelingTask:
@@ -129,7 +129,7 @@ class MaskedLanguageModelingTask:
 
 
 def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examples) -> np.ndarray:
-    """Sums the counts of all examples; of a few short ones again until a token was hidden."""
+    """Sums the counts of all examples; repeats a few short ones until a token was hidden."""
     sums: list[Counts] = []
     for _ in range(MAX_PASSES):
         for _, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
-        """Reads labelled examples of a user's own, of a trained model's classes."""
+        """Reads a user's own labelled examples, with the classes of a trained model."""
         ...
 
     def check(self, examples: Examples) -> None:
@@ -67,11 +67,11 @@ class Source(Protocol):
         ...
 
     def read(self, inputs: Any) -> Inputs:
-        """Reads a user's own inputs; one that is in no list is one input."""
+        """Reads a user's own inputs; one need not be in a list."""
         ...
 
     def expand(self, example: str) -> list[Any]:
-        """Gives what a word of the command line stands for: a text, or one or several files."""
+        """Gives the inputs that a word of the command line names: a text, or one or more files."""
         ...
 
     def attend(self, model: Any, variables: Variables, example: Any) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class ImageSource:
     def expand(self, example: str) -> list[Path]:
         """Gives a file, or the files in a folder, at any depth and in natural order."""
         path, kind = Path(example), self._kind
-        if not example.strip():  # which would be the folder one is in
+        if not example.strip():  # its path would be the current folder
             raise UserError(f"a blank line is not the name of a file: give {self.unit}")
         if not path.is_dir() or kind.is_one(path):
             return [path]
@@ -229,7 +229,7 @@ class VideoSource(ImageSource):
     _attention = staticmethod(video_attention)
 
     def open_own(self, files: OwnFiles, class_names: tuple[str, ...]) -> Examples:
-        """Reads files in folders of classes; of the control, their first frames."""
+        """Reads files in folders of classes; with data.still, only their first frames."""
         examples = super().open_own(files, class_names)
         if not self._data.still:
             return examples

@@ -122,7 +122,7 @@ class Task(Protocol):
         ...
 
     def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Does the same with files of a user's own.
+        """Does the same with a user's own files.
 
         Raises:
             UserError: if these are not the files that the task reads, or they cannot be read.

@@ -54,13 +54,13 @@ def score_texts(
     """Computes log p(text), the end mark included, after the mark that begins a document.
 
     A text of more than max_length tokens is cut into pieces as in `evaluate`: each token is
-    predicted from those before it in its piece. A `LongTextWarning` says so.
+    predicted from those before it in its piece. A `LongTextWarning` reports it.
 
     Args:
         model: the decoder.
         variables: its parameters.
         tokenizer: its tokens.
-        texts: any; an empty one has its end mark only.
+        texts: any; an empty one has only its end mark.
         max_length: tokens that the model reads at a time.
         first_line: number of the first text, as warnings count.
 
@@ -74,13 +74,13 @@ def score_texts(
         pieces += [stream[start : start + max_length + 1] for start in starts]
         texts_of_pieces += [number] * len(starts)
     lengths = [len(stream) - 1 for stream in streams]
-    what = "it is scored in pieces, each token in view of those before it in its piece"
+    what = "it is scored in pieces, each token given those before it in its piece"
     _warn_of_long(lengths, max_length, what, first_line)
     rows = TokenizedPairs.without_targets(TokenizedText.of(pieces))
     batches = evaluation_batches(rows, TOKENS_PER_BATCH, max_length + 1)
     by_piece = _by_row(len(pieces), batches, partial(_score_tokens, model, variables))
     sums = np.bincount(texts_of_pieces, by_piece, minlength=len(texts))
-    return _scores(sums.astype(np.float64), lengths)  # of no texts they are integers
+    return _scores(sums.astype(np.float64), lengths)  # without texts they are integers
 
 
 def score_pairs(
@@ -172,7 +172,7 @@ def _scores(sums: Float64[np.ndarray, " texts"], num_tokens: Sequence[int]) -> l
 def _warn_of_long(
     lengths: Sequence[int], max_length: int, consequence: str, first_line: int
 ) -> None:
-    """Says once how many are too long, which is the first, and what that means."""
+    """Warns once: how many are too long, which is the first, and the consequence."""
     long = [place for place, length in enumerate(lengths) if length > max_length]
     if long:
         more = f" (and {len(long) - 1} more)" if len(long) > 1 else ""

@@ -30,18 +30,18 @@ class TranslationConfig:
     """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
     target (T2T, fairseq), or the other_words without target and padding (JoeyNMT)."""
     bleu_tokenizer: BleuTokenizer = "auto"
-    """How BLEU splits texts into words, by the names of sacreBLEU's tokenizers; auto follows the
-    target language, or the script of the references: zh, ja-mecab and ko-mecab where they are
-    installed, char where no spaces separate words, else 13a."""
+    """sacreBLEU's name of the tokenizer by which BLEU splits texts into words. auto chooses by the
+    target language, or by the script of the references: zh; ja-mecab and ko-mecab if they are
+    installed; char if words are not separated by spaces; else 13a."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is no share, and names that are not known."""
+        """Refuses a smoothing that is not a share, and unknown names."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
         if self.smoothing_over not in get_args(SmoothingOver):
             raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
         if self.bleu_tokenizer not in get_args(BleuTokenizer):
-            raise unknown("task.bleu_tokenizer", self.bleu_tokenizer, get_args(BleuTokenizer))
+            raise unknown("--task.bleu-tokenizer", self.bleu_tokenizer, get_args(BleuTokenizer))
 
 
 def shift_right(

@@ -105,7 +105,7 @@ class Translator:
             prefix: see `translate_n_best`.
 
         Raises:
-            UserError: if texts are no strings of Unicode, or the prefix is too long.
+            UserError: if texts are not strings of Unicode, or the prefix is too long.
         """
         several = [texts] if isinstance(texts, str) else texts
         found = self.translate_n_best(several, decoding, prefix=prefix)
@@ -128,16 +128,16 @@ class Translator:
             decoding: how to search; the translator's own way if not given.
             seed: of sampling; other searches are not random.
             first_line: number of the first text, as warnings count.
-            prefix: how every translation begins, but for that of a blank text. It is encoded by
-                itself, so it should end where a word ends, without a space behind. A score is that
-                of what follows it.
+            prefix: text with which every translation begins, except that of a blank text. It is
+                encoded separately, so it should end with a whole word and without a space. Scores
+                count only the text after it.
 
         Returns:
             A list for each text; fewer than `num_best` where no more exist.
 
         Raises:
-            UserError: if texts are no strings of Unicode, there is no such seed, or the prefix is
-                too long.
+            UserError: if texts are not strings of Unicode, there is no such seed, or the prefix
+                is too long.
         """
         check_number("seed", seed, 0)
         texts = list_texts(texts)
@@ -157,7 +157,7 @@ class Translator:
                 prompt,
                 _numbers(batch.source),
                 jax.random.key(seed),
-                # The same program whatever ends the texts.
+                # Stop strings do not change the program: without them it is compiled once.
                 decoding=dataclasses.replace(decoding, stop=()),
                 num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
             )
@@ -184,13 +184,14 @@ class Translator:
             first_line: number of the first pair, as warnings count.
 
         Raises:
-            UserError: if sources and targets are no strings of Unicode or not as many, or a target
-                is too long.
+            UserError: if sources or targets are not strings of Unicode, their numbers differ, or a
+                target is too long.
         """
         sides = list_texts(sources), list_texts(targets)
         if len(sides[0]) != len(sides[1]):
             raise UserError(
-                f"{len(sides[0])} sources but {len(sides[1])} targets: give a target a source"
+                f"{len(sides[0])} sources but {len(sides[1])} targets: give one target for each "
+                "source"
             )
         pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
         scores = score_pairs(
@@ -297,7 +298,7 @@ def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
 
 
 def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows 1"]:
-    """What tells the rows of a batch apart, however they are padded."""
+    """Numbers that identify the rows of a batch, whatever their padding."""
     return np.array([[text_number(row[row != PAD])] for row in source], np.uint32)
 
 

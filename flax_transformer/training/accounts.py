@@ -114,7 +114,7 @@ _OPEN: list[TimeAccounts] = []
 
 @functools.cache
 def _listen() -> None:
-    """Tells open accounts of what is compiled, for good: jax 0.7.2 forgets no listener."""
+    """Reports compilations to open accounts, from now on: jax 0.7.2 cannot remove a listener."""
     jax.monitoring.register_event_duration_secs_listener(_tell_of_compilation)
 
 

@@ -88,7 +88,7 @@ def open_run(
 def _scored_by(experiment: Experiment, bleu_tokenizer: BleuTokenizer) -> Experiment:
     name, _ = kind_of(experiment.task)
     if not isinstance(experiment.task, TranslationConfig):
-        raise UserError(f"{name} has no score BLEU: leave --bleu-tokenizer out")
+        raise UserError(f"{name} is not scored by BLEU: leave --bleu-tokenizer out")
     task = dataclasses.replace(experiment.task, bleu_tokenizer=bleu_tokenizer)
     return dataclasses.replace(experiment, task=task)
 

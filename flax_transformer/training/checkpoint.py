@@ -41,8 +41,8 @@ class Checkpoints:
     is whole.
 
     A checkpoint counts for averages if it was due: which ones are kept must not depend on where a
-    training was interrupted. One that was not due lasts until the next. The best of those that a
-    longer training would have scored too is kept, so that this one can be made longer.
+    training was interrupted. One that was not due lasts until the next. Also kept is the best
+    of those that a longer training would have scored too, so that this one can be extended.
 
     Args:
         directory: folder of the checkpoints.

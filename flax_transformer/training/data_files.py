@@ -1,4 +1,4 @@
-"""The note of the files that a run was trained on: a training never goes on with others."""
+"""The record of the files that a run was trained on: a training never goes on with others."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ class DataFiles:
                 )
 
     def check(self) -> None:
-        """Makes sure that all files are as they were noted; without a note nothing is known.
+        """Makes sure that all files are as they were noted; without a note, nothing is checked.
 
         Raises:
             UserError: names those that have changed, are missing or are new.
@@ -71,7 +71,7 @@ class DataFiles:
             )
 
     def note(self) -> None:
-        """Writes down how the files are now, unless the note says so already."""
+        """Records the state of the files now, unless the note has it already."""
         states = read_states(self._config, self._noted or {})
         if states == (self._noted or {}):
             return
@@ -88,6 +88,5 @@ class DataFiles:
             return None
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"cannot read {self._path} ({error}): delete it, and the files are taken as they "
-                "are now"
+                f"cannot read {self._path} ({error}): delete it to accept the files as they are now"
             ) from error

@@ -29,12 +29,12 @@ def evaluate(
 
     Args:
         path: the workdir of a training.
-        split: of its data set, or files of a user's own.
+        split: of its data set, or a user's own files.
         command: the words of the command line, kept with the scores.
         weights: which checkpoints; see `load`.
         decoding: how to search; the training's own settings if not given.
         dtype: type of the computation; see `load`.
-        bleu_tokenizer: of a translation's BLEU; the training's own setting if not given.
+        bleu_tokenizer: for the BLEU of translations; the training's own setting if not given.
 
     Returns:
         What was written into the folder "scores", and all that was scored.

@@ -1,4 +1,4 @@
-"""With which other settings a run may go on than those it began with."""
+"""Which settings of a run may change when it is resumed."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from flax_transformer.training.metrics import VALIDATION, whole_lines
 from flax_transformer.training.optimizer import FALLING
 from flax_transformer.whole_files import written_whole
 
-# They say what is shown and when, and change no parameter, score or checkpoint.
+# They decide when something is shown, and do not change parameters, scores or checkpoints.
 FREE = ("training.log_every_steps",)
 NUM_STEPS = "training.num_steps"
 

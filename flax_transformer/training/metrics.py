@@ -26,14 +26,14 @@ def whole_lines(path: Path) -> list[str]:
 
 
 Goodness = float | tuple[float, ...]
-"""Of which more is better: a score, or one that is 0 and those that follow it."""
+"""A score of which more is better; or a score of 0, and the scores after it."""
 
 
 def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
     """Reads how a score of the validation split went: step -> goodness, in the order of the steps.
 
-    A score that is 0, such as BLEU of a model that has not learnt much, says nothing: of such
-    evaluations the next score of the line tells the better one.
+    A score of 0, such as BLEU early in a training, does not say which evaluation is better: then
+    the next score of the line does.
 
     Args:
         path: of a metrics.jsonl; there may be none yet.
@@ -56,13 +56,13 @@ def _validation_lines(path: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
-    """The score, and as long as all are 0 those that follow it, with what is less negated."""
+    """The score and, while all are 0, the next ones; negated if less is better."""
     names = list(line)
     goodness = {}
     for following in names[names.index(name) :]:
         value = float(line[following])
         sign = -1 if following in LESS_IS_BETTER else 1
-        # Nothing is worse than what is not a number.
+        # NaN is the worst score.
         goodness[following] = -math.inf if math.isnan(value) else sign * value
         if value != 0 or sign == -1:  # a loss of 0 is perfect
             break

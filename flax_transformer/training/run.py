@@ -156,7 +156,7 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device, for a scorer would copy what the host holds once for each batch.
+            # On one device: from the host's memory, a scorer would copy them again for each batch.
             variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
             scored = self._score(variables, is_quick=True)
             step = int(self.devices.first(state.step))
@@ -177,10 +177,10 @@ class Run:
         was_noted = files.is_noted
         files.note()
         if self._first is None and files.is_noted and not was_noted:
-            self.say("no note of the data's files was kept so far: they are noted as they are now")
+            self.say("the data files were not recorded before: they are recorded as they are now")
 
     def _warn_of_warm_up(self) -> None:
-        """Says that the peak is not reached, which is right only in a trial of a few updates."""
+        """Warns that the peak is not reached, which is right only in a trial of a few updates."""
         warmup_steps = self.experiment.optimizer.warmup_steps
         num_steps = self.experiment.training.num_steps
         if num_steps < warmup_steps:
@@ -196,12 +196,12 @@ class Run:
         return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
 
     def _say_what_decides(self, step: int) -> None:
-        """Says once, as soon as there is a choice, that the score to choose by says nothing."""
+        """Reports once, after two evaluations, that the chosen best_score is 0 at both."""
         name = self.experiment.training.best_score
         decides = deciding_score(self.workdir.metrics, name)
         if decides != name and len(self._scores(step)) == 2:
             self.say(
-                f"{name} has been 0 at every evaluation: as long as it is, the best checkpoint is "
+                f"{name} has been 0 at every evaluation: until it is not, the best checkpoint is "
                 f"chosen by {decides}"
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 NUM_RECENT_STEPS = 50
 NUM_RECENT_EVALUATIONS = 5
-# Times the usual step: the process was stopped, the machine slept, or a program was compiled.
+# A step so many times longer than usual: a stop, a sleeping machine, or a compilation.
 GAP_FACTOR = 10
 
 
@@ -52,7 +52,7 @@ class TimeLeft:
         self._last, self._paused = now, 0.0
 
     def evaluation(self, seconds: float) -> None:
-        """Notes an evaluation since the last step, whose time is none of the next step's."""
+        """Notes an evaluation since the last step; its time does not count for the next step."""
         self._paused += seconds
         self._evaluations.append(seconds)
 

@@ -72,7 +72,8 @@ class Workdir:
         if self._experiment.exists():
             training = self.load().training
             if training.num_steps < experiment.training.num_steps:
-                # First, for what is then missing is made again where the number stays.
+                # First: if interrupted here, the run has its old number of steps and makes the
+                # lines again.
                 forget_end(self.metrics, training)
         write_experiment(self._experiment, experiment)
 

@@ -84,7 +84,7 @@ def plot_mask(
         The figure: queries downwards, keys to the right.
 
     Raises:
-        ValueError: if the mask is empty, not boolean, no matrix, or does not fit the tokens.
+        ValueError: if the mask is empty, not boolean, not a matrix, or does not fit the tokens.
 
     Example:
         >>> from flax_transformer.functional import causal_mask

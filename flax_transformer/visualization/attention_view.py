@@ -150,7 +150,7 @@ def _numbers(name: str, array: Any) -> np.ndarray:
     try:
         return values.astype(np.float32)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name} weights are no array of numbers: {error}") from error
+        raise UserError(f"{name} weights are not an array of numbers: {error}") from error
 
 
 def _describe(

@@ -12,7 +12,7 @@ def host_array(name: str, array: Any) -> np.ndarray:
     """Reads an array, or a sequence of arrays, into the host's memory.
 
     Args:
-        name: what it is, for a complaint.
+        name: of the array, for the error message.
         array: of any library that NumPy can read.
 
     Raises:
@@ -26,4 +26,4 @@ def host_array(name: str, array: Any) -> np.ndarray:
         return np.asarray(array)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{name} are no array of numbers: {reason}") from error
+        raise UserError(f"{name} are not an array of numbers: {reason}") from error

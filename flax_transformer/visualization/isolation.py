@@ -3,7 +3,7 @@
 import unicodedata
 
 _FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
-# Bidirectional classes that leave what stands beside them as it is.
+# Bidirectional classes that do not change the direction of the text beside them.
 _HARMLESS = {"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""}
 
 
@@ -11,7 +11,7 @@ def isolated(text: str) -> str:
     r"""Keeps the direction of a text from changing that of signs and numbers beside it.
 
     Beside Arabic or Hebrew, arrows, brackets and numbers run from right to left; not beside an
-    isolate. Where a text holds nothing of the kind, it stays as it is.
+    isolate. A text without such letters stays as it is.
 
     Args:
         text: any string.
@@ -32,7 +32,7 @@ def isolated(text: str) -> str:
 
 
 def arrow_title(before: str, after: str) -> str:
-    """Writes what a model read and what it made of that, in this order whatever the scripts are.
+    """Writes the input and the output of a model, in this order whatever the scripts are.
 
     Example:
         >>> arrow_title("two", "zwei")

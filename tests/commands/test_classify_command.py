@@ -96,7 +96,7 @@ def test_what_was_learnt_is_scored_with_all_confusions(run, classes):
 def test_the_five_most_probable_of_two_classes_choose_no_checkpoint(run, classes, kind):
     words = ["--training.best-score", "top5_accuracy", *options(classes, kind)]
     result = run("train", str(FOLDER / f"{kind}_folders.py"), "--workdir", "other", *words)
-    assert_is_error(result, "best_score is top5_accuracy, which is always 100 of 2 classes: give")
+    assert_is_error(result, "best-score top5_accuracy is always 100 with 2 classes: give")
 
 
 def test_files_and_arrays_are_classified(run, classes, kind):

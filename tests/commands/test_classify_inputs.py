@@ -1,4 +1,4 @@
-"""What `classify` makes of folders, of inputs that are bad, and of one input in no list."""
+"""`classify` with folders, with bad inputs, and with one input that is not in a list."""
 
 import json
 
@@ -20,7 +20,7 @@ def workdirs(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path):
-    """Images 1, 2 and 10 in a folder, the last in a further one, and what is none."""
+    """Images 1, 2 and 10 in a folder, the last in a nested one, and a file that is not an image."""
     rng = np.random.default_rng(0)
     for name in ("10/a.png", "2.PNG", "1.tif", "._1.tif", "__MACOSX/1.png"):
         path = tmp_path / "images" / name
@@ -54,7 +54,7 @@ def test_what_is_passed_over_in_a_folder_is_told(run, workdirs, images):
     found = run("classify", str(images), "--workdir", workdirs["images"])
     assert found.code == 0
     assert len(columns(found.out)) == 3
-    assert found.err == f"warning: passed over 1 file in {images}, not read as images: notes.txt\n"
+    assert found.err == f"warning: skipped 1 file in {images}, not read as images: notes.txt\n"
 
 
 @pytest.mark.parametrize("kind", ["images", "videos"])

@@ -14,7 +14,7 @@ import pytest
 from small import PAIRS
 from untrained import EXPERIMENTS, write_workdir
 
-SECONDS = 240  # to wait for an answer: a hanging process is a failure, a busy machine is none
+SECONDS = 240  # to wait for an answer: a hanging process fails, a busy machine does not
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +142,21 @@ def test_a_full_disk_behind_standard_output_is_one_line(workdirs):
     assert process.stderr == (
         "error: No space left on device: standard output cannot be written; make room for it\n"
     )
+
+
+def test_a_mistake_at_a_terminal_is_one_line_without_escape_codes():
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "flax_transformer", "generate", "--hepl"]
+    process = subprocess.run(words, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
+    os.close(theirs)
+    printed = b""
+    # Linux ends what a closed terminal has left to read by an error.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65_536):
+            printed += chunk
+    os.close(ours)
+    assert process.returncode == 2
+    assert printed.startswith(b"error: ")
+    assert printed.count(b"\n") == 1
+    assert b"\x1b" not in printed

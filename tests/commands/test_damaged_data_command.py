@@ -1,4 +1,4 @@
-"""Prepared data that is damaged: every command that reads it tells in one line what to delete."""
+"""Damaged prepared data: every command that reads it says in one line what to delete."""
 
 import dataclasses
 

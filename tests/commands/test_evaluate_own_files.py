@@ -1,4 +1,4 @@
-"""Scores of a trained model on files of a user's own, in place of a split."""
+"""Scores of a trained model on a user's own files, instead of a split."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ def test_a_translator_is_scored_on_ones_own_sentences(run, folder, tmp_path):
     assert json.loads(kept.read_text()) == record
     outputs = kept.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     assert outputs == [pair.target for pair in pairs]
-    # Nothing of it is left where prepared data lies, nor beside the files.
+    # No file is left in the folder of prepared data or beside the user's files.
     assert sorted(path for path in (folder / "prepared").rglob("*")) == before
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -81,7 +81,7 @@ def test_one_of_several_references_is_enough(run, tmp_path):
     short = write(tmp_path / "short.de", "eins")
     result = evaluate(run, "run", "--source", source, "--target", paths[0], "--target", short)
     assert_is_error(result, "own.en has 4 lines but .*short.de has 1")
-    # No file is lost without a word.
+    # Every file that is not read is reported.
     assert evaluate(run, "run", "--source", source, "--target", *paths).code == 2
 
 
@@ -127,10 +127,12 @@ def test_a_tokenizer_that_is_not_installed_is_refused_at_the_start(run, folder, 
         shutil.rmtree(folder / "other")
     words = ["--workdir", "other", "--task.bleu-tokenizer", "ko-mecab"]
     result = run("train", "small.py", *words)
-    assert_is_error(result, r"task.bleu_tokenizer ko-mecab needs .* pip install 'sacrebleu\[ko\]'")
+    assert_is_error(
+        result, r"--task.bleu-tokenizer ko-mecab needs .* pip install 'sacrebleu\[ko\]'"
+    )
     assert not (folder / "other").exists()
     result = evaluate(run, "run", "--bleu-tokenizer", "ko-mecab")
-    assert_is_error(result, "task.bleu_tokenizer ko-mecab needs")
+    assert_is_error(result, "--task.bleu-tokenizer ko-mecab needs")
     assert_is_error(evaluate(run, "run", "--bleu-tokenizer", "chra"), "chra")
 
 
@@ -188,7 +190,7 @@ def test_long_texts_of_ones_own_are_told(run, workdirs, tmp_path):
     path = write(tmp_path / "own.tsv", "text\tlabel", f"{'a' * 99}\tcat", "b\tdog")
     result = evaluate(run, workdirs("texts"), "--file", path)
     assert record_of(result)["scores"]["loss"]["value"] > 0
-    line = f"1 of 2 texts is longer than data.max_length {MAX_LENGTH} and is cut"
+    line = f"1 of 2 texts is longer than --data.max-length {MAX_LENGTH} and is cut"
     assert result.err == f"warning: {line}\n"
 
 
@@ -207,7 +209,7 @@ def test_a_classifier_of_pixels_is_scored_on_folders_of_classes(run, workdirs, t
     counts = {name: row["examples"] for name, row in record["details"]["per_class"].items()}
     assert counts == dict.fromkeys(CLASS_NAMES, 0) | {"newt": 2, "cat": 3}
     assert sorted(tmp_path.rglob("*")) == before
-    # The same files, told one by one: the class given most often is so here, too.
+    # The same files with `classify`: the class given most often is the same.
     given = {name: row["given"] for name, row in record["details"]["per_class"].items()}
     files = [str(path) for path in sorted((tmp_path / "own").rglob("*.gif"))]
     told = run("classify", *files, "--workdir", workdirs(kind)).out.splitlines()
@@ -221,7 +223,9 @@ def test_folders_that_are_no_classes_are_one_line(run, workdirs, tmp_path):
     picture.parent.mkdir(parents=True)
     Image.new("L", (5, 5)).save(picture)
     folder = tmp_path / "own"
-    assert_is_error(evaluate(run, workdir, "--folder", picture), "is not a folder: give one with")
+    assert_is_error(
+        evaluate(run, workdir, "--folder", picture), "is not a folder: give a folder with"
+    )
     assert_is_error(evaluate(run, workdir, "--folder", folder), "'newts': did you mean 'newt'")
     picture.parent.rename(folder / "newt")
     shutil.copytree(folder, folder / "test" / "x")
@@ -234,14 +238,14 @@ def test_folders_that_are_no_classes_are_one_line(run, workdirs, tmp_path):
     assert_is_error(result, r"cannot read 2 files: .*b.png .*c.png .*fix them, or take them away")
     assert "skip-bad-files" not in result.err
     (tmp_path / "none").mkdir()
-    assert_is_error(evaluate(run, workdir, "--folder", tmp_path / "none"), "no folder of a class")
+    assert_is_error(evaluate(run, workdir, "--folder", tmp_path / "none"), "has no class folder")
 
 
 def test_a_language_model_is_scored_on_a_text(run, workdirs, tmp_path):
     path = write(tmp_path / "own.txt", *["abc abc abd"] * 7)
     record = record_of(evaluate(run, workdirs("language_model"), "--file", path))
     bits = record["scores"]["bits_per_byte"]["value"]
-    # Every character is a token of one byte, and so is not the end mark.
+    # Every character is a token of one byte; the end mark is a token without bytes.
     num_bytes = 7 * 12
     loss = record["scores"]["loss"]["value"]
     assert bits == pytest.approx(loss * (num_bytes + 1) / num_bytes / np.log(2))
@@ -250,7 +254,7 @@ def test_a_language_model_is_scored_on_a_text(run, workdirs, tmp_path):
 
 @pytest.mark.parametrize("lines", [["two twenty-two two"] * 5, ["a"]])
 def test_a_masked_language_model_is_scored_on_a_text_of_any_length(run, workdirs, tmp_path, lines):
-    """In one letter a token is hidden only now and then: it is tried again."""
+    """A token of a text of one letter is rarely hidden: evaluation tries again."""
     path = write(tmp_path / "own.txt", *lines)
     first, again = (evaluate(run, workdirs("masked"), "--file", path) for _ in range(2))
     scores = record_of(first)["scores"]
@@ -271,7 +275,7 @@ def test_blank_lines_are_no_text_to_hide_tokens_of(run, workdirs, tmp_path):
         (["--folder", "."], "--folder does not fit this model: give --file"),
         (["--file", "empty.txt"], "empty.txt has 0 characters"),
         (["--file", "no.txt"], "no.txt does not exist"),
-        (["--bleu-tokenizer", "zh"], "has no score BLEU: leave --bleu-tokenizer out"),
+        (["--bleu-tokenizer", "zh"], "is not scored by BLEU: leave --bleu-tokenizer out"),
     ],
 )
 def test_a_text_that_cannot_be_scored_is_one_line(run, workdirs, kind, words, message):

@@ -23,7 +23,7 @@ from flax_transformer.line_batches import (
 
 @pytest.fixture
 def pipe(monkeypatch):
-    """Writes to what is standard input now; None closes it."""
+    """Replaces standard input by a pipe and writes to it; None closes it."""
     reading, writing = os.pipe()
     with open(reading) as stream, open(writing, "wb", buffering=0) as sink:
         monkeypatch.setattr(sys, "stdin", stream)
@@ -64,7 +64,7 @@ def test_a_line_that_comes_in_pieces_is_waited_for(pipe):
 
 @pytest.mark.parametrize("most", [1, 2, 64, 10**6])
 def test_a_file_comes_in_full_batches(monkeypatch, tmp_path, most):
-    """Longer than what is read at once, without a line feed at its end."""
+    """A line longer than one read, without a line feed at its end."""
     lines = [str(number) * (number % 37) for number in range(3001)]
     (tmp_path / "lines").write_text("\n".join(lines))
     with (tmp_path / "lines").open() as stream:

@@ -47,7 +47,7 @@ def test_bad_files_are_left_out_and_the_background_holds_in_classification(run, 
     assert trained.code == 0
     told = [line for line in trained.err.splitlines() if line.startswith("warning: ")]
     assert len(told) == 2
-    assert "passed over 1 file" in told[0]
+    assert "skipped 1 file" in told[0]
     assert "left out 3 of 16 files: " in told[1]
     assert "8 examples of 2 classes" in trained.out
     assert json.loads((workdir / "classes.json").read_text()) == ["2", "10"]
@@ -63,7 +63,7 @@ def test_bad_files_are_left_out_and_the_background_holds_in_classification(run, 
     of_drawing, on_black, on_white = [json.loads(line) for line in found.out.splitlines()]
     assert of_drawing["probabilities"] == on_black["probabilities"] != on_white["probabilities"]
 
-    # A workdir that knows nothing of a background has a white one.
+    # A workdir from before backgrounds were an option has a white one.
     kept = json.loads((workdir / "experiment.json").read_text())
     del kept["data"]["background"], kept["data"]["skip_bad_files"]
     (workdir / "experiment.json").write_text(json.dumps(kept))

@@ -21,7 +21,7 @@ WIDTHS = [40, 60, 80, 200]
 
 @pytest.fixture(autouse=True)
 def quickly_measured(monkeypatch, tmp_path):
-    """What the schemes can do is measured, and drawn, elsewhere."""
+    """Skips measuring the schemes, which other tests do."""
     monkeypatch.chdir(tmp_path)
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
     wishes = Wishes(yes, no, yes, no)
@@ -31,7 +31,7 @@ def quickly_measured(monkeypatch, tmp_path):
 
 
 def count_once(model, inputs, method):
-    """Counting takes half of the time of a list, and the models are always the same."""
+    """Counts parameters once: counting takes half the time of a list."""
     if id(model) not in COUNTS:
         COUNTS[id(model)] = count(model, inputs, method=method)
     return COUNTS[id(model)]
@@ -49,7 +49,7 @@ def printed(run, monkeypatch):
     def printed(command, width):
         module = f"flax_transformer.commands.{command}.show_table"
         monkeypatch.setattr(module, shown)
-        # How rich is told of a terminal; without a width it takes 80 columns.
+        # Makes rich see a terminal; without a width it assumes 80 columns.
         environment = {"FORCE_COLOR": "1", "COLUMNS": str(width), "LINES": "25"} if width else {}
         for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
             monkeypatch.delenv(name, raising=False)

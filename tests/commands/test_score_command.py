@@ -67,7 +67,7 @@ def test_pairs_come_as_lines_as_words_or_as_files(run, folder):
         (["--source", "three.txt"], "--source and --target belong together"),
         (
             ["--source", "three.txt", "--target", "three.txt", "two"],
-            "texts are given beside --source and --target",
+            "both texts and --source with --target are given",
         ),
         (["--source", "three.txt", "--target", "none.py"], "three.txt has 3 lines but none.py"),
         (["--sorce", "three.txt"], "--source"),
@@ -80,13 +80,13 @@ def test_mistakes_are_told_in_a_line(run, words, message):
 @pytest.mark.parametrize(("name", "command"), [("masked", "fill"), ("texts", "classify")])
 def test_a_model_without_probabilities_of_texts_names_its_own_command(models, run, name, command):
     result = run("score", "--workdir", models[name], "two")
-    assert_is_error(result, f"gives no text a probability: give flax-transformer {command} --work")
+    assert_is_error(result, f"which cannot score texts: run flax-transformer {command} --work")
 
 
 def test_files_of_pairs_are_for_a_translator(models, run):
     files = ["--source", "three.txt", "--target", "three.txt"]
     result = run("score", "--workdir", models["language_model"], *files)
-    assert_is_error(result, "--source and --target are for a translator: give texts")
+    assert_is_error(result, "--source and --target need a translator: give the texts as arg")
 
 
 @pytest.mark.usefixtures("trained")

@@ -1,4 +1,4 @@
-"""A training with the tokenizer of others: what is used later is in the workdir."""
+"""A training with a tokenizer of another project: later commands use the copy in the workdir."""
 
 import pytest
 import tokenizers
@@ -48,5 +48,5 @@ def test_a_file_that_is_none_is_told_before_anything_is_written(run, tmp_path):
     file.write_bytes(b"\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02\xff")
     command = ["train", "small.py", "--workdir", str(tmp_path / "run")]
     result = run(*command, "--data.tokenizer", str(file))
-    assert_is_error(result, rf"{file} is no tokenizer of Hugging Face .*: give the tokenizer\.json")
+    assert_is_error(result, rf"{file} is not a Hugging Face tokenizer .*: give the tokenizer\.json")
     assert not (tmp_path / "run").exists()

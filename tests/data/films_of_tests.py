@@ -1,4 +1,4 @@
-"""Films that tests make of frames, with what a camera or an editor writes beside them."""
+"""Films that tests make of frames, with the metadata of a camera or an editor."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -43,7 +43,7 @@ def save_film(
 
 
 def turn(path: Path, a: int, b: int, c: int, d: int) -> None:
-    """Writes into an MP4 how its pictures are to be turned: by the matrix (a b; c d)."""
+    """Writes the matrix (a b; c d), by which pictures are turned, into an MP4."""
     contents = bytearray(path.read_bytes())
     # Version 0: after the type come 40 bytes before the matrix.
     start = contents.index(b"tkhd") + 44

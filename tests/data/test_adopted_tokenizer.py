@@ -1,4 +1,4 @@
-"""Tokenizers of others: their ids behind ours, their texts given back, and what is refused."""
+"""Adopted tokenizers: their ids follow ours, texts are given back, and bad files are refused."""
 
 import dataclasses
 import itertools
@@ -138,7 +138,7 @@ def test_gaps_between_ids_and_tokens_added_later_have_rows(write):
 
 
 def test_a_text_that_changes_is_shown_once(write):
-    with pytest.warns(UserWarning, match=r"changes 15 of 20 texts, as") as caught:
+    with pytest.warns(UserWarning, match=r"changes 15 of 20 texts, for example") as caught:
         adopt_tokenizer(write(word_pieces()), [*TEXTS[:3] * 5, *["the house is small."] * 5])
     assert len(caught) == 1
     assert "'The house is small.' to 'the house is small.'" in str(caught[0].message)
@@ -175,8 +175,8 @@ def test_another_file_is_refused_in_one_line(contents, message, write):
     path = write(contents)
     with pytest.raises(UserError, match=message) as error:
         adopt_tokenizer(path)
-    assert str(error.value).startswith(f"{path} is no tokenizer of Hugging Face (")
-    assert str(error.value).endswith("save_pretrained of one of its fast tokenizers writes")
+    assert str(error.value).startswith(f"{path} is not a Hugging Face tokenizer (")
+    assert str(error.value).endswith("save_pretrained of a fast tokenizer writes")
 
 
 def test_a_file_that_is_not_there_or_empty_of_tokens_is_refused(write, tmp_path):
@@ -258,5 +258,5 @@ def test_it_is_refused_where_it_has_no_effect(write):
     path = write(byte_level())
     with pytest.raises(UserError, match=r"leave --data\.tokenizer out, or give --data\.tokens sub"):
         PlainTextConfig(tokens="characters", tokenizer=path)
-    with pytest.raises(UserError, match=re.escape("brings its own tokenizer: leave --data.token")):
+    with pytest.raises(UserError, match=re.escape("has its own tokenizer: leave --data.token")):
         Experiment(data=ParallelTextConfig(tokenizer=path), init_from="runs/masked")

@@ -196,7 +196,7 @@ def test_a_folder_is_a_clip_if_it_holds_images_that_do_not_move(tmp_path):
 
 def test_every_ending_that_pillow_and_pyav_read_is_known():
     assert {".jpg", ".tif", ".avif", ".jp2", ".pgm", ".tga", ".jfif"} <= image_endings()
-    # What Pillow names but does not read, and programs in PostScript, which it would run.
+    # Formats that Pillow recognises but cannot read, and PostScript, whose code it would run.
     assert not {".mpg", ".eps", ".ps", ".h5", ".wmf", ".pdf"} & image_endings()
     films = [
         ".mpg",

@@ -1,4 +1,4 @@
-"""Prepared data of which a file is damaged: one line that says what to delete, never other data."""
+"""A damaged file of prepared data gives one line that says what to delete, never other data."""
 
 import contextlib
 import dataclasses
@@ -164,7 +164,7 @@ def test_damage_of_another_data_set_is_not_told(whole, tmp_path):
 
 
 def damage_only(folder, pattern):
-    """Empties the one file of a kind below a folder, and forgets what was kept of it."""
+    """Empties the only file of a kind below a folder, and clears the cache of its contents."""
     (path,) = folder.rglob(pattern)
     path.write_bytes(b"")
     shutil.rmtree(path.parent / "flax_transformer", ignore_errors=True)
@@ -192,7 +192,7 @@ def test_images_are_refused_likewise(tmp_path):
 
 
 class DamagedByTests(tfds.core.GeneratorBasedBuilder):
-    """A data set as TFDS has them, which are found by name."""
+    """A data set that TFDS finds by its name."""
 
     VERSION = tfds.core.Version("1.0.0")
 

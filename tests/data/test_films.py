@@ -77,7 +77,7 @@ def test_the_shape_of_pixels_is_that_before_turning(tmp_path):
 
 
 def test_frames_are_evenly_spaced_in_time_not_by_their_numbers(tmp_path):
-    # Thirty frames in the first second, then one a second: grey tells the time.
+    # Thirty frames in the first second, then one a second; the grey value is the time.
     times = [*np.arange(30) / 30, *range(1, 8)]
     save_film(tmp_path / "a.mp4", greys(np.array(times) * 32), times=times)
     assert np.abs(np.subtract(levels(tmp_path / "a.mp4", 8), np.arange(8) * 32)).max() <= LOSSY

@@ -47,15 +47,15 @@ def test_a_folder_that_is_wanted_is_not_entered(tmp_path):
 
 
 def test_what_is_passed_over_is_counted_and_named(tmp_path):
-    with pytest.warns(UserWarning, match=r"passed over 1 file in .*, not read as images: a/b\.txt"):
+    with pytest.warns(UserWarning, match=r"skipped 1 file in .*, not read as images: a/b\.txt"):
         tell_passed_over([tmp_path / "a" / "b.txt"], tmp_path, "image")
     many = [tmp_path / str(number) for number in range(12)]
-    with pytest.warns(UserWarning, match=r"passed over 12 files .*: 0, 1, .*, 9 and 2 more$"):
+    with pytest.warns(UserWarning, match=r"skipped 12 files .*: 0, 1, .*, 9 and 2 more$"):
         tell_passed_over(many, tmp_path, "image")
 
 
 def test_documents_are_in_natural_order_whatever_the_case_of_their_endings(tmp_path):
     touch(tmp_path, "10.txt", "9.TXT", "a/1.txt.gz", "._9.txt", "__MACOSX/._1.txt", "notes.md")
-    with pytest.warns(UserWarning, match=r"passed over 1 file in .* as texts: notes\.md$"):
+    with pytest.warns(UserWarning, match=r"skipped 1 file in .* as texts: notes\.md$"):
         found = find_documents(str(tmp_path))
     assert names(found, tmp_path) == ["9.TXT", "10.txt", "a/1.txt.gz"]

@@ -152,7 +152,7 @@ def test_what_is_passed_over_is_named_but_for_what_systems_add(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     told = (
-        r"passed over 4 files in .*images, not read as images: readme\.md, train/stray\.png, "
+        r"skipped 4 files in .*images, not read as images: readme\.md, train/stray\.png, "
         r"train/cat/more/film\.mp4, train/cat/notes\.txt$"
     )
     with pytest.warns(UserWarning, match=told):
@@ -168,7 +168,7 @@ def test_a_validation_split_has_several_names(folder, name):
 def test_two_validation_splits_are_refused(folder):
     for name in ("val", "valid"):
         save(folder / name / "dog" / "e.png", 97)
-    message = r"images/val and .*images/valid are both for validation: put the images of one into"
+    message = r"images/val and .*images/valid are both folders of validation: move the images of"
     with pytest.raises(UserError, match=message):
         prepare(folder)
 
@@ -176,7 +176,7 @@ def test_two_validation_splits_are_refused(folder):
 def test_a_pipe_that_is_named_as_an_image_is_passed_over(folder):
     os.mkfifo(folder / "train" / "cat" / "pipe.png")
     (folder / "train" / "cat" / "gone.png").symlink_to("nowhere.png")
-    with pytest.warns(UserWarning, match="passed over 3 files .*gone.png, .*notes.txt, .*pipe.png"):
+    with pytest.warns(UserWarning, match="skipped 3 files .*gone.png, .*notes.txt, .*pipe.png"):
         assert len(prepare(folder)[1]["train"]) == 3
 
 
@@ -224,17 +224,17 @@ def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
         "test": [89],
     }
     assert builder.info.splits["train"].num_examples == 2
-    # What lacks some is not taken for the whole by who does not leave them out.
+    # Data without the bad files is not used without the option that leaves them out.
     with pytest.raises(UserError, match="cannot read 3 files"):
         prepare(folder)
-    # Once mended they are read.
+    # Fixed files are read.
     save(folder / "train" / "cat" / "b.png", 11)
     assert greys(prepare(folder, skip_bad_files=True)[1]["train"]) == [23, 11, 47]
 
 
 def test_a_class_of_bad_files_alone_is_refused(folder):
     (folder / "train" / "dog" / "c.bmp").write_bytes(b"")
-    message = r"no file of the class dog in train can be read: .*c\.bmp \(.*\): fix them, or take"
+    message = r"cannot read any file of the class dog in train: .*c\.bmp \(.*\): fix them, or take"
     with pytest.raises(UserError, match=message):
         prepare(folder, skip_bad_files=True)
 

@@ -1,4 +1,4 @@
-"""Every mode of Pillow's, from files and given directly, against values worked out by hand."""
+"""Every mode of Pillow, from files and given directly, against values computed by hand."""
 
 import struct
 import zlib
@@ -60,7 +60,7 @@ def test_a_png_of_16_bits_that_pillow_opens_as_32(tmp_path):
 
 
 def tiff(bits: int, row: bytes, width: int, *, is_white_0: bool) -> bytes:
-    """A TIFF of one row of grey pixels, which Pillow itself does not write so."""
+    """A TIFF of one row of grey pixels, in a form that Pillow itself does not write."""
     interpretation = 0 if is_white_0 else 1
     tags = {256: width, 257: 1, 258: bits, 259: 1, 262: interpretation, 273: 8, 277: 1, 278: 1}
     tags[279] = len(row)
@@ -97,11 +97,14 @@ def test_images_of_any_bits_are_upright(tmp_path, ending, kind):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.array([[0, 70000]], np.int32), "32-bit integers from 0 to 70000, of which 0 to 255"),
+        (np.array([[0, 70000]], np.int32), "32-bit integers from 0 to 70000, but only 0 to 255"),
         (np.array([[-3, 7]], np.int32), "32-bit integers from -3 to 7"),
         (np.array([[0, 4095]], np.int32), "32-bit integers from 0 to 4095"),
         (np.array([[0.5, 256]], np.float32), "32-bit fractions from 0.5 to 256"),
-        (np.array([[0, 0.75]], np.float32), "from 0 to 0.75, which may be of 1 or of 255"),
+        (
+            np.array([[0, 0.75]], np.float32),
+            "from 0 to 0.75, whose largest possible value may be 1 or 255",
+        ),
         (np.array([[0, np.nan]], np.float32), "from nan to nan"),
         (np.array([[0, np.inf]], np.float32), "from 0 to inf"),
     ],
@@ -156,7 +159,7 @@ def test_a_palette_with_transparency():
 
 
 def drawing(ending: str) -> Image.Image:
-    """A black square in the middle of what is transparent."""
+    """A black square in the middle of transparent pixels."""
     image = Image.new("RGBA", (6, 6), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (2, 2, 4, 4))
     if ending != "gif":
@@ -221,7 +224,7 @@ def test_cmyk_jpegs_and_lab_tiffs_are_read(tmp_path):
 @pytest.mark.parametrize("color", ["withe", "", "#12345", "#ff000080"])
 def test_what_is_not_an_opaque_color_is_refused(color):
     with pytest.raises(UserError, match=f"--data.background '{color}' is not a color: give a name"):
-        check_color("data.background", color)
+        check_color("--data.background", color)
 
 
 def test_a_model_of_other_channels_reads_no_file(tmp_path):

@@ -168,7 +168,7 @@ def test_no_changed_letter_of_a_kept_tokenizer_passes_unnoticed(tmp_path):
         assert Kept(tmp_path).tokenizer(["key"], make_tokenizer).to_json() == right
 
 
-@pytest.mark.filterwarnings("ignore:Data type alias")  # which a changed bit makes
+@pytest.mark.filterwarnings("ignore:Data type alias")  # which a changed bit causes
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_changed_description_of_rows_is_found(tmp_path, which):
     Kept(tmp_path).rows(["key"], NAMES, 3, lambda: iter(ROWS))

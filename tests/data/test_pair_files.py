@@ -59,7 +59,10 @@ def test_quotes_spaces_and_line_ends_are_as_they_are(write):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ("a\tb\nc d\n", r"line 2 has no column 2, but 1: fix the line, or give --data\.source-col"),
+        (
+            "a\tb\nc d\n",
+            r"line 2 has no column 2, only 1: fix the line, or give --data\.source-col",
+        ),
         ("\n \n", "has no pair: give a file with one pair a line"),
         ("", "is empty"),
         ("a\tb\n".encode("utf-16"), "is UTF-16"),
@@ -103,7 +106,10 @@ def test_impossible_fields_are_refused(fields, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"train_pairs": "a", "train_source": "b"}, "train_pairs and train_source or train_target"),
+        (
+            {"train_pairs": "a", "train_source": "b"},
+            "--data.train-pairs and --data.train-source or",
+        ),
         ({"train_source": "a", "train_target": "b", "target_column": 3}, "no file of pairs is giv"),
         ({"train_pairs": "a", "test_references": ("b",)}, "needs test_source: give --data.test-s"),
         ({"train_pairs": "a", "validation_target": "b"}, "needs validation_source"),
@@ -117,7 +123,7 @@ def test_files_that_do_not_fit_each_other_are_refused(fields, message, make_conf
 
 def test_without_validation_files_pairs_are_held_out(table, make_config):
     config = make_config(train_pairs=table)
-    with pytest.warns(UserWarning, match="3 of 60 training pairs are held out for it"):
+    with pytest.warns(UserWarning, match="3 of 60 training pairs are held out for validation"):
         train = list(open_split(config, "train"))
     validation = list(open_split(config, "validation"))
     assert len(validation) == 60 // 20
@@ -192,5 +198,5 @@ def test_tatoeba_is_read_as_it_is_unpacked(shared_dir, make_config, tmp_path):
     train, validation = hold_out_pairs([(english, german) for german, english in pairs])
     assert len(train) + len(validation) == 169_197
     assert 1_000 <= len(validation) < 1_100
-    with pytest.raises(UserError, match=r"deu\.txt, line 1 has no column 3, but 2: fix the line"):
+    with pytest.raises(UserError, match=r"deu\.txt, line 1 has no column 3, only 2: fix the line"):
         open_split(make_config(train_pairs=str(path), target_column=3), "train")

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets and other programs write them are read; what is no table is refused."""
+"""Tables written by spreadsheets and other programs are read; other files are refused."""
 
 import csv
 import gzip

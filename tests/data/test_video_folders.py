@@ -92,7 +92,7 @@ def test_clips_in_folders_at_any_depth_are_read_and_what_is_passed_over_is_named
     save(more / "c" / "10.png", 20)
     save_film(more / "a.MPG", grey_frames(), codec="mpeg2video")
     save_film(more / "b.ts", grey_frames())
-    with pytest.warns(UserWarning, match=r"passed over 1 file .*videos: train/fall/notes\.txt$"):
+    with pytest.warns(UserWarning, match=r"skipped 1 file .*videos: train/fall/notes\.txt$"):
         _, splits = prepare(folder)
     found = [video["video"][:, 2, 2, 0].tolist() for video in splits["train"]]
     near = pytest.approx

@@ -84,7 +84,7 @@ def test_no_ngram_occurs_twice_with_those_of_the_prompt(method, size):
 
 @pytest.mark.parametrize("method", SEARCHES)
 def test_an_output_ends_where_the_rules_leave_nothing_else(method):
-    """Four tokens, of which the prompt holds two, none twice: only one more, then the end."""
+    """Four tokens, none allowed twice, two of them in the prompt: one more, then the end."""
     model = random_model(seed=2, batch=5, vocab=4, eos_logit=-9.0)
     model = model._replace(table=model.table.at[:, PAD].set(-jnp.inf))
     config = DecodingConfig(method, no_repeat_ngram_size=1, min_length=9)

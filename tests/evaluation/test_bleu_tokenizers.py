@@ -1,4 +1,4 @@
-"""BLEU of languages whose words no spaces part."""
+"""BLEU of languages whose words are not separated by spaces."""
 
 import sys
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ UNSPACED = [CHINESE, JAPANESE, THAI, LAO, KHMER, BURMESE, TIBETAN]
 
 @pytest.mark.parametrize("texts", [*UNSPACED, KOREAN, GERMAN])
 def test_identical_texts_score_one_hundred_in_every_script(texts):
-    """Also where the user has left the target language as it was."""
+    """Also if the user has not set the target language."""
     tokenize = choose_tokenizer("auto", "de", texts)
     scores = translation_scores(texts, texts, tokenize)
     assert scores["bleu"].value == pytest.approx(100)

@@ -108,7 +108,7 @@ def test_it_takes_bfloat16(name):
 
 @pytest.mark.parametrize("name", GIVE_FLOATS)
 def test_in_double_precision_it_gives_float64_of_float64_and_else_float32(name):
-    """Tables of ids and places alone are float32, whatever JAX's default is."""
+    """Tables made only from ids or places are float32, whatever JAX's default is."""
     expected = result(name)
     with enable_x64(True):
         arrays = draw(name)

@@ -1,4 +1,4 @@
-"""Arrays whose type says that they mean something else are refused: never read as the opposite."""
+"""Arrays of the wrong type are refused, never read with another meaning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -148,7 +148,7 @@ IDS = [
 @pytest.mark.parametrize("dtype", ["float32", "bool"])
 @pytest.mark.parametrize(("name", "argument"), IDS)
 def test_ids_are_integers(name, argument, dtype):
-    """An additive mask given as segments would let tokens see the padding alone."""
+    """An additive mask given as segments would let tokens see only the padding."""
     arrays = jax.tree.map(jnp.asarray, EXAMPLES[name].draw(Draw(0)))
     arrays[argument] = arrays[argument].astype(dtype)
     with pytest.raises(ValueError, match=f"{argument} is {dtype}, but must hold integers"):

@@ -1,4 +1,4 @@
-"""What losses make of positions that do not count, and of targets that are no token."""
+"""Losses with positions that do not count, and with targets that are not tokens."""
 
 from typing import get_args
 
@@ -120,7 +120,7 @@ def test_a_target_that_is_no_token_gives_nan_in_the_loss_and_in_its_gradient(
     assert np.isnan(total)
     assert np.isnan(by_hidden[2]).all()
     assert np.isnan(by_table).all()
-    # Of the other positions nothing is lost.
+    # The other positions are unchanged.
     assert np.isfinite(np.delete(np.asarray(by_hidden), 2, axis=0)).all()
 
 

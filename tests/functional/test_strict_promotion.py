@@ -1,4 +1,4 @@
-"""Every function works where JAX converts no types and adds no axes by itself."""
+"""Every function works if JAX does not convert types or add axes by itself."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where JAX's default is double precision, every model is and computes what it is without."""
+"""With double precision as JAX's default, every model has the same parameters and outputs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Under a mesh whose axes are explicit, what flax's own layers can do, ours can: batch sharded."""
+"""Under a mesh with explicit axes, our layers work as flax's own do: with the batch sharded."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def drawn(*shape: int) -> np.ndarray:
 
 
 def assert_same_when_sharded(function: Any, *arrays: np.ndarray) -> None:
-    """The function gives the same of arrays whose rows lie on several devices; gradients too."""
+    """The function gives the same if the rows of arrays are on several devices; so do gradients."""
 
     def total(*arrays: Any) -> Any:
         return sum(jnp.square(x).sum() for x in jax.tree.leaves(function(*arrays)))
@@ -155,7 +155,7 @@ def test_models_of_images_and_videos(name):
 
 @pytest.mark.xfail(
     strict=True,
-    reason="an embedding is a gather, whose sharding must be told, as for flax's nn.Embed",
+    reason="an embedding is a gather, whose sharding must be given, as for flax's nn.Embed",
 )
 def test_embeddings_of_tokens():
     ids = np.resize(np.arange(7, dtype=np.int32), (DEVICES, LENGTH))

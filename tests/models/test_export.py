@@ -1,4 +1,4 @@
-"""Every model is exported once, for any batch and any length, and computes what it does itself."""
+"""Every model is exported once, for any batch and length, and gives the model's own outputs."""
 
 import functools
 from typing import Any

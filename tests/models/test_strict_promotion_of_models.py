@@ -1,4 +1,4 @@
-"""Every model is drawn, applied, trained and decoded where JAX converts and broadcasts nothing."""
+"""Every model is made, applied, trained and decoded while JAX does not convert or broadcast."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_a_model_is_drawn_applied_and_differentiated(name):
 @pytest.mark.parametrize("small", [translator(), decoder()], ids=["translator", "decoder"])
 @pytest.mark.parametrize("rows", [2, 6], ids=["greedy", "beam"])
 def test_a_model_decodes(small, rows):
-    """With several hypotheses an example, which have moved."""
+    """With several hypotheses for each example, in another order than before."""
 
     def decode(variables):
         model, is_translator = small.model, len(small.inputs) == 2

@@ -1,4 +1,4 @@
-"""What every objective makes of targets that are no token or no class."""
+"""Every objective with targets that are not a token or not a class."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def translation() -> tuple[Any, Any]:
         d_model=12, d_ff=5, num_heads=3, num_encoder_layers=1, num_decoder_layers=1
     )
     objective = Translation(TranslationConfig(), EncoderDecoder(config, VOCAB))
-    # The last target is read by nobody: only the loss sees it.
+    # The model never reads the last target: only the loss uses it.
     return objective, lambda wrong: Batch(TOKENS, with_last(TOKENS[:, 1:], wrong))
 
 

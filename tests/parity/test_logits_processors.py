@@ -1,4 +1,4 @@
-"""Our rules for next tokens against Hugging Face's processors: alone, and in every search."""
+"""Our rules for next tokens against Hugging Face's processors: by themselves and in searches."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ TOKENS = RNG.integers(0, VOCAB, (ROWS, ROOM)).astype(np.int32)
 
 
 def history(length: int, padding: int) -> History:
-    """The first tokens of every row; what stands before and behind them is no part of it."""
+    """The first tokens of every row; the places before and after them do not count."""
     is_token = (np.arange(ROOM) >= padding) & (np.arange(ROOM) < length)
     return History(
         jnp.asarray(TOKENS), jnp.asarray(np.broadcast_to(is_token, TOKENS.shape)), jnp.int32(length)
@@ -108,7 +108,7 @@ def options(**settings):
 
 
 def next_scores(example: int, output: tuple[int, ...], normalize: bool) -> tuple[np.ndarray, ...]:
-    """What the model says of the next token, and what their processors make of it."""
+    """The model's scores of the next token, and the scores after their processors."""
     read = [*PROMPTS[example], *output]
     scores = torch.tensor(TABLE[example, read[-2], read[-1]])
     log_probs = scores.log_softmax(-1)
@@ -220,7 +220,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def test_left_padding_is_no_history():
-    """The first prompt is one of two tokens: alone it gives what it gives in company."""
+    """The first prompt has two tokens: by itself it gives the same as in a batch."""
     prompt = jnp.asarray(PROMPTS[:1, 1:])
     processor = make_processor(
         prompt, repetition_penalty=PENALTY, no_repeat_ngram_size=SIZE, eos_id=EOS, pad_id=PAD

@@ -12,10 +12,10 @@ from flax_transformer.tasks.translator import Translator
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([None], "text 1 is no string, but None: give a list of strings"),
-        (["two", 7], "text 2 is no string, but 7"),
-        (["two", "", b"two"], "text 3 is no string, but b'two'"),
-        ([["two"]], r"text 1 is no string, but \['two'\]"),
+        ([None], "text 1 is not a string but None: give a list of strings"),
+        (["two", 7], "text 2 is not a string but 7"),
+        (["two", "", b"two"], "text 3 is not a string but b'two'"),
+        ([["two"]], r"text 1 is not a string but \['two'\]"),
         (["two", "\ud800"], r"not a valid Unicode text: '\\ud800'"),
     ],
 )

@@ -16,7 +16,7 @@ from flax_transformer.training.assemble import open_run
 
 @pytest.fixture
 def run(tmp_path):
-    """A model, and images in folders of the classes that it takes them for, not all of its own."""
+    """A model, and images in folders of the classes that it predicts, not all of its classes."""
     folder = tmp_path / "own"
     data = ImagesConfig(
         dataset="image_folders",

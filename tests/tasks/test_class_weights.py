@@ -178,5 +178,5 @@ def test_weights_that_are_none_are_refused(given, message):
 
 
 def test_a_class_that_is_not_there_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match=r"unknown class of task\.class_weights 'spaam': did"):
+    with pytest.raises(UserError, match=r"unknown class of --task\.class-weights 'spaam': did"):
         class_weights(["spaam=2"], LABELS, ("ham", "spam", "c"))

@@ -1,4 +1,4 @@
-"""Texts longer than data.max_length: whoever gives them is told how many are cut."""
+"""Texts longer than data.max_length: a warning says how many are cut."""
 
 import dataclasses
 import warnings
@@ -50,8 +50,8 @@ def test_training_and_evaluation_say_how_many_of_how_many_are_cut(make, tmp_path
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         train(make(tmp_path), tmp_path / "run", Console(quiet=True))
-    train_line = "3 of 43 texts of the split train are longer than data.max_length 13 and are cut"
-    line = "1 of 41 texts of the split validation is longer than data.max_length 13 and is cut"
+    train_line = "3 of 43 texts of the split train are longer than --data.max-length 13 and are cut"
+    line = "1 of 41 texts of the split validation is longer than --data.max-length 13 and is cut"
     assert cut(record) == [train_line, line]
     with pytest.warns(CutTextWarning, match=line):
         evaluate(tmp_path / "run", "validation", command=())
@@ -72,7 +72,7 @@ def workdir(tmp_path):
 
 def test_a_text_to_classify_that_is_cut_is_told(workdir):
     classifier = load(workdir)
-    line = f"2 of 3 texts are longer than data.max_length {MAX_LENGTH} and are cut"
+    line = f"2 of 3 texts are longer than --data.max-length {MAX_LENGTH} and are cut"
     with pytest.warns(CutTextWarning, match=line):
         classifier.classify(["a" * 40, "b", "c" * 16])
     # A begin mark, fifteen letters and an end mark.
@@ -86,5 +86,5 @@ def test_the_command_tells_it_once_on_standard_error(workdir, capsys):
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 2
     assert printed.err == (
-        f"warning: 1 of 2 texts is longer than data.max_length {MAX_LENGTH} and is cut\n"
+        f"warning: 1 of 2 texts is longer than --data.max-length {MAX_LENGTH} and is cut\n"
     )

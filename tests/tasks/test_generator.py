@@ -127,7 +127,7 @@ def test_a_beam_gives_its_best_and_does_not_outgrow_the_model(generator):
 @pytest.mark.parametrize(
     ("prompts", "options", "message"),
     [
-        (["bad", 7], {}, "text 2 is no string, but 7: give a list"),
+        (["bad", 7], {}, "text 2 is not a string but 7: give a list"),
         (["bad"], {"length": 0}, "length must be at least 1, not 0"),
         (["bad"], {"seed": -1}, "seed must be at least 0, not -1"),
     ],

@@ -1,4 +1,4 @@
-"""An answer depends on its own input only, not on the other inputs of a call or their order."""
+"""An answer depends only on its own input, not on the other inputs of a call or their order."""
 
 import dataclasses
 from typing import Any
@@ -108,7 +108,7 @@ def test_a_filled_gap_depends_on_the_text_only(predictors):
 
 @pytest.mark.parametrize("scheme", ["learned", "sinusoidal", "rotary", "alibi", "relative"])
 def test_every_positional_scheme_counts_from_the_prompt(scheme):
-    """Prompts end together, whatever the longest one is."""
+    """Prompts are aligned at their ends, whatever the longest one is."""
     sizes: dict[str, Any] = {"num_layers": 1, "d_model": 12, "d_ff": 5, "num_heads": 3}
     config = DecoderOnlyConfig(positions=scheme, max_positions=40, attention_window=7, **sizes)
     model = DecoderOnly(config, CHARACTERS.vocab_size)

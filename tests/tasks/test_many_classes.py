@@ -1,4 +1,4 @@
-"""Classes of which no record, and no line of the outputs, can hold everything."""
+"""More classes than a record, or a line of the outputs, can hold."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_a_look_at_a_model_in_training_makes_neither_lines_nor_details(workdir):
 
 
 def test_a_split_without_labels_is_refused(tmp_path, monkeypatch):
-    """Some benchmarks keep those of their test split secret."""
+    """Some benchmarks keep the labels of their test split secret."""
     run = open_run(write_workdir(tmp_path / "run", EXPERIMENTS["texts"]), "last")
     source = vars(run.task)["_source"]
     (tmp_path / "own.tsv").write_text("text\tlabel\na\tcat\nb\tdog\n")

@@ -1,4 +1,4 @@
-"""Files of a user's own, read as those of a split are."""
+"""A user's own files, read as those of a split are."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_the_control_of_videos_shows_first_frames_of_ones_own_files_too(tmp_path
 
 
 def test_texts_to_fill_are_those_of_a_table_or_the_lines_of_a_text(tmp_path):
-    """Of a model that learnt from labelled texts; what is longer than it reads is cut, and told."""
+    """For a model trained on labelled texts; longer texts are cut and reported."""
     parts = dataclasses.replace(EXPERIMENTS["masked"], data=EXPERIMENTS["texts"].data)
     task = MaskedLanguageModelingTask(parts, SUBWORDS)
     variables = task.objective.init(jax.random.key(0))
@@ -47,7 +47,7 @@ def test_texts_to_fill_are_those_of_a_table_or_the_lines_of_a_text(tmp_path):
     (tmp_path / "own.txt").write_text("\n\n".join(texts))
     scores = []
     for name in ("own.tsv", "own.txt"):
-        with pytest.warns(CutTextWarning, match="1 of 3 texts is longer than data.max_length 17"):
+        with pytest.warns(CutTextWarning, match="1 of 3 texts is longer than --data.max-length 17"):
             scorer = task.own_scorer(OwnFiles(file=tmp_path / name))
         scores.append(scorer(variables, is_quick=True).scores)
     assert scores[0] == scores[1]

@@ -44,7 +44,7 @@ def test_a_prefix_of_the_translation_itself_changes_nothing(prefixed, tokenizer)
 
 
 def test_the_search_goes_on_after_the_prefix(prefixed, tokenizer):
-    """Token by token, everything read again: what is most probable after the prefix."""
+    """Finds the most probable tokens after the prefix; reads everything again for each."""
     prefix = "fünf und"
     ids = tokenizer.encode(prefix)
     source = jnp.array([[*tokenizer.encode(SOURCES[1]), EOS]], jnp.int32)
@@ -57,7 +57,7 @@ def test_the_search_goes_on_after_the_prefix(prefixed, tokenizer):
         log_prob += scores[read[-1]]
     [[found]] = prefixed.translate_n_best(SOURCES[1], prefix=prefix)
     assert found.text == tokenizer.decode(read[1:])
-    # The score is that of what follows the prefix.
+    # The score counts only the tokens after the prefix.
     assert found.score == pytest.approx(log_prob, rel=1e-4)
 
 

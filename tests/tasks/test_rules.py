@@ -29,7 +29,7 @@ def generator() -> Generator:
 
 @pytest.mark.parametrize("decoding", [GREEDY, SAMPLE], ids=lambda config: config.method)
 def test_a_stop_string_ends_a_text_at_its_first_place(generator, decoding):
-    """Whatever is written in pieces, and wherever the tokens end, which are letters here."""
+    """In whatever pieces a text is written, and wherever its tokens end, which are letters here."""
     whole = generator.generate(PROMPTS, decoding, length=40)
     for stop in (("ab",), ("e", "gf", "ccc"), ("hhhhhhhhh",)):
         stopped = dataclasses.replace(decoding, stop=stop)
@@ -39,7 +39,7 @@ def test_a_stop_string_ends_a_text_at_its_first_place(generator, decoding):
 
 
 def before_any(text: str, stop: tuple[str, ...]) -> str:
-    """The longest beginning of the text whose every letter stands before all stop strings."""
+    """The longest beginning of the text of which every letter is before all stop strings."""
     places = (place for place in range(len(text)) if text[place:].startswith(stop))
     return text[: next(places, len(text))]
 

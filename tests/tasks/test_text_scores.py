@@ -87,9 +87,9 @@ def test_a_text_has_the_loss_of_training(generator, text):
 
 
 def test_all_continuations_of_a_text_have_probability_one(generator):
-    """Of one token after it, the end mark among them: p(text) is shared out exactly."""
+    """The probabilities of all next tokens, with the end mark, sum to that of the text."""
     texts = ["bad" + letter for letter in "abcdefgh"]
-    # What no text spells is left to PAD, BOS and the unknown character.
+    # The rest goes to PAD, BOS and the unknown character, which texts cannot hold.
     logits = logits_after(generator, [EOS, *TOKENIZER.encode("bad")])
     unspelt = sum(np.exp(log_prob(logits, token)) for token in (0, BOS, 3))
     before = generator.score("bad").log_prob - log_prob(logits, EOS)

@@ -1,4 +1,4 @@
-"""By which score the best checkpoint is chosen, where the wanted one says nothing."""
+"""The score that chooses the best checkpoint if the wanted score is 0 at all evaluations."""
 
 import io
 import json
@@ -69,7 +69,7 @@ def test_without_an_evaluation_nothing_is_chosen(tmp_path):
 
 
 def train(experiment, folder, monkeypatch, **columns) -> str:
-    """Trains with scores after every step as told; gives what was printed."""
+    """Trains with given scores after every step; gives what was printed."""
     experiment = with_fields(
         experiment,
         "training",

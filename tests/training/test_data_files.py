@@ -53,7 +53,7 @@ def touch(path):
 
 
 def rewrite(path, old: bytes, new: bytes):
-    """Changes contents but not their size; the time is another."""
+    """Changes the contents and the time, but not the size."""
     contents = path.read_bytes()
     assert old in contents
     assert len(old) == len(new)
@@ -93,7 +93,7 @@ def test_a_run_without_a_note_goes_on_and_says_so(tmp_path):
     note = tmp_path / "run" / "data_files.json"
     kept = note.read_text()
     note.unlink()
-    assert "no note of the data's files was kept so far" in train(experiment, tmp_path / "run")
+    assert "the data files were not recorded before" in train(experiment, tmp_path / "run")
     assert note.read_text() == kept
 
 
@@ -215,7 +215,7 @@ def test_data_that_is_built_in_has_no_note(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 3}', '{"a": {"size": 3}}'])
 def test_a_damaged_note_is_told(tmp_path, images, text):
     (tmp_path / "data_files.json").write_text(text)
-    with pytest.raises(UserError, match=r"cannot read .*data_files.json .*: delete it, and"):
+    with pytest.raises(UserError, match=r"cannot read .*data_files.json .*: delete it to accept"):
         DataFiles(tmp_path, images[1])
 
 

@@ -1,4 +1,4 @@
-"""A training that is made longer ends as if it had been long from the beginning."""
+"""An extended training ends as if it had had all its steps from the beginning."""
 
 import io
 import json
@@ -127,7 +127,7 @@ def test_the_interval_of_the_log_may_change(folder, tmp_path):
     assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4, 6, 9]
     train(make(folder, 9), tmp_path / "straight")
     found = differences(tmp_path / "straight", tmp_path / "run")
-    # What is shown differs, and what was made does not.
+    # Only the displayed lines differ, not the results.
     assert found
     assert all(line.startswith(("experiment.json", "line ")) for line in found)
 

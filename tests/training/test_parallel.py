@@ -33,7 +33,7 @@ def test_the_first_copy_is_read_without_a_program(num_devices, caplog):
     step = devices.compile(lambda state, batch, rng: jax.tree.map(lambda x: x + 1, state))
     state = {"scalar": np.int32(3), "matrix": np.arange(6.0, dtype=np.float32).reshape(2, 3)}
     after = step(devices.replicate(state), devices.shard(np.zeros(8)), jax.random.key(0))
-    # A program that is known already would run without a word.
+    # A program that is compiled already would run without a message.
     jax.clear_caches()
     with jax.log_compiles():
         first = devices.first(after)

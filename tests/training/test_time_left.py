@@ -67,7 +67,7 @@ def test_a_training_that_was_slow_for_hours_is_estimated_by_its_recent_steps():
 
 
 def test_steps_of_several_lengths_count_with_their_mean():
-    """As batches of several shapes take; the median would be that of one of them."""
+    """Batches of several shapes take different times; the median would be the time of one shape."""
     training = Training(2100)
     for _ in range(50):
         training.make(1, 0.2)

@@ -1,4 +1,4 @@
-"""When the peak learning rate is reached, and what is said of a training that ends before."""
+"""The step of the peak learning rate, and the warning about a training that ends before it."""
 
 import io
 from typing import get_args

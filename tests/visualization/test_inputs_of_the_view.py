@@ -1,4 +1,4 @@
-"""What the attention viewer takes for tokens and for weights, and what it says otherwise."""
+"""The tokens and weights that the attention viewer accepts, and its errors for others."""
 
 import json
 import re
@@ -53,7 +53,9 @@ def test_tensors_that_need_a_gradient_are_refused_in_a_line():
     with pytest.raises(UserError, match=r"pixels of the image need a gradient"):
         view_attention(EVEN, IDS, image=image, patches=(1, 3))
     layers = (weights[0], weights[0])  # as Hugging Face's models give them
-    with pytest.raises(UserError, match=r"attention weights are no array of numbers: ") as error:
+    with pytest.raises(
+        UserError, match=r"attention weights are not an array of numbers: "
+    ) as error:
         view_attention(layers, IDS)
     assert len(str(error.value).splitlines()) == 1
     assert view_attention(weights.detach(), IDS).page == view_attention(EVEN, IDS).page

@@ -1,4 +1,4 @@
-"""Texts that run from right to left leave what stands beside them in its order."""
+"""Right-to-left texts do not change the order of the text beside them."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_numbers_stay_beside_the_tokens_that_they_are_of(show):
 
 
 def test_the_share_of_a_picture_is_never_above_1(show):
-    """Rounded to bytes, 64 weights of 1 / 64 are read back as more than 1 in all."""
+    """Rounded to bytes, 64 weights of 1 / 64 sum to more than 1."""
     weights = np.full((1, 1, 64, 64), 1 / 64, np.float32)
     read_back = (round_weights(weights[0, 0, 0]) / LEVELS) ** EXPONENT
     assert read_back.sum() > 1.0005, "the example shows nothing"

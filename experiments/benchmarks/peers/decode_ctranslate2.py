@@ -24,7 +24,7 @@ def words(work: DecodeWork) -> list[str]:
 def ctranslate2_search(work: DecodeWork, folder: str) -> Search:
     """Makes the search of `translate_batch`.
 
-    On a CPU its only type below float32 is of 8 bits, which it gets in place of bfloat16.
+    On a CPU its only type smaller than float32 has 8 bits; it is used instead of bfloat16.
     """
     word_of = words(work)
     number_of = {word: number for number, word in enumerate(word_of)}

@@ -46,7 +46,7 @@ def marian_model(work: DecodeWork) -> Any:
 
 
 def marian_search(work: DecodeWork, model: Any) -> Search:
-    """Makes the search of `generate`, whose model may be of another type from now on."""
+    """Makes the search of `generate`; it may change the type of the model."""
     model = model.to(getattr(torch, work.dtype))
     pad = model.config.pad_token_id
 

@@ -67,5 +67,5 @@ class DecodeWork(NamedTuple):
 
 
 def as_run(search: Search) -> Run:
-    """Makes a run of a search, which tells the tokens of every output."""
+    """Makes a run of a search, which reports the number of tokens of every output."""
     return lambda: {"lengths": [len(output) for batch in search() for output in batch]}
