@@ -69,8 +69,10 @@ class Evaluate:
         """The split or the files to score on."""
         files = OwnFiles(self.source, self.target, self.file, self.folder)
         given = list(files.paths())
-        if not given:
-            return self.split or Workdir(self.workdir).load().data.held_out_split
-        if self.split is not None:
+        if given and self.split is not None:
             raise UserError(f"--split and --{given[0]} both say what to score on: leave one out")
-        return files
+        if given:
+            return files
+        if self.split is not None:
+            return self.split
+        return Workdir(self.workdir).load().data.held_out_split

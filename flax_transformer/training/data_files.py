@@ -84,7 +84,7 @@ class DataFiles:
         try:
             noted = json.loads(self._path.read_text(encoding="utf-8"))
             return {path: FileState(**state) for path, state in noted.items()}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(

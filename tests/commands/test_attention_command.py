@@ -92,7 +92,7 @@ def test_a_classifier_is_shown_with_the_class_that_classify_prints(
 ):
     result = run("attention", "--workdir", kind, given, "--out", f"{kind}.html")
     assert (result.code, result.err) == (0, "")
-    label, probability = run("classify", "--workdir", kind, given).out.split()
+    label, probability = run("classify", "--workdir", kind, given).out.split("\t")[:2]
     assert label in CLASS_NAMES
     told = re.match(rf"{given} → {label} \(([\d.]+)%\)", result.out)
     assert told is not None
