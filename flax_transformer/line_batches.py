@@ -25,7 +25,7 @@ class LineBatch(NamedTuple):
     """
 
     first: int
-    texts: list[str | UserError]
+    texts: Sequence[str | UserError]
     is_input: bool
 
 
@@ -72,7 +72,8 @@ def answer_lines(
     num_bad = count = 0
     for first, texts, is_input in batches:
         number = first + 1
-        found = _answer_good(answer, texts, number) if is_input else answer([*texts], number)
+        good = [text for text in texts if isinstance(text, str)]
+        found = _answer_good(answer, texts, number) if is_input else answer(good, number)
         for index, (text, one) in enumerate(zip(texts, found, strict=True), first):
             if isinstance(one, UserError):
                 print(f"error: {one}", file=sys.stderr)
@@ -106,7 +107,7 @@ def json_line(index: int, text: str, answer: Any) -> str:
 
 
 def _answer_good(
-    answer: Callable[[list[str], int], Sequence[Any]], texts: list[str | UserError], number: int
+    answer: Callable[[list[str], int], Sequence[Any]], texts: Sequence[str | UserError], number: int
 ) -> list[Any]:
     """Halves the texts until each bad one is by itself; predictors refuse before they compute."""
     good = [text for text in texts if isinstance(text, str)]
@@ -117,7 +118,7 @@ def _answer_good(
             if len(texts) == 1:
                 return [error]
     elif len(texts) == 1:
-        return texts
+        return list(texts)
     half = len(texts) // 2
     return [
         *_answer_good(answer, texts[:half], number),

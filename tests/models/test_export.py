@@ -73,7 +73,7 @@ def test_cached_decoding_is_exported_for_any_batch_and_capacity(small):
     scope = export.SymbolicScope()
     batch, length, capacity = export.symbolic_shape("batch, length, capacity", scope=scope)
 
-    def start(source: Any, capacity: int) -> Any:
+    def start(source: Any, capacity: Any) -> Any:
         if is_translator:
             return apply(source, capacity, method="start")
         return apply(source.shape[0], capacity, method="start")

@@ -64,9 +64,10 @@ def room_axis(array: jax.Array) -> int:
 @pytest.mark.parametrize("name", ["translator", "gpt2-small", "bert-base", "ViT-S/16"])
 def test_weights_are_shown(name):
     small = MODELS[name]
+    model: Any = small.model
     with strict():
         shapes = jax.eval_shape(
-            lambda variables: attention_weights(small.model, variables, *small.arrays()),
+            lambda variables: attention_weights(model, variables, *small.arrays()),
             jax.eval_shape(small.init),
         )
     assert shapes

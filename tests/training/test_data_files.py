@@ -103,8 +103,7 @@ def texts(tmp_path):
     folder = tmp_path / "texts"
     (folder / "inner").mkdir(parents=True)
     (folder / "a.txt").write_text("one two three\n" * 30)
-    with gzip.open(folder / "inner" / "b.txt.gz", "wb") as file:
-        file.write(b"four five six\n" * 30)
+    (folder / "inner" / "b.txt.gz").write_bytes(gzip.compress(b"four five six\n" * 30))
     (folder / "README.md").write_text("not read")
     (folder / "._a.txt").write_bytes(b"\0\1")
     return folder, PlainTextConfig("plain_text", train_text=str(folder))
