@@ -38,7 +38,7 @@ def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
     assert figures["options"]["batch"] == 3
     assert figures["environment"]["versions"]["jax"]
     assert progress.count("turn 1/1 of flax_transformer") == 1
-    assert "process of its own" in figures["how"]
+    assert "each turn in a new process" in figures["how"]
     (result,) = figures["results"]
     assert result["name"] == "flax_transformer"
     assert result["ours_against"] == 1
@@ -58,7 +58,7 @@ def test_the_table_says_how_many_times_the_speed_of_each_ours_is(benchmark, work
     row = next(line for line in printed.splitlines() if "another" in line)
     assert "2.50" in row
     assert "2 to 5" in row
-    assert "process of its own" in printed
+    assert "each turn in a new process" in printed
     assert "jax" in printed
 
 

@@ -112,7 +112,7 @@ def test_an_update_may_be_counted_in_pairs(run, folder, monkeypatch, options, ro
     (folder / "pairs.py").write_text(text)
     result = run("train", "pairs.py", "--workdir", f"pairs{rows}", *options.split())
     assert result.code == 130
-    assert f"{math.ceil(len(PAIRS) / rows)} updates an epoch" in result.out
+    assert f"updates an epoch: {math.ceil(len(PAIRS) / rows)}\n" in result.out
 
 
 def test_pairs_that_devices_cannot_share_are_refused(run, folder):

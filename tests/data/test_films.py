@@ -128,9 +128,8 @@ def test_a_film_without_pictures_is_named(tmp_path):
         frame.sample_rate = 8000
         film.mux(stream.encode(frame))
         film.mux(stream.encode())
-    for shape in ((2, 2, 2, 1), (2, 2, 1)):
-        with pytest.raises(UserError, match=r"cannot read .*a\.mp4 \(no pictures in it\): give a"):
-            read_images([tmp_path / "a.mp4"], shape)
+    with pytest.raises(UserError, match=r"cannot read .*a\.mp4 \(no pictures in it\): give a"):
+        read_images([tmp_path / "a.mp4"], (2, 2, 2, 1))
 
 
 def test_a_film_without_frames_is_named(tmp_path):

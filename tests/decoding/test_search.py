@@ -81,8 +81,8 @@ def test_sampling_without_a_key_is_refused():
         ({"temperature": 0.0}, r"temperature is 0\.0: give more than 0, or method 'greedy'"),
         ({"top_p": 0.0}, r"top_p is 0\.0: give more than 0 and at most 1"),
         ({"top_p": 1.1}, r"top_p is 1\.1: give more than 0 and at most 1"),
-        ({"num_best": 5}, "'beam' finds at most 4 here; raise beam_size"),
-        ({"method": "greedy", "num_best": 2}, "'greedy' finds at most 1 here; use beam or sample"),
+        ({"num_best": 5}, "method beam finds at most 4: raise --decoding.beam-size"),
+        ({"method": "greedy", "num_best": 2}, "method greedy finds at most 1: give"),
     ],
 )
 def test_impossible_values_are_refused_in_one_line(settings, message):
