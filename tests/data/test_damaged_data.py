@@ -183,7 +183,7 @@ def test_labelled_texts_are_refused_likewise(tmp_path):
 
 
 def test_images_are_refused_likewise(tmp_path):
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="needs the extra images")
     config = ImagesConfig(dataset="digits", data_dir=str(tmp_path))
     assert len(open_arrays(config, "test").labels) == 300
     damage_only(tmp_path, "*-test.array_record*")

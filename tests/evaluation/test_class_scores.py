@@ -30,7 +30,7 @@ def draw(num_examples: int, num_classes: int, seed: int = 0):
 
 @pytest.mark.parametrize("num_classes", [3, 6, 23])
 def test_scores_are_those_of_scikit_learn(num_classes):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra images")
     probabilities, nll, labels = draw(211, num_classes)
     given = probabilities.argmax(axis=1)
     scores = {name: s.value for name, s in class_scores(probabilities, nll, labels).items()}

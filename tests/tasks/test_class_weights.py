@@ -75,7 +75,8 @@ def test_balanced_weights_make_the_classes_equally_heavy():
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
-    compute = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight
+    library = pytest.importorskip("sklearn.utils.class_weight", reason="needs the extra images")
+    compute = library.compute_class_weight
     expected = compute("balanced", classes=np.arange(3), y=LABELS)
     np.testing.assert_allclose(class_weights(["balanced"], LABELS, NAMES), expected, rtol=1e-6)
 
