@@ -258,3 +258,17 @@ def test_an_epoch_counts_every_real_target_token_once(on_path, tmp_path, checkou
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(on_path, script, words, message):
     assert_refuses(importlib.import_module(script).main, words, message)
+
+
+def test_a_contender_gets_only_its_own_settings(tiny, monkeypatch, tmp_path):
+    contenders = importlib.import_module("contenders")
+    monkeypatch.setattr(contenders, "find_spec", lambda name: name)
+    script = tmp_path / "examples" / "wmt" / "train.py"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    found = contenders.peers(tiny, "float32", torch=True, flax_examples=tmp_path)
+    keys = {name: set(contender.job) for name, contender in found.items()}
+    assert keys.pop("torch") == {"size", "dtype"}
+    assert set(map(frozenset, keys.values())) == {
+        frozenset({"size", "dtype", "directory", "with_metrics"})
+    }

@@ -59,7 +59,7 @@ def peers(
         if find_spec("torch") is None:
             raise UserError("PyTorch is not installed: pip install torch, or leave --torch out")
     if flax_examples is not None:
-        job |= {"directory": check_flax_examples(flax_examples)}
+        job = job | {"directory": check_flax_examples(flax_examples)}
         for name, with_metrics in WITH_METRICS.items():
             contenders[name] = Contender("peers.flax_step", job | {"with_metrics": with_metrics})
     return contenders
