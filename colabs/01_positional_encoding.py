@@ -37,6 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flax_transformer.evaluation.wishes import check_wishes
 from flax_transformer.functional import (
     SCHEMES,
     alibi_slope,
@@ -48,13 +49,16 @@ from flax_transformer.functional import (
     scaled_positions,
     sinusoidal_positions,
 )
-from flax_transformer.functional.wishes import check_wishes
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.visualization.encodings import plot_encodings
 from flax_transformer.visualization.lookup import plot_lookup
 from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.positions import plot_by_length, plot_positions, plot_scheme
-from flax_transformer.visualization.wishes import plot_wishes
+from flax_transformer.visualization.position_pictures import (
+    plot_by_length,
+    plot_positions,
+    plot_scheme,
+)
+from flax_transformer.visualization.wishes_picture import plot_wishes
 
 # %% [markdown]
 # ## From words to vectors

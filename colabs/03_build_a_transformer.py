@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.commands.table3 import Table3
+from flax_transformer.commands.table3_command import Table3
 from flax_transformer.functional import (
     causal_mask,
     feed_forward,
@@ -51,7 +51,7 @@ from flax_transformer.modules import EncoderLayer, FeedForward, Residual
 from flax_transformer.visualization.activations import plot_activations
 from flax_transformer.visualization.attention_maps import plot_mask
 from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.normalization import plot_normalization
+from flax_transformer.visualization.normalization_picture import plot_normalization
 
 # %% [markdown]
 # ## The feed-forward network

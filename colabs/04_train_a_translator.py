@@ -40,20 +40,20 @@ from rich.console import Console
 
 import flax_transformer
 from flax_transformer.console import show_scores
-from flax_transformer.data.datasets import ParallelTextConfig, open_split
-from flax_transformer.data.tokenizer import BOS, EOS
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.decoding import beam_search_tree, gnmt_length_penalty
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.attention_maps import plot_attention
 from flax_transformer.visualization.curves import plot_curves
-from flax_transformer.visualization.search_tree import plot_search_tree
+from flax_transformer.visualization.search_tree_picture import plot_search_tree
 
 folder = Path(tempfile.mkdtemp())  # all that this notebook writes
 console = Console(force_jupyter=False, force_terminal=False)  # plain lines, no bar

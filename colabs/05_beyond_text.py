@@ -43,8 +43,8 @@ from rich.console import Console
 
 import flax_transformer
 from flax_transformer.console import show_scores
-from flax_transformer.data.classes import ImagesConfig, VideosConfig, open_arrays
-from flax_transformer.evaluation.classes import class_scores
+from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, VideosConfig, open_arrays
+from flax_transformer.evaluation.class_scores import class_scores
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional import (
     grid_coordinates,
@@ -58,12 +58,12 @@ from flax_transformer.models import (
     image_attention,
     video_attention,
 )
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.tasks.sources import scale_pixels
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.sources import scale_pixels
+from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.curves import plot_curves
 from flax_transformer.visualization.grid_similarity import plot_grid_similarity

@@ -7,13 +7,13 @@ test split after 23 minutes of one processor core; 88.2 % after 9 minutes with
     --training.num-steps 6000
 """
 
-from flax_transformer.data.augmentation import AugmentationConfig
-from flax_transformer.data.classes import ImagesConfig
+from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=ImagesConfig(

@@ -12,12 +12,12 @@ suit some thousand to some ten thousand texts of a sentence or two. For longer o
 ones begin with a model of your own raw text: see experiments/masked_text.py.
 """
 
-from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=LabelledTextConfig(dataset="labelled_text", max_length=64),

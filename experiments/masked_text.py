@@ -18,12 +18,14 @@ The model has the layers of experiments/trec.py, for which its weights are meant
 each file is held out: hence Tatoeba's sentences, which come sorted by length, are shuffled.
 """
 
-from flax_transformer.data.texts import PlainTextConfig
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    MaskedLanguageModelingConfig,
+)
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=256),

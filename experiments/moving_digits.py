@@ -7,12 +7,12 @@ sees the first frame alone, eight times, and can only guess (10 %): --data.still
 The other variants: --model.variant joint, factorised_self_attention or factorised_dot_product
 """
 
-from flax_transformer.data.classes import VideosConfig
+from flax_transformer.data.datasets.labelled_datasets import VideosConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VideoConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=VideosConfig(batch_size=32),

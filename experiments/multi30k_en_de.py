@@ -14,12 +14,12 @@ and the learning rate falls to zero, which together learn faster in few updates.
 
 import dataclasses
 
-from flax_transformer.data.datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.presets import PRESETS
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=ParallelTextConfig(

@@ -9,12 +9,12 @@ seeds: --seed 0, 1 and 2. On two CPU cores 8,000 such updates take some two hour
 multi30k_en_de.py learns more in half an hour.
 """
 
-from flax_transformer.data.datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.presets import PRESETS
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=ParallelTextConfig(

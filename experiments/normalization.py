@@ -19,8 +19,8 @@ from rich.console import Console
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.experiment import Experiment, load_experiment
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.loop import train
-from flax_transformer.training.workdir import Workdir
 from flax_transformer.visualization.curves import plot_curves, read_curve
 from flax_transformer.visualization.pictures import save_picture
 

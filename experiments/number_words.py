@@ -10,12 +10,12 @@ The figure is exact match: a German number is one word, so BLEU, which counts ru
 To French: --data.target-language fr
 """
 
-from flax_transformer.data.datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=ParallelTextConfig(

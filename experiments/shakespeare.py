@@ -6,13 +6,13 @@
 Some two minutes on two CPU cores. The data is downloaded, or read from --data.manual-dir.
 """
 
-from flax_transformer.data.texts import PlainTextConfig
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import DecoderOnlyConfig
-from flax_transformer.tasks.language_modeling import LanguageModelingConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.language_modeling.language_modeling import LanguageModelingConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=PlainTextConfig(tokens="characters", max_length=64, batch_size=12),

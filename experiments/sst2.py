@@ -9,12 +9,12 @@ training drops three tokens of ten, matrices decay, and the mean of the last upd
 used. Distances (Shaw et al.) tell more of such sentences than places.
 """
 
-from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=LabelledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),

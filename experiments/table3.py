@@ -21,18 +21,18 @@ from pathlib import Path
 from rich.console import Console
 
 from flax_transformer.cli import execute
-from flax_transformer.commands.train import train_and_score
+from flax_transformer.commands.train_command import train_and_score
 from flax_transformer.console import show_table
-from flax_transformer.data.datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import unknown
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import TABLE3
-from flax_transformer.tasks.translation import TranslationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)

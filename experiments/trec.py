@@ -9,12 +9,12 @@ and the scores on the way are no longer of unseen questions. More of the test qu
 if the model has first filled gaps in the training questions themselves, see README.md, "Results".
 """
 
-from flax_transformer.data.classes import LabelledTextConfig
+from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 experiment = Experiment(
     data=LabelledTextConfig(

@@ -10,13 +10,13 @@ Without DIR/test add --data.test-split validation. Larger frames, and more of th
     --data.image-size 64 --model.image-size 64 64 --data.num-frames 16 --model.num-frames 16
 """
 
-from flax_transformer.data.augmentation import AugmentationConfig
-from flax_transformer.data.classes import VideosConfig
+from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+from flax_transformer.data.datasets.labelled_datasets import VideosConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VideoConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 SIZE, NUM_FRAMES = 32, 8
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flax_transformer.experiment import Experiment
-    from flax_transformer.tasks.translator import Translator
+    from flax_transformer.tasks.translation.translator import Translator
     from flax_transformer.training.assemble import load
 
 __all__ = ["Experiment", "Translator", "load"]
@@ -17,7 +17,7 @@ __all__ = ["Experiment", "Translator", "load"]
 # Imported when first used: whoever wants one function of ours does not wait for data pipelines.
 _HOMES = {
     "Experiment": "flax_transformer.experiment",
-    "Translator": "flax_transformer.tasks.translator",
+    "Translator": "flax_transformer.tasks.translation.translator",
     "load": "flax_transformer.training.assemble",
 }
 

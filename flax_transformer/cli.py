@@ -82,9 +82,9 @@ def execute(
 
 
 def _prepare_jax() -> None:
-    from flax_transformer.allocator import keep_freed_memory, run_one_program_at_a_time
-    from flax_transformer.compilation import keep_compiled_programs
-    from flax_transformer.simulated_devices import spare_threads
+    from flax_transformer.runtime.allocator import keep_freed_memory, run_one_program_at_a_time
+    from flax_transformer.runtime.compilation import keep_compiled_programs
+    from flax_transformer.runtime.simulated_devices import spare_threads
 
     keep_freed_memory()
     run_one_program_at_a_time()
@@ -210,7 +210,7 @@ def _experiment_defaults(command: str, words: list[str]) -> Any:
 
 def _decoding_defaults(command: str, workdir: Path) -> Any:
     from flax_transformer.decoding.search import DecodingConfig
-    from flax_transformer.training.workdir import Workdir
+    from flax_transformer.training.checkpoints.workdir import Workdir
 
     decoding = Workdir(workdir).load().decoding
     kind = find_command(command)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.kinds import kind_of
+from flax_transformer.tasks.tasks import kind_of
 
 
 class Convention(NamedTuple):

@@ -11,18 +11,18 @@ from typing import Any, get_args
 
 import cattrs
 
-from flax_transformer.data.datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.config import TransformerConfig
+from flax_transformer.models.model_config import TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
 from flax_transformer.models.zoo import ZOO
-from flax_transformer.tasks.kinds import UNIONS, Data, Model, Task, check_parts, check_score
-from flax_transformer.tasks.translation import TranslationConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.tasks import UNIONS, Data, Model, Task, check_parts, check_score
+from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
 
 

@@ -5,13 +5,13 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.data.datasets import ParallelTextConfig
-from flax_transformer.data.parallel_text import Pair
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.datasets.parallel_text import Pair
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 TENS = {"twenty": "zwanzig", "thirty": "dreißig", "forty": "vierzig", "fifty": "fünfzig"}
 UNITS = {"two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs"}

@@ -4,14 +4,16 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-from flax_transformer.data.classes import LabelledTextConfig
-from flax_transformer.data.texts import PlainTextConfig
+from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
-from flax_transformer.training.config import TrainingConfig
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    MaskedLanguageModelingConfig,
+)
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve")
 # The same words in another order are of the other class.

@@ -8,7 +8,7 @@ import pytest
 from benchmark_scripts import assert_refuses, imported, turns_in_this_process
 from small import make_experiment, with_fields
 
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 
 
 @pytest.fixture(scope="module", autouse=True)

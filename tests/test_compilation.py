@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from flax_transformer import compilation
+from flax_transformer.runtime import compilation
 
 # A command that compiles, and says which folder is in use and what happened in it.
 PROGRAM = """

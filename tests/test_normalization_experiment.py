@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from small import make_experiment, with_fields
 
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.checkpoints.workdir import Workdir
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "normalization.py"
 

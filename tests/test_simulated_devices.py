@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from flax_transformer import cli, simulated_devices
-from flax_transformer.simulated_devices import spare_threads
+from flax_transformer import cli
+from flax_transformer.runtime import simulated_devices
+from flax_transformer.runtime.simulated_devices import spare_threads
 
 FLAG = "--xla_force_host_platform_device_count"
 

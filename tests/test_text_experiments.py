@@ -9,8 +9,8 @@ from small import with_fields
 from small_texts import write_lines, write_table
 
 from flax_transformer.experiment import Experiment, load_experiment
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.loop import train
-from flax_transformer.training.workdir import Workdir
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -8,9 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flax_transformer.data.classes import ImagesConfig, LabelledTextConfig, VideosConfig
-from flax_transformer.data.texts import PlainTextConfig
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.datasets.labelled_datasets import (
+    ImagesConfig,
+    LabelledTextConfig,
+    VideosConfig,
+)
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import (
@@ -19,16 +23,18 @@ from flax_transformer.models import (
     VideoConfig,
     VisionConfig,
 )
-from flax_transformer.tasks.classification import ClassificationConfig
-from flax_transformer.tasks.classification_task import CLASSES
-from flax_transformer.tasks.kinds import kind_of
-from flax_transformer.tasks.language_modeling import LanguageModelingConfig
-from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
+from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_task import CLASSES
+from flax_transformer.tasks.language_modeling.language_modeling import LanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    MaskedLanguageModelingConfig,
+)
 from flax_transformer.tasks.task import TOKENIZER
+from flax_transformer.tasks.tasks import kind_of
 from flax_transformer.training.assemble import open_checkpoints
-from flax_transformer.training.config import TrainingConfig
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.step import init_state
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.training_config import TrainingConfig
 
 MAX_LENGTH, LAYERS, HEADS = 17, 2, 3
 CLASS_NAMES = ("cat", "dog", "newt", "owl", "yak")

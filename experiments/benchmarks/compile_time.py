@@ -35,14 +35,14 @@ from timing import Spread, spread
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.batching import TrainingBatches
-from flax_transformer.data.buckets import Bucket
-from flax_transformer.data.pipeline import prepare_training
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.batching import TrainingBatches
+from flax_transformer.data.batches.buckets import Bucket
+from flax_transformer.data.batches.pipeline import prepare_training
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
-from flax_transformer.tasks.translation_task import TranslationTask
-from flax_transformer.training.optimizer import make_optimizer, make_schedule
+from flax_transformer.tasks.translation.translation_task import TranslationTask
+from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

@@ -8,8 +8,8 @@ from peers.size import DROPOUT_RATE, Size
 from turns import Contender
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.config import ComputeType
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.model_config import ComputeType
 
 OURS, TORCH = "flax_transformer", "torch"
 FLAX_EXAMPLE, FLAX_EXAMPLE_LOSS_ONLY = "flax example", "flax example, loss only"

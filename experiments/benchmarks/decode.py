@@ -37,11 +37,11 @@ from turns import HOW, Contender, Taken, in_both_settings, take_one_turn, take_t
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data import multi30k
-from flax_transformer.data.text_files import read_lines
-from flax_transformer.data.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
+from flax_transformer.data.datasets import multi30k
+from flax_transformer.data.files.text_files import read_lines
+from flax_transformer.data.tokens.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.config import ComputeType
+from flax_transformer.models.model_config import ComputeType
 
 PACKAGES = "torch", "transformers", "ctranslate2"
 RANDOM_LENGTHS = 8, 24

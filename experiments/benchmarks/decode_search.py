@@ -14,7 +14,7 @@ from our_turn import take_our_turn
 from peers.decode_work import NO_TOKEN, DecodeWork, Search, as_run
 from peers.turn import Run
 
-from flax_transformer.data.tokenizer import BOS, PAD
+from flax_transformer.data.tokens.tokenizer import BOS, PAD
 from flax_transformer.decoding import beam, beam_search, gnmt_length_penalty
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 

@@ -37,8 +37,8 @@ from turns import HOW, Contender, in_both_settings, take_turns
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.pipeline import prepare_training
-from flax_transformer.data.tokenized import TokenizedPairs
+from flax_transformer.data.batches.pipeline import prepare_training
+from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment
 

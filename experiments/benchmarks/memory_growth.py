@@ -23,14 +23,14 @@ from rich.console import Console
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say
-from flax_transformer.data.datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.training.assemble import load
-from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.loop import train
-from flax_transformer.training.optimizer import OptimizerConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+from flax_transformer.training.training_config import TrainingConfig
 
 MEBIBYTE = 2**20
 SECONDS_BETWEEN = 0.2

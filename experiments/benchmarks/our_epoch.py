@@ -8,12 +8,12 @@ import numpy as np
 from our_turn import take_our_turn
 from peers.turn import Run
 
-from flax_transformer.data.batching import TrainingBatches
-from flax_transformer.data.pipeline import prepare_training, training_pipeline
-from flax_transformer.data.tokenizer import PAD, Tokenizer
+from flax_transformer.data.batches.batching import TrainingBatches
+from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
+from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
 from flax_transformer.experiment import Experiment, read_experiment
-from flax_transformer.tasks.translation_task import TranslationTask
-from flax_transformer.training.optimizer import make_optimizer, make_schedule
+from flax_transformer.tasks.translation.translation_task import TranslationTask
+from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

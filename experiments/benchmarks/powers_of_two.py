@@ -26,10 +26,10 @@ from work import Work, matrix_product, training_step
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.tokenizer import EOS
+from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
-from flax_transformer.models.config import ComputeType
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.model_config import ComputeType
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
 PEAK = "matrix product"

@@ -11,14 +11,22 @@ import optax
 from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.tokenizer import EOS
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
+from flax_transformer.functional.kernels.projection import project
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.functional.projection import project
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation import Translation, TranslationConfig, shift_right
-from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from flax_transformer.tasks.translation.translation import (
+    Translation,
+    TranslationConfig,
+    shift_right,
+)
+from flax_transformer.training.optimizer.optimizer_config import (
+    OptimizerConfig,
+    make_optimizer,
+    make_schedule,
+)
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import Loss, TrainState, init_state, make_train_step
 

@@ -1,4 +1,4 @@
-"""The commands: each is a file here, with a class of the same name.
+"""The commands: each is a file NAME_command.py here, with a class NAME.
 
 Only the command that the user asks for is imported, so that nobody waits for the others.
 """
@@ -48,7 +48,7 @@ def read_description(name: str) -> str:
 
 
 def _module(name: str) -> str:
-    return name.replace("-", "_")
+    return f"{name.replace('-', '_')}_command"
 
 
 def _class(name: str) -> str:

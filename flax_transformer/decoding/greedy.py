@@ -5,8 +5,8 @@ from jaxtyping import Array, Int
 from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
-from flax_transformer.decoding.ranking import argmax
 from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.kernels.ranking import argmax
 
 
 def greedy_search(

@@ -24,6 +24,9 @@ from flax_transformer.functional.feed_forward import (
     silu,
     swiglu,
 )
+from flax_transformer.functional.heads import multi_head_attend
+from flax_transformer.functional.kernels.projection import project
+from flax_transformer.functional.kernels.random_trials import random_trials
 from flax_transformer.functional.layout import (
     Layout,
     Positions,
@@ -41,7 +44,6 @@ from flax_transformer.functional.masks import (
     padding_mask,
     window_mask,
 )
-from flax_transformer.functional.multi_head_attention import multi_head_attend
 from flax_transformer.functional.normalization import (
     batch_norm,
     batch_statistics,
@@ -67,8 +69,6 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
-from flax_transformer.functional.projection import project
-from flax_transformer.functional.random_trials import random_trials
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,

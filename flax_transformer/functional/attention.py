@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.cpu import computed_once
-from flax_transformer.functional.kinds import check_floats, check_masks, check_numbers
+from flax_transformer.functional.argument_checks import check_floats, check_masks, check_numbers
+from flax_transformer.functional.kernels.cpu import computed_once
+from flax_transformer.functional.kernels.projection import sums_wide
 from flax_transformer.functional.precision import at_least_float32
-from flax_transformer.functional.projection import sums_wide
 
 # Scores of masked keys. Finite, so that a row without any allowed key gives no NaN, not even on the
 # way to its zeros, as the `where` of `jax.nn.softmax` does: `--debug-nans` would stop there.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.functional.random_trials import random_trials
+from flax_transformer.functional.kernels.random_trials import random_trials
 
 
 @functools.partial(jax.jit, static_argnames=("rate", "shape"))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
-from flax_transformer.functional.kinds import check_flags, check_integers
+from flax_transformer.functional.argument_checks import check_flags, check_integers
 from flax_transformer.functional.masks import causal_mask, combine_masks, window_mask
 from flax_transformer.functional.segments import (
     segment_lengths,

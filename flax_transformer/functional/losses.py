@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.functional.argument_checks import check_integers
 from flax_transformer.functional.embedding import token_logits
-from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.kernels.projection import transposed_copy
 from flax_transformer.functional.precision import along_last_axes, at_least_float32
-from flax_transformer.functional.projection import transposed_copy
 
 SmoothingOver = Literal["vocab", "others", "other_words"]
 # How many tokens of the vocabulary each of them leaves out.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from flax_transformer.functional.kinds import check_integers, check_masks
+from flax_transformer.functional.argument_checks import check_integers, check_masks
 from flax_transformer.functional.precision import along_last_axes
 
 

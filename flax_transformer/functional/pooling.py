@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.kinds import check_flags, check_floats
+from flax_transformer.functional.argument_checks import check_flags, check_floats
 from flax_transformer.functional.precision import at_least_float32
 
 

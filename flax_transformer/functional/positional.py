@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.argument_checks import check_integers
 from flax_transformer.functional.precision import at_least_float32
 
 SinusoidLayout = Literal["interleaved", "halves"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from flax_transformer.functional.kinds import check_integers
+from flax_transformer.functional.argument_checks import check_integers
 
 
 @jax.jit

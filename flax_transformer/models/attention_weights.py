@@ -7,10 +7,10 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.config import LayerConfig
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.models.model_config import LayerConfig
 from flax_transformer.models.stacking import stack_layers
 from flax_transformer.models.video import VideoTransformer
 from flax_transformer.models.vision import VisionTransformer

@@ -6,7 +6,7 @@ from jaxtyping import Array, Int
 
 from flax_transformer.functional.cache import Cache, Written, lineage_mask
 from flax_transformer.functional.layout import Layout, lay_out_cached
-from flax_transformer.models.config import LayerConfig
+from flax_transformer.models.model_config import LayerConfig
 
 
 def make_cache(

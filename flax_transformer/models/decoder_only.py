@@ -10,16 +10,16 @@ from flax_transformer.functional.cache import Cache, Written
 from flax_transformer.functional.layout import Layout, lay_out
 from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.caching import lay_out_next, make_cache
-from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import finish, make_last_norm, make_layers, pass_through
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import (
+from flax_transformer.models.model_config import TransformerConfig
+from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.layers import DecoderLayer, NormPlacement
+from flax_transformer.modules.token_embedding import (
     EmbeddingScaling,
     PositionalEmbedding,
     TokenEmbedding,
     table_deviation,
 )
-from flax_transformer.modules.layers import DecoderLayer, NormPlacement
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.layout import Layout
-from flax_transformer.models.config import LayerConfig
+from flax_transformer.models.model_config import LayerConfig
 from flax_transformer.models.stacking import stack, unstack
 from flax_transformer.modules.layers import EncoderLayer, Layer
-from flax_transformer.modules.normalization import NORMS
+from flax_transformer.modules.norms import NORMS
 
 # Several layers, or one whose variables have a leading axis of layers.
 Layers = Sequence[nn.Module] | nn.Module

@@ -11,7 +11,6 @@ from flax_transformer.functional.layout import Layout, lay_out
 from flax_transformer.functional.masks import padding_mask
 from flax_transformer.functional.segments import segment_mask, token_segments
 from flax_transformer.models.caching import lay_out_next, make_cache
-from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import (
     finish,
     make_last_norm,
@@ -19,10 +18,15 @@ from flax_transformer.models.depth import (
     pass_through,
     pass_through_encoder,
 )
-from flax_transformer.modules.attention import KeyValue
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding, table_deviation
+from flax_transformer.models.model_config import TransformerConfig
+from flax_transformer.modules.dropout_module import Dropout
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer
+from flax_transformer.modules.multi_head_attention import KeyValue
+from flax_transformer.modules.token_embedding import (
+    PositionalEmbedding,
+    TokenEmbedding,
+    table_deviation,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,18 +12,18 @@ from flax_transformer.functional.layout import lay_out
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.precision import along_last_axes
 from flax_transformer.functional.segments import token_segments
-from flax_transformer.models.config import TransformerConfig
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
-from flax_transformer.modules.convolution import TokenConvolution
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import (
+from flax_transformer.models.model_config import TransformerConfig
+from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.layers import EncoderLayer, Residual
+from flax_transformer.modules.norms import NORMS
+from flax_transformer.modules.token_convolution import TokenConvolution
+from flax_transformer.modules.token_embedding import (
     EmbeddingScaling,
     PositionalEmbedding,
     TokenEmbedding,
     table_deviation,
 )
-from flax_transformer.modules.layers import EncoderLayer, Residual
-from flax_transformer.modules.normalization import NORMS
 
 
 @dataclasses.dataclass(frozen=True)

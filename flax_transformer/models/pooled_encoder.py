@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
 from flax_transformer.models.vision_config import VisionConfig
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import SMALL_DEVIATION, PositionalEmbedding
+from flax_transformer.modules.dropout_module import Dropout
 from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
 
 
 class PooledEncoder(nn.Module):

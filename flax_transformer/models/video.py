@@ -13,9 +13,9 @@ from flax_transformer.functional.patches import split_tubelets
 from flax_transformer.models.depth import finish, make_last_norm, make_layers, pass_through
 from flax_transformer.models.pooled_encoder import PooledEncoder
 from flax_transformer.models.vision_config import VisionConfig
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import SMALL_DEVIATION, PositionalEmbedding
+from flax_transformer.modules.dropout_module import Dropout
 from flax_transformer.modules.space_time import SpaceTimeLayer
+from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
 
 Variant = Literal[
     "joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.config import LayerConfig
+from flax_transformer.models.model_config import LayerConfig
 from flax_transformer.modules.layers import NormPlacement
 
 Pooling = Literal["class_token", "mean"]

@@ -1,12 +1,12 @@
 """Linen modules: they add parameters and random keys to the pure functions."""
 
-from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.embedding import PositionalEmbedding, TokenEmbedding
-from flax_transformer.modules.feed_forward import FeedForward
+from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.feed_forward_network import FeedForward
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Residual
-from flax_transformer.modules.normalization import NORMS, BatchNorm, LayerNorm, RMSNorm
+from flax_transformer.modules.multi_head_attention import KeyValue, MultiHeadAttention
+from flax_transformer.modules.norms import NORMS, BatchNorm, LayerNorm, RMSNorm
 from flax_transformer.modules.space_time import SpaceTimeLayer
+from flax_transformer.modules.token_embedding import PositionalEmbedding, TokenEmbedding
 
 __all__ = [
     "NORMS",

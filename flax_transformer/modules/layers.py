@@ -8,12 +8,12 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.cache import Written, append, lay_down, read_all, read_own
+from flax_transformer.functional.heads import AttentionImplementation
 from flax_transformer.functional.layout import Layout
-from flax_transformer.functional.multi_head_attention import AttentionImplementation
-from flax_transformer.modules.attention import KeyValue, MultiHeadAttention
-from flax_transformer.modules.dropout import Dropout
-from flax_transformer.modules.feed_forward import FeedForward
-from flax_transformer.modules.normalization import NORMS
+from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.feed_forward_network import FeedForward
+from flax_transformer.modules.multi_head_attention import KeyValue, MultiHeadAttention
+from flax_transformer.modules.norms import NORMS
 
 NormPlacement = Literal["post", "pre"]
 

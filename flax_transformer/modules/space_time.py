@@ -5,8 +5,8 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from flax_transformer.functional.layout import Layout
-from flax_transformer.modules.attention import MultiHeadAttention
 from flax_transformer.modules.layers import Layer, attend_to_self
+from flax_transformer.modules.multi_head_attention import MultiHeadAttention
 
 
 class SpaceTimeLayer(Layer):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.data.tokenizer import PAD
-from flax_transformer.decoding.ranking import argmax
+from flax_transformer.data.tokens.tokenizer import PAD
+from flax_transformer.functional.kernels.ranking import argmax
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 
-from flax_transformer.data.examples import Inputs, TextInputs
+from flax_transformer.data.batches.examples import Inputs, TextInputs
 
 
 class CutTextWarning(UserWarning):

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.data.batches import Batches
-from flax_transformer.data.own_files import OwnFiles
+from flax_transformer.data.batches.batches import Batches
+from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.batching import evaluation_batches
-from flax_transformer.data.parallel_text import Pair
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.batching import evaluation_batches
+from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import EOS, PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.translation import shift_right
+from flax_transformer.tasks.translation.translation import shift_right
 
 TOKENS_PER_BATCH = 4096  # as `evaluate` reads
 

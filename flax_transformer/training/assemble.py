@@ -12,14 +12,14 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.experiment import Experiment
-from flax_transformer.models.config import ComputeType
-from flax_transformer.tasks.kinds import kind_of
+from flax_transformer.models.model_config import ComputeType
 from flax_transformer.tasks.task import Task
-from flax_transformer.tasks.translation import TranslationConfig
-from flax_transformer.training.checkpoint import Checkpoints
-from flax_transformer.training.config import TrainingConfig
+from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.training.checkpoints.checkpoints import Checkpoints
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import deciding_score, validation_scores
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.training_config import TrainingConfig
 
 Weights = Literal["average", "best", "last"]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from flax_transformer.evaluation.scores import shown
 from flax_transformer.tasks.task import Scored
-from flax_transformer.training.config import TrainingConfig
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.step import StepMetrics
+from flax_transformer.training.training_config import TrainingConfig
 
 # More would not keep the device busier, only make an interruption wait for them.
 MAX_STEPS_IN_FLIGHT = 2

@@ -7,19 +7,19 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from flax_transformer.data.pipeline import training_pipeline
+from flax_transformer.data.batches.pipeline import training_pipeline
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.accounts import TimeAccounts
-from flax_transformer.training.debug_nans import debug_nans
-from flax_transformer.training.interruption import Interruption
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.debug_nans import debug_nans
+from flax_transformer.training.durability.interruption import Interruption
+from flax_transformer.training.durability.memory_errors import explain_out_of_memory
+from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log
-from flax_transformer.training.memory import explain_out_of_memory
 from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.run import Run
 from flax_transformer.training.step import TrainState, make_train_step
 from flax_transformer.training.time_left import TimeLeft
-from flax_transformer.training.workdir import Workdir
 
 
 def train(experiment: Experiment, path: Path, console: Console, find_nans: bool = False) -> None:

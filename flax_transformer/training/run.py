@@ -7,15 +7,21 @@ import jax
 from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
-from flax_transformer.data.batches import Batches
+from flax_transformer.data.batches.batches import Batches
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.kinds import kind_of
-from flax_transformer.training.accounts import TimeAccounts
+from flax_transformer.tasks.tasks import kind_of
 from flax_transformer.training.assemble import open_checkpoints
-from flax_transformer.training.checkpoint import Restored
-from flax_transformer.training.data_files import DataFiles
-from flax_transformer.training.initialization import TakenOver, take_over, tokenizer_folder
+from flax_transformer.training.checkpoints.checkpoints import Restored
+from flax_transformer.training.checkpoints.initialization import (
+    TakenOver,
+    take_over,
+    tokenizer_folder,
+)
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.data_fingerprints import DataFiles
+from flax_transformer.training.durability.not_finite import write_report
+from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log
 from flax_transformer.training.metrics import (
     Goodness,
@@ -23,11 +29,9 @@ from flax_transformer.training.metrics import (
     scores_since_best,
     validation_scores,
 )
-from flax_transformer.training.not_finite import write_report
-from flax_transformer.training.optimizer import make_optimizer, make_schedule
+from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import TrainState, init_state, make_gradient
-from flax_transformer.training.workdir import Workdir
 
 
 class Run:

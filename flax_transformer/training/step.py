@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from flax_transformer.training.moving_average import moving_average
+from flax_transformer.training.optimizer.moving_average import moving_average
 
 
 class TrainState(NamedTuple):

@@ -13,7 +13,7 @@ from flax_transformer.errors import UserError, unknown
 from flax_transformer.visualization.attention_page import make_page, round_weights
 from flax_transformer.visualization.host_array import host_array
 from flax_transformer.visualization.isolation import isolated
-from flax_transformer.visualization.pixels import check_picture
+from flax_transformer.visualization.pixel_maps import check_picture
 from flax_transformer.visualization.rollout import attention_rollout
 from flax_transformer.visualization.visible_tokens import visible_token
 from flax_transformer.whole_files import check_folder, written_whole

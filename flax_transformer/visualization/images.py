@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Shaped
 from matplotlib.figure import Figure
 
-from flax_transformer.visualization.pixels import pixel_bytes
+from flax_transformer.visualization.pixel_maps import pixel_bytes
 
 # Inches an image's longer side, and those of a name above it.
 _SIDE, _NAME = 1.1, 0.3

@@ -11,7 +11,7 @@ from small import PAIRS
 from unchecked import unchecked
 from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.checkpoints.workdir import Workdir
 
 TEXT, TARGET = PAIRS[7]
 

@@ -16,7 +16,7 @@ from command_line import assert_is_error
 from tokenizers import Tokenizer as AnyTokenizer
 from tokenizers import models
 
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 
 TEXT = "".join(f"twenty {number}\n" for number in range(20))
 # Random, so that no few subwords make them up.

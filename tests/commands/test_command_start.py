@@ -50,7 +50,7 @@ def test_the_list_of_commands_says_what_their_docstrings_do(name, run):
 RATIO = """
 import contextlib, io, time
 started = time.process_time()
-from flax_transformer.commands.list import List
+from flax_transformer.commands.list_command import List
 imported = time.process_time()
 with contextlib.redirect_stdout(io.StringIO()):
     List().run()

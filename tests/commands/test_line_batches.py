@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flax_transformer.commands.classify import Classify
-from flax_transformer.commands.fill import Fill
-from flax_transformer.commands.generate import Generate
-from flax_transformer.commands.translate import Translate
+from flax_transformer.commands.classify_command import Classify
+from flax_transformer.commands.fill_command import Fill
+from flax_transformer.commands.generate_command import Generate
+from flax_transformer.commands.translate_command import Translate
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import (
     LineBatch,

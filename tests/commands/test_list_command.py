@@ -1,12 +1,12 @@
 import json
 
-from flax_transformer.data.catalogue import KINDS
-from flax_transformer.data.datasets import DATASETS
+from flax_transformer.data.datasets.catalogue import KINDS
+from flax_transformer.data.datasets.parallel_datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
 from flax_transformer.models.zoo import ZOO
-from flax_transformer.tasks.kinds import TASKS
-from flax_transformer.training.update_rules import OPTIMIZERS
+from flax_transformer.tasks.tasks import TASKS
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
 
 def test_the_list_names_all_there_is(run):

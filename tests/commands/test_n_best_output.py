@@ -7,15 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from flax_transformer.commands import fill, generate, translate
-from flax_transformer.commands.fill import Fill
-from flax_transformer.commands.generate import Generate
-from flax_transformer.commands.translate import Translate
+from flax_transformer.commands import fill_command as fill
+from flax_transformer.commands import generate_command as generate
+from flax_transformer.commands import translate_command as translate
+from flax_transformer.commands.fill_command import Fill
+from flax_transformer.commands.generate_command import Generate
+from flax_transformer.commands.translate_command import Translate
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.generator import GeneratedText
-from flax_transformer.tasks.mask_filler import Filled
-from flax_transformer.tasks.translator import TranslatedText
+from flax_transformer.tasks.language_modeling.generator import GeneratedText
+from flax_transformer.tasks.masked_language_modeling.mask_filler import Filled
+from flax_transformer.tasks.translation.translator import TranslatedText
 
 LINES = "two\n\nsix\n"
 

@@ -4,9 +4,9 @@ import pytest
 from command_line import assert_is_error
 from matplotlib.figure import Figure
 
-from flax_transformer.commands.positions import Positions
+from flax_transformer.commands.positions_command import Positions
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, Wishes
 from flax_transformer.functional import SCHEMES
-from flax_transformer.functional.wishes import HEADINGS, Verdict, Wishes
 
 
 @pytest.fixture
@@ -15,7 +15,9 @@ def measured(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     no, yes = Verdict(False, "in [0, 7] in 5 steps"), Verdict(True, "1.5 apart")
     wishes = Wishes(yes, yes, yes, no)
-    monkeypatch.setattr("flax_transformer.commands.positions.check_wishes", lambda _: wishes)
+    monkeypatch.setattr(
+        "flax_transformer.commands.positions_command.check_wishes", lambda _: wishes
+    )
     return wishes
 
 
@@ -46,7 +48,7 @@ def test_every_wish_has_a_heading():
 def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, monkeypatch, as_json):
     sizes = []
     monkeypatch.setattr(
-        "flax_transformer.visualization.positions.plot_positions",
+        "flax_transformer.visualization.position_pictures.plot_positions",
         lambda *given: sizes.append(given) or Figure(),
     )
     path = tmp_path / "positions.png"

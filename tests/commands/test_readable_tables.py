@@ -11,7 +11,7 @@ from flax_transformer import console as console_module
 from flax_transformer.console import show_scores, show_table
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.functional.wishes import Verdict, Wishes
+from flax_transformer.evaluation.wishes import Verdict, Wishes
 from flax_transformer.models.presets import count
 
 COMMANDS = ["list", "table3", "positions", "conventions"]
@@ -23,11 +23,12 @@ WIDTHS = [40, 60, 80, 200]
 def quickly_measured(monkeypatch, tmp_path):
     """Skips measuring the schemes, which other tests do."""
     monkeypatch.chdir(tmp_path)
+    command = "flax_transformer.commands.positions_command"
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
     wishes = Wishes(yes, no, yes, no)
-    monkeypatch.setattr("flax_transformer.commands.positions.check_wishes", lambda _: wishes)
-    monkeypatch.setattr("flax_transformer.commands.positions.Positions._draw", lambda _: None)
-    monkeypatch.setattr("flax_transformer.commands.list.count", count_once)
+    monkeypatch.setattr(f"{command}.check_wishes", lambda _: wishes)
+    monkeypatch.setattr(f"{command}.Positions._draw", lambda _: None)
+    monkeypatch.setattr("flax_transformer.commands.list_command.count", count_once)
 
 
 def count_once(model, inputs, method):

@@ -4,7 +4,7 @@ import re
 import pytest
 from command_line import assert_is_error
 
-from flax_transformer.commands.table3 import EXPLANATION
+from flax_transformer.commands.table3_command import EXPLANATION
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import TABLE3
 

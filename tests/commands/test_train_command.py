@@ -7,13 +7,13 @@ import pytest
 from command_line import assert_is_error
 from small import MODEL, PAIRS, make_experiment, with_fields
 
-from flax_transformer.commands import train
+from flax_transformer.commands import train_command as train
 from flax_transformer.conventions import apply_convention
 from flax_transformer.experiment import apply_preset
 from flax_transformer.models.presets import PRESETS
-from flax_transformer.tasks.translation import TranslationConfig
+from flax_transformer.tasks.translation.translation import TranslationConfig
 from flax_transformer.training import loop
-from flax_transformer.training.interruption import Interrupted
+from flax_transformer.training.durability.interruption import Interrupted
 
 pytestmark = pytest.mark.platforms
 

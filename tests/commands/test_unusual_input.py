@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 from small import PAIRS
 
-from flax_transformer.commands import translate
-from flax_transformer.commands.translate import Translate
+from flax_transformer.commands import translate_command as translate
+from flax_transformer.commands.translate_command import Translate
 from flax_transformer.line_batches import standard_input
-from flax_transformer.tasks.translator import TranslatedText
+from flax_transformer.tasks.translation.translator import TranslatedText
 
 FAMILY = "👩\u200d👩\u200d👧"
 LINES = {

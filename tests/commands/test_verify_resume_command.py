@@ -5,9 +5,9 @@ import pytest
 from command_line import assert_is_error
 from small import make_experiment, with_fields
 
-from flax_transformer.commands import verify_resume
+from flax_transformer.commands import verify_resume_command as verify_resume
 from flax_transformer.experiment import load_experiment, write_experiment
-from flax_transformer.training.verify_resume import (
+from flax_transformer.training.durability.resume_proof import (
     Kill,
     KilledTrainings,
 )

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.tokenizer import PAD
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.tokens.tokenizer import PAD
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 

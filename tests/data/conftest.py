@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flax_transformer.data.datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 

@@ -12,12 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from flax_transformer.data.adopted_tokenizer import adopt_tokenizer
-from flax_transformer.data.classes import LabelledTextConfig, open_texts, train_tokenizer
-from flax_transformer.data.datasets import ParallelTextConfig
-from flax_transformer.data.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.texts import PlainTextConfig, make_tokenizer, prepare_stream
-from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
+from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
+from flax_transformer.data.datasets.labelled_datasets import (
+    LabelledTextConfig,
+    open_texts,
+    train_tokenizer,
+)
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.datasets.text_datasets import (
+    PlainTextConfig,
+    make_tokenizer,
+    prepare_stream,
+)
+from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 

@@ -8,10 +8,10 @@ from batch_contents import Pair, pairs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.batching import TrainingBatches, evaluation_batches
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 17), st.integers(1, 19)), min_size=1, max_size=61)

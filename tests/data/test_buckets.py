@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.buckets import Bucket, assign, deal, plan_buckets
+from flax_transformer.data.batches.buckets import Bucket, assign, deal, plan_buckets
 from flax_transformer.errors import UserError
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 61), st.integers(1, 53)), min_size=1, max_size=97)

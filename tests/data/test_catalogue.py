@@ -10,8 +10,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_transformer.data.catalogue import KINDS
-from flax_transformer.data.datasets import DATASETS
+from flax_transformer.data.datasets.catalogue import KINDS
+from flax_transformer.data.datasets.parallel_datasets import DATASETS
 
 FEATURES = {
     "text": {"text"},
@@ -76,8 +76,8 @@ def test_no_name_is_used_twice_nor_taken_by_tfds(tmp_path):
 
 
 def test_listing_them_does_not_import_tfds():
-    script = "import sys, flax_transformer.data.catalogue; print(*sys.modules)"
+    script = "import sys, flax_transformer.data.datasets.catalogue; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     modules = set(result.stdout.decode().split())
-    assert "flax_transformer.data.catalogue" in modules
+    assert "flax_transformer.data.datasets.catalogue" in modules
     assert not modules & {"tensorflow_datasets", "PIL", "jax"}

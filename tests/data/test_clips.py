@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, ImageOps
 
-from flax_transformer.data.clips import even_frames, first_frame, image_endings, is_clip, is_film
-from flax_transformer.data.image_files import fit, read_images
+from flax_transformer.data.files.clips import (
+    even_frames,
+    first_frame,
+    image_endings,
+    is_clip,
+    is_film,
+)
+from flax_transformer.data.files.image_files import fit, read_images
 from flax_transformer.errors import UserError
 
 GREYS = [0, 40, 80, 120, 160, 200, 240]

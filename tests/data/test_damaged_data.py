@@ -9,9 +9,14 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from flax_transformer.data.classes import ImagesConfig, LabelledTextConfig, open_arrays, open_texts
-from flax_transformer.data.datasets import ParallelTextConfig, open_split
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.datasets.labelled_datasets import (
+    ImagesConfig,
+    LabelledTextConfig,
+    open_arrays,
+    open_texts,
+)
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 
 NUM_PAIRS = 200

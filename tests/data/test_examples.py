@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from flax_transformer.data.examples import (
+from flax_transformer.data.batches.examples import (
     NO_CLASS,
     ArrayInputs,
     Examples,
@@ -11,7 +11,7 @@ from flax_transformer.data.examples import (
     TextInputs,
     evaluation_batches,
 )
-from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
 
 NUMBER = 11

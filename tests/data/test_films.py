@@ -7,10 +7,10 @@ import pytest
 from films_of_tests import save_film, turn
 from PIL import Image
 
-from flax_transformer.data import films
-from flax_transformer.data.clips import even_frames, first_frame
-from flax_transformer.data.films import evenly
-from flax_transformer.data.image_files import read_images
+from flax_transformer.data.files import films
+from flax_transformer.data.files.clips import even_frames, first_frame
+from flax_transformer.data.files.films import evenly
+from flax_transformer.data.files.image_files import read_images
 from flax_transformer.errors import UserError
 
 LOSSY = 6

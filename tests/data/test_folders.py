@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from flax_transformer.data.folders import natural_key, sort_out, tell_passed_over, visible
-from flax_transformer.data.plain_text import find_documents
+from flax_transformer.data.datasets.plain_text import find_documents
+from flax_transformer.data.files.folders import natural_key, sort_out, tell_passed_over, visible
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.tokenizer import EOS, MIN_VOCAB_SIZE, NUM_SPECIAL, Tokenizer
+from flax_transformer.data.tokens.tokenizer import EOS, MIN_VOCAB_SIZE, NUM_SPECIAL, Tokenizer
 from flax_transformer.errors import UserError
 
 # More often than by chance: what editors, the web and other scripts put into texts.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flax_transformer.data.glyphs import ROWS, bitmap, draw
+from flax_transformer.data.datasets.glyphs import ROWS, bitmap, draw
 
 
 def test_no_two_digits_are_alike():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flax_transformer.data.image_files import fit, read_images
+from flax_transformer.data.files.image_files import fit, read_images
 from flax_transformer.errors import UserError
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.image_files import read_file
-from flax_transformer.data.image_folders import ImageFolders
+from flax_transformer.data.datasets.image_folders import ImageFolders
+from flax_transformer.data.files.image_files import read_file
 from flax_transformer.errors import UserError
 
 GREYS = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from flax_transformer.data.image_files import read_images
-from flax_transformer.data.pixels import check_color, convert
+from flax_transformer.data.files.image_files import read_images
+from flax_transformer.data.files.pixels import check_color, convert
 from flax_transformer.errors import UserError
 
 RAMP = (np.arange(4096, dtype=np.uint16) * 16).reshape(64, 64)

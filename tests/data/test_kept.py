@@ -3,10 +3,10 @@ import itertools
 import numpy as np
 import pytest
 
-from flax_transformer.data import kept
-from flax_transformer.data.kept import Kept
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS, Tokenizer
+from flax_transformer.data.tokens import kept_tokens as kept
+from flax_transformer.data.tokens.kept_tokens import Kept
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError
 
 PAIRS = TokenizedPairs(

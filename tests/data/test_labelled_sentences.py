@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data import sst2, trec
+from flax_transformer.data.datasets import sst2, trec
 from flax_transformer.errors import UserError
 
 

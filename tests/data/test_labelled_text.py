@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.labelled_text import LabelledText, read_table
+from flax_transformer.data.datasets.labelled_text import LabelledText, read_table
 from flax_transformer.errors import UserError
 
 build: Any = LabelledText  # which TFDS wraps beyond what a type checker sees

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.moving_digits import (
+from flax_transformer.data.datasets.moving_digits import (
     DIRECTIONS,
     MOTIONS,
     NUM_ANGLES,

@@ -4,10 +4,10 @@ from batch_contents import pairs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.packing import assign_rows, pack, plan_rows, redraw
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS, PAD
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.packing import assign_rows, pack, plan_rows, redraw
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import EOS, PAD
 
 ROW_LENGTH = 13
 LENGTHS = st.lists(st.tuples(st.integers(1, ROW_LENGTH), st.integers(0, ROW_LENGTH)), max_size=43)

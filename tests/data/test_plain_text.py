@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.plain_text import PlainText
+from flax_transformer.data.datasets.plain_text import PlainText
 from flax_transformer.errors import UserError
 
 build: Any = PlainText  # which TFDS wraps beyond what a type checker sees

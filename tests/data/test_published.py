@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from flax_transformer.data.published import Published, download, read_folder
+from flax_transformer.data.datasets.published import Published, download, read_folder
 from flax_transformer.errors import UserError
 
 FILES = {"one.txt": b"one\n", "two.txt": "zw\xf6lf\n".encode("latin-1")}

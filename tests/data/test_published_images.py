@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data import cifar10_jpeg, digits, fashion_mnist
+from flax_transformer.data.datasets import cifar10_jpeg, digits, fashion_mnist
 from flax_transformer.errors import UserError
 
 

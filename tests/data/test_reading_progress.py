@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from flax_transformer.data import reading_progress
-from flax_transformer.data.reading_progress import show_progress
+from flax_transformer.data.files import reading_progress
+from flax_transformer.data.files.reading_progress import show_progress
 
 
 def shown(is_terminal: bool) -> str:

@@ -1,12 +1,12 @@
 import numpy as np
 
-from flax_transformer.data.examples import (
+from flax_transformer.data.batches.examples import (
     Examples,
     LabelledBatches,
     TextInputs,
     evaluation_batches,
 )
-from flax_transformer.data.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenized import TokenizedText
 
 LENGTHS = (3, 40, 17, 5, 16, 33, 2)
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from flax_transformer.data.texts import (
+from flax_transformer.data.datasets.text_datasets import (
     PlainTextConfig,
     count_bytes,
     prepare_stream,
     read_stream,
 )
-from flax_transformer.data.tokenizer import EOS, UNKNOWN, Tokenizer
+from flax_transformer.data.tokens.tokenizer import EOS, UNKNOWN, Tokenizer
 from flax_transformer.errors import UserError
 
 

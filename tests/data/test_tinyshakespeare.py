@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.tinyshakespeare import Tinyshakespeare
+from flax_transformer.data.datasets.tinyshakespeare import Tinyshakespeare
 from flax_transformer.errors import UserError
 
 build: Any = Tinyshakespeare  # which TFDS wraps beyond what a type checker sees

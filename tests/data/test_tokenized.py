@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flax_transformer.data import tokenized
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.data.tokens import tokenized
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import EOS, PAD, Tokenizer
 
 SENTENCES = st.lists(st.lists(st.integers(3, 101), max_size=7).map(lambda ids: [*ids, EOS]))
 

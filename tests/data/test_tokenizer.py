@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flax_transformer.data.tokenizer import BOS, EOS, MIN_VOCAB_SIZE, NUM_SPECIAL, PAD, Tokenizer
+from flax_transformer.data.tokens.tokenizer import (
+    BOS,
+    EOS,
+    MIN_VOCAB_SIZE,
+    NUM_SPECIAL,
+    PAD,
+    Tokenizer,
+)
 from flax_transformer.errors import UserError
 
 TEXTS = ["two", "twenty-two", "<pad> <s> </s>", "<pad><pad><pad>", "zweiundzwanzig"] * 3

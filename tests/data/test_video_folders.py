@@ -8,7 +8,7 @@ from films_of_tests import save_film
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.video_folders import VideoFolders
+from flax_transformer.data.datasets.video_folders import VideoFolders
 from flax_transformer.errors import UserError
 
 

@@ -7,13 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from flax_transformer.evaluation.classes import (
+from flax_transformer.evaluation.class_scores import (
     MAX_CONFUSIONS,
     MAX_MATRIX_CLASSES,
     Outcomes,
     class_scores,
 )
-from flax_transformer.tasks.kinds import TASKS
+from flax_transformer.tasks.tasks import TASKS
 
 
 def draw(num_examples: int, num_classes: int, seed: int = 0):

@@ -9,7 +9,8 @@ import reference
 from jax.test_util import check_grads
 from reference import assert_close
 
-from flax_transformer.functional import attend, causal_mask, cudnn_attention, multi_head_attend
+from flax_transformer.functional import attend, causal_mask, multi_head_attend
+from flax_transformer.functional.kernels import cudnn_attention
 
 BATCH, HEADS, QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flax_transformer.functional.cpu import computed_once
+from flax_transformer.functional.kernels.cpu import computed_once
 
 
 @pytest.mark.parametrize(("backend", "is_kept"), [("cpu", True), ("gpu", False), ("tpu", False)])

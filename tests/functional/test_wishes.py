@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flax_transformer.evaluation.wishes import Wishes, check_wishes, step_values
 from flax_transformer.functional import SCHEMES, PositionalScheme
-from flax_transformer.functional.wishes import Wishes, check_wishes, step_values
 
 # The wishes that a scheme does not meet; a new scheme adds its line here.
 UNMET = {

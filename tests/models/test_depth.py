@@ -21,7 +21,7 @@ from flax_transformer.models import (
     unstack_layers,
 )
 from flax_transformer.models.depth import pass_through
-from flax_transformer.modules.dropout import Dropout
+from flax_transformer.modules.dropout_module import Dropout
 
 BATCH, SOURCE_LENGTH, LENGTH, VOCAB, CAPACITY, BEAM = 2, 5, 7, 17, 11, 3
 CONFIG = EncoderDecoderConfig(

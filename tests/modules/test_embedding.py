@@ -10,7 +10,7 @@ from reference import assert_close
 
 from flax_transformer.functional import SCHEMES, sinusoidal_2d_positions
 from flax_transformer.modules import PositionalEmbedding, TokenEmbedding
-from flax_transformer.modules.embedding import EmbeddingScaling
+from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 BATCH, LENGTH, D_MODEL, VOCAB, MAX_LENGTH = 2, 5, 7, 11, 13
 

@@ -6,13 +6,13 @@ import optax
 import pytest
 from small import MODEL, PAIRS
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.tokenized import TokenizedText
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation import Translation, TranslationConfig
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.step import init_state, make_train_step
 
 

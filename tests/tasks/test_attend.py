@@ -21,10 +21,10 @@ from untrained import (
     write_workdir,
 )
 
-from flax_transformer.data.tokenizer import BOS, EOS
+from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.errors import UserError
 from flax_transformer.models import attention_weights, video_attention
-from flax_transformer.tasks.kinds import TASKS, kind_of
+from flax_transformer.tasks.tasks import TASKS, kind_of
 from flax_transformer.training.assemble import load
 from flax_transformer.visualization import view_attention
 

@@ -7,18 +7,24 @@ import numpy as np
 import pytest
 from pixels import smoothed_cross_entropy, warp_by_loops
 
-from flax_transformer.data.augmentation import AugmentationConfig
-from flax_transformer.data.examples import LabelledBatch
+from flax_transformer.data.batches.examples import LabelledBatch
+from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import VisionConfig, VisionTransformer
-from flax_transformer.tasks.augmentation import deform, flip, make_augment, mixup, shift
-from flax_transformer.tasks.classification import (
+from flax_transformer.tasks.classification.augmentation import (
+    deform,
+    flip,
+    make_augment,
+    mixup,
+    shift,
+)
+from flax_transformer.tasks.classification.classification import (
     Classification,
     ClassificationConfig,
     Reading,
     Target,
 )
-from flax_transformer.tasks.sources import scale_pixels
+from flax_transformer.tasks.classification.sources import scale_pixels
 
 pytestmark = pytest.mark.platforms
 

@@ -3,9 +3,9 @@
 import pytest
 from small import PAIRS
 
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.translation.translator import Translator
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -13,19 +13,19 @@ from reference import assert_close
 from small import with_fields
 from small_texts import TEXTS, classification
 
-from flax_transformer.data.examples import LabelledBatch
+from flax_transformer.data.batches.examples import LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig, VisionTransformer
-from flax_transformer.tasks.class_weights import class_weights
-from flax_transformer.tasks.classification import (
+from flax_transformer.tasks.classification.class_weights import class_weights
+from flax_transformer.tasks.classification.classification import (
     Classification,
     ClassificationConfig,
     Reading,
     Target,
 )
-from flax_transformer.tasks.classification_task import ClassificationTask
-from flax_transformer.tasks.sources import scale_pixels
+from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.classification.sources import scale_pixels
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient
 

@@ -11,9 +11,11 @@ from untrained import EXPERIMENTS, MAX_LENGTH, write_workdir
 
 from flax_transformer.cli import main
 from flax_transformer.tasks.cut_texts import CutTextWarning
-from flax_transformer.tasks.masked_language_modeling import MaskedLanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    MaskedLanguageModelingConfig,
+)
 from flax_transformer.training.assemble import load
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
 
 LONG = " and ".join(["Ada greets Ben"] * 9)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from text_models import MODEL
 
-from flax_transformer.data.tokenizer import EOS, Tokenizer
+from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly
-from flax_transformer.tasks.generator import Generator
-from flax_transformer.tasks.translator import CutTextWarning
+from flax_transformer.tasks.language_modeling.generator import Generator
+from flax_transformer.tasks.translation.translator import CutTextWarning
 
 GREEDY = DecodingConfig("greedy", max_extra_length=5)
 MAX_LENGTH = 11

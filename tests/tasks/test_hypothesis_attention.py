@@ -9,7 +9,7 @@ from parameters import draw_parameters
 from reference import assert_close
 from small import PAIRS
 
-from flax_transformer.data.tokenizer import BOS, EOS, PAD
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD
 from flax_transformer.decoding import DecodingConfig, Hypotheses, search
 from flax_transformer.errors import UserError
 from flax_transformer.models import (
@@ -19,8 +19,8 @@ from flax_transformer.models import (
     EncoderDecoderConfig,
     attention_weights,
 )
-from flax_transformer.tasks.attention import hypothesis_attention
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.text_attention import hypothesis_attention
+from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.visualization import view_attention
 
 VOCAB, HEADS, LAYERS, MAX_LENGTH = 23, 3, 2, 13

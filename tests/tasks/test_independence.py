@@ -10,13 +10,17 @@ import pytest
 from small import MODEL
 from untrained import CHARACTERS, EXPERIMENTS, MAX_LENGTH, SUBWORDS, write_workdir
 
-from flax_transformer.data.tokenizer import EOS, PAD
+from flax_transformer.data.tokens.tokenizer import EOS, PAD
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models import DecoderOnly, DecoderOnlyConfig, EncoderDecoder
-from flax_transformer.tasks.continuation import TOKENS_PER_BATCH, Continuation, piece_batches
-from flax_transformer.tasks.generator import Generator
-from flax_transformer.tasks.mask_filler import Filled
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.language_modeling.continuation import (
+    TOKENS_PER_BATCH,
+    Continuation,
+    piece_batches,
+)
+from flax_transformer.tasks.language_modeling.generator import Generator
+from flax_transformer.tasks.masked_language_modeling.mask_filler import Filled
+from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.assemble import load
 
 GREEDY = DecodingConfig("greedy", max_extra_length=9)

@@ -8,10 +8,13 @@ import optax
 import pytest
 from text_models import MODEL
 
-from flax_transformer.data.windows import TextBatch
+from flax_transformer.data.batches.windows import TextBatch
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly
-from flax_transformer.tasks.language_modeling import LanguageModeling, LanguageModelingConfig
+from flax_transformer.tasks.language_modeling.language_modeling import (
+    LanguageModeling,
+    LanguageModelingConfig,
+)
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB_SIZE = 13

@@ -13,20 +13,22 @@ from rich.console import Console
 from small import with_fields
 from small_texts import MODEL, TEXTS, classification, masked
 
-from flax_transformer.data.examples import LabelledBatch
-from flax_transformer.data.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
+from flax_transformer.data.batches.examples import LabelledBatch
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderOnly
-from flax_transformer.tasks.masked_language_modeling import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
     MASK,
     MaskedLanguageModeling,
     MaskedLanguageModelingConfig,
     mask_tokens,
 )
-from flax_transformer.tasks.masked_language_modeling_task import MaskedLanguageModelingTask
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
+    MaskedLanguageModelingTask,
+)
 from flax_transformer.training.assemble import load
-from flax_transformer.training.differences import differences
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
 from flax_transformer.training.step import init_state, make_train_step
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from small import MODEL, PAIRS
 
-from flax_transformer.data.tokenizer import BOS, EOS
+from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.translation.translator import Translator
 
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
 BEAM = DecodingConfig("beam", beam_size=3, num_best=3, max_extra_length=16)

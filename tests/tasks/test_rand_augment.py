@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pixels import warp_by_loops
 
-from flax_transformer.tasks.rand_augment import apply_change, names, rand_augment
+from flax_transformer.tasks.classification.rand_augment import apply_change, names, rand_augment
 
 SIDES = np.array([5, 7])
 

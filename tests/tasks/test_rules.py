@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import pytest
 from text_models import MODEL
 
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models import DecoderOnly
-from flax_transformer.tasks.generator import Generator
+from flax_transformer.tasks.language_modeling.generator import Generator
 
 GREEDY = DecodingConfig("greedy")
 SAMPLE = DecodingConfig("sample", num_best=3, temperature=2.0)

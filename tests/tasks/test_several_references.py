@@ -6,8 +6,8 @@ import sacrebleu
 from small import PAIRS, make_experiment, with_fields
 
 from flax_transformer.evaluation.scores import bleu, chrf, exact_match, translation_scores
-from flax_transformer.tasks.translation_task import TranslationTask
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.translation.translation_task import TranslationTask
+from flax_transformer.tasks.translation.translator import Translator
 
 OUTPUTS = ["the cat sat on the mat", "a dog barks at night", "there was nothing left to say"]
 FIRST = ["the cat is on the mat", "a dog barks at night", "nothing was left to be said"]

@@ -10,11 +10,11 @@ from small import with_fields
 from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, write_workdir
 
-from flax_transformer.data.examples import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.examples import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.classification_task import ClassificationTask
+from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.training.assemble import load, open_run
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
 
 

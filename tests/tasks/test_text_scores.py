@@ -11,17 +11,20 @@ import pytest
 from small import MODEL, PAIRS
 from text_models import MODEL as LANGUAGE_MODEL
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.tokenized import TokenizedText
-from flax_transformer.data.tokenizer import BOS, EOS, Tokenizer
-from flax_transformer.data.windows import evaluation_windows
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.windows import evaluation_windows
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly, EncoderDecoder
-from flax_transformer.tasks.generator import Generator
-from flax_transformer.tasks.language_modeling import LanguageModeling, LanguageModelingConfig
+from flax_transformer.tasks.language_modeling.generator import Generator
+from flax_transformer.tasks.language_modeling.language_modeling import (
+    LanguageModeling,
+    LanguageModelingConfig,
+)
 from flax_transformer.tasks.text_scores import LongTextWarning
-from flax_transformer.tasks.translator import Translator
+from flax_transformer.tasks.translation.translator import Translator
 
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
 MAX_LENGTH = 11

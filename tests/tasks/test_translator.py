@@ -5,8 +5,8 @@ import pytest
 from small import PAIRS
 
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.tasks import translator
-from flax_transformer.tasks.translator import CutTextWarning, Translator
+from flax_transformer.tasks.translation import translator
+from flax_transformer.tasks.translation.translator import CutTextWarning, Translator
 
 pytestmark = pytest.mark.platforms
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pixels import warp_by_loops
 
-from flax_transformer.tasks.warp import slant_level, slant_upright, turn, warp
+from flax_transformer.tasks.classification.warp import slant_level, slant_upright, turn, warp
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flax_transformer.training import accounts
-from flax_transformer.training.accounts import PARTS, TimeAccounts
+from flax_transformer.training.durability import time_accounts as accounts
+from flax_transformer.training.durability.time_accounts import PARTS, TimeAccounts
 
 pytestmark = pytest.mark.platforms
 

@@ -9,10 +9,10 @@ import optax
 import pytest
 
 import flax_transformer
-from flax_transformer.training.checkpoint import Checkpoints, Restored
-from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
+from flax_transformer.training.checkpoints.checkpoints import Checkpoints, Restored
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 from flax_transformer.training.step import TrainState, init_state
-from flax_transformer.training.update_rules import OPTIMIZERS
 
 pytestmark = pytest.mark.platforms
 

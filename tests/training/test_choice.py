@@ -11,18 +11,18 @@ from rich.console import Console
 from small import make_experiment, with_fields
 
 from flax_transformer.evaluation.scores import translation_scores
-from flax_transformer.tasks import scoring
 from flax_transformer.tasks.task import Scored
+from flax_transformer.tasks.translation import translation_scores as scoring
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints, open_run
-from flax_transformer.training.differences import differences
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.differences import differences
 from flax_transformer.training.metrics import (
     best_step,
     deciding_score,
     scores_since_best,
     validation_scores,
 )
-from flax_transformer.training.workdir import Workdir
 
 NAMES = ("bleu", "chrf", "exact_match", "token_accuracy", "perplexity")
 

@@ -11,7 +11,7 @@ import pytest
 from test_checkpoint import assert_same_bits, make_state, newest, open_checkpoints, zeros
 
 from flax_transformer.errors import UserError
-from flax_transformer.training.checkpoint import DamagedCheckpoint
+from flax_transformer.training.checkpoints.checkpoints import DamagedCheckpoint
 
 # The reads and writes beside one that fails have nothing left to report to.
 pytestmark = pytest.mark.filterwarnings("ignore:.*:pytest.PytestUnraisableExceptionWarning")

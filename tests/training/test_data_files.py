@@ -16,15 +16,15 @@ from PIL import Image
 from rich.console import Console
 from small import make_experiment, with_fields
 
-from flax_transformer.data import source_files
-from flax_transformer.data.catalogue import IMAGES, open_split
-from flax_transformer.data.classes import ImagesConfig, LabelledTextConfig
-from flax_transformer.data.texts import PlainTextConfig
+from flax_transformer.data.datasets.catalogue import IMAGES, open_split
+from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, LabelledTextConfig
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.files import source_files
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
-from flax_transformer.training.data_files import DataFiles
-from flax_transformer.training.differences import differences
-from flax_transformer.training.evaluate import evaluate
+from flax_transformer.training.durability.data_fingerprints import DataFiles
+from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.evaluation import evaluate
 
 LATER = 10**9  # nanoseconds
 

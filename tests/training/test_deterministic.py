@@ -5,21 +5,21 @@ import sys
 import jax
 import pytest
 
-from flax_transformer.training.deterministic import repeat_bits
+from flax_transformer.runtime.deterministic import repeat_bits
 
 FLAG = "--xla_gpu_deterministic_ops=true"
 # Three steps of a small model with dropout, with either seed; prints the number of devices, and of
 # each training a digest of every bit of its state and metrics.
 TRAININGS = """
-from flax_transformer.training.deterministic import repeat_bits
+from flax_transformer.runtime.deterministic import repeat_bits
 repeat_bits()
-from flax_transformer.simulated_devices import spare_threads
+from flax_transformer.runtime.simulated_devices import spare_threads
 spare_threads()
 import hashlib
 import jax, numpy as np, optax
-from flax_transformer.data.batch import Batch
+from flax_transformer.data.batches.batch import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

@@ -13,11 +13,11 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.tasks.scoring import Scored
+from flax_transformer.tasks.translation.translation_scores import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import open_checkpoints
-from flax_transformer.training.differences import differences
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.differences import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -112,7 +112,7 @@ def test_an_extension_that_fails_at_once_leaves_a_whole_run(folder, tmp_path, mo
     short = make(folder, 5)
     train(short, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("flax_transformer.training.workdir.write_experiment", _fail)
+        patch.setattr("flax_transformer.training.checkpoints.workdir.write_experiment", _fail)
         with pytest.raises(RuntimeError, match="power cut"):
             train(make(folder, NUM_STEPS), tmp_path)
     assert Workdir(tmp_path).load().training.num_steps == 5

@@ -8,16 +8,16 @@ import pytest
 from rich.console import Console
 from small import PAIRS, make_experiment, with_fields
 
-from flax_transformer.data.batching import TrainingBatches
+from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.translation import Translation
+from flax_transformer.tasks.translation.translation import Translation
 from flax_transformer.training import loop, run
-from flax_transformer.training.differences import differences
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.differences import differences
 from flax_transformer.training.log import MAX_STEPS_IN_FLIGHT
 from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import StepMetrics
-from flax_transformer.training.workdir import Workdir
 
 
 @pytest.fixture

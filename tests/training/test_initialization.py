@@ -13,9 +13,9 @@ from flax_transformer.errors import UserError
 from flax_transformer.experiment import read_experiment
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_run
-from flax_transformer.training.contents import named_leaves
-from flax_transformer.training.differences import differences
-from flax_transformer.training.initialization import take_over
+from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
+from flax_transformer.training.checkpoints.initialization import take_over
+from flax_transformer.training.durability.differences import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from flax_transformer.training.interruption import Interrupted, Interruption
+from flax_transformer.training.durability.interruption import Interrupted, Interruption
 
 # Asks itself to stop, in its midst or at the end of a step, and says what it comes to.
 PROGRAM = """
 import os, signal, sys
-from flax_transformer.training.interruption import Interruption
+from flax_transformer.training.durability.interruption import Interruption
 
 with Interruption() as interruption:
     os.kill(os.getpid(), signal.SIGINT)

@@ -18,15 +18,15 @@ from small import make_experiment, with_fields
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.models.presets import count_parameters
-from flax_transformer.tasks.scoring import Scored
+from flax_transformer.tasks.translation.translation_scores import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import load, open_checkpoints, open_run
-from flax_transformer.training.differences import differences
-from flax_transformer.training.evaluate import evaluate
-from flax_transformer.training.moving_average import moving_average
-from flax_transformer.training.optimizer import make_optimizer
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.optimizer.moving_average import moving_average
+from flax_transformer.training.optimizer.optimizer_config import make_optimizer
 from flax_transformer.training.step import TrainState, init_state
-from flax_transformer.training.workdir import Workdir
 
 pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("quickly_compiled")]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small import with_fields
 
-from flax_transformer.data.batch import Batch
+from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.memory import explain_out_of_memory
+from flax_transformer.training.durability.memory_errors import explain_out_of_memory
 from flax_transformer.training.parallel import Devices
 
 # What XLA says on a GPU, a TPU and a CPU, with what of it is repeated.

@@ -12,15 +12,15 @@ import optax
 import pytest
 from small import MODEL, PAIRS
 
-from flax_transformer.data.batch import Batch
-from flax_transformer.data.packing import pack, plan_rows
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokenizer import Tokenizer
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.packing import pack, plan_rows
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation import Translation, TranslationConfig
-from flax_transformer.tasks.translation_task import pair_examples
-from flax_transformer.training.not_finite import write_report
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
+from flax_transformer.tasks.translation.translation_task import pair_examples
+from flax_transformer.training.durability.not_finite import write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 

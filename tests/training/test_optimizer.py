@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from flax_transformer.errors import UserError
-from flax_transformer.training.optimizer import (
+from flax_transformer.training.optimizer.optimizer_config import (
     FALLING,
     OptimizerConfig,
     Schedule,

@@ -12,8 +12,8 @@ import pytest
 
 from flax_transformer.models import ZOO, EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.stacking import stack_layers
-from flax_transformer.training.contents import named_leaves
-from flax_transformer.training.parameter_paths import decay_mask, layers_above
+from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
+from flax_transformer.training.optimizer.parameter_paths import decay_mask, layers_above
 
 SIZES: dict[str, Any] = {"num_layers": 3, "d_model": 6, "d_ff": 7, "num_heads": 2}
 IMAGES: dict[str, Any] = SIZES | {"image_size": (4, 6), "patch_size": (2, 3)}

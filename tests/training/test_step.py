@@ -7,11 +7,11 @@ import optax
 import pytest
 from reference import assert_close
 
-from flax_transformer.data.batch import Batch
+from flax_transformer.data.batches.batch import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.models.config import ComputeType
-from flax_transformer.tasks.translation import Translation, TranslationConfig
-from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
+from flax_transformer.models.model_config import ComputeType
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

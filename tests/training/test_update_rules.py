@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from flax_transformer.models.stacking import stack_layers
-from flax_transformer.training.optimizer import OptimizerConfig, make_optimizer
-from flax_transformer.training.update_rules import OPTIMIZERS
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
 B1, B2, EPS, MOMENTUM, WEIGHT_DECAY, LAYER_DECAY = 0.83, 0.97, 1e-5, 0.7, 0.13, 0.6
 VALUES = {

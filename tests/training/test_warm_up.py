@@ -9,7 +9,11 @@ from rich.console import Console
 from small import make_experiment, with_fields
 
 from flax_transformer.training import loop
-from flax_transformer.training.optimizer import OptimizerConfig, Schedule, make_schedule
+from flax_transformer.training.optimizer.optimizer_config import (
+    OptimizerConfig,
+    Schedule,
+    make_schedule,
+)
 
 PEAK = 0.25
 

@@ -8,7 +8,7 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.assemble import load
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.checkpoints.workdir import Workdir
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ PROGRAM = """
 import json, sys, time
 from pathlib import Path
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.workdir import Workdir
+from flax_transformer.training.checkpoints.workdir import Workdir
 
 workdir = Workdir(Path(sys.argv[1]))
 workdir.start(workdir.load())

@@ -6,7 +6,11 @@ import reference
 from reference import assert_close
 
 from flax_transformer.functional import SCHEMES
-from flax_transformer.visualization.positions import plot_by_length, plot_positions, plot_scheme
+from flax_transformer.visualization.position_pictures import (
+    plot_by_length,
+    plot_positions,
+    plot_scheme,
+)
 
 LENGTH, D_MODEL = 13, 11
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from flax_transformer.training.optimizer import (
+from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,
     Schedule,
     make_schedule,

@@ -3,7 +3,7 @@ import math
 import pytest
 from matplotlib.colors import to_rgba
 
-from flax_transformer.visualization.search_tree import plot_search_tree
+from flax_transformer.visualization.search_tree_picture import plot_search_tree
 
 NAN = math.nan
 # Two tokens after the prompt, then two after each: the best is "b </s>".

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from flax_transformer.data.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 
 Row = list[int]
 

@@ -1,0 +1,78 @@
+"""`flax-transformer evaluate`."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from tyro.conf import AvoidSubcommands, UseAppendAction
+
+from flax_transformer.console import say, show_scores
+from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.errors import UserError
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
+from flax_transformer.models.model_config import ComputeType
+from flax_transformer.training.assemble import Weights
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.evaluation import evaluate
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Score a trained model on a split of its data set, or on your own files."""
+
+    workdir: Path
+    """Folder of a training."""
+    split: str | None = None
+    """Split to score; the held-out one if neither this nor a file is given."""
+    source: Path | None = None
+    """For a translation model: your own text to translate, one sentence a line."""
+    target: UseAppendAction[tuple[Path, ...]] = ()
+    """The translation of --source, line by line; given several times for several references."""
+    file: Path | None = None
+    """For a text classifier: your own .csv or .tsv with columns text and label. For a language
+    model, masked or not: your own text, or a folder of .txt files."""
+    folder: Path | None = None
+    """For a classifier of images or videos: your own files, as FOLDER/CLASS/FILE."""
+    weights: Weights = "average"
+    """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    dtype: ComputeType | None = None
+    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
+    less for products where the device can, with two to three significant digits."""
+    bleu_tokenizer: BleuTokenizer | None = None
+    """For a translation model: sacreBLEU's name of the tokenizer by which BLEU splits texts into
+    words; --task.bleu-tokenizer of the training if not given."""
+    json: bool = False
+    """Print the record as JSON."""
+    decoding: UseAppendAction[AvoidSubcommands[DecodingConfig | None]] = DecodingConfig()
+
+    def run(self) -> None:
+        """Prints the scores, which are also kept in the workdir."""
+        record, _ = evaluate(
+            self.workdir,
+            self._split(),
+            command=sys.argv,
+            weights=self.weights,
+            decoding=self.decoding,
+            dtype=self.dtype,
+            bleu_tokenizer=self.bleu_tokenizer,
+        )
+        if self.json:
+            print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
+        else:
+            show_scores(Console(), record)
+            say(Console(), f"kept in {Workdir(self.workdir).scores}")
+
+    def _split(self) -> str | OwnFiles:
+        """The split or the files to score on."""
+        files = OwnFiles(self.source, self.target, self.file, self.folder)
+        given = list(files.paths())
+        if given and self.split is not None:
+            raise UserError(f"--split and --{given[0]} both say what to score on: leave one out")
+        if given:
+            return files
+        if self.split is not None:
+            return self.split
+        return Workdir(self.workdir).load().data.held_out_split

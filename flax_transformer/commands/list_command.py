@@ -1,0 +1,115 @@
+"""`flax-transformer list`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from flax_transformer.console import explain, show_table
+from flax_transformer.data.datasets.catalogue import KINDS
+from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from flax_transformer.errors import check_number
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.presets import PRESETS, count, count_parameters
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
+from flax_transformer.models.zoo import ZOO
+from flax_transformer.tasks.tasks import TASKS
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
+
+# Named, not counted: the other rows of Table 3 have a command of their own.
+VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List tasks, models with counted parameters, data sets, positional schemes and optimizers."""
+
+    vocab_size: int = PAPER_VOCAB_SIZE
+    """Tokens for which parameters of the encoder-decoder are counted; the paper's English-German
+    number by default."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Prints what can be chosen from."""
+        check_number("vocab_size", self.vocab_size)
+        listed = {
+            "tasks": _tasks(),
+            "presets": self._presets(),
+            "models": _models(),
+            "datasets": _datasets(),
+            "positions": _described(SCHEMES),
+            "optimizers": _described(OPTIMIZERS),
+        }
+        if self.json:
+            others = {"vocab_size": self.vocab_size, "variations": VARIATIONS}
+            print(json.dumps(others | listed, indent=2))
+            return
+        console = Console()
+        titles = {
+            "tasks": "tasks, each with the models that it trains",
+            "presets": f"--preset of the encoder-decoder, counted with {self.vocab_size:,} tokens",
+            "models": "--preset of other models, of published size",
+            "datasets": "--data.dataset",
+            "positions": "--model.positions",
+            "optimizers": "--optimizer.name",
+        }
+        for part, title in titles.items():
+            show_table(console, title, listed[part])
+        explain(console, f"--preset, as flax-transformer table3 shows: {', '.join(VARIATIONS)}")
+
+    def _presets(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {
+                "parameters": count_parameters(config, self.vocab_size),
+                "layers": f"{config.num_encoder_layers}+{config.num_decoder_layers}",
+                "d_model": config.d_model,
+                "d_ff": config.d_ff,
+                "heads": config.num_heads,
+            }
+            for name, config in PRESETS.items()
+            if name not in VARIATIONS
+        }
+
+
+def _described(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: {"description": entry.description} for name, entry in entries.items()}
+
+
+def _tasks() -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "description": kind.description,
+            "models": ", ".join(model.__name__.removesuffix("Config") for _, model in kind.fits),
+            "command": kind.command,
+        }
+        for name, kind in TASKS.items()
+    }
+
+
+def _models() -> dict[str, dict[str, Any]]:
+    rows = {}
+    for name, entry in ZOO.items():
+        config: Any = vars(entry.model)["config"]
+        rows[name] = {
+            "model": type(entry.model).__name__,
+            "parameters": count(entry.model, entry.inputs, method=entry.method),
+            "layers": str(config.num_layers),
+            "d_model": config.d_model,
+            "heads": config.num_heads,
+        }
+    return rows
+
+
+def _datasets() -> dict[str, dict[str, Any]]:
+    kinds = {"pair": DATASETS} | KINDS
+    rows = {
+        name: {"of": kind.replace("_", " "), "description": entry.description}
+        for kind, entries in kinds.items()
+        for name, entry in entries.items()
+    }
+    other = "any such data set of TFDS, such as wmt14_translate/de-en"
+    rows["NAME/CONFIG"] = {"of": "pair, labelled text or image", "description": other}
+    return rows

@@ -1,0 +1,69 @@
+"""`flax-transformer plot`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from tyro.conf import Positional
+
+from flax_transformer.console import say
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.metrics import VALIDATION, whole_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """Draw the training curves of one or several workdirs side by side."""
+
+    workdirs: Positional[tuple[Path, ...]]
+    """Folders of trainings, finished or not."""
+    out: Path = Path("curves.png")
+    """Picture to write."""
+    score: str | None = None
+    """Score of the validation split; the first folder's training.best-score if not given."""
+
+    def run(self) -> None:
+        """Draws the training loss and the validation score over the updates."""
+        if not self.workdirs:
+            raise UserError("no workdir to plot: name one or several, such as runs/number_words")
+        # Imported when a picture is asked for: no other command waits for matplotlib.
+        from flax_transformer.visualization.curves import plot_curves
+        from flax_transformer.visualization.pictures import check_picture_path, save_picture
+
+        check_picture_path(self.out)
+        score = Workdir(self.workdirs[0]).load().training.best_score
+        runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
+        if self.score is not None:
+            score = self.score
+            _check_score(score, runs)
+        save_picture(plot_curves(runs, score), self.out)
+        say(Console(), f"drawn in {self.out}")
+
+
+def _name(path: Path, paths: tuple[Path, ...]) -> str:
+    """The folder's own name, or its whole path where another one is called the same."""
+    is_alone = sum(other.resolve().name == path.resolve().name for other in paths) == 1
+    return path.resolve().name if is_alone else str(path)
+
+
+def _measured(path: Path) -> list[str]:
+    workdir = Workdir(path)
+    workdir.load()
+    lines = whole_lines(workdir.metrics)
+    measured = (line for line in map(json.loads, lines) if line["kind"] == "train")
+    if all(line.get("loss") is None for line in measured):
+        raise UserError(f"{path} has measured no training loss yet: leave it out, or train on")
+    return lines
+
+
+def _check_score(score: str, runs: Mapping[str, list[str]]) -> None:
+    lines = [json.loads(line) for run in runs.values() for line in run]
+    known = {name for line in lines if line["kind"] == VALIDATION for name in line}
+    known -= {"step", "kind"}
+    if not known:
+        raise UserError(f"no score {score} to draw: none of these trainings was evaluated yet")
+    if score not in known:
+        raise unknown("score", score, known)

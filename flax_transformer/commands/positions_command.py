@@ -1,0 +1,64 @@
+"""`flax-transformer positions`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from flax_transformer.console import say, show_table
+from flax_transformer.errors import check_number
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, check_wishes
+from flax_transformer.functional.schemes import SCHEMES
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+    """Measure what each positional scheme can do, and draw it."""
+
+    json: bool = False
+    """Print the verdicts as JSON, each with the figure that decided."""
+    out: Path = Path("positions.png")
+    """Picture to write: every encoding and its dot products."""
+    length: int = 64
+    """Positions in the picture, in tokens."""
+    d_model: int = 64
+    """Width of the encodings in the picture."""
+
+    def run(self) -> None:
+        """Prints schemes against wishes, and draws the schemes."""
+        self._check_picture()
+        wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
+        if self.json:
+            verdicts = {
+                name: {wish: verdict._asdict() for wish, verdict in row.items()}
+                for name, row in wishes.items()
+            }
+            print(json.dumps(verdicts, indent=2))
+        else:
+            rows = {
+                name: {HEADINGS[wish]: _cell(verdict) for wish, verdict in row.items()}
+                for name, row in wishes.items()
+            }
+            show_table(Console(), "--model.positions, against what one would wish of them", rows)
+        self._draw()
+
+    def _check_picture(self) -> None:
+        for name, size in {"length": self.length, "d_model": self.d_model}.items():
+            check_number(name, size, 2)
+        # Imported when a picture is asked for: no other command waits for matplotlib.
+        from flax_transformer.visualization.pictures import check_picture_path
+
+        check_picture_path(self.out)
+
+    def _draw(self) -> None:
+        from flax_transformer.visualization.pictures import save_picture
+        from flax_transformer.visualization.position_pictures import plot_positions
+
+        save_picture(plot_positions(self.length, self.d_model), self.out)
+        # JSON alone on standard output, so that a program can read it.
+        say(Console(stderr=self.json), f"drawn in {self.out}")
+
+
+def _cell(verdict: Verdict) -> str:
+    return "yes" if verdict.met else f"no: {verdict.reason}"

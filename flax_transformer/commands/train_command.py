@@ -1,0 +1,73 @@
+"""`flax-transformer train`."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
+
+from flax_transformer.console import say, show_scores
+from flax_transformer.evaluation.report import Record
+from flax_transformer.experiment import Experiment
+from flax_transformer.runtime.deterministic import repeat_bits
+from flax_transformer.tasks.task import Scored
+from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.loop import train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfExperiment:
+    """An experiment file, and options that change what it defines."""
+
+    experiment_file: Positional[Path]
+    """Python file that defines `experiment`, such as experiments/number_words.py, or the
+    experiment.json of a workdir."""
+    preset: str | None = None
+    """Named model size in place of the experiment's, with a row of the paper's Table 3 also its
+    label smoothing; --model and --task options still change them."""
+    convention: str | None = None
+    """Settings of paper, t2t, fairseq, flax or opennmt in place of the experiment's and the
+    preset's, such as the layout of sinusoids, which also replace any other positional scheme;
+    `flax-transformer conventions` shows them, and options still change them."""
+    experiment: Annotated[UseAppendAction[AvoidSubcommands[Experiment]], arg(name="")] = (
+        Experiment()
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train(OfExperiment):
+    """Train an experiment, or continue its interrupted training."""
+
+    workdir: Path
+    """Folder of the run; the same command continues what it holds."""
+    deterministic: bool = False
+    """Compute the same bits in every run on a GPU too, at some cost of speed."""
+    debug_nans: bool = False
+    """Stop at the first operation that makes a NaN, and name its line; many times slower."""
+
+    def run(self) -> None:
+        """Trains, scores the held-out split and says what to do next."""
+        console = Console()
+        if self.deterministic:
+            repeat_bits()
+        _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
+        command = kind_of(self.experiment.task)[1].command
+        say(console, f"next, {command} something of your own:")
+        example = json.dumps(scored.example or "FILE", ensure_ascii=False)
+        say(console, f"  flax-transformer {command} --workdir {self.workdir} {example}")
+
+
+def train_and_score(
+    experiment: Experiment, workdir: Path, console: Console, find_nans: bool = False
+) -> tuple[Record, Scored]:
+    """Trains, scores the held-out split and shows the scores and a few outputs."""
+    train(experiment, workdir, console, find_nans)
+    record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
+    show_scores(console, record)
+    for line in scored.samples:
+        say(console, line)
+    return record, scored

@@ -1,0 +1,71 @@
+"""`flax-transformer verify-resume`."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from flax_transformer.commands.train_command import OfExperiment
+from flax_transformer.console import say
+from flax_transformer.errors import UserError
+from flax_transformer.experiment import write_experiment
+from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import KilledTrainings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyResume(OfExperiment):
+    """Prove that a training may be killed at any moment, and ends as if it had not been.
+
+    Trains once through, and once with kills, some of them while a checkpoint is written, and
+    compares all that is left.
+    """
+
+    kills: int = 3
+    """Processes to kill; where a training ends before that many, another one is begun."""
+    workdir: Path | None = None
+    """New folder that keeps the runs; a temporary one if not given."""
+
+    def run(self) -> None:
+        """Trains, kills, compares, and says what differs."""
+        if self.kills < 1:
+            raise UserError(f"kills is {self.kills}: give at least 1")
+        with tempfile.TemporaryDirectory(prefix="verify-resume-") as temporary:
+            folder = self.workdir or Path(temporary)
+            try:
+                folder.mkdir(parents=True, exist_ok=self.workdir is None)
+            except OSError as error:
+                raise UserError(
+                    f"cannot make {folder} ({error.strerror}): name a new one"
+                ) from error
+            self._verify(folder.absolute(), Console())
+
+    def _verify(self, folder: Path, console: Console) -> None:
+        file = folder / "experiment.json"
+        write_experiment(file, self.experiment.with_absolute_paths())
+        trainings = KilledTrainings(file, folder / "log.txt")
+        say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
+        seconds = trainings.train_once(folder / "uninterrupted")
+        say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")
+        number, halves, rounds, found = 0, 0, 0, []
+        while number < self.kills:
+            rounds += 1
+            killed = folder / f"killed-{rounds}"
+            for kill in trainings.train_and_kill(killed, self.kills - number, seconds):
+                number, halves = number + 1, halves + kill.was_writing
+                where = f", a checkpoint half-written after step {kill.last_step:,}"
+                if not kill.was_writing:
+                    where = f", newest checkpoint of step {kill.last_step:,}"
+                say(console, f"  kill {number} at {kill.seconds:.1f} s{where}")
+            found += differences(folder / "uninterrupted", killed)
+        if found:
+            raise UserError(
+                f"{len(found)} differences after {number} kills: {'; '.join(found[:3])}. Use "
+                "--workdir to keep the runs and look at them"
+            )
+        say(
+            console,
+            f"no difference after {number} kills in {rounds} training(s), {halves} of them while a "
+            "checkpoint was written: parameters, optimizer, metrics, best and averaged steps",
+        )

@@ -1,0 +1,142 @@
+"""Digits that move, in ten ways to tell apart: a video task that needs no network.
+
+The class is the motion, which no single frame tells: the picture's opposite edges meet, a digit
+starts anywhere and at any angle with equal chances, and so it is anywhere at any angle in every
+frame of every class. The digits of one split stand in no other.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from flax_transformer.data.datasets.glyphs import draw
+from flax_transformer.data.datasets.labelled import describe, number_examples
+
+DIRECTIONS = {  # pixels down and to the right, in units of a step
+    "right": (0, 1),
+    "down_right": (1, 1),
+    "down": (1, 0),
+    "down_left": (1, -1),
+    "left": (0, -1),
+    "up_left": (-1, -1),
+    "up": (-1, 0),
+    "up_right": (-1, 1),
+}
+MOTIONS = (*DIRECTIONS, "turning", "bouncing")
+NUM_FRAMES = 8
+SIZE = 32  # pixels of a frame's side
+NUM_ANGLES = 12  # that a digit can have, and steps of a whole turn
+STEP = 2  # pixels between two frames
+BOUNCE_STEPS = 2  # after which a bouncing digit goes back
+SCALE = 2.5  # the digits are 17.5 pixels high
+# The digits of each split, and its scenes; each scene comes once in every class. A 6 is a 9 upside
+# down, so they are in one split.
+SPLITS = {
+    "train": ((1, 2, 3, 4, 6, 9), 400),
+    "validation": ((0, 7), 50),
+    "test": ((5, 8), 100),
+}
+SEED = 0
+
+
+class Scene(NamedTuple):
+    """How a video begins."""
+
+    digit: int
+    row: int  # of the digit's place, in pixels
+    column: int
+    angle: int  # in steps of a turn, to the left
+    direction: str  # in which it bounces, if it does
+
+
+class MovingDigits(tfds.core.GeneratorBasedBuilder):
+    """Videos of eight frames of 32 × 32 grey pixels, and their motions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shape = (NUM_FRAMES, SIZE, SIZE, 1)
+        feature = tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="zlib")
+        return describe(self, "Digits in ten kinds of motion.", "video", feature, MOTIONS)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        seeds = np.random.SeedSequence(SEED).spawn(len(SPLITS))
+        return {
+            split: self._generate_examples(digits, num_scenes, seed)
+            for (split, (digits, num_scenes)), seed in zip(SPLITS.items(), seeds, strict=True)
+        }
+
+    def _generate_examples(
+        self, digits: tuple[int, ...], num_scenes: int, seed: np.random.SeedSequence
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        rng = np.random.default_rng(seed)
+        scenes = draw_scenes(digits, num_scenes, rng)
+        pictures = {
+            (digit, angle): draw(digit, 2 * np.pi * angle / NUM_ANGLES, SIZE, SCALE)
+            for digit in digits
+            for angle in range(NUM_ANGLES)
+        }
+        order = [
+            divmod(i, len(MOTIONS)) for i in rng.permutation(num_scenes * len(MOTIONS)).tolist()
+        ]
+        videos = (film(scenes[scene], MOTIONS[motion], pictures) for scene, motion in order)
+        return number_examples("video", videos, (motion for _, motion in order))
+
+
+def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) -> list[Scene]:
+    """Draws scenes with equal chances, none twice."""
+    shape = (len(digits), SIZE, SIZE, NUM_ANGLES)
+    drawn = np.unravel_index(rng.choice(np.prod(shape), number, replace=False), shape)
+    directions = rng.choice(list(DIRECTIONS), number)
+    return [
+        Scene(digits[digit], row, column, angle, direction)
+        for digit, row, column, angle, direction in zip(
+            *(axis.tolist() for axis in drawn), directions.tolist(), strict=True
+        )
+    ]
+
+
+def move(motion: str, direction: str) -> np.ndarray:
+    """Gives how far a digit is from its start in every frame.
+
+    Args:
+        motion: one of `MOTIONS`.
+        direction: in which it bounces, if it does.
+
+    Returns:
+        Pixels down, pixels to the right and steps of a turn to the left, (frames, 3).
+
+    Example:
+        >>> move("down", "up")[:3].tolist()
+        [[0, 0, 0], [2, 0, 0], [4, 0, 0]]
+        >>> move("bouncing", "up")[:5, 0].tolist()
+        [0, -2, -4, -2, 0]
+    """
+    times = np.arange(NUM_FRAMES)
+    if motion == "turning":
+        return times[:, None] * np.array([0, 0, 1])
+    if motion == "bouncing":
+        # 0, 1, ..., BOUNCE_STEPS, and back.
+        times = BOUNCE_STEPS - abs(times % (2 * BOUNCE_STEPS) - BOUNCE_STEPS)
+        motion = direction
+    return STEP * times[:, None] * np.array([*DIRECTIONS[motion], 0])
+
+
+def film(scene: Scene, motion: str, pictures: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+    """Makes a video.
+
+    Args:
+        scene: how it begins.
+        motion: one of `MOTIONS`.
+        pictures: of every digit at every angle, (size, size).
+
+    Returns:
+        The grey levels, (frames, size, size, 1).
+    """
+    frames = []
+    for down, right, turn in move(motion, scene.direction).tolist():
+        picture = pictures[scene.digit, (scene.angle + turn) % NUM_ANGLES]
+        frames.append(np.roll(picture, (scene.row + down, scene.column + right), (0, 1)))
+    return np.stack(frames)[..., None]

@@ -1,0 +1,191 @@
+"""A user's own files to score a trained model on, instead of a split of its data set."""
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flax_transformer.data.batches.examples import ArrayInputs, Examples
+from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.files.example_files import ExampleFiles, Read
+from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
+from flax_transformer.data.files.folders import tell_passed_over
+from flax_transformer.errors import UserError, unknown
+
+TABLES = (".csv", ".tsv")
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnFiles:
+    """The files to score on; each kind of task reads some of these fields.
+
+    Attributes:
+        source: text file with sentences to translate, one a line.
+        target: text files with their translations, line by line: one, or several references.
+        file: table of labelled texts, or a text.
+        folder: with images or videos in folders of classes.
+    """
+
+    source: Path | None = None
+    target: tuple[Path, ...] = ()
+    file: Path | None = None
+    folder: Path | None = None
+
+    def paths(self) -> dict[str, str]:
+        """The absolute paths of the files given: source, target, target_2 and so on."""
+        further = {f"target_{number}": path for number, path in enumerate(self.target[1:], 2)}
+        target = self.target[0] if self.target else None
+        given = {"source": self.source, "target": target, **further}
+        given |= {"file": self.file, "folder": self.folder}
+        return {
+            name: str(path.expanduser().absolute())
+            for name, path in given.items()
+            if path is not None
+        }
+
+    def name(self) -> str:
+        """Names the files, as a part of a file's name.
+
+        Example:
+            >>> OwnFiles(file=Path("/data/news.txt")).name()
+            'news.txt-5f0f0e2f'
+        """
+        paths = list(self.paths().values())
+        digest = hashlib.sha256("\n".join(paths).encode()).hexdigest()
+        return f"{Path(paths[-1]).name[:100]}-{digest[:8]}"
+
+    def take(self, *fields: str) -> list[str]:
+        """Gives the paths of the fields that a model is scored on, further targets last.
+
+        Raises:
+            UserError: if one of them is not given, or another one is.
+        """
+        given = self.paths()
+        wanted = " and ".join(f"--{name}" for name in fields)
+        for name in given:
+            if name.partition("_")[0] not in fields:
+                raise UserError(f"--{name} does not fit this model: give {wanted}")
+        for name in fields:
+            if name not in given:
+                raise UserError(f"--{name} is missing: this model is scored on {wanted}")
+        return list(given.values())
+
+
+def read_own_pairs(files: OwnFiles) -> tuple[list[Pair], list[tuple[str, ...]]]:
+    """Reads sentences and their translations.
+
+    Returns:
+        The pairs, and the further translations of each.
+
+    Raises:
+        UserError: if a file cannot be read, or they have different numbers of lines.
+    """
+    from flax_transformer.data.files.text_files import read_parallel  # imports TFDS
+
+    source, target, *further = read_parallel(*files.take("source", "target"))
+    pairs = [Pair(*texts) for texts in zip(source, target, strict=True)]
+    return pairs, list(zip(*further, strict=True))
+
+
+def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Reads labelled texts, and gives the texts and the numbers of their classes.
+
+    Raises:
+        UserError: if the table cannot be read, or a label is not one of the classes.
+    """
+    from flax_transformer.data.datasets.labelled_text import (  # imports TFDS
+        check_labels,
+        read_table,
+    )
+
+    (path,) = files.take("file")
+    table = read_table(path)
+    check_labels(path, table, list(class_names))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return table.texts, np.array([numbers[label] for label in table.labels], np.int32)
+
+
+def read_own_texts(files: OwnFiles) -> list[str]:
+    """Reads the texts of a table, or the lines of another file that are not blank.
+
+    Raises:
+        UserError: if the file cannot be read, or holds no text.
+    """
+    from flax_transformer.data.datasets.labelled_text import read_table  # imports TFDS
+    from flax_transformer.data.files.text_files import read_lines
+
+    (path,) = files.take("file")
+    if path.lower().removesuffix(".gz").endswith(TABLES):
+        return read_table(path).texts
+    texts = [line for line in read_lines(path) if line.strip()]
+    if not texts:
+        raise UserError(f"{path} has no line of text: give another file")
+    return texts
+
+
+def read_own_documents(files: OwnFiles) -> list[str]:
+    """Reads a text file, or all text files of a folder.
+
+    Raises:
+        UserError: if one cannot be read, or holds no text.
+    """
+    from flax_transformer.data.datasets.plain_text import (  # imports TFDS
+        find_documents,
+        read_documents,
+    )
+
+    (path,) = files.take("file")
+    return read_documents(find_documents(path))
+
+
+def read_own_folder(
+    files: OwnFiles,
+    kind: ExampleKind,
+    class_names: Sequence[str],
+    shape: tuple[int, ...],
+    read: Read,
+) -> Examples:
+    """Reads the images or videos in FOLDER/CLASS/EXAMPLE.
+
+    Pixels are kept in an unnamed temporary file, not in memory; the system deletes it when it is no
+    longer used.
+
+    Args:
+        files: with the folder.
+        kind: of the examples.
+        class_names: of the model.
+        shape: of an example.
+        read: gives the pixels of a file.
+
+    Raises:
+        UserError: if a folder is not named after a class, or a file cannot be read.
+    """
+    folder = Path(*files.take("folder"))
+    found = _find_own(folder, kind, class_names)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([numbers[name] for name, paths in found.items() for _ in paths], np.int32)
+    with tempfile.TemporaryFile() as file:
+        pixels = np.memmap(file, np.uint8, "w+", shape=(len(labels), *shape))
+    examples = ExampleFiles({folder.name: found}, read, skip_bad_files=False, can_skip=False)
+    for index, (_, one) in enumerate(examples.split(folder.name)):
+        pixels[index] = one
+    return Examples(ArrayInputs(pixels), labels, tuple(class_names))
+
+
+def _find_own(folder: Path, kind: ExampleKind, class_names: Sequence[str]) -> dict[str, list[Path]]:
+    wanted = f"CLASS/{kind.name.upper()}"
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give a folder with {wanted}")
+    found, passed_over = find_classes(folder, kind)
+    for name in found:
+        if name not in class_names:
+            is_split = any(name.lower() in names for names in SPLITS.values())
+            hint = f" (give {folder / name} to score on that split)" if is_split else ""
+            raise UserError(f"{unknown(f'class in {folder}', name, class_names)}{hint}")
+    if not found:
+        raise UserError(f"{folder} has no class folder: give a folder with {wanted}")
+    tell_passed_over(passed_over, folder, kind.name)
+    return found

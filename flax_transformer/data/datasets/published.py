@@ -1,0 +1,148 @@
+"""Files of a data set as their authors published them: found or downloaded, and never others."""
+
+import dataclasses
+import hashlib
+import itertools
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from flax_transformer.data.files import text_files
+from flax_transformer.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What a data set consists of."""
+
+    title: str
+    """The data set as its authors call it."""
+    sha256: Mapping[str, str]
+    """Of each file by its name, once unpacked, in hexadecimal digits."""
+    url: str | None
+    """Where the files are: a folder of them, or a zip archive; None where they are nowhere."""
+    packed: bool = False
+    """Whether each file of the folder is gzipped there."""
+
+
+class PublishedDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder that reads published files, from a folder of the user's or downloaded."""
+
+    PUBLISHED: ClassVar[Published]
+
+    def __init__(self, *, manual_dir: str | None = None, **kwargs: Any):
+        """Takes the folder that holds the files already; without it they are downloaded."""
+        self._manual_dir = manual_dir
+        super().__init__(**kwargs)
+
+    def _contents(self, dl_manager: Any) -> dict[str, bytes]:
+        published = self.PUBLISHED
+        if self._manual_dir is not None:
+            return read_folder(published, Path(self._manual_dir))
+        if published.url is None:
+            raise UserError(
+                f"{published.title} has no place to be downloaded from: give --data.manual-dir the "
+                f"folder with {' and '.join(published.sha256)}."
+            )
+        return download(published, published.url, dl_manager)
+
+
+def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
+    """Reads a data set's files, gzipped or not, from a folder.
+
+    Raises:
+        UserError: if one is missing or is not the authors'.
+    """
+    contents, parts, files = {}, [], "it"
+    if published.url is not None:
+        parts = [Path(published.url).stem]  # where an archive or a repository's clone has them
+        files = f"the files of {published.url}, or leave it out to download them"
+    for name, sha256 in published.sha256.items():
+        path = find(folder, name, parts, files)
+        contents[name] = text_files.read_bytes(path)
+        verify(str(path), contents[name], sha256, f"{published.title}'s {name}")
+    return contents
+
+
+def download(published: Published, url: str, dl_manager: Any) -> dict[str, bytes]:
+    """Downloads a data set's files.
+
+    Raises:
+        UserError: if there is no network, or a file is no longer the authors'.
+    """
+    archived = url.endswith(".zip")
+    end = ".gz" if published.packed else ""
+    addresses = {name: f"{url}/{name}{end}" for name in published.sha256}
+    check_network(published.title, url if archived else next(iter(addresses.values())))
+    if archived:
+        contents = unzip(Path(dl_manager.download(url)), published)
+    else:
+        paths = dl_manager.download(addresses)
+        contents = {name: text_files.read_bytes(path) for name, path in paths.items()}
+    for name, sha256 in published.sha256.items():
+        verify(addresses[name], contents[name], sha256, f"{published.title}'s {name}")
+    return contents
+
+
+def unzip(path: Path, published: Published) -> dict[str, bytes]:
+    """Reads a data set's files out of an archive, in whichever of its folders they lie.
+
+    Raises:
+        UserError: if it is damaged or lacks a file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {Path(member).name: member for member in archive.namelist()}
+            return {name: archive.read(members[name]) for name in published.sha256}
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"what {published.url} sends is not {published.title} ({error}): fetch its files "
+            "elsewhere and give --data.manual-dir the folder with them."
+        ) from None
+
+
+def check_network(title: str, address: str) -> None:
+    """Says at once that there is no network; TFDS would try again and again for minutes.
+
+    Raises:
+        UserError: if the address cannot be reached.
+    """
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=20).close()
+    except OSError as error:
+        raise UserError(
+            f"cannot download {title} from {address} ({error}): fetch it elsewhere and give "
+            "--data.manual-dir the folder with its files."
+        ) from None
+
+
+def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
+    """Finds a file, gzipped or not, in a folder or in one of the folder's parts.
+
+    Raises:
+        UserError: if it is not there, asking for a folder with `files`.
+    """
+    for part, end in itertools.product((".", *parts), ("", ".gz")):
+        path = folder.expanduser() / part / f"{name}{end}"
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{folder} holds neither {name} nor {name}.gz: give --data.manual-dir the folder with "
+        f"{files}."
+    )
+
+
+def verify(path: str, contents: bytes, sha256: str, what: str) -> None:
+    """Refuses a file that is not the authors', since scores on it would compare with nothing.
+
+    Raises:
+        UserError: naming the file and its size.
+    """
+    if hashlib.sha256(contents).hexdigest() != sha256:
+        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: fetch it anew.")

@@ -1,0 +1,1 @@
+"""Reading of files: lines of text, tables, images, films, folders."""

@@ -1,0 +1,230 @@
+"""Frames of images and videos in files, whatever wrote them: Pillow and PyAV read them."""
+
+import contextlib
+import functools
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+
+from flax_transformer.data.files import films
+from flax_transformer.data.files.folders import visible
+
+# Formats that Pillow only recognises, or reads by a program that runs code from the file.
+NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
+TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
+BITS_PER_SAMPLE, PHOTOMETRIC_INTERPRETATION = 258, 262  # tags of a TIFF
+USUAL_DURATION = 100  # ms of a frame without a duration, as in browsers
+# What Pillow, PyAV and we raise for a damaged file.
+DAMAGED = (
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+Size = tuple[int, int]  # (width, height)
+
+
+@functools.cache
+def image_endings() -> frozenset[str]:
+    """The endings of files that Pillow reads, in lower case.
+
+    Example:
+        >>> {".jpg", ".tif", ".mpg"} & image_endings() == {".jpg", ".tif"}
+        True
+    """
+    kinds = Image.registered_extensions()
+    return frozenset(ending for ending, kind in kinds.items() if kind in _formats())
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that Pillow reads, whatever a file's ending."""
+    Image.init()
+    return tuple(kind for kind in Image.ID if kind in Image.OPEN and kind not in NOT_READ)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path is a file that Pillow reads, by its ending."""
+    return path.suffix.lower() in image_endings() and path.is_file()
+
+
+def is_film(path: Path) -> bool:
+    """Whether a path is a film, by its ending."""
+    return path.suffix.lower() in films.ENDINGS
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a path is a file that may have several frames, or a folder with the frames of one.
+
+    A folder with films or moving images is not a clip: it holds clips.
+    """
+    if not path.is_dir():
+        return (is_film(path) or path.suffix.lower() in MOVING) and path.is_file()
+    images = images_in(path)
+    if not images or any(is_film(inner) for inner in visible(path)):
+        return False
+    if images[0].suffix.lower() not in MOVING:
+        return True
+    with contextlib.suppress(*DAMAGED), _opened(images[0]) as image:
+        return getattr(image, "n_frames", 1) == 1
+    return True
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Lists the images of a folder in natural order."""
+    return [path for path in visible(folder) if is_image(path)]
+
+
+def first_frame(path: Path, size: Size) -> Image.Image:
+    """Reads an image upright, or the first frame of a film; raises one of `DAMAGED`.
+
+    Args:
+        path: of a file.
+        size: to which the image will be cropped and resized; a JPEG is decoded with fewer pixels
+            if that is enough.
+    """
+    if is_film(path):
+        return films.first_film_frame(path)
+    with _opened(path) as image:
+        _draft(image, size)
+        return upright(image)
+
+
+def even_frames(
+    path: Path, number: int, size: Size, damages: list[str] | None = None
+) -> list[Image.Image]:
+    """Reads frames evenly over a whole clip, its first and its last among them.
+
+    They are evenly spaced in time if the file says when its frames are shown. A shorter clip
+    repeats some of its frames. Memory holds only the wanted frames.
+
+    Args:
+        path: of a GIF, WebP or PNG with several frames, of a film, or of a folder of images in the
+            natural order of their names.
+        number: of frames.
+        size: as of `first_frame`.
+        damages: collects what is damaged, while the rest is read; None: damage is an error.
+
+    Raises:
+        UserError: if a film is to be read without PyAV.
+        Exception: one of `DAMAGED`, if the file is damaged.
+    """
+    if path.is_dir():
+        return _even_images(path, number, size, damages)
+    if is_film(path):
+        return films.even_film_frames(path, number, damages)
+    with _opened(path) as image:
+        return even_frames_of(image, number, damages)
+
+
+def even_frames_of(
+    image: Image.Image, number: int, damages: list[str] | None = None
+) -> list[Image.Image]:
+    """Does what `even_frames` does, for an image that is open."""
+    chosen = films.evenly(_times(image, damages), number)
+    frames = {}
+    for index in sorted(set(chosen)):
+        image.seek(index)
+        frames[index] = upright(image)
+    return [frames[index] for index in chosen]
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Copies an image and turns it as its file says; the copy can be used after the file."""
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format  # it determines how many bits a number has
+    tags = getattr(image, "tag_v2", {})  # only a TIFF has these
+    turned.info["bits"] = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    turned.info["is_white_0"] = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
+    return turned
+
+
+def reason(error: BaseException) -> str:
+    """Says in a few words why a file cannot be read."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty or not an image that Pillow knows"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # Other messages need knowledge of the file's format.
+    is_clear = isinstance(error, OSError | ValueError) and str(error)
+    return str(error) if is_clear else "it is damaged"
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    # Pillow warns of damaged metadata, and of images larger than half its limit.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=_formats()) as image:
+            yield image
+
+
+def _draft(image: Image.Image, size: Size) -> None:
+    """Lets a JPEG be decoded with 2, 4 or 8 times fewer pixels each way, where that is enough.
+
+    At least twice as many pixels as wanted are left each way, and the edges do not move.
+    """
+    per_pixel = min(*image.size) / max(*size)  # whichever way the image is turned
+    for scale in (8, 4, 2):
+        width, height = image.width // scale, image.height // scale
+        if per_pixel >= 2 * scale and (width * scale, height * scale) == image.size:
+            image.draft(None, (width, height))
+            return
+
+
+def _times(image: Image.Image, damages: list[str] | None) -> list[int | float]:
+    """When each frame is shown, in ms; the frames' numbers if the file does not say."""
+    times: list[int | float] = []
+    try:
+        if image.format not in TIMED:
+            return list(range(getattr(image, "n_frames", 1)))
+        time = 0
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            times.append(time)
+            time += frame.info.get("duration") or USUAL_DURATION
+    except DAMAGED as error:
+        if damages is None or not times:
+            raise
+        damages.append(reason(error))
+    return times
+
+
+def _even_images(
+    folder: Path, number: int, size: Size, damages: list[str] | None
+) -> list[Image.Image]:
+    paths = images_in(folder)
+    if paths and not is_clip(folder):
+        raise ValueError("it holds several clips")
+    read: dict[Path, Image.Image] = {}
+    while paths:
+        chosen = [paths[index] for index in films.evenly(range(len(paths)), number)]
+        bad = None
+        for path in dict.fromkeys(chosen):
+            try:
+                read[path] = read.get(path) or first_frame(path, size)
+            except DAMAGED as error:
+                bad = path
+                if damages is None:
+                    raise ValueError(f"{path.name}: {reason(error)}") from None
+                damages.append(f"{path.name}: {reason(error)}")
+                break
+        if bad is None:
+            return [read[path] for path in chosen]
+        paths.remove(bad)
+    raise ValueError("no frame in it")

@@ -1,0 +1,156 @@
+"""Images and videos of a user's own, as a model reads them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from flax_transformer.data.files.clips import (
+    DAMAGED,
+    even_frames,
+    even_frames_of,
+    first_frame,
+    is_film,
+    reason,
+    upright,
+)
+from flax_transformer.data.files.films import evenly
+from flax_transformer.data.files.pixels import convert, from_array
+from flax_transformer.errors import UserError
+
+
+def read_images(
+    inputs: Any, shape: tuple[int, ...], background: str = "white"
+) -> UInt8[np.ndarray, "examples ..."]:
+    """Reads images or videos, crops them to the wanted proportions and resizes them.
+
+    Args:
+        inputs: paths of files (for a video, what `even_frames` reads), Pillow's images, or arrays
+            of pixels: [height, width], or [height, width, channels] with 1, 3 or 4 channels; the
+            first axis of a video is its frames. A single one need not be in a list.
+        shape: (height, width, channels), before them the number of frames of a video.
+        background: color behind transparent pixels.
+
+    Raises:
+        UserError: if one cannot be read.
+    """
+    given = [inputs] if _is_one(inputs, shape) else inputs
+    read = [_read(value, shape, background) for value in given]
+    return np.stack(read) if read else np.zeros((0, *shape), np.uint8)
+
+
+def read_file(
+    path: Path, shape: tuple[int, ...], advice: str, background: str = "white"
+) -> UInt8[np.ndarray, "..."]:
+    """Reads one image or video of a shape as above.
+
+    Args:
+        path: of a file, or of a folder of images.
+        shape: wanted.
+        advice: what to do where it cannot be read.
+        background: color behind transparent pixels.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        return read_pixels(path, shape, background)
+    except DAMAGED as error:
+        raise UserError(f"cannot read {path} ({reason(error)}): {advice}") from None
+
+
+def read_pixels(
+    path: Path, shape: tuple[int, ...], background: str, damages: list[str] | None = None
+) -> UInt8[np.ndarray, "..."]:
+    """Does what `read_file` does, but raises one of `DAMAGED`.
+
+    Args:
+        path: of a file, or of a folder of images.
+        shape: wanted.
+        background: color behind transparent pixels.
+        damages: collects what is damaged, while the rest is read; None: damage is an error.
+    """
+    *frames, height, width, _ = shape
+    if frames:
+        images = even_frames(path, frames[0], (width, height), damages)
+    elif path.is_dir():
+        raise ValueError("it is a folder: give the images in it")
+    elif is_film(path):
+        raise ValueError("it is a film")
+    else:
+        images = [first_frame(path, (width, height))]
+    return _fit_all(images, shape, background)
+
+
+def fit(
+    image: Image.Image, height: int, width: int, channels: int, background: str = "white"
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Crops an image to the wanted proportions, about its middle, and resizes it bicubically.
+
+    Raises:
+        ValueError: if it has no pixel, or the range of its numbers is unknown; see `convert`.
+    """
+    if not (image.width and image.height):
+        raise ValueError("it has no pixel")
+    converted = convert(image, channels, background)
+    fitted = ImageOps.fit(converted, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(fitted).reshape(height, width, channels)
+
+
+def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: str) -> np.ndarray:
+    # A frame that is shown several times is fitted once.
+    height, width, channels = shape[-3:]
+    fitted = {id(image): fit(image, height, width, channels, background) for image in images}
+    return np.stack([fitted[id(image)] for image in images]).reshape(shape)
+
+
+def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
+    """Whether inputs are a single input, not a list."""
+    axes = getattr(inputs, "ndim", None)
+    if axes is not None:  # an array of any library
+        return axes < len(shape) or (axes == len(shape) and _has_channels(inputs))
+    return isinstance(inputs, str | os.PathLike | Image.Image)
+
+
+def _has_channels(array: Any) -> bool:
+    return array.ndim >= 3 and array.shape[-1] in (1, 3, 4)
+
+
+def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
+    kind = "a video" if len(shape) == 4 else "an image"
+    if isinstance(value, str | os.PathLike):
+        return read_file(Path(value), shape, f"give {kind}", background)
+    if getattr(value, "shape", None) == shape and value.dtype == np.uint8:
+        return np.asarray(value)
+    try:
+        images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
+        return _fit_all(images, shape, background)
+    except DAMAGED as error:
+        raise UserError(f"cannot read {_told(value)} as {kind}: {reason(error)}") from None
+
+
+def _frames(value: Any, number: int) -> list[Image.Image]:
+    """Frames of a video that is not a file, chosen as those of files are."""
+    if isinstance(value, Image.Image):
+        return even_frames_of(value, number)
+    if not isinstance(value, list | tuple):
+        array = np.asarray(value)
+        is_still = array.ndim < 3 or (array.ndim == 3 and _has_channels(array))
+        value = [array] if is_still else array
+    if not len(value):
+        raise ValueError("no frame in it")
+    return [_image(value[index]) for index in evenly(range(len(value)), number)]
+
+
+def _image(value: Any) -> Image.Image:
+    return upright(value) if isinstance(value, Image.Image) else from_array(value)
+
+
+def _told(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array {tuple(value.shape)} of {value.dtype}"
+    return f"{value!r:.60}"

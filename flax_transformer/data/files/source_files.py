@@ -1,0 +1,88 @@
+"""The user's own files that a data set is made of, and how a changed file is detected."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.files.folders import sort_out
+
+# Of all files together. Hashing more would delay the first step by many seconds; then only sizes
+# and times are compared.
+MAX_HASHED_BYTES = 4 * 2**30
+
+
+class FileState(NamedTuple):
+    """The recorded state of a file.
+
+    Attributes:
+        size: in bytes.
+        modified_ns: time of the last change, in nanoseconds since 1970.
+        sha256: of its contents, in hexadecimal digits; None if the files are too large to be read.
+    """
+
+    size: int
+    modified_ns: int
+    sha256: str | None
+
+    def has_contents_of(self, other: "FileState") -> bool:
+        """Whether the contents are the same, judged by digest or by size and time.
+
+        Example:
+            >>> FileState(3, 100, "ab").has_contents_of(FileState(3, 200, "ab"))
+            True
+        """
+        same_time = self.modified_ns == other.modified_ns
+        same_digest = self.sha256 is not None and self.sha256 == other.sha256
+        return self.size == other.size and (same_time or same_digest)
+
+
+def find_source_files(config: DataConfig) -> Iterator[Path]:
+    """Gives all files of the user's own that a config names, those in its folders too.
+
+    Published data is verified when it is prepared, and the files are not read again.
+
+    Args:
+        config: whose paths are absolute.
+    """
+
+    def is_wanted(path: Path) -> bool:
+        return path.is_file() and path.name.lower().endswith(config.ENDINGS)
+
+    single = (getattr(config, name) for name in config.PATHS)
+    lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
+    for value in (*single, *lists):
+        path = None if value is None else Path(value)
+        if path is not None and path.is_dir():
+            yield from sort_out(path, is_wanted)[0]
+        elif path is not None and path.is_file():
+            yield path
+
+
+def read_states(config: DataConfig, known: Mapping[str, FileState]) -> dict[str, FileState]:
+    """Gives the state of each of a config's own files by its path.
+
+    Args:
+        config: whose paths are absolute.
+        known: earlier states; contents are read only if size or time differs from them.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    stats = {str(path): path.stat() for path in find_source_files(config)}
+    hashes = sum(stat.st_size for stat in stats.values()) <= MAX_HASHED_BYTES
+    states = {}
+    for path, stat in stats.items():
+        before = known.get(path)
+        if before is None or before[:2] != (stat.st_size, stat.st_mtime_ns):
+            digest = _sha256(path) if hashes else None
+            states[path] = FileState(stat.st_size, stat.st_mtime_ns, digest)
+        else:
+            states[path] = before
+    return states
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The process that JAX runs in: allocator, compiled programs, simulated devices, determinism."""

@@ -1,0 +1,1 @@
+"""Classification: texts, images and videos to classes."""

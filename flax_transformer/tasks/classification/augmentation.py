@@ -1,0 +1,125 @@
+"""Images and videos changed by chance, inside the compiled training step."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+from flax_transformer.tasks.classification.classification import Augment, Target
+from flax_transformer.tasks.classification.rand_augment import rand_augment
+from flax_transformer.tasks.classification.warp import slant_upright, turn, warp
+
+Image = Float[Array, "height width channels"]
+Change = Callable[[PRNGKeyArray, Image], Image]
+WHITE = 255.0
+
+
+def make_augment(config: AugmentationConfig) -> Augment | None:
+    """Makes the function that changes a batch, or None where nothing is asked for."""
+    changes = _changes(config)
+    if not changes and not config.mixup:
+        return None
+
+    def augment(rng, inputs, targets):
+        change_rng, mixup_rng = jax.random.split(rng)
+        images = inputs.astype(jnp.float32) / WHITE
+        images = _change_all(change_rng, images, changes)
+        if config.mixup:
+            images, targets = mixup(mixup_rng, images, targets, config.mixup)
+        return images * WHITE, targets
+
+    return augment
+
+
+def shift(rng: PRNGKeyArray, image: Image, most: int) -> Image:
+    """Moves an image by whole pixels, each way with equal chances; black follows.
+
+    Reference:
+        Krizhevsky et al. 2012, section 4.1: crops at chance.
+    """
+    padded = jnp.pad(image, ((most, most), (most, most), (0, 0)))
+    # A key for each axis, the channels' included, which never move.
+    down, right, _ = jax.vmap(lambda key: jax.random.randint(key, (), 0, 2 * most + 1))(
+        jax.random.split(rng, 3)
+    )
+    return jax.lax.dynamic_slice(padded, (down, right, 0), image.shape)
+
+
+def flip(rng: PRNGKeyArray, image: Image) -> Image:
+    """Mirrors an image, left to right, with a chance of a half."""
+    return jnp.where(jax.random.bernoulli(rng), image[:, ::-1], image)
+
+
+def deform(rng: PRNGKeyArray, image: Image, config: AugmentationConfig) -> Image:
+    """Scales, slants and turns an image about its middle, each as much as chance wants."""
+    scale, slant, rotation = jax.random.uniform(rng, (3,), minval=-1, maxval=1)
+    slanted = slant_upright(jnp.tan(jnp.radians(config.slant * slant)))
+    turned = turn(jnp.radians(config.rotation * rotation))
+    matrix = slanted @ turned / (1 + config.scale * scale)
+    return warp(image, matrix, jnp.zeros(2))
+
+
+def mixup(
+    rng: PRNGKeyArray,
+    inputs: Float[Array, "rows ..."],
+    targets: tuple[Target, ...],
+    alpha: float,
+) -> tuple[Float[Array, "rows ..."], tuple[Target, ...]]:
+    """Mixes every row with the one before it, and asks for both classes in the same shares.
+
+    mixed[i] = share[i] inputs[i] + (1 - share[i]) inputs[i - 1], share[i] ~ Beta(alpha, alpha)
+
+    The rows of a batch are in random order, so the one before is any other. The cross-entropy is
+    linear in what it asks for, so two losses so weighted are that of the mixed target. Rows that
+    only fill a batch are mixed with nothing.
+
+    Args:
+        rng: random key.
+        inputs: pixels.
+        targets: the one class of each row.
+        alpha: of the Beta distribution; the smaller, the less is mixed.
+
+    Reference:
+        Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+    """
+    (target,) = targets
+    others = jax.tree.map(lambda rows: jnp.roll(rows, 1, axis=0), target)
+    is_pair = (target.weights > 0) & (others.weights > 0)
+    drawn = jax.random.beta(rng, alpha, alpha, target.weights.shape)
+    share = jnp.where(is_pair, drawn, 1.0)
+    by_row = share.reshape(-1, *[1] * (inputs.ndim - 1))
+    mixed = by_row * inputs + (1 - by_row) * jnp.roll(inputs, 1, axis=0)
+    first = Target(target.classes, target.weights * share)
+    return mixed, (first, Target(others.classes, target.weights * (1 - share)))
+
+
+def _changes(config: AugmentationConfig) -> list[Change]:
+    """What happens to each image, in this order."""
+    changes: list[Change] = []
+    if config.shift:
+        changes.append(lambda rng, image: shift(rng, image, config.shift))
+    if config.flip:
+        changes.append(flip)
+    if config.rotation or config.scale or config.slant:
+        changes.append(lambda rng, image: deform(rng, image, config))
+    if config.rand_augment_layers:
+        layers, magnitude = config.rand_augment_layers, config.rand_augment_magnitude
+        changes.append(lambda rng, image: rand_augment(rng, image, layers, magnitude))
+    return changes
+
+
+def _change_all(
+    rng: PRNGKeyArray, images: Float[Array, "rows ..."], changes: list[Change]
+) -> Float[Array, "rows ..."]:
+    """Changes each image in its own way, and all frames of a video in one."""
+
+    def change(rng, image):
+        for number, one in enumerate(changes):
+            image = one(jax.random.fold_in(rng, number), image)
+        return image
+
+    if images.ndim == 5:  # of videos
+        change = jax.vmap(change, in_axes=(None, 0))
+    return jax.vmap(change)(jax.random.split(rng, len(images)), images)

@@ -1,0 +1,1 @@
+"""Language modelling: the beginning of a text to its continuation."""

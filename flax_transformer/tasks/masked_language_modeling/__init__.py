@@ -1,0 +1,1 @@
+"""Masked language modelling: texts with gaps to the tokens that fill them."""

@@ -1,0 +1,142 @@
+"""A trained masked language model that fills the gaps of texts."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from flax_transformer.data.batches.examples import TextInputs
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, Tokenizer
+from flax_transformer.errors import UserError, check_number
+from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
+from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    MASK,
+    MaskedLanguageModeling,
+)
+from flax_transformer.visualization.isolation import arrow_title
+
+MASK_TEXT = "[MASK]"  # of a text: where a token is missing
+
+
+class Filled(NamedTuple):
+    """A text without gaps.
+
+    Attributes:
+        text: with the most probable token in each gap.
+        gaps: for each gap some tokens and their probabilities, the most probable first.
+    """
+
+    text: str
+    gaps: list[dict[str, float]]
+
+
+class MaskFiller:
+    """Fills the gaps of many texts with a model that is loaded once.
+
+    Attributes:
+        objective: with the model.
+        variables: its parameters and statistics.
+        tokenizer: its tokens.
+        max_length: tokens that the model reads, marks included.
+    """
+
+    def __init__(
+        self,
+        objective: MaskedLanguageModeling,
+        variables: Any,
+        tokenizer: Tokenizer,
+        max_length: int,
+    ):
+        self.objective, self.variables = objective, variables
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self._predict = jax.jit(objective.predict)
+
+    def fill(
+        self, texts: str | Sequence[str], top: int = 5, *, first_line: int = 1
+    ) -> list[Filled]:
+        """Fills the gaps of each text, each gap for itself, by one token.
+
+        Args:
+            texts: with [MASK] at each gap; a string is one text. A text without a gap is returned
+                unchanged.
+            top: tokens to tell of each gap.
+            first_line: number of the first text, as errors count.
+
+        Raises:
+            UserError: if a text with a gap has more tokens than the model reads.
+        """
+        check_number("top", top)
+        texts = list_texts(texts)
+        rows = [
+            self._encode(number, text) if MASK_TEXT in text else None
+            for number, text in enumerate(texts, first_line)
+        ]
+        filled = []
+        for text, ids in zip(texts, rows, strict=True):
+            if ids is None:
+                filled.append(Filled(text, []))
+                continue
+            inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
+            tokens = inputs.take(np.zeros(1, np.int64))
+            probabilities = self._predict(self.variables, tokens, np.array([len(ids)], np.int32))
+            filled.append(self._filled(ids, np.array(probabilities[0]), top))
+        return filled
+
+    def attend(self, text: str) -> dict[str, Any]:
+        """Gives what every token of a text with gaps attends to, as `view_attention` takes it.
+
+        Raises:
+            UserError: if the text has no gap, or more tokens than the model reads.
+        """
+        check_holds_weights(self.objective.model.config)
+        if MASK_TEXT not in text:
+            raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
+        ids = self._encode(1, text)
+        tokens = jnp.array([ids])
+        # A mask has padding's id: segments tell that it is a token.
+        segments = jnp.ones_like(tokens)
+        weights = attention_weights(
+            self.objective.model, self.variables, tokens, segments=segments
+        )["encoder"][:, 0]
+        names = [
+            MASK_TEXT if token == MASK else name
+            for token, name in zip(ids, self.tokenizer.names(ids), strict=True)
+        ]
+        (filled,) = self.fill([text], 1)
+        return {
+            "weights": {"encoder": np.asarray(weights)},
+            "tokens": names,
+            "title": arrow_title(text, filled.text),
+        }
+
+    def _encode(self, number: int, text: str) -> list[int]:
+        """The ids of a text between its marks; a space before a gap is part of what is missing."""
+        parts = text.split(MASK_TEXT)
+        ids = [BOS]
+        for part in parts[:-1]:
+            ids += [*self.tokenizer.encode(part.removesuffix(" ")), MASK]
+        ids += [*self.tokenizer.encode(parts[-1]), EOS]
+        if len(ids) > self.max_length:
+            raise UserError(
+                f"text {number} has {len(ids)} tokens, but the model reads {self.max_length}: give "
+                "a shorter one"
+            )
+        return ids
+
+    def _filled(
+        self, ids: list[int], probabilities: Float[np.ndarray, "length vocab"], top: int
+    ) -> Filled:
+        gaps = []
+        for place in np.flatnonzero(np.array(ids) == MASK).tolist():
+            row = probabilities[place]
+            row[:NUM_SPECIAL] = -1  # the marks are no text
+            order = np.argsort(-row, kind="stable")[: min(top, len(row) - NUM_SPECIAL)].tolist()
+            names = self.tokenizer.names(order)
+            gaps.append(dict(zip(names, row[order].tolist(), strict=True)))
+            ids = [*ids[:place], order[0], *ids[place + 1 :]]
+        return Filled(self.tokenizer.decode(ids), gaps)

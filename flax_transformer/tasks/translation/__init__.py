@@ -1,0 +1,1 @@
+"""Translation: sentences of one language to those of another."""

@@ -1,0 +1,332 @@
+"""A trained model that translates strings."""
+
+import collections
+import dataclasses
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int, UInt32
+
+from flax_transformer.data.batches.batching import evaluation_batches
+from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.decoding.hypotheses import Hypotheses
+from flax_transformer.decoding.row_keys import row_keys, text_number
+from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.stop import cut_at_stop
+from flax_transformer.errors import UserError, check_number
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.models.attention_weights import check_holds_weights
+from flax_transformer.models.encoder_decoder import EncoderDecoder
+from flax_transformer.tasks.cut_texts import CutTextWarning
+from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.text_attention import encode_text, hypothesis_attention
+from flax_transformer.tasks.text_scores import TextScore, score_pairs
+from flax_transformer.visualization.isolation import arrow_title
+
+# Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
+TOKENS_PER_BATCH = 1024
+# Two halvings take 2 to 5 s more to compile for a shape. Of a batch, beam 4, they save 40 ms with
+# 3+3 layers of 256 and 3 ms with 2+2 of 128 (two cores): for fewer batches they would not pay.
+BATCHES_WORTH_HALVING = 128
+
+
+class TranslatedText(NamedTuple):
+    """One translation of a text.
+
+    Attributes:
+        text: the translation.
+        score: log-probability in nats divided by the length penalty; higher is better.
+    """
+
+    text: str
+    score: float
+
+
+class Translator:
+    """Translates many strings with a model that is loaded once.
+
+    Attributes:
+        model: the encoder-decoder.
+        variables: its parameters and, with batch normalisation, its running statistics.
+        tokenizer: its joint subwords.
+        decoding: how translations are searched for unless a call says otherwise.
+        max_length: source tokens translated at most, end mark included.
+
+    Raises:
+        UserError: if the tokenizer is not the one that the model was trained with.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        variables: Any,
+        tokenizer: Tokenizer,
+        decoding: DecodingConfig,
+        max_length: int,
+    ):
+        _check_vocabulary(variables, tokenizer)
+        self.model = model
+        self.variables = variables
+        self.tokenizer = tokenizer
+        self.decoding = decoding
+        self.max_length = max_length
+        self._search = jax.jit(
+            functools.partial(search_batch, model), static_argnames=("decoding", "num_halvings")
+        )
+
+    @overload
+    def translate(
+        self, texts: str, decoding: DecodingConfig | None = None, *, prefix: str = ""
+    ) -> str: ...
+    @overload
+    def translate(
+        self, texts: Sequence[str], decoding: DecodingConfig | None = None, *, prefix: str = ""
+    ) -> list[str]: ...
+    def translate(
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        prefix: str = "",
+    ) -> str | list[str]:
+        """Translates a string to a string, or several to a list in the same order.
+
+        Args:
+            texts: what to translate; a blank text gives an empty one. A text of more than
+                max_length tokens is translated up to there, with a `CutTextWarning`.
+            decoding: how to search; the translator's own way if not given.
+            prefix: see `translate_n_best`.
+
+        Raises:
+            UserError: if texts are not strings of Unicode, or the prefix is too long.
+        """
+        several = [texts] if isinstance(texts, str) else texts
+        found = self.translate_n_best(several, decoding, prefix=prefix)
+        best = [several[0].text for several in found]
+        return best[0] if isinstance(texts, str) else best
+
+    def translate_n_best(
+        self,
+        texts: str | Sequence[str],
+        decoding: DecodingConfig | None = None,
+        *,
+        seed: int = 0,
+        first_line: int = 1,
+        prefix: str = "",
+    ) -> list[list[TranslatedText]]:
+        """Gives the `num_best` translations of each text, the best first.
+
+        Args:
+            texts: see `translate`; a string is one text.
+            decoding: how to search; the translator's own way if not given.
+            seed: of sampling; other searches are not random.
+            first_line: number of the first text, as warnings count.
+            prefix: text with which every translation begins, except that of a blank text. It is
+                encoded separately, so it should end with a whole word and without a space. Scores
+                count only the text after it.
+
+        Returns:
+            A list for each text; fewer than `num_best` where no more exist.
+
+        Raises:
+            UserError: if texts are not strings of Unicode, there is no such seed, or the prefix
+                is too long.
+        """
+        check_number("seed", seed, 0)
+        texts = list_texts(texts)
+        decoding = decoding or self.decoding
+        found = [[TranslatedText("", 0.0)] for _ in texts]
+        filled = [place for place, text in enumerate(texts) if text.strip()]
+        numbers = [first_line + place for place in filled]
+        source = self._tokenize([texts[place] for place in filled], numbers)
+        pairs = TokenizedPairs.without_targets(source)
+        prompt = self._prompt(prefix)
+        batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
+        of_shape = collections.Counter(batch.source.shape for _, batch in batches)
+        for indices, batch in batches:
+            rows = self._search(
+                self.variables,
+                batch.source,
+                prompt,
+                _numbers(batch.source),
+                jax.random.key(seed),
+                # Stop strings do not change the program: without them it is compiled once.
+                decoding=dataclasses.replace(decoding, stop=()),
+                num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
+            )
+            texts_of_rows = self._texts(rows, prefix, decoding.stop)
+            for index, hypotheses in zip(indices, texts_of_rows, strict=True):
+                if index >= 0:
+                    found[filled[index]] = hypotheses
+        return found
+
+    @overload
+    def score(self, sources: str, targets: str, *, first_line: int = 1) -> TextScore: ...
+    @overload
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], *, first_line: int = 1
+    ) -> list[TextScore]: ...
+    def score(
+        self, sources: str | Sequence[str], targets: str | Sequence[str], *, first_line: int = 1
+    ) -> TextScore | list[TextScore]:
+        """Computes the log-probability of a given translation, or of several; see `score_pairs`.
+
+        Args:
+            sources: one or several.
+            targets: as many.
+            first_line: number of the first pair, as warnings count.
+
+        Raises:
+            UserError: if sources or targets are not strings of Unicode, their numbers differ, or a
+                target is too long.
+        """
+        sides = list_texts(sources), list_texts(targets)
+        if len(sides[0]) != len(sides[1]):
+            raise UserError(
+                f"{len(sides[0])} sources but {len(sides[1])} targets: give one target for each "
+                "source"
+            )
+        pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
+        scores = score_pairs(
+            self.model, self.variables, self.tokenizer, pairs, self.max_length, first_line
+        )
+        return scores[0] if isinstance(sources, str) else scores
+
+    def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
+        """Translates a text and computes where the model looked as it wrote the translation.
+
+        `view_attention(**translator.attend(text))` shows it.
+
+        Args:
+            text: what to translate.
+            target: the translation, if it is not to be searched for.
+
+        Returns:
+            The arguments of `view_attention` for the best translation; samples are of seed 0.
+
+        Raises:
+            UserError: if a text is blank or longer than the model reads, or the model's attention
+                is cuDNN's, which never holds the weights.
+        """
+        config, tokenizer = self.model.config, self.tokenizer
+        check_holds_weights(config)
+        source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)[None]
+        if target is None:
+            hypotheses = self._search(
+                self.variables,
+                source,
+                self._prompt(""),
+                _numbers(np.asarray(source)),
+                jax.random.key(0),
+                decoding=self.decoding,
+                num_halvings=0,
+            )
+        else:
+            longest = config.max_positions if SCHEMES[config.positions].has_table else None
+            ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
+            score = jnp.zeros((1, 1))
+            hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
+        (found,) = hypothesis_attention(self.model, self.variables, source, hypotheses)
+        return {
+            "weights": found.weights,
+            "tokens": tokenizer.names(found.source),
+            "target_tokens": tokenizer.names(found.read),
+            "title": arrow_title(text, tokenizer.decode(hypotheses.tokens[0, 0].tolist())),
+        }
+
+    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
+        source = TokenizedText.encode(self.tokenizer, texts)
+        for index in np.flatnonzero(source.lengths > self.max_length):
+            warnings.warn(
+                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
+                f"{self.max_length} are translated; split it into sentences",
+                CutTextWarning,
+                stacklevel=4,
+            )
+        return source.cut(self.max_length)
+
+    def _prompt(self, prefix: str) -> Int[np.ndarray, " prompt_length"]:
+        """What the decoder reads before it writes."""
+        config, ids = self.model.config, self.tokenizer.encode(prefix)
+        if SCHEMES[config.positions].has_table and len(ids) >= config.max_positions:
+            raise UserError(
+                f"the prefix has {len(ids)} tokens, but a translation has at most "
+                f"{config.max_positions}: shorten it"
+            )
+        return np.array([BOS, *ids], np.int32)
+
+    def _texts(
+        self, hypotheses: Hypotheses, prefix: str, stop: Sequence[str]
+    ) -> list[list[TranslatedText]]:
+        tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
+        return [
+            [
+                TranslatedText(
+                    prefix + cut_at_stop(self.tokenizer.decode(ids.tolist()), stop), float(score)
+                )
+                for ids, score in zip(row_tokens, row_scores, strict=True)
+                if np.isfinite(score)
+            ]
+            for row_tokens, row_scores in zip(tokens, scores, strict=True)
+        ]
+
+
+def _check_vocabulary(variables: Any, tokenizer: Tokenizer) -> None:
+    """Refuses another tokenizer's file; there may be no variables yet."""
+    rows = (
+        tokenizer.vocab_size
+        if variables is None
+        else len(variables["params"]["embedding"]["table"])
+    )
+    if rows != tokenizer.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "
+            "tokenizer.json that was trained with the model"
+        )
+
+
+def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
+    """How often searches of so many batches of a shape leave their settled half behind."""
+    return 2 if decoding.method == "beam" and num_batches >= BATCHES_WORTH_HALVING else 0
+
+
+def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows 1"]:
+    """Numbers that identify the rows of a batch, whatever their padding."""
+    return np.array([[text_number(row[row != PAD])] for row in source], np.uint32)
+
+
+def search_batch(
+    model, variables, source, prompt, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
+) -> Hypotheses:
+    """Decodes a batch after one prompt; one compilation serves all batches of the same shape."""
+    # The begin mark takes one position, and the last token found is never read.
+    num_given = prompt.shape[0] - 1
+    max_length = source.shape[1] + decoding.max_extra_length
+    if SCHEMES[model.config.positions].has_table:
+        max_length = min(max_length, model.config.max_positions)
+    max_length = max(max_length - num_given, 1)
+    max_lengths = jnp.sum(source != PAD, axis=1) + decoding.max_extra_length - num_given
+    return search(
+        decoding,
+        lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
+        model.apply(variables, source, num_given + max_length, method=model.start),
+        jnp.tile(prompt, (source.shape[0], 1)),
+        max_length=max_length,
+        max_lengths=max_lengths,
+        eos_id=EOS,
+        pad_id=PAD,
+        rng=row_keys(rng, numbers),
+        num_halvings=num_halvings,
+    )
+
+
+def greedy(decoding: DecodingConfig) -> DecodingConfig:
+    """The quick form of a search, for a look at a model in training."""
+    return dataclasses.replace(decoding, method="greedy", num_best=1)

@@ -1,0 +1,1 @@
+"""Reading and writing of checkpoints and of a run's folder."""

@@ -1,0 +1,1 @@
+"""What keeps a training from being lost: interruption, NaNs, memory, the proof of resuming."""

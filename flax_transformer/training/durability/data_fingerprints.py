@@ -1,0 +1,92 @@
+"""The record of the files that a run was trained on: a training never goes on with others."""
+
+import json
+from pathlib import Path
+
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.files.source_files import FileState, read_states
+from flax_transformer.errors import UserError
+from flax_transformer.training.checkpoints.checkpoint_contents import shortened
+from flax_transformer.whole_files import written_whole
+
+
+class DataFiles:
+    """The user's own files of a run's data set, and the note of them in its workdir.
+
+    A file that was touched or copied is accepted if its contents are the same.
+
+    Args:
+        workdir: folder of the run.
+        config: of its data set, with absolute paths.
+    """
+
+    def __init__(self, workdir: Path, config: DataConfig):
+        self._workdir, self._config = workdir, config
+        self._path = workdir / "data_files.json"
+        self._noted = self._read()
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether there is a note, as of every run that began with this version or a later one."""
+        return self._noted is not None
+
+    def check_place(self) -> None:
+        """Makes sure that the run does not write into a folder of its own data.
+
+        Raises:
+            UserError: names the folder.
+        """
+        workdir = self._workdir.absolute()
+        for name in self._config.PATHS:
+            folder = getattr(self._config, name)
+            if folder is not None and Path(folder) in (workdir, *workdir.parents):
+                raise UserError(
+                    f"--workdir {self._workdir} is in --data.{name.replace('_', '-')} {folder}, "
+                    "whose files would change as the run writes: choose another --workdir"
+                )
+
+    def check(self) -> None:
+        """Makes sure that all files are as they were noted; without a note, nothing is checked.
+
+        Raises:
+            UserError: names those that have changed, are missing or are new.
+        """
+        noted = self._noted
+        if noted is None:
+            return
+        states = read_states(self._config, noted)
+        changed = [
+            *(f"{path} is missing" for path in noted if path not in states),
+            *(f"{path} is new" for path in states if path not in noted),
+            *(
+                f"{path} has changed"
+                for path, state in states.items()
+                if path in noted and not state.has_contents_of(noted[path])
+            ),
+        ]
+        if changed:
+            raise UserError(
+                f"{self._workdir} was trained on other files: {shortened(changed)}; put them back "
+                "as they were, or choose another --workdir to train on these"
+            )
+
+    def note(self) -> None:
+        """Records the state of the files now, unless the note has it already."""
+        states = read_states(self._config, self._noted or {})
+        if states == (self._noted or {}):
+            return
+        with written_whole(self._path) as file:
+            noted = {path: state._asdict() for path, state in states.items()}
+            file.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        self._noted = states
+
+    def _read(self) -> dict[str, FileState] | None:
+        try:
+            noted = json.loads(self._path.read_text(encoding="utf-8"))
+            return {path: FileState(**state) for path, state in noted.items()}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"cannot read {self._path} ({error}): delete it to accept the files as they are now"
+            ) from error

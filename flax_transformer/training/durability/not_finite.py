@@ -1,0 +1,133 @@
+"""A step whose loss or gradient is not finite, written down for inspection."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from flax_transformer.errors import UserError
+from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
+from flax_transformer.training.parallel import Devices
+from flax_transformer.training.step import Gradient, TrainState
+
+Report = dict[str, Any]
+
+
+def write_report(
+    folder: Path,
+    step: int,
+    gradient: Callable[[TrainState, Any, PRNGKeyArray], Gradient],
+    devices: Devices,
+    state: TrainState,
+    batch: Any,
+    rng: PRNGKeyArray,
+    examples: Iterable[dict[str, Any]],
+) -> Path:
+    """Computes the gradient of one step again, without an update, and writes down what came of it.
+
+    The folder gets report.json (the loss; norm of the gradient and number of entries that are not
+    finite, of each parameter and layer; the examples; "nan", "inf" and "-inf" as
+    strings) and batch.npz (the arrays of the batch by their names). A folder that is there already
+    is replaced; nothing half-written is ever found under its name.
+
+    Args:
+        folder: such as WORKDIR/not_finite/step-37; over several processes, of each its own.
+        step: number of the step, counted from 1, whose dropout is drawn again.
+        gradient: what `make_gradient` made, with the micro-batches and the axis of the training.
+        devices: of the training.
+        state: with which it happened, as the training holds it on its devices.
+        batch: of that step, as it was before `devices` cut it.
+        rng: of the training.
+        examples: of the batch, as a person can read them.
+
+    Returns:
+        The path of report.json.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    # A step is known to the random numbers by how many came before it.
+    before = state._replace(step=jnp.full_like(state.step, step - 1))
+    found = devices.compile(gradient, keep_state=True)(before, devices.shard(batch), rng)
+    host: Gradient = jax.device_get(devices.first(found))
+    params = jax.device_get(devices.first(state.params))
+    report = {
+        "step": step,
+        "loss": _number(host.loss),
+        "weight": _number(host.weight),
+        "gradient_norm": _number(host.norm),
+        **_norms(params, host.mean),
+        "examples": list(examples),
+    }
+    try:
+        _write(folder, report, batch)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder} ({error.strerror}): make room, or choose another --workdir"
+        ) from error
+    return folder / "report.json"
+
+
+def _norms(params: Any, gradient: Any) -> Report:
+    """Norms of the gradient of layers and parameters, and where numbers are not finite."""
+    values, gradients = named_leaves(params), named_leaves(gradient)
+    layers = dict.fromkeys(prefix for name in gradients for prefix in _layers_of(name))
+    parts = {
+        layer: [leaf for name, leaf in gradients.items() if layer in _layers_of(name)]
+        for layer in layers
+    }
+    return {
+        "layers": {layer: _number(_norm(leaves)) for layer, leaves in parts.items()},
+        "parameters": {
+            name: {
+                "shape": list(leaf.shape),
+                "gradient_norm": _number(_norm([leaf])),
+                "not_finite": _count_not_finite(values[name]),
+                "gradient_not_finite": _count_not_finite(leaf),
+            }
+            for name, leaf in gradients.items()
+        },
+    }
+
+
+def _layers_of(name: str) -> list[str]:
+    """The layer and the part of it that a parameter belongs to: decoder_0, decoder_0/norm."""
+    modules = name.split("/")[:-1][:2]
+    return ["/".join(modules[:depth]) for depth in range(1, len(modules) + 1)]
+
+
+def _norm(leaves: Iterable[np.ndarray]) -> float:
+    """In float64, where squares of large float32 numbers stay finite."""
+    squares = (np.sum(np.square(leaf.astype(np.float64))) for leaf in leaves)
+    return math.sqrt(sum(map(float, squares)))
+
+
+def _count_not_finite(leaf: np.ndarray) -> int:
+    return int(np.count_nonzero(~np.isfinite(leaf.astype(np.float64))))
+
+
+def _number(value: Any) -> float | str:
+    """JSON has no numbers that are not finite."""
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
+
+
+def _write(folder: Path, report: Report, batch: Any) -> None:
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    (unfinished / "report.json").write_text(text + "\n", encoding="utf-8")
+    arrays = {name: array for name, array in batch._asdict().items() if array is not None}
+    np.savez(unfinished / "batch.npz", **arrays)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(unfinished, folder)

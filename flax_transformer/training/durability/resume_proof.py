@@ -1,0 +1,157 @@
+"""Proof that a training may be killed at any moment and ends as if it had not been."""
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from flax_transformer.errors import UserError
+from flax_transformer.training.checkpoints.workdir import Workdir
+
+_POLL_SECONDS = 0.002
+_WORK = ("data", "step", "evaluation", "checkpoint")
+
+
+class Kill(NamedTuple):
+    """One process that was killed.
+
+    Attributes:
+        seconds: its age.
+        last_step: the newest checkpoint it left; 0 if there was none.
+        was_writing: whether it left a checkpoint half-written.
+    """
+
+    seconds: float
+    last_step: int
+    was_writing: bool
+
+
+class KilledTrainings:
+    """Trains an experiment in processes that are killed.
+
+    Args:
+        experiment: file of the experiment; a JSON file as in a workdir, for it must not change.
+        log: takes what the processes print.
+        seed: of the random moments.
+    """
+
+    def __init__(self, experiment: Path, log: Path, seed: int = 0):
+        self._experiment, self._log = experiment, log
+        self._draw, self._patience = random.Random(seed), 1.0
+
+    def train_once(self, workdir: Path) -> float:
+        """Trains to the end.
+
+        Returns:
+            The seconds that its steps took, evaluations and checkpoints included.
+
+        Raises:
+            UserError: if it fails.
+        """
+        self._check(self._start(workdir).wait())
+        seconds = json.loads(Workdir(workdir).times.read_text())
+        return sum(seconds[part] for part in _WORK)
+
+    def train_and_kill(self, workdir: Path, num_kills: int, seconds: float) -> Iterator[Kill]:
+        """Trains to the end, with processes killed by SIGKILL on the way.
+
+        Of three, one is killed in its work, one while it writes a checkpoint, if it comes to that,
+        and one while it starts. Each makes its share of the steps before, at random.
+
+        Args:
+            workdir: of the training.
+            num_kills: at most; the training may end before.
+            seconds: from `train_once`.
+
+        Yields:
+            Every kill.
+
+        Raises:
+            UserError: if a process fails by itself.
+        """
+        training = json.loads(self._experiment.read_text())["training"]
+        every = min(training["checkpoint_every_steps"], training["evaluate_every_steps"])
+        # Long enough to come to a checkpoint, most times.
+        share = max(2 / num_kills, min(1.0, 2 * every / training["num_steps"]))
+        # Machines are not always as fast as they were the first time: neither shall a training
+        # come to its end too early, nor make no progress between kills.
+        last_step = 0
+        for number in range(num_kills):
+            kind = ("work", "write", "start")[number % 3]
+            delay = self._draw.uniform(0, share * seconds * self._patience)
+            kill = self._kill(workdir, kind, delay)
+            if kill is None:
+                self._patience /= 2
+                return
+            if kind == "work" and kill.last_step == last_step:
+                self._patience *= 2
+            last_step = kill.last_step
+            yield kill
+        self._check(self._start(workdir).wait())
+
+    def _kill(self, workdir: Path, kind: str, delay: float) -> Kill | None:
+        """Kills a process; gives None if it ended before.
+
+        Args:
+            workdir: of the training.
+            kind: "start", which counts the delay from the process' first moment; "work", from its
+                first step; or "write", which kills it in the next checkpoint it writes after that.
+            delay: seconds.
+        """
+        before, left = _opened(workdir), _unfinished(workdir)
+        started, since = time.perf_counter(), time.perf_counter() if kind == "start" else None
+        process = self._start(workdir)
+        while process.poll() is None:
+            now = time.perf_counter()
+            if since is None and _opened(workdir) != before:
+                since = now
+            is_time = since is not None and now - since > delay
+            if is_time and (kind != "write" or _unfinished(workdir) - left):
+                process.kill()
+                process.wait()
+                was_writing = bool(_unfinished(workdir) - left)
+                return Kill(now - started, _last_step(workdir), was_writing)
+            time.sleep(_POLL_SECONDS)
+        self._check(process.returncode)
+        return None
+
+    def _start(self, workdir: Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "flax_transformer", "train", str(self._experiment)]
+        command += ["--workdir", str(workdir)]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def _check(self, code: int) -> None:
+        if code:
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+            said = lines[-1] if lines else "nothing"
+            raise UserError(
+                f"the training failed with code {code}: {said} (--workdir keeps all it printed)"
+            )
+
+
+def _opened(workdir: Path) -> int:
+    """Tells apart the times the metrics were opened, as a training does before its first step."""
+    metrics = Workdir(workdir).metrics
+    # Written anew as another file, so later lines do not change it.
+    return metrics.stat().st_ino if metrics.exists() else 0
+
+
+def _unfinished(workdir: Path) -> set[int]:
+    """The checkpoints that are being written, or were when their process died."""
+    found = set()
+    for path in Workdir(workdir).checkpoints.glob("*.orbax-checkpoint-tmp*"):
+        # It may be finished, and have moved to its place, by now.
+        with contextlib.suppress(FileNotFoundError):
+            found.add(path.stat().st_ino)
+    return found
+
+
+def _last_step(workdir: Path) -> int:
+    names = [path.name for path in Workdir(workdir).checkpoints.glob("*")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)

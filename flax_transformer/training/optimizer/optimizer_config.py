@@ -1,0 +1,276 @@
+"""Learning-rate schedules and the optimizer, made of Optax parts."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from flax_transformer.errors import UserError, check_number, check_positive, unknown
+from flax_transformer.training.optimizer.moving_average import keep_moving_average
+from flax_transformer.training.optimizer.parameter_paths import layers_above
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
+
+Schedule = Literal["paper", "inverse_sqrt", "cosine", "linear", "constant"]
+# Those that read final_fraction, because they know the last step.
+FALLING: tuple[Schedule, ...] = ("cosine", "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer and its learning rate over time; the defaults are the paper's."""
+
+    schedule: Schedule = "paper"
+    """Course of the learning rate after the linear warm-up: paper (equation 3, which also fixes
+    the peak), inverse_sqrt, cosine or linear (both to final_fraction at the last step), or
+    constant."""
+    learning_rate: float | None = None
+    """Peak learning rate; the paper's schedule computes its own from d_model and warm-up."""
+    warmup_steps: int = 4000
+    """Updates over which the learning rate rises linearly from zero; the last of them is made with
+    the peak."""
+    final_fraction: float = 0.0
+    """cosine and linear: share of the peak that is left at the last step."""
+    name: str = "adam"
+    """adam, adamw, lamb, lion, sgd or adafactor; the defaults below are for adam. What the chosen
+    one does not read must stay at its default."""
+    b1: float = 0.9
+    """adam, adamw, lamb and lion: decay of the mean gradient; of lion, in its direction."""
+    b2: float = 0.98
+    """adam, adamw and lamb: decay of the mean squared gradient; lion: of the mean gradient."""
+    eps: float = 1e-9
+    """adam, adamw and lamb: term against division by zero."""
+    momentum: float = 0.9
+    """sgd: share of the last step that is added to the next."""
+    weight_decay: float = 0.0
+    """All but adam: the learning rate times this share of each matrix is taken from it at an
+    update; biases, norms, tables of positions and class tokens stay."""
+    layer_decay: float = 1.0
+    """By what the learning rate is multiplied from each layer to the one below it, for fine-tuning:
+    0.75 or so; the head has all of it, embeddings the least. 1: all layers learn alike."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient; larger ones are scaled down to it."""
+    ema_decay: float | None = None
+    """Decay of an exponential moving average of the parameters, such as 0.999. If given, this
+    average is what is evaluated, and what every reader of a checkpoint gets as its parameters."""
+
+    def __post_init__(self) -> None:
+        """Refuses impossible values, and those that nothing would read."""
+        known = get_args(Schedule)
+        if self.schedule not in known:
+            raise unknown("optimizer.schedule", self.schedule, known)
+        if self.name not in OPTIMIZERS:
+            raise unknown("optimizer.name", self.name, OPTIMIZERS)
+        if self.schedule == "paper" and self.learning_rate is not None:
+            raise UserError(
+                f"optimizer.learning_rate {self.learning_rate} has no effect on the paper's "
+                "schedule: give --optimizer.learning-rate None, or --optimizer.schedule "
+                "inverse_sqrt to set the peak"
+            )
+        if self.schedule != "paper" and self.learning_rate is None:
+            raise UserError(f"optimizer.schedule {self.schedule} needs optimizer.learning_rate")
+        self._check_numbers()
+        if self.schedule not in FALLING:
+            self._check_unset("final_fraction", "schedule", FALLING)
+        for field in sorted({name for rule in OPTIMIZERS.values() for name in rule.reads}):
+            readers = [name for name, rule in OPTIMIZERS.items() if field in rule.reads]
+            if self.name not in readers:
+                self._check_unset(field, "name", readers)
+
+    def _check_numbers(self) -> None:
+        check_number("optimizer.warmup_steps", self.warmup_steps)
+        for name in ("learning_rate", "clip_norm", "eps"):
+            value = getattr(self, name)
+            if value is not None:
+                check_positive(f"optimizer.{name}", value)
+        for name in ("b1", "b2", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"optimizer.{name} must be in [0, 1), not {getattr(self, name)}")
+        if not 0 <= self.final_fraction <= 1:
+            raise UserError(
+                f"optimizer.final_fraction must be in [0, 1], not {self.final_fraction}"
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(
+                f"optimizer.weight_decay must be 0 or positive, not {self.weight_decay}"
+            )
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"optimizer.layer_decay must be in (0, 1], not {self.layer_decay}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise UserError(f"optimizer.ema_decay must be in (0, 1), not {self.ema_decay}")
+
+    def _check_unset(self, name: str, option: str, readers: Iterable[str]) -> None:
+        """Refuses a value that only others than the chosen one would read."""
+        value, default = getattr(self, name), getattr(OptimizerConfig, name)
+        if value != default:
+            raise UserError(
+                f"optimizer.{name} {value} is set, but --optimizer.{option} "
+                f"{getattr(self, option)} does not read it: leave it at {default}, or choose "
+                f"{' or '.join(readers)}"
+            )
+
+
+def warm_up(
+    peak: float, warmup_steps: int, course: Callable[[Array], Array | float]
+) -> optax.Schedule:
+    """Makes a schedule of a linear rise to the peak and the course of the rate after it.
+
+    learning_rate(step) = peak step / warmup_steps  for step < warmup_steps, else
+    learning_rate(step) = peak course(step)
+
+    Steps are counted from 1, as in the paper: update number warmup_steps is the first that is made
+    with the peak, so that course(warmup_steps) is 1. All schedules here rise in this way.
+
+    Args:
+        peak: largest learning rate.
+        warmup_steps: updates of the rise.
+        course: from the number of an update to its share of the peak.
+
+    Returns:
+        A function from the number of updates made, 0 before the first, to the learning rate of
+        the next.
+
+    Example:
+        >>> schedule = warm_up(0.1, 4, lambda step: 1.0)
+        >>> [round(float(schedule(count)), 3) for count in (0, 1, 3, 15)]
+        [0.025, 0.05, 0.1, 0.1]
+    """
+
+    def learning_rate(count):
+        step = (jnp.asarray(count) + 1).astype(jnp.float32)
+        return peak * jnp.where(step < warmup_steps, step / warmup_steps, course(step))
+
+    return learning_rate
+
+
+def paper_schedule(d_model: int, warmup_steps: int) -> optax.Schedule:
+    """Makes the paper's schedule: a linear rise, then a fall with the root of the step.
+
+    learning_rate(step) = d_model^-0.5 min(step^-0.5, step warmup_steps^-1.5)
+
+    Args:
+        d_model: width of the model.
+        warmup_steps: updates of the rise.
+
+    Returns:
+        A function from the number of updates made, 0 before the first, to the learning rate of
+        the next. Updates are counted from 1 in the formula.
+
+    Example:
+        >>> round(float(paper_schedule(512, 4000)(3999)), 6)
+        0.000699
+
+    Reference:
+        Vaswani et al. 2017, section 5.3, equation 3.
+    """
+    return inverse_sqrt_schedule((d_model * warmup_steps) ** -0.5, warmup_steps)
+
+
+def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
+    """Makes a schedule that rises linearly to a peak and falls with the root of the step.
+
+    learning_rate(step) = peak min(step / warmup_steps, (warmup_steps / step)^0.5)
+
+    Args:
+        peak: largest learning rate, reached at step warmup_steps.
+        warmup_steps: updates of the rise; see `warm_up`.
+
+    Returns:
+        A function from the number of updates made to the learning rate of the next.
+
+    Example:
+        >>> schedule = inverse_sqrt_schedule(0.1, 4)
+        >>> [round(float(schedule(count)), 3) for count in (0, 3, 15)]
+        [0.025, 0.1, 0.05]
+    """
+    return warm_up(peak, warmup_steps, lambda step: (warmup_steps / step) ** 0.5)
+
+
+def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
+    """Makes the configured schedule.
+
+    With done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
+    final_fraction, the share of the peak after the warm-up is
+
+    cosine:   f + (1 - f) (1 + cos(pi done)) / 2
+    linear:   f + (1 - f) (1 - done)
+    constant: 1
+
+    Args:
+        config: which schedule, its peak and warm-up; see `warm_up`.
+        d_model: width of the model, which the paper's schedule depends on.
+        num_steps: updates of the whole training, after which a cosine or a line is at its last
+            value.
+
+    Returns:
+        A function from the number of updates made to the learning rate of the next.
+    """
+    if config.schedule == "paper":
+        return paper_schedule(d_model, config.warmup_steps)
+    peak, warmup_steps, last = config.learning_rate, config.warmup_steps, config.final_fraction
+    assert peak is not None, "OptimizerConfig asks for it"
+    if config.schedule == "inverse_sqrt":
+        return inverse_sqrt_schedule(peak, warmup_steps)
+
+    def left(step: Array) -> Array:
+        # Where the training ends within the warm-up the course is not used.
+        done = (step - warmup_steps) / max(num_steps + 1 - warmup_steps, 1)
+        return 1 - jnp.clip(done, 0, 1)
+
+    courses: dict[str, Callable[[Array], Array | float]] = {
+        "cosine": lambda step: last + (1 - last) * (1 - jnp.cos(jnp.pi * left(step))) / 2,
+        "linear": lambda step: last + (1 - last) * left(step),
+        "constant": lambda step: 1.0,
+    }
+    return warm_up(peak, warmup_steps, courses[config.schedule])
+
+
+def make_optimizer(
+    config: OptimizerConfig, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    """Makes the configured optimizer with the schedule.
+
+    p_t = p_(t-1) - schedule(t - 1) layer_decay^above (direction_t + weight_decay p_(t-1))
+
+    Gradients are clipped before a direction is made of them; `above` is `layers_above` of the
+    parameter p, and only those of `decay_mask` decay (in lamb before the trust ratio). A moving
+    average of the parameters is kept last, in the state, from which `moving_average` gets it.
+
+    Args:
+        config: which optimizer and what it reads.
+        schedule: from the number of updates made to the learning rate of the next.
+
+    Example:
+        >>> config = OptimizerConfig("constant", 0.5, name="sgd", weight_decay=0.1)
+        >>> params = {"kernel": jnp.ones((1, 1)), "bias": jnp.ones(1)}
+        >>> optimizer = make_optimizer(config, lambda count: 0.5)
+        >>> gradient = jax.tree.map(jnp.ones_like, params)
+        >>> updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+        >>> {name: round(float(update.sum()), 3) for name, update in updates.items()}
+        {'bias': -0.5, 'kernel': -0.55}
+    """
+    rule = OPTIMIZERS[config.name]
+    steps = [*rule.make(**{name: getattr(config, name) for name in rule.reads})]
+    if config.layer_decay != 1:
+        steps.append(_scale_layers(config.layer_decay))
+    parts: list[optax.GradientTransformation] = []
+    if config.clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    parts.append(optax.chain(*steps, optax.scale_by_learning_rate(schedule)))
+    if config.ema_decay is not None:
+        parts.append(keep_moving_average(config.ema_decay))
+    return parts[0] if len(parts) == 1 else optax.chain(*parts)
+
+
+def _scale_layers(layer_decay: float) -> optax.GradientTransformation:
+    """Multiplies the update of each layer by layer_decay to the power of the layers above."""
+
+    def scale(update: jax.Array, above: int | np.ndarray) -> jax.Array:
+        return update * np.asarray(layer_decay**above, update.dtype)
+
+    return optax.stateless(lambda updates, _: jax.tree.map(scale, updates, layers_above(updates)))

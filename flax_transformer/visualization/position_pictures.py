@@ -1,0 +1,150 @@
+"""Positional schemes as pictures."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure, SubFigure
+
+from flax_transformer.evaluation.wishes import step_values
+from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
+from flax_transformer.visualization.lines import COLOURS
+from flax_transformer.visualization.matrices import draw_matrix
+
+_COLUMNS = 2
+# Of an encoding that ends in columns of zeros, so many are drawn at least.
+_FEWEST_COLUMNS = 8
+_NOTE = """\
+left: what the scheme tells of each position
+right: how positions relate by it
+
+Each panel has the scale beside it.
+Blue and red are below and above zero;
+the other scale begins or ends at zero.
+Learned tables are drawn at random."""
+
+
+def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
+    """Draws what every scheme tells of each position, and how positions relate by it.
+
+    Left, the encoding; a vector of ones as it is rotated; or the bias that one head adds to its
+    scores. Right, the dot products of what is on the left; or the weights that the bias gives to
+    keys which would else get equal ones.
+
+    Args:
+        length: positions, in tokens; at least 2, as no scheme tells a single one anything.
+        d_model: width of the encodings and of the rotated vector, at least 2.
+
+    Returns:
+        The figure: a pair of panels for each scheme and a note on how to read them.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    _check(length, d_model)
+    num_rows = -(-(len(SCHEMES) + 1) // _COLUMNS)
+    figure = Figure(figsize=(6.4 * _COLUMNS, 2.9 * num_rows), dpi=100, layout="constrained")
+    grid = figure.subfigures(num_rows, _COLUMNS, squeeze=False, wspace=0.03, hspace=0.04)
+    cells = grid.ravel()
+    for cell, (name, scheme) in zip(cells, SCHEMES.items(), strict=False):
+        cell.suptitle(name, fontweight="bold")
+        _draw_scheme(cell, scheme, length, d_model)
+    cells[-1].text(0.12, 0.5, _NOTE, va="center", color="dimgray", linespacing=1.5)
+    return figure
+
+
+def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -> Figure:
+    """Draws one scheme as `plot_positions` does all.
+
+    Args:
+        scheme: any scheme, not only one of `SCHEMES`.
+        length: positions, in tokens; at least 2.
+        d_model: width of the encodings and of the rotated vector, at least 2.
+
+    Returns:
+        The figure: left, what the scheme tells of each position; right, how positions relate by it.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+
+    Example:
+        >>> bias, _ = (axes for axes in plot_scheme(SCHEMES["alibi"], 3).axes if axes.images)
+        >>> bias.images[0].get_array()[2].tolist()
+        [-1.0, -0.5, -0.0]
+    """
+    _check(length, d_model)
+    figure = Figure(figsize=(11, 4), dpi=100, layout="constrained")
+    _draw_scheme(figure, scheme, length, d_model)
+    return figure
+
+
+def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[int]) -> Figure:
+    """Draws the first column of encodings over the positions of sentences of several lengths.
+
+    Where a position's value does not depend on its sentence, the lines lie on each other; the
+    longer the sentence, the wider its line.
+
+    Args:
+        schemes: by name, schemes that add something to embeddings.
+        lengths: of the sentences, in tokens, each at least 2.
+
+    Returns:
+        The figure, a panel for each scheme.
+
+    Raises:
+        ValueError: if there is nothing to draw, or a scheme adds nothing to embeddings.
+
+    Example:
+        >>> axes = plot_by_length({"scaled": SCHEMES["scaled"]}, [3, 5]).axes[0]
+        >>> [line.get_ydata().tolist() for line in axes.get_lines()]
+        [[0.0, 0.25, 0.5, 0.75, 1.0], [0.0, 0.5, 1.0]]
+    """
+    if not schemes or not lengths or min(lengths) < 2:
+        raise ValueError(f"{len(schemes)} schemes of lengths {[*lengths]}: nothing to draw")
+    figure = Figure(figsize=(4.6 * len(schemes), 3.4), dpi=100, layout="constrained")
+    panels = figure.subplots(1, len(schemes), squeeze=False)[0]
+    for axes, (name, scheme) in zip(panels, schemes.items(), strict=True):
+        if scheme.encode is None:
+            raise ValueError(f"the scheme {name} adds nothing to embeddings")
+        # Wide lines first, so that narrow ones upon them are seen.
+        for index, length in enumerate(sorted(lengths, reverse=True)):
+            steps = jnp.arange(length)
+            values = np.asarray(step_values(scheme, steps, length, max_positions=max(lengths)))
+            width = 1.5 + 3 * (len(lengths) - 1 - index)
+            colour = COLOURS[index % len(COLOURS)]
+            label = f"sentence of {length}"
+            axes.plot(steps, values[:, 0], color=colour, linewidth=width, label=label)
+        axes.set_title(name, fontsize="medium")
+        axes.set_xlabel("position, tokens")
+        axes.grid(axis="y", color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(lengths), frameon=False)
+    return figure
+
+
+def _check(length: int, d_model: int) -> None:
+    if length < 2 or d_model < 2:
+        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
+
+
+def _draw_scheme(
+    cell: Figure | SubFigure, scheme: PositionalScheme, length: int, d_model: int
+) -> None:
+    values = np.asarray(step_values(scheme, jnp.arange(length), length, d_model, length))
+    if not values.any():
+        cell.text(0.5, 0.5, "tells nothing", ha="center", va="center", color="dimgray")
+        return
+    left, right = cell.subplots(1, 2)
+    if scheme.bias:
+        draw_matrix(left, values, "bias of the first of 8 heads", "query position", "key position")
+        weights = np.asarray(jax.nn.softmax(values, axis=-1))
+        draw_matrix(right, weights, "weights by the bias alone", "query position", "key position")
+        return
+    title = "encoding" if scheme.encode else "rotated ones"
+    width = max(np.flatnonzero(values.any(axis=0))[-1] + 1, _FEWEST_COLUMNS)
+    if width < values.shape[1]:
+        title += f", the first {width} columns"
+    draw_matrix(left, values[:, :width], title, "position", "column")
+    draw_matrix(right, values @ values.T, "dot products", "position", "position")
