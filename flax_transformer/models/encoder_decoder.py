@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer of "Attention Is All You Need"."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
@@ -33,10 +33,17 @@ from flax_transformer.modules.token_embedding import (
 class EncoderDecoderConfig(TransformerConfig):
     """Sizes and choices of an encoder-decoder Transformer; the defaults are the paper's base."""
 
+    reads: ClassVar[str] = "tokens"
+    gives: ClassVar[str] = "target_tokens"
+
     num_encoder_layers: int = 6
     """Layers of the encoder."""
     num_decoder_layers: int = 6
     """Layers of the decoder."""
+
+    def build(self, *, vocab_size: int) -> "EncoderDecoder":
+        """Makes the model for a joint vocabulary of so many tokens."""
+        return EncoderDecoder(self, vocab_size)
 
 
 class EncoderDecoder(nn.Module):
