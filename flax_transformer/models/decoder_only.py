@@ -122,7 +122,7 @@ class DecoderOnly(nn.Module):
             What the logits of the next token are made of.
         """
         config = self.config
-        segments = token_segments(tokens) if segments is None else segments
+        segments = token_segments(tokens, 0) if segments is None else segments
         layout = lay_out(segments, causal=True, window=config.attention_window)
         x = self._embed(tokens, layout, deterministic)
 

@@ -143,7 +143,7 @@ class EncoderOnly(nn.Module):
             One vector a token.
         """
         config = self.config
-        segments = token_segments(tokens) if segments is None else segments
+        segments = token_segments(tokens, 0) if segments is None else segments
         layout = lay_out(segments, window=config.attention_window)
         assert layout.positions is not None
         x = self.embedding(tokens)
@@ -185,7 +185,7 @@ class EncoderOnly(nn.Module):
             Logits of the token at each place.
         """
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
-        is_token = (token_segments(tokens) if segments is None else segments) != 0
+        is_token = (token_segments(tokens, 0) if segments is None else segments) != 0
         return self.score_tokens(hidden, is_token, deterministic=deterministic)
 
     def score_tokens(
