@@ -7,8 +7,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.cache import Cache, Written
-from flax_transformer.functional.layout import Layout, lay_out
-from flax_transformer.functional.segments import token_segments
+from flax_transformer.functional.layout import Layout, lay_out, token_segments
 from flax_transformer.models.caching import lay_out_next, make_cache
 from flax_transformer.models.depth import finish, make_last_norm, make_layers, pass_through
 from flax_transformer.models.model_config import TransformerConfig

@@ -7,9 +7,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.cache import Cache, Written, lay_down, read_all
-from flax_transformer.functional.layout import Layout, lay_out
+from flax_transformer.functional.layout import Layout, lay_out, segment_mask, token_segments
 from flax_transformer.functional.masks import padding_mask
-from flax_transformer.functional.segments import segment_mask, token_segments
 from flax_transformer.models.caching import lay_out_next, make_cache
 from flax_transformer.models.depth import (
     finish,

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_transformer.functional.array_types import along_last_axes
 from flax_transformer.functional.feed_forward import gelu
-from flax_transformer.functional.layout import lay_out
+from flax_transformer.functional.layout import lay_out, token_segments
 from flax_transformer.functional.pooling import POOLINGS
-from flax_transformer.functional.precision import along_last_axes
-from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
 from flax_transformer.models.model_config import TransformerConfig
 from flax_transformer.modules.dropout_module import Dropout

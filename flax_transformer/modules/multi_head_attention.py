@@ -12,9 +12,9 @@ from flax_transformer.functional.heads import (
     AttentionImplementation,
     multi_head_attend,
 )
-from flax_transformer.functional.kernels.projection import project_as_dot_general
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
+from flax_transformer.functional.projection import project_as_dot_general
 from flax_transformer.functional.schemes import SCHEMES, Head
 
 
