@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from flax_transformer.functional.argument_checks import check_masks
+from flax_transformer.functional.array_types import check_masks
 from flax_transformer.visualization.lines import COLOURS
 from flax_transformer.visualization.visible_tokens import visible_token
 
