@@ -10,7 +10,7 @@ The other variants: --model.variant joint, factorised_self_attention or factoris
 from flax_transformer.data.datasets.labelled_datasets import VideosConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VideoConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 

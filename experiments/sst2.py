@@ -12,7 +12,7 @@ used. Distances (Shaw et al.) tell more of such sentences than places.
 from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 

@@ -30,7 +30,7 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import TABLE3
-from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 

@@ -57,7 +57,9 @@ class Evaluate:
             weights=self.weights,
             decoding=self.decoding,
             dtype=self.dtype,
-            bleu_tokenizer=self.bleu_tokenizer,
+            task_options=(
+                {} if self.bleu_tokenizer is None else {"bleu_tokenizer": self.bleu_tokenizer}
+            ),
         )
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))

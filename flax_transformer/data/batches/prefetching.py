@@ -1,0 +1,1 @@
+from flax_transformer.data.batches.pipeline import training_pipeline as training_pipeline
