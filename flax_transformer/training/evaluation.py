@@ -45,7 +45,8 @@ def evaluate(
     """
     path = Path(path)
     run = open_run(path, weights, decoding, dtype, bleu_tokenizer)
-    split = run.experiment.data.held_out_split if split is None else split
+    if split is None:
+        split = str(run.experiment.data.held_out_split)
     files = split if isinstance(split, OwnFiles) else None
     if isinstance(split, str):
         # Scores of other files would not compare with those of the training.
