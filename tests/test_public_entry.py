@@ -91,3 +91,22 @@ def test_a_notebook_trains_scores_and_loads_without_a_console(tmp_path, capsys):
     assert isinstance(ft.load(workdir).translate("twenty two"), str)
     figure = ft.visualization.plot_curves({"run": f"{workdir}/metrics.jsonl"}, "chrf")
     assert figure.axes
+
+
+SCRIPTS = {"normalization", "table3", "word_order"}  # these print tables of their own
+EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_needs_one_import_of_the_package(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    imports = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    ours = [line for line in imports if "flax_transformer" in line]
+    assert "import flax_transformer as ft" in ours
+    if path.stem not in SCRIPTS:
+        assert len(ours) == 1
+        assert set(imports) - set(ours) <= {"import dataclasses"}

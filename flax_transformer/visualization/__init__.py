@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from flax_transformer.visualization.attention_maps import plot_attention, plot_mask
     from flax_transformer.visualization.attention_steps import plot_attention_steps
     from flax_transformer.visualization.attention_view import AttentionView, view_attention
-    from flax_transformer.visualization.curves import plot_curves
+    from flax_transformer.visualization.curves import plot_curves, read_curve
     from flax_transformer.visualization.encodings import plot_encodings
     from flax_transformer.visualization.grid_similarity import plot_grid_similarity
     from flax_transformer.visualization.images import plot_images
@@ -50,6 +50,7 @@ _HOMES = {
     "plot_scheme": ".position_pictures",
     "plot_search_tree": ".search_tree_picture",
     "plot_wishes": ".wishes_picture",
+    "read_curve": ".curves",
     "save_picture": ".pictures",
     "view_attention": ".attention_view",
 }
