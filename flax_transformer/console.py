@@ -13,8 +13,9 @@ from flax_transformer.evaluation.metric import shown
 from flax_transformer.evaluation.report import Record
 
 
-def show_scores(console: Console, record: Record) -> None:
+def show_scores(record: Record, console: Console | None = None) -> None:
     """Prints the scores of a split, or of other files, as a table."""
+    console = console or Console(force_jupyter=False)
     scored = record.split or ", ".join(record.files.values())
     table = Table(
         title=f"{scored}: {_how(record.decoding)}mean of {record.num_averaged} "

@@ -67,7 +67,7 @@ def train_and_score(
     """Trains, scores the held-out split and shows the scores and a few outputs."""
     train(experiment, workdir, console, find_nans)
     record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
-    show_scores(console, record)
+    show_scores(record, console)
     for line in scored.samples:
         say(console, line)
     return record, scored

@@ -13,21 +13,24 @@ from flax_transformer.visualization.pictures import new_figure
 
 # More points than this, a line of the picture's width does not show.
 _MOST_POINTS = 2000
+Run = str | Path | Iterable[str]
+"""The path of a metrics.jsonl, or its lines."""
 
 
-def read_curve(run: Path | Iterable[str], kind: str, name: str) -> list[tuple[int, float]]:
+def read_curve(run: Run, kind: str, name: str) -> list[tuple[int, float]]:
     """Reads how one measurement went on.
 
     Args:
-        run: the metrics.jsonl of a run, or its lines.
+        run: the path of a metrics.jsonl, or its lines.
         kind: "train", or the split that was evaluated.
         name: of the measurement, such as "loss".
 
     Returns:
         (step, value) of every line that has it; one that had nothing to measure holds null.
     """
-    lines = run.read_text(encoding="utf-8").splitlines() if isinstance(run, Path) else run
-    measured = map(json.loads, lines)
+    if isinstance(run, str | Path):
+        run = Path(run).read_text(encoding="utf-8").splitlines()
+    measured = map(json.loads, run)
     return [
         (line["step"], line[name])
         for line in measured
@@ -35,11 +38,11 @@ def read_curve(run: Path | Iterable[str], kind: str, name: str) -> list[tuple[in
     ]
 
 
-def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_match") -> Figure:
+def plot_curves(runs: Mapping[str, Run], score: str = "exact_match") -> Figure:
     """Draws the training loss and a validation score of runs over their updates, one line a run.
 
     Args:
-        runs: by name, the metrics.jsonl of a run or its lines.
+        runs: by name, the path of a metrics.jsonl or its lines.
         score: which score of the evaluations on the validation split.
 
     Returns:
@@ -51,7 +54,7 @@ def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_ma
     if not runs:
         raise ValueError("runs must hold at least one run")
     # An iterator of lines could be read only once.
-    read = {name: run if isinstance(run, Path) else list(run) for name, run in runs.items()}
+    read = {name: run if isinstance(run, str | Path) else list(run) for name, run in runs.items()}
     losses, scores = (
         {name: read_curve(run, kind, measured) for name, run in read.items()}
         for kind, measured in (("train", "loss"), ("validation", score))
