@@ -121,7 +121,9 @@ def _draw_wave(axes: Axes, values: np.ndarray, column: int, is_last: bool) -> No
 def _draw_products(axes: Axes, products: np.ndarray) -> None:
     length = len(products)
     first, second = np.triu_indices(length)
-    axes.scatter(second - first, products[first, second], s=6, color="0.6", linewidths=0, label="every pair")
+    axes.scatter(
+        second - first, products[first, second], s=6, color="0.6", linewidths=0, label="every pair"
+    )
     means = np.array([np.diagonal(products, distance).mean() for distance in range(length)])
     axes.plot(np.arange(length), means, color=COLORS[0], label="mean")
     style_axes(axes, "dot product of two encodings", "distance, tokens", fontsize="medium")

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-import numpy as np
 
 from flax_transformer.visualization.pictures import COLORS, style_axes
 

@@ -88,11 +88,11 @@ def plot_lookup(
     one_hot = embed_one_hot(tokens, jnp.eye(len(table)))
     product = embed_one_hot(tokens, table)
     text = [str(words[token]) for token in tokens.tolist()]
-    ids = list(map(str, range(len(table))))
     figure, (factor, rows, result) = new_figure(
         13, 0.4 * max(len(tokens), len(table)) + 1.2, columns=3
     )
-    draw_matrix(factor, np.asarray(one_hot), "one-hot vectors", text, ids)
+    draw_matrix(factor, np.asarray(one_hot), "one-hot vectors", text, "token id")
+    name_axis(factor.xaxis, list(map(str, range(len(table)))))
     draw_matrix(rows, np.asarray(table), "times the table", words, "feature")
     draw_matrix(result, np.asarray(product), "are rows of the table", text, "feature")
     return figure

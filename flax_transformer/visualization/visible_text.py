@@ -39,9 +39,7 @@ def visible_token(token: str | SupportsIndex) -> str:
             return str(operator.index(token))
         except TypeError as error:
             kind = type(token).__name__
-            raise UserError(
-                f"a token is {token!r}, of type {kind}: give strings or ids"
-            ) from error
+            raise UserError(f"a token is {token!r}, of type {kind}: give strings or ids") from error
     if not token:
         return "∅"
     inner = token.strip(" ")
