@@ -64,7 +64,7 @@ class Evaluate:
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:
-            show_scores(Console(), record)
+            show_scores(record)
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
     def _split(self) -> str | OwnFiles:

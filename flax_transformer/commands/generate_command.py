@@ -17,7 +17,7 @@ from flax_transformer.line_batches import (
     line_batches,
 )
 from flax_transformer.models.model_config import ComputeType
-from flax_transformer.tasks.language_modeling.generator import GeneratedText
+from flax_transformer.tasks.text_scores import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
 
 BETWEEN = "---"  # a line between two outputs
@@ -63,7 +63,7 @@ class Generate:
         batches = line_batches(self.prompts, self.batch_lines)
         generator = load_for("generate", self.workdir, self.weights, decoding, self.dtype)
 
-        def generate(prompts: list[str], number: int) -> list[list[GeneratedText]]:
+        def generate(prompts: list[str], number: int) -> list[list[ScoredText]]:
             return generator.generate_n_best(
                 prompts, length=self.length, seed=self.seed, first_line=number
             )
@@ -80,7 +80,7 @@ class Generate:
         if not has_prompts and not is_pipe_or_file():
             yield LineBatch(0, [""], False)
 
-    def _write(self, index: int, prompt: str, found: list[GeneratedText] | UserError) -> None:
+    def _write(self, index: int, prompt: str, found: list[ScoredText] | UserError) -> None:
         if self.json:
             print(json_line(index, prompt, found))
             return

@@ -10,7 +10,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.models.model_config import ComputeType
-from flax_transformer.tasks.translation.translator import TranslatedText
+from flax_transformer.tasks.text_scores import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
 
 
@@ -53,7 +53,7 @@ class Translate:
         batches = line_batches(self.texts, self.batch_lines)
         translator = load_for("translate", self.workdir, self.weights, decoding, self.dtype)
 
-        def translate(texts: list[str], number: int) -> list[list[TranslatedText]]:
+        def translate(texts: list[str], number: int) -> list[list[ScoredText]]:
             return translator.translate_n_best(
                 texts, seed=self.seed, first_line=number, prefix=self.prefix
             )
@@ -61,13 +61,13 @@ class Translate:
         translate([], 1)  # an impossible prefix is one error, not an error for each line
         answer_lines(batches, translate, self._write)
 
-    def _write(self, index: int, text: str, found: list[TranslatedText] | UserError) -> None:
+    def _write(self, index: int, text: str, found: list[ScoredText] | UserError) -> None:
         if self.json:
             print(json_line(index, text, found))
             return
         is_n_best = (self.n_best or self.decoding.num_best) > 1
         several = [] if isinstance(found, UserError) else found
-        for translation, score in several or [TranslatedText("", -math.inf)]:
+        for translation, score in several or [ScoredText("", -math.inf)]:
             # Whatever its reader takes for the end of a line.
             line = " ".join(translation.splitlines())
             columns = [str(index)] * is_n_best + [f"{score:.4f}"] * self.scores + [line]

@@ -17,10 +17,10 @@ from flax_transformer.training.durability.data_fingerprints import DataFiles
 
 
 def evaluate(
-    path: Path,
-    split: str | OwnFiles,
+    path: str | Path,
+    split: str | OwnFiles | None = None,
     *,
-    command: Sequence[str],
+    command: Sequence[str] = (),
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
@@ -30,8 +30,8 @@ def evaluate(
 
     Args:
         path: the workdir of a training.
-        split: of its data set, or a user's own files.
-        command: the words of the command line, kept with the scores.
+        split: of its data set, or a user's own files; the held-out split if not given.
+        command: the words of the command line, if there is one, kept with the scores.
         weights: which checkpoints; see `load`.
         decoding: how to search; the training's own settings if not given.
         dtype: type of the computation; see `load`.
@@ -44,7 +44,10 @@ def evaluate(
         UserError: if the folder holds no trained model or the data set no such split, or the files
             do not fit the model, cannot be read, or are no longer those that were trained on.
     """
+    path = Path(path)
     run = open_run(path, weights, decoding, dtype, task_options)
+    if split is None:
+        split = str(run.experiment.data.held_out_split)
     files = split if isinstance(split, OwnFiles) else None
     if isinstance(split, str):
         # Scores of other files would not compare with those of the training.

@@ -22,7 +22,12 @@ from flax_transformer.training.step import TrainState, make_train_step
 from flax_transformer.training.time_left import TimeLeft
 
 
-def train(experiment: Experiment, path: Path, console: Console, find_nans: bool = False) -> None:
+def train(
+    experiment: Experiment,
+    path: str | Path,
+    console: Console | None = None,
+    find_nans: bool = False,
+) -> None:
     """Trains an experiment, or continues where an earlier call was interrupted.
 
     However often it is interrupted, it ends bit for bit where it would have ended without.
@@ -30,7 +35,7 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
     Args:
         experiment: what to train.
         path: folder of the run; it receives what the task keeps, checkpoints and metrics.
-        console: where progress is shown.
+        console: where progress is shown; standard output if not given.
         find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
 
     Raises:
@@ -40,7 +45,9 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
     """
     # Later commands may be given in another folder.
     experiment = experiment.with_absolute_paths()
-    workdir = Workdir(path)
+    workdir = Workdir(Path(path))
+    # In a notebook, rich's own choice would be HTML and a bar that needs widgets.
+    console = console or Console(force_jupyter=False)
     with (
         Interruption() as interruption,
         TimeAccounts(workdir.times) as accounts,

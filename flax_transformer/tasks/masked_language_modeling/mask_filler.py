@@ -16,7 +16,7 @@ from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Variables
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
 

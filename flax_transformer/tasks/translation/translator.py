@@ -25,7 +25,7 @@ from flax_transformer.tasks.task import Variables
 from flax_transformer.tasks.text_attention import hypothesis_attention
 from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_pairs
 from flax_transformer.tasks.translation.source_search import begin_targets, search_sources
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.visualization.visible_text import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
