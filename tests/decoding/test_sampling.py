@@ -9,7 +9,7 @@ from flax_transformer.decoding import filter_top_k, filter_top_p, greedy_search,
 from flax_transformer.decoding.sampling import categorical
 
 
-def sampler(max_length=5, **settings):
+def sampler(max_length=5, max_lengths=None, **settings):
     """The whole search as one jitted function of a model and a key."""
 
     @jax.jit
@@ -18,7 +18,7 @@ def sampler(max_length=5, **settings):
             model.step(),
             model.cache(),
             model.prompt(),
-            limits_of(max_length),
+            limits_of(max_length, max_lengths),
             rng,
             **settings,
         )
