@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from flax_transformer.models.video import VideoConfig
     from flax_transformer.models.vision_config import VisionConfig
     from flax_transformer.tasks.classification.classification_config import ClassificationConfig
-    from flax_transformer.tasks.language_modeling.language_modeling_config import LanguageModelingConfig
+    from flax_transformer.tasks.language_modeling.language_modeling_config import (
+        LanguageModelingConfig,
+    )
     from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
         MaskedLanguageModelingConfig,
     )

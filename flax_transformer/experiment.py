@@ -20,6 +20,7 @@ from flax_transformer.models.model_config import LayerConfig, TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
 from flax_transformer.models.zoo import ZOO
+from flax_transformer.tasks.task import Task
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
@@ -285,3 +286,15 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     }
     model = dataclasses.replace(presets[name], **kept)
     return dataclasses.replace(experiment, model=model, task=task)
+
+
+def models_of(task: type[Task]) -> list[type]:
+    """Gives the classes of the configs of models that a task can train.
+
+    Example:
+        >>> from flax_transformer.tasks.tasks import TASKS
+        >>> [kind.__name__ for kind in models_of(TASKS["language_modeling"])]
+        ['DecoderOnlyConfig']
+    """
+    kinds = dict.fromkeys(type(config) for config in _presets().values())
+    return [kind for kind in kinds if (kind.reads, kind.gives) == task.takes]

@@ -1,1 +1,3 @@
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig as ParallelTextConfig
+from flax_transformer.data.datasets.parallel_datasets import (
+    ParallelTextConfig as ParallelTextConfig,
+)

@@ -43,6 +43,4 @@ def find_task(experiment: Experiment) -> tuple[str, type[Task]]:
         if task.takes == (experiment.model.reads, experiment.model.gives):
             return name, task
     wanted = " or ".join(f"reads {t.takes[0]} and gives {t.takes[1]}" for t in reading.values())
-    raise UserError(
-        f"{config} with {data} trains a model that {wanted}, not {model}: change model"
-    )
+    raise UserError(f"{config} with {data} trains a model that {wanted}, not {model}: change model")

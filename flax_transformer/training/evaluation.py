@@ -70,7 +70,9 @@ def evaluate(
     if decoding is not None:
         name += f"-{decoding.method}"
         name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
-    name += "".join(f"-{changed}" for changed in (dtype, *task_options.values()) if changed is not None)
+    name += "".join(
+        f"-{changed}" for changed in (dtype, *task_options.values()) if changed is not None
+    )
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
     if scored.outputs:

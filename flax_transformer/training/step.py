@@ -221,7 +221,9 @@ def _sums_of_parts(loss, num_parts, state, batch, rng):
 
     cut = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
     variables = {"params": params, **statistics}
-    shapes = jax.eval_shape(lambda cut: loss(variables, jax.tree.map(lambda x: x[0], cut), rng), cut)
+    shapes = jax.eval_shape(
+        lambda cut: loss(variables, jax.tree.map(lambda x: x[0], cut), rng), cut
+    )
     nothing = jnp.zeros((), jnp.float32)
     extra = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes.extra)
     zero = (nothing, nothing, extra, jax.tree.map(jnp.zeros_like, params))

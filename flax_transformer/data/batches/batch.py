@@ -35,5 +35,6 @@ class Batch(NamedTuple):
             f"long, {tokens:,} tokens without padding"
         )
 
+from flax_transformer.data.batches.examples import NO_CLASS as NO_CLASS
+from flax_transformer.data.batches.examples import LabelledBatch as LabelledBatch
 from flax_transformer.data.batches.windows import TextBatch as TextBatch
-from flax_transformer.data.batches.examples import LabelledBatch as LabelledBatch, NO_CLASS as NO_CLASS

@@ -1,5 +1,7 @@
 from flax_transformer.data.batches import examples as ex
 from flax_transformer.data.batches.shim import Epoch
+
+
 class ExampleBatches(ex.LabelledBatches):
     def __new__(cls, examples, batch_size, *, rows_multiple=1, seed=0):
         if seed is None: return Epoch(lambda: ex.evaluation_batches(examples, batch_size))

@@ -1,4 +1,3 @@
-import numpy as np
 class Epoch:
     def __init__(self, make): self._make = make
     def epoch(self, number=0): return self._make()

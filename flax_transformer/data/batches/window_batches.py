@@ -1,6 +1,9 @@
 import numpy as np
+
 from flax_transformer.data.batches import windows
 from flax_transformer.data.batches.shim import Epoch
+
+
 class WindowBatches(windows.WindowBatches):
     def __new__(cls, stream, length, batch_size, *, rows_multiple=1, seed=0):
         if seed is None: return Epoch(lambda: ((np.arange(batch_size), b) for b in windows.evaluation_windows(stream, length, batch_size)))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.datasets.parallel_text import Pair
 from flax_transformer.data.files.example_files import ExampleFiles, Read
 from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
 from flax_transformer.data.files.folders import tell_passed_over

@@ -1,5 +1,8 @@
 from typing import NamedTuple
+
 from flax_transformer.data.datasets.parallel_datasets import open_split
+
+
 class Pair(NamedTuple):
     source: str
     target: str

@@ -1,1 +1,1 @@
-from flax_transformer.data.datasets.labelled_datasets import open_arrays as open_pixels, still as still
+from flax_transformer.data.datasets.labelled_datasets import still as still

@@ -1,8 +1,12 @@
-from flax_transformer.data.datasets.text_datasets import Stream as Stream, count_bytes as count_bytes, encode_stream as encode_stream, encode_lines as encode_lines, read_stream as tokenize_stream, read_lines as tokenize_lines
-from flax_transformer.data.datasets import text_datasets, labelled_datasets, parallel_datasets
-from flax_transformer.data.datasets.labelled_datasets import open_texts
 from flax_transformer.data.batches import pipeline
-import os
+from flax_transformer.data.datasets import labelled_datasets, parallel_datasets, text_datasets
+from flax_transformer.data.datasets.labelled_datasets import open_texts
+from flax_transformer.data.datasets.text_datasets import Stream as Stream
+from flax_transformer.data.datasets.text_datasets import count_bytes as count_bytes
+from flax_transformer.data.datasets.text_datasets import encode_lines as encode_lines
+from flax_transformer.data.datasets.text_datasets import encode_stream as encode_stream
+
+
 def make_tokenizer(config, *, by_line=False):
     if isinstance(config, text_datasets.PlainTextConfig):
         return text_datasets.make_tokenizer(config, by_line=by_line)

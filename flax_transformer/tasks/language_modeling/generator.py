@@ -113,7 +113,10 @@ class Generator:
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("length", length)
-        ids = [self.tokenizer.encode(prompt) or [self.tokenizer.eos_id] for prompt in list_texts(prompts)]
+        ids = [
+            self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
+            for prompt in list_texts(prompts)
+        ]
         self._warn_of_long(ids, first_line)
         if decoding.method == "beam":
             found = self._search_once([Continuation(one, length) for one in ids], decoding)
@@ -181,7 +184,9 @@ class Generator:
             "title": text + written,
         }
 
-    def _found(self, prompts: Int32[np.ndarray, "rows prompt_length"], length: int | None) -> Hypotheses:
+    def _found(
+        self, prompts: Int32[np.ndarray, "rows prompt_length"], length: int | None
+    ) -> Hypotheses:
         """The best continuation that fits into one piece; without a length one that is not read."""
         if length is None:
             score, ones = jnp.zeros((1, 1)), jnp.ones((1, 1), jnp.int32)

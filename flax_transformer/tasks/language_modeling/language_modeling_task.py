@@ -89,9 +89,7 @@ class LanguageModelingTask(Task):
         """Writes the tokenizer."""
         self.tokenizer.save(folder / TOKENIZER)
 
-    def batches(
-        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
-    ) -> WindowBatches:
+    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> WindowBatches:
         """Makes batches of pieces of the text."""
         data, seed = self.experiment.data, self.experiment.seed
         stream = tokenize_stream(data, self.tokenizer, split)

@@ -12,6 +12,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.tasks.language_modeling.continuation import PieceBatch, Rows
 from flax_transformer.tasks.task import Variables
@@ -70,10 +71,12 @@ def _search(
         step,
         model.apply(variables, num_rows, capacity, method=model.start),
         jnp.asarray(rows.prompts),
-        max_length=settings.max_length,
-        max_lengths=rows.limits,
-        eos_id=settings.eos_id,
-        pad_id=settings.pad_id,
+        SearchLimits(
+            max_length=settings.max_length,
+            eos_id=settings.eos_id,
+            pad_id=settings.pad_id,
+            max_lengths=rows.limits,
+            prompt_lengths=rows.lengths,
+        ),
         rng=row_keys(rng, rows.numbers),
-        prompt_lengths=rows.lengths,
     )

@@ -132,9 +132,7 @@ class MaskedLanguageModelingTask(Task):
         rows, _ = examples.inputs.take(np.arange(num_samples))
         gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
         tokens, nll, correct = self._sum(variables, examples)
-        scores = compute_scores(
-            self.scores, loss_sum=nll, num_targets=tokens, num_correct=correct
-        )
+        scores = compute_scores(self.scores, loss_sum=nll, num_targets=tokens, num_correct=correct)
         filled = [] if is_quick else self.predictor(variables).fill(gaps)
         lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=False)]
         return Scored(scores, [], lines, gaps[0])
@@ -215,9 +213,7 @@ class MaskedLanguageModelingTask(Task):
         return before + " " * token.startswith(" ") + MASK_TEXT + after
 
 
-def _score(
-    model: Any, tokens: Array, segments: Array, places: Array, deterministic: bool
-) -> Array:
+def _score(model: Any, tokens: Array, segments: Array, places: Array, deterministic: bool) -> Array:
     """Scores which token stands at some places of a flattened batch, clipped to those there are."""
     hidden = model(tokens, segments=segments, deterministic=deterministic)
     chosen = hidden.reshape(-1, hidden.shape[-1]).at[places].get(mode="clip")

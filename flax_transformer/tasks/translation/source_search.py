@@ -15,6 +15,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.tasks.task import Variables
 
@@ -87,10 +88,12 @@ def _search(
         lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
         model.apply(variables, batch.source, num_given + max_length, method=model.start),
         prompt,
-        max_length=max_length,
-        max_lengths=lengths + decoding.max_extra_length - num_given,
-        eos_id=settings.eos_id,
-        pad_id=settings.pad_id,
+        SearchLimits(
+            max_length=max_length,
+            eos_id=settings.eos_id,
+            pad_id=settings.pad_id,
+            max_lengths=lengths + decoding.max_extra_length - num_given,
+        ),
         rng=row_keys(rng, numbers),
         num_halvings=settings.num_halvings,
     )

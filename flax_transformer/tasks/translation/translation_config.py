@@ -3,7 +3,7 @@
 import dataclasses
 from typing import get_args
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import unknown
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.tasks.task_config import TaskConfig, check_label_smoothing
