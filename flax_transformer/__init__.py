@@ -75,7 +75,9 @@ _HOMES = {
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
     "load": ".training.assemble",
     "load_experiment": ".experiment",
-    "MaskedLanguageModelingConfig": ".tasks.masked_language_modeling.masked_language_modeling_config",
+    "MaskedLanguageModelingConfig": (
+        ".tasks.masked_language_modeling.masked_language_modeling_config"
+    ),
     "models": ".models",
     "modules": ".modules",
     "open_arrays": ".data.datasets.labelled_datasets",

@@ -38,8 +38,8 @@ class Loss(NamedTuple):
 
     sum: Float[Array, ""]
     weight: Float[Array, ""]
-    statistics: dict[str, Any] = {}
-    extra: dict[str, Float[Array, ""]] = {}
+    statistics: dict[str, Any]
+    extra: dict[str, Float[Array, ""]]
 
 
 class Scored(NamedTuple):

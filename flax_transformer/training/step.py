@@ -55,7 +55,7 @@ class StepMetrics(NamedTuple):
     weight: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     skipped: Int[Array, ""]
-    extra: dict[str, Float[Array, ""]] = {}
+    extra: dict[str, Float[Array, ""]]
 
 
 class Gradient(NamedTuple):
@@ -75,7 +75,7 @@ class Gradient(NamedTuple):
     mean: Any
     norm: Float[Array, ""]
     statistics: Any
-    extra: dict[str, Float[Array, ""]] = {}
+    extra: dict[str, Float[Array, ""]]
 
     @property
     def is_finite(self) -> Bool[Array, ""]:
@@ -151,10 +151,9 @@ def make_train_step(
 ) -> Callable[[TrainState, Any, PRNGKeyArray], tuple[TrainState, StepMetrics]]:
     """Makes the function that updates a model by one batch.
 
-    An update is skipped where the loss or the norm of the gradient is not finite: then only
-    `step` and `skipped` change, and the learning rate waits with the optimizer. After max_skipped in a
-    row all later ones are skipped too, so that whoever looks later finds the state with which it
-    happened.
+    An update is skipped where the loss or the norm of the gradient is not finite: then only `step`
+    and `skipped` change, and the learning rate waits with the optimizer. After max_skipped in a row
+    all later ones are skipped too, so that the state with which it happened can be inspected.
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.

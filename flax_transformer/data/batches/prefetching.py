@@ -1,1 +1,3 @@
-from flax_transformer.data.batches.pipeline import training_pipeline as training_pipeline
+from flax_transformer.data.batches import pipeline
+
+training_pipeline = pipeline.training_pipeline

@@ -17,3 +17,7 @@ def tokenize_labelled(config, tokenizer, split): return open_texts(config, token
 def tokenize_pairs(config, tokenizer, split):
     opened = parallel_datasets.open_split(config, split)
     return pipeline._kept_pairs(config, tokenizer, split, opened.folder, lambda: list(opened))
+
+
+tokenize_stream = text_datasets.read_stream
+tokenize_lines = text_datasets.read_lines
