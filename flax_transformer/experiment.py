@@ -15,8 +15,7 @@ from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
-from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.model_config import LayerConfig, TransformerConfig
+from flax_transformer.models.model_config import ModelConfig, TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
 from flax_transformer.models.zoo import ZOO
@@ -36,7 +35,7 @@ class Experiment:
     """Everything that decides the outcome of a training."""
 
     data: DataConfig = ParallelTextConfig()
-    model: LayerConfig = PRESETS["tiny"]
+    model: ModelConfig = PRESETS["tiny"]
     task: TaskConfig = TranslationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
@@ -59,14 +58,13 @@ class Experiment:
                 f"--init-from {self.init_from} has its own tokenizer: leave --data.tokenizer out"
             )
         self._take_defaults()
-        model: Any = self.model
-        if not isinstance(model, TransformerConfig) or not SCHEMES[model.positions].has_table:
+        if not isinstance(self.model, TransformerConfig):
             return
-        max_length = getattr(self.data, "max_length", 0)
-        if max_length > model.max_positions:
+        limit, max_length = self.model.position_limit(), getattr(self.data, "max_length", 0)
+        if limit is not None and max_length > limit:
             raise UserError(
-                f"data.max_length {max_length} exceeds model.max_positions "
-                f"{model.max_positions}, the rows of the table of positions: raise it"
+                f"data.max_length {max_length} exceeds model.max_positions {limit}, the rows of "
+                "the table of positions: raise it"
             )
 
     def _take_defaults(self) -> None:
@@ -146,7 +144,7 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
-    for base in (DataConfig, LayerConfig, TaskConfig):
+    for base in (DataConfig, ModelConfig, TaskConfig):
         _tell_kinds_apart(converter, base)
     return converter
 
@@ -244,13 +242,13 @@ def _place(error: Exception, path: Path) -> str:
 OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
 
 
-def _presets() -> dict[str, LayerConfig]:
+def _presets() -> dict[str, ModelConfig]:
     """All named sizes of models: name -> config."""
     published: dict[str, Any] = {name: entry.model for name, entry in ZOO.items()}
     return PRESETS | {name: model.config for name, model in published.items()}
 
 
-def presets_of(model: LayerConfig) -> dict[str, Any]:
+def presets_of(model: ModelConfig) -> dict[str, Any]:
     """The named sizes of a model of the same kind: name -> config.
 
     Example:

@@ -18,7 +18,6 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.task import Variables
 from flax_transformer.tasks.translation.shift_right import shift_right
@@ -125,11 +124,11 @@ def score_pairs(
         TokenizedText.encode(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1)
     )
     lengths = target.lengths.tolist()
-    longest, config = max([max_length, *lengths]), model.config
-    if SCHEMES[config.positions].has_table and longest > config.max_positions:
+    longest, limit = max([max_length, *lengths]), model.config.position_limit()
+    if limit is not None and longest > limit:
         raise UserError(
             f"target {lengths.index(longest) + first_line} has {longest} tokens, but the model "
-            f"writes at most {config.max_positions}: split the pair into sentences"
+            f"writes at most {limit}: split the pair into sentences"
         )
     what = f"only the first {max_length} of the source are read; split the pair into sentences"
     _warn_of_long(source.lengths.tolist(), max_length, what, first_line)

@@ -62,7 +62,10 @@ def _search(
     not_written = jnp.array([settings.pad_id, settings.bos_id])
 
     def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        logits, cache = model.apply(variables, tokens, cache, method=model.decode)
+        is_token = tokens != settings.pad_id
+        logits, cache = model.apply(
+            variables, tokens, cache, is_token=is_token, method=model.decode
+        )
         # They are no text, and written padding would be read as if nothing was there.
         return logits.at[..., not_written].set(-jnp.inf), cache
 

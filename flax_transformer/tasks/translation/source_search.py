@@ -16,7 +16,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.decoding.search_limits import SearchLimits
-from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.functional.cache import Cache
 from flax_transformer.tasks.task import Variables
 
 
@@ -79,14 +79,24 @@ def _search(
     # The begin mark takes one position, and the last token found is never read.
     num_given = prompt.shape[1] - 1
     max_length = batch.source.shape[1] + decoding.max_extra_length
-    if SCHEMES[model.config.positions].has_table:
-        max_length = min(max_length, model.config.max_positions)
+    max_length = min(max_length, model.config.position_limit() or max_length)
     max_length = max(max_length - num_given, 1)
     lengths = jnp.sum(batch.source_segments != 0, axis=1)
+
+    def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
+        is_token = tokens != settings.pad_id
+        return model.apply(variables, tokens, cache, is_token=is_token, method=model.decode)
+
     return search(
         decoding,
-        lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
-        model.apply(variables, batch.source, num_given + max_length, method=model.start),
+        step,
+        model.apply(
+            variables,
+            batch.source,
+            num_given + max_length,
+            segments=batch.source_segments,
+            method=model.start,
+        ),
         prompt,
         SearchLimits(
             max_length=max_length,

@@ -18,7 +18,6 @@ from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
 from flax_transformer.tasks.task import Variables
@@ -199,7 +198,7 @@ class Translator:
             batch = Batch(source, source[:, :0], np.ones_like(source), source[:, :0])
             hypotheses = self._search(begin_targets(batch, self._prompt("")), self.decoding)
         else:
-            longest = config.max_positions if SCHEMES[config.positions].has_table else None
+            longest = config.position_limit()
             ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
             score = jnp.zeros((1, 1))
             hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
@@ -226,11 +225,11 @@ class Translator:
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""
-        config, ids = self.model.config, self.tokenizer.encode(prefix)
-        if SCHEMES[config.positions].has_table and len(ids) >= config.max_positions:
+        limit, ids = self.model.config.position_limit(), self.tokenizer.encode(prefix)
+        if limit is not None and len(ids) >= limit:
             raise UserError(
-                f"the prefix has {len(ids)} tokens, but a translation has at most "
-                f"{config.max_positions}: shorten it"
+                f"the prefix has {len(ids)} tokens, but a translation has at most {limit}: "
+                "shorten it"
             )
         return [self.tokenizer.bos_id, *ids]
 
