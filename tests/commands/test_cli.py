@@ -80,7 +80,7 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ("--model.d-model wide", "Error parsing --model.d-model: invalid literal for int"),
         ("--model.dtype float16", "invalid choice 'float16' for argument '--model.dtype'"),
         ("--training.num-steps 0", "training.num_steps must be at least 1, not 0"),
-        ("--optimizer.schedule paper", "learning_rate 0.01 has no effect on the paper's schedule"),
+        ("--optimizer.schedule paper", "learning-rate 0.01 has no effect on the paper's schedule"),
         ("--data.dataset multi30k", "train_source is set, but multi30k does not read it"),
         ("--data.manual-dir x", "manual_dir is set, but text_files does not read it"),
         ("--data.train-target three.txt", "source.txt has 20 lines but .*three.txt has 3: line N"),
