@@ -20,7 +20,7 @@ from flax_transformer.training.checkpoints.initialization import (
 )
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
-from flax_transformer.training.durability.not_finite import write_report
+from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log
 from flax_transformer.training.milestones import Milestones
@@ -109,18 +109,17 @@ class Run:
             return
         first = step - log.skipped + 1
         batch = self.own_batches[first - 1]
+        gradient = make_gradient(
+            self.task.loss,
+            accumulate_steps=training.accumulate_steps,
+            axis_name=self.devices.axis_name,
+        )
         report = write_report(
             self.workdir.path / "not_finite" / f"step-{first}",
             first,
-            make_gradient(
-                self.task.loss,
-                accumulate_steps=training.accumulate_steps,
-                axis_name=self.devices.axis_name,
-            ),
-            self.devices,
-            state,
+            gradient_again(gradient, self.devices, state, first, batch, rng),
+            self.devices.first(state.params),
             batch,
-            rng,
             self.task.examples(batch),
         )
         raise UserError(
