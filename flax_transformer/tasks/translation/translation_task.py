@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +71,7 @@ class TranslationTask(Task):
         self._pairs = functools.lru_cache(maxsize=1)(self._read_pairs)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TranslationTask":
         """Reads the tokenizer, or learns it from the training data."""
         path, data = folder / TOKENIZER, experiment.data
         if not training:
