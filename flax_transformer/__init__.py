@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         visualization,
     )
     from flax_transformer.console import show_scores
-    from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+    from flax_transformer.data.augmentation_config import AugmentationConfig
     from flax_transformer.data.datasets.labelled_datasets import (
         ImagesConfig,
         LabelledTextConfig,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
-    "AugmentationConfig": ".data.datasets.augmentation_config",
+    "AugmentationConfig": ".data.augmentation_config",
     "ClassificationConfig": ".tasks.classification.classification_config",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",
