@@ -9,7 +9,7 @@ import pytest
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
-from flax_transformer.functional.kernels import projection
+from flax_transformer.functional import projection
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
 from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
