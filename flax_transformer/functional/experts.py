@@ -52,7 +52,7 @@ def expert_feed_forward(
     output_kernels: Float[Array, "num_experts d_ff d_model"],
     output_biases: Float[Array, "num_experts d_model"] | None,
     activation: str = "swiglu",
-    dropout: Float[Array, "num_experts *batch d_ff"] | None = None,
+    dropout: Float[Array, "*batch num_experts d_ff"] | None = None,
 ) -> Float[Array, "*batch d_model"]:
     """Adds up the outputs of several feed-forward networks with the weights of every token.
 
@@ -99,7 +99,7 @@ def expert_feed_forward(
             inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, activation, dropout
         )
 
-    outputs = jax.vmap(one_expert)(
+    outputs = jax.vmap(one_expert, in_axes=(0, 0, 0, 0, -2))(
         hidden_kernels, hidden_biases, output_kernels, output_biases, dropout
     )
     return jnp.einsum("e...d,...e->...d", outputs, weights.astype(outputs.dtype))

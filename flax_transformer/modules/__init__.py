@@ -1,6 +1,7 @@
 """Linen modules: they add parameters and random keys to the pure functions."""
 
 from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.experts import Experts
 from flax_transformer.modules.feed_forward_network import FeedForward
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Residual
 from flax_transformer.modules.multi_head_attention import KeyValue, MultiHeadAttention
@@ -14,6 +15,7 @@ __all__ = [
     "DecoderLayer",
     "Dropout",
     "EncoderLayer",
+    "Experts",
     "FeedForward",
     "KeyValue",
     "LayerNorm",

@@ -173,7 +173,7 @@ EXAMPLES: dict[str, Example] = {
             "hidden_biases": draw.normal(EXPERTS, 2, D_FF),
             "output_kernels": draw.normal(EXPERTS, D_FF, D_MODEL),
             "output_biases": draw.normal(EXPERTS, D_MODEL),
-            "dropout": draw.positive(EXPERTS, 2, 3, D_FF),
+            "dropout": draw.positive(2, 3, EXPERTS, D_FF),
         },
         {"activation": "swiglu"},
         refused={"weights": zeros(2, 3, 7)},

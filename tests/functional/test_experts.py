@@ -79,7 +79,7 @@ def test_dropout_multiplies_the_hidden_layer_of_every_expert(normal):
     call = lambda dropout: expert_feed_forward(  # noqa: E731
         inputs, weights, hidden, None, output, None, "relu", dropout
     )
-    only = jnp.zeros((EXPERTS, LENGTH, D_FF)).at[1].set(1)
+    only = jnp.zeros((LENGTH, EXPERTS, D_FF)).at[:, 1].set(1)
     one = 0.25 * jax.nn.relu(inputs @ hidden[1]) @ output[1]
     assert_close(call(only), one, 1e-6)
 
