@@ -1,6 +1,12 @@
 """Pure functions of JAX arrays: no flax, no configuration, no state."""
 
-from flax_transformer.functional.attention import attend
+from flax_transformer.functional.attention import (
+    attend,
+    attention_scores,
+    attention_weights,
+    soft_cap,
+    weighted_values,
+)
 from flax_transformer.functional.cache import (
     Cache,
     Written,
@@ -29,7 +35,7 @@ from flax_transformer.functional.feed_forward import (
     silu,
     swiglu,
 )
-from flax_transformer.functional.heads import multi_head_attend
+from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.kernels.projection import project
 from flax_transformer.functional.kernels.random_trials import random_trials
 from flax_transformer.functional.layout import (
@@ -82,7 +88,15 @@ from flax_transformer.functional.relative import (
     t5_bias,
     t5_bucket,
 )
-from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
+from flax_transformer.functional.schemes import (
+    SCHEMES,
+    Head,
+    PositionalScheme,
+    positional_scheme,
+    relative_scheme,
+    rotary_scheme,
+    t5_scheme,
+)
 from flax_transformer.functional.segments import (
     segment_lengths,
     segment_mask,
@@ -105,6 +119,8 @@ __all__ = [
     "alibi_slope",
     "append",
     "attend",
+    "attention_scores",
+    "attention_weights",
     "batch_norm",
     "batch_statistics",
     "causal_mask",
@@ -134,17 +150,21 @@ __all__ = [
     "max_of_tokens",
     "mean_of_tokens",
     "multi_head_attend",
+    "over_heads",
     "padding_mask",
     "position_numbers",
+    "positional_scheme",
     "project",
     "random_trials",
     "read_all",
     "read_own",
     "relative_bias",
+    "relative_scheme",
     "relu",
     "resize_position_table",
     "rms_norm",
     "rotary",
+    "rotary_scheme",
     "scaled_positions",
     "segment_lengths",
     "segment_mask",
@@ -152,12 +172,15 @@ __all__ = [
     "silu",
     "sinusoidal_2d_positions",
     "sinusoidal_positions",
+    "soft_cap",
     "split_patches",
     "split_tubelets",
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "t5_scheme",
     "token_logits",
     "token_segments",
+    "weighted_values",
     "window_mask",
 ]

@@ -199,9 +199,9 @@ def feed_forward(
     Args:
         inputs: one vector a position.
         hidden_kernel: W_1; of a gated activation both halves, the gate first.
-        hidden_bias: b_1, likewise; None: none is added.
+        hidden_bias: b_1, likewise; None adds nothing.
         output_kernel: W_2.
-        output_bias: b_2; None: none is added.
+        output_bias: b_2; None adds nothing.
         activation: a name in `ACTIVATIONS`.
         dropout: multiplier of the activations, 0 or 1 / keep_rate, see `dropout_multiplier`.
 
@@ -230,12 +230,11 @@ def feed_forward(
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)
-    output = project(activated, output_kernel)
-    return _add(output, output_bias)
+    return _add(project(activated, output_kernel), output_bias)
 
 
-def _add(vectors: Array, bias: Array | None) -> Array:
-    return vectors if bias is None else vectors + along_last_axes(bias, vectors.ndim)
+def _add(array: Array, bias: Array | None) -> Array:
+    return array if bias is None else array + along_last_axes(bias, array.ndim)
 
 
 def _check_shapes(

@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.argument_checks import check_integers
+from flax_transformer.functional.attention import soft_cap
 from flax_transformer.functional.embedding import token_logits
 from flax_transformer.functional.kernels.projection import transposed_copy
 from flax_transformer.functional.precision import along_last_axes, at_least_float32
 
-SmoothingOver = Literal["vocab", "others", "other_words"]
-# How many tokens of the vocabulary each of them leaves out.
-_LEFT_OUT: dict[str, int] = {"vocab": 0, "others": 1, "other_words": 2}
+SmoothingOver = Literal["vocab", "others"]
 
 
 @functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over"))
@@ -36,8 +35,7 @@ def label_smoothed_cross_entropy(
         weights: factor of each position's loss; at 0 a position counts for nothing, whatever its
             target and its logits are.
         label_smoothing: probability mass spread evenly over the set S, in [0, 1).
-        smoothing_over: S: "vocab", all tokens; "others", all but the target; "other_words", all
-            but the target and padding, which is token 0.
+        smoothing_over: S: "vocab", all tokens; "others", all but the target.
 
     Returns:
         (sum, weight): the weighted sum of the losses in nats and the sum of the weights, both
@@ -85,10 +83,9 @@ def _check(
         )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
-    if smoothing_over not in _LEFT_OUT:
-        known = ", ".join(_LEFT_OUT)
-        raise ValueError(f"smoothing_over must be one of {known}, not {smoothing_over!r}")
-    if shape[-1] <= _LEFT_OUT[smoothing_over]:
+    if smoothing_over not in ("vocab", "others"):
+        raise ValueError(f"smoothing_over must be vocab or others, not {smoothing_over!r}")
+    if shape[-1] <= (smoothing_over == "others"):
         raise ValueError(f"{smoothing_over} leaves nothing to smooth over of logits {shape}")
 
 
@@ -110,12 +107,9 @@ def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
     if label_smoothing:
         # A sum over a masked array would first write that array: what is left out is subtracted.
         total = jnp.sum(wide, axis=-1)
-        if smoothing_over != "vocab":
+        if smoothing_over == "others":
             total = total - at_target
-        if smoothing_over == "other_words":
-            total = total - jnp.where(targets == 0, 0, wide[..., 0])
-        size = _set_size(targets, logits.shape[-1], smoothing_over, wide.dtype)
-        expected = expected + label_smoothing * total / size
+        expected = expected + label_smoothing * total / _set_size(logits, smoothing_over)
     return log_normalizer - expected, (logits, targets, log_normalizer)
 
 
@@ -125,10 +119,9 @@ def _cross_entropy_backward(label_smoothing, smoothing_over, residuals, gradient
     vocab = logits.shape[-1]
     probabilities = jnp.exp(logits.astype(log_normalizer.dtype) - log_normalizer[..., None])
     tokens, targets = along_last_axes(jnp.arange(vocab), logits.ndim), targets[..., None]
-    share = label_smoothing / _set_size(targets, vocab, smoothing_over, log_normalizer.dtype)
+    share = label_smoothing / _set_size(logits, smoothing_over)
     at_target = 1 - label_smoothing + (share if smoothing_over == "vocab" else 0.0)
-    elsewhere = jnp.where(tokens == 0, 0.0, share) if smoothing_over == "other_words" else share
-    smoothed = jnp.where(tokens == targets, at_target, elsewhere).astype(log_normalizer.dtype)
+    smoothed = jnp.where(tokens == targets, at_target, share).astype(log_normalizer.dtype)
     gradient = gradient[..., None]
     factor = jnp.where(_is_id(targets, vocab), gradient, jnp.nan)
     by_logits = jnp.where(gradient == 0, 0, (probabilities - smoothed) * factor)
@@ -142,16 +135,14 @@ def _is_id(targets: Array, vocab: int) -> Array:
     return (targets >= 0) & (targets < vocab)
 
 
-def _set_size(
-    targets: Array, vocab: int, smoothing_over: SmoothingOver, dtype: jnp.dtype
-) -> Array | int:
-    """How many tokens share the smoothed mass of each target."""
-    size = vocab - _LEFT_OUT[smoothing_over]
-    # A target that is padding itself leaves out one token, not two.
-    return size + (targets == 0).astype(dtype) if smoothing_over == "other_words" else size
+def _set_size(logits: Array, smoothing_over: SmoothingOver) -> int:
+    """How many tokens share the smoothed mass."""
+    return logits.shape[-1] - (smoothing_over == "others")
 
 
-@functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over", "chunk_size"))
+@functools.partial(
+    jax.jit, static_argnames=("label_smoothing", "smoothing_over", "cap", "chunk_size")
+)
 def linear_cross_entropy(
     hidden: Float[Array, "*batch d_model"],
     table: Float[Array, "vocab d_model"],
@@ -159,23 +150,28 @@ def linear_cross_entropy(
     weights: Float[Array, "*batch"],
     label_smoothing: float = 0.0,
     smoothing_over: SmoothingOver = "vocab",
+    *,
+    bias: Float[Array, " vocab"] | None = None,
+    cap: float | None = None,
     chunk_size: int = 2**22,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes `label_smoothed_cross_entropy` of logits that never exist as a whole.
 
-    loss = label_smoothed_cross_entropy(hidden table^T, targets, weights)
+    loss = label_smoothed_cross_entropy(token_logits(hidden, table, bias, cap), targets, weights)
 
     The logits of a large vocabulary are the largest array of a training step, read and written
     several times. Here they are made for a few positions at a time, together with their gradient,
     so that they stay in the processor's cache.
 
     Args:
-        hidden: what the logits are made of.
+        hidden: one vector a position, see `token_logits`.
         table: one row a token.
         targets: see `label_smoothed_cross_entropy`.
         weights: see there.
         label_smoothing: see there.
         smoothing_over: see there.
+        bias: see `token_logits`.
+        cap: see `token_logits`.
         chunk_size: number of logits made at a time; more suits an accelerator.
 
     Returns:
@@ -203,7 +199,8 @@ def linear_cross_entropy(
     weights = weights.astype(at_least_float32(hidden.dtype))
     flat = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
     chunks = [_chunks(x, rows) for x in flat]
-    total: Array = _linear_cross_entropy(table, *chunks, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
+    options = label_smoothing, smoothing_over, cap
+    total: Array = _linear_cross_entropy(table, bias, *chunks, *options)  # pyright: ignore[reportAssignmentType]
     return total, jnp.sum(weights)
 
 
@@ -213,14 +210,14 @@ def _chunks(array: Array, rows: int) -> Array:
     return filled.reshape(-1, rows, *array.shape[1:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoothing_over):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
+def _linear_cross_entropy(table, bias, hidden, targets, weights, smoothing, over, cap):
     """The weighted sum over chunks [chunks, rows, ...]."""
 
     def add(total, chunk):
         hidden, targets, weights = chunk
         losses: Any = _cross_entropy(
-            token_logits(hidden, table), targets, label_smoothing, smoothing_over
+            token_logits(hidden, table, bias, cap), targets, smoothing, over
         )
         return total + _weighted_sum(losses, weights), None
 
@@ -228,17 +225,22 @@ def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoo
     return jax.lax.scan(add, zero, (hidden, targets, weights))[0]
 
 
-def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothing, smoothing_over):
+def _linear_cross_entropy_forward(table, bias, hidden, targets, weights, smoothing, over, cap):
     """The sum, and already its gradients: to make them later, all logits would be made again."""
     wide = at_least_float32(hidden.dtype)
 
     def add(carry, chunk):
-        total, by_table = carry
+        total, by_table, by_bias = carry
         hidden, targets, weights = chunk
-        losses, residuals = _cross_entropy_forward(
-            token_logits(hidden, table), targets, label_smoothing, smoothing_over
-        )
-        by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
+        logits, uncap = token_logits(hidden, table, bias), None
+        if cap is not None:
+            logits, uncap = jax.vjp(lambda x: soft_cap(x, cap), logits)
+        losses, residuals = _cross_entropy_forward(logits, targets, smoothing, over)
+        by_logits = _cross_entropy_backward(smoothing, over, residuals, weights)[0]
+        if uncap is not None:
+            (by_logits,) = uncap(by_logits)
+        if by_bias is not None:
+            by_bias = by_bias + jnp.sum(by_logits, axis=0)
         by_logits = by_logits.astype(table.dtype)
         # Hidden vectors at weight 0 may be NaN, and 0 times NaN is NaN.
         counted = jnp.where(weights[:, None] == 0, 0, hidden)
@@ -247,17 +249,21 @@ def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothi
         )
         by_hidden = jnp.dot(by_logits, table, preferred_element_type=wide)
         losses = _finite_or_weighted(losses, weights)
-        return (total + jnp.sum(losses * weights), by_table), (by_hidden, losses)
+        return (total + jnp.sum(losses * weights), by_table, by_bias), (by_hidden, losses)
 
-    zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide))
-    (total, by_table), (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
-    by_table, by_hidden = by_table.T.astype(table.dtype), by_hidden.astype(hidden.dtype)
-    return total, (by_table, by_hidden, losses)
+    by_bias = None if bias is None else jnp.zeros(bias.shape, wide)
+    zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide), by_bias)
+    carry, (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
+    total, by_table, by_bias = carry
+    gradients = by_table.T.astype(table.dtype), by_hidden.astype(hidden.dtype), losses
+    return total, (*gradients, None if bias is None else by_bias.astype(bias.dtype))
 
 
-def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, cotangent):
-    by_table, by_hidden, by_weights = (x * cotangent.astype(x.dtype) for x in gradients)
-    return by_table, by_hidden, None, by_weights
+def _linear_cross_entropy_backward(smoothing, over, cap, gradients, cotangent):
+    by_table, by_hidden, by_weights, by_bias = jax.tree.map(
+        lambda x: x * cotangent.astype(x.dtype), gradients
+    )
+    return by_table, by_bias, by_hidden, None, by_weights
 
 
 _linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)

@@ -83,28 +83,27 @@ def window_mask(
 
 @jax.jit
 def padding_mask(
-    tokens: Int[Array, "*batch key_length"], pad_id: int | Int[Array, ""] = 0
+    segments: Int[Array, "*batch key_length"],
 ) -> Bool[Array, "*batch 1 key_length"]:
     """Lets every query attend to the keys that are not padding.
 
-    mask[i, j] = tokens[j] != pad_id
+    mask[i, j] = segments[j] != 0
 
     Args:
-        tokens: token ids of the keys.
-        pad_id: the id that marks padding.
+        segments: segment ids of the keys, 0 for padding.
 
     Returns:
         The mask, with an axis of size 1 for the queries.
 
     Raises:
-        ValueError: if the tokens are not integers.
+        ValueError: if the ids are not integers.
 
     Example:
-        >>> padding_mask(jnp.array([[5, 7, 0]])).astype(int).tolist()
+        >>> padding_mask(jnp.array([[1, 1, 0]])).astype(int).tolist()
         [[[1, 1, 0]]]
     """
-    check_integers(tokens=tokens)
-    return (tokens != pad_id)[..., None, :]
+    check_integers(segments=segments)
+    return (segments != 0)[..., None, :]
 
 
 @jax.jit

@@ -17,7 +17,7 @@ from flax_transformer.functional.precision import along_last_axes, at_least_floa
 def layer_norm(
     inputs: Float[Array, "*batch d_model"],
     scale: Float[Array, " d_model"],
-    bias: Float[Array, " d_model"],
+    bias: Float[Array, " d_model"] | None = None,
     epsilon: float = 1e-6,
 ) -> Float[Array, "*batch d_model"]:
     """Gives every vector mean 0 and variance 1, then a learned scale and bias for each feature.
@@ -27,7 +27,7 @@ def layer_norm(
     Args:
         inputs: vectors, each normalised by itself.
         scale: factor of each feature.
-        bias: added to each feature.
+        bias: added to each feature; None adds nothing.
         epsilon: added to the variance, against division by zero.
 
     Returns:
@@ -48,8 +48,10 @@ def layer_norm(
     wide = inputs.astype(at_least_float32(inputs.dtype))
     # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    scale, bias = _along(wide, scale, bias)
-    return (_to_unit_mean_square(centred, epsilon) * scale + bias).astype(inputs.dtype)
+    scaled = _to_unit_mean_square(centred, epsilon) * _along(wide, scale)[0]
+    if bias is not None:
+        scaled = scaled + _along(wide, bias)[0]
+    return scaled.astype(inputs.dtype)
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
@@ -199,10 +201,10 @@ def _along(vectors: Array, *features: Array) -> list[Array]:
     return [along_last_axes(array.astype(vectors.dtype), vectors.ndim) for array in features]
 
 
-def _check(inputs: Array, epsilon: float, **features: Array) -> None:
+def _check(inputs: Array, epsilon: float, **features: Array | None) -> None:
     check_floats(inputs=inputs)
     for name, array in features.items():
-        if array.shape != inputs.shape[-1:]:
+        if array is not None and array.shape != inputs.shape[-1:]:
             raise ValueError(f"{name} {array.shape} must have the width of inputs {inputs.shape}")
     if epsilon < 0:
         raise ValueError(f"epsilon must not be negative, but is {epsilon}")

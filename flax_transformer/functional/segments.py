@@ -12,13 +12,16 @@ from flax_transformer.functional.argument_checks import check_integers
 
 
 @jax.jit
-def token_segments(tokens: Int[Array, "*batch length"]) -> Int[Array, "*batch length"]:
-    """Takes each row for one sequence.
+def token_segments(
+    tokens: Int[Array, "*batch length"], pad_id: int | Int[Array, ""]
+) -> Int[Array, "*batch length"]:
+    """Treats each row as one sequence.
 
-    segment(i) = [token(i) != 0]
+    segment(i) = [token(i) != pad_id]
 
     Args:
-        tokens: token ids, 0 for padding.
+        tokens: token ids.
+        pad_id: the id of padding.
 
     Returns:
         The segment ids: 1 for tokens, 0 for padding.
@@ -27,11 +30,11 @@ def token_segments(tokens: Int[Array, "*batch length"]) -> Int[Array, "*batch le
         ValueError: if the tokens are not integers.
 
     Example:
-        >>> token_segments(jnp.array([5, 7, 0])).tolist()
+        >>> token_segments(jnp.array([5, 7, 0]), pad_id=0).tolist()
         [1, 1, 0]
     """
     check_integers(tokens=tokens)
-    return (tokens != 0).astype(jnp.int32)
+    return (tokens != pad_id).astype(jnp.int32)
 
 
 @jax.jit

@@ -1,7 +1,7 @@
 """The decoder-only Transformer of GPT-2: a language model."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
@@ -26,6 +26,9 @@ from flax_transformer.modules.token_embedding import (
 class DecoderOnlyConfig(TransformerConfig):
     """Sizes and choices of a decoder-only Transformer; the defaults are the smallest GPT-2."""
 
+    reads: ClassVar[str] = "tokens"
+    gives: ClassVar[str] = "next_tokens"
+
     d_model: int = 768
     """Width of embeddings and between layers."""
     d_ff: int = 3072
@@ -48,6 +51,10 @@ class DecoderOnlyConfig(TransformerConfig):
     """Dropout of the attention weights."""
     num_layers: int = 12
     """Layers."""
+
+    def build(self, *, vocab_size: int) -> "DecoderOnly":
+        """Makes the model for a vocabulary of so many tokens."""
+        return DecoderOnly(self, vocab_size)
 
 
 class DecoderOnly(nn.Module):
@@ -115,7 +122,7 @@ class DecoderOnly(nn.Module):
             What the logits of the next token are made of.
         """
         config = self.config
-        segments = token_segments(tokens) if segments is None else segments
+        segments = token_segments(tokens, 0) if segments is None else segments
         layout = lay_out(segments, causal=True, window=config.attention_window)
         x = self._embed(tokens, layout, deterministic)
 

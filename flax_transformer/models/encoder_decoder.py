@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer of "Attention Is All You Need"."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
@@ -33,10 +33,17 @@ from flax_transformer.modules.token_embedding import (
 class EncoderDecoderConfig(TransformerConfig):
     """Sizes and choices of an encoder-decoder Transformer; the defaults are the paper's base."""
 
+    reads: ClassVar[str] = "tokens"
+    gives: ClassVar[str] = "target_tokens"
+
     num_encoder_layers: int = 6
     """Layers of the encoder."""
     num_decoder_layers: int = 6
     """Layers of the decoder."""
+
+    def build(self, *, vocab_size: int) -> "EncoderDecoder":
+        """Makes the model for a joint vocabulary of so many tokens."""
+        return EncoderDecoder(self, vocab_size)
 
 
 class EncoderDecoder(nn.Module):
@@ -127,8 +134,8 @@ class EncoderDecoder(nn.Module):
         """
         memory = self.encode(source, segments=source_segments, deterministic=deterministic)
         if source_segments is None or target_segments is None:
-            memory_mask = padding_mask(source)
-            target_segments = token_segments(target)
+            memory_mask = padding_mask(token_segments(source, 0))
+            target_segments = token_segments(target, 0)
         else:
             memory_mask = segment_mask(target_segments, source_segments)
         layout = lay_out(target_segments, causal=True, window=self.config.attention_window)
@@ -157,7 +164,7 @@ class EncoderDecoder(nn.Module):
             deterministic: no dropout.
         """
         config = self.config
-        segments = token_segments(source) if segments is None else segments
+        segments = token_segments(source, 0) if segments is None else segments
         layout = lay_out(segments, window=config.attention_window)
         assert layout.positions is not None
         x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
@@ -190,7 +197,7 @@ class EncoderDecoder(nn.Module):
 
         num_layers = self.config.num_decoder_layers
         _, memories = pass_through(self.decoder, step, memory, [None] * num_layers)
-        context = (memories, padding_mask(source))
+        context = (memories, padding_mask(token_segments(source, 0)))
         return make_cache(self.config, num_layers, source.shape[0], capacity, context)
 
     def decode(

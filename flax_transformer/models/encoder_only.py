@@ -1,6 +1,7 @@
 """The encoder-only Transformer of BERT: representations of tokens and of whole texts."""
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -29,6 +30,9 @@ from flax_transformer.modules.token_embedding import (
 @dataclasses.dataclass(frozen=True)
 class EncoderOnlyConfig(TransformerConfig):
     """Sizes and choices of an encoder-only Transformer; the defaults are BERT's base."""
+
+    reads: ClassVar[str] = "tokens"
+    gives: ClassVar[str] = "vectors"
 
     d_model: int = 768
     """Width of embeddings and between layers."""
@@ -61,6 +65,10 @@ class EncoderOnlyConfig(TransformerConfig):
     convolution_width: int | None = None
     """Adjacent tokens that a convolution mixes before the first layer, in a residual connection;
     none if not given. From few texts words in their order are learnt better so."""
+
+    def build(self, *, vocab_size: int, num_classes: int = 2) -> "EncoderOnly":
+        """Makes the model for a vocabulary of so many tokens and so many classes of texts."""
+        return EncoderOnly(self, vocab_size, num_classes)
 
 
 class EncoderOnly(nn.Module):
@@ -135,7 +143,7 @@ class EncoderOnly(nn.Module):
             One vector a token.
         """
         config = self.config
-        segments = token_segments(tokens) if segments is None else segments
+        segments = token_segments(tokens, 0) if segments is None else segments
         layout = lay_out(segments, window=config.attention_window)
         assert layout.positions is not None
         x = self.embedding(tokens)
@@ -177,7 +185,7 @@ class EncoderOnly(nn.Module):
             Logits of the token at each place.
         """
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
-        is_token = (token_segments(tokens) if segments is None else segments) != 0
+        is_token = (token_segments(tokens, 0) if segments is None else segments) != 0
         return self.score_tokens(hidden, is_token, deterministic=deterministic)
 
     def score_tokens(

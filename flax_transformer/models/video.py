@@ -1,7 +1,7 @@
 """The Video Vision Transformer: a video as a sequence of tubelets, in four variants."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -25,6 +25,8 @@ Variant = Literal[
 @dataclasses.dataclass(frozen=True)
 class VideoConfig(VisionConfig):
     """Sizes and choices of a video Transformer; the defaults are ViViT-B/16x2."""
+
+    reads: ClassVar[str] = "videos"
 
     variant: Variant = "joint"
     """All tubelets attend to all (joint), those of a time before the times to each other
@@ -63,6 +65,10 @@ class VideoConfig(VisionConfig):
                 f"model.variant {self.variant} halves the heads, but model.num_heads and "
                 f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
             )
+
+    def build(self, *, num_classes: int) -> "VideoTransformer":
+        """Makes the model for so many classes."""
+        return VideoTransformer(self, num_classes)
 
     def num_times(self) -> int:
         """How many tubelets follow each other in time."""

@@ -1,11 +1,14 @@
 """What Transformers of images and videos can be told about themselves."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from flax_transformer.errors import UserError
 from flax_transformer.models.model_config import LayerConfig
 from flax_transformer.modules.layers import NormPlacement
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 Pooling = Literal["class_token", "mean"]
 
@@ -13,6 +16,9 @@ Pooling = Literal["class_token", "mean"]
 @dataclasses.dataclass(frozen=True)
 class VisionConfig(LayerConfig):
     """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
+
+    reads: ClassVar[str] = "images"
+    gives: ClassVar[str] = "classes"
 
     d_model: int = 768
     """Width of embeddings and between layers."""
@@ -53,6 +59,12 @@ class VisionConfig(LayerConfig):
                 f"model.image_size {self.image_size} is no multiple of model.patch_size "
                 f"{self.patch_size}: change one"
             )
+
+    def build(self, *, num_classes: int) -> "nn.Module":
+        """Makes the model for so many classes."""
+        from flax_transformer.models.vision import VisionTransformer
+
+        return VisionTransformer(self, num_classes)
 
     def grid(self) -> tuple[int, int]:
         """Rows and columns of an image's patches."""

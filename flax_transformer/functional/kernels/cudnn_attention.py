@@ -15,6 +15,7 @@ def cudnn_attend(
     value: Float[Array, "batch key_length key_value_heads head_dim"],
     mask: Bool[Array, "#batch #query_length #key_length"] | None,
     bias: Float[Array, "#batch heads query_length key_length"] | None,
+    scale: float | None = None,
 ) -> Float[Array, "batch query_length heads head_dim"]:
     """Computes what `multi_head_attend` does, in one kernel."""
     output = dot_product_attention(
@@ -23,6 +24,7 @@ def cudnn_attend(
         value,
         None if bias is None else bias.astype(query.dtype),
         None if mask is None else mask[:, None],
+        scale=scale,
         implementation="cudnn",
     )
     if mask is None:

@@ -158,7 +158,7 @@ class MaskedLanguageModeling:
         places = jnp.flatnonzero(masked.is_chosen, size=room, fill_value=tokens.size)
         targets = tokens.ravel().at[places].get(mode="fill", fill_value=PAD)
         applied: Any = self.model.apply(
-            variables, masked.tokens, token_segments(tokens), places, **options, method=_score
+            variables, masked.tokens, token_segments(tokens, 0), places, **options, method=_score
         )
         logits, statistics = applied if "mutable" in options else (applied, {})
         return (logits, targets[None]), statistics
