@@ -1,4 +1,4 @@
-"""Layers of published models are settings of `LayerOptions`: against Hugging Face, weight for weight."""
+"""Layers of published models as settings of `LayerOptions`: against Hugging Face."""
 
 from collections.abc import Callable
 from typing import Any
