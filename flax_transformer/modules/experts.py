@@ -1,5 +1,7 @@
 """A mixture of experts with its parameters."""
 
+from typing import TYPE_CHECKING
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,9 @@ from flax_transformer.functional.experts import (
     load_balancing_loss,
 )
 from flax_transformer.functional.feed_forward import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from flax_transformer.modules.layer_options import LayerOptions
 
 LOSSES = "losses"  # the collection of a model's further losses
 
@@ -27,15 +32,8 @@ class Experts(nn.Module):
     computes in float32, whatever the type of the computation is.
 
     Attributes:
-        d_model: width of input and output.
-        d_ff: width of the hidden layer of each expert.
-        num_experts: number of networks.
-        experts_per_token: number of networks that each token uses.
-        balancing_weight: factor of the load-balancing loss.
-        activation: a name in `functional.ACTIVATIONS`.
-        use_bias: whether the layers of the networks add a bias.
-        dropout_rate: share of hidden units dropped in training.
-        dtype: type of the computation; parameters are float32.
+        options: num_experts, experts_per_token, balancing_weight, d_model, d_ff (of each expert),
+            activation, feed_forward_bias, feed_forward_dropout_rate and dtype are read.
 
     Parameters:
         router/kernel [d_model, num_experts]; hidden/kernel [num_experts, d_model, d_ff],
@@ -47,28 +45,16 @@ class Experts(nn.Module):
         Fedus et al. 2022, "Switch Transformers"; Jiang et al. 2024, "Mixtral of Experts".
     """
 
-    d_model: int
-    d_ff: int
-    num_experts: int
-    experts_per_token: int = 2
-    balancing_weight: float = 0.01
-    activation: str = "relu"
-    use_bias: bool = True
-    dropout_rate: float = 0.0
-    dtype: jax.typing.DTypeLike = "float32"
+    options: "LayerOptions"
 
     def setup(self) -> None:
         """Creates the parameters of the router and of all networks."""
-        halves = (2,) if ACTIVATIONS[self.activation].is_gated else ()
-        self.router = nn.Dense(
-            self.num_experts, use_bias=False, dtype=jnp.float32, param_dtype=jnp.float32
-        )
-        self.hidden = _Affines(
-            (self.num_experts, self.d_model, *halves, self.d_ff), self.use_bias, self.dtype
-        )
-        self.output = _Affines(
-            (self.num_experts, self.d_ff, self.d_model), self.use_bias, self.dtype
-        )
+        options, number = self.options, self.options.num_experts
+        halves = (2,) if ACTIVATIONS[options.activation].is_gated else ()
+        self.router = nn.Dense(number, use_bias=False, dtype=jnp.float32, param_dtype=jnp.float32)
+        others = (options.feed_forward_bias, options.dtype)
+        self.hidden = _Affines((number, options.d_model, *halves, options.d_ff), *others)
+        self.output = _Affines((number, options.d_ff, options.d_model), *others)
 
     def __call__(
         self,
@@ -84,21 +70,21 @@ class Experts(nn.Module):
             is_token: False at padding, which the load-balancing loss leaves out.
             deterministic: no dropout.
         """
-        router_logits = self.router(inputs.astype(jnp.float32))
+        options, router_logits = self.options, self.router(inputs.astype(jnp.float32))
         # At initialization every collection is mutable, but variables shall hold parameters only.
         if self.is_mutable_collection(LOSSES) and not self.is_initializing():
-            loss = load_balancing_loss(router_logits, is_token, self.experts_per_token)
-            self.sow(LOSSES, "balancing", self.balancing_weight * loss)
-        dropout = None
-        if self.dropout_rate and not deterministic:
-            shape = (*inputs.shape[:-1], self.num_experts, self.d_ff)
-            dropout = dropout_multiplier(self.make_rng("dropout"), self.dropout_rate, shape)
+            loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)
+            self.sow(LOSSES, "balancing", options.balancing_weight * loss)
+        dropout, rate = None, options.feed_forward_dropout_rate
+        if rate and not deterministic:
+            shape = (*inputs.shape[:-1], options.num_experts, options.d_ff)
+            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
         return expert_feed_forward(
-            inputs.astype(self.dtype),
-            expert_weights(router_logits, self.experts_per_token),
+            inputs.astype(options.dtype),
+            expert_weights(router_logits, options.experts_per_token),
             *self.hidden(),
             *self.output(),
-            activation=self.activation,
+            activation=options.activation,
             dropout=dropout,
         )
 

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,11 +9,25 @@ import reference
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.errors import UserError
 from flax_transformer.functional import expert_weights, load_balancing_loss
-from flax_transformer.modules import Experts
+from flax_transformer.modules import Experts, LayerOptions
 
 BATCH, LENGTH, D_MODEL, D_FF, EXPERTS = 2, 5, 7, 11, 3
-MODULE = Experts(D_MODEL, D_FF, EXPERTS, activation="swiglu", balancing_weight=0.25)
+OPTIONS = LayerOptions(
+    d_model=D_MODEL,
+    d_ff=D_FF,
+    num_heads=1,
+    feed_forward="experts",
+    num_experts=EXPERTS,
+    balancing_weight=0.25,
+    activation="swiglu",
+)
+MODULE = Experts(OPTIONS)
+
+
+def experts(**changes: Any) -> Experts:
+    return Experts(dataclasses.replace(OPTIONS, **changes))
 
 
 @pytest.fixture
@@ -44,7 +59,7 @@ def test_it_is_the_weighted_sum_of_feed_forward_networks(inputs, variables):
 
 
 def test_a_single_expert_is_a_feed_forward_network(inputs):
-    module = MODULE.clone(num_experts=1, experts_per_token=1, activation="relu")
+    module = experts(num_experts=1, experts_per_token=1, activation="relu")
     variables = draw_parameters(module, inputs)
     network = jax.tree.map(lambda x: x[0], variables["params"])
     assert_close(module.apply(variables, inputs), reference.feed_forward(network, inputs), 1e-5)
@@ -76,7 +91,7 @@ def test_variables_hold_parameters_only(inputs):
 
 
 def test_each_expert_and_each_half_is_drawn_as_a_matrix_of_its_own():
-    module = Experts(101, 307, EXPERTS, activation="swiglu")
+    module = experts(d_model=101, d_ff=307)
     params: Any = module.init(jax.random.key(0), jnp.ones((1, 101)))["params"]
     # Glorot and Bengio 2010: uniform, of variance 2 / (fan in + fan out).
     for layer, axes in (("hidden", (1, 3)), ("output", (1, 2))):
@@ -85,7 +100,7 @@ def test_each_expert_and_each_half_is_drawn_as_a_matrix_of_its_own():
 
 
 def test_without_biases_it_has_none(inputs):
-    variables: Any = MODULE.clone(use_bias=False).init(jax.random.key(0), inputs)
+    variables: Any = experts(feed_forward_bias=False).init(jax.random.key(0), inputs)
     assert {name: [*part] for name, part in variables["params"].items()} == {
         "router": ["kernel"],
         "hidden": ["kernel"],
@@ -94,7 +109,7 @@ def test_without_biases_it_has_none(inputs):
 
 
 def test_parameters_and_router_are_float32_whatever_is_computed(inputs, variables):
-    module = MODULE.clone(dtype="bfloat16")
+    module = experts(dtype="bfloat16")
     outputs, drawn = module.init_with_output(jax.random.key(0), inputs)
     assert {x.dtype for x in jax.tree.leaves(drawn)} == {jnp.dtype("float32")}
     assert outputs.dtype == jnp.bfloat16
@@ -110,7 +125,7 @@ def test_positions_do_not_see_each_other(inputs, variables):
 
 
 def test_dropout_is_drawn_for_every_expert(inputs, variables):
-    module = MODULE.clone(dropout_rate=0.5)
+    module = experts(feed_forward_dropout_rate=0.5)
 
     def drop(key: int) -> Any:
         rngs = {"dropout": jax.random.key(key)}
@@ -120,3 +135,8 @@ def test_dropout_is_drawn_for_every_expert(inputs, variables):
     np.testing.assert_array_equal(drop(0), drop(0))
     mean = jnp.mean(jnp.stack([drop(key) for key in range(200)]), axis=0)
     assert_close(mean, MODULE.apply(variables, inputs), 0.2)
+
+
+def test_more_experts_a_token_than_there_are_are_refused():
+    with pytest.raises(UserError, match="experts_per_token 4 exceeds num_experts 3: change one"):
+        experts(experts_per_token=4)

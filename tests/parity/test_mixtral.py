@@ -11,7 +11,7 @@ from reference import assert_close
 from torch_weights import array, draw_weights
 
 from flax_transformer.functional import load_balancing_loss
-from flax_transformer.modules import Experts
+from flax_transformer.modules import Experts, LayerOptions
 
 REASON = "Hugging Face's transformers is not installed: pip install '.[parity]'"
 mixtral = pytest.importorskip("transformers.models.mixtral.modeling_mixtral", reason=REASON)
@@ -41,9 +41,18 @@ def block_and_params(experts_per_token):
 
 
 def experts(experts_per_token):
-    return Experts(
-        D_MODEL, D_FF, EXPERTS, experts_per_token, 1.0, activation="swiglu", use_bias=False
+    options = LayerOptions(
+        d_model=D_MODEL,
+        d_ff=D_FF,
+        num_heads=1,
+        feed_forward="experts",
+        feed_forward_bias=False,
+        num_experts=EXPERTS,
+        experts_per_token=experts_per_token,
+        balancing_weight=1.0,
+        activation="swiglu",
     )
+    return Experts(options)
 
 
 @each_number
