@@ -71,10 +71,9 @@ def decode(options: LayerOptions, params: Params, table: Any = None) -> Callable
 
     def outputs(x, memory=None):
         layer = DecoderLayer(options).bind({"params": params})
-        source = (
-            () if memory is None else (layer.memory_keys_values(memory), jnp.asarray(MEMORY_MASK))
-        )
-        return layer(x, layout(CAUSAL), *source, position_table=table)[0]
+        keys_values = None if memory is None else layer.memory_keys_values(memory)
+        mask = jnp.asarray(MEMORY_MASK)
+        return layer(x, layout(CAUSAL), keys_values, mask, position_table=table)[0]
 
     return outputs
 
@@ -145,7 +144,7 @@ def test_llama_decoder_layer(base):
 
 def test_gemma_2_decoder_layer():
     """Norms before and after each sublayer, bounded scores, and a scale of its own."""
-    cap, scalar = 3.0, 17.0
+    cap, scalar = 3.0, 17
     config = transformers.Gemma2Config(
         attn_logit_softcapping=cap, query_pre_attn_scalar=scalar, **rotary_sizes(10_000.0)
     )
