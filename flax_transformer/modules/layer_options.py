@@ -81,7 +81,7 @@ class LayerOptions:
     """Biases in the feed-forward networks."""
     activation: str = "relu"
     """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
-    geglu and swiglu, whose hidden layer has half as many parameters again."""
+    geglu, geglu_tanh and swiglu, whose hidden layer has half as many parameters again."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
     be of those inside attention or none, are those of the first layers, and then begin again."""

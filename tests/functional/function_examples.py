@@ -224,6 +224,11 @@ EXAMPLES: dict[str, Example] = {
         refused={"hidden": zeros(3, D_FF)},
         message=r"\(3, 7\)",
     ),
+    "geglu_tanh": Example(
+        lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
+        refused={"hidden": zeros(3, D_FF)},
+        message=r"\(3, 7\)",
+    ),
     "gelu": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
     "gelu_tanh": Example(lambda draw: {"hidden": draw.normal(3, D_FF)}),
     "grid_coordinates": Example(
