@@ -17,7 +17,7 @@ from flax_transformer.functional.cache import (
     read_own,
 )
 from flax_transformer.functional.convolution import convolve
-from flax_transformer.functional.dropout import dropout_multiplier
+from flax_transformer.functional.dropout import dropout_multiplier, random_trials
 from flax_transformer.functional.embedding import embed, embed_one_hot, token_logits
 from flax_transformer.functional.experts import (
     expert_feed_forward,
@@ -37,14 +37,16 @@ from flax_transformer.functional.feed_forward import (
     swiglu,
 )
 from flax_transformer.functional.heads import multi_head_attend, over_heads
-from flax_transformer.functional.kernels.projection import project
-from flax_transformer.functional.kernels.random_trials import random_trials
 from flax_transformer.functional.layout import (
     Layout,
     Positions,
     lay_out,
     lay_out_cached,
     lay_out_unpadded,
+    segment_lengths,
+    segment_mask,
+    segment_positions,
+    token_segments,
 )
 from flax_transformer.functional.losses import (
     label_smoothed_cross_entropy,
@@ -81,6 +83,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.projection import project
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,
@@ -97,12 +100,6 @@ from flax_transformer.functional.schemes import (
     relative_scheme,
     rotary_scheme,
     t5_scheme,
-)
-from flax_transformer.functional.segments import (
-    segment_lengths,
-    segment_mask,
-    segment_positions,
-    token_segments,
 )
 
 __all__ = [

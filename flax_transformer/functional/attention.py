@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.argument_checks import check_floats, check_masks, check_numbers
-from flax_transformer.functional.kernels.cpu import computed_once
-from flax_transformer.functional.kernels.projection import sums_wide
-from flax_transformer.functional.precision import at_least_float32
+from flax_transformer.functional.array_types import (
+    at_least_float32,
+    check_floats,
+    check_masks,
+    check_numbers,
+)
+from flax_transformer.functional.kernels import with_kernel
 
-# Scores of masked keys. Finite, so that a row without any allowed key gives no NaN, not even on the
-# way to its zeros, as the `where` of `jax.nn.softmax` does: `--debug-nans` would stop there.
+# Scores of masked keys. Finite rather than -inf: the softmax of a row without any allowed key would
+# be NaN before it becomes 0, which jax_debug_nans reports.
 _MASKED = -1e30
 
 
@@ -147,8 +150,7 @@ def attention_weights(
     """
     check_masks(mask=mask)
     _check_shape("mask", mask, scores.shape)
-    weights: Array = _masked_softmax(scores, mask)  # pyright: ignore[reportAssignmentType]
-    return weights
+    return masked_softmax(scores, mask)
 
 
 @jax.jit
@@ -188,9 +190,7 @@ def weighted_values(
         raise ValueError(f"weights {weights.shape} and value {value.shape} differ in key_length")
     if dropout is not None:
         weights = weights * dropout.astype(weights.dtype)
-    wide = weights.dtype if sums_wide(value.dtype) else None
-    sums = jnp.einsum("qk,kv->qv", weights.astype(value.dtype), value, preferred_element_type=wide)
-    return sums.astype(value.dtype)
+    return weighted_sum(weights.astype(value.dtype), value)
 
 
 @functools.partial(jax.jit, static_argnames="cap")
@@ -221,23 +221,24 @@ def soft_cap(x: Float[Array, "*shape"], cap: float) -> Float[Array, "*shape"]:
     return cap * jnp.tanh(x / cap)
 
 
-@jax.custom_jvp
-def _masked_softmax(
+@with_kernel("softmax")
+def masked_softmax(
     scores: Float[Array, "query_length key_length"],
     mask: Bool[Array, "query_length key_length"] | None,
 ) -> Float[Array, "query_length key_length"]:
-    """The softmax over allowed keys; its derivative needs the weights, and nothing else."""
+    """The softmax over allowed keys."""
     if mask is None:
         return jax.nn.softmax(scores, axis=-1)
     weights = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
     return jnp.where(mask, weights, 0.0)
 
 
-@_masked_softmax.defjvp
-def _masked_softmax_derivative(primals, tangents):
-    """With w = softmax(s): dw = w (ds - sum(w ds)), 0 where a key is masked."""
-    weights, tangent = computed_once(_masked_softmax(*primals)), tangents[0]
-    return weights, weights * (tangent - jnp.sum(weights * tangent, axis=-1, keepdims=True))
+@with_kernel("weighted_sum")
+def weighted_sum(
+    weights: Float[Array, "query_length key_length"], value: Float[Array, "key_length value_dim"]
+) -> Float[Array, "query_length value_dim"]:
+    """The values summed by weights of the same type."""
+    return jnp.einsum("qk,kv->qv", weights, value)
 
 
 def check_shapes(query: Array, key: Array, value: Array | None = None) -> None:

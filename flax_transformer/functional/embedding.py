@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.argument_checks import check_integers
+from flax_transformer.functional.array_types import (
+    along_last_axes,
+    at_least_float32,
+    check_integers,
+)
 from flax_transformer.functional.attention import soft_cap
-from flax_transformer.functional.precision import along_last_axes, at_least_float32
 
 
 @jax.jit

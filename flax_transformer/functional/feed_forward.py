@@ -7,9 +7,8 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from flax_transformer.functional.argument_checks import check_numbers
-from flax_transformer.functional.kernels.projection import project
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_numbers
+from flax_transformer.functional.projection import project
 
 
 @jax.jit

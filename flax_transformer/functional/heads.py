@@ -2,22 +2,18 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
-from flax_transformer.functional.argument_checks import check_masks, check_numbers
+from flax_transformer.functional.array_types import check_masks, check_numbers
 from flax_transformer.functional.attention import attend, check_shapes
-from flax_transformer.functional.kernels.blockwise_attention import attend_in_blocks, blocks_pay
-from flax_transformer.functional.kernels.cudnn_attention import (
-    USE_AUTO,
-    check_cudnn_request,
-    cudnn_attend,
-)
+from flax_transformer.functional.kernels import KERNELS, formula, kernel, with_kernel
 
-AttentionImplementation = Literal["auto", "xla", "blockwise", "cudnn"]
+# A name in `attention_implementations()`.
+AttentionImplementation = str
 # Where the arrays of one example hold their heads; a mask is the same for all of them.
 _VECTORS = {"query": 1, "key": 1, "value": 1}
 _SCORES = {"scores": 0, "weights": 0, "bias": 0, "dropout": 0}
@@ -60,11 +56,11 @@ def multi_head_attend(
         dropout: multiplier of the weights, see `attend`.
         scale: factor of the scores, see `attend`.
         cap: soft cap of the scaled scores, see `attend`.
-        return_weights: also return the weights.
-        implementation: "xla", which is `attend` of all heads at once; "blockwise", which attends
-            a block of queries after the other and never holds all weights; "auto", the first of
-            these two, or the second where there are very many scores; "cudnn", the fused kernel of
-            NVIDIA's library: never holds the weights, 16 bits only.
+        return_weights: also return the weights, which takes the formula.
+        implementation: "xla", the formula for all heads at once; "blockwise", a block of queries
+            after the other, which never holds all weights; "auto", the second for very many scores,
+            else the first; "cudnn", the fused kernel of NVIDIA's library, in 16 bits; or another
+            kernel in `KERNELS` of this formula.
 
     Returns:
         The heads' outputs side by side, and the weights if asked for.
@@ -86,30 +82,40 @@ def multi_head_attend(
     check_shapes(query, key, value)
     check_masks(mask=mask)
     check_numbers(bias=bias, dropout=dropout)
-    arrays = {"query": query, "key": key, "value": value}
-    arrays |= {"mask": mask, "bias": bias, "dropout": dropout}
-    heads = group_heads(**arrays)
-    one_head = functools.partial(attend, scale=scale, cap=cap)
+    arrays = {"mask": mask, "bias": bias, "dropout": dropout}
+    options = arrays | {"scale": scale, "cap": cap}
+    if implementation not in attention_implementations():
+        known = ", ".join(map(repr, attention_implementations()))
+        raise ValueError(f"implementation {implementation!r} must be one of {known}")
+    if return_weights:
+        return formula("auto")(query, key, value, **options, return_weights=True)
     if implementation == "auto":
-        is_large = not return_weights and blocks_pay(heads["query"], heads["key"])
-        implementation = "blockwise" if is_large else "xla"
-    if implementation == "xla":
-        if return_weights:
-            with_weights = functools.partial(one_head, return_weights=True)
-            return over_heads(with_weights, (1, 0))(**arrays)
-        return over_heads(one_head, 1)(**arrays)
-    if implementation == "blockwise":
-        if return_weights:
-            raise ValueError(f"blockwise attention never holds all weights: {USE_AUTO}")
-        output = attend_in_blocks(one_head, **heads)
-        return output.reshape(*query.shape[:3], value.shape[-1])
-    if implementation == "cudnn":
-        if cap is not None:
-            raise ValueError(f"cudnn attention has no soft cap: {USE_AUTO}")
-        check_cudnn_request(query, value, dropout is not None, return_weights)
-        return cudnn_attend(query, key, value, mask, bias, scale)
-    choices = ", ".join(map(repr, get_args(AttentionImplementation)))
-    raise ValueError(f"implementation {implementation!r} must be one of {choices}")
+        return attend_at_once(query, key, value, **options)
+    run = formula("auto") if implementation == "xla" else kernel(implementation)
+    return run(query, key, value, **options)
+
+
+def attention_implementations() -> tuple[str, ...]:
+    """Names the ways to compute `multi_head_attend`: the formula, and its kernels."""
+    of_attention = formula("auto")
+    return "xla", *(name for name in KERNELS if formula(name) is of_attention)
+
+
+@with_kernel("auto")
+def attend_at_once(
+    query: Float[Array, "batch query_length heads head_dim"],
+    key: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
+    *,
+    return_weights: bool = False,
+    scale: float | None = None,
+    cap: float | None = None,
+    **scores: Shaped[Array, "..."] | None,
+) -> Any:
+    """All heads of all examples at once, see `multi_head_attend`; scores: mask, bias, dropout."""
+    one_head = functools.partial(attend, scale=scale, cap=cap, return_weights=return_weights)
+    lifted = over_heads(one_head, (1, 0) if return_weights else 1)
+    return lifted(query=query, key=key, value=value, **scores)
 
 
 def over_heads(function: Callable[..., Any], heads_axis: Any) -> Callable[..., Any]:

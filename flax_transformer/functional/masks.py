@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from flax_transformer.functional.argument_checks import check_integers, check_masks
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_integers, check_masks
 
 
 @functools.partial(jax.jit, static_argnames=("query_length", "key_length"))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, check_positive, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
-from flax_transformer.functional.heads import AttentionImplementation
+from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
@@ -55,7 +55,7 @@ class LayerOptions:
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
     """What this normalization adds to the mean square."""
-    attention_implementation: AttentionImplementation = "auto"
+    attention_implementation: str = "auto"
     """auto: plain attention (xla), or where there are very many scores a block of queries at a time
     (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
     and cudnn show no attention weights."""
@@ -116,6 +116,7 @@ class LayerOptions:
             if get_origin(field.type) is Literal:
                 self._check_known(field.name, get_args(field.type))
         for name, known in (
+            ("attention_implementation", attention_implementations()),
             ("positions", SCHEMES),
             ("norm", NORMS),
             ("activation", ACTIVATIONS),
