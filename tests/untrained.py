@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flax_transformer.data.datasets.labelled_datasets import (
-    ImagesConfig,
-    LabelledTextConfig,
-    VideosConfig,
-)
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import (

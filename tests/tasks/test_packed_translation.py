@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.data.batches.packing import pack, plan_rows
 from reference import assert_close
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packing import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.models import EncoderDecoderConfig

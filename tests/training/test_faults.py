@@ -5,10 +5,10 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+from flax_transformer.data.batches.batching import TrainingBatches
 from rich.console import Console
 from small import PAIRS, make_experiment, with_fields
 
-from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training import loop, run

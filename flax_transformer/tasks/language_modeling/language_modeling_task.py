@@ -74,7 +74,9 @@ class LanguageModelingTask(Task):
         self._stream = functools.lru_cache(maxsize=1)(self._read_stream)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "LanguageModelingTask":
+    def open(
+        cls, experiment: Experiment, folder: Path, *, training: bool
+    ) -> "LanguageModelingTask":
         """Reads the tokenizer, or learns it from the training data."""
         path, data = folder / TOKENIZER, experiment.data
         if path.exists() or not training:

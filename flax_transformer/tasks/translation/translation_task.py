@@ -14,9 +14,9 @@ from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.batches.packed_batches import PackedBatches
-from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.datasets.datasets import open_split, read_pairs
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.datasets.split import Pair, read_pairs
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
@@ -100,7 +100,7 @@ class TranslationTask(Task):
                 rows_multiple=rows_multiple,
                 seed=seed,
             )
-        return LengthBatches(
+        return LengthBatches.for_training(
             pairs,
             data.num_buckets,
             tokens_per_batch=tokens_per_batch,
