@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.argument_checks import check_flags
+from flax_transformer.functional.array_types import at_least_float32, check_flags
 from flax_transformer.functional.feed_forward import feed_forward
-from flax_transformer.functional.precision import at_least_float32
 
 
 @functools.partial(jax.jit, static_argnames="experts_per_token")
