@@ -4,8 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.model_config import LayerConfig
-from flax_transformer.modules.layers import NormPlacement
+from flax_transformer.models.model_config import ModelConfig
+from flax_transformer.modules.layer_options import NormPlacement
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -14,7 +14,7 @@ Pooling = Literal["class_token", "mean"]
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionConfig(LayerConfig):
+class VisionConfig(ModelConfig):
     """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
 
     reads: ClassVar[str] = "images"
@@ -29,10 +29,10 @@ class VisionConfig(LayerConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_placement: NormPlacement = "pre"
-    """Normalisation after each residual connection (post) or before (pre, ViT)."""
+    """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
-    positions: str = "learned"
+    positions: str | tuple[str, ...] = "learned"
     """Positional scheme: learned for one size of images, sinusoidal_2d by row and column, or any
     other, for which patches count row by row."""
     residual_dropout_rate: float = 0.0
@@ -46,7 +46,7 @@ class VisionConfig(LayerConfig):
     num_channels: int = 3
     """Channels of images: 3 of colours, 1 of grey levels."""
     pooling: Pooling = "class_token"
-    """What stands for a whole image: a token of its own, or the mean of all patches."""
+    """What represents a whole image: a token of its own, or the mean of all patches."""
 
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""
@@ -56,7 +56,7 @@ class VisionConfig(LayerConfig):
                 raise UserError(f"model.{name} must be at least 1 each way, not {size}")
         if any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)):
             raise UserError(
-                f"model.image_size {self.image_size} is no multiple of model.patch_size "
+                f"model.image_size {self.image_size} is not a multiple of model.patch_size "
                 f"{self.patch_size}: change one"
             )
 
