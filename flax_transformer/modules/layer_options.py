@@ -69,12 +69,19 @@ class LayerOptions:
     norm_bias: bool = True
     """Biases in layer and batch normalization; rms has none."""
     feed_forward: str = "dense"
-    """Kind of the feed-forward networks."""
+    """Kind of the feed-forward networks: dense (the paper), or experts, of which each token uses a
+    few."""
+    num_experts: int = 8
+    """experts: networks of d_ff hidden units in every layer."""
+    experts_per_token: int = 2
+    """experts: networks that a token uses, those which the router finds most probable."""
+    balancing_weight: float = 0.01
+    """experts: factor of the loss that spreads tokens evenly over the networks of a layer."""
     feed_forward_bias: bool = True
     """Biases in the feed-forward networks."""
     activation: str = "relu"
     """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
-    geglu and swiglu, whose hidden layer has half as many parameters again."""
+    geglu, geglu_tanh and swiglu, whose hidden layer has half as many parameters again."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
     be of those inside attention or none, are those of the first layers, and then begin again."""
@@ -116,6 +123,11 @@ class LayerOptions:
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
+        if self.experts_per_token > self.num_experts:
+            raise UserError(
+                f"{self.prefix}experts_per_token {self.experts_per_token} exceeds "
+                f"{self.prefix}num_experts {self.num_experts}: change one"
+            )
         self._check_positions()
         self._check_heads()
         self._check_cudnn()
