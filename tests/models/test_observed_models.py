@@ -16,10 +16,10 @@ from flax_transformer.models import (
     decoder_only,
     encoder_decoder,
     encoder_only,
-    pooled_encoder,
     stack_layers,
 )
 from flax_transformer.models import video as video_model
+from flax_transformer.models import vision as vision_model
 from flax_transformer.modules import layers, multi_head_attention
 
 OBSERVERS = [
@@ -28,8 +28,8 @@ OBSERVERS = [
     encoder_only,
     layers,
     multi_head_attention,
-    pooled_encoder,
     video_model,
+    vision_model,
 ]
 ATTENTION = {"queries", "keys", "values", "scores", "weights", "heads"}
 RESIDUAL = {"sublayer_input", "sublayer_output", "residual"}
