@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
     from flax_transformer.data.datasets.text_datasets import PlainTextConfig
     from flax_transformer.decoding.search import DecodingConfig
+    from flax_transformer.evaluation.wishes import check_wishes
     from flax_transformer.experiment import Experiment, load_experiment
     from flax_transformer.models.decoder_only import DecoderOnlyConfig
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
     "AugmentationConfig": ".data.datasets.augmentation_config",
+    "check_wishes": ".evaluation.wishes",
     "ClassificationConfig": ".tasks.classification.classification",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",

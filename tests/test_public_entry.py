@@ -100,11 +100,8 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.py")
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_needs_one_import_of_the_package(path):
     tree = ast.parse(path.read_text("utf-8"))
-    imports = [
-        ast.unparse(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports = [ast.unparse(node) for node in nodes]
     ours = [line for line in imports if "flax_transformer" in line]
     assert "import flax_transformer as ft" in ours
     if path.stem not in SCRIPTS:
