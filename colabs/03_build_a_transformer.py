@@ -230,7 +230,7 @@ by_formula
 # The paper's Table 3 gives the sizes of many variations. Every one is a preset. Below, what was published ("paper", in millions) stands beside what is counted with the vocabulary that the paper names, and with the one that gives the published counts. The command `flax-transformer table3` prints the same.
 
 # %%
-# !flax-transformer table3
+ft.commands.find_command("table3")().run()
 
 # %% [markdown]
 # ## Writing token by token

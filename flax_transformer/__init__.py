@@ -6,7 +6,7 @@ name imported when it is first used:
 - `ft.Experiment` and the configs it is composed of,
 - `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
-  `ft.evaluation` and `ft.visualization`.
+  `ft.evaluation`, `ft.visualization` and `ft.commands`.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from flax_transformer.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from flax_transformer import (
+        commands,
         data,
         decoding,
         evaluation,
@@ -60,6 +61,7 @@ _HOMES = {
     "AugmentationConfig": ".data.datasets.augmentation_config",
     "check_wishes": ".evaluation.wishes",
     "ClassificationConfig": ".tasks.classification.classification",
+    "commands": ".commands",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",
     "decoding": ".decoding",

@@ -9,8 +9,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from flax_transformer.evaluation.metric import shown
 from flax_transformer.evaluation.report import Record
-from flax_transformer.evaluation.scores import shown
 
 
 def show_scores(record: Record, console: Console | None = None) -> None:

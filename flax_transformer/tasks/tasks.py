@@ -10,6 +10,7 @@ from flax_transformer.data.datasets.labelled_datasets import (
 from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from flax_transformer.data.datasets.text_datasets import PlainTextConfig
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.evaluation.metric import metrics_of
 from flax_transformer.models.decoder_only import DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.encoder_only import EncoderOnlyConfig
@@ -60,7 +61,7 @@ TASKS = {
         TranslationTask,
         TranslationConfig,
         ((ParallelTextConfig, EncoderDecoderConfig),),
-        ("bleu", "chrf", "exact_match", "token_accuracy", "perplexity"),
+        (*metrics_of("hypotheses"), "token_accuracy", "perplexity"),
         "translate",
         searches=True,
         attention_options=("target",),
@@ -93,7 +94,7 @@ TASKS = {
             (ImagesConfig, VisionConfig),
             (VideosConfig, VideoConfig),
         ),
-        ("accuracy", "top5_accuracy", "macro_f1", "loss"),
+        (*metrics_of("labels", "is_in_top"), "loss"),
         "classify",
         searches=False,
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_transformer.evaluation.scores import shown
+from flax_transformer.evaluation.metric import shown
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress

@@ -5,51 +5,56 @@ from typing import TYPE_CHECKING
 from flax_transformer.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from flax_transformer.visualization.activations import plot_activations
-    from flax_transformer.visualization.attention_maps import plot_attention, plot_mask
-    from flax_transformer.visualization.attention_steps import plot_attention_steps
+    from flax_transformer.visualization.attention_maps import (
+        plot_attention,
+        plot_attention_steps,
+        plot_mask,
+    )
     from flax_transformer.visualization.attention_view import AttentionView, view_attention
-    from flax_transformer.visualization.curves import plot_curves, read_curve
-    from flax_transformer.visualization.encodings import plot_encodings
-    from flax_transformer.visualization.grid_similarity import plot_grid_similarity
+    from flax_transformer.visualization.curves import plot_curves, plot_schedules, read_curve
+    from flax_transformer.visualization.encodings import plot_encodings, plot_grid_similarity
+    from flax_transformer.visualization.formula_pictures import (
+        plot_activations,
+        plot_label_smoothing,
+        plot_saturation,
+    )
     from flax_transformer.visualization.images import plot_images
-    from flax_transformer.visualization.label_smoothing import plot_label_smoothing
-    from flax_transformer.visualization.lookup import plot_lookup
-    from flax_transformer.visualization.matrices import plot_matrices
-    from flax_transformer.visualization.normalization_picture import plot_normalization
+    from flax_transformer.visualization.matrices import (
+        plot_lookup,
+        plot_matrices,
+        plot_normalization,
+    )
     from flax_transformer.visualization.pictures import save_picture
     from flax_transformer.visualization.position_pictures import (
         plot_by_length,
         plot_positions,
         plot_scheme,
+        plot_wishes,
     )
-    from flax_transformer.visualization.saturation import plot_saturation
-    from flax_transformer.visualization.schedules import plot_schedules
     from flax_transformer.visualization.search_tree_picture import plot_search_tree
-    from flax_transformer.visualization.wishes_picture import plot_wishes
 
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
     "AttentionView": ".attention_view",
-    "plot_activations": ".activations",
+    "plot_activations": ".formula_pictures",
     "plot_attention": ".attention_maps",
-    "plot_attention_steps": ".attention_steps",
+    "plot_attention_steps": ".attention_maps",
     "plot_by_length": ".position_pictures",
     "plot_curves": ".curves",
     "plot_encodings": ".encodings",
-    "plot_grid_similarity": ".grid_similarity",
+    "plot_grid_similarity": ".encodings",
     "plot_images": ".images",
-    "plot_label_smoothing": ".label_smoothing",
-    "plot_lookup": ".lookup",
+    "plot_label_smoothing": ".formula_pictures",
+    "plot_lookup": ".matrices",
     "plot_mask": ".attention_maps",
     "plot_matrices": ".matrices",
-    "plot_normalization": ".normalization_picture",
+    "plot_normalization": ".matrices",
     "plot_positions": ".position_pictures",
-    "plot_saturation": ".saturation",
-    "plot_schedules": ".schedules",
+    "plot_saturation": ".formula_pictures",
+    "plot_schedules": ".curves",
     "plot_scheme": ".position_pictures",
     "plot_search_tree": ".search_tree_picture",
-    "plot_wishes": ".wishes_picture",
+    "plot_wishes": ".position_pictures",
     "read_curve": ".curves",
     "save_picture": ".pictures",
     "view_attention": ".attention_view",

@@ -17,6 +17,7 @@ from flax_transformer.data.batches.examples import (
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
+from flax_transformer.evaluation.metric import compute_scores, metrics_of
 from flax_transformer.tasks.classification.class_weights import class_weights
 from flax_transformer.tasks.classification.classification import Classification
 from flax_transformer.tasks.classification.classifier import Classifier
@@ -96,7 +97,10 @@ class ClassificationTask:
             classifier.variables = variables
             outcomes, lines = self._classify(classifier, examples, with_lines=not is_quick)
             return Scored(
-                outcomes.scores(len(self._class_names)),
+                compute_scores(
+                    (*metrics_of("labels", "is_in_top"), "loss"),
+                    **outcomes.measured(len(self._class_names)),
+                ),
                 lines,
                 self._samples(examples, outcomes),
                 self._source.show(examples.inputs, 0),

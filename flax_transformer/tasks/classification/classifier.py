@@ -12,7 +12,7 @@ from flax_transformer.data.batches.examples import NO_CLASS, Examples, Inputs, e
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.classification import Classification
 from flax_transformer.tasks.cut_texts import warn_of_cut_texts
-from flax_transformer.visualization.isolation import arrow_title, isolated
+from flax_transformer.visualization.visible_text import arrow_title, isolated
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 

@@ -18,7 +18,7 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling im
     MASK,
     MaskedLanguageModeling,
 )
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
 

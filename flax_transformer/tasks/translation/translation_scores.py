@@ -9,11 +9,7 @@ import jax
 from flax_transformer.data.batches.batching import evaluation_batches
 from flax_transformer.data.datasets.parallel_text import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.evaluation.scores import (
-    perplexity,
-    token_accuracy,
-    translation_scores,
-)
+from flax_transformer.evaluation.metric import compute_scores, metrics_of
 from flax_transformer.tasks.counts import Counts
 from flax_transformer.tasks.task import NUM_SAMPLES, Scored
 from flax_transformer.tasks.translation.translation import Translation
@@ -63,12 +59,15 @@ class Scorer:
         decoding = greedy(self._translator.decoding) if is_quick else None
         outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
         counts = self._counts(variables)
-        scores = translation_scores(outputs, self._references, self._tokenize)
-        for score in (
-            token_accuracy(float(counts.correct), float(counts.tokens)),
-            perplexity(float(counts.nll), float(counts.tokens)),
-        ):
-            scores[score.name] = score
+        scores = compute_scores(
+            (*metrics_of("hypotheses"), "token_accuracy", "perplexity"),
+            hypotheses=outputs,
+            references=self._references,
+            tokenize=self._tokenize,
+            num_correct=float(counts.correct),
+            num_targets=float(counts.tokens),
+            loss_sum=float(counts.nll),
+        )
         return Scored(scores, outputs, samples(self.pairs, outputs), self.pairs[0].source)
 
     def _counts(self, variables: Any) -> Counts:

@@ -28,7 +28,7 @@ from flax_transformer.tasks.cut_texts import CutTextWarning
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.text_attention import encode_text, hypothesis_attention
 from flax_transformer.tasks.text_scores import TextScore, score_pairs
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.visualization.visible_text import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
