@@ -14,6 +14,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.errors import LARGEST_NUMBER, UserError, check_number, unknown
 from flax_transformer.functional.cache import Cache
 
@@ -115,14 +116,10 @@ def search(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
+    limits: SearchLimits,
     *,
-    max_length: int,
-    eos_id: int,
-    pad_id: int,
-    max_lengths: Int[Array, " batch"] | None = None,
     rng: PRNGKeyArray | Key[Array, " batch"] | None = None,
     num_halvings: int = 0,
-    prompt_lengths: Int[Array, " batch"] | None = None,
 ) -> Hypotheses:
     """Runs the search that the config names.
 
@@ -130,23 +127,18 @@ def search(
         config: which search, and how.
         step: reads tokens; see `Step`.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
-            max_length - 1 tokens.
+            limits.max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
-        max_length: most tokens generated, EOS included: the width of the result.
-        eos_id: token that ends a hypothesis.
-        pad_id: token that fills the rest.
-        max_lengths: [batch], the limit of each example alone, for example its source length +
-            config.max_extra_length; None: max_length for all.
+        limits: how long hypotheses may be, and which ids end and fill them.
         rng: random key, or one for each example; needed by sampling.
-        num_halvings: of a beam search, which see; the others search the whole batch to its end.
-        prompt_lengths: [batch], tokens before the generated ones, for config.min_length, if they
-            are more than the prompt holds; None: the tokens of the prompt that are not padding.
+        num_halvings: only for a beam search; see `beam_search`.
 
     Returns:
         config.num_best hypotheses for each example.
 
     Raises:
-        ValueError: if the method is "sample" and there is no rng, or the lengths are impossible.
+        ValueError: if the method is "sample" and there is no rng, or limits.max_lengths is not of
+            shape [batch].
     """
     if config.method == "greedy":
         run = greedy_search
@@ -169,36 +161,24 @@ def search(
         )
     else:
         raise ValueError("sampling needs a random key: pass rng")
-    return run(
-        step,
-        cache,
-        prompt,
-        max_length=max_length,
-        eos_id=eos_id,
-        pad_id=pad_id,
-        max_lengths=max_lengths,
-        processor=_processor(config, prompt, prompt_lengths, eos_id, pad_id),
-    )
+    return run(step, cache, prompt, limits, processor=_processor(config, prompt, limits))
 
 
 def _processor(
-    config: DecodingConfig,
-    prompt: Int[Array, "batch prompt_length"],
-    prompt_lengths: Int[Array, " batch"] | None,
-    eos_id: int,
-    pad_id: int,
+    config: DecodingConfig, prompt: Int[Array, "batch prompt_length"], limits: SearchLimits
 ) -> LogitsProcessor | None:
     """The config's rules for next tokens; None if it has none."""
     min_lengths = None
     if config.min_length:
+        prompt_lengths = limits.prompt_lengths
         if prompt_lengths is None:
-            prompt_lengths = (prompt != pad_id).sum(axis=1, dtype=jnp.int32)
+            prompt_lengths = (prompt != limits.pad_id).sum(axis=1, dtype=jnp.int32)
         min_lengths = config.min_length - prompt_lengths
     return make_processor(
         prompt,
         repetition_penalty=config.repetition_penalty,
         no_repeat_ngram_size=config.no_repeat_ngram_size,
         min_lengths=min_lengths,
-        eos_id=eos_id,
-        pad_id=pad_id,
+        eos_id=limits.eos_id,
+        pad_id=limits.pad_id,
     )

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brute_force import limits_of
 from history_model import EOS, PAD, HistoryModel, random_model
 
 from flax_transformer.decoding import (
@@ -19,7 +20,7 @@ from flax_transformer.decoding import (
 )
 from flax_transformer.errors import UserError
 
-SIZES: dict[str, Any] = {"max_length": 7, "eos_id": EOS, "pad_id": PAD}
+LIMITS = limits_of(7)
 RNG = jax.random.key(1)
 SEARCHES = {
     "greedy": greedy_search,
@@ -35,7 +36,7 @@ def found(config: DecodingConfig, model: HistoryModel) -> list[list[int]]:
 
     @jax.jit
     def run(model):
-        return search(config, model.step(), model.cache(), model.prompt(), rng=RNG, **SIZES)
+        return search(config, model.step(), model.cache(), model.prompt(), LIMITS, rng=RNG)
 
     best = run(model)
     lengths = best.lengths[:, 0].tolist()
@@ -46,13 +47,13 @@ def found(config: DecodingConfig, model: HistoryModel) -> list[list[int]]:
 @pytest.mark.parametrize("method", SEARCHES)
 def test_without_rules_the_program_is_that_of_the_search_itself(method):
     model = random_model(seed=0, batch=3, vocab=7)
-    inputs = (model.step(), model.cache(), model.prompt())
+    inputs = (model.step(), model.cache(), model.prompt(), LIMITS)
     config = DecodingConfig(method)
     programs = [
         jax.jit(run).lower().as_text()
         for run in (
-            lambda: search(config, *inputs, rng=RNG, **SIZES),
-            lambda: SEARCHES[method](*inputs, **SIZES),
+            lambda: search(config, *inputs, rng=RNG),
+            lambda: SEARCHES[method](*inputs),
         )
     ]
     assert programs[0] == programs[1]

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from history_model import EOS, PAD, random_model
+from brute_force import limits_of
+from history_model import random_model
 
 from flax_transformer.decoding import (
     DecodingConfig,
@@ -18,7 +19,7 @@ from flax_transformer.decoding import (
 )
 from flax_transformer.errors import UserError
 
-SIZES = {"max_length": 7, "eos_id": EOS, "pad_id": PAD, "max_lengths": jnp.array([7, 5, 2])}
+LIMITS = limits_of(7, jnp.array([7, 5, 2]))
 RNG = jax.random.key(1)
 
 
@@ -58,8 +59,8 @@ def test_the_config_names_the_search(config, expected):
     model = random_model(seed=0, batch=3, vocab=7)
 
     def run(model):
-        inputs = (model.step(), model.cache(), model.prompt())
-        return search(config, *inputs, **SIZES, rng=RNG), expected(*inputs, **SIZES)
+        inputs = (model.step(), model.cache(), model.prompt(), LIMITS)
+        return search(config, *inputs, rng=RNG), expected(*inputs)
 
     jax.tree.map(np.testing.assert_array_equal, *jax.jit(run)(model))
 
@@ -67,7 +68,7 @@ def test_the_config_names_the_search(config, expected):
 def test_sampling_without_a_key_is_refused():
     model = random_model(seed=0, batch=3, vocab=7)
     with pytest.raises(ValueError, match="pass rng"):
-        search(DecodingConfig("sample"), model.step(), model.cache(), model.prompt(), **SIZES)
+        search(DecodingConfig("sample"), model.step(), model.cache(), model.prompt(), LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.cache import Cache
@@ -309,10 +310,12 @@ def _continue(
         step,
         model.apply(variables, rows, capacity, method=model.start),
         jnp.asarray(prompts),
-        max_length=max_length,
-        max_lengths=limits,
-        eos_id=EOS,
-        pad_id=PAD,
+        SearchLimits(
+            max_length=max_length,
+            eos_id=EOS,
+            pad_id=PAD,
+            max_lengths=limits,
+            prompt_lengths=lengths,
+        ),
         rng=row_keys(rng, numbers),
-        prompt_lengths=lengths,
     )

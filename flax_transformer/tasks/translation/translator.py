@@ -19,6 +19,7 @@ from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.schemes import SCHEMES
@@ -318,10 +319,7 @@ def search_batch(
         lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
         model.apply(variables, source, num_given + max_length, method=model.start),
         jnp.tile(prompt, (source.shape[0], 1)),
-        max_length=max_length,
-        max_lengths=max_lengths,
-        eos_id=EOS,
-        pad_id=PAD,
+        SearchLimits(max_length=max_length, eos_id=EOS, pad_id=PAD, max_lengths=max_lengths),
         rng=row_keys(rng, numbers),
         num_halvings=num_halvings,
     )
