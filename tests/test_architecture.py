@@ -32,7 +32,9 @@ LAYERS = [
     {"whole_files"},
     {"functional"},
     {"modules"},
-    {"models", "data", "decoding", "evaluation", "visualization"},
+    {"models", "data", "decoding", "evaluation"},
+    # Pictures of the wishes that positional schemes meet.
+    {"visualization"},
     {"tasks"},
     {"training", "experiment", "conventions"},
     {"console", "line_batches"},
