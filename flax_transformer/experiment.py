@@ -55,7 +55,7 @@ class Experiment:
         check_parts(self)
         check_score(self.task, self.training.best_score)
         model = self.model
-        if not isinstance(model, TransformerConfig) or not SCHEMES[model.positions].has_table:
+        if not isinstance(model, TransformerConfig) or not SCHEMES[model.embedded_positions()].has_table:
             return
         if self.data.max_length > model.max_positions:
             raise UserError(
