@@ -175,9 +175,10 @@ float(jnp.abs(before[-1] - after[-1]).max())
 
 # %%
 tokens = jnp.array([5, 6, 7, 2, 0, 0])  # two places of padding
+segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
 padded = ["we", "are", "here", "</s>", "<pad>", "<pad>"]
 mask = ft.functional.combine_masks(
-    ft.functional.padding_mask(tokens), ft.functional.causal_mask(len(tokens))
+    ft.functional.padding_mask(segments), ft.functional.causal_mask(len(tokens))
 )
 ft.visualization.plot_mask(mask, padded)
 

@@ -49,12 +49,13 @@ import flax_transformer as ft
 ft.visualization.plot_activations()
 
 # %% [markdown]
-# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both give what the formula gives.
+# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both agree with the formula. `LayerOptions` holds every option of a layer: `help(ft.modules.LayerOptions)`.
 
 # %%
 d_model, d_ff = 16, 32
 x = jax.random.normal(jax.random.key(0), (1, 5, d_model))  # one sentence of five words
-network = ft.modules.FeedForward(d_model, d_ff)
+options = ft.modules.LayerOptions(d_model=d_model, d_ff=d_ff, num_heads=4)
+network = ft.modules.FeedForward(options)
 variables = network.init(jax.random.key(1), x)
 hidden, out = variables["params"]["hidden"], variables["params"]["output"]
 
@@ -83,9 +84,8 @@ ft.visualization.plot_matrices({"change of the output": changed[0] - by_formula[
 # So what came in can pass through many layers unharmed, and so can the gradient on its way back: its derivative is $1 + f'(x)$. A sublayer that gives nothing yet changes nothing:
 
 # %%
-residual = ft.modules.Residual(norm_placement="pre")
-parameters = residual.init(jax.random.key(0), lambda x: 0 * x, x, None, True)
-np.testing.assert_array_equal(residual.apply(parameters, lambda x: 0 * x, x, None, True), x)
+residual = ft.modules.Residual(ft.modules.LayerOptions(d_model=d_model, norm_placement="pre"))
+np.testing.assert_array_equal(residual.apply({}, x, 0 * x, method="after"), x)
 
 # %% [markdown]
 # ## Normalisation
@@ -111,10 +111,9 @@ ft.visualization.plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2),
 # %%
 tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens and two places of padding
 x = jax.random.normal(jax.random.key(3), (1, 7, d_model))
-layout = ft.functional.lay_out(
-    ft.functional.token_segments(tokens)
-)  # who may attend to whom: no padding
-layer = ft.modules.EncoderLayer(num_heads=4, d_model=d_model, d_ff=d_ff)
+segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
+layout = ft.functional.lay_out(segments)  # who may attend to whom: no padding
+layer = ft.modules.EncoderLayer(options)
 variables = layer.init(jax.random.key(4), x, layout)
 by_module = layer.apply(variables, x, layout)
 jax.tree.map(jnp.shape, variables["params"])
@@ -127,7 +126,9 @@ attention, network = params["attention"], params["feed_forward"]
 query = jnp.einsum("bld,dhk->blhk", x, attention["query"]["kernel"])
 key = jnp.einsum("bld,dhk->blhk", x, attention["key"]["kernel"])
 value = jnp.einsum("bld,dhk->blhk", x, attention["value"]["kernel"])
-heads = ft.functional.multi_head_attend(query, key, value, mask=ft.functional.padding_mask(tokens))
+heads = ft.functional.multi_head_attend(
+    query, key, value, mask=ft.functional.padding_mask(segments)
+)
 attended = jnp.einsum("blhk,hkd->bld", heads, attention["output"]["kernel"])
 
 # Add and normalise, twice.
@@ -155,11 +156,12 @@ float(jnp.abs(by_hand - by_module)[:, :5].max())
 
 # %%
 source, target = jnp.array([[5, 6, 7, 8, 2, 0, 0]]), jnp.array([[1, 9, 10, 11]])
+segments = ft.functional.token_segments(source, 0)
 source_words = ["I", "am", "not", "tired", "</s>", "<pad>", "<pad>"]
 target_words = ["<s>", "ich", "bin", "nicht"]
 
 ft.visualization.plot_mask(
-    jnp.broadcast_to(ft.functional.padding_mask(source)[0], (7, 7)), source_words
+    jnp.broadcast_to(ft.functional.padding_mask(segments)[0], (7, 7)), source_words
 )  # encoder
 
 # %%
@@ -167,7 +169,7 @@ ft.visualization.plot_mask(ft.functional.causal_mask(4), target_words)  # decode
 
 # %%
 ft.visualization.plot_mask(
-    jnp.broadcast_to(ft.functional.padding_mask(source)[0], (4, 7)), source_words, target_words
+    jnp.broadcast_to(ft.functional.padding_mask(segments)[0], (4, 7)), source_words, target_words
 )  # cross
 
 # %% [markdown]
@@ -181,7 +183,7 @@ config = ft.EncoderDecoderConfig(
 )
 model = ft.models.EncoderDecoder(config, vocab_size=13)
 variables = model.init(jax.random.key(0), source, target)
-logits = model.apply(variables, source, target)
+logits = model.apply(variables, source, target, source_segments=segments)
 logits.shape  # batch, target_length, vocab
 
 # %% [markdown]
@@ -192,18 +194,18 @@ params = variables["params"]
 embedded = params["embedding"]["table"][source] * 32**0.5
 entering = embedded + ft.functional.sinusoidal_positions(jnp.arange(7), 32)
 
-encoder_layer = ft.modules.EncoderLayer(num_heads=4, d_model=32, d_ff=64)
-layout = ft.functional.lay_out(ft.functional.token_segments(source))
+encoder_layer = ft.modules.EncoderLayer(config.of_layer())
+layout = ft.functional.lay_out(segments)
 after_one = encoder_layer.apply({"params": params["encoder_0"]}, entering, layout)
 after_two = encoder_layer.apply({"params": params["encoder_1"]}, after_one, layout)
-encoded = model.apply(variables, source, method="encode")
+encoded = model.apply(variables, source, segments=segments, method="encode")
 np.testing.assert_allclose(after_two[:, :5], encoded[:, :5], atol=1e-5)
 
 # %% [markdown]
 # Nothing looks ahead: with another last target token the scores change at its place alone. And the words in places of padding do not count: whatever stands there is never looked at.
 
 # %%
-another = model.apply(variables, source, target.at[0, -1].set(4))
+another = model.apply(variables, source, target.at[0, -1].set(4), source_segments=segments)
 np.testing.assert_array_equal(another[:, :-1], logits[:, :-1])
 without_padding = model.apply(variables, source[:, :5], target)
 np.testing.assert_allclose(without_padding, logits, atol=1e-5)
@@ -240,7 +242,7 @@ ft.commands.find_command("table3")().run()
 # %%
 decode = jax.jit(lambda tokens, cache: model.apply(variables, tokens, cache, method="decode"))
 
-cache = model.apply(variables, source, 4, method="start")  # room for four tokens
+cache = model.apply(variables, source, 4, segments=segments, method="start")  # four tokens
 step_1, cache = decode(target[:, :1], cache)
 step_2, cache = decode(target[:, 1:2], cache)
 steps_3_and_4, cache = decode(target[:, 2:], cache)

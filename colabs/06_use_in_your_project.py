@@ -171,6 +171,9 @@ ft.view_attention(weights[None, 0], names, title="a trained layer writes digits 
 
 
 # %%
+OPTIONS = ft.modules.LayerOptions(d_model=WIDTH, num_heads=HEADS, positions="none")
+
+
 class Backwards(nn.Module):
     """Writes a sequence backwards: Flax's layers around this package's attention."""
 
@@ -179,7 +182,7 @@ class Backwards(nn.Module):
         x = nn.Embed(DIGITS, WIDTH)(digits) + ft.functional.sinusoidal_positions(
             jnp.arange(LENGTH), WIDTH
         )
-        attention = ft.modules.MultiHeadAttention(num_heads=HEADS, d_model=WIDTH)
+        attention = ft.modules.MultiHeadAttention(OPTIONS)
         x = nn.LayerNorm()(x + attention(x, attention.keys_values(x)))
         x = nn.LayerNorm()(x + nn.Dense(WIDTH)(nn.relu(nn.Dense(2 * WIDTH)(x))))
         return nn.Dense(DIGITS)(x)
@@ -190,11 +193,11 @@ variables = jax.jit(model.init)(jax.random.key(0), digits)
 jax.tree.map(jnp.shape, variables["params"]["MultiHeadAttention_0"])
 
 # %% [markdown]
-# Attention weights are kept when a call asks for them, by making the collection "attention" mutable:
+# Every named activation of a module can be looked at: a call that makes the collection "activations" mutable gets them, here the attention weights.
 
 # %%
-_, stored = jax.jit(lambda digits: model.apply(variables, digits, mutable=["attention"]))(digits)
-stored["attention"]["MultiHeadAttention_0"]["weights"][0].shape  # batch, heads, queries, keys
+_, stored = jax.jit(lambda digits: model.apply(variables, digits, mutable=["activations"]))(digits)
+stored["activations"]["MultiHeadAttention_0"]["weights"].shape  # batch, heads, queries, keys
 
 # %% [markdown]
 # ## On several devices
