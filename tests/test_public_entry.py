@@ -9,9 +9,9 @@ import typing
 from pathlib import Path
 
 import pytest
+from small import make_experiment
 
 import flax_transformer as ft
-from tests import small
 
 
 def names_for_type_checkers(package) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_every_config_of_an_experiment_is_there():
 
 
 def test_a_notebook_trains_scores_and_loads_without_a_console(tmp_path, capsys):
-    experiment = small.make_experiment(tmp_path)
+    experiment = make_experiment(tmp_path)
     training = dataclasses.replace(experiment.training, num_steps=4, log_every_steps=2)
     workdir = str(tmp_path / "run")
     ft.train(dataclasses.replace(experiment, training=training), workdir)
