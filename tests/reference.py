@@ -79,7 +79,7 @@ def sinusoidal_positions(positions, d_model):
 
 def smoothed_targets(target, vocab, label_smoothing, smoothing_over="vocab"):
     """The distribution q(k) of one target: Szegedy et al. 2016, section 7, and its variants."""
-    left_out = {"vocab": set(), "others": {target}, "other_words": {target, 0}}[smoothing_over]
+    left_out = {"vocab": set(), "others": {target}}[smoothing_over]
     q = np.zeros(vocab)
     for token in set(range(vocab)) - left_out:
         q[token] = label_smoothing / (vocab - len(left_out))

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 from circumstances import circumstances, describe, tell
+from flax_transformer.functional.grouped_heads import group_heads
 from jax.stages import Compiled
 from rich.console import Console
 from timing import Spread, time_in_turns
@@ -32,7 +33,6 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError
 from flax_transformer.functional import causal_mask, multi_head_attend
-from flax_transformer.functional.grouped_heads import group_heads
 from flax_transformer.functional.kernels.blockwise_attention import blocks_pay
 from flax_transformer.models.model_config import ComputeType
 

@@ -7,7 +7,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.kernels.ranking import argmax
+from flax_transformer.functional.ranking import argmax
 
 
 def greedy_search(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 from flax_transformer.errors import UserError, check_positive, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import AttentionImplementation
+from flax_transformer.functional.relative import RotaryLayout
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
@@ -79,6 +80,9 @@ class LayerOptions:
     be of those inside attention or none, are those of the first layers, and then begin again."""
     rotary_base: float | tuple[float, ...] = 10_000.0
     """Base of the wavelengths of rotary positions; several as for attention_window."""
+    rotary_layout: RotaryLayout = "interleaved"
+    """Features that rotary positions turn together: adjacent ones (interleaved), or those of the
+    first and the second half of a head (halves), as in Hugging Face's Llama."""
     relative_max_distance: int = 16
     """Largest distance, in tokens, that relative positions tell apart."""
     t5_num_buckets: int = 32
@@ -135,12 +139,22 @@ class LayerOptions:
             if getattr(self, name) == ():
                 raise UserError(f"{self.prefix}{name} is empty: give a value, or leave it out")
         if isinstance(self.positions, tuple):
+            if self.share_position_table:
+                raise UserError(
+                    f"{self.prefix}share_position_table needs the same {self.prefix}positions in "
+                    f"all layers, not {self.positions}"
+                )
             for name in self.positions:
                 if SCHEMES[name].encode is not None:
                     raise UserError(
                         f"{self.prefix}positions {name} is added to the embeddings, so it cannot "
                         "differ by layer: give it once, or choose schemes inside attention"
                     )
+        elif self.share_position_table and SCHEMES[self.positions].head_table_shape is None:
+            raise UserError(
+                f"{self.prefix}share_position_table has no table to share with "
+                f"{self.prefix}positions {self.positions}: choose t5 or relative"
+            )
 
     def _check_heads(self) -> None:
         if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:

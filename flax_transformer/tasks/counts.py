@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.data.tokens.tokenizer import PAD
-from flax_transformer.functional.kernels.ranking import argmax
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.ranking import argmax
 
 
 class Counts(NamedTuple):

@@ -106,6 +106,22 @@ EXAMPLES: dict[str, Example] = {
         refused={"key": zeros(7, 11)},
         message=r"\(5, 3\) and key \(7, 11\)",
     ),
+    "attention_scores": Example(
+        lambda draw: {
+            "query": draw.normal(QUERIES, HEAD_DIM),
+            "key": draw.normal(KEYS, HEAD_DIM),
+            "bias": draw.normal(QUERIES, KEYS),
+        },
+        {"scale": 0.7, "cap": 2.0},
+        refused={"bias": zeros(7, 5)},
+        message=r"bias \(7, 5\) must be .* \(5, 7\)",
+        bfloat16_gives="float32",
+    ),
+    "attention_weights": Example(
+        lambda draw: {"scores": draw.normal(QUERIES, KEYS), "mask": draw.mask(QUERIES, KEYS)},
+        refused={"mask": np.ones((7, 5), bool)},
+        message=r"mask \(7, 5\) must be .* \(5, 7\)",
+    ),
     "batch_norm": Example(
         lambda draw: {
             "inputs": draw.normal(3, D_MODEL),
@@ -213,8 +229,9 @@ EXAMPLES: dict[str, Example] = {
             "table": draw.normal(VOCAB, HEAD_DIM),
             "targets": draw.ids(VOCAB, 2, 3),
             "weights": draw.positive(2, 3),
+            "bias": draw.normal(VOCAB),
         },
-        {"label_smoothing": 0.1, "chunk_size": 4 * VOCAB},
+        {"label_smoothing": 0.1, "cap": 2.0, "chunk_size": 4 * VOCAB},
         refused={"table": zeros(VOCAB, 2)},
         message=r"hidden \(2, 3, 3\) and table \(11, 2\)",
         bfloat16_gives="float32",
@@ -279,7 +296,7 @@ EXAMPLES: dict[str, Example] = {
         refused={"value": zeros(2, 11, 1, 2)},
         message=r"\(2, 7, 1, 3\) and value \(2, 11, 1, 2\)",
     ),
-    "padding_mask": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "padding_mask": Example(lambda draw: {"segments": draw.ids(2, 3, 5)}),
     "position_numbers": Example(
         lambda draw: {"positions": draw.ids(13, 7)},
         {"d_model": D_MODEL},
@@ -375,6 +392,12 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "soft_cap": Example(
+        lambda draw: {"x": draw.normal(3, D_MODEL)},
+        {"cap": 0.7},
+        refused={"cap": 0.0},
+        message="cap must be positive, not 0.0",
+    ),
     "split_patches": Example(
         lambda draw: {"image": draw.normal(6, 10, 2)},
         {"size": (2, 5)},
@@ -408,12 +431,26 @@ EXAMPLES: dict[str, Example] = {
         message="not 30",
     ),
     "token_logits": Example(
-        lambda draw: {"hidden": draw.normal(2, 3, D_MODEL), "table": draw.normal(VOCAB, D_MODEL)},
+        lambda draw: {
+            "hidden": draw.normal(2, 3, D_MODEL),
+            "table": draw.normal(VOCAB, D_MODEL),
+            "bias": draw.normal(VOCAB),
+        },
+        {"cap": 2.0},
         refused={"hidden": zeros(2, 3, 2)},
         message=r"hidden \(2, 3, 2\) and table \(11, 5\)",
         bfloat16_gives="float32",
     ),
-    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5), "pad_id": draw.ids(5)}),
+    "weighted_values": Example(
+        lambda draw: {
+            "weights": draw.positive(QUERIES, KEYS),
+            "value": draw.normal(KEYS, VALUE_DIM),
+            "dropout": draw.positive(QUERIES, KEYS),
+        },
+        refused={"value": zeros(5, 2)},
+        message=r"weights \(5, 7\) and value \(5, 2\)",
+    ),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},

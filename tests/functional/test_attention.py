@@ -222,9 +222,9 @@ def test_cudnn_is_given_the_same_question(monkeypatch, normal, mask):
     """Its own kernel needs a GPU, so XLA answers in its place, from the same arguments."""
     asked = []
 
-    def answer(*arrays, implementation):
+    def answer(*arrays, implementation, scale):
         asked.append(implementation)
-        return jax.nn.dot_product_attention(*arrays)
+        return jax.nn.dot_product_attention(*arrays, scale=scale)
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(cudnn_attention, "dot_product_attention", answer)
@@ -232,7 +232,7 @@ def test_cudnn_is_given_the_same_question(monkeypatch, normal, mask):
     key, value = (normal(BATCH, KEYS, 2, 8).astype(jnp.bfloat16) for _ in range(2))
     bias = normal(BATCH, 4, QUERIES, KEYS)
     mask = mask.at[1, 2].set(False)
-    for options in ({}, {"mask": mask}, {"mask": mask, "bias": bias}):
+    for options in ({"scale": 0.3}, {"mask": mask}, {"mask": mask, "bias": bias}):
         fused = multi_head_attend(query, key, value, **options, implementation="cudnn")
         assert_close(fused, multi_head_attend(query, key, value, **options), 0.02)
     assert asked == 3 * ["cudnn"]
@@ -246,6 +246,7 @@ SIXTEEN = {name: jnp.zeros((2, 5, 3, 8), jnp.bfloat16) for name in SHAPES}
     [
         ({"return_weights": True}, "never holds the weights"),
         ({"dropout": jnp.ones((2, 3, 5, 5))}, "has no dropout"),
+        ({"cap": 50.0}, "has no soft cap"),
         (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 8))), "not float32: use implementation='auto'"),
         (dict.fromkeys(SHAPES, jnp.zeros((2, 5, 3, 7), jnp.bfloat16)), "a multiple of 8"),
         ({"value": jnp.zeros((2, 5, 3, 16), jnp.bfloat16)}, r"value \(2, 5, 3, 16\)"),

@@ -6,8 +6,8 @@ import pytest
 import reference
 from reference import assert_close
 
-from flax_transformer.functional import multi_head_attend
-from flax_transformer.functional.grouped_heads import group_heads
+from flax_transformer.functional import attend, multi_head_attend
+from flax_transformer.functional.heads import group_heads
 from flax_transformer.functional.kernels import blockwise_attention
 from flax_transformer.functional.kernels.blockwise_attention import attend_in_blocks
 
@@ -41,14 +41,14 @@ def inputs(normal, tolerance):
 
 
 def blockwise(query, key, value, mask=None, bias=None, dropout=None):
-    attended = attend_in_blocks(group_heads(query, key, value, mask, bias, dropout))
+    heads = group_heads(query=query, key=key, value=value, mask=mask, bias=bias, dropout=dropout)
+    attended = attend_in_blocks(attend, **heads)
     return attended.reshape(*query.shape[:3], value.shape[-1])
 
 
 def test_a_block_holds_what_fits_in_parts_of_similar_size(inputs, block):
-    query, key, value = inputs
-    heads = group_heads(query, key, value, None, None, None)
-    assert blockwise_attention._at_once(heads) == block
+    heads = group_heads(query=inputs[0], key=inputs[1])
+    assert blockwise_attention._at_once(**heads) == block
 
 
 @pytest.mark.usefixtures("block")
@@ -118,10 +118,10 @@ def test_fewer_scores_and_weights_to_show_are_taken_at_once():
 
 def test_an_accelerator_takes_more_scores_at_once(monkeypatch):
     x = jax.ShapeDtypeStruct((1, MANY, 2, 8), jnp.float32)
-    heads = jax.eval_shape(lambda x: group_heads(x, x, x, None, None, None), x)
-    assert blockwise_attention.blocks_pay(heads)
+    heads = jax.eval_shape(lambda x: group_heads(query=x, key=x), x)
+    assert blockwise_attention.blocks_pay(**heads)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert not blockwise_attention.blocks_pay(heads)
+    assert not blockwise_attention.blocks_pay(**heads)
 
 
 def test_blocks_refuse_to_show_weights():

@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from flax_transformer.data.batches.examples import LabelledBatch
 from flax_transformer.data.tokens.tokenizer import BOS, NUM_SPECIAL, PAD
 from flax_transformer.errors import UserError
+from flax_transformer.functional.layout import token_segments
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.functional.segments import token_segments
 from flax_transformer.models.encoder_only import EncoderOnly
 from flax_transformer.tasks.counts import Counts, count_tokens
 from flax_transformer.tasks.task import Variables
@@ -158,7 +158,7 @@ class MaskedLanguageModeling:
         places = jnp.flatnonzero(masked.is_chosen, size=room, fill_value=tokens.size)
         targets = tokens.ravel().at[places].get(mode="fill", fill_value=PAD)
         applied: Any = self.model.apply(
-            variables, masked.tokens, token_segments(tokens), places, **options, method=_score
+            variables, masked.tokens, token_segments(tokens, 0), places, **options, method=_score
         )
         logits, statistics = applied if "mutable" in options else (applied, {})
         return (logits, targets[None]), statistics

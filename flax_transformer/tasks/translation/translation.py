@@ -27,8 +27,8 @@ class TranslationConfig:
     label_smoothing: float = 0.1
     """Probability mass of the targets spread evenly over other tokens."""
     smoothing_over: SmoothingOver = "vocab"
-    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), the others without the
-    target (T2T, fairseq), or the other_words without target and padding (JoeyNMT)."""
+    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), or the others without the
+    target (T2T, fairseq)."""
     bleu_tokenizer: BleuTokenizer = "auto"
     """sacreBLEU's name of the tokenizer by which BLEU splits texts into words. auto chooses by the
     target language, or by the script of the references: zh; ja-mecab and ko-mecab if they are
