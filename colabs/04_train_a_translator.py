@@ -55,7 +55,7 @@ data = ft.ParallelTextConfig(
     test_split="test[:200]",
     data_dir=str(folder / "data"),
 )
-ft.open_split(data, "train")[:3]
+list(ft.open_split(data, "train[:3]").records)
 
 # %% [markdown]
 # ## The experiment

@@ -52,7 +52,7 @@ data_folder = str(folder / "data")
 
 # %%
 image_data = ft.ImagesConfig(dataset="digits", batch_size=64, data_dir=data_folder)
-digits = ft.open_arrays(image_data, "train")
+digits = ft.open_pixels(image_data, "train")
 images = digits.inputs.take(np.arange(16))
 ft.visualization.plot_images(images, [digits.class_names[label] for label in digits.labels[:16]])
 
@@ -154,7 +154,7 @@ ft.visualization.plot_matrices(
 
 # %%
 classifier = ft.load(folder / "digits")
-test = ft.open_arrays(image_data, "test")
+test = ft.open_pixels(image_data, "test")
 image = test.inputs.take(np.array([0]))[0]
 classifier.classify([image])[0]
 
@@ -182,7 +182,7 @@ ft.visualization.plot_grid_similarity(table, (4, 4))
 
 # %%
 video_data = ft.VideosConfig(dataset="moving_digits", batch_size=32, data_dir=data_folder)
-moving = ft.open_arrays(video_data, "train")
+moving = ft.open_pixels(video_data, "train")
 motions = moving.class_names
 shown = ["right", "up_left", "turning", "bouncing"]
 rows = [np.flatnonzero(moving.labels == motions.index(motion))[0] for motion in shown]
@@ -261,7 +261,7 @@ ft.visualization.plot_matrices({"videos of the test split": confusions}, motions
 # %%
 watcher = ft.load(folder / "moving_digits")
 still_data = ft.VideosConfig(dataset="moving_digits", still=True, data_dir=data_folder)
-still = ft.open_arrays(still_data, "test")
+still = ft.open_pixels(still_data, "test")
 answers = watcher.classify([*still.inputs.take(np.arange(len(still.labels)))])
 is_right = np.array([answer.label for answer in answers]) == np.array(motions)[still.labels]
 assert is_right.mean() == 0.1

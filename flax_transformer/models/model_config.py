@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.layer_options import ComputeType as ComputeType
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.token_embedding import EmbeddingScaling
@@ -40,3 +41,8 @@ class TransformerConfig(ModelConfig):
     """A bias in every token's logit, as in BART and Marian."""
     logits_soft_cap: float | None = None
     """Bound c of the logits, c tanh(logits / c) as in Gemma 2; none if not given."""
+
+    def position_limit(self) -> int | None:
+        """The most tokens that a learned table of positions has rows for; None without one."""
+        scheme = SCHEMES[self.embedded_positions()]
+        return self.max_positions if scheme.has_table else None

@@ -120,7 +120,10 @@ def test_an_ngram_longer_than_any_text_forbids_nothing():
         ({"no_repeat_ngram_size": -1}, r"--decoding\.no-repeat-ngram-size must be at least 0"),
         ({"min_length": -1}, r"--decoding\.min-length must be at least 0, not -1"),
         ({"min_length": 2**40}, r"--decoding\.min-length must be at most"),
-        ({"stop": ("a", "")}, r"--decoding\.stop has an empty string"),
+        (
+            {"stop": ("a", "")},
+            r"--decoding\.stop \('a', ''\) is not a tuple of non-empty te",
+        ),
     ],
 )
 def test_impossible_rules_are_refused_in_one_line(settings, message):
@@ -131,5 +134,7 @@ def test_impossible_rules_are_refused_in_one_line(settings, message):
 
 def test_one_string_is_no_list_of_stop_strings(unchecked_types):
     settings: Any = {"stop": "abc"}
-    with pytest.raises(UserError, match=r"--decoding\.stop is one string, 'abc': give a tuple"):
+    with pytest.raises(
+        UserError, match=r"--decoding\.stop 'abc' is not a tuple of non-empty texts"
+    ):
         DecodingConfig(**settings)

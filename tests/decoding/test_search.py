@@ -74,16 +74,19 @@ def test_sampling_without_a_key_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beam_size": 0}, "beam_size is 0: give at least 1"),
-        ({"num_best": 0}, "num_best is 0: give at least 1"),
-        ({"max_extra_length": 0}, "max_extra_length is 0: give at least 1"),
-        ({"top_k": 0}, "top_k is 0: give at least 1"),
-        ({"alpha": -0.1}, r"alpha is -0\.1: give at least 0"),
-        ({"temperature": 0.0}, r"temperature is 0\.0: give more than 0, or method 'greedy'"),
-        ({"top_p": 0.0}, r"top_p is 0\.0: give more than 0 and at most 1"),
-        ({"top_p": 1.1}, r"top_p is 1\.1: give more than 0 and at most 1"),
+        ({"beam_size": 0}, "--decoding.beam-size must be at least 1, not 0"),
+        ({"num_best": 0}, "--decoding.num-best must be at least 1, not 0"),
+        ({"max_extra_length": 0}, "--decoding.max-extra-length must be at least 1, not 0"),
+        ({"top_k": 0}, "--decoding.top-k must be at least 1, not 0"),
+        ({"alpha": -0.1}, r"--decoding.alpha must be 0 or positive, not -0\.1"),
+        (
+            {"temperature": 0.0},
+            r"temperature must be positive, not 0\.0: for 0 give .* greedy",
+        ),
+        ({"top_p": 0.0}, r"--decoding.top-p must be in \(0, 1\], not 0\.0"),
+        ({"top_p": 1.1}, r"--decoding.top-p must be in \(0, 1\], not 1\.1"),
         ({"num_best": 5}, "method beam finds at most 4: raise --decoding.beam-size"),
-        ({"method": "greedy", "num_best": 2}, "method greedy finds at most 1: give"),
+        ({"method": "greedy", "num_best": 2}, "method greedy finds at most 1: give another method"),
     ],
 )
 def test_impossible_values_are_refused_in_one_line(settings, message):
@@ -94,13 +97,15 @@ def test_impossible_values_are_refused_in_one_line(settings, message):
 
 @pytest.mark.parametrize(
     ("field", "name", "meant"),
-    [("method", "baem", "beam"), ("length_penalty", "powr", "power")],
+    [("method", "baem", "beam"), ("length-penalty", "powr", "power")],
 )
 def test_a_misspelt_name_gets_a_suggestion(field, name, meant):
     config = DecodingConfig()
     # The type checker of the tests would refuse the name before the config sees it.
-    object.__setattr__(config, field, name)
-    with pytest.raises(UserError, match=f"unknown {field} '{name}': did you mean '{meant}'"):
+    object.__setattr__(config, field.replace("-", "_"), name)
+    with pytest.raises(
+        UserError, match=f"unknown --decoding.{field} '{name}': did you mean '{meant}'"
+    ):
         config.__post_init__()
 
 

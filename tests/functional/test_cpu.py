@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import pytest
-
 from flax_transformer.functional.kernels.cpu import computed_once
 
 

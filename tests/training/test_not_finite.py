@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.data.batches.packing import pack, plan_rows
 from small import MODEL, PAIRS
+from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packing import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
-from flax_transformer.tasks.translation.translation_task import pair_examples
-from flax_transformer.training.durability.not_finite import write_report
+from flax_transformer.tasks.task import Loss
+from flax_transformer.tasks.translation.translation_task import TranslationTask
+from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
@@ -44,18 +44,18 @@ def texts() -> TokenizedPairs:
 
 
 @functools.cache
-def make_task() -> Translation:
+def make_task() -> TranslationTask:
     config = dataclasses.replace(MODEL, residual_dropout_rate=0.1)
-    return Translation(TranslationConfig(), EncoderDecoder(config, tokenizer().vocab_size))
+    return translation_task(config, tokenizer())
 
 
 def make_batch() -> Batch:
     indices = np.where(np.arange(ROWS) < FILLED, np.arange(ROWS), -1)
-    return Batch(*(side.pad(indices, 23) for side in texts()[:2]))
+    return pair_batch(*(side.pad(indices, 23) for side in texts()[:2]))
 
 
 def examples() -> list[dict[str, Any]]:
-    return list(pair_examples(make_batch(), tokenizer()))
+    return list(make_task().examples(make_batch()))
 
 
 def make_params(broken: float | None) -> Any:
@@ -72,9 +72,9 @@ def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_pat
     step = make_train_step(task.loss, SGD, max_skipped=1, accumulate_steps=2)
     after, _ = devices.compile(step)(state, devices.shard(make_batch()), rng)
     gradient = make_gradient(task.loss, accumulate_steps=2)
-    path = write_report(
-        tmp_path / "a", STEP, gradient, devices, after, make_batch(), rng, examples()
-    )
+    found = gradient_again(gradient, devices, after, STEP, make_batch(), rng)
+    params = devices.first(after.params)
+    path = write_report(tmp_path / "a", STEP, found, params, make_batch(), examples())
     assert not jax.tree.leaves(after.params)[0].is_deleted()
     report = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
     assert report["step"] == STEP
@@ -99,9 +99,9 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     gradient = make_gradient(task.loss, axis_name=devices.axis_name)
     reports = []
     for step in (STEP, STEP, STEP + 1):
-        path = write_report(
-            tmp_path / str(step), step, gradient, devices, state, make_batch(), rng, examples()
-        )
+        found = gradient_again(gradient, devices, state, step, make_batch(), rng)
+        params = devices.first(state.params)
+        path = write_report(tmp_path / str(step), step, found, params, make_batch(), examples())
         reports.append(json.loads(path.read_text("utf-8")))
     assert reports[0] == reports[1]
     assert reports[0]["loss"] != reports[2]["loss"]
@@ -119,9 +119,9 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     assert len(parts) > 2
 
 
-def infinite(params, statistics, batch, rng):
+def infinite(variables, batch, rng):
     """A loss that takes no time to compile."""
-    return jnp.sum(params["kernel"]) / 0, jnp.float32(1), statistics
+    return Loss(jnp.sum(variables["params"]["kernel"]) / 0, jnp.float32(1), {}, {})
 
 
 def write(folder: Path, batch: Batch) -> dict[str, Any]:
@@ -129,8 +129,9 @@ def write(folder: Path, batch: Batch) -> dict[str, Any]:
     devices = Devices(jax.devices()[:1])
     state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
     gradient, rng = make_gradient(infinite), jax.random.key(0)
-    shown = pair_examples(batch, tokenizer())
-    path = write_report(folder, STEP, gradient, devices, state, batch, rng, shown)
+    shown = make_task().examples(batch)
+    found = gradient_again(gradient, devices, state, STEP, batch, rng)
+    path = write_report(folder, STEP, found, devices.first(state.params), batch, shown)
     return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
 
 
@@ -142,7 +143,7 @@ def test_examples_and_arrays_are_those_of_the_batch(tmp_path):
         for row, pair in enumerate(PAIRS[:FILLED])
     ]
     with np.load(tmp_path / "a" / "batch.npz", allow_pickle=False) as arrays:
-        assert set(arrays) == {"source", "target"}
+        assert set(arrays) == {*make_batch()._fields}
         np.testing.assert_array_equal(arrays["source"], make_batch().source)
         np.testing.assert_array_equal(arrays["target"], make_batch().target)
 

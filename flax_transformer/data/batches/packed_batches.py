@@ -6,8 +6,59 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.batches import Batches, Group
+from flax_transformer.data.batches.buckets import Bucket, deal, rows_by_length
+from flax_transformer.data.batches.length_batches import describe_pairs
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText, ranges
-from flax_transformer.data.tokens.tokenizer import PAD
+
+
+class PackedBatches(Batches):
+    """Batches of one shape, several pairs a row; in every epoch other pairs share rows.
+
+    Args:
+        pairs: tokenized sentences.
+        row_length: tokens of a row at most, on either side.
+        tokens_per_batch: target tokens of a batch at most, padding counted.
+        rows_multiple: what the rows of a batch divide by, such as the number of devices.
+        seed: of the rows and of the shuffling.
+
+    Raises:
+        UserError: if tokens_per_batch cannot hold rows_multiple rows.
+        ValueError: if a sentence is longer than a row.
+    """
+
+    def __init__(
+        self,
+        pairs: TokenizedPairs,
+        row_length: int,
+        *,
+        tokens_per_batch: int,
+        rows_multiple: int = 1,
+        seed: int = 0,
+    ):
+        self._pairs, self._packed = pairs, plan_rows(pairs, row_length, seed)
+        needed = self._packed.num_rows
+        rows = rows_by_length(tokens_per_batch, None, row_length, rows_multiple, needed)
+        self.bucket = Bucket(row_length, row_length, rows(row_length))
+        super().__init__(-(-needed // self.bucket.rows), seed)
+
+    def plan(self, rng: np.random.Generator | None) -> list[Group]:
+        """Chooses the rows of every batch; the form says which pairs are in each row."""
+        members = np.arange(self._packed.num_rows)
+        if rng is None:
+            return [Group(g.indices, self._packed) for g in deal([self.bucket], [members])]
+        groups = deal([self.bucket], [rng.permutation(members)])
+        order = rng.permutation(len(groups))
+        packed = redraw(self._packed, self._pairs, rng)
+        return [Group(groups[index].indices, packed) for index in order]
+
+    def make(self, indices: Int[np.ndarray, " rows"], form: "PackedRows") -> Batch:
+        """Lays pairs side by side."""
+        return pack(self._pairs, form, indices, self.bucket.target_length)
+
+    def describe(self, devices: str) -> list[str]:
+        """Says what an epoch holds; every epoch holds the same."""
+        return describe_pairs(self._pairs, [self.bucket] * self.batches_per_epoch, devices)
 
 
 class PackedRows(NamedTuple):
@@ -144,7 +195,7 @@ def _write(
     text: TokenizedText, rows: np.ndarray, segments: np.ndarray, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lays sentences, ordered by their rows, into these; gives ids and segments."""
-    ids, numbers = np.full(shape, PAD, np.int32), np.zeros(shape, np.int32)
+    ids, numbers = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     tokens_of_rows = np.bincount(np.repeat(rows, text.lengths), minlength=shape[0])
     # The tokens of a row lie side by side in text, as they shall in the row.
     is_token = np.arange(shape[1]) < tokens_of_rows[:, None]
