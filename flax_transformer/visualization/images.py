@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Array, Shaped
 from matplotlib.figure import Figure
 
-from flax_transformer.visualization.pictures import new_figure
 from flax_transformer.visualization.given_arrays import pixel_bytes
+from flax_transformer.visualization.pictures import new_figure
 
 # Inches an image's longer side, and those of a name above it.
 _SIDE, _NAME = 1.1, 0.3

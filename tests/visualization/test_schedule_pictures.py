@@ -10,7 +10,7 @@ from flax_transformer.training.optimizer.optimizer_config import (
     make_schedule,
     paper_schedule,
 )
-from flax_transformer.visualization.schedules import plot_schedules
+from flax_transformer.visualization.curves import plot_schedules
 
 
 def test_every_update_has_the_rate_that_training_takes():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.visualization.visible_text import visible_token
 
 
 @pytest.mark.parametrize(
