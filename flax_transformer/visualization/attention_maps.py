@@ -58,17 +58,14 @@ def plot_attention(
     num_columns = -(-len(values) // num_rows)
     width, height = (_TOKEN * len(side) + _MARGIN for side in (tokens, queries))
     size = (num_columns * width + 0.8, num_rows * height)
-    figure, panels = new_figure(*size, num_rows, num_columns)
+    figure, panels = new_figure(*size, num_rows, num_columns, number=len(values))
     figure.set_layout_engine("compressed")
-    used, unused = panels[: len(values)], panels[len(values) :]
-    for head, axes in enumerate(used):
+    for head, axes in enumerate(panels):
         axes.imshow(values[head], cmap="Blues", vmin=0, vmax=values.max())
         axes.set_title(f"head {head}", fontsize="medium")
         _name_tokens(axes, queries, tokens)
-    for axes in unused:
-        axes.remove()
-    scale = figure.colorbar(used[0].images[0], ax=used, aspect=20 * num_rows, pad=0.02)
-    scale.set_label("weight; those of a query sum to 1")
+    scale = {"aspect": 20 * num_rows, "pad": 0.02, "label": "weight; those of a query sum to 1"}
+    figure.colorbar(panels[0].images[0], ax=panels, **scale)
     return figure
 
 
@@ -115,10 +112,8 @@ def plot_mask(
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
-    meanings = [
-        Patch(color=COLORS[0], label="may attend"),
-        Patch(color=_FORBIDDEN, label="may not"),
-    ]
+    colors = {"may attend": COLORS[0], "may not": _FORBIDDEN}
+    meanings = [Patch(color=color, label=label) for label, color in colors.items()]
     figure.legend(handles=meanings, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
@@ -194,5 +189,4 @@ def _name_tokens(axes: Axes, queries: Sequence[str], keys: Sequence[str]) -> Non
     name_axis(axes.xaxis, keys)
     name_axis(axes.yaxis, queries)
     axes.tick_params(labelsize="small")
-    axes.set_xlabel("key")
-    axes.set_ylabel("query")
+    axes.set(xlabel="key", ylabel="query")

@@ -130,9 +130,8 @@ def _name(axes: Axes, depth: int, height: float, name: str, look: dict, is_best:
 def _finish(figure: Figure, axes: Axes, deepest: int) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.6 / deepest, y=0.06)
-    axes.set_yticks([])
-    axes.set_xticks(range(deepest + 1))
-    axes.set_xlabel("tokens generated; in each box the log-probability so far in nats, → score")
+    label = "tokens generated; in each box the log-probability so far in nats, → score"
+    axes.set(xticks=range(deepest + 1), yticks=[], xlabel=label)
     axes.spines[["left", "top", "right"]].set_visible(False)
     lines = [Line2D([], [], label=label, **look) for label, look in _LOOKS.items()]
     figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False)
