@@ -13,7 +13,7 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   accuracy and the loss for its log; "loss only" leaves that out.
 
 Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
-at a time, as our commands do (`flax_transformer/allocator.py`). The others run with their own
+at a time, as our commands do (`flax_transformer/runtime/process.py`). The others run with their own
 defaults of memory and threads, and again with ours, set by environment variables ("our settings"),
 which shows the effect of these settings.
 
