@@ -58,7 +58,7 @@ from flax_transformer.models import (
     image_attention,
     video_attention,
 )
-from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.sources import scale_pixels
 from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train

@@ -41,12 +41,14 @@ if TYPE_CHECKING:
     from flax_transformer.models.presets import PRESETS
     from flax_transformer.models.video import VideoConfig
     from flax_transformer.models.vision_config import VisionConfig
-    from flax_transformer.tasks.classification.classification import ClassificationConfig
-    from flax_transformer.tasks.language_modeling.language_modeling import LanguageModelingConfig
-    from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+    from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+    from flax_transformer.tasks.language_modeling.language_modeling_config import (
+        LanguageModelingConfig,
+    )
+    from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
         MaskedLanguageModelingConfig,
     )
-    from flax_transformer.tasks.translation.translation import TranslationConfig
+    from flax_transformer.tasks.translation.translation_config import TranslationConfig
     from flax_transformer.training.assemble import load
     from flax_transformer.training.evaluation import evaluate
     from flax_transformer.training.loop import train
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
     "AugmentationConfig": ".data.datasets.augmentation_config",
-    "ClassificationConfig": ".tasks.classification.classification",
+    "ClassificationConfig": ".tasks.classification.classification_config",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",
     "decoding": ".decoding",
@@ -70,10 +72,12 @@ _HOMES = {
     "functional": ".functional",
     "ImagesConfig": ".data.datasets.labelled_datasets",
     "LabelledTextConfig": ".data.datasets.labelled_datasets",
-    "LanguageModelingConfig": ".tasks.language_modeling.language_modeling",
+    "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
     "load": ".training.assemble",
     "load_experiment": ".experiment",
-    "MaskedLanguageModelingConfig": ".tasks.masked_language_modeling.masked_language_modeling",
+    "MaskedLanguageModelingConfig": (
+        ".tasks.masked_language_modeling.masked_language_modeling_config"
+    ),
     "models": ".models",
     "modules": ".modules",
     "open_arrays": ".data.datasets.labelled_datasets",
@@ -85,7 +89,7 @@ _HOMES = {
     "show_scores": ".console",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
-    "TranslationConfig": ".tasks.translation.translation",
+    "TranslationConfig": ".tasks.translation.translation_config",
     "VideoConfig": ".models.video",
     "VideosConfig": ".data.datasets.labelled_datasets",
     "view_attention": ".visualization.attention_view",

@@ -11,6 +11,7 @@ from flax_transformer.console import explain, show_table
 from flax_transformer.data.datasets.catalogue import KINDS
 from flax_transformer.data.datasets.parallel_datasets import DATASETS
 from flax_transformer.errors import check_number
+from flax_transformer.experiment import models_of
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count, count_parameters
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
@@ -81,11 +82,11 @@ def _described(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _tasks() -> dict[str, dict[str, Any]]:
     return {
         name: {
-            "description": kind.description,
-            "models": ", ".join(model.__name__.removesuffix("Config") for _, model in kind.fits),
-            "command": kind.command,
+            "description": task.description,
+            "models": ", ".join(model.__name__.removesuffix("Config") for model in models_of(task)),
+            "command": task.command,
         }
-        for name, kind in TASKS.items()
+        for name, task in TASKS.items()
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from flax_transformer.data.batches.pipeline import training_pipeline
+from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.debug_nans import debug_nans
@@ -70,7 +70,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         state, notes = run.begin()
         step = int(state.step)
         run.describe(state)
-        if run.is_over(step) and not run.needs_evaluation(step):
+        if run.milestones.is_over(step) and not run.milestones.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
             return False
         state = run.devices.replicate(state)
@@ -82,7 +82,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         contextlib.closing(_open_log(run, progress, step, notes)) as log,
     ):
         _evaluate_if_due(run, interruption, step, state, log)
-        while not run.is_over(step):
+        while not run.milestones.is_over(step):
             with run.accounts.of("data"):
                 batch = next(batches)
             explained = explain_out_of_memory(run.experiment, run.devices, batch)
@@ -106,7 +106,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
 def _compiled_step(run: Run) -> Any:
     return run.devices.compile(
         make_train_step(
-            run.task.objective.loss,
+            run.task.loss,
             run.optimizer,
             max_skipped=run.experiment.training.max_skipped,
             accumulate_steps=run.experiment.training.accumulate_steps,
@@ -140,6 +140,6 @@ def _evaluate_if_due(
     run: Run, interruption: Interruption, step: int, state: TrainState, log: Log
 ) -> None:
     """An evaluation may be left in its midst, for the state is saved: it is then made again."""
-    if run.needs_evaluation(step):
+    if run.milestones.needs_evaluation(step):
         with interruption.at_once():
             run.evaluate(state, log)

@@ -33,7 +33,7 @@ from flax_transformer.tasks.language_modeling.language_modeling import (
     LanguageModeling,
     LanguageModelingConfig,
 )
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModeling,
     MaskedLanguageModelingConfig,
 )

@@ -19,8 +19,8 @@ class Batch(NamedTuple):
 
     source: Int32[np.ndarray, "rows source_length"]
     target: Int32[np.ndarray, "rows target_length"]
-    source_segments: Int32[np.ndarray, "rows source_length"] | None = None
-    target_segments: Int32[np.ndarray, "rows target_length"] | None = None
+    source_segments: Int32[np.ndarray, "rows source_length"]
+    target_segments: Int32[np.ndarray, "rows target_length"]
 
     def count(self) -> int:
         """Number of target tokens, padding not counted."""
@@ -34,3 +34,7 @@ class Batch(NamedTuple):
             f"{rows:,} rows, {source_length:,} source and {self.target.shape[1]:,} target tokens "
             f"long, {tokens:,} tokens without padding"
         )
+
+from flax_transformer.data.batches.examples import NO_CLASS as NO_CLASS
+from flax_transformer.data.batches.examples import LabelledBatch as LabelledBatch
+from flax_transformer.data.batches.windows import TextBatch as TextBatch

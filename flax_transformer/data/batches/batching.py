@@ -192,7 +192,6 @@ def evaluation_batches(
 
 
 def _batch(pairs: TokenizedPairs, bucket: Bucket, indices: Int[np.ndarray, " rows"]) -> Batch:
-    return Batch(
-        pairs.source.pad(indices, bucket.source_length),
-        pairs.target.pad(indices, bucket.target_length),
-    )
+    source = pairs.source.pad(indices, bucket.source_length)
+    target = pairs.target.pad(indices, bucket.target_length)
+    return Batch(source, target, (source != 0).astype(np.int32), (target != 0).astype(np.int32))

@@ -22,7 +22,7 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
+    def take(self, indices: np.ndarray) -> Any:
         """Makes the array of a batch; index -1 makes a row of zeros."""
         ...
 
@@ -52,11 +52,13 @@ class TextInputs:
     def __len__(self) -> int:
         return len(self.texts.lengths)
 
-    def take(self, indices: Int[np.ndarray, " rows"]) -> Int32[np.ndarray, "rows length"]:
+    def take(self, indices: Int[np.ndarray, " rows"]) -> Any:
         """Pads some texts on the right."""
         longest = int(self.texts.lengths[indices[indices >= 0]].max(initial=1))
         length = max(MIN_LENGTH, 1 << (longest - 1).bit_length())
-        return self.texts.pad(indices, min(length, self.max_length))
+        array = self.texts.pad(indices, min(length, self.max_length))
+        live = np.where(indices >= 0, self.texts.lengths[indices], 0)
+        return array, (np.arange(array.shape[1]) < live[:, None]).astype(np.int32)
 
     def order(self, indices: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
         """The shortest first."""
@@ -77,11 +79,11 @@ class ArrayInputs:
     def __len__(self) -> int:
         return len(self.array)
 
-    def take(self, indices: Int[np.ndarray, " rows"]) -> Shaped[np.ndarray, "rows ..."]:
+    def take(self, indices: Int[np.ndarray, " rows"]) -> Any:
         """Copies some of them."""
         taken = np.asarray(self.array[indices])
         taken[indices < 0] = 0
-        return taken
+        return taken, None
 
     def order(self, indices: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
         """All are of one size."""
@@ -133,6 +135,7 @@ class LabelledBatch(NamedTuple):
 
     inputs: Shaped[np.ndarray, "rows ..."]
     labels: Int32[np.ndarray, " rows"]
+    segments: Any = None
 
     def count(self) -> int:
         """Number of examples."""
@@ -220,4 +223,5 @@ def _rows_of(indices: np.ndarray, rows: int) -> Int[np.ndarray, "batches rows"]:
 
 def _batch(examples: Examples, indices: Any) -> LabelledBatch:
     labels = np.where(indices < 0, NO_CLASS, examples.labels[indices]).astype(np.int32)
-    return LabelledBatch(examples.inputs.take(indices), labels)
+    array, segments = examples.inputs.take(indices)
+    return LabelledBatch(array, labels, segments)

@@ -21,6 +21,7 @@ class TextBatch(NamedTuple):
     """
 
     tokens: Int32[np.ndarray, "rows length_and_one"]
+    segments: Int32[np.ndarray, "rows length_and_one"]
 
     def count(self) -> int:
         """Number of tokens to predict, padding not counted."""
@@ -79,7 +80,7 @@ class WindowBatches:
 
     def __getitem__(self, step: int) -> TextBatch:
         starts = self._rows[step]
-        return TextBatch(self._stream[starts[:, None] + np.arange(self._length + 1)])
+        return _tb(self._stream[starts[:, None] + np.arange(self._length + 1)])
 
     def shard(self, process_index: int, process_count: int) -> "WindowBatches":
         """Gives the batches of one process; see `ShuffledRows`."""
@@ -124,4 +125,8 @@ def evaluation_windows(
     padded = np.pad(stream, (0, length + 1), constant_values=PAD)
     for first in range(0, len(starts), batch_size):
         rows = starts[first : first + batch_size, None]
-        yield TextBatch(padded[rows + np.arange(length + 1)].astype(np.int32))
+        yield _tb(padded[rows + np.arange(length + 1)].astype(np.int32))
+
+
+def _tb(tokens):
+    return TextBatch(tokens, (tokens != 0).astype(np.int32))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.datasets.parallel_text import Pair
 from flax_transformer.data.files.example_files import ExampleFiles, Read
 from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
 from flax_transformer.data.files.folders import tell_passed_over
@@ -74,7 +73,7 @@ class OwnFiles:
         return list(given.values())
 
 
-def read_own_pairs(files: OwnFiles) -> tuple[list[Pair], list[tuple[str, ...]]]:
+def read_own_pairs(files: OwnFiles) -> list:
     """Reads sentences and their translations.
 
     Returns:
@@ -86,8 +85,8 @@ def read_own_pairs(files: OwnFiles) -> tuple[list[Pair], list[tuple[str, ...]]]:
     from flax_transformer.data.files.text_files import read_parallel  # imports TFDS
 
     source, target, *further = read_parallel(*files.take("source", "target"))
-    pairs = [Pair(*texts) for texts in zip(source, target, strict=True)]
-    return pairs, list(zip(*further, strict=True))
+    from flax_transformer.data.datasets.split import Pair as P
+    return [P(a, b, tuple(r)) for a, b, *r in zip(source, target, *further, strict=True)]
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:

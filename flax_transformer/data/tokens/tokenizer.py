@@ -153,6 +153,8 @@ class Tokenizer:
         """Number of ids, the special ones counted: the rows an embedding needs."""
         return self._num_subwords + NUM_SPECIAL
 
+    pad_id, bos_id, eos_id, mask_id, num_special = 0, 1, 2, 0, 3
+
     def encode(self, text: str) -> list[int]:
         """Gives the ids of a text, without special tokens.
 

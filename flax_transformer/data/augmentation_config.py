@@ -1,0 +1,3 @@
+from flax_transformer.data.datasets.augmentation_config import (
+    AugmentationConfig as AugmentationConfig,
+)

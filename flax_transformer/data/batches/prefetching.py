@@ -1,0 +1,3 @@
+from flax_transformer.data.batches import pipeline
+
+training_pipeline = pipeline.training_pipeline

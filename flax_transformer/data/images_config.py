@@ -1,0 +1,1 @@
+from flax_transformer.data.datasets.labelled_datasets import ImagesConfig as ImagesConfig

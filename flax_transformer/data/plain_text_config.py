@@ -1,0 +1,1 @@
+from flax_transformer.data.datasets.text_datasets import PlainTextConfig as PlainTextConfig
