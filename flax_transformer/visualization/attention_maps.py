@@ -50,10 +50,9 @@ def plot_attention(
         3.2.2 (heads).
     """
     values = np.asarray(weights, np.float64)
-    queries = tokens if target_tokens is None else target_tokens
     if values.ndim != 3 or not values.size:
         raise ValueError(f"weights {values.shape} must be [heads, queries, keys] of one layer")
-    _check_tokens("weights", values.shape[1:], queries, tokens)
+    queries = _queries("weights", values.shape[1:], tokens, target_tokens)
     num_rows = -(-len(values) // _HEADS_A_ROW)
     num_columns = -(-len(values) // num_rows)
     width, height = (_TOKEN * len(side) + _MARGIN for side in (tokens, queries))
@@ -98,10 +97,9 @@ def plot_mask(
     """
     check_masks(mask=mask)
     values = np.asarray(mask).astype(int)
-    queries = tokens if target_tokens is None else target_tokens
     if values.ndim != 2 or not values.size:
         raise ValueError(f"mask {values.shape} must be [queries, keys]")
-    _check_tokens("mask", values.shape, queries, tokens)
+    queries = _queries("mask", values.shape, tokens, target_tokens)
     width, height = (_TOKEN * len(side) + 2 * _MARGIN for side in (tokens, queries))
     figure, (axes,) = new_figure(width, height)
     axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLORS[0]]), vmin=0, vmax=1)
@@ -175,14 +173,17 @@ def plot_attention_steps(
     return figure
 
 
-def _check_tokens(
-    name: str, shape: tuple[int, ...], queries: Sequence[str], keys: Sequence[str]
-) -> None:
+def _queries(
+    name: str, shape: tuple[int, ...], keys: Sequence[str], target_tokens: Sequence[str] | None
+) -> Sequence[str]:
+    """The tokens of the queries, if the tokens fit."""
+    queries = keys if target_tokens is None else target_tokens
     if shape != (len(queries), len(keys)):
         raise ValueError(
             f"{name} of {shape[0]} queries and {shape[1]} keys do not fit {len(queries)} query and "
             f"{len(keys)} key tokens"
         )
+    return queries
 
 
 def _name_tokens(axes: Axes, queries: Sequence[str], keys: Sequence[str]) -> None:
