@@ -43,7 +43,9 @@ from rich.console import Console
 
 import flax_transformer
 from flax_transformer.console import show_scores
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, VideosConfig, open_arrays
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.data.files.pixel_splits import open_pixels
 from flax_transformer.evaluation.class_scores import accuracy
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional import (

@@ -24,15 +24,14 @@ if TYPE_CHECKING:
         visualization,
     )
     from flax_transformer.console import show_scores
-    from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-    from flax_transformer.data.datasets.labelled_datasets import (
-        ImagesConfig,
-        LabelledTextConfig,
-        VideosConfig,
-        open_arrays,
-    )
-    from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
-    from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+    from flax_transformer.data.augmentation_config import AugmentationConfig
+    from flax_transformer.data.datasets.datasets import open_split
+    from flax_transformer.data.files.pixel_splits import open_pixels
+    from flax_transformer.data.images_config import ImagesConfig
+    from flax_transformer.data.labelled_text_config import LabelledTextConfig
+    from flax_transformer.data.parallel_text_config import ParallelTextConfig
+    from flax_transformer.data.plain_text_config import PlainTextConfig
+    from flax_transformer.data.videos_config import VideosConfig
     from flax_transformer.decoding.search import DecodingConfig
     from flax_transformer.experiment import Experiment, load_experiment
     from flax_transformer.models.decoder_only import DecoderOnlyConfig
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
 
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
-    "AugmentationConfig": ".data.datasets.augmentation_config",
+    "AugmentationConfig": ".data.augmentation_config",
     "ClassificationConfig": ".tasks.classification.classification_config",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",
@@ -70,8 +69,8 @@ _HOMES = {
     "evaluation": ".evaluation",
     "Experiment": ".experiment",
     "functional": ".functional",
-    "ImagesConfig": ".data.datasets.labelled_datasets",
-    "LabelledTextConfig": ".data.datasets.labelled_datasets",
+    "ImagesConfig": ".data.images_config",
+    "LabelledTextConfig": ".data.labelled_text_config",
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
     "load": ".training.assemble",
     "load_experiment": ".experiment",
@@ -80,18 +79,18 @@ _HOMES = {
     ),
     "models": ".models",
     "modules": ".modules",
-    "open_arrays": ".data.datasets.labelled_datasets",
-    "open_split": ".data.datasets.parallel_datasets",
+    "open_pixels": ".data.files.pixel_splits",
+    "open_split": ".data.datasets.datasets",
     "OptimizerConfig": ".training.optimizer.optimizer_config",
-    "ParallelTextConfig": ".data.datasets.parallel_datasets",
-    "PlainTextConfig": ".data.datasets.text_datasets",
+    "ParallelTextConfig": ".data.parallel_text_config",
+    "PlainTextConfig": ".data.plain_text_config",
     "PRESETS": ".models.presets",
     "show_scores": ".console",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",
     "VideoConfig": ".models.video",
-    "VideosConfig": ".data.datasets.labelled_datasets",
+    "VideosConfig": ".data.videos_config",
     "view_attention": ".visualization.attention_view",
     "VisionConfig": ".models.vision_config",
     "visualization": ".visualization",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment, write_experiment
 from flax_transformer.models import DecoderOnlyConfig

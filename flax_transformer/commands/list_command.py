@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from flax_transformer.console import explain, show_table
-from flax_transformer.data.datasets.catalogue import KINDS
-from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
 from flax_transformer.experiment import models_of
 from flax_transformer.functional.schemes import SCHEMES
@@ -105,11 +104,9 @@ def _models() -> dict[str, dict[str, Any]]:
 
 
 def _datasets() -> dict[str, dict[str, Any]]:
-    kinds = {"pair": DATASETS} | KINDS
     rows = {
-        name: {"of": kind.replace("_", " "), "description": entry.description}
-        for kind, entries in kinds.items()
-        for name, entry in entries.items()
+        name: {"of": dataset.kind.replace("_", " "), "description": dataset.description}
+        for name, dataset in DATASETS.items()
     }
     other = "any such data set of TFDS, such as wmt14_translate/de-en"
     rows["NAME/CONFIG"] = {"of": "pair, labelled text or image", "description": other}

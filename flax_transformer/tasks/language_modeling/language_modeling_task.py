@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,9 @@ class LanguageModelingTask(Task):
         self._stream = functools.lru_cache(maxsize=1)(self._read_stream)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    def open(
+        cls, experiment: Experiment, folder: Path, *, training: bool
+    ) -> "LanguageModelingTask":
         """Reads the tokenizer, or learns it from the training data."""
         path, data = folder / TOKENIZER, experiment.data
         if path.exists() or not training:

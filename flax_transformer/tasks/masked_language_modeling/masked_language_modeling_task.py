@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,9 @@ class MaskedLanguageModelingTask(Task):
         self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    def open(
+        cls, experiment: Experiment, folder: Path, *, training: bool
+    ) -> "MaskedLanguageModelingTask":
         """Reads the tokenizer, or learns it from the training data."""
         path, data = folder / TOKENIZER, experiment.data
         if path.exists() or not training:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,9 @@ from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.batches.packed_batches import PackedBatches
-from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.datasets.datasets import open_split, read_pairs
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.datasets.split import Pair, read_pairs
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
@@ -71,7 +71,7 @@ class TranslationTask(Task):
         self._pairs = functools.lru_cache(maxsize=1)(self._read_pairs)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TranslationTask":
         """Reads the tokenizer, or learns it from the training data."""
         path, data = folder / TOKENIZER, experiment.data
         if not training:
@@ -100,7 +100,7 @@ class TranslationTask(Task):
                 rows_multiple=rows_multiple,
                 seed=seed,
             )
-        return LengthBatches(
+        return LengthBatches.for_training(
             pairs,
             data.num_buckets,
             tokens_per_batch=tokens_per_batch,
