@@ -106,12 +106,20 @@ class LanguageModelingTask(Task):
     def loss(self, variables: Variables, batch: TextBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of the next tokens."""
         tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model, variables, rng, tokens[:, :-1], segments[:, :-1], method=_logit_factors
         )
         weights = (segments[:, 1:] != 0).astype(jnp.float32)
         smoothing = self.experiment.task.label_smoothing
-        loss, weight = linear_cross_entropy(hidden, table, tokens[:, 1:], weights, smoothing)
+        loss, weight = linear_cross_entropy(
+            factors.hidden,
+            factors.table,
+            tokens[:, 1:],
+            weights,
+            smoothing,
+            bias=factors.bias,
+            cap=factors.cap,
+        )
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: TextBatch) -> Counts:

@@ -116,7 +116,7 @@ class TranslationTask(Task):
 
     def loss(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the target tokens."""
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model,
             variables,
             rng,
@@ -127,7 +127,14 @@ class TranslationTask(Task):
         weights = (jnp.asarray(batch.target_segments) != 0).astype(jnp.float32)
         config, target = self.experiment.task, jnp.asarray(batch.target)
         loss, weight = linear_cross_entropy(
-            hidden, table, target, weights, config.label_smoothing, config.smoothing_over
+            factors.hidden,
+            factors.table,
+            target,
+            weights,
+            config.label_smoothing,
+            config.smoothing_over,
+            bias=factors.bias,
+            cap=factors.cap,
         )
         return loss_of(loss, weight, collections)
 
