@@ -22,7 +22,7 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.evaluation.metric import metrics_of
+from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.functional.losses import linear_cross_entropy
 from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
@@ -57,7 +57,7 @@ class TranslationTask(Task):
     config = TranslationConfig
     reads = (ParallelTextConfig,)
     takes = ("tokens", "target_tokens")
-    scores = (*metrics_of("hypotheses"), "token_accuracy", "perplexity")
+    scores = MetricsOf("hypotheses", others=("token_accuracy", "perplexity"))
     unit = "target tokens"
     command = "translate"
     searches = True
