@@ -109,7 +109,7 @@ def _told(error: BaseException) -> tuple[str, int]:
         line = f"error: {error.strerror}: standard output cannot be written; make room for it"
         return line, EXIT_USER_ERROR
     if isinstance(error, OSError) and error.filename is not None:
-        line = f"error: {error.strerror}: {error.filename}; mend this, or give another path"
+        line = f"error: {error.strerror}: {error.filename}; fix this, or give another path"
         return line, EXIT_USER_ERROR
     raise error
 
@@ -179,11 +179,14 @@ def _defaults(words: list[str]) -> Any:
     workdir = _option(rest, "--workdir")
     if workdir == "":
         raise UserError("--workdir is empty: give a folder, such as runs/number_words")
-    if command and not command.startswith("-") and command not in COMMANDS:
+    if not command or command.startswith("-"):
+        return tyro.MISSING
+    if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
-    if command in ("train", "verify-resume"):
+    options = {field.name for field in dataclasses.fields(find_command(command))}
+    if "experiment" in options:
         return _experiment_defaults(command, rest)
-    if command in ("evaluate", "translate", "generate") and workdir is not None:
+    if "decoding" in options and workdir is not None:
         return _decoding_defaults(command, Path(workdir))
     return tyro.MISSING
 
@@ -204,8 +207,7 @@ def _experiment_defaults(command: str, words: list[str]) -> Any:
         name = _option(words, option)
         if name is not None:
             experiment = change(experiment, name)
-    required = {"workdir": tyro.MISSING} if command == "train" else {}
-    return find_command(command)(experiment_file=path, experiment=experiment, **required)
+    return _partly_given(command, experiment_file=path, experiment=experiment)
 
 
 def _decoding_defaults(command: str, workdir: Path) -> Any:
@@ -213,10 +215,17 @@ def _decoding_defaults(command: str, workdir: Path) -> Any:
     from flax_transformer.training.checkpoints.workdir import Workdir
 
     decoding = Workdir(workdir).load().decoding
+    # Only an evaluation is also for models that search for nothing.
+    if command != "evaluate" and decoding is None:
+        decoding = DecodingConfig()
+    return _partly_given(command, workdir=workdir, decoding=decoding)
+
+
+def _partly_given(command: str, **values: Any) -> Any:
+    """A command of these values; what has no default must still be given."""
     kind = find_command(command)
-    if command == "evaluate":
-        return kind(workdir, decoding=decoding)
-    return kind((), workdir, decoding=decoding or DecodingConfig())
+    required = [field for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+    return kind(**{field.name: tyro.MISSING for field in required} | values)
 
 
 def _experiment_file(words: list[str]) -> Path | None:

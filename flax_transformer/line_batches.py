@@ -53,7 +53,7 @@ def _numbered(batch_lines: int) -> Iterator[LineBatch]:
 def answer_lines(
     batches: Iterable[LineBatch],
     answer: Callable[[list[str], int], Sequence[Any]],
-    write: Callable[[int, str, Any], None],
+    write: Callable[[int, str | UserError, Any], None],
 ) -> None:
     """Answers texts batch by batch, in order; what is written is flushed after each batch.
 
@@ -64,7 +64,7 @@ def answer_lines(
         batches: of texts.
         answer: takes texts and the number of the first, from 1, and gives their answers; raises
             a `UserError` if any of them is bad.
-        write: prints the answer of the text with this index, from 0.
+        write: prints the answer of the text, or of the error in its place, with this index, from 0.
 
     Raises:
         UserError: if a text of the command line is bad; at the end, if a line was.
@@ -78,7 +78,7 @@ def answer_lines(
             if isinstance(one, UserError):
                 print(f"error: {one}", file=sys.stderr)
                 num_bad += 1
-            write(index, "" if isinstance(text, UserError) else text, one)
+            write(index, text, one)
         sys.stdout.flush()
         count += len(texts)
     if num_bad:

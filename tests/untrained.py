@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flax_transformer.data.datasets.labelled_datasets import (
-    ImagesConfig,
-    LabelledTextConfig,
-    VideosConfig,
-)
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import (
@@ -23,10 +21,10 @@ from flax_transformer.models import (
     VideoConfig,
     VisionConfig,
 )
-from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classification_task import CLASSES
-from flax_transformer.tasks.language_modeling.language_modeling import LanguageModelingConfig
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.language_modeling.language_modeling_config import LanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.tasks.task import TOKENIZER

@@ -15,7 +15,7 @@ from peers.decode_work import NO_TOKEN, DecodeWork, Search, as_run
 from peers.turn import Run
 
 from flax_transformer.data.tokens.tokenizer import BOS, PAD
-from flax_transformer.decoding import beam, beam_search, gnmt_length_penalty
+from flax_transformer.decoding import SearchLimits, beam, beam_search, gnmt_length_penalty
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 LITTLE_VOCAB = 64
@@ -56,11 +56,9 @@ def our_search(
             partial(decode, variables),
             start(variables, source, work.output_length),
             jnp.full((source.shape[0], 1), BOS, jnp.int32),
+            SearchLimits(max_length=work.output_length, eos_id=NO_TOKEN, pad_id=PAD),
             beam_size=work.beam_size,
-            max_length=work.output_length,
             length_penalty=partial(gnmt_length_penalty, alpha=0.6),
-            eos_id=NO_TOKEN,
-            pad_id=PAD,
         )
 
     with left_out or contextlib.nullcontext():

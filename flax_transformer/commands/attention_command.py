@@ -7,32 +7,29 @@ from typing import Any
 from rich.console import Console
 from tyro.conf import Positional
 
+from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.tasks.tasks import kind_of
-from flax_transformer.training.assemble import Weights, load
+from flax_transformer.tasks.tasks import find_task
+from flax_transformer.training.assemble import load
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.visualization.attention_view import view_attention
 from flax_transformer.whole_files import check_folder
 
 
-@dataclasses.dataclass(frozen=True)
-class Attention:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attention(OfWorkdir):
     """Show where a model looks while it reads: one page for any browser."""
 
     text: Positional[str]
     """Text to translate, to read or to classify; file of the image or video to classify."""
-    workdir: Path
-    """Folder of a training."""
     target: str | None = None
     """Translation to look at; the one that the training's decoding finds if not given."""
     length: int | None = None
     """Of a language model: tokens to write after the text, and to look at; none if not given."""
     out: Path = Path("attention.html")
     """Page to write."""
-    weights: Weights = "average"
-    """The mean of the last checkpoints, the one with the best validation score, or the last."""
 
     def run(self) -> None:
         """Writes the page and says where, with what the model made of the text."""
@@ -45,16 +42,16 @@ class Attention:
         say(Console(), f"shown in {path}: open it in a browser")
 
     def _checked_options(self) -> dict[str, Any]:
-        """Those given, all of which this kind of model must read; told before it is loaded."""
+        """The options given, all of which this kind of model must read; checked before loading."""
         experiment = Workdir(self.workdir).load()
         check_holds_weights(experiment.model)
-        name, kind = kind_of(experiment.task)
+        name, kind = find_task(experiment)
         options = {"target": self.target, "length": self.length}
         given = {option: value for option, value in options.items() if value is not None}
-        for option in given:
-            if option not in kind.attention_options:
-                raise UserError(
-                    f"{self.workdir} holds a model for {name}, which reads no --{option}: leave "
-                    "it out"
-                )
+        unread = [option for option in given if option not in kind.attention_options]
+        if unread:
+            raise UserError(
+                f"{self.workdir} holds a model for {name}, which reads no --{unread[0]}: leave it "
+                "out"
+            )
         return given

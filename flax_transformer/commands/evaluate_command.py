@@ -8,23 +8,20 @@ from pathlib import Path
 from rich.console import Console
 from tyro.conf import AvoidSubcommands, UseAppendAction
 
+from flax_transformer.commands.trained_model import OfModel
 from flax_transformer.console import say, show_scores
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
-from flax_transformer.models.model_config import ComputeType
-from flax_transformer.training.assemble import Weights
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.evaluation import evaluate
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate(OfModel):
     """Score a trained model on a split of its data set, or on your own files."""
 
-    workdir: Path
-    """Folder of a training."""
     split: str | None = None
     """Split to score; the held-out one if neither this nor a file is given."""
     source: Path | None = None
@@ -36,11 +33,6 @@ class Evaluate:
     model, masked or not: your own text, or a folder of .txt files."""
     folder: Path | None = None
     """For a classifier of images or videos: your own files, as FOLDER/CLASS/FILE."""
-    weights: Weights = "average"
-    """The mean of the last checkpoints, the one with the best validation score, or the last."""
-    dtype: ComputeType | None = None
-    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
-    less for products where the device can, with two to three significant digits."""
     bleu_tokenizer: BleuTokenizer | None = None
     """For a translation model: sacreBLEU's name of the tokenizer by which BLEU splits texts into
     words; --task.bleu-tokenizer of the training if not given."""
@@ -57,12 +49,14 @@ class Evaluate:
             weights=self.weights,
             decoding=self.decoding,
             dtype=self.dtype,
-            bleu_tokenizer=self.bleu_tokenizer,
+            task_options=(
+                {} if self.bleu_tokenizer is None else {"bleu_tokenizer": self.bleu_tokenizer}
+            ),
         )
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:
-            show_scores(Console(), record)
+            show_scores(record)
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
     def _split(self) -> str | OwnFiles:

@@ -18,6 +18,7 @@ from flax_transformer.decoding.processors import (
 )
 from flax_transformer.decoding.sampling import filter_top_k, filter_top_p, sample
 from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
 from flax_transformer.decoding.stop import cut_at_stop
 
@@ -27,6 +28,7 @@ __all__ = [
     "History",
     "Hypotheses",
     "LogitsProcessor",
+    "SearchLimits",
     "SearchTree",
     "Step",
     "beam_search",

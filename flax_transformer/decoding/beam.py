@@ -12,12 +12,12 @@ from flax_transformer.decoding.hypotheses import (
     Hypotheses,
     Step,
     concatenate,
-    output_limits,
     take,
     where_example,
 )
 from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.decoding.processors import LogitsProcessor
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.kernels.ranking import top_k
 
@@ -48,14 +48,11 @@ def beam_search(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
+    limits: SearchLimits,
     *,
     beam_size: int,
-    max_length: int,
     length_penalty: LengthPenalty,
-    eos_id: int,
-    pad_id: int,
     num_best: int = 1,
-    max_lengths: Int[Array, " batch"] | None = None,
     num_halvings: int = 0,
     processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
@@ -79,15 +76,12 @@ def beam_search(
         step: reads tokens; see `Step`. With halvings also of some of the examples, so that it may
             know an example by the cache alone.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
-            max_length - 1 tokens; only the history is repeated and reordered.
+            limits.max_length - 1 tokens; only the history is repeated and reordered.
         prompt: [batch, prompt_length], read in one pass, for example BOS.
+        limits: how long hypotheses may be, and which ids end and fill them.
         beam_size: hypotheses kept at each step.
-        max_length: most tokens generated, EOS included.
-        length_penalty: number of tokens -> normaliser, positive and never falling.
-        eos_id: token that ends a hypothesis.
-        pad_id: token that fills the rest.
+        length_penalty: number of tokens -> normalizer, positive and never falling.
         num_best: hypotheses returned for each example, at most beam_size.
-        max_lengths: [batch], the limit of each example alone; None: max_length for all.
         num_halvings: how often the search goes on with half of the examples once the others have
             settled. The result is the same; each compiles `step` once more.
         processor: changes the log-probabilities before continuations are ranked, and keeps them at
@@ -97,8 +91,8 @@ def beam_search(
         The best hypotheses of each example.
 
     Raises:
-        ValueError: if num_best is not in 1 .. beam_size, max_length is below 1, max_lengths is not
-            of shape [batch] or num_halvings is negative.
+        ValueError: if num_best is not in 1 .. beam_size, num_halvings is negative or
+            limits.max_lengths is not of shape [batch].
 
     Reference: Wu et al. 2016, Google's Neural Machine Translation System, section 7.
     """
@@ -106,7 +100,6 @@ def beam_search(
         raise ValueError(f"num_best must be in 1 .. {beam_size} (beam_size), got {num_best}")
     if num_halvings < 0:
         raise ValueError(f"num_halvings must be at least 0, got {num_halvings}")
-    limits = output_limits(prompt.shape[0], max_length, max_lengths)
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
         settled = _settled(beams, length_penalty)
@@ -116,7 +109,7 @@ def beam_search(
             return processor.process(scores, beams.given, beams.tokens, beams.length)
 
         weighed = best_continuations(logits, beams.log_probs, process if processor else None)
-        return _extend(beams, weighed, settled, length_penalty, eos_id)
+        return _extend(beams, weighed, settled, length_penalty, limits.eos_id)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
@@ -125,11 +118,11 @@ def beam_search(
 
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
-    beams = _start(cache, limits, beam_size, num_best, max_length, pad_id)
+    beams = _start(cache, limits, prompt.shape[0], beam_size, num_best)
     beams = beams._replace(given=None if processor is None else processor.given)
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
     beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
-    return _result(beams, length_penalty, pad_id)
+    return _result(beams, length_penalty, limits.pad_id)
 
 
 def best_continuations(
@@ -171,21 +164,14 @@ def best_continuations(
     return best, index // top_tokens.shape[-1], tokens
 
 
-def _start(
-    cache: Cache,
-    limits: Int[Array, " batch"],
-    beam_size: int,
-    num_best: int,
-    max_length: int,
-    pad_id: int,
-) -> _Beams:
+def _start(cache: Cache, limits: SearchLimits, batch: int, beam_size: int, num_best: int) -> _Beams:
     """One empty hypothesis for each example: were they several, all would stay the same."""
-    batch = limits.shape[0]
+    max_length, pad_id = limits.max_length, limits.pad_id
     first = jnp.arange(beam_size) == 0
     absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
     return _Beams(
         length=jnp.int32(0),
-        limits=limits,
+        limits=limits.of_examples(batch),
         tokens=jnp.full((batch, beam_size, max_length), pad_id, jnp.int32),
         log_probs=jnp.tile(jnp.where(first, 0.0, -jnp.inf).astype(jnp.float32), (batch, 1)),
         finished=Hypotheses(

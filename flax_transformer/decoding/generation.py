@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.decoding.history import repeat_history
-from flax_transformer.decoding.hypotheses import Hypotheses, Step, output_limits
+from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 
 Choose = Callable[
@@ -34,12 +35,9 @@ def generate(
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
     choose: Choose,
+    limits: SearchLimits,
     *,
     num_best: int,
-    max_length: int,
-    max_lengths: Int[Array, " batch"] | None,
-    eos_id: int,
-    pad_id: int,
     processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Continues each prompt `num_best` times by the tokens that `choose` picks.
@@ -47,26 +45,23 @@ def generate(
     Args:
         step: reads tokens; see `Step`.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
-            max_length - 1 tokens.
+            limits.max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
         choose: picks the next tokens; see `Choose`.
+        limits: how long hypotheses may be, and which ids end and fill them.
         num_best: hypotheses of each example.
-        max_length: most tokens generated, EOS included.
-        max_lengths: [batch], the same for each example alone; None: max_length for all.
-        eos_id: token that ends a hypothesis.
-        pad_id: token that fills the rest.
         processor: changes the logits from which `choose` picks; log_probs remain the model's.
 
     Returns:
         The hypotheses in the order drawn; scores are the log-probabilities under the model.
 
     Raises:
-        ValueError: if max_length or num_best is below 1, or max_lengths is not of shape [batch].
+        ValueError: if num_best is below 1, or limits.max_lengths is not of shape [batch].
     """
     if num_best < 1:
         raise ValueError(f"at least 1 hypothesis is needed, got {num_best}")
     batch = prompt.shape[0]
-    limits = output_limits(batch, max_length, max_lengths)[:, None]
+    max_lengths = limits.of_examples(batch)[:, None]
 
     def extend(state: _Progress, logits: Float[Array, "batch num_best vocab"]) -> _Progress:
         logits = logits.astype(jnp.float32)
@@ -78,10 +73,12 @@ def generate(
         length = state.length + 1
         return state._replace(
             length=length,
-            tokens=state.tokens.at[:, :, state.length].set(jnp.where(state.alive, chosen, pad_id)),
+            tokens=state.tokens.at[:, :, state.length].set(
+                jnp.where(state.alive, chosen, limits.pad_id)
+            ),
             log_probs=state.log_probs + jnp.where(state.alive, gained, 0.0),
             lengths=state.lengths + state.alive,
-            alive=state.alive & (chosen != eos_id) & (length < limits),
+            alive=state.alive & (chosen != limits.eos_id) & (length < max_lengths),
         )
 
     def read_and_extend(state: _Progress) -> _Progress:
@@ -92,7 +89,7 @@ def generate(
     logits, cache = step(prompt, cache)
     start = _Progress(
         length=jnp.int32(0),
-        tokens=jnp.full((batch, num_best, max_length), pad_id, jnp.int32),
+        tokens=jnp.full((batch, num_best, limits.max_length), limits.pad_id, jnp.int32),
         log_probs=jnp.zeros((batch, num_best), jnp.float32),
         lengths=jnp.zeros((batch, num_best), jnp.int32),
         alive=jnp.ones((batch, num_best), bool),

@@ -35,35 +35,6 @@ class Hypotheses(NamedTuple):
     lengths: Int[Array, "batch num_best"]
 
 
-def output_limits(
-    batch: int, max_length: int, max_lengths: Int[Array, " batch"] | None
-) -> Int[Array, " batch"]:
-    """Gives each example's own output limit, at least one token and at most `max_length`.
-
-    Args:
-        batch: number of examples.
-        max_length: room for tokens in the result, EOS included.
-        max_lengths: [batch], limit of each example in tokens, EOS included; None: max_length.
-
-    Returns:
-        [batch], int32.
-
-    Raises:
-        ValueError: if max_length is below 1 or `max_lengths` is not of shape [batch].
-
-    Example:
-        >>> output_limits(3, 5, jnp.array([0, 4, 9])).tolist()
-        [1, 4, 5]
-    """
-    if max_length < 1:
-        raise ValueError(f"max_length must be at least 1, got {max_length}")
-    if max_lengths is None:
-        return jnp.full(batch, max_length, jnp.int32)
-    if max_lengths.shape != (batch,):
-        raise ValueError(f"max_lengths must have shape ({batch},), got {max_lengths.shape}")
-    return jnp.clip(max_lengths, 1, max_length).astype(jnp.int32)
-
-
 def take(hypotheses: Hypotheses, index: Int[Array, "batch chosen"]) -> Hypotheses:
     """Picks, for each example, the hypotheses at these places.
 

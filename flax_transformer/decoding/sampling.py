@@ -10,6 +10,7 @@ from flax_transformer.decoding.generation import generate
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.row_keys import sample_keys
+from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.kernels.ranking import argmax
 
@@ -131,16 +132,13 @@ def sample(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
+    limits: SearchLimits,
     rng: PRNGKeyArray | Key[Array, " batch"],
     *,
-    max_length: int,
-    eos_id: int,
-    pad_id: int,
     num_samples: int = 1,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    max_lengths: Int[Array, " batch"] | None = None,
     processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
     """Draws each next token at random until EOS or the limit.
@@ -150,18 +148,15 @@ def sample(
     Args:
         step: reads tokens; see `Step`.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
-            max_length - 1 tokens.
+            limits.max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
+        limits: how long hypotheses may be, and which ids end and fill them.
         rng: random key, or one for each example; then an example's samples do not depend on its
             place in the batch.
-        max_length: most tokens generated, EOS included.
-        eos_id: token that ends a hypothesis.
-        pad_id: token that fills the rest.
         num_samples: independent draws for each example.
         temperature: above 1 flattens the distribution, below 1 sharpens it.
         top_k: draw from the top_k most probable tokens; None: from all.
         top_p: draw from the nucleus of this probability; None: from all.
-        max_lengths: [batch], the limit of each example alone; None: max_length for all.
         processor: changes the logits before the temperature does.
 
     Returns:
@@ -169,8 +164,8 @@ def sample(
         the log-probability under the model itself, before processor, temperature and filters.
 
     Raises:
-        ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples,
-            max_length or max_lengths is out of range.
+        ValueError: if temperature is not above 0 and finite, or top_k, top_p, num_samples
+            or limits.max_lengths is out of range.
     """
     keys = sample_keys(rng, prompt.shape[0], num_samples)
 
@@ -188,10 +183,7 @@ def sample(
         cache,
         prompt,
         draw,
+        limits,
         num_best=num_samples,
-        max_length=max_length,
-        max_lengths=max_lengths,
-        eos_id=eos_id,
-        pad_id=pad_id,
         processor=processor,
     )

@@ -14,11 +14,16 @@ from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.errors import LARGEST_NUMBER, UserError, check_number, unknown
+from flax_transformer.decoding.search_limits import SearchLimits
+from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
 LARGEST_PENALTY = 1000.0  # of repetition; beyond, products with logits would overflow
+LOWEST = {
+    0: ("no_repeat_ngram_size", "min_length"),
+    1: ("beam_size", "num_best", "max_extra_length", "top_k"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ class DecodingConfig:
     """Take the most probable token, search with a beam, or draw at random."""
     beam_size: int = 4
     """Hypotheses that a beam search keeps at each step."""
-    length_penalty: Literal["gnmt", "power"] = "gnmt"
-    """What a beam search divides log-probabilities by: ((5 + length) / 6)^alpha or length^alpha."""
+    length_penalty: str = "gnmt"
+    """What a beam search divides log-probabilities by: gnmt, ((5 + length) / 6)^alpha, or power,
+    length^alpha."""
     alpha: float = 0.6
     """Strength of the length penalty; 0 is none, larger values favour longer outputs."""
     max_extra_length: int = 50
@@ -57,57 +63,39 @@ class DecodingConfig:
     """A string that ends an output just before it; may be given several times."""
 
     def __post_init__(self) -> None:
-        """Refuses values with which no search can run."""
+        """Refuses values with which no search can run, and rules that no output can follow."""
         if self.method not in get_args(Method):
-            raise unknown("method", self.method, get_args(Method))
+            raise unknown("--decoding.method", self.method, get_args(Method))
         if self.length_penalty not in LENGTH_PENALTIES:
-            raise unknown("length_penalty", self.length_penalty, LENGTH_PENALTIES)
-        for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}: give at least 1.")
-            if value is not None and value > LARGEST_NUMBER:
-                raise UserError(f"{name} is {value}: give at most {LARGEST_NUMBER:,}.")
-        self._check_rules()
-        for name in ("alpha", "temperature"):
-            if not math.isfinite(getattr(self, name)):
-                raise UserError(f"{name} is {getattr(self, name)}: give a finite number.")
-        if self.alpha < 0:
-            raise UserError(f"alpha is {self.alpha}: give at least 0, which is no length penalty.")
-        if self.temperature <= 0:
+            raise unknown("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
+        for lowest, names in LOWEST.items():
+            for name in names:
+                if (number := getattr(self, name)) is not None:
+                    check_number(f"--decoding.{name.replace('_', '-')}", number, lowest)
+        if not 0 < self.temperature < math.inf:
             raise UserError(
-                f"temperature is {self.temperature}: give more than 0, or method 'greedy'."
+                f"--decoding.temperature must be positive, not {self.temperature}: for 0 give "
+                "--decoding.method greedy"
             )
+        if not 0 <= self.alpha < math.inf:
+            raise UserError(f"--decoding.alpha must be 0 or positive, not {self.alpha}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"top_p is {self.top_p}: give more than 0 and at most 1.")
-        most = {"greedy": 1, "beam": self.beam_size}.get(self.method, self.num_best)
-        if self.num_best > most:
-            raise UserError(
-                f"{self.num_best} outputs are asked for (--n-best, --num-samples or "
-                f"--decoding.num-best), but --decoding.method {self.method} finds at most {most}: "
-                + (
-                    "raise --decoding.beam-size"
-                    if self.method == "beam"
-                    else "give --decoding.method beam or sample"
-                )
-            )
-
-    def _check_rules(self) -> None:
-        """Refuses rules that no output can follow."""
+            raise UserError(f"--decoding.top-p must be in (0, 1], not {self.top_p}")
         if not 1 / LARGEST_PENALTY <= self.repetition_penalty <= LARGEST_PENALTY:
             raise UserError(
                 f"--decoding.repetition-penalty is {self.repetition_penalty}: give 1 for none, or "
                 f"at least {1 / LARGEST_PENALTY} and at most {LARGEST_PENALTY:g}"
             )
-        for name in ("no_repeat_ngram_size", "min_length"):
-            option = f"--decoding.{name.replace('_', '-')}"
-            check_number(option, getattr(self, name), 0)
-        if isinstance(self.stop, str):
+        if isinstance(self.stop, str) or "" in self.stop:
+            raise UserError(f"--decoding.stop {self.stop!r:.60} is not a tuple of non-empty texts")
+        most = {"greedy": 1, "beam": self.beam_size}.get(self.method, self.num_best)
+        if self.num_best > most:
+            way = "raise --decoding.beam-size" if self.method == "beam" else "give another method"
             raise UserError(
-                f"--decoding.stop is one string, {self.stop!r:.60}: give a tuple of strings"
+                f"{self.num_best} outputs are asked for (--n-best, --num-samples or "
+                f"--decoding.num-best), but --decoding.method {self.method} finds at most {most}: "
+                + way
             )
-        if "" in self.stop:
-            raise UserError("--decoding.stop has an empty string, which ends every output: omit it")
 
 
 def search(
@@ -115,14 +103,10 @@ def search(
     step: Step,
     cache: Cache,
     prompt: Int[Array, "batch prompt_length"],
+    limits: SearchLimits,
     *,
-    max_length: int,
-    eos_id: int,
-    pad_id: int,
-    max_lengths: Int[Array, " batch"] | None = None,
     rng: PRNGKeyArray | Key[Array, " batch"] | None = None,
     num_halvings: int = 0,
-    prompt_lengths: Int[Array, " batch"] | None = None,
 ) -> Hypotheses:
     """Runs the search that the config names.
 
@@ -130,23 +114,18 @@ def search(
         config: which search, and how.
         step: reads tokens; see `Step`.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
-            max_length - 1 tokens.
+            limits.max_length - 1 tokens.
         prompt: [batch, prompt_length], read in one pass.
-        max_length: most tokens generated, EOS included: the width of the result.
-        eos_id: token that ends a hypothesis.
-        pad_id: token that fills the rest.
-        max_lengths: [batch], the limit of each example alone, for example its source length +
-            config.max_extra_length; None: max_length for all.
+        limits: how long hypotheses may be, and which ids end and fill them.
         rng: random key, or one for each example; needed by sampling.
-        num_halvings: of a beam search, which see; the others search the whole batch to its end.
-        prompt_lengths: [batch], tokens before the generated ones, for config.min_length, if they
-            are more than the prompt holds; None: the tokens of the prompt that are not padding.
+        num_halvings: only for a beam search; see `beam_search`.
 
     Returns:
         config.num_best hypotheses for each example.
 
     Raises:
-        ValueError: if the method is "sample" and there is no rng, or the lengths are impossible.
+        ValueError: if the method is "sample" and there is no rng, or limits.max_lengths is not of
+            shape [batch].
     """
     if config.method == "greedy":
         run = greedy_search
@@ -169,36 +148,24 @@ def search(
         )
     else:
         raise ValueError("sampling needs a random key: pass rng")
-    return run(
-        step,
-        cache,
-        prompt,
-        max_length=max_length,
-        eos_id=eos_id,
-        pad_id=pad_id,
-        max_lengths=max_lengths,
-        processor=_processor(config, prompt, prompt_lengths, eos_id, pad_id),
-    )
+    return run(step, cache, prompt, limits, processor=_processor(config, prompt, limits))
 
 
 def _processor(
-    config: DecodingConfig,
-    prompt: Int[Array, "batch prompt_length"],
-    prompt_lengths: Int[Array, " batch"] | None,
-    eos_id: int,
-    pad_id: int,
+    config: DecodingConfig, prompt: Int[Array, "batch prompt_length"], limits: SearchLimits
 ) -> LogitsProcessor | None:
     """The config's rules for next tokens; None if it has none."""
     min_lengths = None
     if config.min_length:
+        prompt_lengths = limits.prompt_lengths
         if prompt_lengths is None:
-            prompt_lengths = (prompt != pad_id).sum(axis=1, dtype=jnp.int32)
+            prompt_lengths = (prompt != limits.pad_id).sum(axis=1, dtype=jnp.int32)
         min_lengths = config.min_length - prompt_lengths
     return make_processor(
         prompt,
         repetition_penalty=config.repetition_penalty,
         no_repeat_ngram_size=config.no_repeat_ngram_size,
         min_lengths=min_lengths,
-        eos_id=eos_id,
-        pad_id=pad_id,
+        eos_id=limits.eos_id,
+        pad_id=limits.pad_id,
     )

@@ -80,7 +80,7 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ("--model.d-model wide", "Error parsing --model.d-model: invalid literal for int"),
         ("--model.dtype float16", "invalid choice 'float16' for argument '--model.dtype'"),
         ("--training.num-steps 0", "training.num_steps must be at least 1, not 0"),
-        ("--optimizer.schedule paper", "learning_rate 0.01 has no effect on the paper's schedule"),
+        ("--optimizer.schedule paper", "learning-rate 0.01 has no effect on the paper's schedule"),
         ("--data.dataset multi30k", "train_source is set, but multi30k does not read it"),
         ("--data.manual-dir x", "manual_dir is set, but text_files does not read it"),
         ("--data.train-target three.txt", "source.txt has 20 lines but .*three.txt has 3: line N"),
@@ -124,7 +124,7 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
             "translate --workdir run --n-best 5 a",
             "5 outputs .* at most 4: raise --decoding.beam-size",
         ),
-        ("translate --workdir run --n-best 0 a", "num_best is 0: give at least 1"),
+        ("translate --workdir run --n-best 0 a", "--decoding.num-best must be at least 1, not 0"),
         ("translate --workdir run --n-bets 2 a", "Unrecognized options: --n-bets.*--n-best"),
     ],
 )
@@ -135,10 +135,37 @@ def test_a_mistake_about_a_trained_model_gets_one_line(run, line, message):
 def test_every_command_is_listed_and_a_file_of_its_own():
     files = {module.name for module in pkgutil.iter_modules(commands.__path__)}
     modules = {kind.__module__.rpartition(".")[2] for kind in map(find_command, COMMANDS)}
-    assert modules == files == {name.replace("-", "_") for name in COMMANDS}
+    assert modules == {f"{name.replace('-', '_')}_command" for name in COMMANDS}
+    assert modules == files - {"trained_model"}
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "workdirs", "prompts", "inputs")
+OUTSIDE = '''
+"""A command of another package."""
+import dataclasses
+
+@dataclasses.dataclass(frozen=True)
+class Shout:
+    """Say something loudly."""
+
+    word: str = "two"
+    """What to say."""
+
+    def run(self) -> None:
+        print(self.word.upper())
+'''
+
+
+def test_a_command_of_another_package_is_one_more_entry(run, tmp_path, monkeypatch):
+    (tmp_path / "shouting.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(COMMANDS, "shout", "shouting:Shout")
+    assert run("shout", "--word", "zwei").out == "ZWEI\n"
+    assert re.search(r"shout +Say something loudly", run("--help").out)
+    assert "What to say" in run("shout", "--help").out
+    assert_is_error(run("shuot"), "unknown command 'shuot': did you mean 'shout'")
+
+
+POSITIONAL = ("experiment_file", "text", "texts", "workdirs", "inputs")
 
 
 def option_names(command, prefix=""):

@@ -53,8 +53,8 @@ def test_rules_change_what_is_written(repeating, run):
         ("repetition-penalty", "0", r"--decoding\.repetition-penalty is 0\.0: give 1 for none"),
         ("no-repeat-ngram-size", "-1", r"--decoding\.no-repeat-ngram-size must be at least 0"),
         ("min-length", "-2", r"--decoding\.min-length must be at least 0, not -2"),
-        ("stop", "", r"--decoding\.stop has an empty string"),
-        ("temperature", "nan", "temperature is nan: give a finite number"),
+        ("stop", "", r"--decoding\.stop \('',\) is not a tuple of non-empty"),
+        ("temperature", "nan", "--decoding.temperature must be positive, not nan"),
     ],
 )
 def test_impossible_rules_are_told_in_a_line(run, option, value, message):

@@ -63,7 +63,7 @@ def test_a_document_is_begun_without_a_prompt(repeating, run):
     [
         (["--lenght", "3"], "--length"),
         (["--length", "0"], "length must be at least 1, not 0"),
-        (["--num-samples", "0"], "num_best is 0: give at least 1"),
+        (["--num-samples", "0"], "--decoding.num-best must be at least 1, not 0"),
         (["--weights", "bset"], "best"),
     ],
 )

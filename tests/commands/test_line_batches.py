@@ -137,10 +137,13 @@ def test_a_bad_text_of_the_command_line_stops_it():
         answer_lines([LineBatch(0, ["a", "bb"], False)], answer, print)
 
 
-@pytest.mark.parametrize("command", [Translate, Generate, Fill, Classify])
-def test_a_batch_of_no_lines_is_refused_before_a_model_is_loaded(command, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(Translate, "texts"), (Generate, "texts"), (Fill, "texts"), (Classify, "inputs")],
+)
+def test_a_batch_of_no_lines_is_refused_before_a_model_is_loaded(command, words, tmp_path):
     with pytest.raises(UserError, match="--batch-lines must be at least 1, not 0"):
-        command((), tmp_path / "none", batch_lines=0).run()
+        command(**{words: ()}, workdir=tmp_path / "none", batch_lines=0).run()
 
 
 def test_a_terminal_is_typed_on(monkeypatch):

@@ -7,9 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flax_transformer.commands import fill_command as fill
-from flax_transformer.commands import generate_command as generate
-from flax_transformer.commands import translate_command as translate
+from flax_transformer.commands import trained_model
 from flax_transformer.commands.fill_command import Fill
 from flax_transformer.commands.generate_command import Generate
 from flax_transformer.commands.translate_command import Translate
@@ -40,11 +38,11 @@ def translated(monkeypatch, tmp_path, capsys, write_lines):
         return [[TranslatedText(*one) for one in found[text]] for text in texts]
 
     translator = SimpleNamespace(translate_n_best=translate_n_best)
-    monkeypatch.setattr(translate, "load_for", lambda *_: translator)
+    monkeypatch.setattr(trained_model, "load_for", lambda *_: translator)
 
     def run(**options) -> str:
         write_lines(LINES)
-        Translate((), tmp_path, **options).run()
+        Translate(texts=(), workdir=tmp_path, **options).run()
         return capsys.readouterr().out
 
     return run
@@ -81,8 +79,8 @@ def test_translations_as_json_are_one_line_a_text(translated):
 
 def test_a_text_of_which_nothing_was_found_has_a_line(monkeypatch, tmp_path, capsys):
     translator = SimpleNamespace(translate_n_best=lambda texts, **_: [[] for _ in texts])
-    monkeypatch.setattr(translate, "load_for", lambda *_: translator)
-    Translate(("two", "six"), tmp_path).run()
+    monkeypatch.setattr(trained_model, "load_for", lambda *_: translator)
+    Translate(texts=("two", "six"), workdir=tmp_path).run()
     assert capsys.readouterr().out == "\n\n"
 
 
@@ -103,11 +101,11 @@ def generated(monkeypatch, tmp_path, capsys, write_lines):
         number = decoding.num_best
         return SimpleNamespace(generate_n_best=generate_n_best)
 
-    monkeypatch.setattr(generate, "load_for", load)
+    monkeypatch.setattr(trained_model, "load_for", load)
 
     def run(lines: str, **options) -> str:
         write_lines(lines)
-        Generate((), tmp_path, **options).run()
+        Generate(texts=(), workdir=tmp_path, **options).run()
         return capsys.readouterr().out
 
     return run
@@ -145,12 +143,12 @@ def test_a_bad_line_has_its_place_among_the_outputs(generated, capsys, is_json):
 
 def test_what_is_filled_has_a_line_for_each_line(monkeypatch, tmp_path, capsys, write_lines):
     filler = SimpleNamespace(fill=lambda texts, top, **_: [Filled(f"<{t}>", []) for t in texts])
-    monkeypatch.setattr(fill, "load_for", lambda *_, **__: filler)
+    monkeypatch.setattr(trained_model, "load_for", lambda *_, **__: filler)
     write_lines(LINES)
-    Fill((), tmp_path, batch_lines=2).run()
+    Fill(texts=(), workdir=tmp_path, batch_lines=2).run()
     assert capsys.readouterr().out == "<two>\n<>\n<six>\n"
     write_lines(LINES)
-    Fill((), tmp_path, json=True, batch_lines=2).run()
+    Fill(texts=(), workdir=tmp_path, json=True, batch_lines=2).run()
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert records == [
         {"index": index, "input": text, "text": f"<{text}>", "gaps": []}

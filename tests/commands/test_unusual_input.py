@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from small import PAIRS
 
-from flax_transformer.commands import translate_command as translate
+from flax_transformer.commands import trained_model
 from flax_transformer.commands.translate_command import Translate
 from flax_transformer.line_batches import standard_input
 from flax_transformer.tasks.translation.translator import TranslatedText
@@ -90,8 +90,8 @@ def test_whatever_a_model_says_stays_on_its_line(monkeypatch, capsys, tmp_path, 
     said = "\nzwei\r\x0bund\x0c\x1c\x85\u2028zwanzig\r\n"
     found = [[TranslatedText(said, -0.5), TranslatedText("\n", -0.7)]]
     translator = SimpleNamespace(translate_n_best=lambda texts, **_: found)
-    monkeypatch.setattr(translate, "load_for", lambda *_: translator)
-    Translate(("two",), tmp_path, scores=scores).run()
+    monkeypatch.setattr(trained_model, "load_for", lambda *_: translator)
+    Translate(texts=("two",), workdir=tmp_path, scores=scores).run()
     printed = capsys.readouterr().out
     assert printed.count("\n") == len(printed.splitlines()) == 2
     assert printed.replace("-0.5000\t", "").split("\n")[0].split() == ["zwei", "und", "zwanzig"]

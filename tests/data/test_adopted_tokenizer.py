@@ -8,23 +8,21 @@ from typing import Any
 
 import pytest
 import tokenizers
+from flax_transformer.data.batches.pipeline import prepare_pairs
+from flax_transformer.data.datasets.text_datasets import prepare_stream
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.datasets.labelled_datasets import (
-    LabelledTextConfig,
-    open_texts,
-    train_tokenizer,
-)
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.data.datasets.text_datasets import (
-    PlainTextConfig,
-    make_tokenizer,
-    prepare_stream,
-)
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
+from flax_transformer.data.tokens.tokenized_splits import (
+    make_tokenizer,
+    tokenize_labelled,
+    tokenize_pairs,
+)
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
@@ -212,12 +210,12 @@ def pairs_config(tmp_path, write) -> ParallelTextConfig:
 
 
 def test_pairs_are_tokenised_by_it_and_need_its_file_once(pairs_config, adopted, tmp_path):
-    tokenizer, pairs = prepare_training(pairs_config, tmp_path / "workdir.json")
+    tokenizer, pairs = tokenize_pairs(pairs_config, tmp_path / "workdir.json")
     assert tokenizer.to_json() == adopted.to_json()
     assert tokenizer.decode(pairs.source.tokens[: pairs.source.offsets[1]]) == TEXTS[0]
     tokenizer.save(tmp_path / "workdir.json")
     gone = dataclasses.replace(pairs_config, tokenizer="/nowhere/tokenizer.json")
-    again, _ = prepare_training(gone, tmp_path / "workdir.json")
+    again, _ = tokenize_pairs(gone, tmp_path / "workdir.json")
     assert again.to_json() == tokenizer.to_json()
 
 
@@ -239,9 +237,9 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     assert tokenizer.to_json() == adopted.to_json()
     assert text.read_text().startswith(tokenizer.decode(stream[1:40]))
     labelled = LabelledTextConfig(dataset="labelled_text", train_file=str(table), **fields)
-    tokenizer = train_tokenizer(labelled)
+    tokenizer = make_tokenizer(labelled)
     assert tokenizer.to_json() == adopted.to_json()
-    examples = open_texts(labelled, tokenizer, "train")
+    examples = tokenize_labelled(labelled, tokenizer, "train")
     assert tokenizer.decode(examples.inputs.take(examples.labels[:1] * 0)[0]) == "The house"
 
 

@@ -5,11 +5,12 @@ import jax
 import numpy as np
 import pytest
 from batch_contents import Pair, pairs_of
+from flax_transformer.data.batches.batching import evaluation_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
+from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
@@ -54,7 +55,7 @@ def same(one, other) -> bool:
 )
 def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, epoch, row_length):
     pairs = make_pairs(lengths)
-    batches = TrainingBatches(pairs, 67, num_buckets, rows_multiple, row_length=row_length)
+    batches = LengthBatches(pairs, 67, num_buckets, rows_multiple, row_length=row_length)
     size = batches.batches_per_epoch
     epoch_batches = [batches[step] for step in range(epoch * size, (epoch + 1) * size)]
     assert pairs_of(*epoch_batches) == everything(pairs)
@@ -63,7 +64,7 @@ def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, 
 @settings(deadline=None)
 @given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 2, 3]))
 def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_multiple):
-    batches = TrainingBatches(make_pairs(lengths), 67, num_buckets, rows_multiple)
+    batches = LengthBatches(make_pairs(lengths), 67, num_buckets, rows_multiple)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert all(batch.target.size <= 67 for batch in epoch)
     assert all(len(batch.source) == len(batch.target) for batch in epoch)
@@ -74,7 +75,7 @@ def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_
 @settings(deadline=None)
 @given(LENGTHS, st.sampled_from([1, 2, 3]))
 def test_packed_batches_are_within_budget_and_of_one_shape(lengths, rows_multiple):
-    batches = TrainingBatches(make_pairs(lengths), 67, 5, rows_multiple, row_length=19)
+    batches = LengthBatches(make_pairs(lengths), 67, 5, rows_multiple, row_length=19)
     rows = 3 // rows_multiple * rows_multiple
     for step in range(batches.batches_per_epoch):
         assert all(side is not None and side.shape == (rows, 19) for side in batches[step])
@@ -82,14 +83,14 @@ def test_packed_batches_are_within_budget_and_of_one_shape(lengths, rows_multipl
 
 def test_a_budget_too_small_for_a_packed_row_a_device_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"^tokens_per_batch 75 cannot hold 2 rows of 38 .* 76, "):
-        TrainingBatches(some_pairs(), 75, 5, rows_multiple=2, row_length=38)
+        LengthBatches(some_pairs(), 75, 5, rows_multiple=2, row_length=38)
     with pytest.raises(ValueError, match="a sentence of 22 tokens exceeds row_length 21"):
-        TrainingBatches(some_pairs(), 75, 5, row_length=21)
+        LengthBatches(some_pairs(), 75, 5, row_length=21)
 
 
 def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
     pairs = some_pairs(43)
-    batches = TrainingBatches(pairs, None, 5, rows_multiple=2, batch_size=14)
+    batches = LengthBatches(pairs, None, 5, rows_multiple=2, batch_size=14)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert len(epoch) == 4
     assert all(len(batch.target) == 14 for batch in epoch)
@@ -99,7 +100,7 @@ def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
 
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_only_one_batch_of_an_epoch_has_empty_rows(row_length):
-    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
+    batches = LengthBatches(some_pairs(), 101, 5, row_length=row_length)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert sum(not batch.target.any(axis=1).all() for batch in epoch) <= 1
 
@@ -107,9 +108,7 @@ def test_only_one_batch_of_an_epoch_has_empty_rows(row_length):
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_batches_depend_on_seed_epoch_and_step_alone(row_length):
     pairs = some_pairs()
-    batches, again = (
-        TrainingBatches(pairs, 101, 5, seed=7, row_length=row_length) for _ in range(2)
-    )
+    batches, again = (LengthBatches(pairs, 101, 5, seed=7, row_length=row_length) for _ in range(2))
     steps = [3 * batches.batches_per_epoch + 2, 0, 1]
     expected = [batches[step] for step in sorted(steps)]
     assert all(
@@ -117,12 +116,12 @@ def test_batches_depend_on_seed_epoch_and_step_alone(row_length):
     )
     assert same(again[0], batches[0])
     assert not same(batches[0], batches[batches.batches_per_epoch])
-    assert not same(batches[0], TrainingBatches(pairs, 101, 5, seed=8, row_length=row_length)[0])
+    assert not same(batches[0], LengthBatches(pairs, 101, 5, seed=8, row_length=row_length)[0])
 
 
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_every_epoch_puts_other_pairs_together(row_length):
-    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
+    batches = LengthBatches(some_pairs(), 101, 5, row_length=row_length)
     size = batches.batches_per_epoch
     first, second = (
         {tuple(pairs_of(batches[step])) for step in range(epoch * size, (epoch + 1) * size)}
@@ -133,17 +132,17 @@ def test_every_epoch_puts_other_pairs_together(row_length):
 
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_threads_reaching_over_an_epoch_get_the_same_batches(row_length):
-    batches = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
+    batches = LengthBatches(some_pairs(), 101, 5, row_length=row_length)
     steps = range(3 * batches.batches_per_epoch)
     with ThreadPoolExecutor(7) as pool:
         threaded = list(pool.map(batches.__getitem__, steps))
-    again = TrainingBatches(some_pairs(), 101, 5, row_length=row_length)
+    again = LengthBatches(some_pairs(), 101, 5, row_length=row_length)
     assert all(same(batch, again[step]) for batch, step in zip(threaded, steps, strict=True))
 
 
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
-    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=6, row_length=row_length)
+    batches = LengthBatches(some_pairs(), 199, 3, rows_multiple=6, row_length=row_length)
     parts = [batches.shard(process, 3) for process in range(3)]
     for step in range(2 * batches.batches_per_epoch):
         shares = [part[step] for part in parts]
@@ -151,7 +150,7 @@ def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
 
 
 def test_rows_that_do_not_divide_by_the_processes_are_refused():
-    batches = TrainingBatches(some_pairs(), 199, 3, rows_multiple=2)
+    batches = LengthBatches(some_pairs(), 199, 3, rows_multiple=2)
     with pytest.raises(ValueError, match=r"rows do not divide by 997 processes"):
         batches.shard(0, 997)
 
@@ -159,7 +158,7 @@ def test_rows_that_do_not_divide_by_the_processes_are_refused():
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_the_report_counts_what_an_epoch_holds(row_length):
     pairs = some_pairs()._replace(left_out=13)
-    batches = TrainingBatches(pairs, 101, 5, row_length=row_length)
+    batches = LengthBatches(pairs, 101, 5, row_length=row_length)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     report = batches.report()
     cells = sum(batch.source.size + batch.target.size for batch in epoch)

@@ -10,8 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_transformer.data.datasets.catalogue import KINDS
-from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from flax_transformer.data.datasets.datasets import DATASETS, KINDS
 
 FEATURES = {
     "text": {"text"},

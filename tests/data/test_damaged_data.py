@@ -9,13 +9,12 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from flax_transformer.data.datasets.labelled_datasets import (
-    ImagesConfig,
-    LabelledTextConfig,
-    open_arrays,
-    open_texts,
-)
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.files.pixel_splits import open_pixels
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenized_splits import tokenize_labelled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 
@@ -181,19 +180,19 @@ def test_labelled_texts_are_refused_likewise(tmp_path):
     data_dir = str(tmp_path / "prepared")
     config = LabelledTextConfig(dataset="labelled_text", train_file=str(file), data_dir=data_dir)
     tokenizer = Tokenizer.train(["one"], vocab_size=300)
-    assert len(open_texts(config, tokenizer, "train").labels) == 2
+    assert len(tokenize_labelled(config, tokenizer, "train").labels) == 2
     damage_only(tmp_path, SHARD)
     with pytest.raises(UserError, match=r"labelled_text-train.* is cut or changed"):
-        open_texts(config, tokenizer, "train")
+        tokenize_labelled(config, tokenizer, "train")
 
 
 def test_images_are_refused_likewise(tmp_path):
     pytest.importorskip("sklearn", reason="needs the extra images")
     config = ImagesConfig(dataset="digits", data_dir=str(tmp_path))
-    assert len(open_arrays(config, "test").labels) == 300
+    assert len(open_pixels(config, "test").labels) == 300
     damage_only(tmp_path, "*-test.array_record*")
     with pytest.raises(UserError, match=r"digits-test.* is cut or changed"):
-        open_arrays(config, "test")
+        open_pixels(config, "test")
 
 
 class DamagedByTests(tfds.core.GeneratorBasedBuilder):
@@ -219,7 +218,7 @@ class DamagedByTests(tfds.core.GeneratorBasedBuilder):
 def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
     config = LabelledTextConfig(dataset="damaged_by_tests", data_dir=str(tmp_path))
     tokenizer = Tokenizer.train(["one"], vocab_size=300)
-    assert len(open_texts(config, tokenizer, "train").labels) == 2
+    assert len(tokenize_labelled(config, tokenizer, "train").labels) == 2
     (path,) = tmp_path.rglob(pattern)
     if change is None:
         path.unlink()
@@ -228,4 +227,4 @@ def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
     with pytest.raises(
         UserError, match=re.escape(f"data in {path.parent} is damaged ({path.name}")
     ):
-        open_texts(config, tokenizer, "train")
+        tokenize_labelled(config, tokenizer, "train")

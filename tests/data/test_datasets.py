@@ -10,13 +10,10 @@ import tensorflow_datasets as tfds
 
 from flax_transformer.data import data_config
 from flax_transformer.data.datasets import parallel_datasets as datasets
+from flax_transformer.data.datasets.datasets import DATASETS, open_split
 from flax_transformer.data.datasets.number_words import NumberWords
-from flax_transformer.data.datasets.parallel_datasets import (
-    DATASETS,
-    ParallelTextConfig,
-    open_split,
-)
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.datasets.split import Pair
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 

@@ -5,13 +5,15 @@ import itertools
 
 import numpy as np
 from batch_contents import pairs_of
+from flax_transformer.data.batches.batching import evaluation_batches
+from flax_transformer.data.batches.pipeline import prepare_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.batches.buckets import plan_buckets
-from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 
 MAX_LENGTH = 23
 SIDES = [f"{split}_{side}" for split in ("train", "validation") for side in ("source", "target")]
@@ -60,9 +62,9 @@ def test_every_pair_that_fits_comes_exactly_once(
     # One that fits whatever the subwords are; a file without any is refused.
     lines = [("two", "zwei"), *lines]
     texts = read(lines)
-    tokenizer, pairs = prepare_training(write(folder, lines), folder / "tokenizer.json")
+    tokenizer, pairs = tokenize_pairs(write(folder, lines), folder / "tokenizer.json")
     row_length = MAX_LENGTH if is_packed and "batch_size" not in limit else None
-    batches = TrainingBatches(
+    batches = LengthBatches(
         pairs, limit.get("tokens_per_batch"), num_buckets, 2, 0, limit.get("batch_size"), row_length
     )
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
@@ -86,7 +88,7 @@ def test_every_pair_that_fits_comes_exactly_once(
 def test_every_line_of_a_split_to_score_comes_exactly_once(tmp_path_factory, lines, budget):
     folder = tmp_path_factory.mktemp("lines")
     config = write(folder, [("two", "zwei"), *lines])
-    tokenizer, _ = prepare_training(config, folder / "tokenizer.json")
+    tokenizer, _ = tokenize_pairs(config, folder / "tokenizer.json")
     pairs = prepare_pairs(config, tokenizer, "validation")
     seen = []
     for indices, batch in evaluation_batches(pairs, budget, MAX_LENGTH):

@@ -3,7 +3,8 @@ import itertools
 
 import pytest
 
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig, make_tokenizer, read_lines
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.errors import UserError
 

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from flax_transformer.data.datasets import multi30k
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 SIZES = {

@@ -7,8 +7,9 @@ import zipfile
 
 import pytest
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.datasets.parallel_files import hold_out_pairs, read_columns
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 ROWS = [(f"Satz {number}", f"sentence {number}", "CC-BY 2.0") for number in range(60)]

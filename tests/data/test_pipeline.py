@@ -4,21 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import (
-    prepare_pairs,
-    prepare_training,
-    training_pipeline,
-)
-from flax_transformer.data.datasets import parallel_text
-from flax_transformer.data.datasets.parallel_datasets import (
-    ParallelTextConfig,
-    open_split,
-)
+from flax_transformer.data.batches.pipeline import prepare_pairs
 from flax_transformer.data.datasets.parallel_text import ParallelText
-from flax_transformer.data.tokens.kept_tokens import Kept
+
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.data.datasets import parallel_text
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.files.kept_arrays import Kept
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError
 
@@ -44,12 +40,12 @@ def text_config(tmp_path) -> ParallelTextConfig:
 
 
 @pytest.fixture(params=[None, 29], ids=["by length", "packed"])
-def batches(request) -> TrainingBatches:
+def batches(request) -> LengthBatches:
     lengths = np.random.default_rng(0).integers(2, 23, size=(2, 211))
     source, target = (
         TokenizedText.of([*range(3, length + 2), EOS] for length in side) for side in lengths
     )
-    return TrainingBatches(TokenizedPairs(source, target), 101, 5, row_length=request.param)
+    return LengthBatches(TokenizedPairs(source, target), 101, 5, row_length=request.param)
 
 
 def texts(side: TokenizedText) -> list[str]:
@@ -85,7 +81,7 @@ def test_the_tokenizer_is_trained_on_both_sides_and_read_where_there_is_one(
 ):
     config = dataclasses.replace(number_words, train_split="train[:101]")
     path = tmp_path / "tokenizer.json"
-    trained, pairs = prepare_training(config, path)
+    trained, pairs = tokenize_pairs(config, path)
     assert not path.exists()
     assert 259 < trained.vocab_size <= config.vocab_size
     pair = open_split(number_words, "test")[0]
@@ -94,17 +90,17 @@ def test_the_tokenizer_is_trained_on_both_sides_and_read_where_there_is_one(
     trained.save(path)
     monkeypatch.delattr(Tokenizer, "train")
     monkeypatch.setattr(Kept, "tokenizer", None)
-    read, _ = prepare_training(config, path)
+    read, _ = tokenize_pairs(config, path)
     assert read.encode(pair.target) == trained.encode(pair.target)
 
 
 @pytest.mark.usefixtures("unchecked_types")  # it looks into sequences
 def test_no_text_is_read_the_second_time(text_config, tmp_path, monkeypatch):
     path = tmp_path / "tokenizer.json"
-    tokenizer, pairs = prepare_training(text_config, path)
+    tokenizer, pairs = tokenize_pairs(text_config, path)
     monkeypatch.delattr(parallel_text, "read_records")
     monkeypatch.delattr(ParallelText, "_pair")
-    same_tokenizer, same_pairs = prepare_training(text_config, path)
+    same_tokenizer, same_pairs = tokenize_pairs(text_config, path)
     assert same_tokenizer.to_json() == tokenizer.to_json()
     assert all(map(same, pairs[:2], same_pairs[:2]))
     assert same_pairs.left_out == pairs.left_out == 3
@@ -113,7 +109,7 @@ def test_no_text_is_read_the_second_time(text_config, tmp_path, monkeypatch):
 def test_the_first_time_text_is_read_once(text_config, tmp_path, monkeypatch):
     read, iterate = [], ParallelText.__iter__
     monkeypatch.setattr(ParallelText, "__iter__", lambda self: read.append(self) or iterate(self))
-    prepare_training(text_config, tmp_path / "tokenizer.json")
+    tokenize_pairs(text_config, tmp_path / "tokenizer.json")
     assert len(read) == 1
 
 
@@ -134,12 +130,12 @@ def test_what_is_kept_is_not_taken_for_another(number_words, tmp_path, monkeypat
     path = tmp_path / "tokenizer.json"
     first = dataclasses.replace(number_words, train_split="train[:7]")
     other = dataclasses.replace(first, **fields)
-    prepare_training(first, path)
-    tokenizer, pairs = prepare_training(other, path)
+    tokenize_pairs(first, path)
+    tokenizer, pairs = tokenize_pairs(other, path)
     unsplit = prepare_pairs(other, tokenizer, "train[:7]")
     monkeypatch.setattr(Kept, "tokenizer", lambda self, key, make: make())
     monkeypatch.setattr(Kept, "pairs", lambda self, key, make: make())
-    made_tokenizer, made_pairs = prepare_training(other, path)
+    made_tokenizer, made_pairs = tokenize_pairs(other, path)
     assert tokenizer.to_json() == made_tokenizer.to_json()
     assert all(map(same, pairs[:2], made_pairs[:2]))
     made_unsplit = prepare_pairs(other, tokenizer, "train[:7]")
@@ -174,7 +170,7 @@ def test_an_error_in_a_thread_reaches_the_consumer(batches, monkeypatch):
             raise RuntimeError("batch 3 is broken")
         return step
 
-    monkeypatch.setattr(TrainingBatches, "__getitem__", broken)
+    monkeypatch.setattr(LengthBatches, "__getitem__", broken)
     pipeline = training_pipeline(batches)
     assert [next(pipeline) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match="batch 3 is broken"):

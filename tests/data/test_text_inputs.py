@@ -1,11 +1,7 @@
 import numpy as np
 
-from flax_transformer.data.batches.examples import (
-    Examples,
-    LabelledBatches,
-    TextInputs,
-    evaluation_batches,
-)
+from flax_transformer.data.batches.example_batches import ExampleBatches
+from flax_transformer.data.batches.examples import Examples, TextInputs, evaluation_batches
 from flax_transformer.data.tokens.tokenized import TokenizedText
 
 LENGTHS = (3, 40, 17, 5, 16, 33, 2)
@@ -43,7 +39,7 @@ def test_the_shortest_come_first():
 
 def test_every_text_comes_once_an_epoch_and_once_in_an_evaluation():
     examples = Examples(make_inputs(50), np.arange(len(LENGTHS)), tuple("abcdefg"))
-    batches = LabelledBatches(examples, batch_size=4, seed=5)
+    batches = ExampleBatches(examples, batch_size=4, seed=5)
     for epoch in range(3):
         seen = np.concatenate([batches[2 * epoch + i].labels for i in range(2)])
         assert sorted(seen.tolist()) == [-1, *range(7)]
@@ -58,6 +54,6 @@ def test_every_text_comes_once_an_epoch_and_once_in_an_evaluation():
 
 def test_examples_without_names_are_all_of_a_kind():
     examples = Examples(make_inputs(50), np.zeros(7, np.int32))
-    assert LabelledBatches(examples, 4).describe("1 device")[0].startswith("7 examples; 2 updates")
+    assert ExampleBatches(examples, 4).describe("1 device")[0].startswith("7 examples; 2 updates")
     named = examples._replace(class_names=("a", "b"))
-    assert "7 examples of 2 classes; " in LabelledBatches(named, 4).describe("1 device")[0]
+    assert "7 examples of 2 classes; " in ExampleBatches(named, 4).describe("1 device")[0]

@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
+from flax_transformer.data.datasets.text_datasets import prepare_stream
 
-from flax_transformer.data.datasets.text_datasets import (
-    PlainTextConfig,
-    count_bytes,
-    prepare_stream,
-    read_stream,
-)
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized_splits import count_bytes, tokenize_stream
 from flax_transformer.data.tokens.tokenizer import EOS, UNKNOWN, Tokenizer
 from flax_transformer.errors import UserError
 
@@ -44,7 +41,7 @@ def test_a_character_is_a_token_and_an_unknown_one_is_shown_as_such(make_config,
     config = make_config(tokens="characters")
     tokenizer, _ = prepare_stream(config, tmp_path / "none.json")
     assert tokenizer.vocab_size == 3 + len({UNKNOWN, *"to be\nor not bé"})
-    stream = read_stream(config, tokenizer, "validation")
+    stream = tokenize_stream(config, tokenizer, "validation")
     assert len(stream) == len("not zé") + 2
     assert tokenizer.decode(stream[1:]) == f"not {UNKNOWN}é"
     tokenizer.save(tmp_path / "kept.json")
@@ -58,7 +55,7 @@ def test_subwords_bring_any_text_back(make_config, tmp_path):
     tokenizer, stream = prepare_stream(config, tmp_path / "none.json")
     assert tokenizer.vocab_size <= 263
     assert tokenizer.decode(stream[1:]) == "to be\nor not"
-    validation = read_stream(config, tokenizer, "validation")
+    validation = tokenize_stream(config, tokenizer, "validation")
     assert tokenizer.decode(validation[1:]) == "not zé"
     assert count_bytes(config, "validation") == len("not zé".encode())
 
@@ -68,7 +65,7 @@ def test_the_tokenizer_of_an_earlier_start_is_kept(make_config, tmp_path):
     Tokenizer.of_characters(["xyz to be"]).save(path)
     tokenizer, stream = prepare_stream(make_config(tokens="characters"), path)
     assert tokenizer.vocab_size == 3 + len({UNKNOWN, *"xyz to be"})
-    assert read_stream(make_config(tokens="characters"), tokenizer, "train").tolist() == (
+    assert tokenize_stream(make_config(tokens="characters"), tokenizer, "train").tolist() == (
         stream.tolist()
     )
 

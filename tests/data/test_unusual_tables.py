@@ -4,10 +4,11 @@ import csv
 import gzip
 
 import pytest
+from flax_transformer.data.datasets.catalogue import LABELLED_TEXTS
 
-from flax_transformer.data.datasets.catalogue import LABELLED_TEXTS, open_split
-from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
+from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.datasets.labelled_text import Table, read_table
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
 from flax_transformer.errors import UserError
 
 

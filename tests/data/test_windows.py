@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from flax_transformer.data.batches.windows import evaluation_windows
 
-from flax_transformer.data.batches.windows import WindowBatches, evaluation_windows
+from flax_transformer.data.batches.window_batches import WindowBatches
 from flax_transformer.errors import UserError
 
 STREAM = np.arange(3, 3 + 211, dtype=np.int32)

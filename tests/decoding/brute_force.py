@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from history_model import EOS, PAD, HistoryModel
 
-from flax_transformer.decoding import LENGTH_PENALTIES, Hypotheses, beam_search
+from flax_transformer.decoding import LENGTH_PENALTIES, Hypotheses, SearchLimits, beam_search
 
 PENALTIES = [("gnmt", 0.0), ("gnmt", 0.6), ("gnmt", 1.0), ("power", 0.6), ("power", 1.0)]
 
@@ -20,7 +20,12 @@ def python_penalty_of(name: str, alpha: float):
     return {"gnmt": lambda n: ((5 + n) / 6) ** alpha, "power": lambda n: n**alpha}[name]
 
 
-def search_with(length_penalty, **settings):
+def limits_of(max_length: int, max_lengths=None) -> SearchLimits:
+    """With the ids of the model of tables."""
+    return SearchLimits(max_length=max_length, eos_id=EOS, pad_id=PAD, max_lengths=max_lengths)
+
+
+def search_with(length_penalty, max_length, **settings):
     """The whole search as one jitted function of a model and, if wanted, of the limits."""
 
     @jax.jit
@@ -29,10 +34,8 @@ def search_with(length_penalty, **settings):
             model.step(),
             model.cache(),
             model.prompt(),
+            limits_of(max_length, max_lengths),
             length_penalty=length_penalty,
-            eos_id=EOS,
-            pad_id=PAD,
-            max_lengths=max_lengths,
             **settings,
         )
 

@@ -8,6 +8,7 @@ from brute_force import (
     PENALTIES,
     all_finished,
     beam_search_to_the_limit,
+    limits_of,
     outputs,
     penalty_of,
     python_penalty_of,
@@ -19,8 +20,6 @@ from history_model import EOS, PAD, HistoryModel, random_model
 from flax_transformer.decoding import beam, beam_search, greedy_search
 
 pytestmark = pytest.mark.platforms
-
-STATIC = ("beam_size", "max_length", "length_penalty", "eos_id", "pad_id", "num_best")
 
 
 @pytest.mark.parametrize(("name", "alpha"), PENALTIES)
@@ -40,22 +39,18 @@ def test_a_beam_as_wide_as_the_tree_finds_what_brute_force_finds(name, alpha):
 
 
 @pytest.mark.parametrize(("name", "alpha"), PENALTIES[1::3])
-def test_stopping_early_returns_what_running_to_the_limit_returns(name, alpha, monkeypatch):
+def test_stopping_early_returns_what_running_to_the_limit_returns(name, alpha):
     settings = {"beam_size": 3, "max_length": 13, "num_best": 2}
     search = search_with(penalty_of(name, alpha), **settings)
-    to_the_limit = lambda beams, _: beams.length >= beams.limits  # noqa: E731
-    with monkeypatch.context() as patch:
-        patch.setattr(beam, "_settled", to_the_limit)
-        full_search = search_with(penalty_of(name, alpha), **settings)
-        full = [full_search(random_model(seed, 5, 7, eos_logit=1.0)) for seed in range(7)]
+    python_penalty = python_penalty_of(name, alpha)
     for seed in range(7):
         model = random_model(seed, batch=5, vocab=7, eos_logit=1.0)
         found = search(model)
-        jax.tree.map(np.testing.assert_array_equal, found, full[seed])
         for example in range(5):
-            assert outputs(found, example) == beam_search_to_the_limit(
-                model, example, 13, 3, 2, python_penalty_of(name, alpha)
-            )
+            best = outputs(found, example)
+            assert best == beam_search_to_the_limit(model, example, 13, 3, 2, python_penalty)
+            scores = [model.score(example, c) / python_penalty(len(c)) for c in best]
+            np.testing.assert_allclose(found.scores[example], scores, rtol=1e-5)
 
 
 def test_stopping_early_saves_steps():
@@ -66,15 +61,10 @@ def test_stopping_early_saves_steps():
         jax.debug.callback(lambda: num_steps.append(1))
         return model.step()(tokens, cache)
 
-    found = jax.jit(partial(beam_search, counting_step), static_argnames=STATIC)(
-        model.cache(),
-        model.prompt(),
-        beam_size=3,
-        max_length=17,
-        length_penalty=penalty_of("gnmt", 0.6),
-        eos_id=EOS,
-        pad_id=PAD,
-    )
+    search = partial(beam_search, beam_size=3, length_penalty=penalty_of("gnmt", 0.6))
+    found = jax.jit(
+        lambda model: search(counting_step, model.cache(), model.prompt(), limits_of(17))
+    )(model)
     jax.effects_barrier()
     assert found.lengths.max() <= len(num_steps) < 11
 
@@ -83,9 +73,7 @@ def test_stopping_early_saves_steps():
 def test_a_beam_of_one_is_greedy_search(name, alpha):
     search = search_with(penalty_of(name, alpha), beam_size=1, max_length=11)
     search_greedily = jax.jit(
-        lambda model: greedy_search(
-            model.step(), model.cache(), model.prompt(), max_length=11, eos_id=EOS, pad_id=PAD
-        )
+        lambda model: greedy_search(model.step(), model.cache(), model.prompt(), limits_of(11))
     )
     for seed in range(7):
         model = random_model(seed, batch=5, vocab=7)
@@ -191,9 +179,8 @@ def test_logits_of_an_absent_hypothesis_have_no_influence():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beam_size": 3, "num_best": 5, "max_length": 7}, r"1 \.\. 3 \(beam_size\), got 5"),
-        ({"beam_size": 0, "num_best": 1, "max_length": 7}, r"1 \.\. 0 \(beam_size\), got 1"),
-        ({"beam_size": 3, "max_length": 0}, "max_length must be at least 1, got 0"),
+        ({"beam_size": 3, "num_best": 5}, r"1 \.\. 3 \(beam_size\), got 5"),
+        ({"beam_size": 0, "num_best": 1}, r"1 \.\. 0 \(beam_size\), got 1"),
     ],
 )
 def test_impossible_sizes_are_refused(settings, message):
@@ -203,8 +190,7 @@ def test_impossible_sizes_are_refused(settings, message):
             model.step(),
             model.cache(),
             model.prompt(),
+            limits_of(7),
             length_penalty=penalty_of("gnmt", 0.6),
-            eos_id=EOS,
-            pad_id=PAD,
             **settings,
         )

@@ -1,14 +1,10 @@
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from brute_force import limits_of
 from history_model import EOS, PAD, random_model
 
 from flax_transformer.decoding import greedy_search
-
-greedy = partial(greedy_search, eos_id=EOS, pad_id=PAD)
 
 
 def python_greedy(model, example, limit):
@@ -21,8 +17,8 @@ def python_greedy(model, example, limit):
 def test_greedy_search_takes_the_most_probable_token_each_time():
     limits = [13, 1, 2, 7, 13]
     run = jax.jit(
-        lambda model, limits: greedy(
-            model.step(), model.cache(), model.prompt(), max_length=13, max_lengths=limits
+        lambda model, limits: greedy_search(
+            model.step(), model.cache(), model.prompt(), limits_of(13, limits)
         )
     )
     for seed in range(7):
@@ -48,13 +44,7 @@ def test_greedy_search_stops_when_all_have_ended():
         jax.debug.callback(lambda: num_steps.append(1))
         return model.step()(tokens, cache)
 
-    found = greedy(counting_step, model.cache(), model.prompt(), max_length=17)
+    found = greedy_search(counting_step, model.cache(), model.prompt(), limits_of(17))
     jax.effects_barrier()
     assert found.lengths.tolist() == [[1], [1], [1]]
     assert len(num_steps) == 1
-
-
-def test_no_room_for_a_token_is_refused():
-    model = random_model(seed=0, batch=2, vocab=5)
-    with pytest.raises(ValueError, match="max_length must be at least 1, got 0"):
-        greedy(model.step(), model.cache(), model.prompt(), max_length=0)

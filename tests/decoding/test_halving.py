@@ -12,7 +12,7 @@ from brute_force import penalty_of, search_with
 from history_model import EOS, PAD, HistoryModel, random_model
 from parameters import draw_parameters
 
-from flax_transformer.decoding import Hypotheses, Step, beam_search
+from flax_transformer.decoding import Hypotheses, SearchLimits, Step, beam_search
 from flax_transformer.functional.cache import Cache
 from flax_transformer.models import (
     DecoderOnly,
@@ -27,18 +27,18 @@ LIMITS = jnp.array([3, 11, 1, 5, 2, 11, 2, 7, 1, 1, 3, 2, 1])
 SIZES: dict[str, Any] = {"d_model": 13, "d_ff": 19, "num_heads": 4, "key_dim": 3, "value_dim": 5}
 
 
-def find(step: Step, cache: Cache, prompt: jax.Array, num_halvings: int, **settings) -> Hypotheses:
-    settings = {"num_best": 2, "max_lengths": LIMITS, "eos_id": EOS} | settings
+def find(
+    step: Step, cache: Cache, prompt: jax.Array, num_halvings: int, eos_id: int = EOS
+) -> Hypotheses:
     return beam_search(
         step,
         cache,
         prompt,
+        SearchLimits(max_length=LIMIT, eos_id=eos_id, pad_id=PAD, max_lengths=LIMITS),
         beam_size=BEAM,
-        max_length=LIMIT,
         length_penalty=penalty_of("gnmt", 0.6),
-        pad_id=PAD,
+        num_best=2,
         num_halvings=num_halvings,
-        **settings,
     )
 
 

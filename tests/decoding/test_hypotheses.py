@@ -1,11 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from flax_transformer.decoding.hypotheses import (
     Hypotheses,
     concatenate,
-    output_limits,
     take,
     where_example,
 )
@@ -16,16 +14,6 @@ def numbered(batch: int, num_best: int, start: int = 0) -> Hypotheses:
     number = start + jnp.arange(batch * num_best).reshape(batch, num_best)
     tokens = jnp.repeat(number[..., None], 3, axis=2)
     return Hypotheses(tokens, number.astype(jnp.float32), -number.astype(jnp.float32), number)
-
-
-def test_limits_are_between_one_and_max_length():
-    assert output_limits(2, 7, None).tolist() == [7, 7]
-    assert output_limits(4, 7, jnp.array([-1, 1, 7, 8])).tolist() == [1, 1, 7, 7]
-
-
-def test_limits_of_another_batch_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(2,\), got \(3,\)"):
-        output_limits(2, 7, jnp.array([5, 5, 5]))
 
 
 def test_taking_keeps_the_parts_of_a_hypothesis_together():

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brute_force import limits_of
 from history_model import EOS, PAD, HistoryModel, random_model
 
 from flax_transformer.decoding import (
@@ -19,7 +20,7 @@ from flax_transformer.decoding import (
 )
 from flax_transformer.errors import UserError
 
-SIZES: dict[str, Any] = {"max_length": 7, "eos_id": EOS, "pad_id": PAD}
+LIMITS = limits_of(7)
 RNG = jax.random.key(1)
 SEARCHES = {
     "greedy": greedy_search,
@@ -35,7 +36,7 @@ def found(config: DecodingConfig, model: HistoryModel) -> list[list[int]]:
 
     @jax.jit
     def run(model):
-        return search(config, model.step(), model.cache(), model.prompt(), rng=RNG, **SIZES)
+        return search(config, model.step(), model.cache(), model.prompt(), LIMITS, rng=RNG)
 
     best = run(model)
     lengths = best.lengths[:, 0].tolist()
@@ -46,13 +47,13 @@ def found(config: DecodingConfig, model: HistoryModel) -> list[list[int]]:
 @pytest.mark.parametrize("method", SEARCHES)
 def test_without_rules_the_program_is_that_of_the_search_itself(method):
     model = random_model(seed=0, batch=3, vocab=7)
-    inputs = (model.step(), model.cache(), model.prompt())
+    inputs = (model.step(), model.cache(), model.prompt(), LIMITS)
     config = DecodingConfig(method)
     programs = [
         jax.jit(run).lower().as_text()
         for run in (
-            lambda: search(config, *inputs, rng=RNG, **SIZES),
-            lambda: SEARCHES[method](*inputs, **SIZES),
+            lambda: search(config, *inputs, rng=RNG),
+            lambda: SEARCHES[method](*inputs),
         )
     ]
     assert programs[0] == programs[1]
@@ -119,7 +120,10 @@ def test_an_ngram_longer_than_any_text_forbids_nothing():
         ({"no_repeat_ngram_size": -1}, r"--decoding\.no-repeat-ngram-size must be at least 0"),
         ({"min_length": -1}, r"--decoding\.min-length must be at least 0, not -1"),
         ({"min_length": 2**40}, r"--decoding\.min-length must be at most"),
-        ({"stop": ("a", "")}, r"--decoding\.stop has an empty string"),
+        (
+            {"stop": ("a", "")},
+            r"--decoding\.stop \('a', ''\) is not a tuple of non-empty te",
+        ),
     ],
 )
 def test_impossible_rules_are_refused_in_one_line(settings, message):
@@ -130,5 +134,7 @@ def test_impossible_rules_are_refused_in_one_line(settings, message):
 
 def test_one_string_is_no_list_of_stop_strings(unchecked_types):
     settings: Any = {"stop": "abc"}
-    with pytest.raises(UserError, match=r"--decoding\.stop is one string, 'abc': give a tuple"):
+    with pytest.raises(
+        UserError, match=r"--decoding\.stop 'abc' is not a tuple of non-empty texts"
+    ):
         DecodingConfig(**settings)

@@ -2,13 +2,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brute_force import limits_of
 from history_model import EOS, PAD, random_model
 
 from flax_transformer.decoding import filter_top_k, filter_top_p, greedy_search, sample
 from flax_transformer.decoding.sampling import categorical
 
 
-def sampler(max_length=5, **settings):
+def sampler(max_length=5, max_lengths=None, **settings):
     """The whole search as one jitted function of a model and a key."""
 
     @jax.jit
@@ -17,10 +18,8 @@ def sampler(max_length=5, **settings):
             model.step(),
             model.cache(),
             model.prompt(),
+            limits_of(max_length, max_lengths),
             rng,
-            max_length=max_length,
-            eos_id=EOS,
-            pad_id=PAD,
             **settings,
         )
 
@@ -142,9 +141,7 @@ def test_a_key_decides_the_samples():
 def test_one_candidate_is_greedy_search():
     model = random_model(seed=4, batch=5, vocab=7)
     greedy = jax.jit(
-        lambda model: greedy_search(
-            model.step(), model.cache(), model.prompt(), max_length=5, eos_id=EOS, pad_id=PAD
-        )
+        lambda model: greedy_search(model.step(), model.cache(), model.prompt(), limits_of(5))
     )(model)
     for settings in ({"top_k": 1}, {"top_p": 1e-6}, {"top_p": 1e-45}):
         np.testing.assert_array_equal(draw(model, **settings).tokens, greedy.tokens)
@@ -155,9 +152,7 @@ def test_a_temperature_near_zero_is_greedy_search(temperature):
     model = random_model(seed=4, batch=5, vocab=7)
     # As a language model's logits are: some tokens are impossible, and some values are large.
     model = model._replace(table=(1000 * model.table).at[:, PAD].set(-jnp.inf))
-    greedy = greedy_search(
-        model.step(), model.cache(), model.prompt(), max_length=5, eos_id=EOS, pad_id=PAD
-    )
+    greedy = greedy_search(model.step(), model.cache(), model.prompt(), limits_of(5))
     found = draw(model, temperature=temperature, num_samples=2)
     np.testing.assert_array_equal(found.tokens, jnp.repeat(greedy.tokens, 2, axis=1))
     np.testing.assert_allclose(found.log_probs, jnp.repeat(greedy.log_probs, 2, axis=1), rtol=1e-5)

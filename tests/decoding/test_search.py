@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from history_model import EOS, PAD, random_model
+from brute_force import limits_of
+from history_model import random_model
 
 from flax_transformer.decoding import (
     DecodingConfig,
@@ -18,7 +19,7 @@ from flax_transformer.decoding import (
 )
 from flax_transformer.errors import UserError
 
-SIZES = {"max_length": 7, "eos_id": EOS, "pad_id": PAD, "max_lengths": jnp.array([7, 5, 2])}
+LIMITS = limits_of(7, jnp.array([7, 5, 2]))
 RNG = jax.random.key(1)
 
 
@@ -58,8 +59,8 @@ def test_the_config_names_the_search(config, expected):
     model = random_model(seed=0, batch=3, vocab=7)
 
     def run(model):
-        inputs = (model.step(), model.cache(), model.prompt())
-        return search(config, *inputs, **SIZES, rng=RNG), expected(*inputs, **SIZES)
+        inputs = (model.step(), model.cache(), model.prompt(), LIMITS)
+        return search(config, *inputs, rng=RNG), expected(*inputs)
 
     jax.tree.map(np.testing.assert_array_equal, *jax.jit(run)(model))
 
@@ -67,22 +68,25 @@ def test_the_config_names_the_search(config, expected):
 def test_sampling_without_a_key_is_refused():
     model = random_model(seed=0, batch=3, vocab=7)
     with pytest.raises(ValueError, match="pass rng"):
-        search(DecodingConfig("sample"), model.step(), model.cache(), model.prompt(), **SIZES)
+        search(DecodingConfig("sample"), model.step(), model.cache(), model.prompt(), LIMITS)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beam_size": 0}, "beam_size is 0: give at least 1"),
-        ({"num_best": 0}, "num_best is 0: give at least 1"),
-        ({"max_extra_length": 0}, "max_extra_length is 0: give at least 1"),
-        ({"top_k": 0}, "top_k is 0: give at least 1"),
-        ({"alpha": -0.1}, r"alpha is -0\.1: give at least 0"),
-        ({"temperature": 0.0}, r"temperature is 0\.0: give more than 0, or method 'greedy'"),
-        ({"top_p": 0.0}, r"top_p is 0\.0: give more than 0 and at most 1"),
-        ({"top_p": 1.1}, r"top_p is 1\.1: give more than 0 and at most 1"),
+        ({"beam_size": 0}, "--decoding.beam-size must be at least 1, not 0"),
+        ({"num_best": 0}, "--decoding.num-best must be at least 1, not 0"),
+        ({"max_extra_length": 0}, "--decoding.max-extra-length must be at least 1, not 0"),
+        ({"top_k": 0}, "--decoding.top-k must be at least 1, not 0"),
+        ({"alpha": -0.1}, r"--decoding.alpha must be 0 or positive, not -0\.1"),
+        (
+            {"temperature": 0.0},
+            r"temperature must be positive, not 0\.0: for 0 give .* greedy",
+        ),
+        ({"top_p": 0.0}, r"--decoding.top-p must be in \(0, 1\], not 0\.0"),
+        ({"top_p": 1.1}, r"--decoding.top-p must be in \(0, 1\], not 1\.1"),
         ({"num_best": 5}, "method beam finds at most 4: raise --decoding.beam-size"),
-        ({"method": "greedy", "num_best": 2}, "method greedy finds at most 1: give"),
+        ({"method": "greedy", "num_best": 2}, "method greedy finds at most 1: give another method"),
     ],
 )
 def test_impossible_values_are_refused_in_one_line(settings, message):
@@ -93,13 +97,15 @@ def test_impossible_values_are_refused_in_one_line(settings, message):
 
 @pytest.mark.parametrize(
     ("field", "name", "meant"),
-    [("method", "baem", "beam"), ("length_penalty", "powr", "power")],
+    [("method", "baem", "beam"), ("length-penalty", "powr", "power")],
 )
 def test_a_misspelt_name_gets_a_suggestion(field, name, meant):
     config = DecodingConfig()
     # The type checker of the tests would refuse the name before the config sees it.
-    object.__setattr__(config, field, name)
-    with pytest.raises(UserError, match=f"unknown {field} '{name}': did you mean '{meant}'"):
+    object.__setattr__(config, field.replace("-", "_"), name)
+    with pytest.raises(
+        UserError, match=f"unknown --decoding.{field} '{name}': did you mean '{meant}'"
+    ):
         config.__post_init__()
 
 

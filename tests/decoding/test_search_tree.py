@@ -3,8 +3,8 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from brute_force import PENALTIES, penalty_of, python_penalty_of
-from history_model import EOS, PAD, HistoryModel, random_model
+from brute_force import PENALTIES, limits_of, penalty_of, python_penalty_of
+from history_model import EOS, HistoryModel, random_model
 
 from flax_transformer.decoding import beam_search
 from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
@@ -36,11 +36,9 @@ def test_its_best_hypothesis_is_that_of_beam_search(seed, eos_logit, penalty):
         model.step(),
         model.cache(),
         model.prompt(),
+        limits_of(LIMIT),
         beam_size=BEAM,
-        max_length=LIMIT,
         length_penalty=penalty_of(*penalty),
-        eos_id=EOS,
-        pad_id=PAD,
     )
     length = int(found.lengths[0, 0])
     assert output(tree, tree.best) == tuple(found.tokens[0, 0, :length].tolist())

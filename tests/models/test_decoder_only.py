@@ -10,7 +10,7 @@ from overfitting import fit
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.decoding import beam_search, greedy_search, sample
+from flax_transformer.decoding import SearchLimits, beam_search, greedy_search, sample
 from flax_transformer.decoding.history import reorder_history, repeat_history
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.functional import label_smoothed_cross_entropy
@@ -49,6 +49,9 @@ class Model:
     variables: Any
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Id 0 is padding, unless the options say what is."""
+        if not options:
+            options = {"segments": (inputs[0] != 0).astype(jnp.int32)}
         return apply(self.config, self.variables, *inputs, **options)
 
     def start(self) -> Any:
@@ -155,18 +158,18 @@ def test_the_searches_run_on_it_unchanged():
         return model(tokens) + without_padding
 
     # No token ends a hypothesis.
-    limits: dict[str, Any] = {"max_length": 5, "eos_id": VOCAB, "pad_id": 0}
+    limits = SearchLimits(max_length=5, eos_id=VOCAB, pad_id=0)
     expected = greedy_by_hand(whole, prompt, 5)
-    found = greedy_search(step, model.start(), prompt, **limits).tokens
+    found = greedy_search(step, model.start(), prompt, limits).tokens
     np.testing.assert_array_equal(found[:, 0], expected)
     drawn = sample(
-        step, model.start(), prompt, jax.random.key(0), temperature=1e-4, num_samples=2, **limits
+        step, model.start(), prompt, limits, jax.random.key(0), temperature=1e-4, num_samples=2
     )
     np.testing.assert_array_equal(drawn.tokens, jnp.stack([expected, expected], axis=1))
 
     penalty = functools.partial(LENGTH_PENALTIES["power"], alpha=1.0)
     beam = beam_search(
-        step, model.start(), prompt, beam_size=3, num_best=3, length_penalty=penalty, **limits
+        step, model.start(), prompt, limits, beam_size=3, num_best=3, length_penalty=penalty
     )
     rows = jnp.concatenate([jnp.repeat(prompt, 3, axis=0), beam.tokens.reshape(-1, 5)], axis=1)
     log_probs = jax.nn.log_softmax(whole(rows)[:, 2:-1])

@@ -6,12 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_transformer.tasks.classification.classification import (
+    Classification,
+    ClassificationConfig,
+    Reading,
+)
+from flax_transformer.tasks.classification.sources import scale_pixels
+from flax_transformer.tasks.language_modeling.language_modeling import (
+    LanguageModeling,
+    LanguageModelingConfig,
+)
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from untrained import PIXELS, SIZES
 
-from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.examples import NO_CLASS, LabelledBatch
-from flax_transformer.data.batches.windows import TextBatch
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+from flax_transformer.data.augmentation_config import AugmentationConfig
+from flax_transformer.data.batches.batch import NO_CLASS, Batch, LabelledBatch, TextBatch
 from flax_transformer.models import (
     DecoderOnly,
     DecoderOnlyConfig,
@@ -23,21 +32,10 @@ from flax_transformer.models import (
     VisionTransformer,
 )
 from flax_transformer.tasks.classification.augmentation import make_augment
-from flax_transformer.tasks.classification.classification import (
-    Classification,
-    ClassificationConfig,
-    Reading,
-)
-from flax_transformer.tasks.classification.sources import scale_pixels
-from flax_transformer.tasks.language_modeling.language_modeling import (
-    LanguageModeling,
-    LanguageModelingConfig,
-)
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModeling,
     MaskedLanguageModelingConfig,
 )
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 
 VOCAB, CLASSES = 13, 3
 TOKENS = np.array([[1, 5, 6, 7, 8, 9, 2], [1, 9, 10, 2, 0, 0, 0]], np.int32)

@@ -8,6 +8,7 @@ from agreement import torch
 
 from flax_transformer.decoding import (
     History,
+    SearchLimits,
     Step,
     beam_search,
     forbid_early_end,
@@ -103,8 +104,8 @@ def options(**settings):
         eos_id=EOS,
         pad_id=PAD,
     )
-    ends = {"max_length": LIMIT, "eos_id": EOS, "pad_id": PAD}
-    return {**ends, "processor": processor, **settings}
+    limits = SearchLimits(max_length=LIMIT, eos_id=EOS, pad_id=PAD)
+    return {"limits": limits, "processor": processor, **settings}
 
 
 def next_scores(example: int, output: tuple[int, ...], normalize: bool) -> tuple[np.ndarray, ...]:
@@ -194,9 +195,9 @@ def test_sampling_draws_from_what_their_processors_leave():
             step(),
             cache(),
             jnp.asarray(PROMPTS),
-            jax.random.key(0),
+            rng=jax.random.key(0),
             num_samples=num_samples,
-            **options(max_length=2),
+            **options(limits=SearchLimits(max_length=2, eos_id=EOS, pad_id=PAD)),
         )
     )()
     for example in range(3):

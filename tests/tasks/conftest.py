@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from small import MODEL, PAIRS
 
 from flax_transformer.data.batches.batch import Batch
@@ -11,7 +12,6 @@ from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.step import init_state, make_train_step
 

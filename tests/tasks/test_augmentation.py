@@ -5,10 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_transformer.tasks.classification.classification import (
+    Classification,
+    ClassificationConfig,
+    Reading,
+    Target,
+)
+from flax_transformer.tasks.classification.sources import scale_pixels
 from pixels import smoothed_cross_entropy, warp_by_loops
 
-from flax_transformer.data.batches.examples import LabelledBatch
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
+from flax_transformer.data.augmentation_config import AugmentationConfig
+from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.models import VisionConfig, VisionTransformer
 from flax_transformer.tasks.classification.augmentation import (
@@ -18,13 +25,6 @@ from flax_transformer.tasks.classification.augmentation import (
     mixup,
     shift,
 )
-from flax_transformer.tasks.classification.classification import (
-    Classification,
-    ClassificationConfig,
-    Reading,
-    Target,
-)
-from flax_transformer.tasks.classification.sources import scale_pixels
 
 pytestmark = pytest.mark.platforms
 

@@ -7,25 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.flatten_util import ravel_pytree
-from pixels import smoothed_cross_entropy
-from reference import assert_close
-from small import with_fields
-from small_texts import TEXTS, classification
-
-from flax_transformer.data.batches.examples import LabelledBatch
-from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig, VisionTransformer
-from flax_transformer.tasks.classification.class_weights import class_weights
 from flax_transformer.tasks.classification.classification import (
     Classification,
     ClassificationConfig,
     Reading,
     Target,
 )
-from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.classification.sources import scale_pixels
+from jax.flatten_util import ravel_pytree
+from pixels import smoothed_cross_entropy
+from reference import assert_close
+from small import with_fields
+from small_texts import TEXTS, classification
+
+from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.errors import UserError
+from flax_transformer.experiment import Experiment
+from flax_transformer.models import VisionConfig, VisionTransformer
+from flax_transformer.tasks.classification.class_weights import class_weights
+from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient
 

@@ -4,22 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
-from overfitting import fit
-from pixels import smoothed_cross_entropy
-from reference import assert_close
-
-from flax_transformer.data.batches.examples import ArrayInputs, Examples, LabelledBatch
-from flax_transformer.data.files.image_files import read_images
-from flax_transformer.errors import UserError
-from flax_transformer.models import VideoConfig, VideoTransformer, VisionConfig, VisionTransformer
 from flax_transformer.tasks.classification.classification import (
     Classification,
     ClassificationConfig,
     Reading,
 )
-from flax_transformer.tasks.classification.classifier import ROWS, Classifier
 from flax_transformer.tasks.classification.sources import scale_pixels
+from jax.flatten_util import ravel_pytree
+from overfitting import fit
+from pixels import smoothed_cross_entropy
+from reference import assert_close
+
+from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.examples import ArrayInputs, Examples
+from flax_transformer.data.files.image_files import read_images
+from flax_transformer.errors import UserError
+from flax_transformer.models import VideoConfig, VideoTransformer, VisionConfig, VisionTransformer
+from flax_transformer.tasks.classification.classifier import ROWS, Classifier
 
 SIZES: Any = {"num_layers": 1, "d_model": 16, "d_ff": 32, "num_heads": 2, "num_channels": 1}
 NAMES = ("a", "b", "c")

@@ -4,14 +4,14 @@ import dataclasses
 import warnings
 
 import pytest
+from flax_transformer.tasks.cut_texts import CutTextWarning
 from rich.console import Console
 from small import with_fields
 from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, MAX_LENGTH, write_workdir
 
 from flax_transformer.cli import main
-from flax_transformer.tasks.cut_texts import CutTextWarning
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.training.assemble import load

@@ -10,7 +10,7 @@ from reference import assert_close
 from small import PAIRS
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD
-from flax_transformer.decoding import DecodingConfig, Hypotheses, search
+from flax_transformer.decoding import DecodingConfig, Hypotheses, SearchLimits, search
 from flax_transformer.errors import UserError
 from flax_transformer.models import (
     DecoderOnly,
@@ -60,10 +60,9 @@ def found_by(case: Any, config: DecodingConfig) -> Hypotheses:
         step,
         start(case),
         prompt,
-        max_length=MAX_LENGTH,
-        max_lengths=jnp.asarray(LENGTHS),
-        eos_id=EOS,
-        pad_id=PAD,
+        SearchLimits(
+            max_length=MAX_LENGTH, eos_id=EOS, pad_id=PAD, max_lengths=jnp.asarray(LENGTHS)
+        ),
     )
 
 

@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from text_models import MODEL
-
-from flax_transformer.data.batches.windows import TextBatch
-from flax_transformer.errors import UserError
-from flax_transformer.models import DecoderOnly
 from flax_transformer.tasks.language_modeling.language_modeling import (
     LanguageModeling,
     LanguageModelingConfig,
 )
+from text_models import MODEL
+
+from flax_transformer.data.batches.batch import TextBatch
+from flax_transformer.errors import UserError
+from flax_transformer.models import DecoderOnly
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB_SIZE = 13

@@ -13,11 +13,11 @@ from rich.console import Console
 from small import with_fields
 from small_texts import MODEL, TEXTS, classification, masked
 
-from flax_transformer.data.batches.examples import LabelledBatch
+from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderOnly
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MASK,
     MaskedLanguageModeling,
     MaskedLanguageModelingConfig,

@@ -5,13 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from flax_transformer.tasks.classification.sources import VideoSource
+from flax_transformer.tasks.cut_texts import CutTextWarning
 from PIL import Image
 from untrained import CLASS_NAMES, EXPERIMENTS, SUBWORDS
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.classification.sources import VideoSource
-from flax_transformer.tasks.cut_texts import CutTextWarning
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingTask,
 )

@@ -5,18 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import assert_close
-
-from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packing import pack, plan_rows
-from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenizer import BOS, EOS
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.tasks.translation.translation import (
     Translation,
     TranslationConfig,
     shift_right,
 )
+from reference import assert_close
+
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.packed_batches import pack, plan_rows
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenizer import BOS, EOS
+from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

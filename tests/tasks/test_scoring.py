@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small import PAIRS
 
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.tasks.translation.translation_scores import Scorer, samples
 
 WRONG = [Pair("twenty two", "drei und vierzig"), Pair("thirty six", "zwei und zwanzig")]

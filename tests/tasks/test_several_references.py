@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 from small import PAIRS, make_experiment, with_fields
 
-from flax_transformer.evaluation.scores import bleu, chrf, exact_match, translation_scores
+from flax_transformer.evaluation.scores import bleu, chrf, exact_match
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.tasks.translation.translator import Translator
 
@@ -31,10 +31,11 @@ def test_any_reference_may_be_matched():
 
 
 def test_every_output_has_as_many_references():
-    with pytest.raises(ValueError, match="shorter"):
-        translation_scores(OUTPUTS, [["a", "b"], ["c"], ["d", "e"]])
-    with pytest.raises(ValueError, match="3 hypotheses for 2 references"):
-        translation_scores(OUTPUTS, TOGETHER[:2])
+    for score in (bleu, chrf, exact_match):
+        with pytest.raises(ValueError, match="shorter"):
+            score(OUTPUTS, [["a", "b"], ["c"], ["d", "e"]])
+        with pytest.raises(ValueError, match="3 hypotheses for 2 references"):
+            score(OUTPUTS, TOGETHER[:2])
 
 
 def test_a_task_scores_with_all_references_and_its_loss_with_the_first(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from small import with_fields
 from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, write_workdir
 
-from flax_transformer.data.batches.examples import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.training.assemble import load, open_run

@@ -8,21 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_transformer.data.batches.windows import evaluation_windows
+from flax_transformer.tasks.language_modeling.language_modeling import (
+    LanguageModeling,
+    LanguageModelingConfig,
+)
 from small import MODEL, PAIRS
 from text_models import MODEL as LANGUAGE_MODEL
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.windows import evaluation_windows
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly, EncoderDecoder
 from flax_transformer.tasks.language_modeling.generator import Generator
-from flax_transformer.tasks.language_modeling.language_modeling import (
-    LanguageModeling,
-    LanguageModelingConfig,
-)
 from flax_transformer.tasks.text_scores import LongTextWarning
 from flax_transformer.tasks.translation.translator import Translator
 

@@ -4,17 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_transformer.tasks.translation.translation import (
+    Translation,
+    TranslationConfig,
+    shift_right,
+)
 from reference import assert_close, smoothed_targets
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from flax_transformer.training.step import split_variables
 
 VOCAB = 13

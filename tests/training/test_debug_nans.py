@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels import projection
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from flax_transformer.training.durability.debug_nans import debug_nans
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from small import MODEL, PAIRS
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packing import pack, plan_rows
+from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from flax_transformer.tasks.translation.translation_task import pair_examples
-from flax_transformer.training.durability.not_finite import write_report
+from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
@@ -72,9 +72,9 @@ def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_pat
     step = make_train_step(task.loss, SGD, max_skipped=1, accumulate_steps=2)
     after, _ = devices.compile(step)(state, devices.shard(make_batch()), rng)
     gradient = make_gradient(task.loss, accumulate_steps=2)
-    path = write_report(
-        tmp_path / "a", STEP, gradient, devices, after, make_batch(), rng, examples()
-    )
+    found = gradient_again(gradient, devices, after, STEP, make_batch(), rng)
+    params = devices.first(after.params)
+    path = write_report(tmp_path / "a", STEP, found, params, make_batch(), examples())
     assert not jax.tree.leaves(after.params)[0].is_deleted()
     report = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
     assert report["step"] == STEP
@@ -99,9 +99,9 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     gradient = make_gradient(task.loss, axis_name=devices.axis_name)
     reports = []
     for step in (STEP, STEP, STEP + 1):
-        path = write_report(
-            tmp_path / str(step), step, gradient, devices, state, make_batch(), rng, examples()
-        )
+        found = gradient_again(gradient, devices, state, step, make_batch(), rng)
+        params = devices.first(state.params)
+        path = write_report(tmp_path / str(step), step, found, params, make_batch(), examples())
         reports.append(json.loads(path.read_text("utf-8")))
     assert reports[0] == reports[1]
     assert reports[0]["loss"] != reports[2]["loss"]
@@ -130,7 +130,8 @@ def write(folder: Path, batch: Batch) -> dict[str, Any]:
     state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
     gradient, rng = make_gradient(infinite), jax.random.key(0)
     shown = pair_examples(batch, tokenizer())
-    path = write_report(folder, STEP, gradient, devices, state, batch, rng, shown)
+    found = gradient_again(gradient, devices, state, STEP, batch, rng)
+    path = write_report(folder, STEP, found, devices.first(state.params), batch, shown)
     return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
 
 

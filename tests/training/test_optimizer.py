@@ -94,29 +94,29 @@ def test_a_training_shorter_than_its_warm_up_only_rises(name):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schedule": "cosin"}, "unknown optimizer.schedule 'cosin': did you mean 'cosine'"),
-        ({"learning_rate": 0.1}, "learning_rate 0.1 has no effect on the paper's schedule"),
-        ({"schedule": "cosine"}, "cosine needs optimizer.learning_rate"),
-        ({"schedule": "constant", "learning_rate": 0.0}, "learning_rate must be positive, not 0"),
-        ({"warmup_steps": 0}, "warmup_steps must be at least 1, not 0"),
-        ({"clip_norm": -1.0}, "clip_norm must be positive, not -1"),
+        ({"schedule": "cosin"}, "unknown --optimizer.schedule 'cosin': did you mean 'cosine'"),
+        ({"learning_rate": 0.1}, "learning-rate 0.1 has no effect on the paper's schedule"),
+        ({"schedule": "cosine"}, "cosine needs --optimizer.learning-rate"),
+        ({"schedule": "constant", "learning_rate": 0.0}, "learning-rate must be positive, not 0"),
+        ({"warmup_steps": 0}, "warmup-steps must be at least 1, not 0"),
+        ({"clip_norm": -1.0}, "clip-norm must be positive, not -1"),
         ({"eps": 0.0}, "eps must be positive, not 0"),
         ({"eps": float("nan")}, "eps must be positive, not nan"),
-        ({"clip_norm": float("inf")}, "clip_norm must be positive, not inf"),
-        ({"warmup_steps": 10**20}, "warmup_steps must be at most 2,147,483,647, not 1000"),
+        ({"clip_norm": float("inf")}, "clip-norm must be positive, not inf"),
+        ({"warmup_steps": 10**20}, "warmup-steps must be at most 2,147,483,647, not 1000"),
         ({"b1": 1.0}, r"b1 must be in \[0, 1\), not 1"),
         ({"b2": -0.1}, r"b2 must be in \[0, 1\), not -0.1"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), not 1"),
-        ({"final_fraction": 1.1}, r"final_fraction must be in \[0, 1\], not 1.1"),
-        ({"weight_decay": -0.1}, "weight_decay must be 0 or positive, not -0.1"),
-        ({"weight_decay": float("inf")}, "weight_decay must be 0 or positive, not inf"),
-        ({"layer_decay": 0.0}, r"layer_decay must be in \(0, 1\], not 0"),
-        ({"layer_decay": float("nan")}, r"layer_decay must be in \(0, 1\], not nan"),
-        ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\), not 1"),
-        ({"name": "adamx"}, "unknown optimizer.name 'adamx': did you mean 'adam"),
+        ({"final_fraction": 1.1}, r"final-fraction must be in \[0, 1\], not 1.1"),
+        ({"weight_decay": -0.1}, "weight-decay must be 0 or positive, not -0.1"),
+        ({"weight_decay": float("inf")}, "weight-decay must be 0 or positive, not inf"),
+        ({"layer_decay": 0.0}, r"layer-decay must be in \(0, 1\], not 0"),
+        ({"layer_decay": float("nan")}, r"layer-decay must be in \(0, 1\], not nan"),
+        ({"ema_decay": 1.0}, r"ema-decay must be in \(0, 1\), not 1"),
+        ({"name": "adamx"}, "unknown --optimizer.name 'adamx': did you mean 'adam"),
         (
             {"weight_decay": 0.1},
-            "weight_decay 0.1 is set, but --optimizer.name adam does not read it: leave it at 0.0, "
+            "weight-decay 0.1 is set, but --optimizer.name adam does not read it: leave it at 0.0, "
             "or choose adamw or lamb or lion or sgd or adafactor",
         ),
         (
@@ -127,7 +127,7 @@ def test_a_training_shorter_than_its_warm_up_only_rises(name):
         ({"momentum": 0.5}, "momentum 0.5 is set, but .* at 0.9, or choose sgd"),
         (
             {"final_fraction": 0.1},
-            "final_fraction 0.1 is set, but --optimizer.schedule paper does not read it: leave it "
+            "final-fraction 0.1 is set, but --optimizer.schedule paper does not read it: leave it "
             "at 0.0, or choose cosine or linear",
         ),
     ],

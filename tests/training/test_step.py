@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from reference import assert_close
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.model_config import ComputeType
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step

@@ -21,31 +21,54 @@ from flax_transformer.training.step import Gradient, TrainState
 Report = dict[str, Any]
 
 
-def write_report(
-    folder: Path,
-    step: int,
+def gradient_again(
     gradient: Callable[[TrainState, Any, PRNGKeyArray], Gradient],
     devices: Devices,
     state: TrainState,
+    step: int,
     batch: Any,
     rng: PRNGKeyArray,
-    examples: Iterable[dict[str, Any]],
-) -> Path:
-    """Computes the gradient of one step again, without an update, and writes down what came of it.
-
-    The folder gets report.json (the loss; norm of the gradient and number of entries that are not
-    finite, of each parameter and layer; the examples; "nan", "inf" and "-inf" as
-    strings) and batch.npz (the arrays of the batch by their names). A folder that is there already
-    is replaced; nothing half-written is ever found under its name.
+) -> Gradient:
+    """Computes the gradient of one step again, without an update.
 
     Args:
-        folder: such as WORKDIR/not_finite/step-37; over several processes, of each its own.
-        step: number of the step, counted from 1, whose dropout is drawn again.
         gradient: what `make_gradient` made, with the micro-batches and the axis of the training.
         devices: of the training.
         state: with which it happened, as the training holds it on its devices.
+        step: number of the step, counted from 1, whose dropout is drawn again.
         batch: of that step, as it was before `devices` cut it.
         rng: of the training.
+
+    Returns:
+        The gradient, on the host.
+    """
+    # A step is known to the random numbers by how many came before it.
+    before = state._replace(step=jnp.full_like(state.step, step - 1))
+    found = devices.compile(gradient, keep_state=True)(before, devices.shard(batch), rng)
+    return jax.device_get(devices.first(found))
+
+
+def write_report(
+    folder: Path,
+    step: int,
+    found: Gradient,
+    params: Any,
+    batch: Any,
+    examples: Iterable[dict[str, Any]],
+) -> Path:
+    """Writes down a step whose loss or gradient is not finite.
+
+    The folder gets report.json (the loss; norm of the gradient and number of entries that are not
+    finite, of each parameter and layer; the examples; "nan", "inf" and "-inf" as strings) and
+    batch.npz (the arrays of the batch by their names). A folder that is there already is replaced;
+    nothing half-written is ever found under its name.
+
+    Args:
+        folder: such as WORKDIR/not_finite/step-37; over several processes, of each its own.
+        step: number of the step, counted from 1.
+        found: what `gradient_again` computed.
+        params: with which it happened.
+        batch: of that step.
         examples: of the batch, as a person can read them.
 
     Returns:
@@ -54,17 +77,12 @@ def write_report(
     Raises:
         UserError: if the folder cannot be written.
     """
-    # A step is known to the random numbers by how many came before it.
-    before = state._replace(step=jnp.full_like(state.step, step - 1))
-    found = devices.compile(gradient, keep_state=True)(before, devices.shard(batch), rng)
-    host: Gradient = jax.device_get(devices.first(found))
-    params = jax.device_get(devices.first(state.params))
     report = {
         "step": step,
-        "loss": _number(host.loss),
-        "weight": _number(host.weight),
-        "gradient_norm": _number(host.norm),
-        **_norms(params, host.mean),
+        "loss": _number(found.loss),
+        "weight": _number(found.weight),
+        "gradient_norm": _number(found.norm),
+        **_norms(jax.device_get(params), found.mean),
         "examples": list(examples),
     }
     try:

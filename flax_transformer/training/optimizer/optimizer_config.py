@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
@@ -61,58 +61,57 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Refuses impossible values, and those that nothing would read."""
-        known = get_args(Schedule)
-        if self.schedule not in known:
-            raise unknown("optimizer.schedule", self.schedule, known)
-        if self.name not in OPTIMIZERS:
-            raise unknown("optimizer.name", self.name, OPTIMIZERS)
+        for field, known in {"schedule": get_args(Schedule), "name": OPTIMIZERS}.items():
+            if getattr(self, field) not in known:
+                raise unknown(_option(field), getattr(self, field), known)
         if self.schedule == "paper" and self.learning_rate is not None:
             raise UserError(
-                f"optimizer.learning_rate {self.learning_rate} has no effect on the paper's "
+                f"--optimizer.learning-rate {self.learning_rate} has no effect on the paper's "
                 "schedule: give --optimizer.learning-rate None, or --optimizer.schedule "
                 "inverse_sqrt to set the peak"
             )
         if self.schedule != "paper" and self.learning_rate is None:
-            raise UserError(f"optimizer.schedule {self.schedule} needs optimizer.learning_rate")
+            raise UserError(
+                f"--optimizer.schedule {self.schedule} needs --optimizer.learning-rate: give a peak"
+            )
         self._check_numbers()
-        if self.schedule not in FALLING:
-            self._check_unset("final_fraction", "schedule", FALLING)
-        for field in sorted({name for rule in OPTIMIZERS.values() for name in rule.reads}):
-            readers = [name for name, rule in OPTIMIZERS.items() if field in rule.reads]
-            if self.name not in readers:
-                self._check_unset(field, "name", readers)
+        self._check_unread()
 
     def _check_numbers(self) -> None:
-        check_number("optimizer.warmup_steps", self.warmup_steps)
-        for name in ("learning_rate", "clip_norm", "eps"):
-            value = getattr(self, name)
-            if value is not None:
-                check_positive(f"optimizer.{name}", value)
-        for name in ("b1", "b2", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"optimizer.{name} must be in [0, 1), not {getattr(self, name)}")
-        if not 0 <= self.final_fraction <= 1:
-            raise UserError(
-                f"optimizer.final_fraction must be in [0, 1], not {self.final_fraction}"
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise UserError(
-                f"optimizer.weight_decay must be 0 or positive, not {self.weight_decay}"
-            )
-        if not 0 < self.layer_decay <= 1:
-            raise UserError(f"optimizer.layer_decay must be in (0, 1], not {self.layer_decay}")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise UserError(f"optimizer.ema_decay must be in (0, 1), not {self.ema_decay}")
+        check_number("--optimizer.warmup-steps", self.warmup_steps)
+        for field in ("learning_rate", "clip_norm", "eps"):
+            if (value := getattr(self, field)) is not None:
+                check_positive(_option(field), value)
+        ranges = {
+            "in [0, 1)": (lambda x: 0 <= x < 1, ("b1", "b2", "momentum")),
+            "in [0, 1]": (lambda x: 0 <= x <= 1, ("final_fraction",)),
+            "in (0, 1]": (lambda x: 0 < x <= 1, ("layer_decay",)),
+            "in (0, 1)": (lambda x: x is None or 0 < x < 1, ("ema_decay",)),
+            "0 or positive": (lambda x: 0 <= x < math.inf, ("weight_decay",)),
+        }
+        for words, (holds, fields) in ranges.items():
+            for field in fields:
+                if not holds(value := getattr(self, field)):
+                    raise UserError(f"{_option(field)} must be {words}, not {value}")
 
-    def _check_unset(self, name: str, option: str, readers: Iterable[str]) -> None:
-        """Refuses a value that only others than the chosen one would read."""
-        value, default = getattr(self, name), getattr(OptimizerConfig, name)
-        if value != default:
-            raise UserError(
-                f"optimizer.{name} {value} is set, but --optimizer.{option} "
-                f"{getattr(self, option)} does not read it: leave it at {default}, or choose "
-                f"{' or '.join(readers)}"
-            )
+    def _check_unread(self) -> None:
+        """Rejects a field that the chosen optimizer or schedule ignores."""
+        readers = {"final_fraction": ("schedule", [*FALLING])}
+        for name, rule in OPTIMIZERS.items():
+            for field in rule.reads:
+                readers.setdefault(field, ("name", []))[1].append(name)
+        for field, (choice, names) in readers.items():
+            value, default = getattr(self, field), getattr(OptimizerConfig, field)
+            if value != default and getattr(self, choice) not in names:
+                raise UserError(
+                    f"{_option(field)} {value} is set, but {_option(choice)} "
+                    f"{getattr(self, choice)} does not read it: leave it at {default}, or choose "
+                    f"{' or '.join(names)}"
+                )
+
+
+def _option(field: str) -> str:
+    return f"--optimizer.{field.replace('_', '-')}"
 
 
 def warm_up(
@@ -168,26 +167,7 @@ def paper_schedule(d_model: int, warmup_steps: int) -> optax.Schedule:
     Reference:
         Vaswani et al. 2017, section 5.3, equation 3.
     """
-    return inverse_sqrt_schedule((d_model * warmup_steps) ** -0.5, warmup_steps)
-
-
-def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
-    """Makes a schedule that rises linearly to a peak and falls with the root of the step.
-
-    learning_rate(step) = peak min(step / warmup_steps, (warmup_steps / step)^0.5)
-
-    Args:
-        peak: largest learning rate, reached at step warmup_steps.
-        warmup_steps: updates of the rise; see `warm_up`.
-
-    Returns:
-        A function from the number of updates made to the learning rate of the next.
-
-    Example:
-        >>> schedule = inverse_sqrt_schedule(0.1, 4)
-        >>> [round(float(schedule(count)), 3) for count in (0, 3, 15)]
-        [0.025, 0.1, 0.05]
-    """
+    peak = (d_model * warmup_steps) ** -0.5
     return warm_up(peak, warmup_steps, lambda step: (warmup_steps / step) ** 0.5)
 
 
@@ -197,6 +177,7 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
     With done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
     final_fraction, the share of the peak after the warm-up is
 
+    inverse_sqrt: (warmup_steps / step)^0.5
     cosine:   f + (1 - f) (1 + cos(pi done)) / 2
     linear:   f + (1 - f) (1 - done)
     constant: 1
@@ -212,10 +193,8 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
     """
     if config.schedule == "paper":
         return paper_schedule(d_model, config.warmup_steps)
-    peak, warmup_steps, last = config.learning_rate, config.warmup_steps, config.final_fraction
-    assert peak is not None, "OptimizerConfig asks for it"
-    if config.schedule == "inverse_sqrt":
-        return inverse_sqrt_schedule(peak, warmup_steps)
+    warmup_steps, last = config.warmup_steps, config.final_fraction
+    assert config.learning_rate is not None, "OptimizerConfig asks for it"
 
     def left(step: Array) -> Array:
         # Where the training ends within the warm-up the course is not used.
@@ -223,11 +202,12 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
         return 1 - jnp.clip(done, 0, 1)
 
     courses: dict[str, Callable[[Array], Array | float]] = {
+        "inverse_sqrt": lambda step: (warmup_steps / step) ** 0.5,
         "cosine": lambda step: last + (1 - last) * (1 - jnp.cos(jnp.pi * left(step))) / 2,
         "linear": lambda step: last + (1 - last) * left(step),
         "constant": lambda step: 1.0,
     }
-    return warm_up(peak, warmup_steps, courses[config.schedule])
+    return warm_up(config.learning_rate, warmup_steps, courses[config.schedule])
 
 
 def make_optimizer(
@@ -258,10 +238,9 @@ def make_optimizer(
     steps = [*rule.make(**{name: getattr(config, name) for name in rule.reads})]
     if config.layer_decay != 1:
         steps.append(_scale_layers(config.layer_decay))
-    parts: list[optax.GradientTransformation] = []
+    parts = [optax.chain(*steps, optax.scale_by_learning_rate(schedule))]
     if config.clip_norm is not None:
-        parts.append(optax.clip_by_global_norm(config.clip_norm))
-    parts.append(optax.chain(*steps, optax.scale_by_learning_rate(schedule)))
+        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.ema_decay is not None:
         parts.append(keep_moving_average(config.ema_decay))
     return parts[0] if len(parts) == 1 else optax.chain(*parts)

@@ -1,4 +1,4 @@
-"""Tokens as people can see them: no character is invisible, none changes the order of others."""
+"""Texts as people can read them: every character is seen, none changes the order of others."""
 
 import operator
 import unicodedata
@@ -9,6 +9,9 @@ from flax_transformer.errors import UserError
 _SIGNS = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "␍", "\u00a0": "⍽"}
 _SHAPELESS = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 _DOTTED_CIRCLE = "◌"
+_FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
+# Bidirectional classes that do not change the direction of the text beside them.
+_HARMLESS = {"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""}
 
 
 def visible_token(token: str | SupportsIndex) -> str:
@@ -32,7 +35,11 @@ def visible_token(token: str | SupportsIndex) -> str:
         ('␣the', 'a⇥b', '[U+200B]')
     """
     if not isinstance(token, str):
-        return _id(token)
+        try:
+            return str(operator.index(token))
+        except TypeError as error:
+            kind = type(token).__name__
+            raise UserError(f"a token is {token!r}, of type {kind}: give strings or ids") from error
     if not token:
         return "∅"
     inner = token.strip(" ")
@@ -45,13 +52,38 @@ def visible_token(token: str | SupportsIndex) -> str:
     return _SIGNS[" "] * start + shown + _SIGNS[" "] * end
 
 
-def _id(token: SupportsIndex) -> str:
-    try:
-        return str(operator.index(token))
-    except TypeError as error:
-        raise UserError(
-            f"a token is {token!r}, of type {type(token).__name__}: give strings or ids"
-        ) from error
+def isolated(text: str) -> str:
+    r"""Keeps the direction of a text from changing that of signs and numbers beside it.
+
+    Beside Arabic or Hebrew, arrows, brackets and numbers run from right to left; not beside an
+    isolate. A text without such letters stays as it is.
+
+    Args:
+        text: any string.
+
+    Returns:
+        The text, between U+2068 and U+2069 if needed.
+
+    Example:
+        >>> isolated("left"), isolated("\u05d0")
+        ('left', '\u2068א\u2069')
+
+    Reference:
+        Unicode Standard Annex 9, "Unicode Bidirectional Algorithm", section 2.4 (isolates).
+    """
+    if all(unicodedata.bidirectional(character) in _HARMLESS for character in text):
+        return text
+    return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_DIRECTIONAL_ISOLATE}"
+
+
+def arrow_title(before: str, after: str) -> str:
+    """Writes the input and the output of a model, in this order whatever the scripts are.
+
+    Example:
+        >>> arrow_title("two", "zwei")
+        'two → zwei'
+    """
+    return f"{isolated(before)} → {isolated(after)}"
 
 
 def _visible_character(character: str) -> str:

@@ -20,8 +20,8 @@ from flax_transformer.models import (
     stack_layers,
     unstack_layers,
 )
-from flax_transformer.models.depth import pass_through
-from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.models.layer_stack import pass_through
+from flax_transformer.modules import Dropout
 
 BATCH, SOURCE_LENGTH, LENGTH, VOCAB, CAPACITY, BEAM = 2, 5, 7, 17, 11, 3
 CONFIG = EncoderDecoderConfig(
@@ -75,7 +75,7 @@ def train(config, variables):
             SOURCE,
             TARGET,
             deterministic=False,
-            mutable=["batch_stats", "attention"],
+            mutable=["batch_stats", "activations"],
         )
         return jnp.sin(logits).sum(), (logits, state)
 
@@ -162,9 +162,9 @@ def test_attention_is_looked_at_with_a_leading_axis_of_layers(plain):
     """Its values are compared with those of the plain model above."""
     config, variables = plain
     model = EncoderDecoder(dataclasses.replace(config, scan_layers=True), VOCAB)
-    look = functools.partial(model.apply, mutable=["attention"])
+    look = functools.partial(model.apply, mutable=["activations"])
     _, stored = jax.eval_shape(look, stack_layers(variables), SOURCE, TARGET)
-    (weights,) = stored["attention"]["encoder"]["attention"]["weights"]
+    weights = stored["activations"]["encoder"]["attention"]["weights"]
     assert weights.shape == (3, BATCH, CONFIG.num_heads, SOURCE_LENGTH, SOURCE_LENGTH)
 
 
