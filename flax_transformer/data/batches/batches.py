@@ -4,7 +4,7 @@ import abc
 import copy
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -87,7 +87,7 @@ class Batches(abc.ABC):
         for step in range(first, first + self.batches_per_epoch):
             yield self.rows(step), self[step]
 
-    def shard(self, process_index: int, process_count: int) -> Self:
+    def shard(self, process_index: int, process_count: int) -> "Batches":
         """Gives the batches of one process: its rows of every batch.
 
         Raises:

@@ -16,7 +16,8 @@ from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.batches.packed_batches import PackedBatches
 from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.datasets.split import Pair, read_pairs
+from flax_transformer.data.datasets.datasets import read_pairs
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
