@@ -8,8 +8,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets import labelled_datasets as classes
-from flax_transformer.data.datasets.split import Split
+from flax_transformer.data.datasets.prepared import _reader
 from flax_transformer.data.files.pixel_splits import open_pixels
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.videos_config import VideosConfig
@@ -33,7 +32,7 @@ def images(tmp_path) -> ImagesConfig:
 
 
 def all_of(examples) -> np.ndarray:
-    return examples.inputs.take(np.arange(len(examples.inputs)))
+    return examples.inputs.take(np.arange(len(examples.inputs)))[0]
 
 
 def test_images_and_their_classes_are_read(images):
@@ -153,13 +152,6 @@ def test_what_is_asked_of_files_reaches_them(images):
     assert len(read) == 7
 
 
-class Records(list):
-    """As TFDS gives them."""
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        return [self[index] for index in indices]
-
-
 @pytest.mark.parametrize(
     ("shape", "dtype", "pixel", "expected"),
     [
@@ -169,28 +161,24 @@ class Records(list):
         ((2, 2, 3), np.uint8, [1, 2, 3], [1, 2, 3]),
     ],
 )
-def test_images_of_other_kinds_of_tfds_become_8_bits(
-    tmp_path, monkeypatch, shape, dtype, pixel, expected
-):
+def test_images_of_other_kinds_of_tfds_become_8_bits(shape, dtype, pixel, expected):
     features = {
         "image": tfds.features.Tensor(shape=shape, dtype=dtype),
         "label": tfds.features.ClassLabel(names=["a", "b"]),
     }
-    record = {"image": np.full((2, 2, shape[-1]), pixel, dtype), "label": 1}
-    opened = Split(Records([record]), features, tmp_path)
-    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
     config = ImagesConfig(dataset="published", image_size=2, background="blue")
-    read = all_of(open_pixels(config, "train"))
-    assert read.dtype == np.uint8
-    assert read[0, 1, 1].tolist() == expected
+    read, names = _reader(config, features)
+    record = read({"image": np.full((2, 2, shape[-1]), pixel, dtype), "label": np.int64(1)})
+    assert names == ("a", "b")
+    assert record["label"] == 1
+    assert record["image"].dtype == np.uint8
+    assert record["image"][1, 1].tolist() == expected
 
 
-def test_fractions_of_tfds_are_refused(tmp_path, monkeypatch):
+def test_fractions_of_tfds_are_refused():
     features = {
         "image": tfds.features.Tensor(shape=(2, 2, 3), dtype=np.float32),
         "label": tfds.features.ClassLabel(names=["a", "b"]),
     }
-    opened = Split([], features, tmp_path)
-    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
     with pytest.raises(UserError, match="float32, which are not images of 8 or 16 bits"):
-        open_pixels(ImagesConfig(dataset="published"), "train")
+        _reader(ImagesConfig(dataset="published"), features)
