@@ -222,7 +222,7 @@ def test_of_many_bad_files_ten_are_named(folder):
 def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
     spoil(folder)
     with pytest.warns(UserWarning, match=r"left out 3 of 6 files: .*b\.png \(.*c\.jpg \(.*e\.jpg"):
-        names, splits = prepare(folder, skip_bad_files=True)
+        _, splits = prepare(folder, skip_bad_files=True)
     assert {split: greys(examples) for split, examples in splits.items()} == {
         "train": [23, 47],
         "test": [89],

@@ -76,7 +76,8 @@ def empty(path):
 
 
 def pickle(path):
-    np.save(path, np.array([object()]), allow_pickle=True)
+    with path.open("wb") as file:
+        np.save(file, np.array([object()]), allow_pickle=True)
 
 
 @pytest.mark.parametrize("damage", [cut, empty, pickle, lambda path: path.unlink()])
@@ -147,7 +148,7 @@ def keep_rows(folder):
 
 
 @pytest.mark.filterwarnings("ignore:Data type alias")  # which a changed bit causes
-@pytest.mark.parametrize("which", [1, 2])
+@pytest.mark.parametrize("which", [0, 1])
 def test_a_changed_description_is_found_without_reading_all(tmp_path, which):
     assert_are_rows(keep_rows(tmp_path))
     path = sorted(Kept(tmp_path).folder.iterdir())[which]
