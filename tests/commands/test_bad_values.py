@@ -73,7 +73,7 @@ def test_an_impossible_option_gets_one_line_and_writes_nothing(run, folder, opti
     ("workdir", "message"),
     [
         ("", "--workdir is empty: give a folder"),
-        ("small.py", "small.py is no folder: choose another --workdir"),
+        ("small.py", "small.py is not a directory: choose another --workdir"),
         ("small.py/below", r"cannot write into small.py/below \(Not a directory\): choose another"),
         (LONG, "File name too long: x+.*; mend this, or give another path"),
     ],
