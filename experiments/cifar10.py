@@ -11,27 +11,21 @@ RandAugment and mixup as in Touvron et al. 2021 (DeiT), mean pooling and sines a
 Beyer et al. 2022.
 """
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
 EPOCH = 45_000 // 128  # updates
 
-experiment = Experiment(
-    data=ImagesConfig(
+experiment = ft.Experiment(
+    data=ft.ImagesConfig(
         dataset="cifar10_jpeg",
         train_split="train[:90%]",
         validation_split="train[90%:]",
         batch_size=128,
-        augmentation=AugmentationConfig(
+        augmentation=ft.AugmentationConfig(
             shift=4, flip=True, rand_augment_layers=2, rand_augment_magnitude=9.0, mixup=0.2
         ),
     ),
-    model=VisionConfig(
+    model=ft.VisionConfig(
         num_layers=6,
         d_model=192,
         d_ff=768,
@@ -41,9 +35,9 @@ experiment = Experiment(
         positions="sinusoidal_2d",
         pooling="mean",
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=10 * EPOCH, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=10 * EPOCH, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=200 * EPOCH,
         evaluate_every_steps=5 * EPOCH,
         checkpoint_every_steps=EPOCH,

@@ -9,21 +9,15 @@ scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test spli
 neighbours as many.
 """
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ImagesConfig(
+experiment = ft.Experiment(
+    data=ft.ImagesConfig(
         dataset="digits",
         batch_size=64,
-        augmentation=AugmentationConfig(shift=1, rotation=15.0, scale=0.15, slant=15.0),
+        augmentation=ft.AugmentationConfig(shift=1, rotation=15.0, scale=0.15, slant=15.0),
     ),
-    model=VisionConfig(
+    model=ft.VisionConfig(
         num_layers=3,
         d_model=64,
         d_ff=256,
@@ -34,9 +28,9 @@ experiment = Experiment(
         positions="sinusoidal_2d",
         pooling="mean",
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0, ema_decay=0.999),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0, ema_decay=0.999),
+    training=ft.TrainingConfig(
         num_steps=5000,
         evaluate_every_steps=500,
         checkpoint_every_steps=500,

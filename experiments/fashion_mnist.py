@@ -7,23 +7,17 @@ test split after 23 minutes of one processor core; 88.2 % after 9 minutes with
     --training.num-steps 6000
 """
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ImagesConfig(
+experiment = ft.Experiment(
+    data=ft.ImagesConfig(
         dataset="fashion_mnist",
         train_split="train[:90%]",
         validation_split="train[90%:]",
         batch_size=64,
-        augmentation=AugmentationConfig(shift=1, flip=True),
+        augmentation=ft.AugmentationConfig(shift=1, flip=True),
     ),
-    model=VisionConfig(
+    model=ft.VisionConfig(
         num_layers=4,
         d_model=64,
         d_ff=128,
@@ -34,9 +28,9 @@ experiment = Experiment(
         positions="sinusoidal_2d",
         pooling="mean",
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=300, clip_norm=1.0, ema_decay=0.999),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 2e-3, warmup_steps=300, clip_norm=1.0, ema_decay=0.999),
+    training=ft.TrainingConfig(
         num_steps=15000,
         evaluate_every_steps=1000,
         checkpoint_every_steps=1000,

@@ -9,24 +9,18 @@ Without DIR/test add --data.test-split validation. Larger images:
     --data.image-size 64 --model.image-size 64 64 --model.patch-size 8 8
 """
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
 SIZE = 32
 
-experiment = Experiment(
-    data=ImagesConfig(
+experiment = ft.Experiment(
+    data=ft.ImagesConfig(
         dataset="image_folders",
         image_size=SIZE,
         batch_size=64,
-        augmentation=AugmentationConfig(shift=2, flip=True, rotation=10.0, scale=0.1),
+        augmentation=ft.AugmentationConfig(shift=2, flip=True, rotation=10.0, scale=0.1),
     ),
-    model=VisionConfig(
+    model=ft.VisionConfig(
         num_layers=4,
         d_model=96,
         d_ff=192,
@@ -37,9 +31,9 @@ experiment = Experiment(
         pooling="mean",
         residual_dropout_rate=0.1,
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=200, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=200, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=3000,
         evaluate_every_steps=500,
         checkpoint_every_steps=500,

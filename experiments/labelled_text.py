@@ -12,16 +12,11 @@ suit some thousand to some ten thousand texts of a sentence or two. For longer o
 ones begin with a model of your own raw text: see experiments/masked_text.py.
 """
 
-from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=LabelledTextConfig(dataset="labelled_text", max_length=64),
-    model=EncoderOnlyConfig(
+experiment = ft.Experiment(
+    data=ft.LabelledTextConfig(dataset="labelled_text", max_length=64),
+    model=ft.EncoderOnlyConfig(
         num_layers=2,
         d_model=128,
         d_ff=256,
@@ -30,9 +25,9 @@ experiment = Experiment(
         convolution_width=5,
         residual_dropout_rate=0.3,
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=1000,
         evaluate_every_steps=100,
         checkpoint_every_steps=100,

@@ -7,18 +7,13 @@
 Some two minutes on two CPU cores, without network.
 """
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import TranslationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ParallelTextConfig(
+experiment = ft.Experiment(
+    data=ft.ParallelTextConfig(
         dataset="reverse", vocab_size=307, max_length=24, tokens_per_batch=2048, num_buckets=2
     ),
-    model=EncoderDecoderConfig(
+    model=ft.EncoderDecoderConfig(
         num_encoder_layers=2,
         num_decoder_layers=2,
         d_model=64,
@@ -27,9 +22,9 @@ experiment = Experiment(
         norm_placement="pre",
         residual_dropout_rate=0.0,
     ),
-    task=TranslationConfig(label_smoothing=0.0),
-    optimizer=OptimizerConfig("cosine", 3e-3, warmup_steps=100, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.TranslationConfig(label_smoothing=0.0),
+    optimizer=ft.OptimizerConfig("cosine", 3e-3, warmup_steps=100, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=1200,
         evaluate_every_steps=300,
         checkpoint_every_steps=300,

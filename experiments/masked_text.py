@@ -18,18 +18,11 @@ The model has the layers of experiments/trec.py, for which its weights are meant
 each file is held out: hence Tatoeba's sentences, which come sorted by length, are shuffled.
 """
 
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
-    MaskedLanguageModelingConfig,
-)
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=256),
-    model=EncoderOnlyConfig(
+experiment = ft.Experiment(
+    data=ft.PlainTextConfig(dataset="plain_text", vocab_size=4000, max_length=40, batch_size=256),
+    model=ft.EncoderOnlyConfig(
         num_layers=2,
         d_model=128,
         d_ff=256,
@@ -37,9 +30,9 @@ experiment = Experiment(
         convolution_width=5,
         residual_dropout_rate=0.1,
     ),
-    task=MaskedLanguageModelingConfig(),
-    optimizer=OptimizerConfig("cosine", 2e-3, warmup_steps=500, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.MaskedLanguageModelingConfig(),
+    optimizer=ft.OptimizerConfig("cosine", 2e-3, warmup_steps=500, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=8000,
         evaluate_every_steps=2000,
         checkpoint_every_steps=2000,

@@ -7,16 +7,11 @@ sees the first frame alone, eight times, and can only guess (10 %): --data.still
 The other variants: --model.variant joint, factorised_self_attention or factorised_dot_product
 """
 
-from flax_transformer.data.datasets.labelled_datasets import VideosConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VideoConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=VideosConfig(batch_size=32),
-    model=VideoConfig(
+experiment = ft.Experiment(
+    data=ft.VideosConfig(batch_size=32),
+    model=ft.VideoConfig(
         variant="factorised_encoder",
         num_layers=2,
         num_time_layers=2,
@@ -30,9 +25,9 @@ experiment = Experiment(
         num_channels=1,
         pooling="mean",
     ),
-    task=ClassificationConfig(),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=1000,
         evaluate_every_steps=250,
         checkpoint_every_steps=250,

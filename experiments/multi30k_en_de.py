@@ -14,15 +14,10 @@ and the learning rate falls to zero, which together learn faster in few updates.
 
 import dataclasses
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models.presets import PRESETS
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ParallelTextConfig(
+experiment = ft.Experiment(
+    data=ft.ParallelTextConfig(
         dataset="multi30k",
         form="tokenized",
         test_split="test_2016_flickr",
@@ -30,13 +25,13 @@ experiment = Experiment(
         max_length=64,
         tokens_per_batch=3000,
     ),
-    model=dataclasses.replace(PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
-    optimizer=OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
-    training=TrainingConfig(
+    model=dataclasses.replace(ft.PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    optimizer=ft.OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
+    training=ft.TrainingConfig(
         num_steps=5000,
         evaluate_every_steps=1000,
         checkpoint_every_steps=100,
         keep_checkpoints=5,
     ),
-    decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
+    decoding=ft.DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
 )

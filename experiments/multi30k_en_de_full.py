@@ -9,30 +9,25 @@ seeds: --seed 0, 1 and 2. On two CPU cores 8,000 such updates take some two hour
 multi30k_en_de.py learns more in half an hour.
 """
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models.presets import PRESETS
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ParallelTextConfig(
+experiment = ft.Experiment(
+    data=ft.ParallelTextConfig(
         dataset="multi30k",
         form="tokenized",
         test_split="test_2016_flickr",
         vocab_size=10_000,
         tokens_per_batch=8192,
     ),
-    model=PRESETS["tiny"],
-    optimizer=OptimizerConfig(
+    model=ft.PRESETS["tiny"],
+    optimizer=ft.OptimizerConfig(
         schedule="inverse_sqrt", learning_rate=5e-3, warmup_steps=2000, eps=1e-8, clip_norm=25.0
     ),
-    training=TrainingConfig(
+    training=ft.TrainingConfig(
         num_steps=8000,
         evaluate_every_steps=600,
         checkpoint_every_steps=60,
         keep_checkpoints=10,
     ),
-    decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
+    decoding=ft.DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
 )

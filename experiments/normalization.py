@@ -16,13 +16,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+import flax_transformer as ft
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.loop import train
-from flax_transformer.visualization.curves import plot_curves, read_curve
-from flax_transformer.visualization.pictures import save_picture
+from flax_transformer.visualization import plot_curves, read_curve, save_picture
 
 NORMS = ("layer", "batch")
 
@@ -38,7 +36,7 @@ class CompareNorms:
 
     def run(self) -> None:
         """Trains both, prints their last figures and where the picture is."""
-        experiment = load_experiment(Path(__file__).with_name("number_words.py"))
+        experiment = ft.load_experiment(Path(__file__).with_name("number_words.py"))
         training = dataclasses.replace(
             experiment.training,
             num_steps=self.num_steps,
@@ -49,14 +47,14 @@ class CompareNorms:
         compare(dataclasses.replace(experiment, training=training), self.workdir, Console())
 
 
-def compare(experiment: Experiment, workdir: Path, console: Console) -> None:
+def compare(experiment: ft.Experiment, workdir: Path, console: Console) -> None:
     """Trains an experiment with each norm, prints the last loss and score, and draws the curves."""
     score = experiment.training.best_score
     runs, rows = {}, {}
     for norm in NORMS:
         say(console, f"{norm} normalisation")
         model = dataclasses.replace(experiment.model, norm=norm)
-        train(dataclasses.replace(experiment, model=model), workdir / norm, console)
+        ft.train(dataclasses.replace(experiment, model=model), workdir / norm, console)
         runs[norm] = Workdir(workdir / norm).metrics
         rows[norm] = {
             "training loss": f"{read_curve(runs[norm], 'train', 'loss')[-1][1]:.3f}",

@@ -10,15 +10,10 @@ The figure is exact match: a German number is one word, so BLEU, which counts ru
 To French: --data.target-language fr
 """
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ParallelTextConfig(
+experiment = ft.Experiment(
+    data=ft.ParallelTextConfig(
         dataset="number_words",
         # Few merges, so that a subword is one number word and not a common run of them.
         vocab_size=400,
@@ -26,7 +21,7 @@ experiment = Experiment(
         tokens_per_batch=4096,
         num_buckets=3,
     ),
-    model=EncoderDecoderConfig(
+    model=ft.EncoderDecoderConfig(
         num_encoder_layers=2,
         num_decoder_layers=2,
         d_model=128,
@@ -35,15 +30,15 @@ experiment = Experiment(
         norm_placement="pre",
         residual_dropout_rate=0.0,
     ),
-    optimizer=OptimizerConfig(
+    optimizer=ft.OptimizerConfig(
         schedule="cosine", learning_rate=3e-3, warmup_steps=100, clip_norm=1.0
     ),
-    training=TrainingConfig(
+    training=ft.TrainingConfig(
         num_steps=200,
         evaluate_every_steps=100,
         checkpoint_every_steps=100,
         keep_checkpoints=1,
         best_score="exact_match",
     ),
-    decoding=DecodingConfig(max_extra_length=32),
+    decoding=ft.DecodingConfig(max_extra_length=32),
 )

@@ -9,16 +9,11 @@ training drops three tokens of ten, matrices decay, and the mean of the last upd
 used. Distances (Shaw et al.) tell more of such sentences than places.
 """
 
-from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=LabelledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),
-    model=EncoderOnlyConfig(
+experiment = ft.Experiment(
+    data=ft.LabelledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),
+    model=ft.EncoderOnlyConfig(
         num_layers=1,
         d_model=128,
         d_ff=256,
@@ -28,8 +23,8 @@ experiment = Experiment(
         residual_dropout_rate=0.3,
         token_dropout_rate=0.3,
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig(
         "cosine",
         1e-3,
         warmup_steps=100,
@@ -38,7 +33,7 @@ experiment = Experiment(
         clip_norm=1.0,
         ema_decay=0.99,
     ),
-    training=TrainingConfig(
+    training=ft.TrainingConfig(
         num_steps=600,
         evaluate_every_steps=200,
         checkpoint_every_steps=200,

@@ -20,19 +20,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+import flax_transformer as ft
 from flax_transformer.cli import execute
 from flax_transformer.commands.train_command import train_and_score
 from flax_transformer.console import show_table
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import unknown
-from flax_transformer.experiment import Experiment
-from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import TABLE3
-from flax_transformer.tasks.translation.translation import TranslationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +71,7 @@ class TrainRow:
 
 def row_experiment(
     name: str, manual_dir: str | None = None, num_steps: int = 1500, seed: int = 0
-) -> Experiment:
+) -> ft.Experiment:
     """Gives the experiment of a row.
 
     Raises:
@@ -87,8 +81,8 @@ def row_experiment(
         raise unknown("row", name, TABLE3)
     row = TABLE3[name]
     model = scaled_down(row.model)
-    return Experiment(
-        data=ParallelTextConfig(
+    return ft.Experiment(
+        data=ft.ParallelTextConfig(
             dataset="multi30k",
             form="tokenized",
             test_split="test_2016_flickr",
@@ -98,25 +92,25 @@ def row_experiment(
             tokens_per_batch=3000,
         ),
         model=model,
-        task=TranslationConfig(label_smoothing=row.label_smoothing),
-        optimizer=OptimizerConfig(
+        task=ft.TranslationConfig(label_smoothing=row.label_smoothing),
+        optimizer=ft.OptimizerConfig(
             schedule="cosine",
             learning_rate=4e-3 * (128 / model.d_model) ** 0.5,
             warmup_steps=max(num_steps // 10, 1),
         ),
-        training=TrainingConfig(
+        training=ft.TrainingConfig(
             num_steps=num_steps,
             evaluate_every_steps=500,
             # The mean of the last five is over a tenth of the training.
             checkpoint_every_steps=max(num_steps // 50, 1),
             keep_checkpoints=5,
         ),
-        decoding=DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
+        decoding=ft.DecodingConfig(beam_size=5, length_penalty="power", alpha=1.0),
         seed=seed,
     )
 
 
-def scaled_down(model: EncoderDecoderConfig) -> EncoderDecoderConfig:
+def scaled_down(model: ft.EncoderDecoderConfig) -> ft.EncoderDecoderConfig:
     """Divides all widths by 4 and the layers by 2."""
     key_dim, value_dim = model.head_dims()
     return dataclasses.replace(

@@ -18,15 +18,13 @@ and --training.num-steps 100000 on an accelerator.
 
 import dataclasses
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models.presets import PRESETS
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=ParallelTextConfig(dataset="text_files", vocab_size=8000),
-    model=dataclasses.replace(PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
-    optimizer=OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
-    training=TrainingConfig(num_steps=10_000, evaluate_every_steps=500, checkpoint_every_steps=500),
+experiment = ft.Experiment(
+    data=ft.ParallelTextConfig(dataset="text_files", vocab_size=8000),
+    model=dataclasses.replace(ft.PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    optimizer=ft.OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
+    training=ft.TrainingConfig(
+        num_steps=10_000, evaluate_every_steps=500, checkpoint_every_steps=500
+    ),
 )

@@ -9,15 +9,10 @@ and the scores on the way are no longer of unseen questions. More of the test qu
 if the model has first filled gaps in the training questions themselves, see README.md, "Results".
 """
 
-from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
-experiment = Experiment(
-    data=LabelledTextConfig(
+experiment = ft.Experiment(
+    data=ft.LabelledTextConfig(
         dataset="trec",
         train_split="train[:90%]",
         validation_split="train[90%:]",
@@ -25,7 +20,7 @@ experiment = Experiment(
         max_length=40,
         batch_size=64,
     ),
-    model=EncoderOnlyConfig(
+    model=ft.EncoderOnlyConfig(
         num_layers=2,
         d_model=128,
         d_ff=256,
@@ -34,9 +29,9 @@ experiment = Experiment(
         convolution_width=5,
         residual_dropout_rate=0.3,
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=600,
         evaluate_every_steps=200,
         checkpoint_every_steps=200,

@@ -10,25 +10,19 @@ Without DIR/test add --data.test-split validation. Larger frames, and more of th
     --data.image-size 64 --model.image-size 64 64 --data.num-frames 16 --model.num-frames 16
 """
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.labelled_datasets import VideosConfig
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import VideoConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
-from flax_transformer.training.training_config import TrainingConfig
+import flax_transformer as ft
 
 SIZE, NUM_FRAMES = 32, 8
 
-experiment = Experiment(
-    data=VideosConfig(
+experiment = ft.Experiment(
+    data=ft.VideosConfig(
         dataset="video_folders",
         image_size=SIZE,
         num_frames=NUM_FRAMES,
         batch_size=32,
-        augmentation=AugmentationConfig(shift=2),
+        augmentation=ft.AugmentationConfig(shift=2),
     ),
-    model=VideoConfig(
+    model=ft.VideoConfig(
         variant="factorised_encoder",
         num_layers=2,
         num_time_layers=2,
@@ -41,9 +35,9 @@ experiment = Experiment(
         tubelet_frames=2,
         pooling="mean",
     ),
-    task=ClassificationConfig(label_smoothing=0.1),
-    optimizer=OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
-    training=TrainingConfig(
+    task=ft.ClassificationConfig(label_smoothing=0.1),
+    optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
+    training=ft.TrainingConfig(
         num_steps=1000,
         evaluate_every_steps=250,
         checkpoint_every_steps=250,

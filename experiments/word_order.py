@@ -19,9 +19,8 @@ import numpy as np
 from jaxtyping import Array
 from rich.console import Console
 
+import flax_transformer as ft
 from flax_transformer.console import say, show_table
-from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 SENTENCES = ("The Avengers defeated Thanos", "Thanos defeated the Avengers")
 WORDS: list[str] = sorted(set(SENTENCES[0].lower().split()))
@@ -72,7 +71,7 @@ def with_random_parameters(module: nn.Module, **options: Any) -> Callable[[Array
 
 def transformer(positions: str) -> Callable[[Array], Array]:
     """Makes a small encoder."""
-    config = EncoderDecoderConfig(
+    config = ft.EncoderDecoderConfig(
         num_encoder_layers=1,
         num_decoder_layers=1,
         d_model=D_MODEL,
@@ -80,13 +79,13 @@ def transformer(positions: str) -> Callable[[Array], Array]:
         num_heads=4,
         positions=positions,
     )
-    model = EncoderDecoder(config, vocab_size=1 + len(WORDS))
+    model = ft.models.EncoderDecoder(config, vocab_size=1 + len(WORDS))
     return with_random_parameters(model, method=model.encode)
 
 
 def main() -> None:
     """Prints how far the representations of a word are apart."""
-    encoders = {name: transformer(name) for name in SCHEMES}
+    encoders = {name: transformer(name) for name in ft.functional.SCHEMES}
     encoders["(recurrent)"] = with_random_parameters(RecurrentEncoder(1 + len(WORDS)))
     console = Console()
     say(console, "\n".join(SENTENCES))

@@ -1,28 +1,98 @@
 """A functional model zoo of the Transformer in JAX and Flax.
 
-`load` reads a trained model; the parts are in the subpackages `functional`, `modules`, `models`,
-`decoding`, `data`, `tasks`, `training` and `evaluation`.
+`import flax_transformer as ft` gives all that an experiment, a notebook or a script needs, each
+name imported when it is first used:
+
+- `ft.Experiment` and the configs it is composed of,
+- `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
+- the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
+  `ft.evaluation` and `ft.visualization`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flax_transformer.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from flax_transformer.experiment import Experiment
-    from flax_transformer.tasks.translation.translator import Translator
+    from flax_transformer import (
+        data,
+        decoding,
+        evaluation,
+        functional,
+        models,
+        modules,
+        visualization,
+    )
+    from flax_transformer.console import show_scores
+    from flax_transformer.data.augmentation_config import AugmentationConfig
+    from flax_transformer.data.datasets.datasets import open_split
+    from flax_transformer.data.files.pixel_splits import open_pixels
+    from flax_transformer.data.images_config import ImagesConfig
+    from flax_transformer.data.labelled_text_config import LabelledTextConfig
+    from flax_transformer.data.parallel_text_config import ParallelTextConfig
+    from flax_transformer.data.plain_text_config import PlainTextConfig
+    from flax_transformer.data.videos_config import VideosConfig
+    from flax_transformer.decoding.search import DecodingConfig
+    from flax_transformer.experiment import Experiment, load_experiment
+    from flax_transformer.models.decoder_only import DecoderOnlyConfig
+    from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+    from flax_transformer.models.encoder_only import EncoderOnlyConfig
+    from flax_transformer.models.presets import PRESETS
+    from flax_transformer.models.video import VideoConfig
+    from flax_transformer.models.vision_config import VisionConfig
+    from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+    from flax_transformer.tasks.language_modeling.language_modeling_config import (
+        LanguageModelingConfig,
+    )
+    from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+        MaskedLanguageModelingConfig,
+    )
+    from flax_transformer.tasks.translation.translation_config import TranslationConfig
     from flax_transformer.training.assemble import load
+    from flax_transformer.training.evaluation import evaluate
+    from flax_transformer.training.loop import train
+    from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
+    from flax_transformer.training.training_config import TrainingConfig
+    from flax_transformer.visualization.attention_view import view_attention
 
-__all__ = ["Experiment", "Translator", "load"]
-
-# Imported when first used: whoever wants one function of ours does not wait for data pipelines.
+# Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
-    "Experiment": "flax_transformer.experiment",
-    "Translator": "flax_transformer.tasks.translation.translator",
-    "load": "flax_transformer.training.assemble",
+    "AugmentationConfig": ".data.augmentation_config",
+    "ClassificationConfig": ".tasks.classification.classification_config",
+    "data": ".data",
+    "DecoderOnlyConfig": ".models.decoder_only",
+    "decoding": ".decoding",
+    "DecodingConfig": ".decoding.search",
+    "EncoderDecoderConfig": ".models.encoder_decoder",
+    "EncoderOnlyConfig": ".models.encoder_only",
+    "evaluate": ".training.evaluation",
+    "evaluation": ".evaluation",
+    "Experiment": ".experiment",
+    "functional": ".functional",
+    "ImagesConfig": ".data.images_config",
+    "LabelledTextConfig": ".data.labelled_text_config",
+    "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
+    "load": ".training.assemble",
+    "load_experiment": ".experiment",
+    "MaskedLanguageModelingConfig": (
+        ".tasks.masked_language_modeling.masked_language_modeling_config"
+    ),
+    "models": ".models",
+    "modules": ".modules",
+    "open_pixels": ".data.files.pixel_splits",
+    "open_split": ".data.datasets.datasets",
+    "OptimizerConfig": ".training.optimizer.optimizer_config",
+    "ParallelTextConfig": ".data.parallel_text_config",
+    "PlainTextConfig": ".data.plain_text_config",
+    "PRESETS": ".models.presets",
+    "show_scores": ".console",
+    "train": ".training.loop",
+    "TrainingConfig": ".training.training_config",
+    "TranslationConfig": ".tasks.translation.translation_config",
+    "VideoConfig": ".models.video",
+    "VideosConfig": ".data.videos_config",
+    "view_attention": ".visualization.attention_view",
+    "VisionConfig": ".models.vision_config",
+    "visualization": ".visualization",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -9,12 +9,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from flax_transformer.evaluation.metric import shown
 from flax_transformer.evaluation.report import Record
-from flax_transformer.evaluation.scores import shown
 
 
-def show_scores(console: Console, record: Record) -> None:
+def show_scores(record: Record, console: Console | None = None) -> None:
     """Prints the scores of a split, or of other files, as a table."""
+    console = console or Console(force_jupyter=False)
     scored = record.split or ", ".join(record.files.values())
     table = Table(
         title=f"{scored}: {_how(record.decoding)}mean of {record.num_averaged} "

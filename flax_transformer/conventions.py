@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 
 
 class Convention(NamedTuple):
@@ -167,7 +167,7 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
     """
     if name not in CONVENTIONS:
         raise unknown("convention", name, CONVENTIONS)
-    task, _ = kind_of(experiment.task)
+    task, _ = find_task(experiment)
     if task != "translation":
         raise UserError(
             f"--convention {name} is about translation, and this experiment is {task}: leave it out"

@@ -7,44 +7,50 @@ import os
 import runpy
 import traceback
 from pathlib import Path
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 import cattrs
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
-from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.model_config import TransformerConfig
+from flax_transformer.models.model_config import ModelConfig, TransformerConfig
 from flax_transformer.models.presets import PRESETS
 from flax_transformer.models.table3 import TABLE3
 from flax_transformer.models.zoo import ZOO
-from flax_transformer.tasks.tasks import UNIONS, Data, Model, Task, check_parts, check_score
-from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.tasks.task import Task
+from flax_transformer.tasks.task_config import TaskConfig
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
+
+VERSION = 2  # of the JSON
+BEFORE = "92f8e6a"  # commit whose code reads the JSON of the version before
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """Everything that decides the outcome of a training."""
 
-    data: Data = ParallelTextConfig()
-    model: Model = PRESETS["tiny"]
-    task: Task = TranslationConfig()
+    data: DataConfig = ParallelTextConfig()
+    model: ModelConfig = PRESETS["tiny"]
+    task: TaskConfig = TranslationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
-    decoding: DecodingConfig | None = DecodingConfig()
-    """None for a task that searches for nothing."""
+    decoding: DecodingConfig | None = None
+    """How outputs are searched for; the default settings if not given, None for a task that
+    searches for nothing."""
     seed: int = 0
     """Of the first parameters, of dropout and of the order of the data."""
     init_from: str | None = None
-    """Workdir of another run, to begin with its weights as far as they fit; its tokenizer, too,
-    takes the place of one of this data."""
+    """Workdir of another run, whose weights are used to begin with as far as they fit; its
+    tokenizer replaces that of this data."""
 
     def __post_init__(self) -> None:
-        """Refuses a seed that no generator takes, and parts that do not fit each other."""
+        """Takes defaults from the task, and refuses parts that do not fit each other."""
         check_number("seed", self.seed, 0)
         if self.init_from == "":
             raise UserError("init_from is empty: give the workdir of a run, or leave it out")
@@ -52,16 +58,31 @@ class Experiment:
             raise UserError(
                 f"--init-from {self.init_from} has its own tokenizer: leave --data.tokenizer out"
             )
-        check_parts(self)
-        check_score(self.task, self.training.best_score)
-        model = self.model
-        if not isinstance(model, TransformerConfig) or not SCHEMES[model.positions].has_table:
+        self._take_defaults()
+        if not isinstance(self.model, TransformerConfig):
             return
-        if self.data.max_length > model.max_positions:
+        limit, max_length = self.model.position_limit(), getattr(self.data, "max_length", 0)
+        if limit is not None and max_length > limit:
             raise UserError(
-                f"data.max_length {self.data.max_length} exceeds model.max_positions "
-                f"{model.max_positions}, the rows of the table of positions: raise it"
+                f"data.max_length {max_length} exceeds model.max_positions {limit}, the rows of "
+                "the table of positions: raise it"
             )
+
+    def _take_defaults(self) -> None:
+        # Here, because an experiment can be stated long before its task is needed.
+        from flax_transformer.tasks.tasks import find_task
+
+        name, task = find_task(self)
+        score = self.training.best_score
+        if score is None:
+            training = dataclasses.replace(self.training, best_score=task.scores[0])
+            object.__setattr__(self, "training", training)
+        elif score not in task.scores:
+            raise unknown(f"training.best_score of {name}", score, task.scores)
+        if task.searches and self.decoding is None:
+            object.__setattr__(self, "decoding", DecodingConfig())
+        if not task.searches and self.decoding is not None:
+            raise UserError(f"{name} searches for nothing: give decoding=None")
 
     def with_absolute_paths(self) -> "Experiment":
         """The same files, found from any working folder."""
@@ -70,19 +91,27 @@ class Experiment:
 
     def to_json(self) -> dict[str, Any]:
         """Gives the experiment as plain data."""
-        return _converter().unstructure(self)
+        return {"version": VERSION} | _converter().unstructure(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Experiment":
         """Makes an experiment of what `to_json` gave.
 
         Raises:
-            UserError: if a field is unknown or has a value of another type.
+            UserError: if it is of another version, a field is unknown or has a value of another
+                type.
         """
         if not isinstance(data, dict):
             raise UserError(f"not an experiment of this version: no fields, but {data!r:.60}")
+        fields = dict(data)
+        version = fields.pop("version", None)
+        if type(version) is not int or version != VERSION:
+            raise UserError(
+                f"not an experiment of this version: it has no version {VERSION}, and can be read "
+                f"with git commit {BEFORE}"
+            )
         try:
-            return _converter().structure(data, cls)
+            return _converter().structure(fields, cls)
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
             reasons = "; ".join(cattrs.transform_error(error, format_exception=_reason))
             raise UserError(f"not an experiment of this version: {reasons}") from error
@@ -115,35 +144,55 @@ def _converter() -> cattrs.Converter:
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
-    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
-    for union, default in UNIONS:
-        _tell_kinds_apart(converter, union, default)
+    converter.register_structure_hook_func(
+        lambda kind: get_args(kind)[1:] == (...,),
+        lambda value, kind: _all(converter, value, get_args(kind)[0]),
+    )
+    converter.register_structure_hook_func(
+        lambda kind: any(get_origin(one) is tuple for one in get_args(kind)),
+        lambda value, kind: _any(converter, value, kind),
+    )
+    for base in (DataConfig, ModelConfig, TaskConfig):
+        _tell_kinds_apart(converter, base)
     return converter
 
 
-def _tell_kinds_apart(converter: cattrs.Converter, union: Any, default: type) -> None:
-    """Keeps beside the fields of one of several configs which of them it is."""
-    kinds = {kind.__name__: kind for kind in get_args(union)}
+def _kinds(base: type) -> dict[str, type]:
+    """The configs of a part by the names of their classes, from what is registered now."""
+    from flax_transformer.tasks.tasks import TASKS
+
+    if base is DataConfig:
+        found = [config for task in TASKS.values() for config in task.reads]
+    elif base is TaskConfig:
+        found = [task.config for task in TASKS.values()]
+    else:
+        found = [type(config) for config in _presets().values()]
+    return {kind.__name__: kind for kind in found}
+
+
+def _tell_kinds_apart(converter: cattrs.Converter, base: type) -> None:
+    """Writes the class of a part beside its fields; without one, it is that of the default."""
+    default = next(field.default for field in dataclasses.fields(Experiment) if field.type is base)
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise UserError(f"{value!r:.60} has no fields")
-        fields = dict(value)
-        kind = fields.pop("kind", default.__name__)
+        fields, kinds = dict(value), _kinds(base)
+        kind = fields.pop("kind", type(default).__name__)
         if not isinstance(kind, str) or kind not in kinds:
             raise unknown("kind", str(kind), kinds)
         return converter.structure(fields, kinds[kind])
 
     def unstructure(value: Any) -> dict[str, Any]:
-        return {"kind": type(value).__name__} | converter.unstructure(value)
+        return {"kind": type(value).__name__} | converter.unstructure(value, type(value))
 
-    converter.register_structure_hook(union, structure)
-    converter.register_unstructure_hook(union, unstructure)
+    converter.register_structure_hook_func(lambda kind: kind is base, structure)
+    converter.register_unstructure_hook_func(lambda kind: kind is base, unstructure)
 
 
 def _unchanged(value: Any, kind: Any) -> Any:
     if type(value) is not kind:
-        raise UserError(f"{value!r:.60} is no {kind.__name__}")
+        raise UserError(f"{value!r:.60} is not of type {kind.__name__}")
     return value
 
 
@@ -151,11 +200,21 @@ def _number(value: Any, kind: Any) -> float:
     return float(value) if type(value) is int else _unchanged(value, kind)
 
 
-def _strings(value: Any, kind: Any) -> tuple[str, ...]:
+def _all(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
     # Without this check, cattrs would split a string into its letters.
     if not isinstance(value, list | tuple):
-        raise UserError(f"{value!r:.60} is not a list of strings")
-    return tuple(_unchanged(string, str) for string in value)
+        raise UserError(f"{value!r:.60} is not a list")
+    return tuple(converter.structure(one, kind) for one in value)
+
+
+def _any(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    """A value of one of several types, some of which are tuples."""
+    for one in get_args(kind):
+        if (value is None) == (one is NoneType) and isinstance(value, list | tuple) == (
+            get_origin(one) is tuple
+        ):
+            return None if value is None else converter.structure(value, one)
+    raise UserError(f"{value!r:.60} is not of type {kind}")
 
 
 def _reason(error: BaseException, kind: Any) -> str:
@@ -201,7 +260,13 @@ def _place(error: Exception, path: Path) -> str:
 OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
 
 
-def presets_of(model: Any) -> dict[str, Any]:
+def _presets() -> dict[str, ModelConfig]:
+    """All named sizes of models: name -> config."""
+    published: dict[str, Any] = {name: entry.model for name, entry in ZOO.items()}
+    return PRESETS | {name: model.config for name, model in published.items()}
+
+
+def presets_of(model: ModelConfig) -> dict[str, Any]:
     """The named sizes of a model of the same kind: name -> config.
 
     Example:
@@ -209,12 +274,7 @@ def presets_of(model: Any) -> dict[str, Any]:
         >>> sorted(presets_of(VisionConfig()))
         ['ViT-B/16', 'ViT-S/16']
     """
-    published = {name: entry.model.config for name, entry in ZOO.items()}
-    return {
-        name: config
-        for name, config in (PRESETS | published).items()
-        if type(config) is type(model)
-    }
+    return {name: config for name, config in _presets().items() if type(config) is type(model)}
 
 
 def apply_preset(experiment: Experiment, name: str) -> Experiment:
@@ -232,7 +292,7 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     presets = presets_of(experiment.model)
     if name not in presets:
         raise unknown("preset", name, presets)
-    task = experiment.task
+    task: Any = experiment.task
     if name in TABLE3:
         task = dataclasses.replace(task, label_smoothing=TABLE3[name].label_smoothing)
     kept = {
@@ -242,3 +302,15 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     }
     model = dataclasses.replace(presets[name], **kept)
     return dataclasses.replace(experiment, model=model, task=task)
+
+
+def models_of(task: type[Task]) -> list[type]:
+    """Gives the classes of the configs of models that a task can train.
+
+    Example:
+        >>> from flax_transformer.tasks.tasks import TASKS
+        >>> [kind.__name__ for kind in models_of(TASKS["language_modeling"])]
+        ['DecoderOnlyConfig']
+    """
+    kinds = dict.fromkeys(type(config) for config in _presets().values())
+    return [kind for kind in kinds if (kind.reads, kind.gives) == task.takes]

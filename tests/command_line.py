@@ -3,11 +3,11 @@
 import re
 
 IMPORTS = """
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 """

@@ -5,8 +5,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.datasets.split import Pair
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig

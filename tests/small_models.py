@@ -47,9 +47,18 @@ class SmallModel(NamedTuple):
         """Its inputs on the device."""
         return tuple(map(jnp.asarray, self.inputs))
 
+    def segments(self, *inputs: Any) -> dict[str, Any]:
+        """Says of tokens which are padding: those of id 0."""
+        if inputs[0].ndim > 2:
+            return {}
+        is_pair = isinstance(self.model, EncoderDecoder)
+        names = ("source_segments", "target_segments") if is_pair else ("segments",)
+        return {name: (x != 0).astype(jnp.int32) for name, x in zip(names, inputs, strict=True)}
+
     def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
         """Calls it, with its own inputs unless others are given."""
         inputs = inputs or self.arrays()
+        options = self.segments(*inputs) | options
         return self.model.apply(variables, *inputs, method=self.method, **options)
 
     def train(self, params: Any, statistics: Any) -> Any:

@@ -4,12 +4,12 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig

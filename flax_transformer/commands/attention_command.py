@@ -11,7 +11,7 @@ from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import load
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.visualization.attention_view import view_attention
@@ -45,7 +45,7 @@ class Attention(OfWorkdir):
         """The options given, all of which this kind of model must read; checked before loading."""
         experiment = Workdir(self.workdir).load()
         check_holds_weights(experiment.model)
-        name, kind = kind_of(experiment.task)
+        name, kind = find_task(experiment)
         options = {"target": self.target, "length": self.length}
         given = {option: value for option, value in options.items() if value is not None}
         unread = [option for option in given if option not in kind.attention_options]

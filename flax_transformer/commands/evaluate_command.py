@@ -49,12 +49,14 @@ class Evaluate(OfModel):
             weights=self.weights,
             decoding=self.decoding,
             dtype=self.dtype,
-            bleu_tokenizer=self.bleu_tokenizer,
+            task_options=(
+                {} if self.bleu_tokenizer is None else {"bleu_tokenizer": self.bleu_tokenizer}
+            ),
         )
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:
-            show_scores(Console(), record)
+            show_scores(record)
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
     def _split(self) -> str | OwnFiles:

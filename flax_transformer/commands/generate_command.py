@@ -16,7 +16,7 @@ from flax_transformer.line_batches import (
     is_terminal,
     line_batches,
 )
-from flax_transformer.tasks.language_modeling.generator import GeneratedText
+from flax_transformer.tasks.text_scores import ScoredText
 
 BETWEEN = "---"  # a line between two outputs
 
@@ -59,7 +59,7 @@ class Generate(OfSearch):
         if not has_texts and not is_pipe_or_file():
             yield LineBatch(0, [""], False)
 
-    def form(self, index: int, text: Any, answer: list[GeneratedText] | UserError) -> str:
+    def form(self, index: int, text: Any, answer: list[ScoredText] | UserError) -> str:
         """Each output after its beginning, with a line between two of them."""
         is_n_best = (self.num_samples or self.decoding.num_best) > 1
         found = [] if isinstance(answer, UserError) else [text + one.text for one in answer]

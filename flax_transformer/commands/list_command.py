@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from flax_transformer.console import explain, show_table
-from flax_transformer.data.datasets.catalogue import KINDS
-from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
+from flax_transformer.experiment import models_of
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count, count_parameters
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
@@ -81,11 +81,11 @@ def _described(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _tasks() -> dict[str, dict[str, Any]]:
     return {
         name: {
-            "description": kind.description,
-            "models": ", ".join(model.__name__.removesuffix("Config") for _, model in kind.fits),
-            "command": kind.command,
+            "description": task.description,
+            "models": ", ".join(model.__name__.removesuffix("Config") for model in models_of(task)),
+            "command": task.command,
         }
-        for name, kind in TASKS.items()
+        for name, task in TASKS.items()
     }
 
 
@@ -104,11 +104,9 @@ def _models() -> dict[str, dict[str, Any]]:
 
 
 def _datasets() -> dict[str, dict[str, Any]]:
-    kinds = {"pair": DATASETS} | KINDS
     rows = {
-        name: {"of": kind.replace("_", " "), "description": entry.description}
-        for kind, entries in kinds.items()
-        for name, entry in entries.items()
+        name: {"of": dataset.kind.replace("_", " "), "description": dataset.description}
+        for name, dataset in DATASETS.items()
     }
     other = "any such data set of TFDS, such as wmt14_translate/de-en"
     rows["NAME/CONFIG"] = {"of": "pair, labelled text or image", "description": other}

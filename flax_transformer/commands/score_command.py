@@ -10,7 +10,7 @@ from flax_transformer.commands.trained_model import OfLines
 from flax_transformer.data.files.text_files import read_parallel
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import answer_lines, line_batches
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_scores import TextScore
 from flax_transformer.training.checkpoints.workdir import Workdir
 
@@ -33,7 +33,7 @@ class Score(OfLines):
 
     def run(self) -> None:
         """Prints the scores."""
-        name, kind = kind_of(Workdir(self.workdir).load().task)
+        name, kind = find_task(Workdir(self.workdir).load())
         if not kind.searches:
             raise UserError(
                 f"{self.workdir} holds a model for {name}, which cannot score texts: run "

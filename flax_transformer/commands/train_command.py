@@ -14,7 +14,7 @@ from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
 from flax_transformer.runtime.deterministic import repeat_bits
 from flax_transformer.tasks.task import Scored
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
 
@@ -55,7 +55,7 @@ class Train(OfExperiment):
         if self.deterministic:
             repeat_bits()
         _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
-        command = kind_of(self.experiment.task)[1].command
+        command = find_task(self.experiment)[1].command
         say(console, f"next, {command} something of your own:")
         example = json.dumps(scored.example or "FILE", ensure_ascii=False)
         say(console, f"  flax-transformer {command} --workdir {self.workdir} {example}")
@@ -67,7 +67,7 @@ def train_and_score(
     """Trains, scores the held-out split and shows the scores and a few outputs."""
     train(experiment, workdir, console, find_nans)
     record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
-    show_scores(console, record)
+    show_scores(record, console)
     for line in scored.samples:
         say(console, line)
     return record, scored

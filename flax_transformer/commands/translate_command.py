@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfSearch
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import answer_lines, line_batches
-from flax_transformer.tasks.translation.translator import TranslatedText
+from flax_transformer.tasks.text_scores import ScoredText
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class Translate(OfSearch):
         translate([])  # an impossible prefix is one error, not an error for each line
         answer_lines(batches, lambda texts, first: translate(texts, first_line=first), self.write)
 
-    def form(self, index: int, text: Any, answer: list[TranslatedText] | UserError) -> str:
+    def form(self, index: int, text: Any, answer: list[ScoredText] | UserError) -> str:
         """A line for each translation."""
         is_n_best = (self.n_best or self.decoding.num_best) > 1
         found = [] if isinstance(answer, UserError) else answer
         columns = (
             # Whatever its reader takes for the end of a line.
             [str(index)] * is_n_best + [f"{score:.4f}"] * self.scores + [" ".join(t.splitlines())]
-            for t, score in found or [TranslatedText("", -math.inf)]
+            for t, score in found or [ScoredText("", -math.inf)]
         )
         return "\n".join(map("\t".join, columns))

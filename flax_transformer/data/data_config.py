@@ -2,10 +2,11 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import check_number
 
 # What is as large as a user likes, but counted in 32 bits.
 COUNTS = ("max_length", "tokens_per_batch", "batch_size", "num_buckets")
@@ -18,7 +19,7 @@ class DataConfig:
     dataset: str
     """Name of the data set; `flax-transformer list` shows them."""
     manual_dir: str | None = None
-    """Folder with the data set's files already in it, in place of a download."""
+    """Folder with the data set's files already in it, instead of a download."""
     data_dir: str | None = None
     """Where prepared data is kept; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
     train_split: str = "train"
@@ -28,6 +29,11 @@ class DataConfig:
     test_split: str = "test"
     """Split that is held out."""
 
+    kind: ClassVar[str]
+    """Of the data sets that it names: pair, text, labelled_text, image or video."""
+    PUBLISHED_READS: ClassVar[tuple[str, ...] | None] = ("manual_dir",)
+    """Fields that data sets of TFDS read, of those that not every data set does; None if it names
+    none of these."""
     PATHS: ClassVar[tuple[str, ...]] = ()
     """Fields that are paths, beside the two folders."""
     PATH_LISTS: ClassVar[tuple[str, ...]] = ()
@@ -61,6 +67,12 @@ def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
+def data_root(config: DataConfig) -> Path:
+    """Gives the folder of all prepared data sets: the config's, or TFDS's."""
+    usual = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return Path(config.data_dir or usual).expanduser()
+
+
 def check_counts(config: DataConfig) -> None:
     """Refuses numbers beyond 32 bits; what is too small is told by each config in its own way."""
     for name in COUNTS:
@@ -69,21 +81,18 @@ def check_counts(config: DataConfig) -> None:
             check_number(name, number, number)
 
 
-def check_fields(config: DataConfig, reads: Iterable[str], specific: Iterable[str]) -> None:
-    """Refuses what is set for another data set.
+@dataclasses.dataclass(frozen=True)
+class LabelledConfig(DataConfig):
+    """What all labelled data sets are told."""
 
-    Args:
-        config: of a data set.
-        reads: fields that it reads, of those that not every data set does.
-        specific: those fields of all data sets of its kind.
+    batch_size: int = 64
+    """Examples of an update, over all devices."""
 
-    Raises:
-        UserError: naming a field that has no effect.
-    """
-    others = set(specific).difference(reads)
-    for field in dataclasses.fields(config):
-        if field.name in others and getattr(config, field.name) != field.default:
-            raise UserError(
-                f"{field.name} is set, but {config.dataset} does not read it: leave "
-                f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
-            )
+    def __post_init__(self) -> None:
+        check_counts(self)
+        check_number("data.batch_size", self.batch_size)
+
+    def smaller_batches(self, batch: Any) -> Iterator[str]:
+        """Says what to lower where a batch is too large."""
+        if self.batch_size > 1:
+            yield f"lower --data.batch-size to {self.batch_size // 2}"

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from flax_transformer.evaluation.scores import Score, mean_loss
+from flax_transformer.evaluation.scores import Score, mean
 
 TOP = 5
 CHUNK_SIZE = 1024  # examples whose probabilities are compared at one time
-MAX_MATRIX_CLASSES = (
-    100  # of a whole matrix of confusions: of 10,000 it would be a gigabyte of JSON
-)
+# Of a whole matrix of confusions: of 10,000 classes it would be a gigabyte of JSON.
+MAX_MATRIX_CLASSES = 100
 MAX_CONFUSIONS = 1000  # listed
 
 
@@ -55,17 +54,10 @@ class Outcomes(NamedTuple):
             is_in_top[rows] = _num_ahead(probabilities[rows], labels[rows]) < TOP
         return cls(np.asarray(labels), given, confidences, is_in_top, nll)
 
-    def scores(self, num_classes: int) -> dict[str, Score]:
-        """Every score by its name; see `class_scores`."""
-        if not len(self.labels):
-            raise ValueError("no examples to score")
-        is_right = self.given == self.labels
-        scores = [Score("accuracy", 100 * float(is_right.mean()))]
-        if num_classes > TOP:
-            scores.append(Score("top5_accuracy", 100 * float(self.is_in_top.mean())))
-        scores.append(Score("macro_f1", _macro_f1(self._counts(num_classes))))
-        scores.append(mean_loss(float(self.nll.sum(dtype=np.float64)), len(self.labels)))
-        return {score.name: score for score in scores}
+    def measured(self, num_classes: int) -> dict[str, Any]:
+        """Gives what metrics are computed from; see `compute_scores`."""
+        sums = {"loss_sum": float(self.nll.sum(dtype=np.float64)), "num_targets": len(self.labels)}
+        return {**self._asdict(), **sums, "num_classes": num_classes}
 
     def details(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Gives the counts, scores and confusions of each class, as plain data.
@@ -90,8 +82,7 @@ class Outcomes(NamedTuple):
             [{'right': 'b', 'given': 'a', 'count': 1}]
         """
         num_classes = len(class_names)
-        counts = self._counts(num_classes)
-        columns = counts._asdict() | counts.ratios()
+        columns = count_classes(self.labels, self.given, num_classes)
         values = zip(*(column.tolist() for column in columns.values()), strict=True)
         details: dict[str, Any] = {
             "classes": list(class_names),
@@ -105,11 +96,6 @@ class Outcomes(NamedTuple):
             cells = np.bincount(self._cells(num_classes), minlength=num_classes**2)
             details["confusions"] = cells.reshape(num_classes, num_classes).tolist()
         return details
-
-    def _counts(self, num_classes: int) -> "_Counts":
-        right = self.labels[self.given == self.labels]
-        numbers = (self.labels, self.given, right)
-        return _Counts(*(np.bincount(part, minlength=num_classes) for part in numbers))
 
     def _cells(self, num_classes: int) -> Int[np.ndarray, " examples"]:
         """Numbers the cells of the matrix of confusions row by row."""
@@ -130,51 +116,98 @@ class Outcomes(NamedTuple):
         ]
 
 
-class _Counts(NamedTuple):
-    """Numbers of each class: its examples, how often it was given, and how often rightly."""
-
-    examples: Int[np.ndarray, " classes"]
-    given: Int[np.ndarray, " classes"]
-    correct: Int[np.ndarray, " classes"]
-
-    def ratios(self) -> dict[str, Float[np.ndarray, " classes"]]:
-        """Precision, recall and F1 in percent, 0 where the denominator is 0."""
-        parts = {
-            "precision": (self.correct, self.given),
-            "recall": (self.correct, self.examples),
-            "f1": (2 * self.correct, self.given + self.examples),
-        }
-        return {name: 100 * part / np.maximum(whole, 1) for name, (part, whole) in parts.items()}
-
-
-def class_scores(
-    probabilities: Float[np.ndarray, "examples classes"],
-    nll: Float[np.ndarray, " examples"],
-    labels: Int[np.ndarray, " examples"],
-) -> dict[str, Score]:
-    """Every score of a classifier by its name.
+def accuracy(labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"]) -> Score:
+    """Share of examples whose most probable class is the right one.
 
     Args:
-        probabilities: of the classes.
-        nll: negative log-likelihood of the right classes in nats.
         labels: numbers of the right classes.
+        given: numbers of the most probable classes.
 
     Returns:
-        "accuracy" (the most probable class is right), "top5_accuracy" (the right one is among the
-        five most probable; only where there are more than five) and "macro_f1" (the mean F1 of the
-        classes that have an example or were given, as scikit-learn defines it) in percent, and
-        "loss" in nats.
+        The score in percent.
 
     Raises:
         ValueError: if there is no example.
 
     Example:
-        >>> probabilities, labels = np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 1])
-        >>> scores = class_scores(probabilities, np.array([0.3, 0.7]), labels)
-        >>> [(name, round(score.value, 2)) for name, score in scores.items()]
-        [('accuracy', 50.0), ('macro_f1', 33.33), ('loss', 0.5)]
+        >>> accuracy(np.array([1, 2]), np.array([1, 0])).value
+        50.0
     """
-    return Outcomes.of(probabilities, nll, labels).scores(probabilities.shape[1])
+    return Score("accuracy", 100 * mean(int(np.count_nonzero(given == labels)), len(labels)))
+
+
+def top5_accuracy(is_in_top: Bool[np.ndarray, " examples"], num_classes: int) -> Score | None:
+    """Share of examples whose right class is among the five most probable ones.
+
+    Args:
+        is_in_top: whether it is, for each example.
+        num_classes: all classes.
+
+    Returns:
+        The score in percent; None where five classes are all there are.
+
+    Example:
+        >>> top5_accuracy(np.array([True, False]), 10)
+        Score(name='top5_accuracy', value=50.0, signature=None)
+    """
+    if num_classes <= TOP:
+        return None
+    share = mean(int(np.count_nonzero(is_in_top)), len(is_in_top))
+    return Score("top5_accuracy", 100 * share)
+
+
+def macro_f1(
+    labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"], num_classes: int
+) -> Score:
+    """Mean F1 of the classes that have an example or were given, as scikit-learn defines it.
+
+    Args:
+        labels: numbers of the right classes.
+        given: numbers of the most probable classes.
+        num_classes: all classes.
+
+    Returns:
+        The score in percent.
+
+    Example:
+        >>> round(macro_f1(np.array([1, 1]), np.array([1, 0]), 2).value, 2)
+        33.33
+    """
+    classes = count_classes(labels, given, num_classes)
+    occurs = classes["examples"] + classes["given"] > 0
+    return Score("macro_f1", float(classes["f1"][occurs].mean()))
+
+
+def count_classes(
+    labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"], num_classes: int
+) -> dict[str, Int[np.ndarray, " classes"] | Float[np.ndarray, " classes"]]:
+    """Counts the examples of each class, how often it was given, and how often that was correct.
+
+    Args:
+        labels: numbers of the right classes.
+        given: numbers of the most probable classes.
+        num_classes: all classes.
+
+    Returns:
+        "examples", "given" and "correct"; and in percent, 0 where the denominator is 0,
+        "precision" (correct / given), "recall" (correct / examples) and
+        "f1" (2 correct / (given + examples)).
+
+    Example:
+        >>> count_classes(np.array([1, 1]), np.array([1, 0]), 2)["recall"].tolist()
+        [0.0, 50.0]
+    """
+    examples, predicted, correct = (
+        np.bincount(numbers, minlength=num_classes)
+        for numbers in (labels, given, labels[given == labels])
+    )
+    parts = {
+        "precision": (correct, predicted),
+        "recall": (correct, examples),
+        "f1": (2 * correct, predicted + examples),
+    }
+    ratios = {name: 100 * part / np.maximum(whole, 1) for name, (part, whole) in parts.items()}
+    return {"examples": examples, "given": predicted, "correct": correct, **ratios}
 
 
 def _num_ahead(
@@ -188,8 +221,3 @@ def _num_ahead(
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
     is_before = np.arange(probabilities.shape[1]) < labels[:, None]
     return np.sum(~(probabilities <= own) | (is_before & (probabilities == own)), axis=1)
-
-
-def _macro_f1(counts: _Counts) -> float:
-    occurs = counts.examples + counts.given > 0
-    return float(counts.ratios()["f1"][occurs].mean())

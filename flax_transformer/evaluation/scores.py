@@ -1,4 +1,4 @@
-"""Scores of whole texts and of token counts, each with what one needs to know to compare it."""
+"""Scores of texts and of token counts, each with what one needs to know to compare it."""
 
 import math
 import unicodedata
@@ -9,8 +9,6 @@ import sacrebleu
 
 References = Sequence[str] | Sequence[Sequence[str]]
 """One text for each hypothesis, or the same number of texts for each."""
-IN_NATS_OR_BITS = frozenset({"loss", "bits_per_byte"})
-LESS_IS_BETTER = IN_NATS_OR_BITS | {"perplexity"}
 
 
 class Score(NamedTuple):
@@ -18,7 +16,7 @@ class Score(NamedTuple):
 
     Attributes:
         name: of the score.
-        value: percent, or what the name says.
+        value: in the unit of its metric.
         signature: sacreBLEU's own, with its version; None where nothing can vary.
     """
 
@@ -27,23 +25,7 @@ class Score(NamedTuple):
     signature: str | None = None
 
 
-def shown(name: str, value: float) -> str:
-    """A figure as it is printed: in percent two decimals tell enough, of nats and bits four do.
-
-    Example:
-        >>> shown("bleu", 41.0249), shown("loss", 1.46971)
-        ('41.02', '1.4697')
-    """
-    return f"{value:.{4 if name in IN_NATS_OR_BITS else 2}f}"
-
-
-def bleu(
-    hypotheses: Sequence[str],
-    references: References,
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-) -> Score:
+def bleu(hypotheses: Sequence[str], references: References, *, tokenize: str = "13a") -> Score:
     """Corpus BLEU with one or several references for each hypothesis.
 
     BLEU = 100 min(1, exp(1 - r / h)) (p_1 p_2 p_3 p_4)^(1/4), with r, h the lengths of references
@@ -53,8 +35,7 @@ def bleu(
         hypotheses: output texts.
         references: texts wanted, in the same order; see `References`.
         tokenize: sacreBLEU's name of a tokenizer: "13a" for plain text with spaces
-            between words, "none" for text that is tokenised already; see `choose_tokenizer`.
-        lowercase: whether case is ignored.
+            between words, "none" for text that is tokenized already; see `choose_tokenizer`.
 
     Returns:
         The score with sacreBLEU's signature.
@@ -69,8 +50,8 @@ def bleu(
     Reference: Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores.
     """
     streams = _streams(hypotheses, references)
-    # Tokenised text is what sacreBLEU warns about; with "none" it is what we mean to score.
-    metric = sacrebleu.BLEU(tokenize=tokenize, lowercase=lowercase, force=tokenize == "none")
+    # sacreBLEU warns about tokenized text, which "none" is for.
+    metric = sacrebleu.BLEU(tokenize=tokenize, force=tokenize == "none")
     value = metric.corpus_score(hypotheses, streams).score
     return Score("bleu", min(value, 100.0), str(metric.get_signature()))
 
@@ -128,100 +109,70 @@ def exact_match(hypotheses: Sequence[str], references: References) -> Score:
     return Score("exact_match", 100 * num_equal / len(references))
 
 
-def translation_scores(
-    hypotheses: Sequence[str], references: References, tokenize: str = "13a"
-) -> dict[str, Score]:
-    """Every score of a translation by its name.
-
-    Args:
-        hypotheses: output texts.
-        references: texts wanted, in the same order; see `References`.
-        tokenize: see `bleu`.
-
-    Returns:
-        "bleu", "chrf" and "exact_match".
-
-    Raises:
-        ValueError: if the numbers of texts differ or are zero.
-
-    Example:
-        >>> sorted(translation_scores(["eins"], ["eins"]))
-        ['bleu', 'chrf', 'exact_match']
-    """
-    scores = [
-        bleu(hypotheses, references, tokenize=tokenize),
-        chrf(hypotheses, references),
-        exact_match(hypotheses, references),
-    ]
-    return {score.name: score for score in scores}
-
-
-def token_accuracy(num_correct: int | float, num_tokens: int | float) -> Score:
+def token_accuracy(num_correct: int | float, num_targets: int | float) -> Score:
     """Share of target tokens that were the most probable ones, given the true tokens before them.
 
     Args:
         num_correct: tokens predicted right.
-        num_tokens: all tokens, padding not counted.
+        num_targets: all tokens, padding not counted.
 
     Returns:
         The score in percent.
 
     Raises:
-        ValueError: if num_tokens is not above 0.
+        ValueError: if num_targets is not above 0.
 
     Example:
         >>> token_accuracy(3, 4).value
         75.0
     """
-    _check_count(num_tokens)
-    return Score("token_accuracy", 100 * num_correct / num_tokens)
+    return Score("token_accuracy", mean(100 * num_correct, num_targets))
 
 
-def perplexity(loss_sum: int | float, num_tokens: int | float) -> Score:
+def perplexity(loss_sum: int | float, num_targets: int | float) -> Score:
     """Exponential of the mean negative log-likelihood of a token.
 
-    perplexity = exp(loss_sum / num_tokens)
+    perplexity = exp(loss_sum / num_targets)
 
     Args:
         loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
-        num_tokens: all tokens, padding not counted.
+        num_targets: all tokens, padding not counted.
 
     Returns:
         The perplexity, at least 1 for probabilities; infinite where the exponential overflows.
 
     Raises:
-        ValueError: if num_tokens is not above 0.
+        ValueError: if num_targets is not above 0.
 
     Example:
         >>> round(perplexity(3 * math.log(7), 3).value, 6)
         7.0
     """
-    _check_count(num_tokens)
+    loss = mean(loss_sum, num_targets)
     try:
-        return Score("perplexity", math.exp(loss_sum / num_tokens))
+        return Score("perplexity", math.exp(loss))
     except OverflowError:
         return Score("perplexity", math.inf)
 
 
-def mean_loss(loss_sum: int | float, num_tokens: int | float) -> Score:
+def mean_loss(loss_sum: int | float, num_targets: int | float) -> Score:
     """Mean negative log-likelihood of a token in nats.
 
     Args:
         loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
-        num_tokens: all tokens, padding not counted.
+        num_targets: all tokens, padding not counted.
 
     Returns:
         The loss, the logarithm of the perplexity.
 
     Raises:
-        ValueError: if num_tokens is not above 0.
+        ValueError: if num_targets is not above 0.
 
     Example:
         >>> mean_loss(6, 4).value
         1.5
     """
-    _check_count(num_tokens)
-    return Score("loss", loss_sum / num_tokens)
+    return Score("loss", mean(loss_sum, num_targets))
 
 
 def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
@@ -243,8 +194,7 @@ def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
         >>> round(bits_per_byte(3 * math.log(2), 4).value, 6)
         0.75
     """
-    _check_count(num_bytes)
-    return Score("bits_per_byte", loss_sum / (math.log(2) * num_bytes))
+    return Score("bits_per_byte", mean(loss_sum, math.log(2) * num_bytes))
 
 
 def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
@@ -257,6 +207,12 @@ def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence
     return list(zip(*several, strict=True))
 
 
-def _check_count(num_tokens: int | float) -> None:
-    if not num_tokens > 0:
-        raise ValueError(f"num_tokens must be above 0, got {num_tokens}")
+def mean(total: int | float, number: int | float) -> float:
+    """Divides a sum.
+
+    Raises:
+        ValueError: if the divisor is not above 0.
+    """
+    if not number > 0:
+        raise ValueError(f"a mean needs a number above 0 to divide by, not {number}")
+    return total / number

@@ -1,5 +1,6 @@
 """Models, each composed of modules, and their named sizes."""
 
+from flax_transformer.models.activations import activations, looped
 from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -25,8 +26,10 @@ __all__ = [
     "VideoTransformer",
     "VisionConfig",
     "VisionTransformer",
+    "activations",
     "attention_weights",
     "image_attention",
+    "looped",
     "resize_images",
     "stack_layers",
     "unstack_layers",

@@ -1,23 +1,24 @@
 """The attention weights of every layer of a model, in one call."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from flax.traverse_util import flatten_dict
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from flax_transformer.errors import UserError
+from flax_transformer.models.activations import activations
 from flax_transformer.models.decoder_only import DecoderOnly
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.models.encoder_only import EncoderOnly
-from flax_transformer.models.model_config import LayerConfig
-from flax_transformer.models.stacking import stack_layers
 from flax_transformer.models.video import VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
+from flax_transformer.modules.layer_options import LayerOptions
 
 AnyModel = EncoderDecoder | DecoderOnly | EncoderOnly | VisionTransformer | VideoTransformer
 
-# Where modules store weights, layers stacked, and the part's name.
+# The attention of a layer whose number is left out, and the part's name.
 _PARTS = {
     "encoder/attention": "encoder",
     "decoder/self_attention": "decoder",
@@ -62,11 +63,10 @@ def attention_weights(
     Args:
         model: with or without `scan_layers`.
         variables: of the model.
-        *inputs: what the model is called with: source and target, tokens, images or videos; id 0
-            is padding.
+        *inputs: what the model is called with: source and target, tokens, images or videos.
         dropout_rng: random key of the dropout, for a pass as in training; None: deterministic.
             The weights are those before their own dropout, of inputs that dropout has changed.
-        **options: the model's other arguments, such as segments of packed rows.
+        **options: the model's other arguments, such as segments, which say what is padding.
 
     Returns:
         One array a part: one example `i` of all is {part: weights[:, i] for part, weights in ...},
@@ -93,34 +93,24 @@ def attention_weights(
         section 3.3 (those of videos).
     """
     check_holds_weights(model.config)
-    _, stored = model.apply(
-        variables,
-        *inputs,
-        **options,
-        deterministic=dropout_rng is None,
-        rngs=None if dropout_rng is None else {"dropout": dropout_rng},
-        # In training, batch normalisation writes its statistics, which are not kept here.
-        mutable=["attention", *(name for name in variables if name != "params")],
-    )
-    weights = {"attention": stored["attention"]}
-    if not model.config.scan_layers:
-        weights = stack_layers(weights)
+    observed = activations(model, variables, *inputs, dropout_rng=dropout_rng, **options)
+    layers: dict[str, dict[int, Array]] = {}
+    for path, value in observed.items():
+        if match := re.fullmatch(r"(.*?)_(\d+)(/.*)/weights", path):
+            stack, number, module = match.groups()
+            layers.setdefault(stack + module, {})[int(number)] = value
     found: dict[str, Array] = {}
-    by_path: dict[str, Any] = flatten_dict(weights["attention"], sep="/")
-    for path, sown in by_path.items():
-        module = path.removesuffix("/weights")
-        # Flax keeps a tuple of all that one call stored; each attention is called once.
-        (of_layers,) = sown
+    for module, by_number in layers.items():
+        of_layers = jnp.stack([by_number[number] for number in sorted(by_number)])
         if module in _PARTS:
             found[_PARTS[module]] = of_layers
         else:
-            layers, batch = len(of_layers), len(inputs[0])
-            by_example = of_layers.reshape(layers, batch, -1, *of_layers.shape[2:])
-            found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = by_example
+            shape = (len(of_layers), len(inputs[0]), -1, *of_layers.shape[2:])
+            found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = of_layers.reshape(shape)
     return found
 
 
-def check_holds_weights(config: LayerConfig) -> None:
+def check_holds_weights(config: LayerOptions) -> None:
     """Refuses a model of which nobody can see where it looks.
 
     Raises:

@@ -1,34 +1,46 @@
 """The encoder-only Transformer of BERT: representations of tokens and of whole texts."""
 
 import dataclasses
+import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_transformer.errors import unknown
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.precision import along_last_axes
-from flax_transformer.functional.segments import token_segments
-from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
-from flax_transformer.models.model_config import TransformerConfig
-from flax_transformer.modules.dropout_module import Dropout
-from flax_transformer.modules.layers import EncoderLayer, Residual
-from flax_transformer.modules.norms import NORMS
-from flax_transformer.modules.token_convolution import TokenConvolution
-from flax_transformer.modules.token_embedding import (
-    EmbeddingScaling,
-    PositionalEmbedding,
-    TokenEmbedding,
-    table_deviation,
+from flax_transformer.models.layer_stack import (
+    all_one,
+    any_of,
+    encoder_step,
+    finish,
+    lay_out_windows,
+    make_embedding,
+    make_last_norm,
+    make_layers,
+    make_position_table,
+    make_positions,
+    pass_through,
 )
+from flax_transformer.models.model_config import TransformerConfig
+from flax_transformer.modules.layers import EncoderLayer, Residual, make_norm
+from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.observe import observe
+from flax_transformer.modules.token_convolution import TokenConvolution
+from flax_transformer.modules.token_embedding import EmbeddingScaling, TokenEmbedding
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOnlyConfig(TransformerConfig):
     """Sizes and choices of an encoder-only Transformer; the defaults are BERT's base."""
+
+    reads: ClassVar[str] = "tokens"
+    gives: ClassVar[str] = "vectors"
 
     d_model: int = 768
     """Width of embeddings and between layers."""
@@ -39,7 +51,7 @@ class EncoderOnlyConfig(TransformerConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_epsilon: float = 1e-12
-    """What a normalisation adds to the variance."""
+    """What a normalization adds to the variance."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
     positions: str = "learned"
@@ -47,7 +59,9 @@ class EncoderOnlyConfig(TransformerConfig):
     max_positions: int = 512
     """Rows of a learned table of positions."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Where sqrt(d_model) stands; BERT has it nowhere (none)."""
+    """Where sqrt(d_model) is; BERT has it nowhere (none)."""
+    embedding_norm: bool = True
+    """Normalization of the embeddings with their positions."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12
@@ -62,13 +76,23 @@ class EncoderOnlyConfig(TransformerConfig):
     """Adjacent tokens that a convolution mixes before the first layer, in a residual connection;
     none if not given. From few texts words in their order are learnt better so."""
 
+    def __post_init__(self) -> None:
+        """Refuses values that no model can have."""
+        super().__post_init__()
+        if self.pooling not in POOLINGS:
+            raise unknown("model.pooling", self.pooling, POOLINGS)
+
+    def build(self, *, vocab_size: int, num_classes: int = 2) -> "EncoderOnly":
+        """Makes the model for a vocabulary of so many tokens and so many classes of texts."""
+        return EncoderOnly(self, vocab_size, num_classes)
+
 
 class EncoderOnly(nn.Module):
     """Represents every token of a text in its context, and the text as a whole.
 
-    Id 0 is padding. The heads are methods, and have parameters if the model is initialised by them:
+    The heads are methods, and have parameters if the model is initialised by them:
     `model.init(key, tokens, method="predict_tokens")`. The variables of layers are named encoder_0,
-    encoder_1, ..., as in `EncoderDecoder`.
+    encoder_1, ..., as in `EncoderDecoder`. Observed, see `modules.observe`: embedded and logits.
 
     Attributes:
         config: sizes and choices.
@@ -87,30 +111,22 @@ class EncoderOnly(nn.Module):
         """Creates embeddings, layers and heads."""
         config = self.config
         width, scaling, dtype = config.d_model, config.embedding_scaling, config.dtype
-        self.embedding = TokenEmbedding(self.vocab_size, width, scaling, dtype)
-        self.positions = PositionalEmbedding(
-            config.positions, config.max_positions, table_deviation(scaling)
-        )
+        self.embedding = make_embedding(config, self.vocab_size)
+        self.positions = make_positions(config)
         self.sentence_embedding = TokenEmbedding(config.num_sentences, width, scaling, dtype)
-        norm = NORMS[config.norm]
-        self.embedding_norm = norm(config.norm_epsilon, dtype)
+        self.embedding_norm = make_norm(config) if config.embedding_norm else None
         self.dropout = Dropout(config.residual_dropout_rate)
         self.token_dropout = Dropout(config.token_dropout_rate)
         if config.convolution_width is not None:
             self.embedding_convolution = TokenConvolution(config.convolution_width, dtype)
-            self.embedding_residual = Residual(
-                config.norm,
-                config.norm_placement,
-                config.norm_epsilon,
-                config.residual_dropout_rate,
-                dtype,
-            )
+            self.embedding_residual = Residual(config)
         self.encoder = make_layers(EncoderLayer, config, config.num_layers)
+        self.encoder_positions = make_position_table(config)
         self.encoder_norm = make_last_norm(config)
         self.pooler = nn.Dense(width, dtype=dtype)
         self.classifier = nn.Dense(self.num_classes, dtype=dtype)
         self.token_transform = nn.Dense(width, dtype=dtype)
-        self.token_norm = norm(config.norm_epsilon, dtype)
+        self.token_norm = make_norm(config)
         self.token_bias = _Bias(self.vocab_size)
 
     def __call__(
@@ -124,42 +140,36 @@ class EncoderOnly(nn.Module):
         """Represents every token in its context.
 
         Args:
-            tokens: token ids, 0 for padding, which may stand on either side.
+            tokens: token ids.
             sentences: number from 0 of the sentence within its text that each token belongs to; all
                 of the first if not given.
-            segments: number from 1 of the text that each token belongs to, 0 for padding, where a
-                row holds several texts, which do not see each other.
+            segments: number from 1 of the text that each token belongs to, 0 for padding, which may
+                be on either side; texts of one row do not see each other. None: every row is one
+                text without padding.
             deterministic: no dropout.
 
         Returns:
             One vector a token.
         """
-        config = self.config
-        segments = token_segments(tokens) if segments is None else segments
-        layout = lay_out(segments, window=config.attention_window)
+        config, segments = self.config, all_one(tokens, segments)
+        layouts = lay_out_windows(config, functools.partial(lay_out, segments))
+        layout = any_of(layouts)
         assert layout.positions is not None
         x = self.embedding(tokens)
-        # Positions stay: a model sees that a token stood there.
+        # Positions stay: a model sees that there was a token.
         x *= self.token_dropout(jnp.ones((*tokens.shape, 1), x.dtype), deterministic)
         x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
         x = self.positions(x, layout.positions.query, layout.lengths)
-        x = self.embedding_norm(x, layout.is_token, deterministic)
-        x = self.dropout(x, deterministic)
+        x = finish(self.embedding_norm, x, layout, deterministic)
+        x = observe(self, "embedded", self.dropout(x, deterministic))
         if config.convolution_width is not None:
-
-            def convolve(x: Array) -> Array:
-                return self.embedding_convolution(x, segments)
-
-            x = self.embedding_residual(convolve, x, layout.is_token, deterministic)
-        return pass_through_encoder(
-            self.encoder,
-            self.encoder_norm,
-            x,
-            layout,
-            num_layers=config.num_layers,
-            remat=config.remat,
-            deterministic=deterministic,
-        )
+            y = self.embedding_residual.before(x, layout.is_token, deterministic)
+            y = self.embedding_convolution(y, segments)
+            x = self.embedding_residual.after(x, y, layout.is_token, deterministic)
+        step = encoder_step(layouts, self.encoder_positions, deterministic)
+        given = [None] * config.num_layers
+        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
+        return finish(self.encoder_norm, x, layout, deterministic)
 
     def predict_tokens(
         self,
@@ -169,7 +179,7 @@ class EncoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length vocab"]:
-        """Scores, for every place, which token stands there: the head of masked language models.
+        """Scores, for every place, which token is there: the head of masked language models.
 
         The arguments are those of the call; some of the tokens are a mask's id.
 
@@ -177,8 +187,9 @@ class EncoderOnly(nn.Module):
             Logits of the token at each place.
         """
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
-        is_token = (token_segments(tokens) if segments is None else segments) != 0
-        return self.score_tokens(hidden, is_token, deterministic=deterministic)
+        is_token = all_one(tokens, segments) != 0
+        logits = self.score_tokens(hidden, is_token, deterministic=deterministic)
+        return observe(self, "logits", logits)
 
     def score_tokens(
         self,
@@ -187,7 +198,7 @@ class EncoderOnly(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch places vocab"]:
-        """Scores which token stands at some places alone.
+        """Scores which token is at some places only.
 
         logits = norm(gelu(hidden W + b)) E^T + c,  E being the tokens' embedding
 
@@ -208,6 +219,7 @@ class EncoderOnly(nn.Module):
         tokens: Int[Array, "batch length"],
         *,
         sentences: Int[Array, "batch length"] | None = None,
+        segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch d_model"]:
         """Represents whole texts.
@@ -217,13 +229,15 @@ class EncoderOnly(nn.Module):
         Args:
             tokens: see the call; one text a row.
             sentences: see the call.
+            segments: 1 for tokens, 0 for padding; None: there is no padding.
             deterministic: no dropout.
 
         Returns:
             One vector a text.
         """
-        hidden = self(tokens, sentences=sentences, deterministic=deterministic)
-        pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, tokens != 0)
+        segments = all_one(tokens, segments)
+        hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
+        pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, segments != 0)
         return jnp.tanh(self.pooler(pooled))
 
     def classify(
@@ -231,6 +245,7 @@ class EncoderOnly(nn.Module):
         tokens: Int[Array, "batch length"],
         *,
         sentences: Int[Array, "batch length"] | None = None,
+        segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch classes"]:
         """Scores the classes of whole texts.
@@ -240,8 +255,11 @@ class EncoderOnly(nn.Module):
         Returns:
             Logits of the classes.
         """
-        pooled = self.pool(tokens, sentences=sentences, deterministic=deterministic)
-        return self.classifier(self.dropout(pooled, deterministic))
+        pooled = self.pool(
+            tokens, sentences=sentences, segments=segments, deterministic=deterministic
+        )
+        logits = self.classifier(self.dropout(pooled, deterministic))
+        return observe(self, "logits", logits)
 
 
 class _Bias(nn.Module):

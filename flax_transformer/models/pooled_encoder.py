@@ -1,14 +1,26 @@
 """An encoder of tokens on a grid that ends in one vector: a part of models of images and videos."""
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.layout import lay_out_unpadded
-from flax_transformer.models.depth import make_last_norm, make_layers, pass_through_encoder
+from flax_transformer.models.layer_stack import (
+    any_of,
+    encoder_step,
+    finish,
+    lay_out_windows,
+    make_last_norm,
+    make_layers,
+    make_position_table,
+    pass_through,
+)
 from flax_transformer.models.vision_config import VisionConfig
-from flax_transformer.modules.dropout_module import Dropout
 from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.observe import observe
 from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
 
 
@@ -41,9 +53,10 @@ class PooledEncoder(nn.Module):
             rows += 1
             zeros = nn.initializers.zeros
             self.class_token = self.param("class_token", zeros, (config.d_model,), jnp.float32)
-        self.positions = PositionalEmbedding(config.positions, rows, SMALL_DEVIATION)
+        self.positions = PositionalEmbedding(config.embedded_positions(), rows, SMALL_DEVIATION)
         self.dropout = Dropout(config.residual_dropout_rate)
         self.encoder = make_layers(EncoderLayer, config, self.num_layers)
+        self.encoder_positions = make_position_table(config)
         self.encoder_norm = make_last_norm(config)
 
     def __call__(
@@ -82,15 +95,11 @@ class PooledEncoder(nn.Module):
             # Zeros made from the tokens are on the same devices as the tokens.
             first = jnp.zeros_like(x[:, :1]) + self.class_token.astype(x.dtype)[None, None]
             x = jnp.concatenate([first, x], axis=1)
-        layout = lay_out_unpadded(x, window=config.attention_window)
+        layouts = lay_out_windows(config, functools.partial(lay_out_unpadded, x))
+        layout = any_of(layouts)
         assert layout.positions is not None
         x = self.positions(x, layout.positions.query, layout.lengths, coordinates)
-        return pass_through_encoder(
-            self.encoder,
-            self.encoder_norm,
-            self.dropout(x, deterministic),
-            layout,
-            num_layers=self.num_layers,
-            remat=config.remat,
-            deterministic=deterministic,
-        )
+        x = observe(self, "embedded", self.dropout(x, deterministic))
+        step = encoder_step(layouts, self.encoder_positions, deterministic)
+        x, _ = pass_through(self.encoder, step, x, [None] * self.num_layers, remat=config.remat)
+        return finish(self.encoder_norm, x, layout, deterministic)

@@ -1,37 +1,43 @@
 """Variables of single layers, and the same stacked for `scan_layers`: each from the other."""
 
+import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+
+from flax_transformer.models.layer_stack import stack, unstack
 
 SIDES = ("encoder", "decoder")
 LAYER_NAME = re.compile(rf"({'|'.join(SIDES)})_\d+")
 
 
-def stack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
+def stack_layers(variables: Mapping[str, Any], period: int = 1) -> dict[str, Any]:
     """Turns the variables of a model without `scan_layers` into those of the same model with it.
 
     Args:
         variables: collections, in which encoder_0, encoder_1, ... and decoder_0, ... stand for one
             layer each, also within a part of the model.
+        period: of the config, `LayerOptions.period`: after how many layers their options begin
+            again.
 
     Returns:
         The collections with encoder and decoder in their place, whose arrays [num_layers, ...] hold
-        those of all layers; everything else as it was.
+        those of all layers; of several layers a period encoder/layers_0, encoder/layers_1, ...,
+        whose arrays are [num_layers / period, ...]; everything else as it was.
 
     Raises:
-        ValueError: if there are no such layers, one is missing between others, or layers differ in
-            names, shapes or types.
+        ValueError: if there are no such layers, one is missing between others, they are not a
+            multiple of the period, or layers differ in names, shapes or types.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> bias = {"encoder_0": {"bias": jnp.zeros(3)}, "encoder_1": {"bias": jnp.ones(3)}}
         >>> stack_layers({"params": bias})["params"]["encoder"]["bias"].shape
         (2, 3)
     """
-    stacked = {name: _stack(name, collection) for name, collection in variables.items()}
+    stacked = {name: _stack(period, name, inner) for name, inner in variables.items()}
     if not any(_has_layers(collection) for collection in variables.values()):
         raise ValueError(f"no layers encoder_0 or decoder_0 to stack in {_names(variables)}")
     return stacked
@@ -52,6 +58,7 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if there is no encoder or decoder, or its arrays differ in the number of layers.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> stacked = {"params": {"encoder": {"bias": jnp.zeros((2, 3))}}}
         >>> list(unstack_layers(stacked)["params"])
         ['encoder_0', 'encoder_1']
@@ -59,26 +66,6 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
     if not any(_has_stacked(collection) for collection in variables.values()):
         raise ValueError(f"no encoder or decoder to unstack in {_names(variables)}")
     return {name: _unstack(name, collection) for name, collection in variables.items()}
-
-
-def stack(trees: Sequence[Any]) -> Any:
-    """Joins pytrees of one structure along a new leading axis of their arrays.
-
-    Example:
-        >>> stack([jnp.zeros(3), jnp.ones(3)]).shape
-        (2, 3)
-    """
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def unstack(tree: Any, number: int) -> list[Any]:
-    """Takes apart what `stack` joined of so many pytrees.
-
-    Example:
-        >>> [leaf.tolist() for leaf in unstack(jnp.array([3, 5]), 2)]
-        [3, 5]
-    """
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(number)]
 
 
 def _has_layers(tree: Any) -> bool:
@@ -105,8 +92,8 @@ def _within(
     }
 
 
-def _stack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
-    result = _within(_stack, name, collection)
+def _stack(period: int, name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
+    result = _within(functools.partial(_stack, period), name, collection)
     for side in SIDES:
         found = [key for key in collection if re.fullmatch(rf"{side}_\d+", key)]
         layers = {f"{side}_{i}": collection.get(f"{side}_{i}") for i in range(len(found))}
@@ -114,9 +101,18 @@ def _stack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if lacking := layers.keys() - {*found}:
             raise ValueError(f"{name}: {min(lacking)} is missing beside {', '.join(found)}")
-        _check_same(name, layers)
+        if len(layers) % period:
+            raise ValueError(
+                f"{name}: {len(layers)} layers of {side} are not a multiple of {period}"
+            )
+        keys = list(layers)
+        by_place = [{key: layers[key] for key in keys[i::period]} for i in range(period)]
+        for of_place in by_place:
+            _check_same(name, of_place)
+        stacked = [stack(list(of_place.values())) for of_place in by_place]
         result = {key: inner for key, inner in result.items() if key not in layers}
-        result[side] = stack(list(layers.values()))
+        of_period = {f"layers_{i}": inner for i, inner in enumerate(stacked)}
+        result[side] = stacked[0] if period == 1 else of_period
     return result
 
 
@@ -142,7 +138,11 @@ def _unstack(name: str, collection: Mapping[str, Any]) -> dict[str, Any]:
         if len(numbers) != 1 or numbers == {()}:
             raise ValueError(f"{name}: {side} has no one number of layers: {sorted(numbers)}")
         ((number,),) = numbers
-        result |= {f"{side}_{i}": layer for i, layer in enumerate(unstack(layers, number))}
+        period = sum(re.fullmatch(r"layers_\d+", key) is not None for key in layers)
+        for i, of_period in enumerate(unstack(layers, number)):
+            in_order = [of_period[f"layers_{j}"] for j in range(period)] or [of_period]
+            for j, layer in enumerate(in_order):
+                result[f"{side}_{i * len(in_order) + j}"] = layer
     return result
 
 

@@ -1,7 +1,8 @@
 """The Video Vision Transformer: a video as a sequence of tubelets, in four variants."""
 
 import dataclasses
-from typing import Any, Literal
+import functools
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -10,10 +11,18 @@ from jaxtyping import Array, Float
 from flax_transformer.errors import UserError
 from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.functional.patches import split_tubelets
-from flax_transformer.models.depth import finish, make_last_norm, make_layers, pass_through
+from flax_transformer.models.layer_stack import (
+    finish,
+    lay_out_windows,
+    make_last_norm,
+    make_layers,
+    make_position_table,
+    pass_through,
+)
 from flax_transformer.models.pooled_encoder import PooledEncoder
 from flax_transformer.models.vision_config import VisionConfig
-from flax_transformer.modules.dropout_module import Dropout
+from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.observe import observe
 from flax_transformer.modules.space_time import SpaceTimeLayer
 from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
 
@@ -25,6 +34,8 @@ Variant = Literal[
 @dataclasses.dataclass(frozen=True)
 class VideoConfig(VisionConfig):
     """Sizes and choices of a video Transformer; the defaults are ViViT-B/16x2."""
+
+    reads: ClassVar[str] = "videos"
 
     variant: Variant = "joint"
     """All tubelets attend to all (joint), those of a time before the times to each other
@@ -44,7 +55,7 @@ class VideoConfig(VisionConfig):
         super().__post_init__()
         if self.num_frames % self.tubelet_frames:
             raise UserError(
-                f"model.num_frames {self.num_frames} is no multiple of model.tubelet_frames "
+                f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
                 f"{self.tubelet_frames}: change one"
             )
         if self.positions == "sinusoidal_2d":
@@ -63,6 +74,10 @@ class VideoConfig(VisionConfig):
                 f"model.variant {self.variant} halves the heads, but model.num_heads and "
                 f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
             )
+
+    def build(self, *, num_classes: int) -> "VideoTransformer":
+        """Makes the model for so many classes."""
+        return VideoTransformer(self, num_classes)
 
     def num_times(self) -> int:
         """How many tubelets follow each other in time."""
@@ -160,12 +175,14 @@ class SpaceTimeEncoder(nn.Module):
         config = self.config
         rows, columns = config.grid()
         num_tokens = config.num_times() * rows * columns
-        self.positions = PositionalEmbedding(config.positions, num_tokens, SMALL_DEVIATION)
+        self.positions = PositionalEmbedding(
+            config.embedded_positions(), num_tokens, SMALL_DEVIATION
+        )
         self.dropout = Dropout(config.residual_dropout_rate)
         divides_heads = config.variant == "factorised_dot_product"
-        self.encoder = make_layers(
-            SpaceTimeLayer, config, config.num_layers, divides_heads=divides_heads
-        )
+        layer = functools.partial(SpaceTimeLayer, divides_heads=divides_heads)
+        self.encoder = make_layers(layer, config, config.num_layers)
+        self.encoder_positions = make_position_table(config)
         self.encoder_norm = make_last_norm(config)
 
     def __call__(
@@ -192,15 +209,24 @@ class SpaceTimeEncoder(nn.Module):
         whole = lay_out_unpadded(tokens)
         assert whole.positions is not None
         x = self.positions(tokens, whole.positions.query, whole.lengths)
-        x = self.dropout(x, deterministic)
+        x = observe(self, "embedded", self.dropout(x, deterministic))
         by_time = tokens.reshape(batch, num_times, -1, d_model)
-        window = config.attention_window
-        space = lay_out_unpadded(by_time.reshape(-1, *by_time.shape[2:]), window=window)
-        by_place = by_time.swapaxes(1, 2).reshape(-1, num_times, d_model)
-        time = lay_out_unpadded(by_place, window=window)
+        places = by_time.reshape(-1, *by_time.shape[2:])
+        space = lay_out_windows(config, functools.partial(lay_out_unpadded, places))
+        times = by_time.swapaxes(1, 2).reshape(-1, num_times, d_model)
+        time = lay_out_windows(config, functools.partial(lay_out_unpadded, times))
+        table = self.encoder_positions and self.encoder_positions()
 
         def step(layer: SpaceTimeLayer, x: Array, _: None) -> tuple[Array, Any]:
-            x = layer(x, space, time, num_times=num_times, deterministic=deterministic)
+            window = layer.options.attention_window
+            x = layer(
+                x,
+                space[window],
+                time[window],
+                num_times=num_times,
+                position_table=table,
+                deterministic=deterministic,
+            )
             return x, None
 
         x, _ = pass_through(self.encoder, step, x, [None] * config.num_layers, remat=config.remat)

@@ -79,7 +79,7 @@ class VisionTransformer(nn.Module):
 
     def _embed(self, images: Array) -> tuple[Array, Array]:
         config, size = self.config, images.shape[1:3]
-        if SCHEMES[config.positions].has_table and size != config.image_size:
+        if SCHEMES[config.embedded_positions()].has_table and size != config.image_size:
             raise ValueError(
                 f"images {images.shape} are not of the size {config.image_size} that learned "
                 "positions are for: resize_images makes a model of another size"
@@ -116,7 +116,7 @@ def resize_images(
         Dosovitskiy et al. 2021, section 3.2.
     """
     new_config = dataclasses.replace(config, image_size=image_size)
-    if not SCHEMES[config.positions].has_table:
+    if not SCHEMES[config.embedded_positions()].has_table:
         return new_config, dict(variables)
     params = variables["params"]
     encoder = params["image_encoder"]

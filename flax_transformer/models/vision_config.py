@@ -1,18 +1,24 @@
 """What Transformers of images and videos can be told about themselves."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.model_config import LayerConfig
-from flax_transformer.modules.layers import NormPlacement
+from flax_transformer.models.model_config import ModelConfig
+from flax_transformer.modules.layer_options import NormPlacement
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 Pooling = Literal["class_token", "mean"]
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionConfig(LayerConfig):
+class VisionConfig(ModelConfig):
     """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
+
+    reads: ClassVar[str] = "images"
+    gives: ClassVar[str] = "classes"
 
     d_model: int = 768
     """Width of embeddings and between layers."""
@@ -23,7 +29,7 @@ class VisionConfig(LayerConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_placement: NormPlacement = "pre"
-    """Normalisation after each residual connection (post) or before (pre, ViT)."""
+    """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
     positions: str = "learned"
@@ -40,7 +46,7 @@ class VisionConfig(LayerConfig):
     num_channels: int = 3
     """Channels of images: 3 of colours, 1 of grey levels."""
     pooling: Pooling = "class_token"
-    """What stands for a whole image: a token of its own, or the mean of all patches."""
+    """What represents a whole image: a token of its own, or the mean of all patches."""
 
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""
@@ -50,9 +56,15 @@ class VisionConfig(LayerConfig):
                 raise UserError(f"model.{name} must be at least 1 each way, not {size}")
         if any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)):
             raise UserError(
-                f"model.image_size {self.image_size} is no multiple of model.patch_size "
+                f"model.image_size {self.image_size} is not a multiple of model.patch_size "
                 f"{self.patch_size}: change one"
             )
+
+    def build(self, *, num_classes: int) -> "nn.Module":
+        """Makes the model for so many classes."""
+        from flax_transformer.models.vision import VisionTransformer
+
+        return VisionTransformer(self, num_classes)
 
     def grid(self) -> tuple[int, int]:
         """Rows and columns of an image's patches."""

@@ -1,14 +1,17 @@
 """Linen modules: they add parameters and random keys to the pure functions."""
 
-from flax_transformer.modules.dropout_module import Dropout
-from flax_transformer.modules.feed_forward_network import FeedForward
+from flax_transformer.modules.cached_attention import Past
+from flax_transformer.modules.feed_forward_network import FEED_FORWARDS, FeedForward
+from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Residual
 from flax_transformer.modules.multi_head_attention import KeyValue, MultiHeadAttention
-from flax_transformer.modules.norms import NORMS, BatchNorm, LayerNorm, RMSNorm
+from flax_transformer.modules.norms import NORMS, BatchNorm, Dropout, LayerNorm, RMSNorm
+from flax_transformer.modules.observe import observe
 from flax_transformer.modules.space_time import SpaceTimeLayer
 from flax_transformer.modules.token_embedding import PositionalEmbedding, TokenEmbedding
 
 __all__ = [
+    "FEED_FORWARDS",
     "NORMS",
     "BatchNorm",
     "DecoderLayer",
@@ -17,10 +20,13 @@ __all__ = [
     "FeedForward",
     "KeyValue",
     "LayerNorm",
+    "LayerOptions",
     "MultiHeadAttention",
+    "Past",
     "PositionalEmbedding",
     "RMSNorm",
     "Residual",
     "SpaceTimeLayer",
     "TokenEmbedding",
+    "observe",
 ]

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.dropout import dropout_multiplier
-from flax_transformer.functional.heads import (
-    AttentionImplementation,
-    multi_head_attend,
-)
+from flax_transformer.functional.heads import multi_head_attend
 from flax_transformer.functional.kernels.projection import project_as_dot_general
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
-from flax_transformer.functional.schemes import SCHEMES, Head
+from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
+from flax_transformer.modules.layer_options import LayerOptions
+from flax_transformer.modules.observe import is_observed, observe
 
 
 class KeyValue(NamedTuple):
@@ -32,74 +31,45 @@ class MultiHeadAttention(nn.Module):
 
     Keys and values are an argument of their own, so that self-attention, cross-attention and
     cached decoding are one call: pass `keys_values(x)` of the inputs themselves, of an encoder's
-    output, or of a cache.
+    output, or of a cache. The call is `queries`, `score_bias`, `attend` and `merge`.
 
-    When the collection "attention" is mutable in `apply`, the weights [batch, heads, query_length,
-    key_length] are stored there under "weights".
+    Observed, see `observe`: queries, keys, values, scores (before the mask), weights and heads.
 
     Attributes:
-        num_heads: number of heads.
-        key_dim: width of a head's query and key; d_model / num_heads if None.
-        value_dim: width of a head's value; d_model / num_heads if None.
-        num_key_value_heads: heads of keys and values, which groups of query heads share;
-            num_heads if None, 1 is multi-query attention.
-        use_bias: whether the four projections add a bias.
-        use_output_bias: whether the last one does too; not where another's output is added.
-        normalize_query_key: whether queries and keys of a head are normalised by their root mean
-            square, which bounds the scores.
-        scheme: name of a positional scheme in `functional.SCHEMES`; what it adds to embeddings is
-            not done here.
-        bidirectional: whether keys may stand behind their query, which some schemes count
-            differently; what may be attended to is the mask's matter.
-        implementation: see `functional.multi_head_attend`.
-        dropout_rate: share of attention weights dropped in training.
-        dtype: type of the computation; parameters are float32.
+        options: sizes, biases, the positional scheme, and how it is computed. What a scheme adds to
+            embeddings is not done here, and a window is the mask's matter.
+        bidirectional: whether keys may be behind their query, which some schemes count differently.
 
     Parameters:
         query, key [d_model, heads, key_dim], value [d_model, heads, value_dim], output
         [num_heads, value_dim, d_model], their biases if asked for; query_scale and key_scale
-        [key_dim] of the normalisation; scheme_table [num_heads, ...] of a scheme that learns one.
+        [key_dim] of the normalization; scheme_table [num_heads, ...] of a scheme that learns one,
+        unless the options say that layers share it.
 
     Reference:
-        Vaswani et al. 2017, section 3.2.2; Henry et al. 2020 (normalised queries and keys).
+        Vaswani et al. 2017, section 3.2.2; Henry et al. 2020 (normalized queries and keys).
     """
 
-    num_heads: int
-    d_model: int
-    key_dim: int | None = None
-    value_dim: int | None = None
-    num_key_value_heads: int | None = None
-    use_bias: bool = False
-    use_output_bias: bool = True
-    normalize_query_key: bool = False
-    scheme: str = "none"
+    options: LayerOptions
     bidirectional: bool = True
-    implementation: AttentionImplementation = "auto"
-    dropout_rate: float = 0.0
-    dtype: jax.typing.DTypeLike = "float32"
 
     def setup(self) -> None:
         """Creates the four projections, and what norms and scheme learn."""
-        if self.d_model % self.num_heads and None in (self.key_dim, self.value_dim):
-            raise ValueError(f"d_model {self.d_model} is no multiple of {self.num_heads} heads")
-        key_value_heads = self.num_key_value_heads or self.num_heads
-        if self.num_heads % key_value_heads:
-            raise ValueError(f"{self.num_heads} heads are no multiple of {key_value_heads}")
-        per_head = self.d_model // self.num_heads
-        key_dim, value_dim = self.key_dim or per_head, self.value_dim or per_head
-        self.query = self._projection((self.num_heads, key_dim), self.use_bias)
-        self.key = self._projection((key_value_heads, key_dim), self.use_bias)
-        self.value = self._projection((key_value_heads, value_dim), self.use_bias)
-        has_output_bias = self.use_bias and self.use_output_bias
-        self.output = self._projection(self.d_model, has_output_bias, axis=(-2, -1))
-        if self.normalize_query_key:
+        options = self.options
+        heads, (key_dim, value_dim) = options.num_heads, options.head_dims()
+        groups, bias = options.num_key_value_heads or heads, options.attention_bias
+        self.query = self._projection((heads, key_dim), bias)
+        self.key = self._projection((groups, key_dim), bias)
+        self.value = self._projection((groups, value_dim), bias)
+        has_output_bias = bias and options.attention_output_bias
+        self.output = self._projection(options.d_model, has_output_bias, axis=(-2, -1))
+        if options.normalize_query_key:
             ones = nn.initializers.ones
             self.query_scale = self.param("query_scale", ones, (key_dim,), jnp.float32)
             self.key_scale = self.param("key_scale", ones, (key_dim,), jnp.float32)
-        table_shape = SCHEMES[self.scheme].head_table_shape
-        if table_shape is not None:
-            shape = (self.num_heads, *table_shape(key_dim))
-            init = nn.initializers.normal(self.d_model**-0.5)
+        shape = position_table_shape(options)
+        if shape is not None and not options.share_position_table:
+            init = nn.initializers.normal(options.d_model**-0.5)
             self.scheme_table = self.param("scheme_table", init, shape, jnp.float32)
 
     def _projection(
@@ -109,10 +79,55 @@ class MultiHeadAttention(nn.Module):
             features,
             axis=axis,
             use_bias=use_bias,
-            dtype=self.dtype,
+            dtype=self.options.dtype,
             kernel_init=nn.initializers.xavier_uniform(),
             dot_general=project_as_dot_general,
         )
+
+    def __call__(
+        self,
+        inputs: Float[Array, "batch query_length d_model"],
+        keys_values: KeyValue,
+        *,
+        mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
+        positions: Positions | None = None,
+        position_table: Float[Array, "num_heads ..."] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch query_length d_model"]:
+        """Attends from the inputs to keys and values.
+
+        Args:
+            inputs: what attends.
+            keys_values: from `keys_values`, or from a cache.
+            mask: True where a query may attend to a key.
+            positions: where queries and keys are, for each row; a scheme needs them.
+            position_table: see `score_bias`.
+            deterministic: no dropout.
+
+        Returns:
+            One vector of width d_model for each query.
+        """
+        query = self.queries(inputs, positions and positions.query)
+        bias = self.score_bias(query, positions, position_table)
+        return self.merge(
+            self.attend(query, keys_values, mask=mask, bias=bias, deterministic=deterministic)
+        )
+
+    def queries(
+        self,
+        inputs: Float[Array, "batch length d_model"],
+        positions: Int[Array, "batch length"] | None = None,
+    ) -> Float[Array, "batch length heads key_dim"]:
+        """Projects inputs to the queries of all heads.
+
+        Args:
+            inputs: what attends.
+            positions: where the inputs are, in tokens from 0; a scheme needs them.
+        """
+        query = self.query(inputs)
+        if self.options.normalize_query_key:
+            query = rms_norm(query, self.query_scale, epsilon=self.options.query_key_norm_epsilon)
+        return observe(self, "queries", self._rotate(query, positions))
 
     def keys_values(
         self,
@@ -123,108 +138,124 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             inputs: what can be attended to.
-            positions: where the inputs stand, in tokens from 0; a scheme needs them.
+            positions: where the inputs are, in tokens from 0; a scheme needs them.
         """
         key = self.key(inputs)
-        if self.normalize_query_key:
-            key = rms_norm(key, self.key_scale)
-        return KeyValue(self._rotate(key, positions), self.value(inputs))
+        if self.options.normalize_query_key:
+            key = rms_norm(key, self.key_scale, epsilon=self.options.query_key_norm_epsilon)
+        key = observe(self, "keys", self._rotate(key, positions))
+        return KeyValue(key, observe(self, "values", self.value(inputs)))
 
-    def __call__(
+    def score_bias(
         self,
-        inputs: Float[Array, "rows query_length d_model"],
-        keys_values: KeyValue,
-        *,
-        mask: Bool[Array, "#batch #queries #key_length"] | None = None,
-        positions: Positions | None = None,
-        deterministic: bool = True,
-    ) -> Float[Array, "rows query_length d_model"]:
-        """Attends from the inputs to keys and values.
+        query: Float[Array, "batch query_length heads key_dim"],
+        positions: Positions | None,
+        position_table: Float[Array, "num_heads ..."] | None = None,
+    ) -> Float[Array, "batch heads query_length key_length"] | None:
+        """What the positional scheme adds to the scores, if anything.
 
         Args:
-            inputs: one row an example, or several adjacent rows (members of a beam) an example;
-                these share their example's keys and values without a copy.
-            keys_values: from `keys_values`, or from a cache.
-            mask: True where a query may attend to a key; the queries of an example's rows stand
-                one after the other.
-            positions: where queries and keys stand, for each row; a scheme needs them. Keys that
-                several rows share stand in the order of `functional.Written`.
-            deterministic: no dropout.
-
-        Returns:
-            One vector of width d_model for each query.
+            query: from `queries`.
+            positions: where queries and keys are.
+            position_table: from `PositionTable`, if layers share one.
         """
-        rows, query_length, _ = inputs.shape
-        key, value = keys_values
-        query = self.query(inputs)
-        if self.normalize_query_key:
-            query = rms_norm(query, self.query_scale)
-        query = self._rotate(query, positions and positions.query)
-        bias = self._bias(query, positions)
-        batch, key_length = key.shape[:2]
-        if bias is not None and rows != batch:
-            bias = _bias_of_all(bias, rows // batch)
-        # The rows of one example become further queries of that example.
-        query = query.reshape(batch, -1, self.num_heads, key.shape[-1])
-        dropout = None
-        if self.dropout_rate and not deterministic:
-            shape = (batch, self.num_heads, query.shape[1], key_length)
-            dropout = dropout_multiplier(self.make_rng("dropout"), self.dropout_rate, shape)
-        # At initialisation every collection is mutable, but variables shall hold parameters only.
-        return_weights = self.is_mutable_collection("attention") and not self.is_initializing()
+        bias, options = self._scheme().bias, self.options
+        if bias is None:
+            return None
+
+        def one_head(query, index, table, query_positions, key_positions):
+            head = Head(index, options.num_heads, self.bidirectional)
+            return bias(query, query_positions, key_positions, head, table)
+
+        table = position_table
+        if table is None and self._scheme().head_table_shape is not None:
+            table = self.scheme_table
+        over_heads = jax.vmap(one_head, (1, 0, 0, None, None))
+        over_batch = jax.vmap(over_heads, (0, None, None, 0, 0))
+        return over_batch(query, jnp.arange(options.num_heads), table, *self._given(positions))
+
+    def attend(
+        self,
+        query: Float[Array, "batch query_length heads key_dim"],
+        keys_values: KeyValue,
+        *,
+        mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
+        bias: Float[Array, "batch heads query_length key_length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch query_length heads value_dim"]:
+        """Gives the outputs of all heads, see `functional.multi_head_attend`."""
+        dropout, rate = None, self.options.attention_dropout_rate
+        if rate and not deterministic:
+            batch, query_length, heads, _ = query.shape
+            shape = (batch, heads, query_length, keys_values.key.shape[1])
+            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
+        is_asked = is_observed(self, "scores", "weights")
         attended: Any = multi_head_attend(
             query,
-            key,
-            value,
+            *keys_values,
             mask=mask,
             bias=bias,
             dropout=dropout,
-            return_weights=return_weights,
-            implementation=self.implementation,
+            return_weights=is_asked,
+            implementation=self.options.attention_implementation,
         )
-        if return_weights:
+        if is_asked:
             attended, weights = attended
-            self.sow("attention", "weights", weights)
-        return self.output(attended.reshape(rows, query_length, *attended.shape[2:]))
+            observe(self, "weights", weights)
+        return observe(self, "heads", attended)
+
+    def merge(
+        self, heads: Float[Array, "batch length heads value_dim"]
+    ) -> Float[Array, "batch length d_model"]:
+        """Makes one vector of the outputs of all heads."""
+        return self.output(heads)
+
+    def _scheme(self) -> PositionalScheme:
+        return scheme_of(self.options)
 
     def _rotate(self, heads: Array, positions: Array | None) -> Array:
         """Turns the queries or keys [batch, length, heads, key_dim] of all heads."""
-        rotate = SCHEMES[self.scheme].rotate
+        rotate = self._scheme().rotate
         if rotate is None:
             return heads
         over_heads = jax.vmap(rotate, (1, None), 1)
         return jax.vmap(over_heads)(heads, self._given(positions))
 
-    def _bias(self, query: Array, positions: Positions | None) -> Array | None:
-        """What the scheme adds to the scores [batch, heads, query_length, key_length]."""
-        bias = SCHEMES[self.scheme].bias
-        if bias is None:
-            return None
-
-        def one_head(query, index, table, query_positions, key_positions):
-            head = Head(index, self.num_heads, self.bidirectional)
-            return bias(query, query_positions, key_positions, head, table)
-
-        has_table = SCHEMES[self.scheme].head_table_shape is not None
-        table = self.scheme_table if has_table else None
-        over_heads = jax.vmap(one_head, (1, 0, 0, None, None))
-        over_batch = jax.vmap(over_heads, (0, None, None, 0, 0))
-        return over_batch(query, jnp.arange(self.num_heads), table, *self._given(positions))
-
     def _given(self, positions: Any) -> Any:
         if positions is None:
-            raise ValueError(f"the positional scheme {self.scheme!r} needs positions")
+            scheme = self.options.positions
+            raise ValueError(f"the positional scheme {scheme!r} needs positions")
         return positions
 
 
-def _bias_of_all(bias: Array, members: int) -> Array:
-    """A row's biases of its hypothesis' positions, for every member that may have written there.
+class PositionTable(nn.Module):
+    """The table of a positional scheme that the layers of an encoder or a decoder share.
 
-    [batch * members, heads, length, capacity] -> [batch, heads, members * length, capacity *
-    members].
+    Attributes:
+        options: of the layers.
+
+    Parameters:
+        table [num_heads, ...].
+
+    Reference:
+        Raffel et al. 2020, section 2.1.
     """
-    rows, heads, length, capacity = bias.shape
-    bias = bias.reshape(rows // members, members, heads, length, capacity).swapaxes(1, 2)
-    return jnp.repeat(
-        bias.reshape(rows // members, heads, members * length, capacity), members, axis=-1
-    )
+
+    options: LayerOptions
+
+    @nn.compact
+    def __call__(self) -> Float[Array, "num_heads ..."]:
+        """Gives the table."""
+        init = nn.initializers.normal(self.options.d_model**-0.5)
+        return self.param("table", init, position_table_shape(self.options), jnp.float32)
+
+
+def scheme_of(options: LayerOptions) -> PositionalScheme:
+    """The positional scheme of one layer, with the parameters that the options state."""
+    return SCHEMES[options.embedded_positions()]
+
+
+def position_table_shape(options: LayerOptions) -> tuple[int, ...] | None:
+    """The shape of the table that a layer's scheme learns inside attention, if it learns one."""
+    of_head = scheme_of(options).head_table_shape
+    return of_head and (options.num_heads, *of_head(options.head_dims()[0]))

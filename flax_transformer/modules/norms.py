@@ -1,10 +1,11 @@
-"""Normalisations as modules: parameters, and the running statistics of batch normalisation."""
+"""Normalizations and dropout as modules: parameters, running statistics and random keys."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.normalization import (
     batch_norm,
     batch_statistics,
@@ -16,23 +17,62 @@ from flax_transformer.functional.normalization import (
 MOMENTUM = 0.9
 
 
-class LayerNorm(nn.Module):
-    """Gives every vector mean 0 and variance 1, see `functional.layer_norm`.
+class Dropout(nn.Module):
+    """Drops elements of its input in training, see `functional.dropout_multiplier`.
 
     Attributes:
-        epsilon: added to the variance.
+        rate: share of elements dropped.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "..."], deterministic: bool) -> Float[Array, "..."]:
+        """Multiplies the inputs by random factors, or returns them as they are."""
+        if deterministic or not self.rate:
+            return inputs
+        factors = dropout_multiplier(self.make_rng("dropout"), self.rate, inputs.shape)
+        return inputs * factors.astype(inputs.dtype)
+
+
+class Norm(nn.Module):
+    """What all normalizations have in common.
+
+    Attributes:
+        epsilon: added to the variance or mean square.
         dtype: type of the result; statistics and parameters are float32.
+        use_bias: whether a bias is added; `RMSNorm` has none.
 
     Parameters:
-        scale and bias [d_model].
+        scale [d_model], and bias [d_model] if there is one.
+    """
+
+    epsilon: float = 1e-6
+    dtype: jax.typing.DTypeLike = "float32"
+    use_bias: bool = True
+
+    def _widened(self, inputs: Array) -> Array:
+        """Never rounds before normalizing; only the result is of the computation's type."""
+        return inputs.astype(jnp.promote_types(inputs.dtype, self.dtype))
+
+    def _scale(self, inputs: Array) -> Array:
+        return self.param("scale", nn.initializers.ones, inputs.shape[-1:], jnp.float32)
+
+    def _bias(self, inputs: Array) -> Array | None:
+        if not self.use_bias:
+            return None
+        return self.param("bias", nn.initializers.zeros, inputs.shape[-1:], jnp.float32)
+
+
+class LayerNorm(Norm):
+    """Gives every vector mean 0 and variance 1, see `functional.layer_norm`.
+
+    Attributes and parameters are those of `Norm`.
 
     Reference:
         Ba et al. 2016.
     """
 
-    epsilon: float = 1e-6
-    dtype: jax.typing.DTypeLike = "float32"
-
     @nn.compact
     def __call__(
         self,
@@ -40,30 +80,20 @@ class LayerNorm(nn.Module):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Normalises every token by itself, in training as afterwards."""
-        wide, width = _widen(inputs, self.dtype), inputs.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, width, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, width, jnp.float32)
+        """Normalizes every token by itself, in training as afterwards."""
+        wide, scale, bias = self._widened(inputs), self._scale(inputs), self._bias(inputs)
         return layer_norm(wide, scale, bias, epsilon=self.epsilon).astype(self.dtype)
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Norm):
     """Gives every vector a mean square of 1, see `functional.rms_norm`.
 
-    Attributes:
-        epsilon: added to the mean square.
-        dtype: type of the result; statistics and parameters are float32.
-
-    Parameters:
-        scale [d_model].
+    Attributes and parameters are those of `Norm`, without a bias.
 
     Reference:
         Zhang and Sennrich 2019.
     """
 
-    epsilon: float = 1e-6
-    dtype: jax.typing.DTypeLike = "float32"
-
     @nn.compact
     def __call__(
         self,
@@ -71,36 +101,26 @@ class RMSNorm(nn.Module):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Normalises every token by itself, in training as afterwards."""
-        scale = self.param("scale", nn.initializers.ones, inputs.shape[-1:], jnp.float32)
-        wide = _widen(inputs, self.dtype)
+        """Normalizes every token by itself, in training as afterwards."""
+        wide, scale = self._widened(inputs), self._scale(inputs)
         return rms_norm(wide, scale, epsilon=self.epsilon).astype(self.dtype)
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Norm):
     """Gives every feature mean 0 and variance 1 over the tokens of a batch.
 
-    In training it normalises by the batch's own statistics, so that a token's output depends on
+    In training it normalizes by the batch's own statistics, so that a token's output depends on
     all others, later ones included; afterwards by running statistics:
 
     running = 0.9 running + 0.1 batch,  from mean 0 and variance 1
 
-    On several devices each normalises by the tokens of its own part of the batch.
-
-    Attributes:
-        epsilon: added to the variance.
-        dtype: type of the result; statistics and parameters are float32.
-
-    Parameters:
-        scale and bias [d_model]; in the collection "batch_stats" mean and variance [d_model].
+    On several devices each normalizes by the tokens of its own part of the batch. Attributes and
+    parameters are those of `Norm`; in the collection "batch_stats" are mean and variance [d_model].
 
     Reference:
         Ioffe and Szegedy 2015.
     """
 
-    epsilon: float = 1e-6
-    dtype: jax.typing.DTypeLike = "float32"
-
     @nn.compact
     def __call__(
         self,
@@ -108,7 +128,7 @@ class BatchNorm(nn.Module):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Normalises every feature.
+        """Normalizes every feature.
 
         Args:
             inputs: vectors of tokens and padding.
@@ -117,14 +137,12 @@ class BatchNorm(nn.Module):
                 running ones, so the collection "batch_stats" must be mutable in `apply`.
 
         Returns:
-            The normalised vectors.
+            The normalized vectors.
         """
-        wide, width = _widen(inputs, self.dtype), inputs.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, width, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, width, jnp.float32)
+        wide, scale, bias = self._widened(inputs), self._scale(inputs), self._bias(inputs)
         running = (
-            self.variable("batch_stats", "mean", jnp.zeros, width, jnp.float32),
-            self.variable("batch_stats", "variance", jnp.ones, width, jnp.float32),
+            self.variable("batch_stats", "mean", jnp.zeros, scale.shape, jnp.float32),
+            self.variable("batch_stats", "variance", jnp.ones, scale.shape, jnp.float32),
         )
         mean, variance = (variable.value for variable in running)
         if not deterministic:
@@ -135,13 +153,9 @@ class BatchNorm(nn.Module):
                 share = jnp.where(has_tokens, 1 - MOMENTUM, 0.0)
                 for variable, new in zip(running, (mean, variance), strict=True):
                     variable.value += (share * (new - variable.value)).astype(jnp.float32)
-        normalised = batch_norm(wide, mean, variance, scale, bias, epsilon=self.epsilon)
-        return normalised.astype(self.dtype)
+        normalized = batch_norm(wide, mean, variance, scale, bias, epsilon=self.epsilon)
+        return normalized.astype(self.dtype)
 
 
-def _widen(inputs: Array, dtype: jax.typing.DTypeLike) -> Array:
-    """Never rounds before normalising; the result alone is of the computation's type."""
-    return inputs.astype(jnp.promote_types(inputs.dtype, dtype))
-
-
-NORMS: dict[str, type[nn.Module]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}
+# Normalizations: name -> module of (epsilon, dtype, use_bias), called as `LayerNorm` is.
+NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}

@@ -1,4 +1,4 @@
-"""Token embeddings, tied to the logits, and positions."""
+"""Token embeddings, the logits they are usually tied to, and positions."""
 
 from typing import Literal
 
@@ -30,9 +30,13 @@ class TokenEmbedding(nn.Module):
         d_model: width of the embeddings.
         scaling: "inputs" as in the paper, "logits", or "none" as in BERT and GPT-2.
         dtype: type of the computation; parameters are float32.
+        tied_logits: whether logits are made by the matrix that embeds; else by one of their own.
+        logits_bias: whether each token's logit has a bias.
+        logits_soft_cap: bound c of the logits, c tanh(logits / c).
 
     Parameters:
-        table [vocab_size, d_model].
+        table [vocab_size, d_model]; logits_table, likewise, if logits have their own; bias
+        [vocab_size] if they have one.
 
     Reference:
         Vaswani et al. 2017, section 3.4; Press and Wolf 2017.
@@ -42,6 +46,9 @@ class TokenEmbedding(nn.Module):
     d_model: int
     scaling: EmbeddingScaling = "inputs"
     dtype: jax.typing.DTypeLike = "float32"
+    tied_logits: bool = True
+    logits_bias: bool = False
+    logits_soft_cap: float | None = None
 
     def setup(self) -> None:
         """Creates the matrix."""
@@ -49,6 +56,11 @@ class TokenEmbedding(nn.Module):
         init = nn.initializers.normal(deviations[self.scaling])
         shape = (self.vocab_size, self.d_model)
         self.table = self.param("table", init, shape, jnp.float32)
+        if not self.tied_logits:
+            self.logits_table = self.param("logits_table", init, shape, jnp.float32)
+        if self.logits_bias:
+            zeros = nn.initializers.zeros
+            self.bias = self.param("bias", zeros, shape[:1], jnp.float32)
 
     def __call__(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch d_model"]:
         """Looks tokens up, with unit variance at first unless the scaling is none."""
@@ -57,15 +69,23 @@ class TokenEmbedding(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
         """Scores every token of the vocabulary, in float32."""
-        return token_logits(*self.logit_factors(hidden))
+        logits, cap = token_logits(*self.logit_factors(hidden)), self.logits_soft_cap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)
 
     def logit_factors(
         self, hidden: Float[Array, "*batch d_model"]
-    ) -> tuple[Float[Array, "*batch d_model"], Float[Array, "vocab d_model"]]:
-        """Gives the two factors of the logits, for a loss that never makes their whole product."""
+    ) -> tuple[Float[Array, "*batch features"], Float[Array, "vocab features"]]:
+        """Gives the two factors of the logits, for a loss that never makes their whole product.
+
+        A bias is one more feature, which is 1 in every vector. A soft cap is not in the product.
+        """
         # sqrt(d_model) divides the hidden vectors, which are smaller than the logits.
         scaled = hidden / self._scale() if self.scaling == "logits" else hidden
-        return scaled.astype(self.dtype), self.table.astype(self.dtype)
+        table = self.table if self.tied_logits else self.logits_table
+        if self.logits_bias:
+            scaled = jnp.concatenate([scaled, jnp.ones_like(scaled[..., :1])], axis=-1)
+            table = jnp.concatenate([table, self.bias[:, None]], axis=-1)
+        return scaled.astype(self.dtype), table.astype(self.dtype)
 
     def _scale(self) -> Array:
         return jnp.asarray(self.d_model**0.5, self.dtype)
@@ -80,7 +100,7 @@ class PositionalEmbedding(nn.Module):
     """Adds what a positional scheme adds to embeddings; holds the table of a learned one.
 
     Attributes:
-        scheme: a name in `functional.SCHEMES`.
+        positions: a name in `functional.SCHEMES`.
         max_length: rows of a learned table, in tokens.
         deviation: standard deviation of a learned table at first: that of the embeddings it is
             added to.
@@ -89,7 +109,7 @@ class PositionalEmbedding(nn.Module):
         table [max_length, d_model], only if the scheme has one.
     """
 
-    scheme: str
+    positions: str
     max_length: int
     deviation: float = 1.0
 
@@ -111,7 +131,7 @@ class PositionalEmbedding(nn.Module):
             coordinates: row and column of the last tokens, where they stand on a grid; a scheme
                 that encodes these adds nothing to the tokens before.
         """
-        scheme = SCHEMES[self.scheme]
+        scheme = SCHEMES[self.positions]
         if scheme.encode is None:
             return embedded
         length, d_model = embedded.shape[1:]

@@ -1,8 +1,18 @@
 """Texts as users give them to a predictor."""
 
+import warnings
 from collections.abc import Iterable
 
+import numpy as np
+from jaxtyping import Int32
+
+from flax_transformer.data.batches.examples import Inputs, TextInputs
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
+
+
+class CutTextWarning(UserWarning):
+    """A text is longer than the model reads at once."""
 
 
 def list_texts(texts: str | Iterable[str]) -> list[str]:
@@ -27,3 +37,48 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
                 f"text {number} is not a string but {text!r:.60}: give a list of strings"
             )
     return texts
+
+
+def encode_text(
+    tokenizer: Tokenizer, name: str, text: str, max_length: int | None, *, begin: bool, end: bool
+) -> Int32[np.ndarray, " length"]:
+    """Gives the ids of a text to look at, which is shown whole or not at all.
+
+    Args:
+        tokenizer: of the model.
+        name: of the text, as the user knows it.
+        text: any that is not blank.
+        max_length: tokens that the model reads; None: any number.
+        begin: whether to put the begin mark before it.
+        end: whether to put the end mark after it.
+
+    Raises:
+        UserError: if the text is blank or too long.
+    """
+    if not text.strip():
+        raise UserError(f"{name} is blank: give one to look at")
+    ids = [tokenizer.bos_id] * begin + tokenizer.encode(text) + [tokenizer.eos_id] * end
+    if max_length is not None and len(ids) > max_length:
+        raise UserError(
+            f"{name} has {len(ids)} tokens, but the model reads {max_length}: give a shorter one"
+        )
+    return np.array(ids, np.int32)
+
+
+def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
+    """Warns once of all texts that were cut, if there are any.
+
+    Args:
+        inputs: texts, or images or videos, of which none is cut.
+        where: origin of the texts, such as "of the split train".
+    """
+    if not isinstance(inputs, TextInputs) or not inputs.num_cut:
+        return
+    verb = "are" if inputs.num_cut > 1 else "is"
+    texts = " ".join(filter(None, ["texts", where]))
+    warnings.warn(
+        f"{inputs.num_cut:,} of {len(inputs):,} {texts} {verb} longer than --data.max-length "
+        f"{inputs.max_length} and {verb} cut",
+        CutTextWarning,
+        stacklevel=3,
+    )

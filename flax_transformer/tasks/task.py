@@ -1,166 +1,205 @@
-"""What training, evaluation and commands know of a task, whatever it is about.
+"""A task: what a model is trained for, from its data to a predictor of strings, files or arrays."""
 
-A task is made of an experiment in a folder. It reads examples and makes batches of them, has an
-objective that training minimises, scores a model on a split, and makes a predictor of it.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.evaluation.scores import Score
 
-# All collections of a model: {"params": ...} and, with batch normalisation, "batch_stats".
-Variables = Any
+# All collections of a model: {"params": ...} and, with batch normalization, "batch_stats".
+Variables: TypeAlias = Mapping[str, Any]
+# The configs that a task is made of: `experiment.Experiment`, which imports the tasks itself.
+Experiment: TypeAlias = Any
+# What a user calls; its methods are those of its task.
+Predictor: TypeAlias = Any
+LOSSES = "losses"  # collection into which modules sow losses of their own
 NUM_SAMPLES = 3
 TOKENIZER = "tokenizer.json"  # of a workdir
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """A model and what its training minimises."""
+class Loss(NamedTuple):
+    """The loss of a batch as sums, so that parts of a batch add up to the whole.
 
-    model: Any
+    Attributes:
+        sum: of the losses of all units, in nats.
+        weight: by which the sum is divided, such as the number of target tokens.
+        statistics: the model's collections except its parameters, updated by this batch.
+        extra: further losses of the model by name, such as one that balances experts; each is the
+            model's own mean times `weight`.
+    """
 
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters; statistics start neutral."""
-        ...
-
-    def loss(
-        self, params: Any, statistics: dict[str, Any], batch: Any, dropout_rng: PRNGKeyArray
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Any]]:
-        """Sums the training loss of a batch.
-
-        Args:
-            params: the model's parameters.
-            statistics: the model's other collections.
-            batch: of the task.
-            dropout_rng: random key of all that is random in a step.
-
-        Returns:
-            The loss in nats, the weight whose sum it is to be divided by, and the statistics with
-            this batch taken in.
-        """
-        ...
+    sum: Float[Array, ""]
+    weight: Float[Array, ""]
+    statistics: dict[str, Any]
+    extra: dict[str, Float[Array, ""]]
 
 
 class Scored(NamedTuple):
-    """What a model did on a split.
+    """The results of a model on a split.
 
     Attributes:
         scores: by name.
-        outputs: what it gave for each example, a line each, in order.
+        outputs: of each example, a line each, in order.
         samples: lines that show a few outputs beside what was wanted.
         example: an input to try a trained model with; "" if none can be typed.
         details: plain data beyond the scores, such as the scores of each class.
     """
 
-    scores: dict[str, Score]
+    scores: Mapping[str, Score]
     outputs: list[str]
     samples: list[str]
     example: str
     details: Mapping[str, Any] = MappingProxyType({})
 
 
-Scorer = Callable[..., Scored]
-"""(variables, is_quick) -> what they do on a split; `is_quick` for a look during training."""
-
-
-@runtime_checkable
-class Parts(Protocol):
-    """The configs that a task is made of: an experiment has them."""
-
-    @property
-    def data(self) -> Any:
-        """Which examples."""
-
-    @property
-    def model(self) -> Any:
-        """Which model."""
-
-    @property
-    def task(self) -> Any:
-        """How it is trained for what."""
-
-    @property
-    def decoding(self) -> Any:
-        """How outputs are searched for; None where nothing is."""
-
-    @property
-    def training(self) -> Any:
-        """How long it is trained, and by which score the best checkpoint is chosen."""
-
-    @property
-    def seed(self) -> int:
-        """Of the order of the data."""
-        ...
-
-
-@runtime_checkable
-class Task(Protocol):
-    """See above.
+class Task(ABC):
+    """A model, its data, its loss and its scores; `TASKS` names the class of each task.
 
     Attributes:
+        description: a line.
+        config: class of the task's own config.
+        reads: classes of the configs of data that it reads.
+        takes: what its models read and give, as their configs say: ("tokens", "next_tokens").
+        scores: names of its scores; the first is the default of `training.best_score`.
         unit: what its speed is counted in, in the plural.
-        objective: its model and loss.
+        command: that uses a trained model.
+        searches: whether outputs are searched for, so that an experiment has `decoding`.
+        attention_options: arguments of its predictor's `attend` besides an input.
+        model: made by `experiment.model.build`.
     """
 
-    unit: str
-    objective: Any
+    description: ClassVar[str]
+    config: ClassVar[type]
+    reads: ClassVar[tuple[type, ...]]
+    takes: ClassVar[tuple[str, str]]
+    scores: ClassVar[tuple[str, ...]]
+    unit: ClassVar[str]
+    command: ClassVar[str]
+    searches: ClassVar[bool] = False
+    attention_options: ClassVar[tuple[str, ...]] = ()
 
-    def save(self, folder: Path) -> None:
-        """Writes what `restore` reads."""
-        ...
+    model: nn.Module
 
-    def scorer(self, split: str) -> Scorer:
-        """Opens a split to score variables on, as often as asked."""
-        ...
-
-    def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Does the same with a user's own files.
-
-        Raises:
-            UserError: if these are not the files that the task reads, or they cannot be read.
-        """
-        ...
-
-    def predictor(self, variables: Variables) -> Any:
-        """Makes what users call: of a trained model, from a text or an image to its output.
-
-        Its `attend` gives, of one input, the arguments of `view_attention`.
-        """
-        ...
-
-    def examples(self, batch: Any) -> Iterator[dict[str, Any]]:
-        """Gives the examples of a batch as plain data that a person can read."""
-        ...
-
-
-@runtime_checkable
-class TaskMaker(Protocol):
-    """How a task is made: the class of it."""
-
-    def prepare(
-        self, parts: Parts, folder: Path, *, num_devices: int, rows_multiple: int
-    ) -> tuple[Task, Batches]:
-        """Reads the data to train on; writes nothing into the folder.
+    @classmethod
+    @abstractmethod
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "Task":
+        """Makes the task of an experiment.
 
         Args:
-            parts: of an experiment.
-            folder: that may hold what `save` wrote in an earlier process.
-            num_devices: that share an update.
-            rows_multiple: what the rows of a batch must divide by.
+            experiment: its configs.
+            folder: with what `save` wrote. It may be empty or missing for a new training, whose
+                tokenizer or classes are then those of the training data.
+            training: whether to train, so that all splits must be readable; otherwise no data is
+                read.
 
         Raises:
-            UserError: if a split cannot be opened, or nothing is left to train on.
+            UserError: if a file or a split cannot be read.
         """
-        ...
 
-    def restore(self, parts: Parts, folder: Path) -> Task:
-        """Makes the task of a trained model; reads no data."""
-        ...
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes what `open` reads."""
+
+    @abstractmethod
+    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
+        """Makes the batches of a training.
+
+        Args:
+            split: to train on.
+            num_devices: that share an update.
+            rows_multiple: the rows of a batch are a multiple of it.
+
+        Raises:
+            UserError: if nothing is left to train on.
+        """
+
+    @abstractmethod
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters; statistics start neutral."""
+
+    @abstractmethod
+    def loss(self, variables: Variables, batch: Any, rng: PRNGKeyArray) -> Loss:
+        """Computes the training loss of a batch; `rng` is for all that is random in a step."""
+
+    @abstractmethod
+    def evaluate(
+        self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
+    ) -> Scored:
+        """Scores a model.
+
+        Args:
+            variables: of the model.
+            split: of its data set, or a user's own files.
+            is_quick: for a look during training, with fewer outputs or a faster search.
+
+        Raises:
+            UserError: if the split or the files cannot be read, or do not fit the task.
+        """
+
+    @abstractmethod
+    def predictor(self, variables: Variables) -> Predictor:
+        """Makes what users call: of a trained model, from a text or an image to its output.
+
+        Its `attend` gives the arguments of `view_attention` for one input.
+        """
+
+    @abstractmethod
+    def examples(self, batch: Any) -> Iterator[dict[str, Any]]:
+        """Gives the examples of a batch as plain data that a person can read."""
+
+
+def draw(model: nn.Module, rng: PRNGKeyArray, *inputs: Array, method: str) -> Variables:
+    """Draws the variables of a model by one of its methods; sown losses are none of them."""
+    init = jax.jit(model.init, static_argnames="method")
+    return {k: v for k, v in init(rng, *inputs, method=method).items() if k != LOSSES}
+
+
+def apply_in_training(
+    model: nn.Module, variables: Variables, rng: PRNGKeyArray, *inputs: Any, **options: Any
+) -> tuple[Any, Mapping[str, Any]]:
+    """Applies a model with dropout.
+
+    Args:
+        model: the module.
+        variables: of the model.
+        rng: random key of the dropout.
+        *inputs: of the method.
+        **options: more of them, and the method's name as `method`.
+
+    Returns:
+        The outputs, and the updated collections with the losses that modules sowed.
+    """
+    mutable = [*(name for name in variables if name != "params"), LOSSES]
+    rngs = {"dropout": rng}
+    outputs: Any = model.apply(variables, *inputs, rngs=rngs, mutable=mutable, **options)
+    return outputs
+
+
+def loss_of(
+    total: Float[Array, ""], weight: Float[Array, ""], collections: Mapping[str, Any]
+) -> Loss:
+    """Joins the loss of a batch and the collections of `apply_in_training`.
+
+    Losses that several modules sow under one name are added, and multiplied by the weight.
+
+    Example:
+        >>> sown = {"losses": {"encoder_0": {"balancing": (jnp.array([0.5, 0.25]),)}}}
+        >>> loss = loss_of(jnp.array(6.0), jnp.array(4.0), sown)
+        >>> {name: float(value) for name, value in loss.extra.items()}
+        {'balancing': 3.0}
+    """
+    statistics = {name: values for name, values in collections.items() if name != LOSSES}
+    extra: dict[str, Array] = {}
+    for path, value in jax.tree_util.tree_leaves_with_path(collections.get(LOSSES, {})):
+        name = next(key.key for key in reversed(path) if isinstance(key, jax.tree_util.DictKey))
+        extra[name] = extra.get(name, 0.0) + weight * jnp.sum(value, dtype=weight.dtype)
+    return Loss(total, weight, statistics, extra)

@@ -1,7 +1,7 @@
 """How probable given texts and given translations are."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,16 +11,16 @@ import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import evaluation_batches
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.batches.batches import Batches
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenizer import EOS, PAD, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.decoder_only import DecoderOnly
-from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.translation.translation import shift_right
+from flax_transformer.tasks.given_texts import CutTextWarning
+from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.translation.shift_right import shift_right
 
 TOKENS_PER_BATCH = 4096  # as `evaluate` reads
 
@@ -39,13 +39,22 @@ class TextScore(NamedTuple):
     mean_log_prob: float
 
 
-class LongTextWarning(UserWarning):
-    """A text is longer than the model reads at once."""
+class ScoredText(NamedTuple):
+    """A text that a search has written.
+
+    Attributes:
+        text: without the prompt.
+        score: log-probability in nats; of a beam search divided by the length penalty. Higher is
+            better.
+    """
+
+    text: str
+    score: float
 
 
 def score_texts(
-    model: DecoderOnly,
-    variables: Any,
+    model: Any,
+    variables: Variables,
     tokenizer: Tokenizer,
     texts: Sequence[str],
     max_length: int,
@@ -54,7 +63,7 @@ def score_texts(
     """Computes log p(text), the end mark included, after the mark that begins a document.
 
     A text of more than max_length tokens is cut into pieces as in `evaluate`: each token is
-    predicted from those before it in its piece. A `LongTextWarning` reports it.
+    predicted from those before it in its piece. A `CutTextWarning` reports it.
 
     Args:
         model: the decoder.
@@ -67,7 +76,8 @@ def score_texts(
     Returns:
         One score a text.
     """
-    streams = [[EOS, *ids, EOS] for ids in tokenizer.encode_batch(texts)]
+    end = tokenizer.eos_id
+    streams = [[end, *ids, end] for ids in tokenizer.encode_batch(texts)]
     pieces, texts_of_pieces = [], []
     for number, stream in enumerate(streams):
         starts = range(0, len(stream) - 1, max_length)
@@ -77,15 +87,15 @@ def score_texts(
     what = "it is scored in pieces, each token given those before it in its piece"
     _warn_of_long(lengths, max_length, what, first_line)
     rows = TokenizedPairs.without_targets(TokenizedText.of(pieces))
-    batches = evaluation_batches(rows, TOKENS_PER_BATCH, max_length + 1)
+    batches = LengthBatches.for_evaluation(rows, TOKENS_PER_BATCH, max_length + 1)
     by_piece = _by_row(len(pieces), batches, partial(_score_tokens, model, variables))
     sums = np.bincount(texts_of_pieces, by_piece, minlength=len(texts))
     return _scores(sums.astype(np.float64), lengths)  # without texts they are integers
 
 
 def score_pairs(
-    model: EncoderDecoder,
-    variables: Any,
+    model: Any,
+    variables: Variables,
     tokenizer: Tokenizer,
     pairs: Sequence[Pair],
     max_length: int,
@@ -93,7 +103,7 @@ def score_pairs(
 ) -> list[TextScore]:
     """Computes log p(target | source), the target's end mark included.
 
-    A source is cut to max_length tokens as `translate` cuts it, with a `LongTextWarning`; a target
+    A source is cut to max_length tokens as `translate` cuts it, with a `CutTextWarning`; a target
     is never cut.
 
     Args:
@@ -114,52 +124,64 @@ def score_pairs(
         TokenizedText.encode(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1)
     )
     lengths = target.lengths.tolist()
-    longest, config = max([max_length, *lengths]), model.config
-    if SCHEMES[config.positions].has_table and longest > config.max_positions:
+    longest, limit = max([max_length, *lengths]), model.config.position_limit()
+    if limit is not None and longest > limit:
         raise UserError(
             f"target {lengths.index(longest) + first_line} has {longest} tokens, but the model "
-            f"writes at most {config.max_positions}: split the pair into sentences"
+            f"writes at most {limit}: split the pair into sentences"
         )
     what = f"only the first {max_length} of the source are read; split the pair into sentences"
     _warn_of_long(source.lengths.tolist(), max_length, what, first_line)
     tokenized = TokenizedPairs(source.cut(max_length), target)
-    batches = evaluation_batches(tokenized, max(TOKENS_PER_BATCH, longest), longest)
-    sums = _by_row(len(pairs), batches, partial(_score_targets, model, variables))
+    tokens = max(TOKENS_PER_BATCH, longest)
+    batches = LengthBatches.for_evaluation(tokenized, tokens, longest)
+    score = partial(_score_targets, model, variables, tokenizer.bos_id)
+    sums = _by_row(len(pairs), batches, score)
     return _scores(sums, lengths)
 
 
 def _by_row(
     num_rows: int,
-    batches: Iterator[tuple[Int[np.ndarray, " rows"], Batch]],
+    batches: Batches,
     score: Callable[[Batch], Array],
 ) -> Float64[np.ndarray, " num_rows"]:
     """Scores the rows of all batches and puts them back into their order."""
     scores = np.zeros(num_rows)
-    for indices, batch in batches:
+    for indices, batch in batches.epoch():
         exists = indices >= 0
         scores[indices[exists]] = np.asarray(score(batch))[exists]
     return scores
 
 
 @partial(jax.jit, static_argnums=0)
-def _score_tokens(model: DecoderOnly, variables: Any, batch: Batch) -> Float[Array, " rows"]:
-    tokens = jnp.asarray(batch.source)
-    logits: Any = model.apply(variables, tokens[:, :-1])
-    return _log_probs(logits, tokens[:, 1:])
+def _score_tokens(model: Any, variables: Variables, batch: Batch) -> Float[Array, " rows"]:
+    tokens, segments = jnp.asarray(batch.source), jnp.asarray(batch.source_segments)
+    logits = model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
+    return _log_probs(logits, tokens[:, 1:], segments[:, 1:])
 
 
-@partial(jax.jit, static_argnums=0)
-def _score_targets(model: EncoderDecoder, variables: Any, batch: Batch) -> Float[Array, " rows"]:
-    target = jnp.asarray(batch.target)
-    logits: Any = model.apply(variables, jnp.asarray(batch.source), shift_right(target))
-    return _log_probs(logits, target)
+@partial(jax.jit, static_argnums=(0, 2))
+def _score_targets(
+    model: Any, variables: Variables, bos_id: int, batch: Batch
+) -> Float[Array, " rows"]:
+    source, target, source_segments, target_segments = map(jnp.asarray, batch)
+    logits = model.apply(
+        variables,
+        source,
+        shift_right(target, target_segments, bos_id),
+        source_segments=source_segments,
+        target_segments=target_segments,
+    )
+    return _log_probs(logits, target, target_segments)
 
 
 def _log_probs(
-    logits: Float[Array, "rows length vocab"], target: Int[Array, "rows length"]
+    logits: Float[Array, "rows length vocab"],
+    target: Int[Array, "rows length"],
+    segments: Int[Array, "rows length"],
 ) -> Float[Array, " rows"]:
     """The log-probability of each row's targets, padding left out."""
-    weights = (target != PAD).astype(jnp.float32)
+    weights = (segments != 0).astype(jnp.float32)
     losses, _ = jax.vmap(label_smoothed_cross_entropy)(logits, target, weights)
     return -losses
 
@@ -179,6 +201,6 @@ def _warn_of_long(
         warnings.warn(
             f"text {first_line + long[0]}{more} has {lengths[long[0]]} tokens, more than the "
             f"{max_length} that the model reads at a time: {consequence}",
-            LongTextWarning,
+            CutTextWarning,
             stacklevel=4,
         )

@@ -2,20 +2,20 @@
 
 import dataclasses
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.model_config import ComputeType
-from flax_transformer.tasks.task import Task
-from flax_transformer.tasks.tasks import kind_of
-from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.tasks.task import Predictor, Task, Variables
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import deciding_score, validation_scores
@@ -50,7 +50,7 @@ class TrainedRun(NamedTuple):
 
     experiment: Experiment
     task: Task
-    variables: Any
+    variables: Variables
     steps: list[int]
 
 
@@ -59,9 +59,17 @@ def open_run(
     weights: Weights,
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
-    bleu_tokenizer: BleuTokenizer | None = None,
+    task_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> TrainedRun:
-    """Reads a trained model from its workdir; see `load`."""
+    """Reads a trained model from its workdir; see `load`.
+
+    Args:
+        path: the workdir.
+        weights: see `load`.
+        decoding: see `load`.
+        dtype: see `load`.
+        task_options: fields of the task's config to replace for an evaluation.
+    """
     if weights not in get_args(Weights):
         raise unknown("weights", weights, get_args(Weights))
     if dtype not in (None, *get_args(ComputeType)):
@@ -73,23 +81,25 @@ def open_run(
         experiment = dataclasses.replace(experiment, model=model)
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
-    if bleu_tokenizer is not None:
-        experiment = _scored_by(experiment, bleu_tokenizer)
-    task = kind_of(experiment.task)[1].maker.restore(experiment, path)
+    if task_options:
+        experiment = _with_task_options(experiment, task_options)
+    task = find_task(experiment)[1].open(experiment, path, training=False)
     if weights == "best":
         _warn_of_another_score(workdir, experiment.training.best_score)
     checkpoints = open_checkpoints(workdir, experiment.training, is_reader=True)
-    shapes = jax.eval_shape(task.objective.init, jax.random.key(0))
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
     variables, steps = _read_variables(checkpoints, shapes, weights, path)
     checkpoints.close()
     return TrainedRun(experiment, task, jax.device_put(variables), steps)
 
 
-def _scored_by(experiment: Experiment, bleu_tokenizer: BleuTokenizer) -> Experiment:
-    name, _ = kind_of(experiment.task)
-    if not isinstance(experiment.task, TranslationConfig):
-        raise UserError(f"{name} is not scored by BLEU: leave --bleu-tokenizer out")
-    task = dataclasses.replace(experiment.task, bleu_tokenizer=bleu_tokenizer)
+def _with_task_options(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    known = {field.name for field in dataclasses.fields(experiment.task)}
+    for name in options:
+        if name not in known:
+            task, _ = find_task(experiment)
+            raise UserError(f"{task} has no --{name.replace('_', '-')}: leave it out")
+    task = dataclasses.replace(experiment.task, **options)
     return dataclasses.replace(experiment, task=task)
 
 
@@ -108,7 +118,7 @@ def load(
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
-) -> Any:
+) -> Predictor:
     """Loads a trained model once, to use it many times.
 
     `load("runs/number_words").translate("twenty-three")` gives "dreiundzwanzig".
@@ -123,7 +133,7 @@ def load(
             device can.
 
     Returns:
-        What the task makes of a model: a `Translator`.
+        The predictor of the task, such as a `Translator`.
 
     Raises:
         UserError: if the folder holds no trained model.
@@ -138,17 +148,17 @@ def load_for(
     weights: Weights,
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
-) -> Any:
+) -> Predictor:
     """Does what `load` does, for a command that is for some tasks.
 
     Raises:
         UserError: if the folder holds a model that another command is for.
     """
-    name, kind = kind_of(Workdir(workdir).load().task)
-    if kind.command != command:
+    name, task = find_task(Workdir(workdir).load())
+    if task.command != command:
         raise UserError(
             f"{workdir} holds a model for {name}, which cannot {command}: give flax-transformer "
-            f"{kind.command} --workdir {workdir}"
+            f"{task.command} --workdir {workdir}"
         )
     return load(workdir, weights, decoding, dtype)
 

@@ -1,12 +1,13 @@
 """Scoring a trained model on a split, and keeping the figures with all that made them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.models.model_config import ComputeType
 from flax_transformer.tasks.task import Scored
@@ -16,25 +17,25 @@ from flax_transformer.training.durability.data_fingerprints import DataFiles
 
 
 def evaluate(
-    path: Path,
-    split: str | OwnFiles,
+    path: str | Path,
+    split: str | OwnFiles | None = None,
     *,
-    command: Sequence[str],
+    command: Sequence[str] = (),
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
-    bleu_tokenizer: BleuTokenizer | None = None,
+    task_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Record, Scored]:
     """Scores a model on a split or on other files, and writes scores and outputs into the workdir.
 
     Args:
         path: the workdir of a training.
-        split: of its data set, or a user's own files.
-        command: the words of the command line, kept with the scores.
+        split: of its data set, or a user's own files; the held-out split if not given.
+        command: the words of the command line, if there is one, kept with the scores.
         weights: which checkpoints; see `load`.
         decoding: how to search; the training's own settings if not given.
         dtype: type of the computation; see `load`.
-        bleu_tokenizer: for the BLEU of translations; the training's own setting if not given.
+        task_options: fields of the task's config to replace, such as `bleu_tokenizer`.
 
     Returns:
         What was written into the folder "scores", and all that was scored.
@@ -43,15 +44,15 @@ def evaluate(
         UserError: if the folder holds no trained model or the data set no such split, or the files
             do not fit the model, cannot be read, or are no longer those that were trained on.
     """
-    run = open_run(path, weights, decoding, dtype, bleu_tokenizer)
+    path = Path(path)
+    run = open_run(path, weights, decoding, dtype, task_options)
+    if split is None:
+        split = str(run.experiment.data.held_out_split)
     files = split if isinstance(split, OwnFiles) else None
     if isinstance(split, str):
         # Scores of other files would not compare with those of the training.
         DataFiles(path, run.experiment.data).check()
-        scorer = run.task.scorer(split)
-    else:
-        scorer = run.task.own_scorer(split)
-    scored = scorer(run.variables)
+    scored = run.task.evaluate(run.variables, split)
     decoding = run.experiment.decoding
     record = Record(
         split=split if isinstance(split, str) else None,
@@ -69,7 +70,9 @@ def evaluate(
     if decoding is not None:
         name += f"-{decoding.method}"
         name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
-    name += "".join(f"-{changed}" for changed in (dtype, bleu_tokenizer) if changed is not None)
+    name += "".join(
+        f"-{changed}" for changed in (dtype, *task_options.values()) if changed is not None
+    )
     folder = Workdir(path).scores
     write_scores(folder / f"{name}.json", record)
     if scored.outputs:

@@ -1,13 +1,13 @@
 """What a training's steps report, shown and written every so often."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from flax_transformer.evaluation.scores import shown
+from flax_transformer.evaluation.metric import shown
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.progress import TrainingProgress
@@ -41,14 +41,14 @@ class Log:
         training: TrainingConfig,
         learning_rate: Callable[[int], Any],
         unit: str,
-        pending: Sequence[Sequence[float]] = (),
+        pending: Sequence[Mapping[str, float]] = (),
         *,
         first: Callable[[Any], Any],
     ):
         self._writer, self._progress = writer, progress
         self._training, self._learning_rate = training, learning_rate
         self._unit, self._first = unit, first
-        self._pending = [list(values) for values in pending]
+        self._pending = [dict(values) for values in pending]
         self._metrics: list[StepMetrics] = []
         # Their time was another process': they count for the mean loss, not for the speed.
         self._count = 0
@@ -65,20 +65,16 @@ class Log:
         self._progress.step()
         if not self._training.logs_at(step):
             return
-        values = StepMetrics(*np.array(self.pending()).T)
-        self.skipped = int(values.skipped[-1])
-        made = values.skipped == 0
-        weights = np.where(values.tokens[made] > 0, values.tokens[made], 1)
-        loss = float(np.average(values.loss[made], weights=weights)) if made.any() else None
-        norm = float(values.gradient_norm[made].mean()) if made.any() else None
-        num_skipped = int(np.count_nonzero(~made))
-        speed = self._progress.log(step, loss, self._count, num_skipped)
+        steps = self.pending()
+        self.skipped = int(steps[-1]["skipped"])
+        means = _means([values for values in steps if values["skipped"] == 0])
+        num_skipped = sum(values["skipped"] > 0 for values in steps)
+        speed = self._progress.log(step, means["loss"], self._count, num_skipped)
         self._writer.write(
             step,
             "train",
             {
-                "loss": loss,
-                "gradient_norm": norm,
+                **means,
                 "skipped_updates": num_skipped,
                 "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
                 speed_name(self._unit): round(speed),
@@ -88,11 +84,11 @@ class Log:
         if not self._training.logs_as_last(step):
             self._pending, self._metrics, self._count = [], [], 0
 
-    def pending(self) -> list[list[float]]:
+    def pending(self) -> list[dict[str, float]]:
         """The metrics of the steps since the last line that is not only the end's."""
         # Only now: to read the metrics of every step would wait for every step.
         metrics = jax.device_get(self._first(self._metrics))
-        return self._pending + [[float(value) for value in values] for values in metrics]
+        return self._pending + [_numbers(values) for values in metrics]
 
     def evaluation(self, step: int, scored: Scored, started: float) -> None:
         """Shows and writes scores on the validation split and a few outputs."""
@@ -107,3 +103,20 @@ class Log:
     def close(self) -> None:
         """Finishes the files."""
         self._writer.close()
+
+
+def _numbers(metrics: StepMetrics) -> dict[str, float]:
+    """The metrics of a step by name, the model's further losses among them."""
+    values = metrics._asdict()
+    return {name: float(value) for name, value in (values | values.pop("extra")).items()}
+
+
+def _means(steps: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """Means over updates, those of losses weighted by units; None without an update."""
+    if not steps:
+        return {"loss": None, "gradient_norm": None}
+    columns = {name: np.array([values[name] for values in steps]) for name in steps[0]}
+    weights = np.where(columns["weight"] > 0, columns["weight"], 1)
+    losses = [name for name in columns if name not in ("weight", "gradient_norm", "skipped")]
+    means = {name: float(np.average(columns[name], weights=weights)) for name in losses}
+    return means | {"gradient_norm": float(columns["gradient_norm"].mean())}

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from flax_transformer.data.batches.pipeline import training_pipeline
+from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.debug_nans import debug_nans
@@ -22,7 +22,12 @@ from flax_transformer.training.step import TrainState, make_train_step
 from flax_transformer.training.time_left import TimeLeft
 
 
-def train(experiment: Experiment, path: Path, console: Console, find_nans: bool = False) -> None:
+def train(
+    experiment: Experiment,
+    path: str | Path,
+    console: Console | None = None,
+    find_nans: bool = False,
+) -> None:
     """Trains an experiment, or continues where an earlier call was interrupted.
 
     However often it is interrupted, it ends bit for bit where it would have ended without.
@@ -30,7 +35,7 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
     Args:
         experiment: what to train.
         path: folder of the run; it receives what the task keeps, checkpoints and metrics.
-        console: where progress is shown.
+        console: where progress is shown; standard output if not given.
         find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
 
     Raises:
@@ -40,7 +45,9 @@ def train(experiment: Experiment, path: Path, console: Console, find_nans: bool 
     """
     # Later commands may be given in another folder.
     experiment = experiment.with_absolute_paths()
-    workdir = Workdir(path)
+    workdir = Workdir(Path(path))
+    # In a notebook, rich's own choice would be HTML and a bar that needs widgets.
+    console = console or Console(force_jupyter=False)
     with (
         Interruption() as interruption,
         TimeAccounts(workdir.times) as accounts,
@@ -63,7 +70,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         state, notes = run.begin()
         step = int(state.step)
         run.describe(state)
-        if run.is_over(step) and not run.needs_evaluation(step):
+        if run.milestones.is_over(step) and not run.milestones.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
             return False
         state = run.devices.replicate(state)
@@ -75,7 +82,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         contextlib.closing(_open_log(run, progress, step, notes)) as log,
     ):
         _evaluate_if_due(run, interruption, step, state, log)
-        while not run.is_over(step):
+        while not run.milestones.is_over(step):
             with run.accounts.of("data"):
                 batch = next(batches)
             explained = explain_out_of_memory(run.experiment, run.devices, batch)
@@ -99,7 +106,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
 def _compiled_step(run: Run) -> Any:
     return run.devices.compile(
         make_train_step(
-            run.task.objective.loss,
+            run.task.loss,
             run.optimizer,
             max_skipped=run.experiment.training.max_skipped,
             accumulate_steps=run.experiment.training.accumulate_steps,
@@ -133,6 +140,6 @@ def _evaluate_if_due(
     run: Run, interruption: Interruption, step: int, state: TrainState, log: Log
 ) -> None:
     """An evaluation may be left in its midst, for the state is saved: it is then made again."""
-    if run.needs_evaluation(step):
+    if run.milestones.needs_evaluation(step):
         with interruption.at_once():
             run.evaluate(state, log)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from flax_transformer.evaluation.scores import LESS_IS_BETTER
+from flax_transformer.evaluation.metric import is_less_better
 from flax_transformer.whole_files import written_whole
 
 VALIDATION = "validation"
@@ -61,7 +61,7 @@ def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
     goodness = {}
     for following in names[names.index(name) :]:
         value = float(line[following])
-        sign = -1 if following in LESS_IS_BETTER else 1
+        sign = -1 if is_less_better(following) else 1
         # NaN is the worst score.
         goodness[following] = -math.inf if math.isnan(value) else sign * value
         if value != 0 or sign == -1:  # a loss of 0 is perfect

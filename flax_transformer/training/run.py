@@ -10,7 +10,7 @@ from rich.console import Console
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.checkpoints import Restored
 from flax_transformer.training.checkpoints.initialization import (
@@ -23,12 +23,7 @@ from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log
-from flax_transformer.training.metrics import (
-    Goodness,
-    deciding_score,
-    scores_since_best,
-    validation_scores,
-)
+from flax_transformer.training.milestones import Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import TrainState, init_state, make_gradient
@@ -56,15 +51,17 @@ class Run:
         files.check_place()
         files.check()
         # Nothing is written before the batches are made, so that no mistake leaves a trace.
-        num_devices = len(self.devices.devices) * jax.process_count()
         source = None if experiment.init_from is None else Path(experiment.init_from)
-        self.task, self.batches = kind_of(experiment.task)[1].maker.prepare(
-            experiment,
-            tokenizer_folder(workdir.path, source),
+        folder = tokenizer_folder(workdir.path, source)
+        _, kind = find_task(experiment)
+        self.task = kind.open(experiment, folder, training=True)
+        num_devices = len(self.devices.devices) * jax.process_count()
+        self.batches = self.task.batches(
+            experiment.data.train_split,
             num_devices=num_devices,
             rows_multiple=num_devices * training.accumulate_steps,
         )
-        self._score = self.task.scorer(experiment.data.validation_split)
+        self.milestones = Milestones(training, workdir.metrics)
         self._first = None if workdir.has_checkpoint() else self._first_variables()
         workdir.start(experiment)
         self._note(files)
@@ -77,7 +74,7 @@ class Run:
 
     def begin(self) -> Restored:
         """The state of the last checkpoint, or a fresh one, and what was noted with it."""
-        init, key = self.task.objective.init, jax.random.key(self.experiment.seed)
+        init, key = self.task.init, jax.random.key(self.experiment.seed)
         like = jax.eval_shape(lambda: init_state(init(key), self.optimizer))
         restored = self.checkpoints.restore_newest(like)
         if restored is None:
@@ -105,21 +102,6 @@ class Run:
             self.say(self._first.told)
         self._warn_of_warm_up()
 
-    def needs_evaluation(self, step: int) -> bool:
-        """Whether the model is to be scored after a step, and was not yet."""
-        is_due = step > 0 and self.experiment.training.evaluates_at(step)
-        return is_due and step not in self._scores(step)
-
-    def is_over(self, step: int) -> bool:
-        """Whether no further step follows."""
-        training = self.experiment.training
-        if step >= training.num_steps or training.patience is None:
-            return step >= training.num_steps
-        # Only after an evaluation the scores are others than before.
-        return training.evaluates_at(step) and (
-            scores_since_best(self._scores(step)) >= training.patience
-        )
-
     def stop_if_not_finite(self, step: int, state: TrainState, log: Log, rng: PRNGKeyArray) -> None:
         """Ends a training that makes no updates any more, with what made them impossible."""
         training = self.experiment.training
@@ -128,7 +110,7 @@ class Run:
         first = step - log.skipped + 1
         batch = self.own_batches[first - 1]
         gradient = make_gradient(
-            self.task.objective.loss,
+            self.task.loss,
             accumulate_steps=training.accumulate_steps,
             axis_name=self.devices.axis_name,
         )
@@ -159,12 +141,14 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device: from the host's memory, a scorer would copy them again for each batch.
+            # On one device: from the host's memory, they would be copied again for each batch.
             variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
-            scored = self._score(variables, is_quick=True)
+            split = self.experiment.data.validation_split
+            scored = self.task.evaluate(variables, split, is_quick=True)
             step = int(self.devices.first(state.step))
             log.evaluation(step, scored, started)
-        self._say_what_decides(step)
+        if line := self.milestones.other_choice(step):
+            self.say(line)
 
     def say(self, line: str) -> None:
         """Prints a line."""
@@ -194,22 +178,6 @@ class Run:
             )
 
     def _first_variables(self) -> TakenOver:
-        drawn = self.task.objective.init(jax.random.key(self.experiment.seed))
+        drawn = self.task.init(jax.random.key(self.experiment.seed))
         source = self.experiment.init_from
         return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
-
-    def _say_what_decides(self, step: int) -> None:
-        """Reports once, after two evaluations, that the chosen best_score is 0 at both."""
-        name = self.experiment.training.best_score
-        decides = deciding_score(self.workdir.metrics, name)
-        if decides != name and len(self._scores(step)) == 2:
-            self.say(
-                f"{name} has been 0 at every evaluation: until it is not, the best checkpoint is "
-                f"chosen by {decides}"
-            )
-
-    def _scores(self, step: int) -> dict[int, Goodness]:
-        """Those up to a step: the file may hold later ones, which will be made again."""
-        name = self.experiment.training.best_score
-        scores = validation_scores(self.workdir.metrics, name)
-        return {scored: value for scored, value in scores.items() if scored <= step}

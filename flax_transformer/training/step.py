@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from flax_transformer.tasks.task import Loss, Variables
 from flax_transformer.training.optimizer.moving_average import moving_average
 
 
@@ -18,7 +19,7 @@ class TrainState(NamedTuple):
     Attributes:
         step: number of steps taken, the skipped ones counted.
         params: the model's parameters.
-        statistics: the model's other collections, such as batch normalisation's running
+        statistics: the model's other collections, such as batch normalization's running
             statistics; {} if it has none.
         optimizer_state: Optax's state.
         skipped: updates in a row, up to now, that were skipped because loss or gradient was not
@@ -40,30 +41,33 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells about itself.
+    """What a step reports.
 
     Attributes:
-        loss: mean training loss a target token, in nats.
-        tokens: target tokens of the batch over all devices, padding not counted.
+        loss: mean training loss of a unit of the task, in nats.
+        weight: units of the batch over all devices, padding not counted.
         gradient_norm: norm of the mean gradient before clipping.
         skipped: updates in a row that were skipped, this one counted; 0 if it was made.
+        extra: means of the model's further losses, by name.
     """
 
     loss: Float[Array, ""]
-    tokens: Float[Array, ""]
+    weight: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     skipped: Int[Array, ""]
+    extra: dict[str, Float[Array, ""]]
 
 
 class Gradient(NamedTuple):
-    """What a batch says about how to change the model, over all its micro-batches and devices.
+    """How a batch would change the model, over all its micro-batches and devices.
 
     Attributes:
-        loss: mean training loss a target token, in nats.
-        weight: target tokens of the batch, padding not counted.
-        mean: the gradient of the mean loss with respect to each parameter.
+        loss: mean training loss of a unit of the task, in nats.
+        weight: units of the batch, padding not counted.
+        mean: the gradient of the mean loss, the further losses added, for each parameter.
         norm: of all its entries together.
-        statistics: the model's other collections with this batch taken in.
+        statistics: the model's other collections, updated by this batch.
+        extra: means of the model's further losses, by name.
     """
 
     loss: Float[Array, ""]
@@ -71,16 +75,17 @@ class Gradient(NamedTuple):
     mean: Any
     norm: Float[Array, ""]
     statistics: Any
+    extra: dict[str, Float[Array, ""]]
 
     @property
     def is_finite(self) -> Bool[Array, ""]:
-        """Whether loss and gradient are finite; the same on all devices."""
-        return jnp.isfinite(self.loss) & jnp.isfinite(self.norm)
+        """Whether the losses and the gradient are finite; the same on all devices."""
+        total = sum(self.extra.values(), self.loss)
+        return jnp.isfinite(total) & jnp.isfinite(self.norm)
 
 
-# (params, statistics, batch, dropout_rng) -> (sum, weight, new statistics): the loss summed over
-# the batch, and the statistics with the batch taken in.
-Loss = Callable[[Any, Any, Any, PRNGKeyArray], tuple[Array, Array, Any]]
+LossFunction = Callable[[Variables, Any, PRNGKeyArray], Loss]
+"""(variables, batch, rng) -> sums over the batch; see `Task.loss`."""
 
 
 def init_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
@@ -96,7 +101,7 @@ def split_variables(variables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def make_gradient(
-    loss: Loss, *, accumulate_steps: int = 1, axis_name: str | None = None
+    loss: LossFunction, *, accumulate_steps: int = 1, axis_name: str | None = None
 ) -> Callable[[TrainState, Any, PRNGKeyArray], Gradient]:
     """Makes the function that computes the gradient of a batch, and changes nothing.
 
@@ -125,17 +130,19 @@ def make_gradient(
         if axis_name is not None:
             totals = jax.lax.psum(totals, axis_name)
             statistics = jax.lax.pmean(statistics, axis_name)
-        loss_sum, weight, gradient_sum = totals
+        loss_sum, weight, extra, gradient_sum = totals
         # A batch of nothing but padding has weight 0 and gradient 0, and must not give NaN.
         scale = 1 / jnp.where(weight > 0, weight, 1)
         mean = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradient_sum)
-        return Gradient(loss_sum * scale, weight, mean, optax.tree.norm(mean), statistics)
+        extra = jax.tree.map(lambda total: total * scale, extra)
+        norm = optax.tree.norm(mean)
+        return Gradient(loss_sum * scale, weight, mean, norm, statistics, extra)
 
     return gradient
 
 
 def make_train_step(
-    loss: Loss,
+    loss: LossFunction,
     optimizer: optax.GradientTransformation,
     *,
     max_skipped: int,
@@ -144,16 +151,15 @@ def make_train_step(
 ) -> Callable[[TrainState, Any, PRNGKeyArray], tuple[TrainState, StepMetrics]]:
     """Makes the function that updates a model by one batch.
 
-    An update is skipped where the loss or the norm of the gradient is not finite: then `step` and
-    `skipped` alone change, and the learning rate waits with the optimizer. After max_skipped in a
-    row all later ones are skipped too, so that whoever looks later finds the state with which it
-    happened.
+    An update is skipped where the loss or the norm of the gradient is not finite: then only `step`
+    and `skipped` change, and the learning rate waits with the optimizer. After max_skipped in a row
+    all later ones are skipped too, so that the state with which it happened can be inspected.
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.
         optimizer: turns gradients into updates.
         max_skipped: updates in a row, at least 1, after whose skipping none is made any more.
-        accumulate_steps: see `make_gradient`, which also tells how parts of a batch are summed.
+        accumulate_steps: see `make_gradient`, which also says how parts of a batch are summed.
         axis_name: the mapped axis over devices to sum over, if there is one.
 
     Returns:
@@ -181,7 +187,9 @@ def make_train_step(
             is_made, update, lambda *kept: kept, *before
         )
         skipped = jnp.where(is_made, 0, state.skipped + 1)
-        metrics = StepMetrics(gradient.loss, gradient.weight, gradient.norm, skipped)
+        metrics = StepMetrics(
+            gradient.loss, gradient.weight, gradient.norm, skipped, gradient.extra
+        )
         after = TrainState(state.step + 1, params, statistics, optimizer_state, skipped)
         return after, metrics
 
@@ -189,14 +197,14 @@ def make_train_step(
 
 
 def _sums(loss, params, statistics, batch, rng):
-    """((loss, weight, gradient), new statistics) of a batch."""
+    """((sum, weight, further losses, gradient), new statistics) of a batch."""
 
     def total(params):
-        loss_sum, weight, new_statistics = loss(params, statistics, batch, rng)
-        return loss_sum, (weight, new_statistics)
+        found = loss({"params": params, **statistics}, batch, rng)
+        return sum(found.extra.values(), found.sum), found
 
-    (loss_sum, (weight, statistics)), gradient = jax.value_and_grad(total, has_aux=True)(params)
-    return (loss_sum, weight, gradient), statistics
+    (_, found), gradient = jax.value_and_grad(total, has_aux=True)(params)
+    return (found.sum, found.weight, found.extra, gradient), found.statistics
 
 
 def _sums_of_parts(loss, num_parts, state, batch, rng):
@@ -211,6 +219,11 @@ def _sums_of_parts(loss, num_parts, state, batch, rng):
         return (jax.tree.map(jnp.add, totals, part), statistics), None
 
     cut = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
+    variables = {"params": params, **statistics}
+    shapes = jax.eval_shape(
+        lambda cut: loss(variables, jax.tree.map(lambda x: x[0], cut), rng), cut
+    )
     nothing = jnp.zeros((), jnp.float32)
-    zero = (nothing, nothing, jax.tree.map(jnp.zeros_like, params))
+    extra = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes.extra)
+    zero = (nothing, nothing, extra, jax.tree.map(jnp.zeros_like, params))
     return jax.lax.scan(add, (zero, statistics), (jnp.arange(num_parts), cut))[0]

@@ -20,9 +20,9 @@ class TrainingConfig:
     keep_checkpoints: int = 5
     """Newest checkpoints kept, beside the one with the best validation score; their mean is the
     averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
-    best_score: str = "bleu"
-    """Score on the validation split by which the best checkpoint is chosen; while it is 0 at every
-    evaluation, the next score of the task is used."""
+    best_score: str | None = None
+    """Score on the validation split by which the best checkpoint is chosen; the task's first one if
+    not given. While it is 0 at every evaluation, the task's next score is used."""
     patience: int | None = None
     """Evaluations in a row without a better score after which the training ends early."""
     max_skipped: int = 10

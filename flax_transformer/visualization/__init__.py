@@ -1,5 +1,62 @@
 """Pictures: matplotlib's figures, without a display or global state, and a viewer of attention."""
 
-from flax_transformer.visualization.attention_view import AttentionView, view_attention
+from typing import TYPE_CHECKING
 
-__all__ = ["AttentionView", "view_attention"]
+from flax_transformer.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from flax_transformer.visualization.attention_maps import (
+        plot_attention,
+        plot_attention_steps,
+        plot_mask,
+    )
+    from flax_transformer.visualization.attention_view import AttentionView, view_attention
+    from flax_transformer.visualization.curves import plot_curves, plot_schedules, read_curve
+    from flax_transformer.visualization.encodings import plot_encodings, plot_grid_similarity
+    from flax_transformer.visualization.formula_pictures import (
+        plot_activations,
+        plot_label_smoothing,
+        plot_saturation,
+    )
+    from flax_transformer.visualization.images import plot_images
+    from flax_transformer.visualization.matrices import (
+        plot_lookup,
+        plot_matrices,
+        plot_normalization,
+    )
+    from flax_transformer.visualization.pictures import save_picture
+    from flax_transformer.visualization.position_pictures import (
+        plot_by_length,
+        plot_positions,
+        plot_scheme,
+        plot_wishes,
+    )
+    from flax_transformer.visualization.search_tree_picture import plot_search_tree
+
+# Name -> the module that defines it, imported when the name is first used.
+_HOMES = {
+    "AttentionView": ".attention_view",
+    "plot_activations": ".formula_pictures",
+    "plot_attention": ".attention_maps",
+    "plot_attention_steps": ".attention_maps",
+    "plot_by_length": ".position_pictures",
+    "plot_curves": ".curves",
+    "plot_encodings": ".encodings",
+    "plot_grid_similarity": ".encodings",
+    "plot_images": ".images",
+    "plot_label_smoothing": ".formula_pictures",
+    "plot_lookup": ".matrices",
+    "plot_mask": ".attention_maps",
+    "plot_matrices": ".matrices",
+    "plot_normalization": ".matrices",
+    "plot_positions": ".position_pictures",
+    "plot_saturation": ".formula_pictures",
+    "plot_schedules": ".curves",
+    "plot_scheme": ".position_pictures",
+    "plot_search_tree": ".search_tree_picture",
+    "plot_wishes": ".position_pictures",
+    "read_curve": ".curves",
+    "save_picture": ".pictures",
+    "view_attention": ".attention_view",
+}
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

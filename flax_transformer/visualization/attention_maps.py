@@ -1,7 +1,9 @@
 """Where tokens look, and where they may: one row a query, one column a key."""
 
+import math
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from matplotlib.axes import Axes
@@ -10,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from flax_transformer.functional.argument_checks import check_masks
-from flax_transformer.visualization.lines import COLOURS
-from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.functional.attention import attend
+from flax_transformer.visualization.matrices import draw_matrix, name_axis
+from flax_transformer.visualization.pictures import COLORS, new_figure
 
 _HEADS_A_ROW = 4
 # Inches a token, so that its name can be read, and those around the matrix.
@@ -54,9 +57,10 @@ def plot_attention(
     num_rows = -(-len(values) // _HEADS_A_ROW)
     num_columns = -(-len(values) // num_rows)
     width, height = (_TOKEN * len(side) + _MARGIN for side in (tokens, queries))
-    figure = Figure((num_columns * width + 0.8, num_rows * height), dpi=100, layout="compressed")
-    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    used, unused = panels[: len(values)].tolist(), panels[len(values) :]
+    size = (num_columns * width + 0.8, num_rows * height)
+    figure, panels = new_figure(*size, num_rows, num_columns)
+    figure.set_layout_engine("compressed")
+    used, unused = panels[: len(values)], panels[len(values) :]
     for head, axes in enumerate(used):
         axes.imshow(values[head], cmap="Blues", vmin=0, vmax=values.max())
         axes.set_title(f"head {head}", fontsize="medium")
@@ -102,9 +106,8 @@ def plot_mask(
         raise ValueError(f"mask {values.shape} must be [queries, keys]")
     _check_tokens("mask", values.shape, queries, tokens)
     width, height = (_TOKEN * len(side) + 2 * _MARGIN for side in (tokens, queries))
-    figure = Figure((width, height), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLOURS[0]]), vmin=0, vmax=1)
+    figure, (axes,) = new_figure(width, height)
+    axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLORS[0]]), vmin=0, vmax=1)
     _name_tokens(axes, queries, tokens)
     # White lines between the cells, so that they can be counted.
     axes.set_xticks(np.arange(len(tokens) + 1) - 0.5, minor=True)
@@ -113,10 +116,67 @@ def plot_mask(
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     meanings = [
-        Patch(color=COLOURS[0], label="may attend"),
+        Patch(color=COLORS[0], label="may attend"),
         Patch(color=_FORBIDDEN, label="may not"),
     ]
     figure.legend(handles=meanings, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def plot_attention_steps(
+    query: Float[Array | np.ndarray, "length head_dim"],
+    key: Float[Array | np.ndarray, "length head_dim"],
+    value: Float[Array | np.ndarray, "length value_dim"],
+    tokens: Sequence[str],
+    mask: Bool[Array | np.ndarray, "length length"] | None = None,
+) -> Figure:
+    """Draws the steps of `attend`: scores, scaled scores, weights and what they make of the values.
+
+    scores = query key^T,  weights = softmax(scores / sqrt(head_dim)),  output = weights value
+
+    Args:
+        query: what each token looks for.
+        key: what each token offers.
+        value: what each token passes on.
+        tokens: one string a token.
+        mask: True where a token may attend to another; what is masked stays white.
+
+    Returns:
+        The figure: queries downwards, keys to the right; both kinds of scores are on one scale.
+
+    Raises:
+        ValueError: if the tokens are not as many as the vectors, or the shapes do not fit.
+
+    Example:
+        >>> eye = np.eye(2, dtype=np.float32)
+        >>> figure = plot_attention_steps(2 * eye, eye, eye, ["a", "b"])
+        >>> figure.axes[1].images[0].get_array().round(3).tolist()
+        [[1.414, 0.0], [0.0, 1.414]]
+
+    Reference:
+        Vaswani et al. 2017, section 3.2.1 and figure 2.
+    """
+    if not len(query) == len(key) == len(tokens):
+        raise ValueError(
+            f"query {query.shape} and key {key.shape} must have a row for each of "
+            f"{len(tokens)} tokens"
+        )
+    may_attend = jnp.ones((len(query), len(key)), bool) if mask is None else jnp.asarray(mask)
+    output, weights = attend(
+        *map(jnp.asarray, (query, key, value)), mask=may_attend, return_weights=True
+    )
+    scores = np.ma.array(np.asarray(query @ key.T, np.float64), mask=~np.asarray(may_attend))
+    scaled = scores / math.sqrt(query.shape[-1])
+    side = _TOKEN * len(tokens) + _MARGIN + 0.2
+    figure, panels = new_figure(4 * side, side, columns=4)
+    draw_matrix(panels[0], scores, "scores", "query", "key", scores)
+    draw_matrix(panels[1], scaled, "divided by the root of head_dim", "query", "key", scores)
+    seen = np.ma.array(np.asarray(weights), mask=scores.mask)
+    draw_matrix(panels[2], seen, "weights: each row's softmax", "query", "key")
+    draw_matrix(panels[3], np.asarray(output), "output: weighted sum of values", tokens, "feature")
+    for axes in panels[:3]:
+        name_axis(axes.yaxis, tokens)
+        name_axis(axes.xaxis, tokens)
     return figure
 
 
@@ -131,8 +191,8 @@ def _check_tokens(
 
 
 def _name_tokens(axes: Axes, queries: Sequence[str], keys: Sequence[str]) -> None:
-    axes.set_xticks(range(len(keys)), list(map(visible_token, keys)), rotation=90)
-    axes.set_yticks(range(len(queries)), list(map(visible_token, queries)))
-    axes.tick_params(length=0, labelsize="small")
+    name_axis(axes.xaxis, keys)
+    name_axis(axes.yaxis, queries)
+    axes.tick_params(labelsize="small")
     axes.set_xlabel("key")
     axes.set_ylabel("query")

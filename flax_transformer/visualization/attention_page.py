@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flax_transformer.visualization.isolation import isolated
+from flax_transformer.visualization.visible_text import isolated
 
 # What a weight is rounded to: LEVELS steps, closer together near zero, where most weights of a
 # long sequence lie. Rounded in equal steps of 1/255, even attention over 512 tokens would be none.

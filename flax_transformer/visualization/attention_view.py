@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
+from jaxtyping import Float
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.visualization.attention_page import make_page, round_weights
-from flax_transformer.visualization.host_array import host_array
-from flax_transformer.visualization.isolation import isolated
-from flax_transformer.visualization.pixel_maps import check_picture
-from flax_transformer.visualization.rollout import attention_rollout
-from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.visualization.given_arrays import check_picture, host_array
+from flax_transformer.visualization.visible_text import isolated, visible_token
 from flax_transformer.whole_files import check_folder, written_whole
 
-# Of each part, where its queries and its keys stand.
+# Of each part, the sides of its queries and of its keys.
 _SIDES = {
     "attention": ("source", "source"),
     "encoder": ("source", "source"),
@@ -113,27 +111,63 @@ def view_attention(
     sides = {"source": tokens, "target": tokens if target_tokens is None else target_tokens}
     arrays = _arrays(weights, target_tokens is not None)
     picture = check_picture(image, video, patches, len(tokens))
+    parts = [_describe(name, array, sides) for name, array in arrays.items()]
     header: dict[str, Any] = {
         "title": title,
         "tokens": {
             side: [isolated(visible_token(token)) for token in sides[side]] for side in sides
         },
-        "parts": [_describe(name, array, sides) for name, array in arrays.items()],
+        "parts": parts,
     }
-    chunks: dict[str, np.ndarray] = {}
-    for part in header["parts"]:
-        chunks |= _chunks(part, arrays[part["name"]])
+    chunks = {}
+    for part in parts:
+        chunks |= _chunks(part["name"], arrays[part["name"]], part["rollout"])
     if picture is not None:
-        header["picture"] = picture.header
-        chunks["pixels"] = picture.pixels
+        header["picture"], chunks["pixels"] = picture
     return AttentionView(make_page(title, header, chunks), title)
+
+
+def attention_rollout(
+    weights: Float[np.ndarray, "layers heads length length"],
+) -> Float[np.ndarray, "layers length length"]:
+    """Multiplies the attention of layers, so that paths through all of them are followed.
+
+    R_l = A_l R_(l-1),  R_0 = I,  A_l = (mean over heads of W_l) + I, each row divided by its sum
+
+    The identity stands for the residual connection, which passes on as much as attention does.
+
+    Args:
+        weights: self-attention of one example, from the first layer on.
+
+    Returns:
+        For each layer, the share [position after this layer, input position]; rows sum to 1.
+
+    Example:
+        >>> swap = np.array([[0.0, 1.0], [1.0, 0.0]])
+        >>> attention_rollout(swap[None, None])[0].tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+
+    Reference:
+        Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3.
+    """
+    identity = np.eye(weights.shape[-1], dtype=weights.dtype)
+    rolled, rolls = identity, []
+    for mean in weights.mean(axis=1):
+        passed = mean + identity
+        rolled = passed / passed.sum(axis=-1, keepdims=True) @ rolled
+        rolls.append(rolled)
+    return np.stack(rolls)
 
 
 def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
     """Names the parts of what was given."""
+
+    def read(name: str, array: Any) -> np.ndarray:
+        return host_array(f"{name} weights", array, np.float32)
+
     if not isinstance(weights, Mapping):
         name = "cross" if has_target else "attention"
-        return {name: _numbers(name, weights)}
+        return {name: read(name, weights)}
     names = [name for name in _SIDES if name != "attention"]
     for name in weights:
         if name not in names:
@@ -142,26 +176,18 @@ def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
         raise UserError(f"no weights to show: give an array, or a dictionary of {', '.join(names)}")
     if not has_target and {*weights} - {"encoder"}:
         raise UserError("weights of a decoder need its tokens: pass them as target_tokens")
-    return {name: _numbers(name, weights[name]) for name in names if name in weights}
-
-
-def _numbers(name: str, array: Any) -> np.ndarray:
-    values = host_array(f"{name} weights", array)
-    try:
-        return values.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} weights are not an array of numbers: {error}") from error
+    return {name: read(name, weights[name]) for name in names if name in weights}
 
 
 def _describe(
     name: str, array: np.ndarray, sides: Mapping[str, Sequence[str | SupportsIndex]]
-) -> dict[str, str | int | bool]:
+) -> dict[str, Any]:
     """Says what the page must know of a part, whose weights it checks."""
     queries, keys = _SIDES[name]
     if array.ndim != 4:
         hint = ": take one example of the batch" if array.ndim == 5 else ""
         raise UserError(
-            f"{name} weights of shape {list(array.shape)} are no [layers, heads, queries, keys]"
+            f"{name} weights of shape {list(array.shape)} are not [layers, heads, queries, keys]"
             f"{hint}"
         )
     expected = (len(sides[queries]), len(sides[keys]))
@@ -172,7 +198,14 @@ def _describe(
         )
     if not array.size:
         raise UserError(f"{name} weights of shape {list(array.shape)} are empty: nothing to show")
-    _check_values(name, array)
+    # A computation in bfloat16 or float32 may round a weight of 1 to a little more.
+    is_weight = (array >= 0) & (array <= 1.01)
+    if not is_weight.all():
+        place = tuple(map(int, np.argwhere(~is_weight)[0]))
+        raise UserError(
+            f"{name} weights hold {array[place]} at {list(place)}: weights lie between 0 and 1, "
+            "so take the softmax of scores first"
+        )
     layers, heads = array.shape[:2]
     return {
         "name": name,
@@ -184,26 +217,11 @@ def _describe(
     }
 
 
-def _check_values(name: str, array: np.ndarray) -> None:
-    # A computation in bfloat16 or float32 may round a weight of 1 to a little more.
-    is_weight = (array >= 0) & (array <= 1.01)
-    if not is_weight.all():
-        place = tuple(map(int, np.argwhere(~is_weight)[0]))
-        raise UserError(
-            f"{name} weights hold {array[place]} at {list(place)}: weights lie between 0 and 1, "
-            "so take the softmax of scores first"
-        )
-
-
-def _chunks(part: Mapping[str, Any], array: np.ndarray) -> dict[str, np.ndarray]:
+def _chunks(name: str, array: np.ndarray, has_rollout: bool) -> dict[str, np.ndarray]:
     """Rounds each layer's heads, and after them its rollout if the part has one."""
-    name, array = part["name"], np.minimum(array, 1)
-    layers = list(map(round_weights, array))
-    if part["rollout"]:
+    array = np.minimum(array, 1)
+    if has_rollout:
         # The last bit of a sum may lie above 1.
         rolls = np.minimum(attention_rollout(array), 1)
-        layers = [
-            np.concatenate([layer, round_weights(roll)[None]])
-            for layer, roll in zip(layers, rolls, strict=True)
-        ]
-    return {f"{name}-{index}": layer for index, layer in enumerate(layers)}
+        array = np.concatenate([array, rolls[:, None]], axis=1)
+    return {f"{name}-{index}": round_weights(layer) for index, layer in enumerate(array)}

@@ -1,31 +1,36 @@
-"""Training curves of several runs beside each other."""
+"""Trainings as curves: what was measured in runs, and learning-rate schedules."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.figure import Figure
 
 from flax_transformer.visualization.lines import draw_lines
+from flax_transformer.visualization.pictures import new_figure
 
-# Points of a curve; each has one step and one value.
-Curve = list[tuple[int, float]]
+# More points than this, a line of the picture's width does not show.
+_MOST_POINTS = 2000
+Run = str | Path | Iterable[str]
+"""The path of a metrics.jsonl, or its lines."""
 
 
-def read_curve(run: Path | Iterable[str], kind: str, name: str) -> Curve:
+def read_curve(run: Run, kind: str, name: str) -> list[tuple[int, float]]:
     """Reads how one measurement went on.
 
     Args:
-        run: the metrics.jsonl of a run, or its lines.
+        run: the path of a metrics.jsonl, or its lines.
         kind: "train", or the split that was evaluated.
         name: of the measurement, such as "loss".
 
     Returns:
         (step, value) of every line that has it; one that had nothing to measure holds null.
     """
-    lines = run.read_text(encoding="utf-8").splitlines() if isinstance(run, Path) else run
-    measured = map(json.loads, lines)
+    if isinstance(run, str | Path):
+        run = Path(run).read_text(encoding="utf-8").splitlines()
+    measured = map(json.loads, run)
     return [
         (line["step"], line[name])
         for line in measured
@@ -33,11 +38,11 @@ def read_curve(run: Path | Iterable[str], kind: str, name: str) -> Curve:
     ]
 
 
-def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_match") -> Figure:
+def plot_curves(runs: Mapping[str, Run], score: str = "exact_match") -> Figure:
     """Draws the training loss and a validation score of runs over their updates, one line a run.
 
     Args:
-        runs: by name, the metrics.jsonl of a run or its lines.
+        runs: by name, the path of a metrics.jsonl or its lines.
         score: which score of the evaluations on the validation split.
 
     Returns:
@@ -49,7 +54,7 @@ def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_ma
     if not runs:
         raise ValueError("runs must hold at least one run")
     # An iterator of lines could be read only once.
-    read = {name: run if isinstance(run, Path) else list(run) for name, run in runs.items()}
+    read = {name: run if isinstance(run, str | Path) else list(run) for name, run in runs.items()}
     losses, scores = (
         {name: read_curve(run, kind, measured) for name, run in read.items()}
         for kind, measured in (("train", "loss"), ("validation", score))
@@ -57,16 +62,45 @@ def plot_curves(runs: Mapping[str, Path | Iterable[str]], score: str = "exact_ma
     for name, curve in losses.items():
         if not curve:
             raise ValueError(f"run {name!r} has measured no training loss")
-    is_scored = any(scores.values())
-    figure = Figure(figsize=(12 if is_scored else 6.4, 4.2), dpi=100, layout="constrained")
-    panels = figure.subplots(1, 2 if is_scored else 1, sharex=True, squeeze=False)[0]
-    _draw(panels[0], losses, "training loss, nats")
-    if is_scored:
-        _draw(panels[1], scores, f"{score} on the validation split")
+    drawn = [(losses, "training loss, nats")]
+    if any(scores.values()):
+        drawn.append((scores, f"{score} on the validation split"))
+    figure, panels = new_figure(12 if len(drawn) > 1 else 6.4, 4.2, columns=len(drawn), sharex=True)
+    for axes, (curves, title) in zip(panels, drawn, strict=True):
+        draw_lines(axes, curves, title, "updates")
     return figure
 
 
-def _draw(axes: Axes, curves: Mapping[str, Curve], title: str) -> None:
-    draw_lines(axes, curves)
-    axes.set_title(title, loc="left")
-    axes.set_xlabel("updates")
+def plot_schedules(schedules: Mapping[str, Callable[[Any], Any]], num_steps: int) -> Figure:
+    """Draws the learning rate of every update, one line a schedule.
+
+    Args:
+        schedules: by name, functions from the number of updates made to the learning rate of the
+            next, as `training.optimizer.make_schedule` and Optax make them; they take arrays.
+        num_steps: updates to draw, at least 1.
+
+    Returns:
+        The figure: updates counted from 1, each line with its name and last learning rate.
+
+    Raises:
+        ValueError: if there is no schedule or no update.
+
+    Example:
+        >>> figure = plot_schedules({"falling": lambda count: 0.5 / (count + 1)}, 3)
+        >>> figure.axes[0].get_lines()[0].get_ydata().round(3).tolist()
+        [0.5, 0.25, 0.167]
+
+    Reference:
+        Vaswani et al. 2017, section 5.3, equation 3 (the paper's own).
+    """
+    if not schedules or num_steps < 1:
+        raise ValueError(f"{len(schedules)} schedules over {num_steps} updates: nothing to draw")
+    counts = np.unique(np.linspace(0, num_steps - 1, min(num_steps, _MOST_POINTS)).astype(int))
+    # A constant schedule may give one number for all updates.
+    lines = {
+        name: np.stack(np.broadcast_arrays(counts + 1.0, np.asarray(schedule(counts), float)), 1)
+        for name, schedule in schedules.items()
+    }
+    figure, (axes,) = new_figure(7.6, 4.2)
+    draw_lines(axes, lines, "learning rate", "updates", bottom=0.0)
+    return figure

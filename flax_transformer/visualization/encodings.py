@@ -1,14 +1,12 @@
-"""One positional encoding seen three ways: as waves, as colours, by distance."""
-
-import itertools
+"""One positional encoding seen as waves, as colors, by distance, and by place on a grid."""
 
 import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flax_transformer.visualization.lines import COLOURS
 from flax_transformer.visualization.matrices import draw_matrix
+from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
 _NUM_WAVES = 5
 
@@ -25,7 +23,7 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
         encodings: one row a position, as the functions of `functional.positional` make them.
 
     Returns:
-        The figure: five columns of the encodings over the positions; all of them in colours; the
+        The figure: five columns of the encodings over the positions; all of them in colors; the
         dot products of all pairs of positions over their distance, with the mean as a line.
 
     Raises:
@@ -43,7 +41,7 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
     values = np.asarray(encodings, np.float64)
     if values.ndim != 2 or values.shape[0] < 2 or not values.shape[1]:
         raise ValueError(f"encodings {values.shape} must be [length, d_model], of a length above 1")
-    figure = Figure(figsize=(16, 4.2), dpi=100, layout="constrained")
+    figure, _ = new_figure(16, 4.2, rows=0)
     columns = _waves(values.shape[1])
     grid = figure.add_gridspec(len(columns), 3)
     _draw_products(figure.add_subplot(grid[:, 2]), values @ values.T)
@@ -52,6 +50,53 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
     for row, column in enumerate(columns):
         _draw_wave(figure.add_subplot(grid[row, 0]), values, column, column == columns[-1])
     figure.axes[-len(columns)].set_title("some columns over positions", fontsize="medium")
+    return figure
+
+
+def plot_grid_similarity(
+    encodings: Float[Array | np.ndarray, "places d_model"], grid: tuple[int, int]
+) -> Figure:
+    """Draws how similar the encoding of each place on a grid is to those of all others.
+
+    cos(PE(place), PE(other)) = PE(place) · PE(other) / (|PE(place)| |PE(other)|)
+
+    Args:
+        encodings: of the places row by row: sines and cosines, or what a model has learned.
+        grid: rows and columns.
+
+    Returns:
+        The figure: at each place of the grid a panel, which shows the grid once more in the colors
+        of its similarities; all panels have one scale.
+
+    Raises:
+        ValueError: if there is not one encoding for each place, or one is all zeros.
+
+    Example:
+        >>> figure = plot_grid_similarity(np.array([[1.0, 0.0], [0.0, 2.0]]), (1, 2))
+        >>> figure.axes[1].images[0].get_array().tolist()
+        [[0.0, 1.0]]
+
+    Reference:
+        Dosovitskiy et al. 2021, figure 7.
+    """
+    values = np.asarray(encodings, np.float64)
+    rows, columns = grid
+    if values.ndim != 2 or min(grid) < 1 or len(values) != rows * columns:
+        raise ValueError(f"encodings {values.shape} are not one for each place of a grid {grid}")
+    norms = np.linalg.norm(values, axis=1)
+    if not norms.all():
+        raise ValueError(f"the encoding of place {norms.argmin()} is all zeros: similar to none")
+    similarities = (values @ values.T) / norms / norms[:, None]
+    figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns)
+    for axes, similarity in zip(panels, similarities, strict=True):
+        image = axes.imshow(
+            similarity.reshape(grid), vmin=similarities.min(), vmax=1, interpolation="nearest"
+        )
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.colorbar(image, ax=panels, label="cosine similarity")
+    figure.supxlabel("column", fontsize="medium")
+    figure.supylabel("row", fontsize="medium")
     return figure
 
 
@@ -64,29 +109,22 @@ def _waves(d_model: int) -> list[int]:
 
 
 def _draw_wave(axes: Axes, values: np.ndarray, column: int, is_last: bool) -> None:
-    axes.plot(values[:, column], marker="o", markersize=2.5, linewidth=1, color=COLOURS[0])
+    axes.plot(values[:, column], marker="o", markersize=2.5, linewidth=1, color=COLORS[0])
     margin = 0.1 * np.ptp(values) or 1.0
     axes.set_ylim(values.min() - margin, values.max() + margin)
     axes.margins(x=0.02)
     axes.tick_params(labelbottom=is_last)
-    if is_last:
-        axes.set_xlabel("position, tokens")
     axes.set_ylabel(f"column {column}", rotation=0, ha="right", va="center")
-    axes.grid(axis="y", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes, "", "position, tokens" if is_last else "")
 
 
 def _draw_products(axes: Axes, products: np.ndarray) -> None:
     length = len(products)
-    pairs = [
-        (k - j, products[j, k])
-        for j, k in itertools.combinations_with_replacement(range(length), 2)
-    ]
-    axes.scatter(*np.transpose(pairs), s=6, color="0.6", linewidths=0, label="every pair")
+    first, second = np.triu_indices(length)
+    axes.scatter(
+        second - first, products[first, second], s=6, color="0.6", linewidths=0, label="every pair"
+    )
     means = np.array([np.diagonal(products, distance).mean() for distance in range(length)])
-    axes.plot(np.arange(length), means, color=COLOURS[0], label="mean")
-    axes.set_title("dot product of two encodings", fontsize="medium")
-    axes.set_xlabel("distance, tokens")
-    axes.grid(axis="y", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.plot(np.arange(length), means, color=COLORS[0], label="mean")
+    style_axes(axes, "dot product of two encodings", "distance, tokens", fontsize="medium")
     axes.legend(frameon=False)

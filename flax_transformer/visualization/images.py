@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Array, Shaped
 from matplotlib.figure import Figure
 
-from flax_transformer.visualization.pixel_maps import pixel_bytes
+from flax_transformer.visualization.given_arrays import pixel_bytes
+from flax_transformer.visualization.pictures import new_figure
 
 # Inches an image's longer side, and those of a name above it.
 _SIDE, _NAME = 1.1, 0.3
@@ -50,8 +51,7 @@ def plot_images(
     rows = -(-len(pixels) // columns)
     height, width = _SIDE * np.array(pixels.shape[1:3]) / max(pixels.shape[1:3])
     size = (columns * width + 0.2, rows * (height + _NAME * bool(names)) + 0.2)
-    figure = Figure(size, dpi=100, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = new_figure(*size, rows, columns)
     for axes in panels[len(pixels) :]:
         axes.remove()
     for axes, image in zip(panels, pixels, strict=False):

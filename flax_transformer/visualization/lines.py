@@ -1,51 +1,59 @@
-"""Lines in one panel, each with its name at its end in place of a legend."""
+"""Lines in one panel, each with its name at its end instead of a legend."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which colour-blind people tell apart too, without the pale yellow.
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
+from flax_transformer.visualization.pictures import COLORS, style_axes
+
 _STYLES = ["-", "--", ":", "-."]
-# A place (x, y) of a line.
-Point = tuple[int | float, int | float]
+Line = Sequence[tuple[int | float, int | float]] | Float[np.ndarray, "points 2"]
+"""Points (x, y)."""
 # Least distance of two labels, as a share of the axis.
 _LABEL_DISTANCE = 0.06
 
 
 def draw_lines(
-    axes: Axes, lines: Mapping[str, Sequence[Point]], bottom: float | None = None
+    axes: Axes,
+    lines: Mapping[str, Line],
+    title: str,
+    x_label: str,
+    bottom: float | None = None,
 ) -> None:
     """Draws lines through points (x, y), with the name and the last value of each at its end.
 
     Args:
-        axes: whose title and labels the caller writes.
+        axes: to draw in.
         lines: points by name; a line without points is left out.
+        title: what the values are.
+        x_label: what the horizontal axis counts.
         bottom: where the vertical axis begins; near the lowest value if None.
     """
     ends = []
     for index, (name, points) in enumerate(lines.items()):
-        if not points:
+        if not len(points):
             continue
-        colour = COLOURS[index % len(COLOURS)]
-        style = _STYLES[index // len(COLOURS) % len(_STYLES)]
+        color = COLORS[index % len(COLORS)]
+        style = _STYLES[index // len(COLORS) % len(_STYLES)]
         # Few points, such as evaluations, are marked; a line of one point would not be seen.
         marker = "o" if len(points) <= 20 else None
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, style, color=colour, marker=marker, markersize=4, label=name)
+        axes.plot(x, y, style, color=color, marker=marker, markersize=4, label=name)
         # What has become NaN is said so, where the line was last seen.
         seen = [value for value in y if math.isfinite(value)]
-        ends.append((f"{name}  {y[-1]:.4g}", seen[-1] if seen else axes.get_ylim()[0], colour))
+        ends.append((f"{name}  {y[-1]:.4g}", seen[-1] if seen else axes.get_ylim()[0], color))
     axes.margins(x=0.02)
     axes.set_ylim(bottom=bottom)
-    axes.grid(axis="y", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes, title, x_label, loc="left")
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
     heights = _spread(axes, [value for _, value, _ in ends])
-    for (label, _, colour), height in zip(ends, heights, strict=True):
-        place = {"transform": axes.transAxes, "va": "center"}
-        axes.text(1.02, height, label, color=colour, **place)
+    for (label, _, color), height in zip(ends, heights, strict=True):
+        axes.text(1.02, height, label, color=color, **place)
 
 
 def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:

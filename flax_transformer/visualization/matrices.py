@@ -1,14 +1,20 @@
-"""Matrices as colours, with their scale."""
+"""Matrices as colors, with their scale: any, an embedding's, and those of two normalizations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.functional.embedding import embed_one_hot
+from flax_transformer.functional.normalization import batch_norm, batch_statistics, layer_norm
+from flax_transformer.visualization.pictures import new_figure
+from flax_transformer.visualization.visible_text import visible_token
 
 # Inches a row, so that its name can be read, and those around the rows.
 _ROW, _MARGIN = 0.28, 1.2
@@ -42,16 +48,104 @@ def plot_matrices(
     _check(arrays, row_names, column_names)
     values = np.concatenate([array.ravel() for array in arrays.values()])
     num_rows = len(next(iter(arrays.values())))
-    size = (4.4 * len(arrays), np.clip(_ROW * num_rows + _MARGIN, 2, 8))
-    figure = Figure(size, dpi=100, layout="constrained")
-    panels = figure.subplots(1, len(arrays), squeeze=False)[0]
+    height = np.clip(_ROW * num_rows + _MARGIN, 2, 8)
+    figure, panels = new_figure(4.4 * len(arrays), height, columns=len(arrays))
     for axes, (title, array) in zip(panels, arrays.items(), strict=True):
-        label = columns if isinstance(columns, str) else ""
-        draw_matrix(axes, array, title, "" if row_names else "row", label, values)
-        if row_names:
-            name_rows(axes, row_names)
-        if column_names:
-            name_columns(axes, column_names)
+        draw_matrix(axes, array, title, row_names or "row", columns, values)
+    return figure
+
+
+def plot_lookup(
+    tokens: Int[Array, " length"], table: Float[Array, "vocab d_model"], words: Sequence[str]
+) -> Figure:
+    """Draws one-hot vectors, the table they are multiplied by, and the product.
+
+    one_hot(token) table = table[token]
+
+    Args:
+        tokens: token ids in [0, vocab).
+        table: one row a token of the vocabulary.
+        words: what each id stands for.
+
+    Returns:
+        The figure, a panel for each factor and one for the product.
+
+    Raises:
+        ValueError: if a token has no row, or the words are not as many as the rows.
+
+    Example:
+        >>> figure = plot_lookup(jnp.array([1, 1]), jnp.array([[1.0], [5.0]]), ["a", "b"])
+        >>> [axes.images[0].get_array().tolist() for axes in figure.axes[:3]]
+        [[[0.0, 1.0], [0.0, 1.0]], [[1.0], [5.0]], [[5.0], [5.0]]]
+
+    Reference:
+        Vaswani et al. 2017, section 3.4.
+    """
+    if len(words) != len(table):
+        raise ValueError(f"{len(words)} words for a table {table.shape} of as many rows")
+    if tokens.ndim != 1 or not tokens.size or not 0 <= tokens.min() <= tokens.max() < len(table):
+        raise ValueError(f"tokens {tokens.tolist()} must be a row of ids in [0, {len(table)})")
+    one_hot = embed_one_hot(tokens, jnp.eye(len(table)))
+    product = embed_one_hot(tokens, table)
+    text = [str(words[token]) for token in tokens.tolist()]
+    figure, (factor, rows, result) = new_figure(
+        13, 0.4 * max(len(tokens), len(table)) + 1.2, columns=3
+    )
+    draw_matrix(factor, np.asarray(one_hot), "one-hot vectors", text, "token id")
+    name_axis(factor.xaxis, list(map(str, range(len(table)))))
+    draw_matrix(rows, np.asarray(table), "times the table", words, "feature")
+    draw_matrix(result, np.asarray(product), "are rows of the table", text, "feature")
+    return figure
+
+
+def plot_normalization(inputs: Float[Array, "tokens d_model"]) -> Figure:
+    """Draws what layer and batch normalization make of tokens, and of another first token.
+
+    Layer normalization gives every row mean 0 and variance 1, batch normalization every column. So
+    a change of one token stays in its row with the first, and reaches all tokens with the second.
+
+    Args:
+        inputs: one row a token, all of them tokens of one batch.
+
+    Returns:
+        The figure, three panels above three: the inputs and both results, with a frame around what
+        shares one mean and variance; below them what changes when the first token changes its sign
+        and is doubled.
+
+    Raises:
+        ValueError: if there are fewer than two tokens or two features, of which each is its mean.
+
+    Example:
+        >>> figure = plot_normalization(jnp.array([[1.0, 3.0], [5.0, 9.0]]))
+        >>> [axes.images[0].get_array().round(3).tolist() for axes in figure.axes[1:3]]
+        [[[-1.0, 1.0], [-1.0, 1.0]], [[-1.0, -1.0], [1.0, 1.0]]]
+
+    Reference:
+        Ba et al. 2016, "Layer Normalization", section 3; Ioffe and Szegedy 2015, "Batch
+        Normalization", section 3.
+    """
+    if inputs.ndim != 2 or min(inputs.shape) < 2:
+        raise ValueError(f"inputs {inputs.shape} must be [tokens, d_model], at least two of each")
+    ones, zeros = jnp.ones(inputs.shape[1]), jnp.zeros(inputs.shape[1])
+    norms: dict[str, Callable[[Array], Array]] = {
+        "inputs": lambda x: x,
+        "layer normalization, each row by itself": lambda x: layer_norm(x, ones, zeros),
+        "batch normalization, each column by itself": lambda x: batch_norm(
+            x, *batch_statistics(x), ones, zeros
+        ),
+    }
+    changed = inputs.at[0].multiply(-2)
+    figure, panels = new_figure(13, 6.4, rows=2, columns=3)
+    for above, below, (name, normalize) in zip(panels[:3], panels[3:], norms.items(), strict=True):
+        values = normalize(inputs)
+        draw_matrix(above, np.asarray(values), name, "token", "feature")
+        change = np.asarray(normalize(changed) - values)
+        draw_matrix(below, change, "change, if token 0 is another", "token", "feature")
+    tokens, d_model = inputs.shape
+    # A frame around the first cells, which one mean and variance are taken of.
+    for axes, width, height in ((panels[1], d_model, 1), (panels[2], 1, tokens)):
+        corner = (-0.5, -0.5)
+        axes.add_patch(Rectangle(corner, width, height, fill=False, linewidth=3, clip_on=False))
     return figure
 
 
@@ -59,47 +153,44 @@ def draw_matrix(
     axes: Axes,
     matrix: np.ndarray,
     title: str,
-    rows: str,
-    columns: str,
+    rows: str | Sequence[str],
+    columns: str | Sequence[str],
     among: np.ndarray | None = None,
 ) -> None:
-    """Draws a matrix in two colours around zero, or in one ramp from zero if it has one sign.
+    """Draws a matrix in two colors around zero, or in one ramp from zero if it has one sign.
 
     Args:
         axes: to draw in; the scale is put beside them.
         matrix: [rows, columns]; what is masked in it stays white.
         title: what its values are.
-        rows: what a row is.
-        columns: what a column is.
+        rows: what a row is, or one string a row, such as the token that it is of.
+        columns: what a column is, or one string a column.
         among: values whose scale it shares; its own if None.
     """
     among = matrix if among is None else among
     least, most = min(among.min(), 0), max(among.max(), 0)
-    colours = "viridis"
+    color_map = "viridis"
     if least < 0 < most:
-        colours, most = "RdBu_r", max(most, -least)
+        color_map, most = "RdBu_r", max(most, -least)
         least = -most
     image = axes.imshow(
-        matrix, cmap=colours, vmin=least, vmax=most, aspect="auto", interpolation="nearest"
+        matrix, cmap=color_map, vmin=least, vmax=most, aspect="auto", interpolation="nearest"
     )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_title(title, fontsize="medium")
-    axes.set_xlabel(columns)
-    axes.set_ylabel(rows)
+    for axis, names in ((axes.yaxis, rows), (axes.xaxis, columns)):
+        if isinstance(names, str):
+            axis.set_major_locator(MaxNLocator("auto", integer=True))
+            axis.set_label_text(names)
+        else:
+            name_axis(axis, names)
     axes.figure.colorbar(image, ax=axes)
 
 
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Writes a name beside each row of a matrix, such as the token that it is of."""
-    axes.set_yticks(range(len(names)), list(map(visible_token, names)))
-    axes.tick_params(axis="y", length=0)
-
-
-def name_columns(axes: Axes, names: Sequence[str]) -> None:
-    """Writes a name below each column of a matrix."""
-    axes.set_xticks(range(len(names)), list(map(visible_token, names)), rotation=90)
-    axes.tick_params(axis="x", length=0)
+def name_axis(axis: Axis, names: Sequence[str]) -> None:
+    """Writes the name of each row beside it, or the name of each column below it."""
+    rotation = 90 if isinstance(axis, XAxis) else 0
+    axis.set_ticks(range(len(names)), list(map(visible_token, names)), rotation=rotation)
+    axis.set_tick_params(length=0)
 
 
 def _check(

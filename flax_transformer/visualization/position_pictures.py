@@ -1,20 +1,24 @@
-"""Positional schemes as pictures."""
+"""Positional schemes as pictures: the values they give, and the wishes they meet."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Rectangle
 
-from flax_transformer.evaluation.wishes import step_values
+from flax_transformer.evaluation.wishes import HEADINGS, Wishes, step_values
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
-from flax_transformer.visualization.lines import COLOURS
 from flax_transformer.visualization.matrices import draw_matrix
+from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
 _COLUMNS = 2
 # Of an encoding that ends in columns of zeros, so many are drawn at least.
 _FEWEST_COLUMNS = 8
+# Characters of a reason that stand in one line of its cell.
+_LINE = 34
 _NOTE = """\
 left: what the scheme tells of each position
 right: how positions relate by it
@@ -44,7 +48,7 @@ def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
     """
     _check(length, d_model)
     num_rows = -(-(len(SCHEMES) + 1) // _COLUMNS)
-    figure = Figure(figsize=(6.4 * _COLUMNS, 2.9 * num_rows), dpi=100, layout="constrained")
+    figure, _ = new_figure(6.4 * _COLUMNS, 2.9 * num_rows, rows=0)
     grid = figure.subfigures(num_rows, _COLUMNS, squeeze=False, wspace=0.03, hspace=0.04)
     cells = grid.ravel()
     for cell, (name, scheme) in zip(cells, SCHEMES.items(), strict=False):
@@ -74,7 +78,7 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
         [-1.0, -0.5, -0.0]
     """
     _check(length, d_model)
-    figure = Figure(figsize=(11, 4), dpi=100, layout="constrained")
+    figure, _ = new_figure(11, 4, rows=0)
     _draw_scheme(figure, scheme, length, d_model)
     return figure
 
@@ -102,8 +106,7 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
     """
     if not schemes or not lengths or min(lengths) < 2:
         raise ValueError(f"{len(schemes)} schemes of lengths {[*lengths]}: nothing to draw")
-    figure = Figure(figsize=(4.6 * len(schemes), 3.4), dpi=100, layout="constrained")
-    panels = figure.subplots(1, len(schemes), squeeze=False)[0]
+    figure, panels = new_figure(4.6 * len(schemes), 3.4, columns=len(schemes))
     for axes, (name, scheme) in zip(panels, schemes.items(), strict=True):
         if scheme.encode is None:
             raise ValueError(f"the scheme {name} adds nothing to embeddings")
@@ -112,15 +115,50 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
             steps = jnp.arange(length)
             values = np.asarray(step_values(scheme, steps, length, max_positions=max(lengths)))
             width = 1.5 + 3 * (len(lengths) - 1 - index)
-            colour = COLOURS[index % len(COLOURS)]
+            color = COLORS[index % len(COLORS)]
             label = f"sentence of {length}"
-            axes.plot(steps, values[:, 0], color=colour, linewidth=width, label=label)
-        axes.set_title(name, fontsize="medium")
-        axes.set_xlabel("position, tokens")
-        axes.grid(axis="y", color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
+            axes.plot(steps, values[:, 0], color=color, linewidth=width, label=label)
+        style_axes(axes, name, "position, tokens", fontsize="medium")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(lengths), frameon=False)
+    return figure
+
+
+def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
+    r"""Draws schemes against the four wishes, with the figure that decided in each cell.
+
+    Args:
+        wishes: by the scheme's name, what `check_wishes` found.
+
+    Returns:
+        The figure: one row a scheme, one column a wish.
+
+    Raises:
+        ValueError: if there is no scheme.
+
+    Example:
+        >>> from flax_transformer.evaluation.wishes import check_wishes
+        >>> axes = plot_wishes({"number": check_wishes(SCHEMES["number"])}).axes[0]
+        >>> axes.texts[-1].get_text()
+        'no\nin [0, 127] in 128 steps, in [0,\n8,191] in 8,192'
+    """
+    if not wishes:
+        raise ValueError("wishes must hold at least one scheme")
+    figure, (axes,) = new_figure(13, 0.62 * len(wishes) + 0.6)
+    for row, of_scheme in enumerate(wishes.values()):
+        for column, verdict in enumerate(of_scheme):
+            color, word = (COLORS[0], "yes") if verdict.met else (COLORS[1], "no")
+            corner = (column + 0.01, row + 0.04)
+            axes.add_patch(Rectangle(corner, 0.98, 0.92, color=color, alpha=0.18, linewidth=0))
+            text = "\n".join([word, *textwrap.wrap(verdict.reason, _LINE)])
+            place = (column + 0.5, row + 0.5)
+            axes.text(*place, text, ha="center", va="center", fontsize="small")
+    axes.set_xlim(0, len(HEADINGS))
+    axes.set_ylim(len(wishes), 0)
+    axes.set_xticks([column + 0.5 for column in range(len(HEADINGS))], list(HEADINGS.values()))
+    axes.set_yticks([row + 0.5 for row in range(len(wishes))], list(wishes))
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
     return figure
 
 

@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flax_transformer.visualization.lines import COLOURS
-from flax_transformer.visualization.visible_tokens import visible_token
+from flax_transformer.visualization.pictures import COLORS, new_figure
+from flax_transformer.visualization.visible_text import visible_token
 
 # Inches from one token to the next, and from one hypothesis to the next.
 _STEP, _ROW = 1.5, 0.36
 _LOOKS = {
-    "best hypothesis": {"color": COLOURS[1], "linewidth": 3.0},
-    "kept in the beam": {"color": COLOURS[0], "linewidth": 1.5},
+    "best hypothesis": {"color": COLORS[1], "linewidth": 3.0},
+    "kept in the beam": {"color": COLORS[0], "linewidth": 1.5},
     "fell out of it": {"color": "0.75", "linewidth": 1.0},
 }
 
@@ -64,8 +64,7 @@ def plot_search_tree(
     while best >= 0:
         path.add(best := parents[best])
     size = (_STEP * (max(depths) + 2), _ROW * (max(heights) + 1) + 1.2)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = new_figure(*size)
     _name(axes, 0, heights[-1], "prompt", {"color": "black"}, False)
     for node, parent in enumerate(parents):
         state = 0 if node in path else 1 if is_kept[node] else 2

@@ -6,7 +6,7 @@ import pytest
 from command_line import assert_is_error
 from small import make_experiment
 
-from flax_transformer.data.datasets.parallel_datasets import open_split
+from flax_transformer.data.datasets.datasets import open_split
 
 
 @pytest.fixture

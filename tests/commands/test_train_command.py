@@ -11,7 +11,7 @@ from flax_transformer.commands import train_command as train
 from flax_transformer.conventions import apply_convention
 from flax_transformer.experiment import apply_preset
 from flax_transformer.models.presets import PRESETS
-from flax_transformer.tasks.translation.translation import TranslationConfig
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training import loop
 from flax_transformer.training.durability.interruption import Interrupted
 

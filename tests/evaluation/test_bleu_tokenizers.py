@@ -9,7 +9,7 @@ import sacrebleu
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation import bleu_tokenizers
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.evaluation.scores import bleu, chrf, exact_match, translation_scores
+from flax_transformer.evaluation.scores import bleu, chrf, exact_match
 
 # One sentence in each script, and another one of as many words with the same beginning.
 CHINESE = ["我今天去学校上课。", "他昨天在家里看书。"]
@@ -28,13 +28,13 @@ UNSPACED = [CHINESE, JAPANESE, THAI, LAO, KHMER, BURMESE, TIBETAN]
 def test_identical_texts_score_one_hundred_in_every_script(texts):
     """Also if the user has not set the target language."""
     tokenize = choose_tokenizer("auto", "de", texts)
-    scores = translation_scores(texts, texts, tokenize)
-    assert scores["bleu"].value == pytest.approx(100)
-    assert scores["chrf"].value == pytest.approx(100)
-    assert scores["exact_match"].value == 100
-    assert f"|tok:{tokenize}|" in str(scores["bleu"].signature)
+    score = bleu(texts, texts, tokenize=tokenize)
+    assert score.value == pytest.approx(100)
+    assert chrf(texts, texts).value == pytest.approx(100)
+    assert exact_match(texts, texts).value == 100
+    assert f"|tok:{tokenize}|" in str(score.signature)
     changed = [texts[0][:-2] + "??", texts[1]]
-    assert 0 < translation_scores(changed, texts, tokenize)["bleu"].value < 100
+    assert 0 < bleu(changed, texts, tokenize=tokenize).value < 100
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,17 @@ from flax_transformer.models import (
     EncoderOnly,
     EncoderOnlyConfig,
 )
-from flax_transformer.modules import BatchNorm, DecoderLayer, EncoderLayer, MultiHeadAttention
+from flax_transformer.modules import (
+    BatchNorm,
+    DecoderLayer,
+    EncoderLayer,
+    LayerOptions,
+    MultiHeadAttention,
+)
 from flax_transformer.visualization.attention_maps import plot_mask
 
 pytestmark = pytest.mark.usefixtures("unchecked_types")
+OPTIONS = LayerOptions(num_heads=3, d_model=6, d_ff=7)
 HIDDEN = jnp.ones((2, 5, 6))
 ADDITIVE = jnp.where(jnp.tri(5, dtype=bool), 0.0, -1e9)[None]
 ONES = jnp.tri(5, dtype=jnp.int32)[None]
@@ -32,7 +39,7 @@ def apply(module: Any, *inputs: Any, **options: Any) -> Any:
 
 
 def in_module(mask: Any) -> Any:
-    module = MultiHeadAttention(num_heads=3, d_model=6)
+    module = MultiHeadAttention(OPTIONS)
 
     def attend_to_self(module, x):
         return module(x, module.keys_values(x), mask=mask)
@@ -58,10 +65,10 @@ TAKE_A_MASK: dict[str, Callable[[Any], Any]] = {
     "lineage_mask": lambda mask: functional.lineage_mask(mask, jnp.zeros((1, 5), jnp.int32), 1),
     "MultiHeadAttention": in_module,
     "EncoderLayer": lambda mask: apply(
-        EncoderLayer(3, 6, 7), HIDDEN, functional.Layout(jnp.repeat(mask, 2, axis=0))
+        EncoderLayer(OPTIONS), HIDDEN, functional.Layout(jnp.repeat(mask, 2, axis=0))
     ),
     "DecoderLayer": lambda mask: apply(
-        DecoderLayer(3, 6, 7), HIDDEN, functional.Layout(jnp.repeat(mask, 2, axis=0))
+        DecoderLayer(OPTIONS), HIDDEN, functional.Layout(jnp.repeat(mask, 2, axis=0))
     ),
     "plot_mask": lambda mask: plot_mask(mask[0], list("abcde")),
 }

@@ -136,11 +136,23 @@ def variables():
 @pytest.fixture(scope="module")
 def weights(variables):
     return {
-        name: jax.jit(lambda variables, *inputs, model=model: attention_weights(
+        name: jax.jit(lambda variables, *inputs, model=model: look(
             model, variables, *inputs
         ))(variables[name], *inputs)
         for name, (model, inputs, _) in MODELS.items()
     }  # fmt: skip
+
+
+def segments_of(model: Any, inputs: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
+    """What says which tokens are padding: those of id 0."""
+    if inputs[0].ndim > 2:
+        return {}
+    names = ("source_segments", "target_segments") if len(inputs) == 2 else ("segments",)
+    return {name: (x != 0).astype(jnp.int32) for name, x in zip(names, inputs, strict=True)}
+
+
+def look(model: Any, variables: Any, *inputs: jax.Array, **options: Any) -> Any:
+    return attention_weights(model, variables, *inputs, **segments_of(model, inputs) | options)
 
 
 def with_config(model: Any, **settings: Any) -> Any:
@@ -167,7 +179,7 @@ class TestEveryModel:
     def test_scanned_layers_give_the_same(self, variables, weights, name, remat):
         model, inputs, _ = MODELS[name]
         scanned = with_config(model, scan_layers=True, remat=remat)
-        found = attention_weights(scanned, stack_layers(variables[name]), *inputs)
+        found = look(scanned, stack_layers(variables[name]), *inputs)
         assert found.keys() == weights[name].keys()
         for part, array in found.items():
             assert_close(array, weights[name][part], 1e-5)
@@ -177,7 +189,7 @@ class TestEveryModel:
         model = with_config(model, residual_dropout_rate=0.0, attention_dropout_rate=0.5)
         keys = [jax.random.key(seed) for seed in (0, 0, 1)]
         found, again, other = (
-            attention_weights(model, variables[name], *inputs, dropout_rng=key) for key in keys
+            look(model, variables[name], *inputs, dropout_rng=key) for key in keys
         )
         first = {"factorised_self_attention": "space", "factorised_encoder": "space"}
         part = first.get(name.partition(",")[0], next(iter(found)))
@@ -193,7 +205,7 @@ class TestEveryModel:
         model = with_config(model, attention_implementation=implementation, **settings)
         message = rf"{implementation} never holds the weights .* choose auto"
         with pytest.raises(UserError, match=message):
-            attention_weights(model, variables[name], *inputs)
+            look(model, variables[name], *inputs)
 
 
 def test_nothing_attends_to_padding_or_to_later_targets(weights):
@@ -233,7 +245,7 @@ def test_a_first_layer_s_weights_are_the_softmax_of_its_scores(variables, weight
 
 @pytest.mark.parametrize("variant", ["factorised_encoder", "factorised_self_attention"])
 def test_space_is_that_of_each_time(variables, weights, variant):
-    changed = attention_weights(MODELS[variant][0], variables[variant], VIDEOS.at[0, 4:6].add(1.0))
+    changed = look(MODELS[variant][0], variables[variant], VIDEOS.at[0, 4:6].add(1.0))
     difference = np.abs(changed["space"][0] - weights[variant]["space"][0]).max(axis=(2, 3, 4))
     expected = np.zeros((BATCH, TIMES), bool)
     expected[0, 2] = True
@@ -247,7 +259,7 @@ def test_time_is_that_of_each_place(variables, weights):
     space = silent["params"]["space_time_encoder"]["encoder_0"]["space_attention"]
     space["output"] = jax.tree.map(jnp.zeros_like, space["output"])
     before, after = (
-        attention_weights(MODELS[name][0], silent, videos)["time"][0]
+        look(MODELS[name][0], silent, videos)["time"][0]
         for videos in (VIDEOS, VIDEOS.at[1, :, :, 2:4].add(1.0))
     )
     expected = np.zeros((BATCH, PLACES), bool)
@@ -270,8 +282,8 @@ def test_statistics_of_batch_normalisation_are_left_as_they_are():
     variables = draw_parameters(model, SOURCE, TARGET)
     variables["batch_stats"] = jax.tree.map(jnp.ones_like, variables["batch_stats"])
     rng = jax.random.key(0)
-    training = attention_weights(model, variables, SOURCE, TARGET, dropout_rng=rng)
-    still = attention_weights(model, variables, SOURCE, TARGET)
+    training = look(model, variables, SOURCE, TARGET, dropout_rng=rng)
+    still = look(model, variables, SOURCE, TARGET)
     assert not np.allclose(training["cross"], still["cross"], atol=1e-3)
     assert all((x == 1).all() for x in jax.tree.leaves(variables["batch_stats"]))
 

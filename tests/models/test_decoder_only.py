@@ -49,6 +49,9 @@ class Model:
     variables: Any
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Id 0 is padding, unless the options say what is."""
+        if not options:
+            options = {"segments": (inputs[0] != 0).astype(jnp.int32)}
         return apply(self.config, self.variables, *inputs, **options)
 
     def start(self) -> Any:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from parameters import draw_parameters
 from reference import assert_close
 
@@ -14,7 +15,7 @@ from flax_transformer.decoding.history import reorder_history, repeat_history
 from flax_transformer.functional import ACTIVATIONS, SCHEMES, Cache
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.modules import NORMS
-from flax_transformer.modules.layers import NormPlacement
+from flax_transformer.modules.layer_options import NormPlacement
 
 # Compiling takes all the time of these tests, so they share their few shapes.
 BATCH, SOURCE_LENGTH, LENGTH, VOCAB, MAX_POSITIONS = 2, 5, 11, 19, 23
@@ -66,6 +67,10 @@ TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2) + 1 for _ in range(BATCH)])
 SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH]
 
 
+def is_token(tokens: jax.Array) -> jax.Array:
+    return (tokens != 0).astype(jnp.int32)
+
+
 @functools.partial(jax.jit, static_argnames=("config", "method", "capacity"))
 def apply(config, variables, *inputs, method, **options):
     return EncoderDecoder(config, VOCAB).apply(variables, *inputs, method=method, **options)
@@ -79,6 +84,14 @@ class Model:
     variables: Any
 
     def __call__(self, *inputs: Any, method: str = "__call__", **options: Any) -> Any:
+        """Id 0 is padding, unless the options say what is."""
+        if method == "__call__" and not options:
+            names = ("source_segments", "target_segments")
+            options = {name: is_token(x) for name, x in zip(names, inputs, strict=True)}
+        elif method in ("encode", "start"):
+            options |= {"segments": is_token(inputs[0])}
+        elif method == "decode":
+            options |= {"is_token": inputs[0] != 0}
         return apply(self.config, self.variables, *inputs, method=method, **options)
 
     def start(self, source: jax.Array = SOURCE) -> Cache:
@@ -251,9 +264,10 @@ def test_bfloat16_computes_with_float32_parameters(model):
 def test_attention_can_be_looked_at_in_every_layer(model):
     module = EncoderDecoder(model.config, VOCAB)
     _, stored = jax.eval_shape(
-        lambda: module.apply(model.variables, SOURCE, TARGET, mutable=["attention"])
+        lambda: module.apply(model.variables, SOURCE, TARGET, mutable=["activations"])
     )
-    shapes = sorted(x.shape for x in jax.tree.leaves(stored["attention"]))
+    by_path = flatten_dict(stored["activations"])
+    shapes = sorted(x.shape for path, x in by_path.items() if path[-1] == "weights")
     lengths = (SOURCE_LENGTH, SOURCE_LENGTH), (LENGTH, SOURCE_LENGTH), (LENGTH, LENGTH)
     assert shapes == sorted((BATCH, CONFIG.num_heads, *pair) for pair in lengths)
 

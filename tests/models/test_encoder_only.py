@@ -51,6 +51,8 @@ class Model:
     variables: Any
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Id 0 is padding, unless the options say what is."""
+        options = {"segments": (inputs[0] != 0).astype(jnp.int32)} | options
         return apply(self.config, self.variables, *inputs, **options)
 
 

@@ -12,7 +12,7 @@ from reference import assert_close
 from small_models import MODELS
 
 from flax_transformer import functional
-from flax_transformer.modules import EncoderLayer, FeedForward, MultiHeadAttention
+from flax_transformer.modules import EncoderLayer, FeedForward, LayerOptions, MultiHeadAttention
 
 DEVICES, LENGTH, HEADS, HEAD_DIM, D_MODEL = 8, 5, 4, 3, 12
 pytestmark = pytest.mark.usefixtures("unchecked_types", "quickly_compiled")
@@ -100,21 +100,20 @@ def self_attention(module, x):
     return module(x, module.keys_values(x))
 
 
+OPTIONS = LayerOptions(num_heads=HEADS, d_model=D_MODEL, d_ff=7)
 MODULES: dict[str, Any] = {
     "flax's attention": lambda x: drawn_and_applied(nn.MultiHeadDotProductAttention(HEADS), x),
     "flax's dense layer": lambda x: drawn_and_applied(nn.Dense(7), x),
-    "attention": lambda x: drawn_and_applied(
-        MultiHeadAttention(HEADS, D_MODEL), x, method=self_attention
-    ),
+    "attention": lambda x: drawn_and_applied(MultiHeadAttention(OPTIONS), x, method=self_attention),
     "attention with options": lambda x: drawn_and_applied(
         MultiHeadAttention(
-            HEADS, D_MODEL, num_key_value_heads=2, use_bias=True, normalize_query_key=True
+            OPTIONS.of_layer(num_key_value_heads=2, attention_bias=True, normalize_query_key=True)
         ),
         x,
         method=self_attention,
     ),
-    "feed-forward": lambda x: drawn_and_applied(FeedForward(D_MODEL, 7), x),
-    "layer": lambda x: EncoderLayer(HEADS, D_MODEL, 7).init_with_output(
+    "feed-forward": lambda x: drawn_and_applied(FeedForward(OPTIONS), x),
+    "layer": lambda x: EncoderLayer(OPTIONS).init_with_output(
         jax.random.key(0), x, functional.Layout()
     )[0],
 }

@@ -213,7 +213,10 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_frames": 31}, "num_frames 31 is no multiple of model.tubelet_frames 2: change one"),
+        (
+            {"num_frames": 31},
+            "num_frames 31 is not a multiple of model.tubelet_frames 2: change one",
+        ),
         ({"variant": "jiont"}, "unknown model.variant 'jiont': did you mean 'joint'"),
         ({"variant": FACTORISED[0]}, "has no place for model.pooling class_token: choose mean"),
         ({"positions": "sinusoidal_2d"}, "tells no times apart: choose learned or sinusoidal"),

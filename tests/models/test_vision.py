@@ -156,7 +156,7 @@ def test_it_overfits_a_batch():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": (224, 100)}, r"image_size \(224, 100\) is no multiple of .*\(16, 16\)"),
+        ({"image_size": (224, 100)}, r"image_size \(224, 100\) is not a multiple of .*\(16, 16\)"),
         ({"image_size": (0, 16)}, r"model.image_size must be at least 1 each way, not \(0, 16\)"),
         ({"patch_size": (16, -1)}, r"model.patch_size must be at least 1 each way, not \(16, -1\)"),
         ({"num_layers": 0}, "model.num_layers must be at least 1, not 0"),

@@ -9,10 +9,12 @@ from parameters import draw_parameters
 from reference import assert_close, layer_norm
 
 from flax_transformer.functional import Layout
-from flax_transformer.modules import DecoderLayer, Dropout, EncoderLayer, Residual
+from flax_transformer.modules import DecoderLayer, Dropout, EncoderLayer, LayerOptions, Residual
 
 BATCH, LENGTH, SOURCE_LENGTH, D_MODEL = 2, 5, 7, 11
-SIZES = {"num_heads": 3, "d_model": D_MODEL, "d_ff": 13, "key_dim": 17, "value_dim": 19}
+OPTIONS = LayerOptions(
+    num_heads=3, d_model=D_MODEL, d_ff=13, key_dim=17, value_dim=19, residual_dropout_rate=0.0
+)
 RATES = ("residual_dropout_rate", "attention_dropout_rate", "feed_forward_dropout_rate")
 
 
@@ -46,30 +48,36 @@ def test_dropout_drops_in_training_only():
     [
         ("post", lambda f, x: layer_norm(x + f(x))),
         ("pre", lambda f, x: x + f(layer_norm(x))),
+        ("both", lambda f, x: x + layer_norm(f(layer_norm(x)))),
     ],
 )
-def test_the_norm_stands_where_the_formula_has_it(inputs, placement, formula):
+def test_the_norm_is_where_the_formula_has_it(inputs, placement, formula):
     def sublayer(x):
         return 3 * x**2 + 1
 
-    module = Residual("layer", placement, dropout_rate=0.5)
-    output, _ = module.init_with_output(jax.random.key(0), sublayer, inputs, None, True)
+    module = Residual(OPTIONS.of_layer(norm_placement=placement, residual_dropout_rate=0.5))
+    output, _ = module.init_with_output(jax.random.key(0), sublayer, inputs, method=connect)
     assert_close(output, formula(sublayer, np.asarray(inputs, np.float64)), 1e-5)
 
 
+def connect(module, sublayer, inputs, deterministic=True):
+    outputs = sublayer(module.before(inputs, None, deterministic))
+    return module.after(inputs, outputs, None, deterministic)
+
+
 def test_a_residual_drops_the_sublayer_and_keeps_the_inputs(inputs):
-    module = Residual("layer", "pre", dropout_rate=0.5)
+    module = Residual(OPTIONS.of_layer(norm_placement="pre", residual_dropout_rate=0.5))
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    output, _ = module.init_with_output(rngs, jnp.ones_like, inputs, None, False)
+    output, _ = module.init_with_output(rngs, jnp.ones_like, inputs, False, method=connect)
     np.testing.assert_allclose(jnp.unique((output - inputs).round(3)), [0, 2])
 
 
 @pytest.mark.parametrize(("layer", "method"), [(EncoderLayer, encode), (DecoderLayer, decode)])
 @pytest.mark.parametrize("rate", RATES)
 def test_each_rate_drops_something_and_only_in_training(inputs, memory, layer, method, rate):
-    module = layer(**SIZES, **{rate: 0.5})
+    module = layer(OPTIONS.of_layer(**{rate: 0.5}))
     variables = draw_parameters(module, inputs, memory, method=method)
-    plain = layer(**SIZES).apply(variables, inputs, memory, method=method)
+    plain = layer(OPTIONS).apply(variables, inputs, memory, method=method)
 
     def apply(**options):
         return module.apply(variables, inputs, memory, method=method, **options)

@@ -10,13 +10,20 @@ from jaxtyping import Array
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.errors import UserError
 from flax_transformer.functional import SCHEMES, Positions
-from flax_transformer.modules import MultiHeadAttention
+from flax_transformer.modules import LayerOptions, MultiHeadAttention
+from flax_transformer.modules.cached_attention import attend_to_shared
 
 pytestmark = pytest.mark.platforms
 
 BATCH, HEADS, QUERIES, KEYS, D_MODEL, KEY_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13, 17
-MODULE = MultiHeadAttention(HEADS, D_MODEL, KEY_DIM, VALUE_DIM)
+OPTIONS = LayerOptions(num_heads=HEADS, d_model=D_MODEL, key_dim=KEY_DIM, value_dim=VALUE_DIM)
+MODULE = MultiHeadAttention(OPTIONS)
+
+
+def with_options(**changes: Any) -> MultiHeadAttention:
+    return MultiHeadAttention(OPTIONS.of_layer(**changes))
 
 
 def attend(attention: Any, inputs: Array, memory: Array, **options: Any) -> Array:
@@ -58,7 +65,9 @@ def test_it_is_the_formula_with_its_own_parameters(inputs, variables, mask):
     [(None, None, (4, 4)), (5, None, (5, 4)), (None, 7, (4, 7)), (5, 7, (5, 7))],
 )
 def test_dimensions_not_given_are_the_heads_shares(normal, key_dim, value_dim, expected):
-    module = MultiHeadAttention(3, 12, key_dim, value_dim)
+    module = MultiHeadAttention(
+        LayerOptions(num_heads=3, d_model=12, key_dim=key_dim, value_dim=value_dim)
+    )
     inputs = normal(BATCH, QUERIES, 12)
     params = draw_parameters(module, inputs, inputs, method=attend)["params"]
     shapes = {name: layer["kernel"].shape for name, layer in params.items()}
@@ -71,15 +80,14 @@ def test_dimensions_not_given_are_the_heads_shares(normal, key_dim, value_dim, e
     }
 
 
-def test_a_width_that_heads_cannot_share_is_refused(normal):
-    inputs = normal(BATCH, QUERIES, D_MODEL)
-    with pytest.raises(ValueError, match="d_model 11 is no multiple of 3 heads"):
-        MultiHeadAttention(HEADS, D_MODEL).init(jax.random.key(0), inputs, inputs, method=attend)
+def test_a_width_that_heads_cannot_share_is_refused():
+    with pytest.raises(UserError, match=r"^d_model 11 is not a multiple of num_heads 3"):
+        LayerOptions(num_heads=HEADS, d_model=D_MODEL)
 
 
 def test_groups_of_heads_share_projections(normal, mask):
     """With the shared keys and values written out for every head, the formula is the plain one."""
-    module = MultiHeadAttention(4, D_MODEL, KEY_DIM, VALUE_DIM, num_key_value_heads=2)
+    module = with_options(num_heads=4, num_key_value_heads=2)
     inputs = normal(BATCH, QUERIES, D_MODEL), normal(BATCH, KEYS, D_MODEL)
     variables = draw_parameters(module, *inputs, method=attend)
     params = variables["params"]
@@ -92,15 +100,13 @@ def test_groups_of_heads_share_projections(normal, mask):
     assert_close(apply(variables, *inputs, module=module, mask=mask), expected, 1e-5)
 
 
-def test_heads_that_cannot_be_shared_evenly_are_refused(normal):
-    inputs = normal(BATCH, QUERIES, D_MODEL)
-    module = MODULE.clone(num_key_value_heads=2)
-    with pytest.raises(ValueError, match="3 heads are no multiple of 2"):
-        module.init(jax.random.key(0), inputs, inputs, method=attend)
+def test_heads_that_cannot_be_shared_evenly_are_refused():
+    with pytest.raises(UserError, match=r"^num_heads 3 is not a multiple of num_key_value_heads 2"):
+        with_options(num_key_value_heads=2)
 
 
 def test_biases_are_added_after_each_projection(inputs, mask):
-    module = MODULE.clone(use_bias=True)
+    module = with_options(attention_bias=True)
     variables = draw_parameters(module, *inputs, method=attend)
     params: Any = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
 
@@ -116,7 +122,7 @@ def test_biases_are_added_after_each_projection(inputs, mask):
 
 
 def test_normalised_queries_and_keys_do_not_depend_on_their_size(inputs, mask):
-    module = MODULE.clone(normalize_query_key=True)
+    module = with_options(normalize_query_key=True)
     variables = draw_parameters(module, *inputs, method=attend)
     params = variables["params"]
     larger = params | {
@@ -137,7 +143,7 @@ def test_normalised_queries_and_keys_do_not_depend_on_their_size(inputs, mask):
 class TestSchemesInsideAttention:
     def attention(self, scheme, normal):
         """Self-attention at given positions, as a function of inputs and positions."""
-        module = MODULE.clone(scheme=scheme)
+        module = with_options(positions=scheme)
         inputs = normal(BATCH, QUERIES, D_MODEL)
 
         def attend_at(attention, inputs, query, key):
@@ -164,14 +170,18 @@ class TestSchemesInsideAttention:
 
     def test_positions_are_asked_for(self, scheme, inputs):
         with pytest.raises(ValueError, match=f"scheme '{scheme}' needs positions"):
-            MODULE.clone(scheme=scheme).init(jax.random.key(0), *inputs, method=attend)
+            with_options(positions=scheme).init(jax.random.key(0), *inputs, method=attend)
 
 
 def test_hypotheses_of_an_example_share_its_keys(normal, variables, mask):
     beam = 3
     inputs, memory = normal(BATCH * beam, QUERIES, D_MODEL), normal(BATCH, KEYS, D_MODEL)
     mask = mask[:, :1]
-    shared = apply(variables, inputs, memory, mask=mask)
+
+    def attend_as_members(attention, inputs, memory):
+        return attend_to_shared(attention, inputs, attention.keys_values(memory), mask=mask)
+
+    shared = MODULE.apply(variables, inputs, memory, method=attend_as_members)
     memory, mask = (jnp.repeat(x, beam, axis=0) for x in (memory, mask))
     repeated = apply(variables, inputs, memory, mask=mask)
     assert_close(shared, repeated, 1e-6)
@@ -179,9 +189,9 @@ def test_hypotheses_of_an_example_share_its_keys(normal, variables, mask):
 
 def test_weights_are_stored_when_asked_for_only(inputs, variables, mask):
     assert set(variables) == {"params"}
-    output, stored = apply(variables, *inputs, mask=mask, mutable=["attention"])
+    output, stored = apply(variables, *inputs, mask=mask, mutable=["activations"])
     assert_close(output, apply(variables, *inputs, mask=mask), 1e-6)
-    (weights,) = stored["attention"]["weights"]
+    weights = stored["activations"]["weights"]
     np.testing.assert_array_equal(weights > 0, jnp.repeat(mask[:, None], HEADS, axis=1))
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-6)
 
@@ -190,7 +200,7 @@ def test_weights_are_stored_when_asked_for_only(inputs, variables, mask):
 def test_dropout_takes_a_share_of_the_weights(normal, rate):
     """Through value and output projections of ones, the output is the sum of the weights kept."""
     keys = 997
-    module = MultiHeadAttention(1, 1, dropout_rate=rate)
+    module = MultiHeadAttention(LayerOptions(num_heads=1, d_model=1, attention_dropout_rate=rate))
     inputs, memory = normal(BATCH, QUERIES, 1), jnp.ones((BATCH, keys, 1))
     variables = draw_parameters(module, inputs, memory, method=attend)
     variables = jax.tree.map(jnp.ones_like, variables)
@@ -203,7 +213,7 @@ def test_dropout_takes_a_share_of_the_weights(normal, rate):
 
 
 def test_bfloat16_computes_with_float32_parameters(inputs, variables, mask):
-    module = MODULE.clone(dtype="bfloat16")
+    module = with_options(dtype="bfloat16")
     low_variables = draw_parameters(module, *inputs, method=attend)
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(low_variables))
     output = apply(variables, *inputs, module=module, mask=mask)

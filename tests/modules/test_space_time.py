@@ -6,16 +6,10 @@ from parameters import draw_parameters
 from reference import assert_close
 
 from flax_transformer.functional import lay_out_unpadded
-from flax_transformer.modules import EncoderLayer, SpaceTimeLayer
+from flax_transformer.modules import EncoderLayer, LayerOptions, SpaceTimeLayer
 
 BATCH, TIMES, PLACES, D_MODEL = 2, 3, 5, 7
-SIZES: dict[str, Any] = {
-    "num_heads": 2,
-    "d_model": D_MODEL,
-    "d_ff": 11,
-    "key_dim": 13,
-    "value_dim": 17,
-}
+OPTIONS = LayerOptions(num_heads=2, d_model=D_MODEL, d_ff=11, key_dim=13, value_dim=17)
 
 
 @pytest.fixture
@@ -43,14 +37,13 @@ def silence(params, name):
 @pytest.mark.parametrize("placement", ["post", "pre"])
 def test_without_time_divided_heads_are_an_encoder_layer_of_half_the_heads(inputs, placement):
     """Over each time by itself."""
-    module = SpaceTimeLayer(**SIZES, divides_heads=True, norm_placement=placement)
+    module = SpaceTimeLayer(OPTIONS.of_layer(norm_placement=placement), divides_heads=True)
     _, variables = apply(module, inputs)
     params = silence(variables["params"], "time_attention")
     outputs, _ = apply(module, inputs, {"params": params})
     names = ("attention_residual", "feed_forward", "feed_forward_residual")
     of_layer = {"attention": params["space_attention"]} | {name: params[name] for name in names}
-    sizes: dict[str, Any] = SIZES | {"num_heads": 1}
-    layer = EncoderLayer(**sizes, norm_placement=placement)
+    layer = EncoderLayer(OPTIONS.of_layer(num_heads=1, norm_placement=placement))
     by_time = inputs.reshape(-1, PLACES, D_MODEL)
     expected: Any = layer.apply({"params": of_layer}, by_time, lay_out_unpadded(by_time))
     assert_close(outputs.reshape(by_time.shape), expected, 1e-5)
@@ -58,7 +51,7 @@ def test_without_time_divided_heads_are_an_encoder_layer_of_half_the_heads(input
 
 def test_one_attention_after_the_other_reads_what_the_first_made(inputs):
     """In pre-norm without the norm: z = y + time(y) with y = x + space(x)."""
-    module = SpaceTimeLayer(**SIZES, norm_placement="pre")
+    module = SpaceTimeLayer(OPTIONS.of_layer(norm_placement="pre"))
     outputs, variables = apply(module, inputs)
     params = variables["params"]
     first, _ = apply(module, inputs, {"params": silence(params, "time_attention")})
@@ -75,13 +68,13 @@ def test_one_attention_after_the_other_reads_what_the_first_made(inputs):
 
 @pytest.mark.parametrize(("heads", "key_value_heads"), [(3, 3), (2, 1)])
 def test_heads_that_cannot_be_halved_are_refused(inputs, heads, key_value_heads):
-    sizes = SIZES | {"num_heads": heads, "num_key_value_heads": key_value_heads}
+    options = OPTIONS.of_layer(num_heads=heads, num_key_value_heads=key_value_heads)
     with pytest.raises(ValueError, match=f"{heads} and {key_value_heads} heads cannot be halved"):
-        apply(SpaceTimeLayer(**sizes, divides_heads=True), inputs)
+        apply(SpaceTimeLayer(options, divides_heads=True), inputs)
 
 
 def test_one_output_bias_serves_both_halves(inputs):
-    module = SpaceTimeLayer(**SIZES, divides_heads=True, attention_bias=True)
+    module = SpaceTimeLayer(OPTIONS.of_layer(attention_bias=True), divides_heads=True)
     _, variables = apply(module, inputs)
     params = variables["params"]
     assert "bias" in params["space_attention"]["output"]

@@ -10,7 +10,7 @@ import pytest
 from reference import assert_close
 
 from flax_transformer.functional import Layout
-from flax_transformer.modules import DecoderLayer, EncoderLayer
+from flax_transformer.modules import DecoderLayer, EncoderLayer, LayerOptions
 
 # Tests take PyTorch from here, before anything else that needs it, and are skipped without it.
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[parity]'")
@@ -21,6 +21,7 @@ IS_TOKEN = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 1]], bool)
 IS_MEMORY = np.array([[0, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0]], bool)
 CAUSAL = np.tri(LENGTH, dtype=bool)
 SQUARE = (BATCH, LENGTH, LENGTH)
+OPTIONS = LayerOptions(num_heads=HEADS, d_model=D_MODEL, d_ff=D_FF, attention_bias=True)
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -61,7 +62,7 @@ def assert_agreement(
 
 def encode(params: Any, mask: np.ndarray, **options: Any) -> Callable[..., Any]:
     """Our encoder layer with given parameters, as a function of its inputs."""
-    layer = EncoderLayer(HEADS, D_MODEL, D_FF, attention_bias=True, **options)
+    layer = EncoderLayer(OPTIONS.of_layer(**options))
     layout = Layout(jnp.asarray(np.broadcast_to(mask, SQUARE)))
     return lambda inputs: layer.apply({"params": params}, inputs, layout)
 
@@ -70,7 +71,7 @@ def decode(
     params: Any, mask: np.ndarray, memory_mask: np.ndarray, **options: Any
 ) -> Callable[..., Any]:
     """Our decoder layer with given parameters, as a function of its inputs and the memory."""
-    layer = DecoderLayer(HEADS, D_MODEL, D_FF, attention_bias=True, **options)
+    layer = DecoderLayer(OPTIONS.of_layer(**options))
     layout = Layout(jnp.asarray(np.broadcast_to(mask, SQUARE)))
 
     def outputs(inputs, memory):

@@ -28,7 +28,7 @@ from torch_weights import (
     torch_attention,
 )
 
-from flax_transformer.modules import MultiHeadAttention
+from flax_transformer.modules import LayerOptions, MultiHeadAttention
 
 MEMORY_WIDTH = 17
 EPSILON = 1e-3  # Large enough to be missed in float32.
@@ -38,7 +38,8 @@ NOT_TOKEN, NOT_MEMORY, NOT_CAUSAL = (torch.tensor(~x) for x in (IS_TOKEN, IS_MEM
 
 def make_attention(**options):
     module = draw_weights(nn.MultiheadAttention(D_MODEL, HEADS, batch_first=True, **options))
-    ours = MultiHeadAttention(HEADS, D_MODEL, use_bias=module.in_proj_bias is not None)
+    bias = module.in_proj_bias is not None
+    ours = MultiHeadAttention(LayerOptions(num_heads=HEADS, d_model=D_MODEL, attention_bias=bias))
     return module, ours.bind({"params": torch_attention(module)})
 
 
@@ -81,8 +82,8 @@ def test_attention_weights():
     def attend(module, x):
         return module(x, module.keys_values(x), mask=jnp.asarray(CAUSAL)[None])
 
-    _, stored = ours.clone().apply(variables, jnp.asarray(x), method=attend, mutable="attention")
-    assert_close(stored["attention"]["weights"][0], expected.detach().numpy(), 1e-5)
+    _, stored = ours.clone().apply(variables, jnp.asarray(x), method=attend, mutable="activations")
+    assert_close(stored["activations"]["weights"], expected.detach().numpy(), 1e-5)
 
 
 def make_layer(kind, norm_placement, activation):

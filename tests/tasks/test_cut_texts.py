@@ -10,8 +10,8 @@ from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, MAX_LENGTH, write_workdir
 
 from flax_transformer.cli import main
-from flax_transformer.tasks.cut_texts import CutTextWarning
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
+from flax_transformer.tasks.given_texts import CutTextWarning
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.training.assemble import load

@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 from small import PAIRS, make_experiment, with_fields
 
-from flax_transformer.evaluation.scores import bleu, chrf, exact_match, translation_scores
+from flax_transformer.evaluation.scores import bleu, chrf, exact_match
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.tasks.translation.translator import Translator
 
@@ -31,10 +31,11 @@ def test_any_reference_may_be_matched():
 
 
 def test_every_output_has_as_many_references():
-    with pytest.raises(ValueError, match="shorter"):
-        translation_scores(OUTPUTS, [["a", "b"], ["c"], ["d", "e"]])
-    with pytest.raises(ValueError, match="3 hypotheses for 2 references"):
-        translation_scores(OUTPUTS, TOGETHER[:2])
+    for score in (bleu, chrf, exact_match):
+        with pytest.raises(ValueError, match="shorter"):
+            score(OUTPUTS, [["a", "b"], ["c"], ["d", "e"]])
+        with pytest.raises(ValueError, match="3 hypotheses for 2 references"):
+            score(OUTPUTS, TOGETHER[:2])
 
 
 def test_a_task_scores_with_all_references_and_its_loss_with_the_first(tmp_path, monkeypatch):
@@ -45,11 +46,10 @@ def test_a_task_scores_with_all_references_and_its_loss_with_the_first(tmp_path,
     experiment = make_experiment(tmp_path)
     more = with_fields(experiment, "data", validation_references=(str(path),))
     plain, several = (
-        TranslationTask.prepare(given, tmp_path, num_devices=1, rows_multiple=1)[0]
-        for given in (experiment, more)
+        TranslationTask.open(given, tmp_path, training=True) for given in (experiment, more)
     )
-    variables = plain.objective.init(jax.random.key(0))
-    before, found = (task.scorer("validation")(variables).scores for task in (plain, several))
+    variables = plain.init(jax.random.key(0))
+    before, found = (task.evaluate(variables, "validation").scores for task in (plain, several))
     assert [scores["exact_match"].value for scores in (before, found)] == [0, 100]
     assert "nrefs:1" in str(before["bleu"].signature)
     assert "nrefs:2" in str(found["bleu"].signature)

@@ -10,9 +10,8 @@ from interrupted import crash, interrupt_batches
 from rich.console import Console
 from small import make_experiment, with_fields
 
-from flax_transformer.evaluation.scores import translation_scores
-from flax_transformer.tasks.task import Scored
-from flax_transformer.tasks.translation import translation_scores as scoring
+from flax_transformer.evaluation.metric import METRICS, Metric
+from flax_transformer.evaluation.scores import bleu
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
@@ -83,18 +82,18 @@ def train(experiment, folder, monkeypatch, **columns) -> str:
 
     def told(self, state, log):
         step = int(self.devices.first(state).step)
-        score = self._score
+        score = self.task.evaluate
 
-        def changed(variables, is_quick):
-            scored = score(variables, is_quick=is_quick)
+        def changed(variables, split, is_quick):
+            scored = score(variables, split, is_quick=is_quick)
             values = {
                 name: found._replace(value=float(columns.get(name, {}).get(step, found.value)))
                 for name, found in scored.scores.items()
             }
-            return Scored(values, *scored[1:])
+            return scored._replace(scores=values)
 
         with monkeypatch.context() as patch:
-            patch.setattr(self, "_score", changed)
+            patch.setattr(self.task, "evaluate", changed)
             evaluate(self, state, log)
 
     with monkeypatch.context() as patch:
@@ -129,11 +128,10 @@ def test_a_score_that_rises_from_zero_is_the_one_to_choose_by(tmp_path, monkeypa
 
 @pytest.mark.usefixtures("quickly_compiled")
 def test_a_choice_by_another_score_does_not_depend_on_interruptions(tmp_path, monkeypatch):
-    def without_bleu(*args):
-        scores = translation_scores(*args)
-        return scores | {"bleu": scores["bleu"]._replace(value=0.0)}
+    def no_bleu(hypotheses, references):
+        return bleu(hypotheses, references)._replace(value=0.0)
 
-    monkeypatch.setattr(scoring, "translation_scores", without_bleu)
+    monkeypatch.setitem(METRICS, "bleu", Metric(no_bleu))
     experiment = with_fields(
         make_experiment(tmp_path),
         "training",

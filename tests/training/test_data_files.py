@@ -11,15 +11,17 @@ import signal
 
 import numpy as np
 import pytest
+from flax_transformer.data.datasets.catalogue import IMAGES
 from interrupted import interrupt_batches
 from PIL import Image
 from rich.console import Console
 from small import make_experiment, with_fields
 
-from flax_transformer.data.datasets.catalogue import IMAGES, open_split
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, LabelledTextConfig
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
+from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files import source_files
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
 from flax_transformer.training.durability.data_fingerprints import DataFiles

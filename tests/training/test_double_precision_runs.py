@@ -13,10 +13,10 @@ import small
 import small_texts
 import text_models
 
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig
+from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.models import VisionConfig
-from flax_transformer.tasks.classification.classification import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 

@@ -7,7 +7,7 @@ from attention_examples import random_weights
 
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.attention_page import EXPONENT, LEVELS, round_weights
-from flax_transformer.visualization.isolation import arrow_title, isolated
+from flax_transformer.visualization.visible_text import arrow_title, isolated
 
 HEBREW, ARABIC = "שלום עולם", "مرحبا بالعالم"
 

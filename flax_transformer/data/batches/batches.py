@@ -1,31 +1,146 @@
-"""What the batches of every task have in common."""
+"""The batches of training and of evaluation: which examples each has, a function of the step."""
 
-from typing import Any, Protocol, runtime_checkable
+import abc
+import copy
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Int
 
-@runtime_checkable
-class AnyBatch(Protocol):
-    """Arrays of some examples: a NamedTuple, whose fields are the arrays."""
+from flax_transformer.errors import UserError
 
-    def count(self) -> int:
-        """Number of what the task counts its speed in, padding not counted."""
-        ...
-
-    def describe(self) -> str:
-        """Says how large it is, in a few words."""
-        ...
+MIN_LENGTH = 16  # of padded texts; shorter ones save nothing worth compiling for
 
 
-@runtime_checkable
-class Batches(Protocol):
-    """The batch of every training step, a function of the seed and the step alone."""
+class Group(NamedTuple):
+    """The examples of one batch.
 
-    def __getitem__(self, step: int) -> Any: ...
+    Attributes:
+        indices: of the example in each row, -1 of a row that only fills the batch.
+        form: what `Batches.make` needs beside them, such as the batch's shape.
+    """
 
-    def shard(self, process_index: int, process_count: int) -> "Batches":
-        """Gives the batches of one process: its rows of every batch."""
-        ...
+    indices: Int[np.ndarray, " rows"]
+    form: Any = None
 
+
+class Batches(abc.ABC):
+    """The batch of every step: `batches[step]` for step 0, 1, 2, ... without end.
+
+    Every epoch holds every example once. To train, it is shuffled by (seed, epoch); to evaluate, it
+    is not. The batch of a step depends on nothing else, so training continues from any step.
+
+    A subclass writes `plan`, `make` and `describe`.
+
+    Attributes:
+        batches_per_epoch: how many `plan` gives.
+
+    Args:
+        batches_per_epoch: the same.
+        seed: of the shuffling; None to evaluate.
+
+    Example:
+        >>> class Numbers(Batches):
+        ...     def plan(self, rng):
+        ...         numbers = np.arange(6) if rng is None else rng.permutation(6)
+        ...         return [Group(rows) for rows in numbers.reshape(3, 2)]
+        ...     def make(self, indices, form):
+        ...         return indices.tolist()
+        ...     def describe(self, devices):
+        ...         return ["6 numbers"]
+        >>> [batch for _, batch in Numbers(3, seed=None).epoch()]
+        [[0, 1], [2, 3], [4, 5]]
+        >>> sorted(sum((Numbers(3, seed=1)[step] for step in range(3, 6)), []))
+        [0, 1, 2, 3, 4, 5]
+    """
+
+    def __init__(self, batches_per_epoch: int, seed: int | None):
+        self.batches_per_epoch, self._seed, self._part = batches_per_epoch, seed, (0, 1)
+        # Two, because prefetching threads reach into the next epoch before the last one ends.
+        self._groups = functools.lru_cache(maxsize=2)(self._plan_epoch)
+
+    @abc.abstractmethod
+    def plan(self, rng: np.random.Generator | None) -> Sequence[Group]:
+        """Chooses the examples of every batch of an epoch; without a generator, in order."""
+
+    @abc.abstractmethod
+    def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> Any:
+        """Makes a batch of some rows of a group, and of the group's form."""
+
+    @abc.abstractmethod
     def describe(self, devices: str) -> list[str]:
         """Says in some lines what an epoch holds; `devices` are those that share an update."""
-        ...
+
+    def __getitem__(self, step: int) -> Any:
+        return self.make(self.rows(step), self._group(step).form)
+
+    def rows(self, step: int) -> Int[np.ndarray, " rows"]:
+        """Gives the example in each row of a step's batch, -1 of a row that only fills it."""
+        process, processes = self._part
+        return np.split(self._group(step).indices, processes)[process]
+
+    def epoch(self, number: int = 0) -> Iterator[tuple[Int[np.ndarray, " rows"], Any]]:
+        """Gives the rows and the batch of every step of an epoch."""
+        first = number * self.batches_per_epoch
+        for step in range(first, first + self.batches_per_epoch):
+            yield self.rows(step), self[step]
+
+    def shard(self, process_index: int, process_count: int) -> "Batches":
+        """Gives the batches of one process: its rows of every batch.
+
+        Raises:
+            ValueError: if the rows of a batch do not divide by process_count.
+        """
+        sizes = {group.indices.size for group in self._groups(0)}
+        if any(size % process_count for size in sizes):
+            raise ValueError(
+                f"batches of {sorted(sizes)} rows do not divide by {process_count} processes"
+            )
+        part = copy.copy(self)
+        part._part = process_index, process_count
+        return part
+
+    def _group(self, step: int) -> Group:
+        epoch, index = divmod(step, self.batches_per_epoch)
+        return self._groups(epoch)[index]
+
+    def _plan_epoch(self, epoch: int) -> Sequence[Group]:
+        seed = self._seed
+        return self.plan(None if seed is None else np.random.default_rng((seed, epoch)))
+
+
+def in_rows(indices: Int[np.ndarray, " examples"], rows: int) -> Int[np.ndarray, "batches rows"]:
+    """Deals indices out to batches of so many rows; -1 fills the last one.
+
+    Example:
+        >>> in_rows(np.array([3, 5, 4]), 2).tolist()
+        [[3, 5], [4, -1]]
+    """
+    return np.pad(indices, (0, -len(indices) % rows), constant_values=-1).reshape(-1, rows)
+
+
+def padded_length(longest: int, max_length: int) -> int:
+    """Gives the length of a batch: a power of two, so that there are few shapes to compile.
+
+    Example:
+        >>> [padded_length(longest, max_length=100) for longest in (3, 17, 65)]
+        [16, 32, 100]
+    """
+    return min(max(MIN_LENGTH, 1 << (longest - 1).bit_length()), max_length)
+
+
+def check_batch_size(batch_size: int, multiple: int) -> None:
+    """Refuses a number of rows that the devices cannot share.
+
+    Raises:
+        UserError: if it is not a multiple of `multiple`.
+    """
+    if batch_size % multiple:
+        lower = batch_size // multiple * multiple
+        nearest = f"{lower} or {lower + multiple}" if lower else f"{multiple}"
+        raise UserError(
+            f"--data.batch-size {batch_size} over all devices is not a multiple of {multiple}, "
+            f"their number times --training.accumulate-steps: make it {nearest}"
+        )

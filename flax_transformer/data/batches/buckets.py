@@ -6,6 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from flax_transformer.data.batches.batches import (
+    Group,
+    check_batch_size,
+    in_rows,
+    padded_length,
+)
 from flax_transformer.errors import UserError
 
 # Lengths of a side that may bound a bucket: the plan's time and memory grow with its fourth power.
@@ -21,13 +27,6 @@ class Bucket(NamedTuple):
     source_length: int
     target_length: int
     rows: int
-
-
-class Group(NamedTuple):
-    """Indices of the sentences of one batch, -1 for an empty row, and its bucket."""
-
-    bucket: Bucket
-    indices: Int[np.ndarray, " rows"]
 
 
 def plan_buckets(
@@ -57,7 +56,7 @@ def plan_buckets(
 
     Raises:
         UserError: if rows_multiple rows of the longest target exceed tokens_per_batch, or
-            batch_size is no multiple of rows_multiple.
+            batch_size is not a multiple of rows_multiple.
 
     Example:
         >>> plan_buckets(np.array([3, 3, 9]), np.array([2, 4, 8]), 64, num_buckets=2)
@@ -89,13 +88,7 @@ def rows_by_length(
     """
     most = -(-max(needed, FREE_ROWS) // multiple) * multiple
     if batch_size is not None:
-        if batch_size % multiple:
-            lower = batch_size // multiple * multiple
-            nearest = f"{lower} or {lower + multiple}" if lower else f"{multiple}"
-            raise UserError(
-                f"batch_size of {batch_size} over all devices is no multiple of {multiple}, their "
-                f"number times training.accumulate_steps: make it {nearest}."
-            )
+        check_batch_size(batch_size, multiple)
         return lambda target: min(batch_size, most)
     assert tokens_per_batch is not None, "one of the two says how large a batch is"
     if multiple * longest > tokens_per_batch:
@@ -104,6 +97,40 @@ def rows_by_length(
             f"target tokens: give at least {multiple * longest}, or a smaller max_length."
         )
     return lambda target: min(tokens_per_batch // (target * multiple) * multiple, most)
+
+
+def evaluation_buckets(
+    lengths: Int[np.ndarray, " pairs"], tokens_per_batch: int, max_length: int, rows_multiple: int
+) -> tuple[Bucket, ...]:
+    """Chooses shapes that hardly depend on the sentences: lengths and rows are powers of two.
+
+    So the shapes of one file are those of the next and stay compiled; a handful of sentences gets a
+    batch of a handful of rows.
+
+    Args:
+        lengths: tokens of the longer side of every pair, at least one.
+        tokens_per_batch: tokens at most of one side of a batch, padding counted; rows_multiple
+            rows are given even if they hold more.
+        max_length: tokens at most of a sentence, and of a side of a batch.
+        rows_multiple: what the rows of a batch divide by, such as the number of devices.
+
+    Raises:
+        ValueError: if a sentence is longer than max_length.
+    """
+    longest = int(lengths.max())
+    if longest > max_length:
+        raise ValueError(f"a sentence of {longest} tokens exceeds max_length {max_length}")
+    sides = [padded_length(1, max_length)]
+    while sides[-1] < longest:
+        sides.append(padded_length(sides[-1] + 1, max_length))
+    buckets = []
+    for side in sides:
+        # The powers of two next below the budget and next above what there is.
+        affordable = 1 << max(tokens_per_batch // side, 1).bit_length() - 1
+        rows = min(affordable, 1 << (lengths.size - 1).bit_length())
+        rows = max(rows // rows_multiple, 1) * rows_multiple
+        buckets.append(Bucket(side, side, rows))
+    return tuple(buckets)
 
 
 def assign(
@@ -120,22 +147,19 @@ def assign(
 
 
 def deal(buckets: Sequence[Bucket], members: Sequence[Int[np.ndarray, " _"]]) -> list[Group]:
-    """Fills batches with the members of every bucket, in their order.
+    """Fills batches with the members of every bucket, in their order; the form is the bucket.
 
     What does not fill a batch goes up into the next bucket, so only the last batch of all may have
-    empty rows, and how many batches a bucket gives depends on the numbers of members alone.
+    empty rows, and how many batches a bucket gives depends on the numbers of members only.
     """
     groups = []
     waiting = np.zeros(0, np.int64)
     for bucket, own in zip(buckets, members, strict=True):
         waiting = np.concatenate([waiting, own])
-        num_full = waiting.size // bucket.rows
-        full, waiting = np.split(waiting, [num_full * bucket.rows])
-        groups += [Group(bucket, rows) for rows in full.reshape(num_full, bucket.rows)]
+        full, waiting = np.split(waiting, [waiting.size // bucket.rows * bucket.rows])
+        groups += [Group(rows, bucket) for rows in in_rows(full, bucket.rows)]
     if waiting.size:
-        last = buckets[-1]
-        empty = np.full(last.rows - waiting.size, -1)
-        groups.append(Group(last, np.concatenate([waiting, empty])))
+        groups.append(Group(in_rows(waiting, buckets[-1].rows)[0], buckets[-1]))
     return groups
 
 

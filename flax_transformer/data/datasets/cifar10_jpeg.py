@@ -9,14 +9,13 @@ Reference: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Imag
 import io
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_transformer.data.datasets.labelled import describe, image_feature, number_examples
-from flax_transformer.data.datasets.published import Published, PublishedDataset
+from flax_transformer.data.datasets.published import Published
+from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
 
 CLASS_NAMES = (
     "airplane",
@@ -33,39 +32,33 @@ CLASS_NAMES = (
 FILES = {"train": "cifar10_train_jpeg.npz", "test": "cifar10_test_jpeg.npz"}
 
 
-class Cifar10Jpeg(PublishedDataset):
-    """32 × 32 images and their classes, decoded once, in the order of the files.
+PUBLISHED = Published(
+    title="CIFAR-10 as JPEG",
+    url=None,
+    sha256={
+        FILES["train"]: "63ff08aa0c456f055546c6a2e12098ec11c79b45e0b4090697ef73cdffe8f5c0",
+        FILES["test"]: "c2eb4fcddf72b133d8d253c5b5e8b2dc25229cb86699163a79a2d4cf06032588",
+    },
+)
+
+
+def recipe(config: Any) -> Recipe:
+    """Gives images of 32 × 32 pixels and their classes, decoded once, in the order of the files.
 
     Each NumPy file holds `jpeg`, all images one after the other, `offsets`, where each begins and
     the last one ends, and `labels`.
     """
-
-    VERSION = tfds.core.Version("1.0.0")
-    PUBLISHED: ClassVar = Published(
-        title="CIFAR-10 as JPEG",
-        url=None,
-        sha256={
-            FILES["train"]: "63ff08aa0c456f055546c6a2e12098ec11c79b45e0b4090697ef73cdffe8f5c0",
-            FILES["test"]: "c2eb4fcddf72b133d8d253c5b5e8b2dc25229cb86699163a79a2d4cf06032588",
-        },
-    )
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        description = "Small images of animals and vehicles."
-        return describe(self, description, "image", image_feature(32, 32, 3), CLASS_NAMES)
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        contents = self._contents(dl_manager)
-        return {split: self._generate_examples(contents[name]) for split, name in FILES.items()}
-
-    def _generate_examples(self, contents: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-        images, labels = parse(contents)
-        return number_examples("image", images, labels.tolist())
+    inputs, description = ("image", pixels(32, 32, 3)), "Small images of animals and vehicles."
+    return labelled("cifar10_jpeg", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
 
 
-def parse(contents: bytes) -> tuple[Iterator[np.ndarray], np.ndarray]:
+def _splits(contents: dict[str, bytes]) -> dict[str, tuple[Iterator[np.ndarray], list[int]]]:
+    return {split: parse(contents[name]) for split, name in FILES.items()}
+
+
+def parse(contents: bytes) -> tuple[Iterator[np.ndarray], list[int]]:
     """Gives the images, decoded one by one, and the labels of one of the files."""
     arrays = np.load(io.BytesIO(contents))
     jpeg, ends = arrays["jpeg"].tobytes(), arrays["offsets"]
     parts = (jpeg[start:end] for start, end in itertools.pairwise(ends))
-    return (np.asarray(Image.open(io.BytesIO(part))) for part in parts), arrays["labels"]
+    return (np.asarray(Image.open(io.BytesIO(part))) for part in parts), arrays["labels"].tolist()

@@ -1,88 +1,86 @@
-"""What data sets of a user's own folders share: SPLIT/CLASS/EXAMPLE, an example a path."""
+"""Images or videos of a user's own, SPLIT/CLASS/EXAMPLE: a data set without code."""
 
-import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import ImageColor
 
-from flax_transformer.data.datasets.labelled import LABEL, describe
+from flax_transformer.data.datasets.own_data import choose_split, prepare_own
+from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.clips import images_in
 from flax_transformer.data.files.example_files import ExampleFiles, Found
-from flax_transformer.data.files.example_paths import ExampleKind, find_examples
+from flax_transformer.data.files.example_paths import KINDS, find_examples
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.image_files import read_pixels
+from flax_transformer.data.files.kept_arrays import Kept
+from flax_transformer.errors import UserError
 
 
-class ClassFolders(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Examples from FOLDER/SPLIT/CLASS/EXAMPLE, prepared once for each shape and state of them.
+def open_split(config: Any, split: str) -> Split:
+    """Opens a split of image_folders or video_folders, as arrays in files.
 
     The splits are train and, where they are, validation (also valid or val) and test; the classes
     are train's, in the natural order of their names. Folders within those of classes are read too.
+    An image is cropped to its central square and resized; of a video, frames are taken evenly over
+    its whole length.
+
+    Raises:
+        UserError: if a folder or file cannot be read, or there is no such split.
     """
+    if config.folder is None:
+        raise UserError(f"{config.dataset} needs --data.folder: give the folder with train/CLASS.")
+    folder, kind = Path(config.folder).expanduser(), KINDS[config.kind]
+    frames = [config.num_frames] if config.kind == "video" else []
+    shape = (*frames, config.image_size, config.image_size, 3)
+    found, passed_over = find_examples(folder, kind)
+    # Includes the option, so that data without bad files is not used without the option.
+    settings = [shape, ImageColor.getrgb(config.background), config.skip_bad_files, _outline(found)]
+    scan = partial(tell_passed_over, passed_over, folder, kind.name)
+    made, digest, _ = prepare_own(config, _files(found), settings, scan)
 
-    VERSION = tfds.core.Version("2.0.0")
-    KIND: ClassVar[ExampleKind]
+    def make() -> Iterator[dict[str, np.ndarray]]:
+        read = partial(_read, shape, config.background)
+        files = ExampleFiles(found, read, skip_bad_files=config.skip_bad_files)
+        numbers = {name: np.array([number], np.int32) for number, name in enumerate(found["train"])}
+        for name in found:
+            for label, pixels in files.split(name):
+                yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
 
-    def __init__(
-        self,
-        folder: str,
-        shape: tuple[int, ...],
-        *,
-        background: str,
-        skip_bad_files: bool,
-        **kwargs: Any,
-    ):
-        """Takes the folder and how its examples are read.
-
-        Args:
-            folder: with the splits.
-            shape: that examples get.
-            background: color behind transparent pixels.
-            skip_bad_files: whether files that cannot be read are left out.
-            kwargs: TFDS's, such as data_dir.
-        """
-        self._folder, self._shape = Path(folder).expanduser(), shape
-        self._background, self._skips = background, skip_bad_files
-        self._found = find_examples(self._folder, self.KIND)
-        # Includes the option, so that data without bad files is not used without the option.
-        digest = state(self._found.paths, (ImageColor.getrgb(background), skip_bad_files))
-        name = f"{'x'.join(map(str, shape))}_{digest}"
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        name = self.KIND.name
-        feature = tfds.features.Tensor(shape=self._shape, dtype=np.uint8, encoding="zlib")
-        title = f"{name.capitalize()}s by class."
-        return describe(self, title, name, feature, tuple(self._found.paths["train"]))
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        tell_passed_over(self._found.passed_over, self._folder, self.KIND.name)
-        files = ExampleFiles(self._found.paths, self._read, skip_bad_files=self._skips)
-        return {split: self._generate_examples(files, split) for split in self._found.paths}
-
-    def _generate_examples(
-        self, files: ExampleFiles, split: str
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index, (label, pixels) in enumerate(files.split(split)):
-            yield index, {self.KIND.name: pixels, LABEL: label}
-
-    def _read(self, path: Path, damages: list[str] | None) -> np.ndarray:
-        return read_pixels(path, self._shape, self._background, damages)
+    # An array is too large to be read as a whole at every start.
+    arrays = Kept(made).arrays(["pixels", digest], make, is_checked=False)
+    pairs = {name: (arrays[f"{name}_inputs"], arrays[f"{name}_labels"]) for name in found}
+    splits = {
+        name: Records(len(labels), partial(_records, kind.name, inputs, labels))
+        for name, (inputs, labels) in pairs.items()
+    }
+    records = choose_split(config, splits, split)
+    return Split(split, records, made, digest, tuple(found["train"]), pairs.get(split))
 
 
-def state(found: Found, options: Any) -> str:
-    """Names the state of examples by their paths, sizes and times, and how they are read.
+def _records(name: str, inputs: np.ndarray, labels: np.ndarray) -> Iterator[dict[str, Any]]:
+    return ({name: one, "label": int(label)} for one, label in zip(inputs, labels, strict=True))
 
-    Reading all of them at every start, to name their contents, would take minutes.
-    """
-    digest = hashlib.sha256(repr(options).encode())
+
+def _read(
+    shape: tuple[int, ...], background: str, path: Path, damages: list[str] | None
+) -> np.ndarray:
+    return read_pixels(path, shape, background, damages)
+
+
+def _files(found: Found) -> Iterator[Path]:
+    """All files of the examples; a video may be a folder of images."""
     for classes in found.values():
         for path in (path for paths in classes.values() for path in paths):
-            for file in images_in(path) if path.is_dir() else [path]:
-                stat = file.stat()
-                digest.update(repr((str(file), stat.st_size, stat.st_mtime_ns)).encode())
-    return digest.hexdigest()[:16]
+            yield from images_in(path) if path.is_dir() else [path]
+
+
+def _outline(found: Found) -> list[Any]:
+    """How many files each example has, by split and class: what the contents alone do not say."""
+    return [
+        [split, name, [len(images_in(path)) if path.is_dir() else 1 for path in paths]]
+        for split, classes in found.items()
+        for name, paths in classes.items()
+    ]

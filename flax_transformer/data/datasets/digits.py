@@ -5,13 +5,11 @@ Learning Repository; scikit-learn has the 1,797 images of its test set.
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from flax_transformer.data.datasets.labelled import describe, image_feature, number_examples
+from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
 from flax_transformer.errors import UserError
 
 # In the package's order: neighbours may be of one person's hand, which should not be in two splits.
@@ -19,27 +17,20 @@ SPLIT_SIZES = {"train": 1_297, "validation": 200, "test": 300}
 CLASS_NAMES = tuple("0123456789")
 
 
-class Digits(tfds.core.GeneratorBasedBuilder):
-    """Grey images of digits, their 17 levels spread over 0 to 255."""
+def recipe(config: Any) -> Recipe:
+    """Gives grey images of digits, their 17 levels spread over 0 to 255."""
+    inputs = "image", pixels(8, 8, 1)
+    return labelled("digits", "Handwritten digits.", inputs, CLASS_NAMES, lambda _: _splits())
 
-    VERSION = tfds.core.Version("1.0.0")
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return describe(self, "Handwritten digits.", "image", image_feature(8, 8, 1), CLASS_NAMES)
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        digits = load()
-        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        bounds = itertools.pairwise(np.cumsum([0, *SPLIT_SIZES.values()]))
-        return {
-            split: self._generate_examples(images[start:end], digits.target[start:end])
-            for split, (start, end) in zip(SPLIT_SIZES, bounds, strict=True)
-        }
-
-    def _generate_examples(
-        self, images: np.ndarray, labels: np.ndarray
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        return number_examples("image", images, labels.tolist())
+def _splits() -> dict[str, tuple[np.ndarray, list[int]]]:
+    digits = load()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    bounds = itertools.pairwise(np.cumsum([0, *SPLIT_SIZES.values()]))
+    return {
+        split: (images[start:end], digits.target[start:end].tolist())
+        for split, (start, end) in zip(SPLIT_SIZES, bounds, strict=True)
+    }
 
 
 def load() -> Any:

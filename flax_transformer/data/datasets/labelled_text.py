@@ -1,88 +1,85 @@
 """Labelled sentences of the user's own, from CSV or TSV files: a data set without code."""
 
-import contextlib
 import csv
 import difflib
-import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import tensorflow_datasets as tfds
-
-from flax_transformer.data.datasets.labelled import LABEL, describe, number_examples
-from flax_transformer.data.files import text_files
+from flax_transformer.data.datasets.own_data import choose_split, prepare_own
+from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.folders import natural_key
+from flax_transformer.data.files.text_files import check_text, read_raw_lines
 from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 
-TEXT = "text"
+TEXT, LABEL = "text", "label"
+Row = tuple[int, str, str]  # a line's number, the text and the label
 
 
-class Table(NamedTuple):
-    """The texts of a file, their labels, and the lines where they stand, for errors."""
-
-    texts: list[str]
-    labels: list[str]
-    lines: list[int]
-
-
-class LabelledText(tfds.core.GeneratorBasedBuilder):
-    """Sentences and labels; each content is a configuration of its own, prepared once.
+def open_split(config: Any, split: str) -> Split:
+    """Opens a split of labelled_text.
 
     The classes are the labels of the train split, in alphabetical order.
+
+    Raises:
+        UserError: if a file is missing or is not a table, or there is no such split.
     """
-
-    VERSION = tfds.core.Version("2.0.0")
-
-    def __init__(
-        self,
-        *,
-        train_file: str | None = None,
-        validation_file: str | None = None,
-        test_file: str | None = None,
-        **kwargs: Any,
-    ):
-        """Takes the path of each split's file, train at least, as `read_table` reads it."""
-        if train_file is None:
-            raise UserError("labelled_text needs --data.train-file, whose labels are the classes.")
-        given = {"train": train_file, "validation": validation_file, "test": test_file}
-        files = {split: path for split, path in given.items() if path is not None}
-        self._tables = {split: read_table(path) for split, path in files.items()}
-        self._class_names = sorted(set(self._tables["train"].labels), key=natural_key)
-        if len(self._class_names) < 2:
-            raise UserError(
-                f"{files['train']} has no label but '{self._class_names[0]}': give examples of "
-                "at least two classes."
-            )
-        for split, path in files.items():
-            check_labels(path, self._tables[split], self._class_names)
-        name = text_files.contents_hash(iter(files.values()))
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        description = "Labelled sentences from files."
-        return describe(self, description, TEXT, tfds.features.Text(), self._class_names)
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        return {split: self._generate_examples(table) for split, table in self._tables.items()}
-
-    def _generate_examples(self, table: Table) -> Iterator[tuple[int, dict[str, Any]]]:
-        return number_examples(TEXT, table.texts, table.labels)
+    if config.train_file is None:
+        raise UserError("labelled_text needs --data.train-file, whose labels are the classes.")
+    given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
+    files = {name: path for name, path in given.items() if path is not None}
+    for path in files.values():
+        check_text(path)
+    paths = list(files.values())
+    # The ending says what separates the columns.
+    endings = [(name, _ending(path)) for name, path in files.items()]
+    folder, digest, found = prepare_own(config, paths, endings, partial(_scan, files))
+    numbers = {name: number for number, name in enumerate(found["class_names"])}
+    splits = {
+        name: Records(found["sizes"][name], partial(_records, path, numbers))
+        for name, path in files.items()
+    }
+    hint = f" Give --data.{split}-file." if split in given else ""
+    records = choose_split(config, splits, split, hint)
+    return Split(split, records, folder, digest, tuple(numbers))
 
 
-def check_labels(path: str, table: Table, class_names: list[str]) -> None:
-    """Refuses a label that no training example has, since no model could give it.
+def _scan(files: Mapping[str, str]) -> dict[str, Any]:
+    """Counts the rows of every split, and finds the classes."""
+    labels = [label for _, _, label in read_table(files["train"])]
+    class_names = sorted(set(labels), key=natural_key)
+    if len(class_names) < 2:
+        raise UserError(
+            f"{files['train']} has no label but '{class_names[0]}': give examples of at least two "
+            "classes."
+        )
+    sizes = {"train": len(labels)}
+    for name, path in files.items():
+        if name != "train":
+            sizes[name] = sum(1 for _ in check_labels(path, read_table(path), class_names))
+    return {"sizes": sizes, "class_names": class_names}
+
+
+def _records(path: str, numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    return ({TEXT: text, LABEL: numbers[label]} for _, text, label in read_table(path))
+
+
+def check_labels(path: str, rows: Iterable[Row], class_names: Sequence[str]) -> Iterator[Row]:
+    """Gives rows, and refuses a label that no training example has: no model could give it.
 
     Raises:
         UserError: naming its line and the nearest label.
     """
     known = set(class_names)
-    for label, line in zip(table.labels, table.lines, strict=True):
+    for line, text, label in rows:
         if label not in known:
             raise unknown(f"label in {path}, line {line:,}:", label, class_names)
+        yield line, text, label
 
 
-def read_table(path: str) -> Table:
+def read_table(path: str) -> Iterator[Row]:
     """Reads labelled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
 
     The first line names the columns, of which text and label are read, in any order. In a .csv,
@@ -93,10 +90,10 @@ def read_table(path: str) -> Table:
     Raises:
         UserError: naming the line, if a column is missing or a row is not as the first line says.
     """
-    rows = iter(_rows(path))
+    rows = _rows(path)
     _, header = next(rows, (0, []))
     columns = [_column(path, header, name) for name in (TEXT, LABEL)]
-    table = Table([], [], [])
+    is_empty = True
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(
@@ -104,55 +101,59 @@ def read_table(path: str) -> Table:
                 "fix the line; in a .csv, quote a text that holds the separator."
             )
         text = row[columns[0]].strip()
-        label = " ".join(row[columns[1]].split())  # TFDS keeps class names one a line
+        label = " ".join(row[columns[1]].split())
         for name, value in ((TEXT, text), (LABEL, label)):
             if not value:
                 raise UserError(f"{path}, line {line:,} has no {name}: write one, or remove it.")
-        table.texts.append(text)
-        table.labels.append(label)
-        table.lines.append(line)
-    if not table.texts:
+        is_empty = False
+        yield line, text, label
+    if is_empty:
         raise UserError(f"{path} has no line below its columns' names: give some examples.")
-    return table
 
 
-def _rows(path: str) -> list[tuple[int, list[str]]]:
-    """The rows that are not blank, and the line on which each begins."""
+def _ending(path: str) -> str:
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
         raise UserError(f"{path} ends in neither .csv nor .tsv: name it after what parts columns.")
-    contents = text_files.read_text(path)
-    file = io.StringIO(contents, newline="\n")
+    return ending
+
+
+def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, and the line on which each begins."""
+    ending, lines = _ending(path), read_raw_lines(path)
     if ending == ".csv":
-        reader = csv.reader(file, delimiter=_separator(contents), strict=True)
+        # Up to the header, which says what separates the columns.
+        start = []
+        for line in lines:
+            start.append(line)
+            if line.strip():
+                break
+        separator = _separator(start[-1] if start else "")
+        reader = csv.reader(itertools.chain(start, lines), delimiter=separator, strict=True)
     else:
-        reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    rows, line = [], 1
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    line = 1
     try:
-        with _fields_of_any_length():
-            for row in reader:
-                if any(field.strip() for field in row):
-                    rows.append((line, row))
-                line = reader.line_num + 1
+        while (row := _next(reader)) is not None:
+            if any(field.strip() for field in row):
+                yield line, row
+            line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}, line {line:,} cannot be read ({error}): fix it.") from None
-    return rows
 
 
-def _separator(contents: str) -> str:
-    """Finds the separator: where the comma is the decimal point, spreadsheets write semicolons."""
-    header = contents.lstrip().partition("\n")[0]
-    return max(",;\t", key=header.count)  # the first of those that are equally frequent
-
-
-@contextlib.contextmanager
-def _fields_of_any_length() -> Iterator[None]:
-    """Lifts the limit of the csv module, 131,072 characters, while a file is read."""
-    before = csv.field_size_limit(LARGEST_NUMBER)
+def _next(reader: Any) -> list[str] | None:
+    """Reads a row whose fields may be longer than the csv module's limit, 131,072 characters."""
+    before = csv.field_size_limit(LARGEST_NUMBER)  # of the whole process, so only for this row
     try:
-        yield
+        return next(reader, None)
     finally:
         csv.field_size_limit(before)
+
+
+def _separator(header: str) -> str:
+    """Finds the separator: where the comma is the decimal point, spreadsheets write semicolons."""
+    return max(",;\t", key=header.count)  # the first of those that are equally frequent
 
 
 def _column(path: str, header: list[str], name: str) -> int:

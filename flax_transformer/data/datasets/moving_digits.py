@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from flax_transformer.data.datasets.glyphs import draw
-from flax_transformer.data.datasets.labelled import describe, number_examples
+from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
 
 DIRECTIONS = {  # pixels down and to the right, in units of a step
     "right": (0, 1),
@@ -51,38 +50,34 @@ class Scene(NamedTuple):
     direction: str  # in which it bounces, if it does
 
 
-class MovingDigits(tfds.core.GeneratorBasedBuilder):
-    """Videos of eight frames of 32 × 32 grey pixels, and their motions."""
+def recipe(config: Any) -> Recipe:
+    """Gives videos of eight frames of 32 × 32 grey pixels, and their motions."""
+    inputs = "video", pixels(NUM_FRAMES, SIZE, SIZE, 1)
+    description = "Digits in ten kinds of motion."
+    return labelled("moving_digits", description, inputs, MOTIONS, lambda _: _splits())
 
-    VERSION = tfds.core.Version("1.0.0")
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        shape = (NUM_FRAMES, SIZE, SIZE, 1)
-        feature = tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="zlib")
-        return describe(self, "Digits in ten kinds of motion.", "video", feature, MOTIONS)
+def _splits() -> dict[str, tuple[Iterator[np.ndarray], Iterator[str]]]:
+    seeds = np.random.SeedSequence(SEED).spawn(len(SPLITS))
+    return {
+        split: make_videos(digits, num_scenes, np.random.default_rng(seed))
+        for (split, (digits, num_scenes)), seed in zip(SPLITS.items(), seeds, strict=True)
+    }
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        seeds = np.random.SeedSequence(SEED).spawn(len(SPLITS))
-        return {
-            split: self._generate_examples(digits, num_scenes, seed)
-            for (split, (digits, num_scenes)), seed in zip(SPLITS.items(), seeds, strict=True)
-        }
 
-    def _generate_examples(
-        self, digits: tuple[int, ...], num_scenes: int, seed: np.random.SeedSequence
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        rng = np.random.default_rng(seed)
-        scenes = draw_scenes(digits, num_scenes, rng)
-        pictures = {
-            (digit, angle): draw(digit, 2 * np.pi * angle / NUM_ANGLES, SIZE, SCALE)
-            for digit in digits
-            for angle in range(NUM_ANGLES)
-        }
-        order = [
-            divmod(i, len(MOTIONS)) for i in rng.permutation(num_scenes * len(MOTIONS)).tolist()
-        ]
-        videos = (film(scenes[scene], MOTIONS[motion], pictures) for scene, motion in order)
-        return number_examples("video", videos, (motion for _, motion in order))
+def make_videos(
+    digits: tuple[int, ...], num_scenes: int, rng: np.random.Generator
+) -> tuple[Iterator[np.ndarray], Iterator[str]]:
+    """Gives the videos of a split and their motions, in random order."""
+    scenes = draw_scenes(digits, num_scenes, rng)
+    pictures = {
+        (digit, angle): draw(digit, 2 * np.pi * angle / NUM_ANGLES, SIZE, SCALE)
+        for digit in digits
+        for angle in range(NUM_ANGLES)
+    }
+    order = [divmod(i, len(MOTIONS)) for i in rng.permutation(num_scenes * len(MOTIONS)).tolist()]
+    videos = (film(scenes[scene], MOTIONS[motion], pictures) for scene, motion in order)
+    return videos, (MOTIONS[motion] for _, motion in order)
 
 
 def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) -> list[Scene]:

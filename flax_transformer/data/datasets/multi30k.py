@@ -5,16 +5,13 @@ Elliott et al. 2017, "Findings of the Second Shared Task on Multimodal Machine T
 the test split of 2017).
 """
 
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow_datasets as tfds
 
-from flax_transformer.data.datasets import published
-from flax_transformer.data.files import text_files
-from flax_transformer.errors import UserError
+from flax_transformer.data.datasets.published import Published
+from flax_transformer.data.datasets.recipe import Recipe
 
 LANGUAGES = ("en", "de", "fr")
 SPLITS = {  # and how the authors call their files
@@ -26,83 +23,36 @@ SPLITS = {  # and how the authors call their files
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1"
 
 
-class Multi30k(tfds.core.GeneratorBasedBuilder):
-    """Multi30k, task 1, raw or as the authors' lower-cased, normalised, tokenised files."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS: ClassVar = [
-        tfds.core.BuilderConfig(name="raw", description="Cased, punctuation as written."),
-        tfds.core.BuilderConfig(name="tokenized", description="Lower-cased, Moses-tokenised."),
-    ]
-
-    def __init__(self, *, manual_dir: str | None = None, **kwargs: Any):
-        """Takes the folder that holds the files already; without it they are downloaded."""
-        self._manual_dir = manual_dir
-        super().__init__(**kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        text = {language: tfds.features.Text() for language in LANGUAGES}
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Image captions in English, German and French.",
-            features=tfds.features.FeaturesDict(text),
-            disable_shuffling=True,
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, str]]]]:
-        assert self.builder_config is not None  # there are BUILDER_CONFIGS
-        form = self.builder_config.name
-        names = [f"{stem}.{language}" for stem in SPLITS.values() for language in LANGUAGES]
-        if self._manual_dir is None:
-            published.check_network("Multi30k", url("raw", "train.en"))
-            paths = dl_manager.download({name: url(form, name) for name in names})
-        else:
-            paths = {name: find(Path(self._manual_dir), form, name) for name in names}
-        for name in names:
-            verify(paths[name], form, name)
-        return {
-            split: self._generate_examples([paths[f"{stem}.{language}"] for language in LANGUAGES])
-            for split, stem in SPLITS.items()
-        }
-
-    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[int, dict[str, str]]]:
-        for index, lines in enumerate(zip(*text_files.read_parallel(*paths), strict=True)):
-            yield index, dict(zip(LANGUAGES, lines, strict=True))
+def recipe(config: Any) -> Recipe:
+    """Gives task 1, raw or as the authors' lower-cased, normalized, tokenized files."""
+    is_raw = config.form == "raw"  # the authors pack only these
+    end = "" if is_raw else ".lc.norm.tok"
+    sha256 = {name.replace(".", f"{end}.", 1): found for name, found in SHA256[config.form].items()}
+    return Recipe(
+        "multi30k",
+        "Image captions in English, German and French.",
+        {language: tfds.features.Text() for language in LANGUAGES},
+        lambda contents: _splits(contents, end),
+        Published(
+            title="Multi30k",
+            url=f"{URL}/{'raw' if is_raw else 'tok'}",
+            packed=is_raw,
+            sha256=sha256,
+        ),
+        variant=config.form,
+    )
 
 
-def authors_name(form: str, name: str) -> str:
-    """Gives the authors' name of an unpacked file, such as train.lc.norm.tok.de for train.de."""
-    return name if form == "raw" else name.replace(".", ".lc.norm.tok.")
+def _splits(contents: dict[str, bytes], end: str) -> dict[str, Iterator[dict[str, str]]]:
+    return {
+        split: _captions([contents[f"{stem}{end}.{language}"] for language in LANGUAGES])
+        for split, stem in SPLITS.items()
+    }
 
 
-def url(form: str, name: str) -> str:
-    """Gives the address of a file; the authors pack the raw ones only."""
-    return f"{URL}/raw/{name}.gz" if form == "raw" else f"{URL}/tok/{authors_name(form, name)}"
-
-
-def find(folder: Path, form: str, name: str) -> Path:
-    """Finds a file, packed or not, in a folder or in the part of it the authors keep it in.
-
-    Raises:
-        UserError: if it is not there.
-    """
-    files = "the files of github.com/multi30k/dataset, data/task1, or leave it out to download them"
-    return published.find(folder, authors_name(form, name), ("tok", "raw"), files)
-
-
-def verify(path: Path, form: str, name: str) -> None:
-    """Refuses a file that is not the authors', since scores on it would compare with nothing.
-
-    Raises:
-        UserError: naming the file and its number of lines.
-    """
-    contents = text_files.read_bytes(path)
-    if hashlib.sha256(contents).hexdigest() != SHA256[form][name]:
-        num_lines = contents.count(b"\n")
-        raise UserError(
-            f"{path} ({num_lines:,} lines) is not Multi30k's {authors_name(form, name)}: fetch it "
-            "anew, or use your own text with --data.dataset text_files."
-        )
+def _captions(sides: list[bytes]) -> Iterator[dict[str, str]]:
+    texts = [side.decode("utf-8").removesuffix("\n").split("\n") for side in sides]
+    return (dict(zip(LANGUAGES, lines, strict=True)) for lines in zip(*texts, strict=True))
 
 
 SHA256 = {  # of the unpacked files

@@ -13,6 +13,8 @@ import num2words
 import numpy as np
 import tensorflow_datasets as tfds
 
+from flax_transformer.data.datasets.recipe import Recipe
+
 LANGUAGES = ("en", "de", "fr")
 SPLIT_SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
 # Numbers drawn below each bound. Drawn evenly below a million, hardly one would be short, and a
@@ -21,39 +23,29 @@ DRAWN_BELOW = {1_000: 1_000, 10_000: 3_000, 100_000: 6_000, 1_000_000: 12_000}
 SEED = 0
 
 
-class NumberWords(tfds.core.GeneratorBasedBuilder):
-    """Numbers below a million in words, split so that no number stands in two splits."""
+def recipe(config: Any) -> Recipe:
+    """Gives numbers below a million in words, split so that no number is in two splits."""
+    features: dict[str, Any] = {language: tfds.features.Text() for language in LANGUAGES}
+    description = "Numbers from 0 to 999,999 in English, German and French words."
+    features = {"number": np.int64, **features}
+    return Recipe("number_words", description, features, lambda _: _splits())
 
-    VERSION = tfds.core.Version("1.0.0")
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        text = {language: tfds.features.Text() for language in LANGUAGES}
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Numbers from 0 to 999,999 in English, German and French words.",
-            features=tfds.features.FeaturesDict({"number": np.int64, **text}),
-            disable_shuffling=True,
-        )
+def _splits() -> dict[str, Iterator[dict[str, Any]]]:
+    rng = np.random.default_rng(SEED)
+    bounds = itertools.pairwise([0, *DRAWN_BELOW])
+    drawn = [rng.permutation(np.arange(start, stop))[: DRAWN_BELOW[stop]] for start, stop in bounds]
+    numbers = rng.permutation(np.concatenate(drawn))
+    parts = np.split(numbers, np.cumsum(list(SPLIT_SIZES.values())))[:-1]
+    return {split: spell(part) for split, part in zip(SPLIT_SIZES, parts, strict=True)}
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        rng = np.random.default_rng(SEED)
-        bounds = itertools.pairwise([0, *DRAWN_BELOW])
-        drawn = [
-            rng.permutation(np.arange(start, stop))[: DRAWN_BELOW[stop]] for start, stop in bounds
-        ]
-        numbers = rng.permutation(np.concatenate(drawn))
-        ends = np.cumsum(list(SPLIT_SIZES.values()))
-        parts = np.split(numbers, ends)[:-1]
-        return {
-            split: self._generate_examples(part)
-            for split, part in zip(SPLIT_SIZES, parts, strict=True)
-        }
 
-    def _generate_examples(self, numbers: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-        spell = {language: speller(language) for language in LANGUAGES}
-        for index, number in enumerate(numbers.tolist()):
-            words = {language: spell[language](number) for language in LANGUAGES}
-            yield index, {"number": number, **words}
+def spell(numbers: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Gives numbers and their words in every language."""
+    spellers = {language: speller(language) for language in LANGUAGES}
+    for number in numbers.tolist():
+        words = {language: spellers[language](number) for language in LANGUAGES}
+        yield {"number": number, **words}
 
 
 def speller(language: str) -> Callable[[int], str]:

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.datasets.labelled_text import check_labels, read_table
+from flax_transformer.data.datasets.plain_text import check_size, find_documents
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.files.example_files import ExampleFiles, Read
 from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
 from flax_transformer.data.files.folders import tell_passed_over
+from flax_transformer.data.files.text_files import read_lines, read_parallel, read_text
 from flax_transformer.errors import UserError, unknown
 
 TABLES = (".csv", ".tsv")
@@ -74,20 +77,14 @@ class OwnFiles:
         return list(given.values())
 
 
-def read_own_pairs(files: OwnFiles) -> tuple[list[Pair], list[tuple[str, ...]]]:
-    """Reads sentences and their translations.
-
-    Returns:
-        The pairs, and the further translations of each.
+def read_own_pairs(files: OwnFiles) -> list[Pair]:
+    """Reads sentences and their translations, further ones included.
 
     Raises:
         UserError: if a file cannot be read, or they have different numbers of lines.
     """
-    from flax_transformer.data.files.text_files import read_parallel  # imports TFDS
-
-    source, target, *further = read_parallel(*files.take("source", "target"))
-    pairs = [Pair(*texts) for texts in zip(source, target, strict=True)]
-    return pairs, list(zip(*further, strict=True))
+    lines = read_parallel(*files.take("source", "target"))
+    return [Pair(source, target, tuple(further)) for source, target, *further in lines]
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -96,16 +93,11 @@ def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[st
     Raises:
         UserError: if the table cannot be read, or a label is not one of the classes.
     """
-    from flax_transformer.data.datasets.labelled_text import (  # imports TFDS
-        check_labels,
-        read_table,
-    )
-
     (path,) = files.take("file")
-    table = read_table(path)
-    check_labels(path, table, list(class_names))
+    rows = list(check_labels(path, read_table(path), list(class_names)))
     numbers = {name: number for number, name in enumerate(class_names)}
-    return table.texts, np.array([numbers[label] for label in table.labels], np.int32)
+    labels = np.array([numbers[label] for _, _, label in rows], np.int32)
+    return [text for _, text, _ in rows], labels
 
 
 def read_own_texts(files: OwnFiles) -> list[str]:
@@ -114,12 +106,9 @@ def read_own_texts(files: OwnFiles) -> list[str]:
     Raises:
         UserError: if the file cannot be read, or holds no text.
     """
-    from flax_transformer.data.datasets.labelled_text import read_table  # imports TFDS
-    from flax_transformer.data.files.text_files import read_lines
-
     (path,) = files.take("file")
     if path.lower().removesuffix(".gz").endswith(TABLES):
-        return read_table(path).texts
+        return [text for _, text, _ in read_table(path)]
     texts = [line for line in read_lines(path) if line.strip()]
     if not texts:
         raise UserError(f"{path} has no line of text: give another file")
@@ -130,15 +119,13 @@ def read_own_documents(files: OwnFiles) -> list[str]:
     """Reads a text file, or all text files of a folder.
 
     Raises:
-        UserError: if one cannot be read, or holds no text.
+        UserError: if one cannot be read, or a folder holds none.
     """
-    from flax_transformer.data.datasets.plain_text import (  # imports TFDS
-        find_documents,
-        read_documents,
-    )
-
     (path,) = files.take("file")
-    return read_documents(find_documents(path))
+    documents = [read_text(document) for document in find_documents(path)]
+    for document, text in zip(find_documents(path), documents, strict=True):
+        check_size(document, len(text))
+    return documents
 
 
 def read_own_folder(

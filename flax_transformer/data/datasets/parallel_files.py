@@ -1,24 +1,27 @@
 """Parallel text of the user's own, in two files or in columns of one: a data set without code."""
 
+import bisect
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
-import tensorflow_datasets as tfds
-
-from flax_transformer.data.files import text_files
+from flax_transformer.data.datasets.own_data import choose_split, prepare_own
+from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.files.text_files import (
+    check_text,
+    read_lines,
+    read_parallel,
+    read_together,
+)
 from flax_transformer.errors import UserError
 
-if TYPE_CHECKING:
-    from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-
-SOURCE, TARGET, REFERENCES = "source", "target", "references"
+SOURCE, TARGET = "source", "target"
 HELD_OUT_SHARE, MAX_HELD_OUT = 20, 1_000  # one pair in 20, and no more than that
-Texts = tuple[str, ...]  # a source, its translation, and further ones
 
 
-class PairFiles(NamedTuple):
+class _PairFiles(NamedTuple):
     """Where the pairs of a split are.
 
     Attributes:
@@ -31,78 +34,85 @@ class PairFiles(NamedTuple):
     columns: tuple[int, int] | None = None
     references: tuple[str, ...] = ()
 
-    def read(self) -> list[Texts]:
-        """Reads the pairs, each with its further translations.
+    def read(self) -> Iterator[tuple[str, ...]]:
+        """Reads the pairs one by one, each with its further translations.
 
         Raises:
             UserError: if a file cannot be read, lacks a column, or has another number of lines.
         """
         if self.columns is None:
-            return list(zip(*text_files.read_parallel(*self.paths, *self.references), strict=True))
-        pairs = read_columns(self.paths[0], self.columns)
-        further = [text_files.read_lines(path) for path in self.references]
-        for path, lines in zip(self.references, further, strict=True):
-            if len(lines) != len(pairs):
-                raise UserError(
-                    f"{self.paths[0]} has {len(pairs):,} pairs but {path} has {len(lines):,} "
-                    "lines: line N of one must translate pair N of the other"
-                )
-        return [(*pair, *texts) for pair, *texts in zip(pairs, *further, strict=True)]
+            yield from read_parallel(*self.paths, *self.references)
+            return
+        paths, pairs = (self.paths[0], *self.references), read_columns(self.paths[0], self.columns)
+        if not self.references:
+            yield from pairs
+            return
+        for pair, *further in read_together(paths, [pairs, *map(read_lines, paths[1:])], "pair"):
+            yield *pair, *further
 
 
-class TextFiles(tfds.core.GeneratorBasedBuilder):
-    """Parallel text files; each content is a configuration of its own, prepared once."""
+def open_split(config: Any, split: str) -> Split:
+    """Opens a split of text_files.
 
-    VERSION = tfds.core.Version("1.0.0")
+    Where there is no file to validate on, pairs of the training split are held out for it.
 
-    def __init__(self, *, files: Mapping[str, PairFiles], hold_out: bool, **kwargs: Any):
-        """Takes the files of each split.
+    Raises:
+        UserError: if a file is missing or is not text, or there is no such split.
+    """
+    # Not when the config is made: an experiment file leaves the files to the command line.
+    files = _find_files(config)
+    hold_out = "validation" not in files
+    hold_out = hold_out and config.validation_split.partition("[")[0] == "validation"
+    paths = [path for part in files.values() for path in (*part.paths, *part.references)]
+    for path in paths:
+        check_text(path)
+    numbers = [
+        (name, len(part.paths), part.columns, len(part.references)) for name, part in files.items()
+    ]
+    scan = partial(_scan, files, hold_out)
+    folder, digest, found = prepare_own(config, paths, [numbers, hold_out], scan)
+    held_out = set(found["held_out"])
+    parts = {name: partial(_records, part, set(), True) for name, part in files.items()}
+    if hold_out:
+        for name in ("train", "validation"):
+            parts[name] = partial(_records, files["train"], held_out, name == "train")
+    splits = {name: Records(found["sizes"][name], read) for name, read in parts.items()}
+    is_missing = split in ("validation", "test")
+    hint = f" Give --data.{split}-source and --data.{split}-target." if is_missing else ""
+    records = choose_split(config, splits, split, hint)
+    return Split(split, records, folder, digest)
 
-        Args:
-            files: by the names of the splits.
-            hold_out: whether a part of train becomes validation; see `hold_out_pairs`.
-            kwargs: TFDS's, such as data_dir.
-        """
-        self._files, self._hold_out = files, hold_out
-        self._has_references = any(split.references for split in files.values())
-        paths = [path for split in files.values() for path in (*split.paths, *split.references)]
-        numbers = [
-            (name, len(split.paths), split.columns, len(split.references))
-            for name, split in files.items()
-        ]
-        name = text_files.contents_hash(paths, repr((numbers, hold_out)))
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        features: dict[str, Any] = {side: tfds.features.Text() for side in (SOURCE, TARGET)}
-        if self._has_references:
-            features[REFERENCES] = tfds.features.Sequence(tfds.features.Text())
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Parallel sentences from text files.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,
+def _scan(files: Mapping[str, _PairFiles], hold_out: bool) -> dict[str, Any]:
+    """Counts the pairs of every split, and chooses those to hold out."""
+    held_out: dict[str, int] = {}
+    sizes = {name: sum(1 for _ in part.read()) for name, part in files.items() if name != "train"}
+    train = (source for source, *_ in files["train"].read())
+    if hold_out:
+        number, held_out = hold_out_sources(train)
+        sizes["validation"] = sum(held_out.values())
+        sizes["train"] = number - sizes["validation"]
+        warnings.warn(
+            f"no validation file is given: {sizes['validation']:,} of {number:,} training pairs "
+            "are held out for validation",
+            stacklevel=2,
         )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        splits = {name: files.read() for name, files in self._files.items()}
-        if self._hold_out:
-            pairs = splits["train"]
-            splits["train"], splits["validation"] = hold_out_pairs(pairs)
-            warnings.warn(
-                f"no validation file is given: {len(splits['validation']):,} of "
-                f"{len(pairs):,} training pairs are held out for validation",
-                stacklevel=2,
-            )
-        return {name: self._generate_examples(texts) for name, texts in splits.items()}
-
-    def _generate_examples(self, texts: list[Texts]) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index, (source, target, *references) in enumerate(texts):
-            example: dict[str, Any] = {SOURCE: source, TARGET: target}
-            yield index, example | ({REFERENCES: references} if self._has_references else {})
+    else:
+        sizes["train"] = sum(1 for _ in train)
+    return {"sizes": sizes, "held_out": list(held_out)}
 
 
-def read_columns(path: str, columns: tuple[int, int]) -> list[tuple[str, str]]:
+def _records(files: _PairFiles, held_out: set[str], is_train: bool) -> Iterator[dict[str, Any]]:
+    """Reads the pairs of a split: to train on, those not held out, and else only those."""
+    chosen = files.read()
+    if held_out:
+        chosen = (texts for texts in chosen if (texts[0] in held_out) != is_train)
+    for source, target, *references in chosen:
+        record: dict[str, Any] = {SOURCE: source, TARGET: target}
+        yield record | {"references": tuple(references)} if references else record
+
+
+def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
     """Reads pairs from a file with one pair a line, in columns separated by tabs.
 
     Quotes are characters like others. Blank lines are left out.
@@ -114,50 +124,67 @@ def read_columns(path: str, columns: tuple[int, int]) -> list[tuple[str, str]]:
     Raises:
         UserError: if it cannot be read, has no pair, or a line lacks a column.
     """
-    pairs = []
-    for number, line in enumerate(text_files.read_lines(path), 1):
+    source, target = (column - 1 for column in columns)
+    is_empty = True
+    for number, line in enumerate(read_lines(path), 1):
         fields = line.split("\t")
-        if not line.strip():
-            continue
         if len(fields) < max(columns):
+            if not line.strip():
+                continue
             raise UserError(
                 f"{path}, line {number:,} has no column {max(columns)}, only {len(fields)}: fix "
                 "the line, or give --data.source-column and --data.target-column; tabs separate "
                 "columns"
             )
-        pairs.append((fields[columns[0] - 1], fields[columns[1] - 1]))
-    if not pairs:
+        if line.isspace():
+            continue
+        is_empty = False
+        yield fields[source], fields[target]
+    if is_empty:
         raise UserError(f"{path} has no pair: give a file with one pair a line")
-    return pairs
 
 
-def hold_out_pairs(pairs: Sequence[Texts]) -> tuple[list[Texts], list[Texts]]:
-    """Splits pairs into those to train on and those to validate on, both in their order.
+def hold_out_sources(sources: Iterable[str]) -> tuple[int, dict[str, int]]:
+    """Chooses sources of the training pairs to validate on, each with all its translations.
 
-    Sources are held out, each with all its translations, in the order of their SHA-256, until one
-    pair in HELD_OUT_SHARE, or MAX_HELD_OUT pairs, are held out. So no source is in both parts, and
-    the choice depends only on the sources.
+    They are taken in the order of their SHA-256, until one pair in HELD_OUT_SHARE, or MAX_HELD_OUT
+    pairs, are held out. So no source is in both parts, and the choice depends only on the sources.
+
+    Args:
+        sources: of all training pairs; no more than MAX_HELD_OUT of them are in memory.
+
+    Returns:
+        The number of pairs, and the chosen sources with the number of pairs of each.
 
     Raises:
         UserError: if all pairs have one source.
     """
-    counts: dict[str, int] = {}
-    for source, *_ in pairs:
-        counts[source] = counts.get(source, 0) + 1
-    if len(counts) < 2:
+    number = 0
+    order: list[bytes] = []
+    smallest: dict[bytes, tuple[str, list[int]]] = {}  # source and number of pairs by digest
+    for source in sources:
+        number += 1
+        digest = hashlib.sha256(source.encode()).digest()
+        if digest in smallest:
+            smallest[digest][1][0] += 1
+        elif len(order) <= MAX_HELD_OUT or digest < order[-1]:
+            bisect.insort(order, digest)
+            smallest[digest] = source, [1]
+            if len(order) > MAX_HELD_OUT + 1:
+                del smallest[order.pop()]
+    if len(order) < 2:
         raise UserError("all training pairs have one source: give --data.validation-source FILE")
-    wanted = min(max(len(pairs) // HELD_OUT_SHARE, 1), MAX_HELD_OUT)
-    held_out, number = set(), 0
-    for source in sorted(counts, key=lambda text: hashlib.sha256(text.encode()).digest()):
-        if number >= wanted or len(held_out) == len(counts) - 1:
+    wanted = min(max(number // HELD_OUT_SHARE, 1), MAX_HELD_OUT)
+    held_out: dict[str, int] = {}
+    for digest in order[:-1]:  # never all
+        if sum(held_out.values()) >= wanted:
             break
-        held_out.add(source)
-        number += counts[source]
-    train = [texts for texts in pairs if texts[0] not in held_out]
-    return train, [texts for texts in pairs if texts[0] in held_out]
+        source, (count,) = smallest[digest]
+        held_out[source] = count
+    return number, held_out
 
 
-def find_pair_files(config: "ParallelTextConfig") -> dict[str, PairFiles]:
+def _find_files(config: Any) -> dict[str, _PairFiles]:
     """Gives the files of each split that a config names.
 
     Raises:
@@ -176,9 +203,9 @@ def find_pair_files(config: "ParallelTextConfig") -> dict[str, PairFiles]:
                 "given: leave the first out, or the two others"
             )
         if pairs is not None:
-            found[split] = PairFiles((pairs,), columns, references)
+            found[split] = _PairFiles((pairs,), columns, references)
         elif split == "train" or any(sides) or references:
-            found[split] = PairFiles(_both(split, *sides), None, references)
+            found[split] = _PairFiles(_both(split, *sides), None, references)
     if not any(files.columns for files in found.values()) and columns != (1, 2):
         raise UserError(
             "--data.source-column or --data.target-column is set, but no file of pairs is given: "

@@ -1,61 +1,49 @@
 """Any text of the user's own, from a file or a folder of files: a data set without code."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-
-from flax_transformer.data.datasets.text_datasets import PlainTextConfig
-from flax_transformer.data.files import text_files
+from flax_transformer.data.datasets.own_data import choose_split, prepare_own
+from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.folders import sort_out, tell_passed_over
+from flax_transformer.data.files.text_files import check_text, read_raw_lines
 from flax_transformer.errors import UserError
 
 # Of the files that are read in a folder; a file given by its name may have any ending.
-ENDINGS = PlainTextConfig.ENDINGS
+ENDINGS = (".txt", ".txt.gz")
+PART_SIZE = 2**20  # characters of a document that are in memory at least
 
 
-class PlainText(tfds.core.GeneratorBasedBuilder):
-    """Documents, a file each; each content is a configuration of its own, prepared once."""
+def open_split(config: Any, split: str) -> Split:
+    """Opens a split of plain_text: documents, a file each.
 
-    VERSION = tfds.core.Version("1.0.0")
+    Without texts to validate on, these are the last tenth of each training document.
 
-    def __init__(self, *, train_text: str, validation_text: str | None = None, **kwargs: Any):
-        """Takes a text file, or a folder of which every .txt and .txt.gz is a document.
-
-        Args:
-            train_text: what to train on.
-            validation_text: what to validate on; without it, the last tenth of each document of
-                `train_text`.
-            kwargs: TFDS's, such as data_dir.
-        """
-        given = {"train": train_text}
-        if validation_text is not None:
-            given["validation"] = validation_text
-        self._files = {split: find_documents(path) for split, path in given.items()}
-        contents = text_files.contents_hash(str(p) for files in self._files.values() for p in files)
-        # Where one split's documents end is not in the contents, but makes another data set.
-        name = "_".join([contents, *(str(len(files)) for files in self._files.values())])
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Documents from text files.",
-            features=tfds.features.FeaturesDict({"text": tfds.features.Text()}),
-            disable_shuffling=True,
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, str]]]]:
-        texts = {split: read_documents(files) for split, files in self._files.items()}
-        if "validation" not in texts:
-            halves = [hold_out_end(text) for text in texts["train"]]
-            texts = {"train": [a for a, _ in halves], "validation": [b for _, b in halves]}
-        return {split: self._generate_examples(documents) for split, documents in texts.items()}
-
-    def _generate_examples(self, documents: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-        for index, text in enumerate(documents):
-            yield index, {"text": text}
+    Raises:
+        UserError: if a file is missing or is not text, or there is no such split.
+    """
+    if config.train_text is None:
+        raise UserError("plain_text needs --data.train-text: give a text file or a folder of them.")
+    given = {"train": config.train_text, "validation": config.validation_text}
+    files = {name: find_documents(path) for name, path in given.items() if path is not None}
+    paths = [path for documents in files.values() for path in documents]
+    for path in paths:
+        check_text(path)
+    # Where one split's documents end is not in the contents, but makes another data set.
+    numbers = [len(documents) for documents in files.values()]
+    folder, digest, sizes = prepare_own(config, paths, numbers, lambda: list(map(_size, paths)))
+    bounds = [(path, size * 9 // 10, size) for path, size in zip(paths, sizes, strict=True)]
+    if "validation" in files:
+        number = len(files["train"])
+        whole = [(path, 0, size) for path, _, size in bounds]
+        parts = {"train": whole[:number], "validation": whole[number:]}
+    else:
+        parts = {"train": [(path, 0, end) for path, end, _ in bounds], "validation": bounds}
+    splits = {name: Records(len(part), partial(_records, part)) for name, part in parts.items()}
+    records = choose_split(config, splits, split)
+    return Split(split, records, folder, digest)
 
 
 def find_documents(path: str) -> list[Path]:
@@ -74,21 +62,23 @@ def find_documents(path: str) -> list[Path]:
     return found
 
 
-def _is_document(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS) and path.is_file()
+def read_document(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
+    """Reads a text from one of its characters up to another, in parts of about PART_SIZE.
 
-
-def read_documents(paths: list[Path]) -> list[str]:
-    """Reads text files.
-
-    Raises:
-        UserError: if one cannot be read or is too short to hold out a tenth of it.
+    Each part but the last ends behind a word at the end of a line, as `Tokenizer.is_local` wants.
     """
-    texts = [text_files.read_text(path) for path in paths]
-    for path, text in zip(paths, texts, strict=True):
-        if len(text) < 2:
-            raise UserError(f"{path} has {len(text)} characters: give text, or take the file away.")
-    return texts
+    place, size, waiting = 0, 0, []
+    for line in read_raw_lines(path):
+        first, place = place, place + len(line)
+        line = line[max(start - first, 0) : None if end is None else max(end - first, 0)]
+        words = line.rstrip(" \t\r\n")
+        waiting.append(line)
+        size += len(line)
+        if size >= PART_SIZE and words != line and words and not words[-1].isspace():
+            yield "".join([*waiting[:-1], words])
+            waiting = [line[len(words) :]]
+            size = len(waiting[0])
+    yield "".join(waiting)
 
 
 def hold_out_end(text: str) -> tuple[str, str]:
@@ -100,3 +90,23 @@ def hold_out_end(text: str) -> tuple[str, str]:
     """
     end = len(text) * 9 // 10
     return text[:end], text[end:]
+
+
+def _records(parts: list[tuple[Path, int, int]]) -> Iterator[dict[str, Iterator[str]]]:
+    return ({"text": read_document(*part)} for part in parts)
+
+
+def _is_document(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
+
+
+def _size(path: Path) -> int:
+    size = sum(map(len, read_raw_lines(path)))
+    check_size(path, size)
+    return size
+
+
+def check_size(path: Path, size: int) -> None:
+    """Refuses a text that is too short to hold out a tenth of it."""
+    if size < 2:
+        raise UserError(f"{path} has {size} characters: give text, or take the file away.")

@@ -8,9 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
-
-import tensorflow_datasets as tfds
+from typing import Any
 
 from flax_transformer.data.files import text_files
 from flax_transformer.errors import UserError
@@ -30,26 +28,20 @@ class Published:
     """Whether each file of the folder is gzipped there."""
 
 
-class PublishedDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A builder that reads published files, from a folder of the user's or downloaded."""
+def read_published(published: Published, folder: str | None, dl_manager: Any) -> dict[str, bytes]:
+    """Reads a data set's files from a folder; without one, downloads them by TFDS's manager.
 
-    PUBLISHED: ClassVar[Published]
-
-    def __init__(self, *, manual_dir: str | None = None, **kwargs: Any):
-        """Takes the folder that holds the files already; without it they are downloaded."""
-        self._manual_dir = manual_dir
-        super().__init__(**kwargs)
-
-    def _contents(self, dl_manager: Any) -> dict[str, bytes]:
-        published = self.PUBLISHED
-        if self._manual_dir is not None:
-            return read_folder(published, Path(self._manual_dir))
-        if published.url is None:
-            raise UserError(
-                f"{published.title} has no place to be downloaded from: give --data.manual-dir the "
-                f"folder with {' and '.join(published.sha256)}."
-            )
-        return download(published, published.url, dl_manager)
+    Raises:
+        UserError: if one is missing or is not the authors', or they cannot be downloaded.
+    """
+    if folder is not None:
+        return read_folder(published, Path(folder))
+    if published.url is None:
+        raise UserError(
+            f"{published.title} has no place to be downloaded from: give --data.manual-dir the "
+            f"folder with {' and '.join(published.sha256)}."
+        )
+    return download(published, published.url, dl_manager)
 
 
 def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
@@ -145,4 +137,4 @@ def verify(path: str, contents: bytes, sha256: str, what: str) -> None:
         UserError: naming the file and its size.
     """
     if hashlib.sha256(contents).hexdigest() != sha256:
-        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: fetch it anew.")
+        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: download it again.")

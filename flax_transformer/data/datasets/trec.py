@@ -3,13 +3,12 @@
 Reference: Li and Roth 2002, "Learning Question Classifiers".
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow_datasets as tfds
 
-from flax_transformer.data.datasets.labelled import describe, number_examples
-from flax_transformer.data.datasets.published import Published, PublishedDataset
+from flax_transformer.data.datasets.published import Published
+from flax_transformer.data.datasets.recipe import Recipe, labelled
 
 # The authors' marks of their coarse classes, and what they stand for.
 CLASSES = {
@@ -23,30 +22,27 @@ CLASSES = {
 FILES = {"train": "train.txt", "test": "test.txt"}
 
 
-class TrecQuestions(PublishedDataset):
-    """Tokenised questions and the coarse class of their answers."""
+PUBLISHED = Published(
+    title="TREC",
+    url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/qc.zip",
+    sha256={
+        "train.txt": "9e4c8bdcaffb96ed61041bd64b564183d52793a8e91d84fc3a8646885f466ec3",
+        "test.txt": "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e",
+    },
+)
 
-    VERSION = tfds.core.Version("1.0.0")
-    PUBLISHED: ClassVar = Published(
-        title="TREC",
-        url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/qc.zip",
-        sha256={
-            "train.txt": "9e4c8bdcaffb96ed61041bd64b564183d52793a8e91d84fc3a8646885f466ec3",
-            "test.txt": "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e",
-        },
+
+def recipe(config: Any) -> Recipe:
+    """Gives tokenized questions and the coarse class of their answers."""
+    inputs, names = ("text", tfds.features.Text()), tuple(CLASSES.values())
+    return labelled(
+        "trec_questions", "Questions by their answers.", inputs, names, _splits, PUBLISHED
     )
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        names = tuple(CLASSES.values())
-        return describe(self, "Questions by their answers.", "text", tfds.features.Text(), names)
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        contents = self._contents(dl_manager)
-        return {split: self._generate_examples(contents[name]) for split, name in FILES.items()}
-
-    def _generate_examples(self, contents: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-        questions, labels = parse(contents.decode("latin-1"))  # as the authors wrote them
-        return number_examples("text", questions, labels)
+def _splits(contents: dict[str, bytes]) -> dict[str, tuple[list[str], list[str]]]:
+    # As the authors wrote them.
+    return {split: parse(contents[name].decode("latin-1")) for split, name in FILES.items()}
 
 
 def parse(text: str) -> tuple[list[str], list[str]]:

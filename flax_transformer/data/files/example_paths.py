@@ -27,29 +27,20 @@ class ExampleKind(NamedTuple):
     known: str
 
 
-class FoundExamples(NamedTuple):
-    """What lies in a folder.
-
-    Attributes:
-        paths: of the examples by split and class.
-        passed_over: other files.
-    """
-
-    paths: Found
-    passed_over: list[Path]
-
-
 IMAGE = ExampleKind("image", is_image, ".jpg, .png, .tif and others that Pillow reads")
 VIDEO = ExampleKind(
     "video", is_clip, ".mp4, .mov, .gif and others that PyAV and Pillow read, or a folder of images"
 )
 
 
-def find_examples(folder: Path, kind: ExampleKind) -> FoundExamples:
-    """Gives the paths of every split and class, all in natural order.
+KINDS = {"image": IMAGE, "video": VIDEO}  # by the kind of a config
+
+
+def find_examples(folder: Path, kind: ExampleKind) -> tuple[Found, list[Path]]:
+    """Gives the paths of every split and class, all in natural order, and the other files.
 
     Raises:
-        UserError: if folders are not as `ClassFolders` says, or a class has no example.
+        UserError: if folders are not SPLIT/CLASS/EXAMPLE, or a class has no example.
     """
     passed_over: list[Path] = []
     splits = _splits(folder, kind, passed_over)
@@ -63,7 +54,7 @@ def find_examples(folder: Path, kind: ExampleKind) -> FoundExamples:
         for name in classes:
             if name not in paths["train"]:
                 raise unknown(f"class in {splits[split]}", name, paths["train"])
-    return FoundExamples(paths, passed_over)
+    return paths, passed_over
 
 
 def _splits(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[str, Path]:

@@ -8,9 +8,10 @@ from typing import Any
 from flax_transformer.errors import UserError
 
 INFO = "dataset_info.json"  # which TFDS writes beside the records
+READ_SIZE = 4096  # records read at one time
 
 
-class Records(Sequence[Mapping[str, Any]]):
+class ReadableRecords(Sequence[Mapping[str, Any]]):
     """The records of a split, with random access.
 
     Each shard carries checksums: a changed byte makes a record unreadable, never different.
@@ -30,21 +31,20 @@ class Records(Sequence[Mapping[str, Any]]):
         with _readable(self._folder):
             return self._source[index]
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return (self[index] for index in range(len(self)))
-
     def __getitems__(self, indices: list[int]) -> Any:
         """Reads several at once."""
         with _readable(self._folder):
             return self._source.__getitems__(indices)
 
 
-def read_records(records: Any, indices: range) -> Any:
-    """Reads several records at once: one at a time, each takes three times as long."""
-    try:
-        return records.__getitems__(list(indices))
-    except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
-        return [records[index] for index in indices]
+def in_pieces(records: ReadableRecords) -> Iterator[Mapping[str, Any]]:
+    """Gives all records, read many at once: one at a time, each takes three times as long."""
+    for start in range(0, len(records), READ_SIZE):
+        indices = list(range(len(records))[start : start + READ_SIZE])
+        try:
+            yield from records.__getitems__(indices)
+        except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
+            yield from (records[index] for index in indices)
 
 
 def check_info(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The user's own files that a data set is made of, and how a changed file is detected."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,26 +61,37 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
 
 
 def read_states(config: DataConfig, known: Mapping[str, FileState]) -> dict[str, FileState]:
-    """Gives the state of each of a config's own files by its path.
+    """Gives the state of each of a config's own files by its path; see `file_states`.
 
     Args:
         config: whose paths are absolute.
-        known: earlier states; contents are read only if size or time differs from them.
+        known: earlier states.
+    """
+    return file_states(find_source_files(config), known)
+
+
+def file_states(paths: Iterable[Path], known: Mapping[str, FileState]) -> dict[str, FileState]:
+    """Gives the state of each file by its path.
+
+    Contents are read only if size or time differ from the known state, and once in a process.
 
     Raises:
         OSError: if a file cannot be read.
     """
-    stats = {str(path): path.stat() for path in find_source_files(config)}
+    stats = {str(path): path.stat() for path in paths}
     hashes = sum(stat.st_size for stat in stats.values()) <= MAX_HASHED_BYTES
     states = {}
     for path, stat in stats.items():
-        before = known.get(path)
-        if before is None or before[:2] != (stat.st_size, stat.st_mtime_ns):
-            digest = _sha256(path) if hashes else None
-            states[path] = FileState(stat.st_size, stat.st_mtime_ns, digest)
-        else:
-            states[path] = before
+        now = stat.st_size, stat.st_mtime_ns
+        found = (known.get(path), _read_before.get(path))
+        same = [state for state in found if state is not None and state[:2] == now]
+        digest = _sha256(path) if hashes and not same else None
+        states[path] = same[0] if same else FileState(*now, digest)
+    _read_before.update(states)
     return states
+
+
+_read_before: dict[str, FileState] = {}
 
 
 def _sha256(path: str) -> str:

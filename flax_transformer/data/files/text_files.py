@@ -1,16 +1,19 @@
-"""Text files of a user's own: their lines, their text, and a hash of their contents."""
+"""Text files of a user's own: their lines, one after the other, and their text as it is."""
 
 import codecs
+import contextlib
 import gzip
-import hashlib
+import io
+import itertools
 import zlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from flax_transformer.errors import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"  # the second byte cannot follow the first in UTF-8
-# How files begin that are no UTF-8 text, and what to do with them; UTF-32 begins as UTF-16 does.
+# How files begin that are not UTF-8 text, and what to do with them; UTF-32 begins as UTF-16 does.
 UNREADABLE = {
     codecs.BOM_UTF32_LE: ("is UTF-32", "convert it, for example with iconv -f UTF-32 -t UTF-8"),
     codecs.BOM_UTF16_LE: ("is UTF-16", "convert it, for example with iconv -f UTF-16 -t UTF-8"),
@@ -20,39 +23,48 @@ UNREADABLE = {
     b"BZh91AY&SY": ("is packed by bzip2", "unpack it, or give a gzipped file"),
     b"\xfd7zXZ\0": ("is packed by xz", "unpack it, or give a gzipped file"),
 }
+END = object()
 
 
-def contents_hash(paths: Iterable[str], settings: str = "") -> str:
-    """Names the contents of files, so that a changed file is another data set.
-
-    Args:
-        paths: of the files.
-        settings: other settings that make it a different data set.
-    """
-    digest = hashlib.sha256(settings.encode())
-    for path in paths:
-        digest.update(hashlib.sha256(read_bytes(path)).digest())
-    return digest.hexdigest()[:16]
-
-
-def read_parallel(*paths: str | Path) -> list[list[str]]:
-    """Reads files whose lines belong together.
+def read_parallel(*paths: str | Path) -> Iterator[tuple[str, ...]]:
+    """Reads files whose lines belong together, line by line.
 
     Raises:
         UserError: if one cannot be read, or they have different numbers of lines.
     """
-    texts = [read_lines(path) for path in paths]
-    for path, lines in zip(paths[1:], texts[1:], strict=True):
-        if len(lines) != len(texts[0]):
+    return read_together(paths, [read_lines(path) for path in paths])
+
+
+def read_together(
+    paths: Sequence[str | Path], files: Sequence[Iterator[Any]], unit: str = "line"
+) -> Iterator[tuple[Any, ...]]:
+    """Takes one part after the other of several files.
+
+    Args:
+        paths: of the files.
+        files: their parts.
+        unit: name of a part of the first file; those of the others are lines.
+
+    Raises:
+        UserError: if the files have different numbers of parts.
+    """
+    for number, parts in enumerate(itertools.zip_longest(*files, fillvalue=END)):
+        if END in parts:
+            counts = [
+                number + (part is not END) + sum(1 for _ in file)
+                for part, file in zip(parts, files, strict=True)
+            ]
+            other = next(index for index, count in enumerate(counts) if count != counts[0])
+            lines = "" if unit == "line" else " lines"
             raise UserError(
-                f"{paths[0]} has {len(texts[0]):,} lines but {path} has {len(lines):,}: "
-                "line N of one must translate line N of the other."
+                f"{paths[0]} has {counts[0]:,} {unit}s but {paths[other]} has "
+                f"{counts[other]:,}{lines}: line N of one must translate {unit} N of the other"
             )
-    return texts
+        yield parts
 
 
-def read_lines(path: str | Path) -> list[str]:
-    r"""Reads the lines of a UTF-8 file, which may be gzipped.
+def read_lines(path: str | Path) -> Iterator[str]:
+    r"""Reads the lines of a UTF-8 file, which may be gzipped, one after the other.
 
     Only a line feed ends a line, of which a carriage return before it is part: a sentence may hold
     other carriage returns, a form feed, U+0085 or U+2028.
@@ -62,12 +74,11 @@ def read_lines(path: str | Path) -> list[str]:
             returns in place of line feeds, or if it holds a NUL character, as no text does but
             UTF-16 read as UTF-8.
     """
-    lines = read_text(path).split("\n")
-    if not lines[-1]:
-        lines.pop()
-    if not lines:
+    line = None
+    for line in read_raw_lines(path):
+        yield line.removesuffix("\n").removesuffix("\r")
+    if line is None:
         raise UserError(f"{path} is empty: give a file with one sentence a line.")
-    return [line.removesuffix("\r") for line in lines]
 
 
 def read_text(path: str | Path) -> str:
@@ -76,32 +87,45 @@ def read_text(path: str | Path) -> str:
     Raises:
         UserError: if it is no such file, as `read_lines` says; it may be empty.
     """
-    contents = read_bytes(path)
-    _check_is_text(path, contents)
-    contents = contents.removeprefix(codecs.BOM_UTF8)
+    return "".join(read_raw_lines(path))
+
+
+def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
+    """Reads a file as `read_lines` does, but leaves line ends as they are; it may be empty."""
+    number = 0
     try:
-        return contents.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = contents.count(b"\n", 0, error.start) + 1
+        with _opened(path) as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="\n")
+            for number, line in enumerate(text, 1):
+                if number == 1:
+                    line = line.removeprefix("\ufeff")
+                    _check_line_end(path, line)
+                if "\0" in line:
+                    raise UserError(
+                        f"{path}, line {number:,} holds a NUL character, as UTF-16 "
+                        "read as UTF-8 does: convert the file to UTF-8."
+                    )
+                if line:
+                    yield line
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give the path of a text file.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
+    except UnicodeDecodeError:
+        number = _find_bad_line(path)
         raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {error}.") from None
 
 
-def _check_is_text(path: str | Path, contents: bytes) -> None:
-    for magic, (what, advice) in UNREADABLE.items():
-        if contents.startswith(magic):
-            raise UserError(f"{path} {what}, no UTF-8 text: {advice}.")
-    if b"\n" not in contents and b"\r" in contents.rstrip(b"\r"):
-        raise UserError(
-            f"{path} ends its lines in carriage returns alone: give each a line feed, for example "
-            "with tr '\\r' '\\n'."
-        )
-    before, nul, _ = contents.partition(b"\0")
-    if nul:
-        number = before.count(b"\n") + 1
-        raise UserError(
-            f"{path}, line {number:,} holds a NUL character, as UTF-16 "
-            "read as UTF-8 does: convert the file to UTF-8."
-        )
+def check_text(path: str | Path) -> None:
+    """Refuses a file that does not begin as text, without reading more of it.
+
+    Raises:
+        UserError: as `read_lines`; an empty file may pass.
+    """
+    with contextlib.closing(read_raw_lines(path)) as lines:
+        next(lines, None)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -113,9 +137,38 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         contents = Path(path).expanduser().read_bytes()
         return gzip.decompress(contents) if contents.startswith(GZIP_MAGIC) else contents
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give the path of a text file.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {error}.") from None
+
+
+def _opened(path: str | Path) -> BinaryIO:
+    """Opens a file, unpacked if it is gzipped, and refuses one that is not text."""
+    path = Path(path).expanduser()
+    with contextlib.ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("rb"))
+        if file.peek(2).startswith(GZIP_MAGIC):
+            file = stack.enter_context(gzip.open(path, "rb"))
+        start = file.peek(16)
+        for magic, (what, advice) in UNREADABLE.items():
+            if start.startswith(magic):
+                raise UserError(f"{path} {what}, not UTF-8 text: {advice}")
+        stack.pop_all()
+    return file
+
+
+def _check_line_end(path: str | Path, line: str) -> None:
+    if not line.endswith("\n") and "\r" in line.rstrip("\r"):
+        raise UserError(
+            f"{path} ends its lines in carriage returns only: give each a line feed, for example "
+            "with tr '\\r' '\\n'."
+        )
+
+
+def _find_bad_line(path: str | Path) -> int:
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0

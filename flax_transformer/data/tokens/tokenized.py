@@ -1,24 +1,27 @@
 """Sentences as token ids, kept flat: one array of ids a side, and where each sentence starts."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Int32, Int64
 
-from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 
-CHUNK_SIZE = 65_536  # sentences whose ids are Python lists at one time
+CHUNK_SIZE = 16_384  # texts that are encoded at one time
 
 
 class TokenizedText(NamedTuple):
-    """Sentences of ids: sentence i is `tokens[offsets[i]:offsets[i + 1]]`, EOS at its end.
+    """Sentences of ids: sentence i is `tokens[offsets[i]:offsets[i + 1]]`, its end mark included.
+
+    The arrays may lie in files.
 
     Example:
-        >>> text = TokenizedText.of([[5, 2], [7, 3, 2]])
-        >>> text.pad(np.array([1, 0, -1]), 4).tolist()
-        [[7, 3, 2, 0], [5, 2, 0, 0], [0, 0, 0, 0]]
+        >>> text = TokenizedText.of([[5, 2], [7, 3, 4, 2]])
+        >>> tokens, segments = text.pad(np.array([1, 0, -1]), 3)
+        >>> tokens.tolist(), segments.tolist()
+        ([[7, 3, 2], [5, 2, 0], [0, 0, 0]], [[1, 1, 1], [1, 1, 0], [0, 0, 0]])
     """
 
     tokens: Int32[np.ndarray, " total"]
@@ -26,25 +29,21 @@ class TokenizedText(NamedTuple):
 
     @classmethod
     def of(cls, sentences: Iterable[Iterable[int]]) -> "TokenizedText":
-        """Lays sentences, which already end in EOS, end to end."""
+        """Lays sentences, which already have their marks, end to end."""
         sentences = [list(sentence) for sentence in sentences]
         tokens = np.fromiter(itertools.chain.from_iterable(sentences), np.int32)
-        return cls(tokens, _offsets([len(sentence) for sentence in sentences]))
+        return cls(tokens, offsets_of([len(sentence) for sentence in sentences]))
 
     @classmethod
     def encode(
         cls, tokenizer: Tokenizer, texts: Iterable[str], *, begin: bool = False
     ) -> "TokenizedText":
-        """Tokenises texts, and ends each in EOS; with `begin`, BOS comes first."""
-        texts, parts, first = iter(texts), [cls.of([])], [BOS] if begin else []
-        while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
-            parts.append(cls.of([*first, *ids, EOS] for ids in tokenizer.encode_batch(chunk)))
-        lengths = np.concatenate([part.lengths for part in parts])
-        return cls(np.concatenate([part.tokens for part in parts]), _offsets(lengths))
+        """Tokenizes texts, with an end mark after each; with `begin`, a begin mark comes first."""
+        return join([cls.of([]), *encode_parts(tokenizer, texts, begin=begin)])
 
     @property
     def lengths(self) -> Int64[np.ndarray, " sentences"]:
-        """Tokens of every sentence, EOS counted."""
+        """Tokens of every sentence, marks counted."""
         return np.diff(self.offsets)
 
     def select(self, indices: Int[np.ndarray, " chosen"]) -> "TokenizedText":
@@ -53,23 +52,33 @@ class TokenizedText(NamedTuple):
         return self._take(starts, self.offsets[indices + 1] - starts)
 
     def cut(self, max_length: int) -> "TokenizedText":
-        """Shortens long sentences to max_length tokens, the last of them EOS."""
+        """Shortens long sentences to max_length tokens, the last of them their end mark."""
         text = self._take(self.offsets[:-1], np.minimum(self.lengths, max_length))
-        text.tokens[text.offsets[1:][self.lengths > max_length] - 1] = EOS
+        is_long = self.lengths > max_length
+        text.tokens[text.offsets[1:][is_long] - 1] = self.tokens[self.offsets[1:][is_long] - 1]
         return text
 
     def pad(
         self, indices: Int[np.ndarray, " rows"], length: int
-    ) -> Int32[np.ndarray, "rows length"]:
-        """Makes a batch of sentences, padded on the right; index -1 makes an empty row."""
-        starts = self.offsets[indices]
-        lengths = np.where(indices < 0, 0, self.offsets[indices + 1] - starts)
-        batch = np.full((indices.size, length), PAD, np.int32)
-        batch[np.arange(length) < lengths[:, None]] = self._take(starts, lengths).tokens
-        return batch
+    ) -> tuple[Int32[np.ndarray, "rows length"], Int32[np.ndarray, "rows length"]]:
+        """Makes a batch of sentences, padded on the right with zeros; index -1 makes an empty row.
+
+        A longer sentence is shortened as by `cut`.
+
+        Returns:
+            The tokens, and segments: 1 at tokens and 0 at padding.
+        """
+        starts, ends = self.offsets[indices], self.offsets[indices + 1]
+        lengths = np.where(indices < 0, 0, np.minimum(ends - starts, length))
+        segments = (np.arange(length) < lengths[:, None]).astype(np.int32)
+        batch = np.zeros(segments.shape, np.int32)
+        batch[segments > 0] = self._take(starts, lengths).tokens
+        is_cut = lengths < np.where(indices < 0, 0, ends - starts)
+        batch[is_cut, -1] = self.tokens[ends[is_cut] - 1]
+        return batch, segments
 
     def _take(self, starts: np.ndarray, lengths: np.ndarray) -> "TokenizedText":
-        return TokenizedText(self.tokens[ranges(starts, lengths)], _offsets(lengths))
+        return TokenizedText(self.tokens[ranges(starts, lengths)], offsets_of(lengths))
 
 
 class TokenizedPairs(NamedTuple):
@@ -93,6 +102,35 @@ class TokenizedPairs(NamedTuple):
         return self.source.lengths.size
 
 
+def encode_parts(
+    tokenizer: Tokenizer, texts: Iterable[str], *, begin: bool = False
+) -> Iterator[TokenizedText]:
+    """Tokenizes texts as `TokenizedText.encode` does, some thousand at a time."""
+    texts = iter(texts)
+    while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
+        yield _encode(tokenizer, chunk, begin)
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], begin: bool) -> TokenizedText:
+    ids, lengths = tokenizer.encode_flat(texts)
+    offsets = offsets_of(lengths + 1 + begin)
+    tokens = np.full(offsets[-1], tokenizer.eos_id, np.int32)
+    is_subword = np.ones(len(tokens), bool)
+    is_subword[offsets[1:] - 1] = False
+    if begin:
+        is_subword[offsets[:-1]] = False
+        tokens[offsets[:-1]] = tokenizer.bos_id
+    tokens[is_subword] = ids
+    return TokenizedText(tokens, offsets)
+
+
+def join(texts: Iterable[TokenizedText]) -> TokenizedText:
+    """Lays texts, of which there is at least one, end to end."""
+    parts = list(texts)
+    lengths = np.concatenate([part.lengths for part in parts])
+    return TokenizedText(np.concatenate([part.tokens for part in parts]), offsets_of(lengths))
+
+
 def ranges(
     starts: Int[np.ndarray, " ranges"], lengths: Int[np.ndarray, " ranges"]
 ) -> Int64[np.ndarray, " total"]:
@@ -102,9 +140,10 @@ def ranges(
         >>> ranges(np.array([3, 0, 7]), np.array([2, 0, 3])).tolist()
         [3, 4, 7, 8, 9]
     """
-    offsets = _offsets(lengths)
+    offsets = offsets_of(lengths)
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
-def _offsets(lengths: np.ndarray | list[int]) -> Int64[np.ndarray, " sentences_and_one"]:
+def offsets_of(lengths: np.ndarray | list[int]) -> Int64[np.ndarray, " sentences_and_one"]:
+    """Gives where each of several sequences begins that lie end to end, and where the last ends."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

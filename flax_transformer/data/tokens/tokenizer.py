@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import SupportsIndex
 
 # Said before the library starts its threads: with a value of ours it neither warns on a fork nor
-# gives up its threads. Nothing of ours tokenises in a forked process.
+# gives up its threads. Nothing of ours tokenizes in a forked process.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
+import numpy as np
 import tokenizers
+from jaxtyping import Int32, Int64
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from flax_transformer.errors import UserError, check_number
@@ -108,7 +110,10 @@ class Tokenizer:
         Raises:
             UserError: if there is no text.
         """
-        characters = sorted(set().union(*texts) - {UNKNOWN})
+        found: set[str] = set()
+        for text in texts:
+            found.update(text)
+        characters = sorted(found - {UNKNOWN})
         if not characters:
             raise UserError("no text to take characters from: the training split is empty.")
         numbers = {character: number for number, character in enumerate([UNKNOWN, *characters])}
@@ -153,6 +158,34 @@ class Tokenizer:
         """Number of ids, the special ones counted: the rows an embedding needs."""
         return self._num_subwords + NUM_SPECIAL
 
+    @property
+    def num_special(self) -> int:
+        """Number of special ids: those of subwords follow them."""
+        return NUM_SPECIAL
+
+    @property
+    def pad_id(self) -> int:
+        """Id at padding."""
+        return PAD
+
+    @property
+    def bos_id(self) -> int:
+        """Id of the mark at the beginning."""
+        return BOS
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the mark at the end."""
+        return EOS
+
+    @property
+    def mask_id(self) -> int:
+        """Id in place of a hidden token: that of padding, which segments tell apart.
+
+        So a model that never saw a mask has the same parameters.
+        """
+        return PAD
+
     def encode(self, text: str) -> list[int]:
         """Gives the ids of a text, without special tokens.
 
@@ -163,8 +196,24 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes many texts at once, in several threads; see `encode`."""
+        ids, lengths = self.encode_flat(texts)
+        ends = np.cumsum(lengths).tolist()
+        tokens = ids.tolist()
+        return [tokens[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
+
+    def encode_flat(
+        self, texts: Sequence[str]
+    ) -> tuple[Int32[np.ndarray, " total"], Int64[np.ndarray, " texts"]]:
+        """Gives the ids of many texts end to end, and how many each has; see `encode`."""
+        encodings = [encoding.ids for encoding in self._encodings(texts)]
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        total = int(lengths.sum())
+        ids = np.fromiter(itertools.chain.from_iterable(encodings), np.int32, total)
+        return ids + np.int32(NUM_SPECIAL), lengths
+
+    def _encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         try:
-            encodings = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
+            return self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:
             bad = next(text for text in texts if not _is_unicode(text))
             raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
@@ -173,7 +222,6 @@ class Tokenizer:
                 f"the tokenizer cannot encode every text ({error}): give another one with an "
                 "unknown token"
             ) from error
-        return [[subword + NUM_SPECIAL for subword in encoding.ids] for encoding in encodings]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Gives the text of ids up to the first EOS; PAD and BOS stand for nothing."""
@@ -200,6 +248,18 @@ class Tokenizer:
         if not self._is_of_bytes or not _BYTES.keys() >= set(spelling):
             return spelling
         return bytes(map(_BYTES.__getitem__, spelling)).decode("utf-8", "backslashreplace")
+
+    @functools.cached_property
+    def is_local(self) -> bool:
+        """Whether a text may be encoded in parts that are cut between a word and a line end."""
+        settings = json.loads(self.to_json())
+        words = settings["pre_tokenizer"] or {}
+        is_of_words = words.get("type") == "ByteLevel" and words.get("use_regex", True)
+        is_of_letters = words.get("type") == "FixedLength" and words["length"] == 1
+        has_prefix = words.get("add_prefix_space", False)
+        spans = any(not token["special"] for token in settings["added_tokens"])
+        is_changed = settings["normalizer"] or has_prefix or spans
+        return not is_changed and (is_of_words or is_of_letters)
 
     @functools.cached_property
     def _is_of_bytes(self) -> bool:

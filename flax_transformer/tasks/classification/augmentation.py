@@ -1,19 +1,35 @@
-"""Images and videos changed by chance, inside the compiled training step."""
+"""Images and videos changed at random, inside the compiled training step."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.tasks.classification.classification import Augment, Target
+from flax_transformer.data.augmentation_config import AugmentationConfig
 from flax_transformer.tasks.classification.rand_augment import rand_augment
 from flax_transformer.tasks.classification.warp import slant_upright, turn, warp
 
 Image = Float[Array, "height width channels"]
 Change = Callable[[PRNGKeyArray, Image], Image]
 WHITE = 255.0
+
+
+class Target(NamedTuple):
+    """What is asked of the rows of a batch, or one part of it.
+
+    Attributes:
+        classes: number of a class of each row.
+        weights: of its cross-entropy, 0 of a row that only fills the batch.
+    """
+
+    classes: Int[Array, " rows"]
+    weights: Float[Array, " rows"]
+
+
+Augment = Callable[[PRNGKeyArray, Array, tuple[Target, ...]], tuple[Array, tuple[Target, ...]]]
+"""(random key, inputs, targets) -> both, changed at random; all targets' losses are summed."""
 
 
 def make_augment(config: AugmentationConfig) -> Augment | None:

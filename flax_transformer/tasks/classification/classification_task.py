@@ -1,138 +1,251 @@
-"""Classification as a task: from labelled examples to a classifier and its scores."""
+"""Classification: from labelled examples of any kind to a loss, a classifier and its scores."""
 
+import functools
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.data.batches.examples import (
-    NO_CLASS,
-    ArrayInputs,
-    Examples,
-    LabelledBatch,
-    LabelledBatches,
-)
+from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.example_batches import ExampleBatches
+from flax_transformer.data.batches.examples import Examples, Inputs
 from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
+from flax_transformer.evaluation.metric import compute_scores, metrics_of
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.classification.augmentation import Augment, Target
 from flax_transformer.tasks.classification.class_weights import class_weights
-from flax_transformer.tasks.classification.classification import Classification
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classifier import Classifier
-from flax_transformer.tasks.classification.sources import SOURCES, Source
-from flax_transformer.tasks.cut_texts import warn_of_cut_texts
-from flax_transformer.tasks.task import NUM_SAMPLES, Parts, Scored, Scorer, Variables
+from flax_transformer.tasks.given_texts import warn_of_cut_texts
+from flax_transformer.tasks.task import (
+    NUM_SAMPLES,
+    Experiment,
+    Loss,
+    Scored,
+    Task,
+    Variables,
+    apply_in_training,
+    draw,
+    loss_of,
+)
 from flax_transformer.whole_files import written_whole
 
 CLASSES = "classes.json"
 MAX_LISTED_CLASSES = 100  # with more, an example's line has only the largest probabilities
 
 
-class ClassificationTask:
-    """Tells the classes of texts, images or videos; see `Task` for its methods."""
+class ClassificationTask(Task):
+    """What the classification of texts, images and videos has in common.
+
+    A subclass says how its examples are read and shown, and what its model takes of them.
+
+    Args:
+        experiment: its configs.
+        class_names: in the order of their numbers.
+        tokenizer: of texts.
+        weights: factor of the loss of each class; None if all weigh 1.
+    """
+
+    config = ClassificationConfig
+    scores = (*metrics_of("labels", "is_in_top"), "loss")
+    command = "classify"
+    method: ClassVar[str] = "__call__"  # of the model, which gives the logits of the classes
+    augment: Augment | None = None  # of the inputs, in training only
 
     def __init__(
-        self, parts: Parts, source: Source, class_names: tuple[str, ...], weights: Any = None
+        self,
+        experiment: Experiment,
+        class_names: tuple[str, ...],
+        tokenizer: Tokenizer | None = None,
+        weights: Float[np.ndarray, " classes"] | None = None,
     ):
-        self._source, self._class_names = source, class_names
-        self.unit = source.unit
-        model = source.model(len(class_names))
-        self.objective = Classification(parts.task, model, source.reading(), weights)
+        self.experiment, self.class_names = experiment, class_names
+        self.tokenizer, self.class_weights = tokenizer, weights
+        sizes = {} if tokenizer is None else {"vocab_size": tokenizer.vocab_size}
+        self.model = experiment.model.build(num_classes=len(class_names), **sizes)
+        self.predict = jax.jit(self._predict)
+        # Of a training, the validation split is scored again and again.
+        self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 
     @classmethod
-    def prepare(
-        cls, parts: Parts, folder: Path, *, num_devices: int, rows_multiple: int
-    ) -> tuple["ClassificationTask", LabelledBatches]:
-        """Reads the data to train on."""
-        data = parts.data
-        source = SOURCES[type(data)](parts, folder, is_trained=False)
-        examples = source.open(data.train_split)
-        source.check(examples)
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "ClassificationTask":
+        """Reads the classes and the tokenizer, or takes those of the training data."""
+        data = experiment.data
+        tokenizer = cls.open_tokenizer(data, folder, training)
+        if not training:
+            return cls(experiment, _read_names(folder / CLASSES), tokenizer)
+        examples = cls.read_split(data, tokenizer, data.train_split)
+        cls.check(experiment, examples)
         _check_labels(examples, data.train_split)
         warn_of_cut_texts(examples.inputs, f"of the split {data.train_split}")
-        _check_best_score(parts, len(examples.class_names))
-        source.open(data.held_out_split)
-        batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
-        names = examples.class_names
-        given = parts.task.class_weights
+        names, given = examples.class_names, experiment.task.class_weights
+        _check_best_score(experiment.training.best_score, len(names))
+        cls.read_split(data, tokenizer, data.held_out_split)
         weights = class_weights(given, examples.labels, names) if given else None
-        return cls(parts, source, names, weights), batches
-
-    @classmethod
-    def restore(cls, parts: Parts, folder: Path) -> "ClassificationTask":
-        """Makes the task of a trained model."""
-        source = SOURCES[type(parts.data)](parts, folder, is_trained=True)
-        return cls(parts, source, _read_names(folder / CLASSES))
+        task = cls(experiment, names, tokenizer, weights)
+        task._examples(data.validation_split)
+        return task
 
     def save(self, folder: Path) -> None:
-        """Writes the names of the classes, and what the source needs."""
-        path, text = folder / CLASSES, json.dumps(self._class_names, ensure_ascii=False, indent=2)
-        if path.exists() and _read_names(path) != self._class_names:
+        """Writes the names of the classes."""
+        path, text = folder / CLASSES, json.dumps(self.class_names, ensure_ascii=False, indent=2)
+        if path.exists() and _read_names(path) != self.class_names:
             raise UserError(
                 f"the classes of the data, or their order, are not those of {path}: train into "
                 "another --workdir"
             )
         with written_whole(path) as file:
             file.write_text(text + "\n", encoding="utf-8")
-        self._source.save(folder)
 
-    def scorer(self, split: str) -> Scorer:
-        """Opens a split to classify."""
-        examples = self._source.open(split)
-        _check_labels(examples, split)
-        # The data set may have been prepared again, with its classes in another order.
-        return self._scorer(examples.numbered_as(self._class_names), f"of the split {split}")
+    def batches(
+        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
+    ) -> ExampleBatches:
+        """Makes batches of examples."""
+        data, seed = self.experiment.data, self.experiment.seed
+        examples = self.read_split(data, self.tokenizer, split)
+        return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
-    def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Reads a user's own files to classify."""
-        return self._scorer(self._source.open_own(files, self._class_names))
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters; statistics start neutral."""
+        return draw(self.model, rng, self.example(), method=self.method)
 
-    def _scorer(self, examples: Examples, where: str = "") -> Scorer:
-        warn_of_cut_texts(examples.inputs, where)
-        classifier = self.predictor(None)
+    def loss(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Loss:
+        """Computes the label-smoothed cross-entropy of the classes.
 
-        def score(variables: Variables, is_quick: bool = False) -> Scored:
-            classifier.variables = variables
-            outcomes, lines = self._classify(classifier, examples, with_lines=not is_quick)
-            return Scored(
-                outcomes.scores(len(self._class_names)),
-                lines,
-                self._samples(examples, outcomes),
-                self._source.show(examples.inputs, 0),
-                {} if is_quick else outcomes.details(self._class_names),
-            )
+        sum = sum_i w_i l_i, weight = sum_i w_i, with the weight w_i of the class of example i and
+        its loss l_i
+        """
+        inputs, labels = jnp.asarray(batch.inputs), jnp.asarray(batch.labels)
+        targets = (Target(labels, (labels != NO_CLASS).astype(jnp.float32)),)
+        if self.augment is not None:
+            rng, augment_rng = jax.random.split(rng)
+            inputs, targets = self.augment(augment_rng, inputs, targets)
+        if self.class_weights is not None:
+            of_class = jnp.asarray(self.class_weights)
+            targets = tuple(Target(t.classes, t.weights * of_class[t.classes]) for t in targets)
+        taken, options = self.model_inputs(batch._replace(inputs=inputs))
+        logits, collections = apply_in_training(
+            self.model,
+            variables,
+            rng,
+            taken,
+            **options,
+            deterministic=False,
+            method=self.method,
+        )
+        smoothing = self.experiment.task.label_smoothing
+        sums = [label_smoothed_cross_entropy(logits, *target, smoothing) for target in targets]
+        loss, weight = (sum(parts, jnp.zeros((), jnp.float32)) for parts in zip(*sums, strict=True))
+        return loss_of(loss, weight, collections)
 
-        return score
+    def evaluate(
+        self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
+    ) -> Scored:
+        """Classifies a split; unless quick, writes a line for each example."""
+        examples = self._examples(split)
+        outcomes, lines = self._classify(variables, examples, with_lines=not is_quick)
+        return Scored(
+            compute_scores(self.scores, **outcomes.measured(len(self.class_names))),
+            lines,
+            self._samples(examples, outcomes),
+            self.show(_input(examples, 0)),
+            {} if is_quick else outcomes.details(self.class_names),
+        )
 
     def predictor(self, variables: Variables) -> Classifier:
-        """Makes a classifier; it may get its variables later."""
-        source = self._source
-        return Classifier(
-            self.objective,
-            variables,
-            self._class_names,
-            source.read,
-            source.attend,
-            source.expand,
-        )
+        """Makes a classifier."""
+        return Classifier(self, variables)
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
         """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
-        inputs = ArrayInputs(np.asarray(batch.inputs))
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
-                text = self._source.show(inputs, row)
-                shown = {"text": text} if text else {"mean": float(inputs.array[row].mean())}
-                yield {"row": row, "class": self._class_names[label], **shown}
+                given = np.asarray(batch.inputs[row])
+                text = self.show(given)
+                shown = {"text": text} if text else {"mean": float(given.mean())}
+                yield {"row": row, "class": self.class_names[label], **shown}
+
+    @classmethod
+    def open_tokenizer(cls, data: Any, folder: Path, training: bool) -> Tokenizer | None:
+        """Reads the tokenizer of texts, or learns it from the training data."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def read_split(cls, data: Any, tokenizer: Tokenizer | None, split: str) -> Examples:
+        """Reads a split."""
+
+    @abstractmethod
+    def read_own(self, files: OwnFiles) -> Examples:
+        """Reads a user's own labelled examples, with the classes of the model."""
+
+    @classmethod
+    def check(cls, experiment: Experiment, examples: Examples) -> None:
+        """Refuses examples that the model cannot read."""
+
+    @abstractmethod
+    def example(self) -> Array:
+        """Makes inputs of one row, by which the model's parameters are drawn."""
+
+    @abstractmethod
+    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+        """Makes what the model's method takes of a batch, and its options."""
+
+    @abstractmethod
+    def read(self, inputs: Any) -> Inputs:
+        """Reads a user's own inputs; one need not be in a list."""
+
+    def expand(self, word: str) -> list[Any]:
+        """Gives the inputs that a word of the command line names: a text, or one or more files."""
+        return [word]
+
+    @abstractmethod
+    def attention(self, variables: Variables, given: Any) -> dict[str, Any]:
+        """Computes where the model looks in an input: arguments of `view_attention`."""
+
+    def show(self, given: np.ndarray) -> str:
+        """Shows an input of a batch on a line; "" of one that is not a text."""
+        return ""
+
+    def _predict(
+        self, variables: Variables, batch: LabelledBatch
+    ) -> tuple[Float[Array, "rows classes"], Float[Array, " rows"]]:
+        """The probabilities of the classes, and the loss of the right one; 0 without one."""
+        taken, options = self.model_inputs(batch)
+        logits: Any = self.model.apply(variables, taken, **options, method=self.method)
+        logits = logits.astype(jnp.float32)
+        labels = jnp.asarray(batch.labels)
+        weights = (labels != NO_CLASS).astype(jnp.float32)
+        nll, _ = jax.vmap(label_smoothed_cross_entropy)(logits, labels, weights)
+        return jax.nn.softmax(logits), nll
+
+    def _read_examples(self, split: str | OwnFiles) -> Examples:
+        if isinstance(split, OwnFiles):
+            examples, where = self.read_own(split), ""
+        else:
+            examples = self.read_split(self.experiment.data, self.tokenizer, split)
+            _check_labels(examples, split)
+            # The data set may have been prepared again, with its classes in another order.
+            examples, where = examples.numbered_as(self.class_names), f"of the split {split}"
+        warn_of_cut_texts(examples.inputs, where)
+        return examples
 
     def _classify(
-        self, classifier: Classifier, examples: Examples, with_lines: bool
+        self, variables: Variables, examples: Examples, with_lines: bool
     ) -> tuple[Outcomes, list[str]]:
         """The outcomes of all examples, and a line for each, without keeping all probabilities."""
         parts, order = [], []
         lines = [""] * len(examples.inputs) if with_lines else []
-        for indices, probabilities, nll in classifier.predict_batches(examples):
+        for indices, probabilities, nll in self.predictor(variables).predict_batches(examples):
             parts.append(Outcomes.of(probabilities, nll, examples.labels[indices]))
             order.append(indices)
             if with_lines:
@@ -145,21 +258,26 @@ class ClassificationTask:
     def _line(self, row: np.ndarray) -> str:
         """The class and the probabilities of all classes; with many classes, only the largest."""
         if len(row) <= MAX_LISTED_CLASSES:
-            return "\t".join([self._class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
+            return "\t".join([self.class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
         # Sorted by number first, so that of equally probable classes the first is named.
         top = np.sort(np.argpartition(-row, TOP)[:TOP])
         ranked = top[np.argsort(-row[top], kind="stable")].tolist()
-        return "\t".join(f"{self._class_names[number]}\t{row[number]:.4f}" for number in ranked)
+        return "\t".join(f"{self.class_names[number]}\t{row[number]:.4f}" for number in ranked)
 
     def _samples(self, examples: Examples, outcomes: Outcomes) -> list[str]:
         samples = []
         for index in range(min(NUM_SAMPLES, len(examples.inputs))):
             given, right = int(outcomes.given[index]), int(examples.labels[index])
-            shown = self._source.show(examples.inputs, index)
-            wanted = "" if given == right else f" ({self._class_names[right]})"
+            shown = self.show(_input(examples, index))
+            wanted = "" if given == right else f" ({self.class_names[right]})"
             confidence = outcomes.confidences[index]
-            samples.append(f"  {shown} -> {self._class_names[given]} {confidence:.0%}{wanted}")
+            samples.append(f"  {shown} -> {self.class_names[given]} {confidence:.0%}{wanted}")
         return samples
+
+
+def _input(examples: Examples, index: int) -> np.ndarray:
+    """One input as a batch would hold it."""
+    return examples.inputs.take(np.array([index]))[0][0]
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
@@ -181,8 +299,8 @@ def _check_labels(examples: Examples, split: str) -> None:
         )
 
 
-def _check_best_score(parts: Parts, num_classes: int) -> None:
-    if parts.training.best_score == "top5_accuracy" and num_classes <= TOP:
+def _check_best_score(best_score: str, num_classes: int) -> None:
+    if best_score == "top5_accuracy" and num_classes <= TOP:
         raise UserError(
             f"--training.best-score top5_accuracy is always 100 with {num_classes} classes: give "
             "--training.best-score accuracy"

@@ -1,6 +1,6 @@
 """A trained model that tells the classes of texts, images or videos."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,11 +8,13 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from flax_transformer.data.batches.examples import NO_CLASS, Examples, Inputs, evaluation_batches
+from flax_transformer.data.batches.batch import NO_CLASS
+from flax_transformer.data.batches.example_batches import ExampleBatches
+from flax_transformer.data.batches.examples import Examples
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.classification.classification import Classification
-from flax_transformer.tasks.cut_texts import warn_of_cut_texts
-from flax_transformer.visualization.isolation import arrow_title, isolated
+from flax_transformer.tasks.given_texts import warn_of_cut_texts
+from flax_transformer.tasks.task import Variables
+from flax_transformer.visualization.visible_text import arrow_title, isolated
 
 ROWS = 64  # of a batch: enough to keep the processor busy
 
@@ -33,25 +35,16 @@ class Classifier:
     """Tells the classes of many inputs with a model that is loaded once.
 
     Attributes:
-        objective: with the model.
+        task: the `ClassificationTask` of the model.
+        model: its model.
         variables: its parameters and statistics.
         class_names: in the order of their numbers.
-        expand: gives the inputs that a word of the command line names; see `Source`.
+        expand: gives the inputs that a word of the command line names.
     """
 
-    def __init__(
-        self,
-        objective: Classification,
-        variables: Any,
-        class_names: tuple[str, ...],
-        read: Callable[[Any], Inputs],
-        attend: Callable[[Any, Any, Any], dict[str, Any]],
-        expand: Callable[[str], list[Any]] = lambda word: [word],
-    ):
-        self.objective, self.variables, self.class_names = objective, variables, class_names
-        self._read, self._attend = read, attend
-        self.expand = expand
-        self._predict = jax.jit(objective.predict)
+    def __init__(self, task: Any, variables: Variables):
+        self.task, self.variables = task, variables
+        self.model, self.class_names, self.expand = task.model, task.class_names, task.expand
 
     def classify(self, inputs: Any) -> list[Prediction]:
         """Tells the class of each input.
@@ -65,7 +58,7 @@ class Classifier:
         Raises:
             UserError: if an input cannot be read.
         """
-        read = self._read(inputs)
+        read = self.task.read(inputs)
         if not len(read):
             return []
         warn_of_cut_texts(read)
@@ -102,7 +95,7 @@ class Classifier:
             UserError: if the input cannot be read or is longer than the model reads, or the
                 model's attention is cuDNN's, which never holds the weights.
         """
-        shown = self._attend(self.objective.model, self.variables, example)
+        shown = self.task.attention(self.variables, example)
         (prediction,) = self.classify([example])
         told = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
@@ -113,7 +106,7 @@ class Classifier:
 
     def _error(self, value: Any) -> UserError | None:
         try:
-            self._read([value])
+            self.task.read([value])
         except UserError as error:
             return error
         return None
@@ -121,7 +114,7 @@ class Classifier:
     def predict(
         self, examples: Examples
     ) -> tuple[Float[np.ndarray, "examples classes"], Float[np.ndarray, " examples"]]:
-        """Gives what `Classification.predict` does of every example, in their order."""
+        """Gives the probabilities and the loss of every example, in their order."""
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
         for indices, *found in self.predict_batches(examples):
@@ -140,12 +133,13 @@ class Classifier:
         """Predicts batch by batch: the probabilities of many classes do not fit into memory.
 
         Yields:
-            The indices of some examples, and what `Classification.predict` gives of them.
+            The indices of some examples, their probabilities and losses.
         """
-        for indices, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
-            found = jax.device_get(self._predict(self.variables, batch))
+        batches = ExampleBatches(examples, min(ROWS, len(examples.inputs)), seed=None)
+        for indices, batch in batches.epoch():
+            probabilities, nll = jax.device_get(self.task.predict(self.variables, batch))
             is_filled = indices >= 0
-            yield indices[is_filled], found.probabilities[is_filled], found.nll[is_filled]
+            yield indices[is_filled], probabilities[is_filled], nll[is_filled]
 
 
 def _prediction(probabilities: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> Prediction:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.data.datasets.augmentation_config import MAX_MAGNITUDE
+from flax_transformer.data.augmentation_config import MAX_MAGNITUDE
 from flax_transformer.tasks.classification.warp import slant_level, slant_upright, turn, warp
 
 Image = Float[Array, "height width channels"]

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, UInt32
+from jaxtyping import Array, Int32, UInt32
 
-from flax_transformer.data.tokens.tokenizer import EOS, PAD
 from flax_transformer.decoding.row_keys import text_number
 
 # Tokens of a batch, read and written: enough rows to keep the processor busy.
@@ -52,11 +51,11 @@ class Continuation:
         room = max_length - len(read) + 1
         return Piece(self, read, min(room, self.length - len(self.written)))
 
-    def add(self, tokens: list[int], log_prob: float) -> None:
+    def add(self, tokens: list[int], log_prob: float, eos_id: int) -> None:
         """Appends what was written of a piece, with its log-probability."""
         self.written += tokens
         self.log_prob += log_prob
-        self.has_ended = EOS in tokens or len(self.written) >= self.length
+        self.has_ended = eos_id in tokens or len(self.written) >= self.length
 
 
 class Piece(NamedTuple):
@@ -67,28 +66,38 @@ class Piece(NamedTuple):
     limit: int
 
 
+class Rows(NamedTuple):
+    """The arrays of a batch of pieces.
+
+    Attributes:
+        prompts: padded on the left.
+        limits: tokens to write at most.
+        lengths: tokens of the whole text so far, of which a prompt may hold the end only.
+        numbers: what the random key of each row is made of.
+    """
+
+    prompts: Int32[Array | np.ndarray, "rows prompt_length"]
+    limits: Int32[Array | np.ndarray, " rows"]
+    lengths: Int32[Array | np.ndarray, " rows"]
+    numbers: UInt32[Array | np.ndarray, "rows words"]
+
+
 class PieceBatch(NamedTuple):
     """Pieces of similar lengths, one a row; rows behind the last piece repeat the first one.
 
     Attributes:
         pieces: of the first rows.
-        prompts: padded on the left.
-        limits: tokens to write at most.
-        lengths: tokens of the whole text so far, of which a prompt may hold the end only.
-        numbers: what the random key of each row is made of.
+        rows: their arrays.
         max_length: the most tokens that a row may have to write.
     """
 
     pieces: list[Piece]
-    prompts: Int32[np.ndarray, "rows prompt_length"]
-    limits: Int32[np.ndarray, " rows"]
-    lengths: Int32[np.ndarray, " rows"]
-    numbers: UInt32[np.ndarray, "rows words"]
+    rows: Rows
     max_length: int
 
 
 def piece_batches(
-    pieces: Iterable[Piece], max_length: int, hypotheses: int = 1
+    pieces: Iterable[Piece], max_length: int, pad_id: int, hypotheses: int = 1
 ) -> Iterator[PieceBatch]:
     """Gives every piece once, the shortest first.
 
@@ -98,6 +107,7 @@ def piece_batches(
     Args:
         pieces: to read.
         max_length: tokens that the model reads at a time.
+        pad_id: id of padding.
         hypotheses: that a search keeps of each.
     """
 
@@ -109,7 +119,8 @@ def piece_batches(
         rows = 1 << rows.bit_length() - 1
         group = list(group)
         for start in range(0, len(group), rows):
-            yield _batch(group[start : start + rows], read, room)
+            part = group[start : start + rows]
+            yield PieceBatch(part, _rows(part, read, pad_id), room)
 
 
 def _rounded(length: int, max_length: int) -> int:
@@ -117,9 +128,9 @@ def _rounded(length: int, max_length: int) -> int:
     return min(max(1 << (length - 1).bit_length(), MIN_LENGTH), max_length)
 
 
-def _batch(pieces: list[Piece], prompt_length: int, max_length: int) -> PieceBatch:
+def _rows(pieces: list[Piece], prompt_length: int, pad_id: int) -> Rows:
     rows = 1 << (len(pieces) - 1).bit_length()
-    prompts = np.full((rows, prompt_length), PAD, np.int32)
+    prompts = np.full((rows, prompt_length), pad_id, np.int32)
     # One token ends the rows that repeat the first piece.
     limits, lengths = np.ones(rows, np.int32), np.ones(rows, np.int32)
     numbers = np.zeros((rows, 3), np.uint32)
@@ -128,4 +139,4 @@ def _batch(pieces: list[Piece], prompt_length: int, max_length: int) -> PieceBat
         limits[row], lengths[row] = limit, len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
     prompts[len(pieces) :] = prompts[0]
-    return PieceBatch(pieces, prompts, limits, lengths, numbers, max_length)
+    return Rows(prompts, limits, lengths, numbers)

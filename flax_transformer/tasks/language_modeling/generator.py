@@ -1,48 +1,33 @@
 """A trained language model that continues texts."""
 
 import dataclasses
-import functools
 import itertools
 import warnings
-from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Int32
 
-from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.row_keys import row_keys
-from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.decoding.search_limits import SearchLimits
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.functional.cache import Cache
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.models.decoder_only import DecoderOnly
-from flax_transformer.tasks.given_texts import list_texts
+from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
 from flax_transformer.tasks.language_modeling.continuation import (
     Continuation,
+    Piece,
     PieceBatch,
     piece_batches,
 )
-from flax_transformer.tasks.text_attention import encode_text, hypothesis_attention
-from flax_transformer.tasks.text_scores import TextScore, score_texts
-from flax_transformer.tasks.translation.translator import CutTextWarning
-
-
-class GeneratedText(NamedTuple):
-    """One continuation of a text.
-
-    Attributes:
-        text: the continuation, without the prompt.
-        score: log-probability in nats; with a beam divided by the length penalty.
-    """
-
-    text: str
-    score: float
+from flax_transformer.tasks.language_modeling.piece_search import search_pieces
+from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.text_attention import hypothesis_attention
+from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_texts
 
 
 class Generator:
@@ -65,8 +50,8 @@ class Generator:
 
     def __init__(
         self,
-        model: DecoderOnly,
-        variables: Any,
+        model: Any,
+        variables: Variables,
         tokenizer: Tokenizer,
         decoding: DecodingConfig,
         max_length: int,
@@ -76,9 +61,6 @@ class Generator:
         self.tokenizer = tokenizer
         self.decoding = decoding
         self.max_length = max_length
-        self._search = jax.jit(
-            functools.partial(_continue, model), static_argnames=("decoding", "max_length")
-        )
 
     def generate(
         self,
@@ -114,7 +96,7 @@ class Generator:
         length: int | None = None,
         seed: int = 0,
         first_line: int = 1,
-    ) -> list[list[GeneratedText]]:
+    ) -> list[list[ScoredText]]:
         """Continues each prompt as `generate` does; gives the continuations with their scores.
 
         Args:
@@ -131,7 +113,10 @@ class Generator:
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("length", length)
-        ids = [self.tokenizer.encode(prompt) or [EOS] for prompt in list_texts(prompts)]
+        ids = [
+            self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
+            for prompt in list_texts(prompts)
+        ]
         self._warn_of_long(ids, first_line)
         if decoding.method == "beam":
             found = self._search_once([Continuation(one, length) for one in ids], decoding)
@@ -139,7 +124,7 @@ class Generator:
             found = self._write(ids, decoding, length, seed)
         return [
             [
-                GeneratedText(cut_at_stop(self.tokenizer.decode(tokens), decoding.stop), score)
+                ScoredText(cut_at_stop(self.tokenizer.decode(tokens), decoding.stop), score)
                 for tokens, score in several
             ]
             for several in found
@@ -187,7 +172,9 @@ class Generator:
         check_holds_weights(self.model.config)
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
         hypotheses = self._found(ids[None], length)
-        (found,) = hypothesis_attention(self.model, self.variables, ids[None], hypotheses)
+        (found,) = hypothesis_attention(
+            self.model, self.variables, self.tokenizer, ids[None], hypotheses
+        )
         names = self.tokenizer.names(found.read)
         written = "" if length is None else self.tokenizer.decode(hypotheses.tokens[0, 0].tolist())
         return {
@@ -197,11 +184,13 @@ class Generator:
             "title": text + written,
         }
 
-    def _found(self, prompts: Int[Array, "rows prompt_length"], length: int | None) -> Hypotheses:
+    def _found(
+        self, prompts: Int32[np.ndarray, "rows prompt_length"], length: int | None
+    ) -> Hypotheses:
         """The best continuation that fits into one piece; without a length one that is not read."""
         if length is None:
             score, ones = jnp.zeros((1, 1)), jnp.ones((1, 1), jnp.int32)
-            return Hypotheses(jnp.full((1, 1, 1), EOS), score, score, ones)
+            return Hypotheses(jnp.full((1, 1, 1), self.tokenizer.eos_id), score, score, ones)
         room = self.max_length - prompts.shape[1] + 1
         check_number("length", length)
         if length > room:
@@ -211,7 +200,7 @@ class Generator:
                 "text"
             )
         text = Continuation(prompts[0].tolist(), length)
-        (batch,) = piece_batches([text.piece(self.max_length)], self.max_length)
+        (batch,) = self._batches([text.piece(self.max_length)])
         found = self._find(batch, dataclasses.replace(self.decoding, num_best=1), 0)
         return found._replace(tokens=found.tokens[:, :, :length])
 
@@ -237,13 +226,13 @@ class Generator:
         one = dataclasses.replace(decoding, num_best=1)
         while growing := [text for text in growing if not text.has_ended]:
             pieces = [text.piece(self.max_length) for text in growing]
-            for batch in piece_batches(pieces, self.max_length):
+            for batch in self._batches(pieces):
                 found = jax.tree.map(
                     lambda array: np.asarray(array)[:, 0].tolist(), self._find(batch, one, seed)
                 )
                 for row, piece in enumerate(batch.pieces):
                     tokens = found.tokens[row][: found.lengths[row]]
-                    piece.text.add(tokens, found.log_probs[row])
+                    piece.text.add(tokens, found.log_probs[row], self.tokenizer.eos_id)
                     if decoding.stop:
                         text = self.tokenizer.decode(piece.text.written)
                         piece.text.has_ended |= cut_at_stop(text, decoding.stop) != text
@@ -262,7 +251,7 @@ class Generator:
                     "lower it, or give --decoding.method sample"
                 )
         best = {}
-        for batch in piece_batches(pieces, self.max_length, decoding.beam_size):
+        for batch in self._batches(pieces, decoding.beam_size):
             found = self._find(batch, decoding, 0)
             tokens, scores = found.tokens.tolist(), found.scores.tolist()
             for row, piece in enumerate(batch.pieces):
@@ -270,52 +259,8 @@ class Generator:
                 best[piece.text] = [(ids, score) for ids, score in outputs if np.isfinite(score)]
         return [best[text] for text in texts]
 
+    def _batches(self, pieces: Sequence[Piece], hypotheses: int = 1) -> Iterator[PieceBatch]:
+        return piece_batches(pieces, self.max_length, self.tokenizer.pad_id, hypotheses)
+
     def _find(self, batch: PieceBatch, decoding: DecodingConfig, seed: int) -> Hypotheses:
-        return self._search(
-            self.variables,
-            batch.prompts,
-            batch.limits,
-            batch.lengths,
-            batch.numbers,
-            jax.random.key(seed),
-            # Stop strings do not change the program: without them it is compiled once.
-            decoding=dataclasses.replace(decoding, stop=()),
-            max_length=batch.max_length,
-        )
-
-
-def _continue(
-    model,
-    variables,
-    prompts,
-    limits,
-    lengths,
-    numbers,
-    rng,
-    *,
-    decoding: DecodingConfig,
-    max_length: int,
-) -> Hypotheses:
-    """Continues a batch of prompts; one compilation serves all of the same shape."""
-    rows, prompt_length = prompts.shape
-    capacity = prompt_length + max_length - 1
-
-    def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        logits, cache = model.apply(variables, tokens, cache, method=model.decode)
-        # They are no text, and a written PAD would be read as if nothing stood there.
-        return logits.at[..., jnp.array([PAD, BOS])].set(-jnp.inf), cache
-
-    return search(
-        decoding,
-        step,
-        model.apply(variables, rows, capacity, method=model.start),
-        jnp.asarray(prompts),
-        SearchLimits(
-            max_length=max_length,
-            eos_id=EOS,
-            pad_id=PAD,
-            max_lengths=limits,
-            prompt_lengths=lengths,
-        ),
-        rng=row_keys(rng, numbers),
-    )
+        return search_pieces(self.model, self.variables, self.tokenizer, batch, decoding, seed)

@@ -1,121 +1,183 @@
-"""Language modelling as a task: from files of text to a generator and its scores."""
+"""Language modelling: from files of text to the loss of the next token, a generator and scores."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PRNGKeyArray
 
-from flax_transformer.data.batches.windows import TextBatch, WindowBatches, evaluation_windows
+from flax_transformer.data.batches.batch import TextBatch
+from flax_transformer.data.batches.window_batches import WindowBatches
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents
-from flax_transformer.data.datasets.text_datasets import (
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized_splits import (
     Stream,
     count_bytes,
     encode_stream,
-    prepare_stream,
-    read_stream,
+    make_tokenizer,
+    tokenize_stream,
 )
-from flax_transformer.data.tokens.tokenizer import EOS, PAD, Tokenizer
-from flax_transformer.evaluation.scores import (
-    bits_per_byte,
-    mean_loss,
-    perplexity,
-    token_accuracy,
-)
-from flax_transformer.models.decoder_only import DecoderOnly
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.evaluation.metric import compute_scores
+from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
 from flax_transformer.tasks.language_modeling.generator import Generator
-from flax_transformer.tasks.language_modeling.language_modeling import LanguageModeling
-from flax_transformer.tasks.task import TOKENIZER, Parts, Scored, Scorer, Variables
+from flax_transformer.tasks.language_modeling.language_modeling_config import (
+    LanguageModelingConfig,
+)
+from flax_transformer.tasks.task import (
+    TOKENIZER,
+    Experiment,
+    Loss,
+    Scored,
+    Task,
+    Variables,
+    apply_in_training,
+    draw,
+    loss_of,
+)
 
 PROMPT_SHARE = 4  # of a piece: its first quarter is shown as the prompt of a sample
-# Rows of an evaluation's batches: enough to keep the processor busy.
-TOKENS_PER_BATCH = 4096
+TOKENS_PER_BATCH = 4096  # of an evaluation: enough rows to keep the processor busy
 
 
-class LanguageModelingTask:
-    """Continues texts by a decoder-only model; see `Task` for its methods."""
+class LanguageModelingTask(Task):
+    """Continues texts by a decoder-only model.
 
+    Attributes:
+        tokenizer: of the texts.
+
+    Reference:
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
+    """
+
+    description = "the beginning of a text to what comes next"
+    config = LanguageModelingConfig
+    reads = (PlainTextConfig,)
+    takes = ("tokens", "next_tokens")
+    scores = ("loss", "perplexity", "bits_per_byte", "token_accuracy")
     unit = "tokens"
+    command = "generate"
+    searches = True
+    attention_options = ("length",)
 
-    def __init__(self, parts: Parts, tokenizer: Tokenizer):
-        self._parts, self._tokenizer = parts, tokenizer
-        model = DecoderOnly(parts.model, tokenizer.vocab_size)
-        self.objective = LanguageModeling(parts.task, model)
-
-    @classmethod
-    def prepare(
-        cls, parts: Parts, folder: Path, *, num_devices: int, rows_multiple: int
-    ) -> tuple["LanguageModelingTask", WindowBatches]:
-        """Reads the data to train on."""
-        data = parts.data
-        tokenizer, stream = prepare_stream(data, folder / TOKENIZER)
-        batches = WindowBatches(stream, data.max_length, data.batch_size, rows_multiple, parts.seed)
-        return cls(parts, tokenizer), batches
+    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
+        self.experiment, self.tokenizer = experiment, tokenizer
+        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
+        self._count = jax.jit(self.count)
+        # Of a training, the validation split is scored again and again.
+        self._stream = functools.lru_cache(maxsize=1)(self._read_stream)
 
     @classmethod
-    def restore(cls, parts: Parts, folder: Path) -> "LanguageModelingTask":
-        """Makes the task of a trained model."""
-        return cls(parts, Tokenizer.load(folder / TOKENIZER))
+    def open(
+        cls, experiment: Experiment, folder: Path, *, training: bool
+    ) -> "LanguageModelingTask":
+        """Reads the tokenizer, or learns it from the training data."""
+        path, data = folder / TOKENIZER, experiment.data
+        if path.exists() or not training:
+            task = cls(experiment, Tokenizer.load(path))
+        else:
+            task = cls(experiment, make_tokenizer(data))
+        if training:
+            task._stream(data.validation_split)
+        return task
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""
-        self._tokenizer.save(folder / TOKENIZER)
+        self.tokenizer.save(folder / TOKENIZER)
 
-    def scorer(self, split: str) -> Scorer:
-        """Opens a split to predict."""
-        data = self._parts.data
-        return self._scorer(read_stream(data, self._tokenizer, split), count_bytes(data, split))
+    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> WindowBatches:
+        """Makes batches of pieces of the text."""
+        data, seed = self.experiment.data, self.experiment.seed
+        stream = tokenize_stream(data, self.tokenizer, split)
+        return WindowBatches(
+            stream, data.max_length, data.batch_size, rows_multiple=rows_multiple, seed=seed
+        )
 
-    def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Reads a user's own text to predict."""
-        documents = read_own_documents(files)
-        num_bytes = sum(len(document.encode()) for document in documents)
-        return self._scorer(encode_stream(self._tokenizer, documents), num_bytes)
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters."""
+        return draw(self.model, rng, jnp.zeros((1, 1), jnp.int32), method="__call__")
 
-    def _scorer(self, stream: Stream, num_bytes: int) -> Scorer:
-        data = self._parts.data
-        rows = max(TOKENS_PER_BATCH // data.max_length, 1)
-        count = jax.jit(self.objective.count)
+    def loss(self, variables: Variables, batch: TextBatch, rng: PRNGKeyArray) -> Loss:
+        """Computes the cross-entropy of the next tokens."""
+        tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
+        (hidden, table), collections = apply_in_training(
+            self.model, variables, rng, tokens[:, :-1], segments[:, :-1], method=_logit_factors
+        )
+        weights = (segments[:, 1:] != 0).astype(jnp.float32)
+        smoothing = self.experiment.task.label_smoothing
+        loss, weight = linear_cross_entropy(hidden, table, tokens[:, 1:], weights, smoothing)
+        return loss_of(loss, weight, collections)
 
-        def score(variables: Variables, is_quick: bool = False) -> Scored:
-            batches = evaluation_windows(stream, data.max_length, rows)
-            sums = [jax.device_get(count(variables, batch)) for batch in batches]
-            tokens, nll, correct = np.array(sums, np.float64).sum(axis=0)
-            scores = (
-                mean_loss(nll, tokens),
-                perplexity(nll, tokens),
-                bits_per_byte(nll, num_bytes),
-                token_accuracy(correct, tokens),
-            )
-            lines = [] if is_quick else [self._sample(variables, stream[1:])]
-            first = self._tokenizer.decode(stream[1 : 1 + data.max_length]).partition("\n")[0]
-            return Scored({score.name: score for score in scores}, [], lines, first)
+    def count(self, variables: Variables, batch: TextBatch) -> Counts:
+        """Counts how well the model predicts each token from those before it in its piece."""
+        tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
+        logits: Any = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
+        return count_tokens(logits, tokens[:, 1:], segments[:, 1:] != 0)
 
-        return score
+    def evaluate(
+        self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
+    ) -> Scored:
+        """Predicts every token of a split; unless quick, also continues its beginning."""
+        stream, num_bytes = self._stream(split)
+        length = self.experiment.data.max_length
+        batches = WindowBatches(stream, length, max(TOKENS_PER_BATCH // length, 1), seed=None)
+        tokens, nll, correct = sum_counts(
+            self._count(variables, batch) for _, batch in batches.epoch()
+        )
+        scores = compute_scores(
+            self.scores,
+            loss_sum=nll,
+            num_targets=tokens,
+            num_bytes=num_bytes,
+            num_correct=correct,
+        )
+        lines = [] if is_quick else [self._sample(variables, stream[1:])]
+        first = self.tokenizer.decode(stream[1 : 1 + length]).partition("\n")[0]
+        return Scored(scores, [], lines, first)
 
     def predictor(self, variables: Variables) -> Generator:
         """Makes a generator."""
+        experiment = self.experiment
         return Generator(
-            self.objective.model,
+            self.model,
             variables,
-            self._tokenizer,
-            self._parts.decoding,
-            self._parts.data.max_length,
+            self.tokenizer,
+            experiment.decoding,
+            experiment.data.max_length,
         )
 
     def examples(self, batch: TextBatch) -> Iterator[dict[str, Any]]:
         """Gives the pieces of text."""
         for row, tokens in enumerate(np.asarray(batch.tokens).tolist()):
             # An end mark within the piece stands between two documents, and ends no text here.
-            shown = (PAD if token == EOS else token for token in tokens)
-            yield {"row": row, "text": self._tokenizer.decode(shown)}
+            shown = (token for token in tokens if token != self.tokenizer.eos_id)
+            yield {"row": row, "text": self.tokenizer.decode(shown)}
+
+    def _read_stream(self, split: str | OwnFiles) -> tuple[Stream, int]:
+        """The tokens of a split, and the number of its bytes."""
+        data = self.experiment.data
+        if isinstance(split, str):
+            return tokenize_stream(data, self.tokenizer, split), count_bytes(data, split)
+        documents = read_own_documents(split)
+        num_bytes = sum(len(document.encode()) for document in documents)
+        return encode_stream(self.tokenizer, documents), num_bytes
 
     def _sample(self, variables: Variables, stream: np.ndarray) -> str:
         """Continues the beginning of the split."""
-        length = self._parts.data.max_length
-        prompt = self._tokenizer.decode(stream[: max(length // PROMPT_SHARE, 1)])
-        decoding = dataclasses.replace(self._parts.decoding, num_best=1)
+        length = self.experiment.data.max_length
+        prompt = self.tokenizer.decode(stream[: max(length // PROMPT_SHARE, 1)])
+        decoding = dataclasses.replace(self.experiment.decoding, num_best=1)
         [[text]] = self.predictor(variables).generate([prompt], decoding, length=length // 2)
         return f"{prompt!r} -> {text!r}"
+
+
+def _logit_factors(model: Any, tokens: Array, segments: Array) -> Any:
+    """The factors of the logits, see `functional.linear_cross_entropy`."""
+    hidden = model.represent(tokens, segments=segments, deterministic=False)
+    return model.embedding.logit_factors(hidden)

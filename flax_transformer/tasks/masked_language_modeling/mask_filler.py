@@ -1,24 +1,22 @@
 """A trained masked language model that fills the gaps of texts."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from flax_transformer.data.batches.examples import TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
-from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
 from flax_transformer.tasks.given_texts import list_texts
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
-    MASK,
-    MaskedLanguageModeling,
-)
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.tasks.task import Variables
+from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
 
@@ -39,22 +37,15 @@ class MaskFiller:
     """Fills the gaps of many texts with a model that is loaded once.
 
     Attributes:
-        objective: with the model.
+        model: the encoder.
         variables: its parameters and statistics.
         tokenizer: its tokens.
         max_length: tokens that the model reads, marks included.
     """
 
-    def __init__(
-        self,
-        objective: MaskedLanguageModeling,
-        variables: Any,
-        tokenizer: Tokenizer,
-        max_length: int,
-    ):
-        self.objective, self.variables = objective, variables
+    def __init__(self, model: Any, variables: Variables, tokenizer: Tokenizer, max_length: int):
+        self.model, self.variables = model, variables
         self.tokenizer, self.max_length = tokenizer, max_length
-        self._predict = jax.jit(objective.predict)
 
     def fill(
         self, texts: str | Sequence[str], top: int = 5, *, first_line: int = 1
@@ -82,8 +73,9 @@ class MaskFiller:
                 filled.append(Filled(text, []))
                 continue
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
-            tokens = inputs.take(np.zeros(1, np.int64))
-            probabilities = self._predict(self.variables, tokens, np.array([len(ids)], np.int32))
+            # A mask may have the id of padding: segments say that it is a token.
+            tokens, segments = inputs.take(np.zeros(1, np.int64))
+            probabilities = _predict(self.model, self.variables, tokens, segments)
             filled.append(self._filled(ids, np.array(probabilities[0]), top))
         return filled
 
@@ -93,34 +85,33 @@ class MaskFiller:
         Raises:
             UserError: if the text has no gap, or more tokens than the model reads.
         """
-        check_holds_weights(self.objective.model.config)
+        check_holds_weights(self.model.config)
         if MASK_TEXT not in text:
             raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
         ids = self._encode(1, text)
         tokens = jnp.array([ids])
-        # A mask has padding's id: segments tell that it is a token.
-        segments = jnp.ones_like(tokens)
-        weights = attention_weights(
-            self.objective.model, self.variables, tokens, segments=segments
-        )["encoder"][:, 0]
+        found = attention_weights(
+            self.model, self.variables, tokens, segments=jnp.ones_like(tokens)
+        )
+        mask_id = self.tokenizer.mask_id
         names = [
-            MASK_TEXT if token == MASK else name
+            MASK_TEXT if token == mask_id else name
             for token, name in zip(ids, self.tokenizer.names(ids), strict=True)
         ]
         (filled,) = self.fill([text], 1)
         return {
-            "weights": {"encoder": np.asarray(weights)},
+            "weights": {"encoder": np.asarray(found["encoder"][:, 0])},
             "tokens": names,
             "title": arrow_title(text, filled.text),
         }
 
     def _encode(self, number: int, text: str) -> list[int]:
         """The ids of a text between its marks; a space before a gap is part of what is missing."""
-        parts = text.split(MASK_TEXT)
-        ids = [BOS]
+        tokenizer, parts = self.tokenizer, text.split(MASK_TEXT)
+        ids = [tokenizer.bos_id]
         for part in parts[:-1]:
-            ids += [*self.tokenizer.encode(part.removesuffix(" ")), MASK]
-        ids += [*self.tokenizer.encode(parts[-1]), EOS]
+            ids += [*tokenizer.encode(part.removesuffix(" ")), tokenizer.mask_id]
+        ids += [*tokenizer.encode(parts[-1]), tokenizer.eos_id]
         if len(ids) > self.max_length:
             raise UserError(
                 f"text {number} has {len(ids)} tokens, but the model reads {self.max_length}: give "
@@ -131,12 +122,24 @@ class MaskFiller:
     def _filled(
         self, ids: list[int], probabilities: Float[np.ndarray, "length vocab"], top: int
     ) -> Filled:
-        gaps = []
-        for place in np.flatnonzero(np.array(ids) == MASK).tolist():
+        gaps, num_special = [], self.tokenizer.num_special
+        for place in np.flatnonzero(np.array(ids) == self.tokenizer.mask_id).tolist():
             row = probabilities[place]
-            row[:NUM_SPECIAL] = -1  # the marks are no text
-            order = np.argsort(-row, kind="stable")[: min(top, len(row) - NUM_SPECIAL)].tolist()
+            row[:num_special] = -1  # the marks are no text
+            order = np.argsort(-row, kind="stable")[: min(top, len(row) - num_special)].tolist()
             names = self.tokenizer.names(order)
             gaps.append(dict(zip(names, row[order].tolist(), strict=True)))
             ids = [*ids[:place], order[0], *ids[place + 1 :]]
         return Filled(self.tokenizer.decode(ids), gaps)
+
+
+@partial(jax.jit, static_argnames="model")
+def _predict(
+    model: Any,
+    variables: Variables,
+    tokens: Int[Array, "rows length"],
+    segments: Int[Array, "rows length"],
+) -> Float[Array, "rows length vocab"]:
+    """The probabilities of each token at each place."""
+    logits = model.apply(variables, tokens, segments=segments, method="predict_tokens")
+    return jax.nn.softmax(logits.astype(jnp.float32))

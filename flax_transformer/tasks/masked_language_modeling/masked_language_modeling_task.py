@@ -1,169 +1,223 @@
-"""Masked language modelling as a task: from texts to a model that fills gaps, and its scores."""
+"""Masked language modelling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from flax_transformer.data.batches.examples import (
-    Examples,
-    Inputs,
-    LabelledBatch,
-    LabelledBatches,
-    TextInputs,
-    evaluation_batches,
-)
-from flax_transformer.data.datasets.labelled_datasets import (
-    LabelledTextConfig,
-    open_texts,
-    train_tokenizer,
-)
+from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.example_batches import ExampleBatches
+from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
-from flax_transformer.data.datasets.text_datasets import (
-    PlainTextConfig,
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import (
     encode_lines,
     make_tokenizer,
-    read_lines,
+    tokenize_labelled,
+    tokenize_lines,
 )
-from flax_transformer.data.tokens.tokenized import TokenizedText
-from flax_transformer.data.tokens.tokenizer import NUM_SPECIAL, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.evaluation.scores import mean_loss, perplexity, token_accuracy
-from flax_transformer.models.encoder_only import EncoderOnly
-from flax_transformer.tasks.counts import Counts
-from flax_transformer.tasks.cut_texts import warn_of_cut_texts
+from flax_transformer.evaluation.metric import compute_scores
+from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
+from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.masked_language_modeling.mask_filler import MASK_TEXT, MaskFiller
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling import (
-    MaskedLanguageModeling,
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+    MaskedLanguageModelingConfig,
 )
-from flax_transformer.tasks.task import NUM_SAMPLES, TOKENIZER, Parts, Scored, Scorer, Variables
+from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
+from flax_transformer.tasks.task import (
+    NUM_SAMPLES,
+    TOKENIZER,
+    Experiment,
+    Loss,
+    Scored,
+    Task,
+    Variables,
+    apply_in_training,
+    draw,
+    loss_of,
+)
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
 MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
 
 
-class MaskedLanguageModelingTask:
-    """Predicts hidden tokens of texts by an encoder-only model; see `Task` for its methods."""
+class MaskedLanguageModelingTask(Task):
+    """Predicts hidden tokens of texts by an encoder-only model.
 
+    Attributes:
+        tokenizer: of the texts.
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 3.1, task 1.
+    """
+
+    description = "a text with gaps to what is missing"
+    config = MaskedLanguageModelingConfig
+    reads = (PlainTextConfig, LabelledTextConfig)
+    takes = ("tokens", "vectors")
+    scores = ("loss", "perplexity", "token_accuracy")
     unit = "texts"
+    command = "fill"
 
-    def __init__(self, parts: Parts, tokenizer: Tokenizer):
-        self._data, self._tokenizer = parts.data, tokenizer
-        model = EncoderOnly(parts.model, tokenizer.vocab_size)
-        self.objective = MaskedLanguageModeling(parts.task, model)
-
-    @classmethod
-    def prepare(
-        cls, parts: Parts, folder: Path, *, num_devices: int, rows_multiple: int
-    ) -> tuple["MaskedLanguageModelingTask", LabelledBatches]:
-        """Reads the data to train on."""
-        data, path = parts.data, folder / TOKENIZER
-        tokenizer = Tokenizer.load(path) if path.exists() else _make_tokenizer(data)
-        examples = _open(data, tokenizer, data.train_split)
-        batches = LabelledBatches(examples, data.batch_size, rows_multiple, parts.seed)
-        return cls(parts, tokenizer), batches
+    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
+        self.experiment, self.tokenizer = experiment, tokenizer
+        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
+        self._count = jax.jit(self.count)
+        # Of a training, the validation split is scored again and again.
+        self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 
     @classmethod
-    def restore(cls, parts: Parts, folder: Path) -> "MaskedLanguageModelingTask":
-        """Makes the task of a trained model."""
-        return cls(parts, Tokenizer.load(folder / TOKENIZER))
+    def open(
+        cls, experiment: Experiment, folder: Path, *, training: bool
+    ) -> "MaskedLanguageModelingTask":
+        """Reads the tokenizer, or learns it from the training data."""
+        path, data = folder / TOKENIZER, experiment.data
+        if path.exists() or not training:
+            task = cls(experiment, Tokenizer.load(path))
+        else:
+            by_line = isinstance(data, PlainTextConfig)
+            task = cls(experiment, make_tokenizer(data, by_line=by_line))
+        if training:
+            task._examples(data.validation_split)
+        return task
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""
-        self._tokenizer.save(folder / TOKENIZER)
+        self.tokenizer.save(folder / TOKENIZER)
 
-    def scorer(self, split: str) -> Scorer:
-        """Opens a split to predict, with the same tokens hidden every time."""
-        return self._scorer(_open(self._data, self._tokenizer, split))
+    def batches(
+        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
+    ) -> ExampleBatches:
+        """Makes batches of texts."""
+        data, seed = self.experiment.data, self.experiment.seed
+        examples = self._read_examples(split)
+        return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
-    def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Reads a user's own texts to predict, with the same tokens hidden every time."""
-        data = self._data
-        if isinstance(data, PlainTextConfig):
-            texts = encode_lines(self._tokenizer, read_own_documents(files), data.max_length)
-        else:
-            texts = TokenizedText.encode(self._tokenizer, read_own_texts(files), begin=True)
-        inputs = TextInputs(texts, data.max_length)
-        if not len(inputs):
-            raise UserError(f"{files.file} has no line of text: give another file")
-        warn_of_cut_texts(inputs)
-        return self._scorer(_of_no_class(inputs))
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters."""
+        tokens = jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
+        return draw(self.model, rng, tokens, method="predict_tokens")
 
-    def _scorer(self, examples: Examples) -> Scorer:
-        rows = examples.inputs.take(np.arange(min(NUM_SAMPLES, len(examples.inputs))))
-        gaps = [self._gap(row[row >= NUM_SPECIAL]) for row in rows]
-        count = jax.jit(self.objective.count)
+    def loss(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Loss:
+        """Computes the cross-entropy of tokens that are hidden at random."""
+        mask_rng, dropout_rng = jax.random.split(rng)
+        inputs, targets, is_asked = self._hide(batch, mask_rng)
+        logits, collections = apply_in_training(
+            self.model, variables, dropout_rng, **inputs, deterministic=False, method=_score
+        )
+        weights = is_asked.astype(jnp.float32)
+        loss, weight = label_smoothed_cross_entropy(logits, targets, weights)
+        return loss_of(loss, weight, collections)
 
-        def score(variables: Variables, is_quick: bool = False) -> Scored:
-            tokens, nll, correct = _sum(partial(count, variables), examples)
-            scores = (
-                mean_loss(nll, tokens),
-                perplexity(nll, tokens),
-                token_accuracy(correct, tokens),
-            )
-            lines = [] if is_quick else self._samples(variables, gaps)
-            return Scored({score.name: score for score in scores}, [], lines, gaps[0])
+    def count(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Counts:
+        """Counts how well the model predicts tokens that are hidden as in training."""
+        inputs, targets, is_asked = self._hide(batch, rng)
+        logits: Any = self.model.apply(variables, **inputs, deterministic=True, method=_score)
+        return count_tokens(logits, targets, is_asked)
 
-        return score
+    def evaluate(
+        self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
+    ) -> Scored:
+        """Predicts hidden tokens of a split, the same ones every time; unless quick, fills gaps."""
+        examples = self._examples(split)
+        num_samples = min(NUM_SAMPLES, len(examples.inputs))
+        rows, _ = examples.inputs.take(np.arange(num_samples))
+        gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
+        tokens, nll, correct = self._sum(variables, examples)
+        scores = compute_scores(self.scores, loss_sum=nll, num_targets=tokens, num_correct=correct)
+        filled = [] if is_quick else self.predictor(variables).fill(gaps)
+        lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=False)]
+        return Scored(scores, [], lines, gaps[0])
 
     def predictor(self, variables: Variables) -> MaskFiller:
         """Makes a filler of gaps."""
-        return MaskFiller(self.objective, variables, self._tokenizer, self._data.max_length)
+        max_length = self.experiment.data.max_length
+        return MaskFiller(self.model, variables, self.tokenizer, max_length)
 
     def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
         """Gives the texts."""
-        for row, tokens in enumerate(np.asarray(batch.inputs)):
-            if tokens.any():
-                yield {"row": row, "text": self._tokenizer.decode(tokens)}
+        assert batch.segments is not None
+        for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
+            if segments.any():
+                yield {"row": row, "text": self.tokenizer.decode(tokens)}
 
-    def _samples(self, variables: Variables, gaps: list[str]) -> list[str]:
-        filled = self.predictor(variables).fill(gaps)
-        return [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=True)]
+    def _hide(
+        self, batch: LabelledBatch, rng: PRNGKeyArray
+    ) -> tuple[dict[str, Array], Int[Array, "1 room"], Bool[Array, "1 room"]]:
+        """What the model reads, the hidden tokens, and False where fewer are hidden than room."""
+        tokens, rate = jnp.asarray(batch.inputs), self.experiment.task.mask_rate
+        hidden, is_chosen = mask_tokens(rng, tokens, self.tokenizer, rate)
+        # The head is most of the work of a small model, and is asked for chosen places only.
+        room = room_for_chosen(tokens.size, rate)
+        places = jnp.flatnonzero(is_chosen, size=room, fill_value=tokens.size)
+        targets = tokens.ravel().at[places].get(mode="clip")
+        inputs = {"tokens": hidden, "segments": jnp.asarray(batch.segments), "places": places}
+        return inputs, targets[None], (places < tokens.size)[None]
+
+    def _sum(self, variables: Variables, examples: Examples) -> np.ndarray:
+        """Sums the counts of all examples; repeats a few short ones until a token was hidden."""
+        batches = ExampleBatches(examples, min(ROWS, len(examples.inputs)), seed=None)
+        total, number = np.zeros(3), 0
+        for _ in range(MAX_PASSES):
+            keys = map(jax.random.key, range(number, number + batches.batches_per_epoch))
+            number += batches.batches_per_epoch
+            total = sum_counts(
+                self._count(variables, batch, key)
+                for (_, batch), key in zip(batches.epoch(), keys, strict=True)
+            )
+            if total[0]:
+                return total
+        raise UserError(
+            "the texts to score are so short that no token of them was hidden: give more text, or "
+            "train with a larger --task.mask-rate"
+        )
+
+    def _read_examples(self, split: str | OwnFiles) -> Examples:
+        """The texts of a split between begin and end marks, all of one class."""
+        read = self._read_split if isinstance(split, str) else self._read_own
+        inputs = read(split)
+        warn_of_cut_texts(inputs, f"of the split {split}" if isinstance(split, str) else "")
+        return Examples(inputs, np.zeros(len(inputs), np.int32))
+
+    def _read_split(self, split: str) -> Inputs:
+        data = self.experiment.data
+        if isinstance(data, PlainTextConfig):
+            return TextInputs(tokenize_lines(data, self.tokenizer, split), data.max_length)
+        return tokenize_labelled(data, self.tokenizer, split).inputs
+
+    def _read_own(self, files: OwnFiles) -> Inputs:
+        data = self.experiment.data
+        if isinstance(data, PlainTextConfig):
+            texts = encode_lines(self.tokenizer, read_own_documents(files), data.max_length)
+        else:
+            texts = TokenizedText.encode(self.tokenizer, read_own_texts(files), begin=True)
+        if not len(texts.lengths):
+            raise UserError(f"{files.file} has no line of text: give another file")
+        return TextInputs(texts, data.max_length)
 
     def _gap(self, tokens: np.ndarray) -> str:
         """A text with its middle token hidden."""
         middle = len(tokens) // 2
         before, token, after = (
-            self._tokenizer.decode(ids)
+            self.tokenizer.decode(ids)
             for ids in (tokens[:middle], tokens[middle : middle + 1], tokens[middle + 1 :])
         )
         return before + " " * token.startswith(" ") + MASK_TEXT + after
 
 
-def _sum(count: Callable[[LabelledBatch, PRNGKeyArray], Counts], examples: Examples) -> np.ndarray:
-    """Sums the counts of all examples; repeats a few short ones until a token was hidden."""
-    sums: list[Counts] = []
-    for _ in range(MAX_PASSES):
-        for _, batch in evaluation_batches(examples, min(ROWS, len(examples.inputs))):
-            sums.append(jax.device_get(count(batch, jax.random.key(len(sums)))))
-        total = np.array(sums, np.float64).sum(axis=0)
-        if total[0]:
-            return total
-    raise UserError(
-        "the texts to score are so short that no token of them was hidden: give more text, or "
-        "train with a larger --task.mask-rate"
-    )
-
-
-def _make_tokenizer(data: PlainTextConfig | LabelledTextConfig) -> Tokenizer:
-    if isinstance(data, PlainTextConfig):
-        return make_tokenizer(data, by_line=True)
-    return train_tokenizer(data)
-
-
-def _open(data: PlainTextConfig | LabelledTextConfig, tokenizer: Tokenizer, split: str) -> Examples:
-    """The texts of a split between begin and end marks, all of one class."""
-    if isinstance(data, PlainTextConfig):
-        inputs = TextInputs(read_lines(data, tokenizer, split), data.max_length)
-    else:
-        inputs = open_texts(data, tokenizer, split).inputs
-        warn_of_cut_texts(inputs, f"of the split {split}")
-    return _of_no_class(inputs)
-
-
-def _of_no_class(inputs: Inputs) -> Examples:
-    return Examples(inputs, np.zeros(len(inputs), np.int32))
+def _score(model: Any, tokens: Array, segments: Array, places: Array, deterministic: bool) -> Array:
+    """Scores which token stands at some places of a flattened batch, clipped to those there are."""
+    hidden = model(tokens, segments=segments, deterministic=deterministic)
+    chosen = hidden.reshape(-1, hidden.shape[-1]).at[places].get(mode="clip")
+    is_token = places < tokens.size
+    return model.score_tokens(chosen[None], is_token[None], deterministic=deterministic)

@@ -1,93 +1,39 @@
-"""Scores of a translation model on sentence pairs: of its predictions and of its translations."""
+"""Scores of a translation model on sentence pairs: of its translations and of its predictions."""
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
-import jax
-
-from flax_transformer.data.batches.batching import evaluation_batches
-from flax_transformer.data.datasets.parallel_text import Pair
-from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.evaluation.scores import (
-    perplexity,
-    token_accuracy,
-    translation_scores,
-)
+from flax_transformer.data.datasets.split import Pair
+from flax_transformer.evaluation.metric import compute_scores
+from flax_transformer.evaluation.scores import Score
 from flax_transformer.tasks.counts import Counts
-from flax_transformer.tasks.task import NUM_SAMPLES, Scored
-from flax_transformer.tasks.translation.translation import Translation
-from flax_transformer.tasks.translation.translator import Translator, greedy
+from flax_transformer.tasks.task import NUM_SAMPLES
 
 
-class Scorer:
-    """Scores variables of one model on one split, as often as asked.
+def score_translations(
+    names: Sequence[str],
+    outputs: Sequence[str],
+    pairs: Sequence[Pair],
+    counts: Counts,
+    tokenize: str,
+) -> dict[str, Score]:
+    """Scores translations against all references, and the predictions of the first ones.
 
     Args:
-        task: with the model.
-        translator: that translates with it.
+        names: of the scores.
+        outputs: translations.
         pairs: sources and references.
+        counts: of the predictions, see `count_tokens`.
         tokenize: how BLEU splits texts into words; see `bleu`.
-        further: the same number of other references for each pair.
-
-    Attributes:
-        pairs: sources and references.
     """
-
-    def __init__(
-        self,
-        task: Translation,
-        translator: Translator,
-        pairs: Sequence[Pair],
-        *,
-        tokenize: str,
-        further: Sequence[Sequence[str]] = (),
-    ):
-        self.pairs = list(pairs)
-        self._references = [
-            (pair.target, *texts)
-            for pair, texts in zip(self.pairs, further or [()] * len(self.pairs), strict=True)
-        ]
-        self._translator = translator
-        self._tokenize = tokenize
-        self._count = jax.jit(task.count)
-
-    def __call__(self, variables: Any, is_quick: bool = False) -> Scored:
-        """Translates the sources and scores the translations and the model itself.
-
-        Args:
-            variables: the model's parameters and statistics.
-            is_quick: search greedily, not in the translator's own way.
-        """
-        self._translator.variables = variables
-        decoding = greedy(self._translator.decoding) if is_quick else None
-        outputs = self._translator.translate([pair.source for pair in self.pairs], decoding)
-        counts = self._counts(variables)
-        scores = translation_scores(outputs, self._references, self._tokenize)
-        for score in (
-            token_accuracy(float(counts.correct), float(counts.tokens)),
-            perplexity(float(counts.nll), float(counts.tokens)),
-        ):
-            scores[score.name] = score
-        return Scored(scores, outputs, samples(self.pairs, outputs), self.pairs[0].source)
-
-    def _counts(self, variables: Any) -> Counts:
-        batches = (
-            self._count(variables, batch) for _, batch in evaluation_batches(*self._tokenized_pairs)
-        )
-        return functools.reduce(lambda a, b: jax.tree.map(lambda x, y: x + y, a, b), batches)
-
-    @functools.cached_property
-    def _tokenized_pairs(self) -> tuple[TokenizedPairs, int, int]:
-        translator = self._translator
-        source, target = (
-            TokenizedText.encode(translator.tokenizer, texts)
-            for texts in zip(*self.pairs, strict=True)
-        )
-        # References are never cut: perplexity is that of the whole text.
-        longest = max(translator.max_length, int(target.lengths.max()))
-        pairs = TokenizedPairs(source.cut(translator.max_length), target)
-        return pairs, max(4096, longest), longest
+    return compute_scores(
+        names,
+        hypotheses=outputs,
+        references=[(pair.target, *pair.references) for pair in pairs],
+        tokenize=tokenize,
+        num_correct=float(counts.correct),
+        num_targets=float(counts.tokens),
+        loss_sum=float(counts.nll),
+    )
 
 
 def samples(pairs: Sequence[Pair], outputs: Sequence[str]) -> list[str]:

@@ -1,112 +1,214 @@
-"""Translation as a task: from files of sentence pairs to a translator and its scores."""
+"""Translation: from files of sentence pairs to a loss, a translator and its scores."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training
+from flax_transformer.data.batches.batches import Batches
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.packed_batches import PackedBatches
+from flax_transformer.data.datasets.datasets import open_split, read_pairs
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
-from flax_transformer.data.datasets.parallel_datasets import open_split
-from flax_transformer.data.datasets.parallel_text import Pair
-from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
+from flax_transformer.data.datasets.split import Pair
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.task import TOKENIZER, Parts, Variables
-from flax_transformer.tasks.translation.translation import Translation
-from flax_transformer.tasks.translation.translation_scores import Scorer
-from flax_transformer.tasks.translation.translator import Translator
+from flax_transformer.evaluation.metric import metrics_of
+from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
+from flax_transformer.tasks.task import (
+    TOKENIZER,
+    Experiment,
+    Loss,
+    Scored,
+    Task,
+    Variables,
+    apply_in_training,
+    draw,
+    loss_of,
+)
+from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.tasks.translation.translation_scores import samples, score_translations
+from flax_transformer.tasks.translation.translator import Translator, greedy
+
+TOKENS_PER_BATCH = 4096  # target tokens of an evaluation's batch
 
 
-class TranslationTask:
-    """Translates sentences by an encoder-decoder; see `Task` for its methods."""
+class TranslationTask(Task):
+    """Translates sentences by an encoder-decoder.
 
+    Attributes:
+        config: how the model is trained and scored.
+        data: which sentence pairs.
+        tokenizer: joint subwords of both languages.
+    """
+
+    description = "a sentence of one language to one of another"
+    config = TranslationConfig
+    reads = (ParallelTextConfig,)
+    takes = ("tokens", "target_tokens")
+    scores = (*metrics_of("hypotheses"), "token_accuracy", "perplexity")
     unit = "target tokens"
+    command = "translate"
+    searches = True
+    attention_options = ("target",)
 
-    def __init__(self, parts: Parts, tokenizer: Tokenizer):
-        self._parts, self._tokenizer = parts, tokenizer
-        model = EncoderDecoder(parts.model, tokenizer.vocab_size)
-        self.objective = Translation(parts.task, model)
+    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
+        self.experiment, self.tokenizer = experiment, tokenizer
+        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
+        self._count = jax.jit(self.count)
+        # Of a training, the validation split is scored again and again.
+        self._pairs = functools.lru_cache(maxsize=1)(self._read_pairs)
 
     @classmethod
-    def prepare(
-        cls, parts: Parts, folder: Path, *, num_devices: int, rows_multiple: int
-    ) -> tuple["TranslationTask", TrainingBatches]:
-        """Reads the data to train on."""
-        data = parts.data
-        check_tokenizer(parts.task.bleu_tokenizer)
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TranslationTask":
+        """Reads the tokenizer, or learns it from the training data."""
+        path, data = folder / TOKENIZER, experiment.data
+        if not training:
+            return cls(experiment, Tokenizer.load(path))
+        check_tokenizer(experiment.task.bleu_tokenizer)
         for split in (data.train_split, data.held_out_split, data.validation_split):
             open_split(data, split)
-        tokenizer, pairs = prepare_training(data, folder / TOKENIZER)
-        tokens_per_batch, batch_size = data.limits(num_devices)
-        batches = TrainingBatches(
-            pairs,
-            tokens_per_batch,
-            data.num_buckets,
-            rows_multiple,
-            parts.seed,
-            batch_size,
-            data.max_length if data.packing else None,
-        )
-        return cls(parts, tokenizer), batches
-
-    @classmethod
-    def restore(cls, parts: Parts, folder: Path) -> "TranslationTask":
-        """Makes the task of a trained model."""
-        return cls(parts, Tokenizer.load(folder / TOKENIZER))
+        task = cls(experiment, Tokenizer.load(path) if path.exists() else make_tokenizer(data))
+        task._pairs(data.validation_split)
+        return task
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""
-        self._tokenizer.save(folder / TOKENIZER)
+        self.tokenizer.save(folder / TOKENIZER)
 
-    def scorer(self, split: str) -> Scorer:
-        """Opens a split to translate and score."""
-        pairs = open_split(self._parts.data, split)
-        return self._scorer(pairs, pairs.references())
+    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
+        """Makes batches of similar lengths, or of packed rows."""
+        data, seed = self.experiment.data, self.experiment.seed
+        pairs = tokenize_pairs(data, self.tokenizer, split)
+        tokens_per_batch, batch_size = data.limits(num_devices)
+        if data.packing:
+            return PackedBatches(
+                pairs,
+                data.max_length,
+                tokens_per_batch=tokens_per_batch,
+                rows_multiple=rows_multiple,
+                seed=seed,
+            )
+        return LengthBatches.for_training(
+            pairs,
+            data.num_buckets,
+            tokens_per_batch=tokens_per_batch,
+            batch_size=batch_size,
+            rows_multiple=rows_multiple,
+            seed=seed,
+        )
 
-    def own_scorer(self, files: OwnFiles) -> Scorer:
-        """Reads a user's own files to translate and score."""
-        return self._scorer(*read_own_pairs(files))
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters; statistics start neutral."""
+        tokens = jnp.zeros((1, 1), jnp.int32)
+        return draw(self.model, rng, tokens, tokens, method="__call__")
 
-    def _scorer(self, pairs: Sequence[Pair], further: Sequence[Sequence[str]]) -> Scorer:
-        data, name = self._parts.data, self._parts.task.bleu_tokenizer
-        if name == "auto" and data.form == "tokenized":
-            tokenize = "none"
-        else:
-            tokenize = choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
-        predictor = self.predictor(None)
-        return Scorer(self.objective, predictor, pairs, tokenize=tokenize, further=further)
+    def loss(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Loss:
+        """Computes the label-smoothed cross-entropy of the target tokens."""
+        (hidden, table), collections = apply_in_training(
+            self.model,
+            variables,
+            rng,
+            **self._inputs(batch),
+            deterministic=False,
+            method=_logit_factors,
+        )
+        weights = (jnp.asarray(batch.target_segments) != 0).astype(jnp.float32)
+        config, target = self.experiment.task, jnp.asarray(batch.target)
+        loss, weight = linear_cross_entropy(
+            hidden, table, target, weights, config.label_smoothing, config.smoothing_over
+        )
+        return loss_of(loss, weight, collections)
+
+    def count(self, variables: Variables, batch: Batch) -> Counts:
+        """Counts how well the model predicts each target token from the right ones before it."""
+        logits: Any = self.model.apply(variables, **self._inputs(batch))
+        is_token = jnp.asarray(batch.target_segments) != 0
+        return count_tokens(logits, jnp.asarray(batch.target), is_token)
+
+    def evaluate(
+        self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
+    ) -> Scored:
+        """Translates a split and scores the translations and the predictions of the references.
+
+        Args:
+            variables: of the model.
+            split: of the data set, or a user's own files.
+            is_quick: search greedily instead of in the experiment's own way.
+        """
+        pairs, tokenized = self._pairs(split)
+        translator = self.predictor(variables)
+        decoding = greedy(translator.decoding) if is_quick else None
+        outputs = translator.translate([pair.source for pair in pairs], decoding)
+        counts = add_counts(self._count(variables, batch) for _, batch in tokenized.epoch())
+        tokenize = self._bleu_tokenizer(pairs)
+        scores = score_translations(self.scores, outputs, pairs, counts, tokenize)
+        return Scored(scores, outputs, samples(pairs, outputs), pairs[0].source)
 
     def predictor(self, variables: Variables) -> Translator:
-        """Makes a translator; it may get its variables later."""
+        """Makes a translator."""
+        experiment = self.experiment
         return Translator(
-            self.objective.model,
+            self.model,
             variables,
-            self._tokenizer,
-            self._parts.decoding,
-            self._parts.data.max_length,
+            self.tokenizer,
+            experiment.decoding,
+            experiment.data.max_length,
         )
 
     def examples(self, batch: Batch) -> Iterator[dict[str, Any]]:
-        """Gives the pairs of texts row by row."""
-        return pair_examples(batch, self._tokenizer)
+        """Decodes the pairs row by row; a packed row has several, a row of padding none."""
+        for row, segments in enumerate(np.asarray(batch.target_segments)):
+            for number in range(1, int(max(segments.max(), batch.source_segments[row].max())) + 1):
+                source = np.asarray(batch.source)[row][batch.source_segments[row] == number]
+                target = np.asarray(batch.target)[row][segments == number]
+                decode = self.tokenizer.decode
+                yield {"row": row, "source": decode(source), "target": decode(target)}
+
+    def _inputs(self, batch: Batch) -> dict[str, Array]:
+        """What the model reads of a batch."""
+        source, target, source_segments, target_segments = map(jnp.asarray, batch)
+        return {
+            "source": source,
+            "target": shift_right(target, target_segments, self.tokenizer.bos_id),
+            "source_segments": source_segments,
+            "target_segments": target_segments,
+        }
+
+    def _read_pairs(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
+        """The pairs of a split, and batches of their tokens."""
+        if isinstance(split, str):
+            pairs = read_pairs(self.experiment.data, split)
+        else:
+            pairs = read_own_pairs(split)
+        source = TokenizedText.encode(self.tokenizer, (pair.source for pair in pairs))
+        target = TokenizedText.encode(self.tokenizer, (pair.target for pair in pairs))
+        # References are never cut: perplexity is that of the whole text.
+        max_length = self.experiment.data.max_length
+        longest = max(max_length, int(target.lengths.max()))
+        tokenized = TokenizedPairs(source.cut(max_length), target)
+        tokens = max(TOKENS_PER_BATCH, longest)
+        return pairs, LengthBatches.for_evaluation(tokenized, tokens, longest)
+
+    def _bleu_tokenizer(self, pairs: Sequence[Pair]) -> str:
+        """Name of the tokenizer by which BLEU splits the references of some pairs into words."""
+        data, name = self.experiment.data, self.experiment.task.bleu_tokenizer
+        if name == "auto" and data.form == "tokenized":
+            return "none"
+        return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def pair_examples(batch: Batch, tokenizer: Tokenizer) -> Iterator[dict[str, Any]]:
-    """Decodes the pairs row by row; a packed row has several, one of nothing but padding none."""
-    sides = (batch.source, batch.source_segments), (batch.target, batch.target_segments)
-    # Where a row holds one pair, its tokens are all of segment 1.
-    numbered = [
-        (tokens, (tokens != PAD).astype(int) if segments is None else segments)
-        for tokens, segments in sides
-    ]
-    for row in range(len(batch.target)):
-        for number in range(1, max(int(segments[row].max()) for _, segments in numbered) + 1):
-            texts = (
-                tokenizer.decode(np.asarray(tokens)[row][segments[row] == number])
-                for tokens, segments in numbered
-            )
-            yield {"row": row, **dict(zip(("source", "target"), texts, strict=True))}
+def _logit_factors(model: Any, **inputs: Any) -> Any:
+    """The factors of the logits, see `functional.linear_cross_entropy`."""
+    return model.embedding.logit_factors(model.represent(**inputs))

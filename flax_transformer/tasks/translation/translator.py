@@ -2,52 +2,35 @@
 
 import collections
 import dataclasses
-import functools
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt32
 
-from flax_transformer.data.batches.batching import evaluation_batches
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD, Tokenizer
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.row_keys import row_keys, text_number
-from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.decoding.search_limits import SearchLimits
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.tasks.cut_texts import CutTextWarning
-from flax_transformer.tasks.given_texts import list_texts
-from flax_transformer.tasks.text_attention import encode_text, hypothesis_attention
-from flax_transformer.tasks.text_scores import TextScore, score_pairs
-from flax_transformer.visualization.isolation import arrow_title
+from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
+from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.text_attention import hypothesis_attention
+from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_pairs
+from flax_transformer.tasks.translation.source_search import begin_targets, search_sources
+from flax_transformer.visualization.visible_text import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
 # Two halvings take 2 to 5 s more to compile for a shape. Of a batch, beam 4, they save 40 ms with
 # 3+3 layers of 256 and 3 ms with 2+2 of 128 (two cores): for fewer batches they would not pay.
 BATCHES_WORTH_HALVING = 128
-
-
-class TranslatedText(NamedTuple):
-    """One translation of a text.
-
-    Attributes:
-        text: the translation.
-        score: log-probability in nats divided by the length penalty; higher is better.
-    """
-
-    text: str
-    score: float
 
 
 class Translator:
@@ -66,8 +49,8 @@ class Translator:
 
     def __init__(
         self,
-        model: EncoderDecoder,
-        variables: Any,
+        model: Any,
+        variables: Variables,
         tokenizer: Tokenizer,
         decoding: DecodingConfig,
         max_length: int,
@@ -78,9 +61,6 @@ class Translator:
         self.tokenizer = tokenizer
         self.decoding = decoding
         self.max_length = max_length
-        self._search = jax.jit(
-            functools.partial(search_batch, model), static_argnames=("decoding", "num_halvings")
-        )
 
     @overload
     def translate(
@@ -121,7 +101,7 @@ class Translator:
         seed: int = 0,
         first_line: int = 1,
         prefix: str = "",
-    ) -> list[list[TranslatedText]]:
+    ) -> list[list[ScoredText]]:
         """Gives the `num_best` translations of each text, the best first.
 
         Args:
@@ -143,29 +123,24 @@ class Translator:
         check_number("seed", seed, 0)
         texts = list_texts(texts)
         decoding = decoding or self.decoding
-        found = [[TranslatedText("", 0.0)] for _ in texts]
+        found = [[ScoredText("", 0.0)] for _ in texts]
         filled = [place for place, text in enumerate(texts) if text.strip()]
         numbers = [first_line + place for place in filled]
         source = self._tokenize([texts[place] for place in filled], numbers)
         pairs = TokenizedPairs.without_targets(source)
         prompt = self._prompt(prefix)
-        batches = list(evaluation_batches(pairs, TOKENS_PER_BATCH, self.max_length))
-        of_shape = collections.Counter(batch.source.shape for _, batch in batches)
-        for indices, batch in batches:
-            rows = self._search(
-                self.variables,
-                batch.source,
-                prompt,
-                _numbers(batch.source),
-                jax.random.key(seed),
-                # Stop strings do not change the program: without them it is compiled once.
-                decoding=dataclasses.replace(decoding, stop=()),
-                num_halvings=_num_halvings(of_shape[batch.source.shape], decoding),
+        batches = LengthBatches.for_evaluation(pairs, TOKENS_PER_BATCH, self.max_length)
+        several = list(batches.epoch())
+        of_shape = collections.Counter(batch.source.shape for _, batch in several)
+        for indices, batch in several:
+            pays = of_shape[batch.source.shape] >= BATCHES_WORTH_HALVING
+            hypotheses = self._search(
+                begin_targets(batch, prompt), decoding, seed=seed, num_halvings=2 if pays else 0
             )
-            texts_of_rows = self._texts(rows, prefix, decoding.stop)
-            for index, hypotheses in zip(indices, texts_of_rows, strict=True):
+            texts_of_rows = self._texts(hypotheses, prefix, decoding.stop)
+            for index, translations in zip(indices, texts_of_rows, strict=True):
                 if index >= 0:
-                    found[filled[index]] = hypotheses
+                    found[filled[index]] = translations
         return found
 
     @overload
@@ -220,21 +195,16 @@ class Translator:
         check_holds_weights(config)
         source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)[None]
         if target is None:
-            hypotheses = self._search(
-                self.variables,
-                source,
-                self._prompt(""),
-                _numbers(np.asarray(source)),
-                jax.random.key(0),
-                decoding=self.decoding,
-                num_halvings=0,
-            )
+            batch = Batch(source, source[:, :0], np.ones_like(source), source[:, :0])
+            hypotheses = self._search(begin_targets(batch, self._prompt("")), self.decoding)
         else:
-            longest = config.max_positions if SCHEMES[config.positions].has_table else None
+            longest = config.position_limit()
             ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
             score = jnp.zeros((1, 1))
             hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
-        (found,) = hypothesis_attention(self.model, self.variables, source, hypotheses)
+        (found,) = hypothesis_attention(
+            self.model, self.variables, tokenizer, jnp.asarray(source), hypotheses
+        )
         return {
             "weights": found.weights,
             "tokens": tokenizer.names(found.source),
@@ -253,23 +223,29 @@ class Translator:
             )
         return source.cut(self.max_length)
 
-    def _prompt(self, prefix: str) -> Int[np.ndarray, " prompt_length"]:
-        """What the decoder reads before it writes."""
-        config, ids = self.model.config, self.tokenizer.encode(prefix)
-        if SCHEMES[config.positions].has_table and len(ids) >= config.max_positions:
+    def _prompt(self, prefix: str) -> list[int]:
+        """The tokens that the decoder reads before it writes."""
+        limit, ids = self.model.config.position_limit(), self.tokenizer.encode(prefix)
+        if limit is not None and len(ids) >= limit:
             raise UserError(
-                f"the prefix has {len(ids)} tokens, but a translation has at most "
-                f"{config.max_positions}: shorten it"
+                f"the prefix has {len(ids)} tokens, but a translation has at most {limit}: "
+                "shorten it"
             )
-        return np.array([BOS, *ids], np.int32)
+        return [self.tokenizer.bos_id, *ids]
+
+    def _search(self, batch: Batch, decoding: DecodingConfig, **options: int) -> Hypotheses:
+        """Decodes the sources of a batch; see `search_sources`."""
+        return search_sources(
+            self.model, self.variables, self.tokenizer, batch, decoding, **options
+        )
 
     def _texts(
         self, hypotheses: Hypotheses, prefix: str, stop: Sequence[str]
-    ) -> list[list[TranslatedText]]:
+    ) -> list[list[ScoredText]]:
         tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
         return [
             [
-                TranslatedText(
+                ScoredText(
                     prefix + cut_at_stop(self.tokenizer.decode(ids.tolist()), stop), float(score)
                 )
                 for ids, score in zip(row_tokens, row_scores, strict=True)
@@ -279,50 +255,14 @@ class Translator:
         ]
 
 
-def _check_vocabulary(variables: Any, tokenizer: Tokenizer) -> None:
-    """Refuses another tokenizer's file; there may be no variables yet."""
-    rows = (
-        tokenizer.vocab_size
-        if variables is None
-        else len(variables["params"]["embedding"]["table"])
-    )
+def _check_vocabulary(variables: Variables, tokenizer: Tokenizer) -> None:
+    """Refuses the file of another tokenizer."""
+    rows = len(variables["params"]["embedding"]["table"])
     if rows != tokenizer.vocab_size:
         raise UserError(
             f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "
             "tokenizer.json that was trained with the model"
         )
-
-
-def _num_halvings(num_batches: int, decoding: DecodingConfig) -> int:
-    """How often searches of so many batches of a shape leave their settled half behind."""
-    return 2 if decoding.method == "beam" and num_batches >= BATCHES_WORTH_HALVING else 0
-
-
-def _numbers(source: Int[np.ndarray, "rows length"]) -> UInt32[np.ndarray, "rows 1"]:
-    """Numbers that identify the rows of a batch, whatever their padding."""
-    return np.array([[text_number(row[row != PAD])] for row in source], np.uint32)
-
-
-def search_batch(
-    model, variables, source, prompt, numbers, rng, *, decoding: DecodingConfig, num_halvings: int
-) -> Hypotheses:
-    """Decodes a batch after one prompt; one compilation serves all batches of the same shape."""
-    # The begin mark takes one position, and the last token found is never read.
-    num_given = prompt.shape[0] - 1
-    max_length = source.shape[1] + decoding.max_extra_length
-    if SCHEMES[model.config.positions].has_table:
-        max_length = min(max_length, model.config.max_positions)
-    max_length = max(max_length - num_given, 1)
-    max_lengths = jnp.sum(source != PAD, axis=1) + decoding.max_extra_length - num_given
-    return search(
-        decoding,
-        lambda tokens, cache: model.apply(variables, tokens, cache, method=model.decode),
-        model.apply(variables, source, num_given + max_length, method=model.start),
-        jnp.tile(prompt, (source.shape[0], 1)),
-        SearchLimits(max_length=max_length, eos_id=EOS, pad_id=PAD, max_lengths=max_lengths),
-        rng=row_keys(rng, numbers),
-        num_halvings=num_halvings,
-    )
 
 
 def greedy(decoding: DecodingConfig) -> DecodingConfig:

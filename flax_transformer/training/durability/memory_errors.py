@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import jax
 
-from flax_transformer.data.batches.batches import AnyBatch
+from flax_transformer.data.batches.batch import AnyBatch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.parallel import Devices

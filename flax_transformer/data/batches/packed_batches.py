@@ -1,0 +1,204 @@
+"""Several sentence pairs in a row: an alternative to batches of similar lengths."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.batches import Batches, Group
+from flax_transformer.data.batches.buckets import Bucket, deal, rows_by_length
+from flax_transformer.data.batches.length_batches import describe_pairs
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText, ranges
+
+
+class PackedBatches(Batches):
+    """Batches of one shape, several pairs a row; in every epoch other pairs share rows.
+
+    Args:
+        pairs: tokenized sentences.
+        row_length: tokens of a row at most, on either side.
+        tokens_per_batch: target tokens of a batch at most, padding counted.
+        rows_multiple: what the rows of a batch divide by, such as the number of devices.
+        seed: of the rows and of the shuffling.
+
+    Raises:
+        UserError: if tokens_per_batch cannot hold rows_multiple rows.
+        ValueError: if a sentence is longer than a row.
+    """
+
+    def __init__(
+        self,
+        pairs: TokenizedPairs,
+        row_length: int,
+        *,
+        tokens_per_batch: int,
+        rows_multiple: int = 1,
+        seed: int = 0,
+    ):
+        self._pairs, self._packed = pairs, plan_rows(pairs, row_length, seed)
+        needed = self._packed.num_rows
+        rows = rows_by_length(tokens_per_batch, None, row_length, rows_multiple, needed)
+        self.bucket = Bucket(row_length, row_length, rows(row_length))
+        super().__init__(-(-needed // self.bucket.rows), seed)
+
+    def plan(self, rng: np.random.Generator | None) -> list[Group]:
+        """Chooses the rows of every batch; the form says which pairs are in each row."""
+        members = np.arange(self._packed.num_rows)
+        if rng is None:
+            return [Group(g.indices, self._packed) for g in deal([self.bucket], [members])]
+        groups = deal([self.bucket], [rng.permutation(members)])
+        order = rng.permutation(len(groups))
+        packed = redraw(self._packed, self._pairs, rng)
+        return [Group(groups[index].indices, packed) for index in order]
+
+    def make(self, indices: Int[np.ndarray, " rows"], form: "PackedRows") -> Batch:
+        """Lays pairs side by side."""
+        return pack(self._pairs, form, indices, self.bucket.target_length)
+
+    def describe(self, devices: str) -> list[str]:
+        """Says what an epoch holds; every epoch holds the same."""
+        return describe_pairs(self._pairs, [self.bucket] * self.batches_per_epoch, devices)
+
+
+class PackedRows(NamedTuple):
+    """Which pairs share a row: of row i the pairs `places[offsets[i]:offsets[i + 1]]`, in order."""
+
+    places: Int64[np.ndarray, " pairs"]
+    offsets: Int64[np.ndarray, " rows_and_one"]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self.offsets.size - 1
+
+
+def assign_rows(
+    source_lengths: Int[np.ndarray, " pairs"],
+    target_lengths: Int[np.ndarray, " pairs"],
+    row_length: int,
+    window: int = 512,
+) -> Int[np.ndarray, " pairs"]:
+    """Gives for every pair the row it stands in, by first fit decreasing within a window.
+
+    Of each window of pairs the longest come first; each goes into the first row of the window in
+    which both of its sides have room.
+
+    Args:
+        source_lengths: tokens of every source.
+        target_lengths: tokens of every target.
+        row_length: tokens of a row at most, on either side.
+        window: pairs that may share rows: the more, the less padding.
+
+    Returns:
+        The number of each pair's row, counted from 0.
+
+    Raises:
+        ValueError: if a sentence is longer than a row.
+
+    Example:
+        >>> assign_rows(np.array([5, 4, 3]), np.array([4, 6, 2]), row_length=8).tolist()
+        [1, 0, 0]
+
+    Reference:
+        Johnson 1973, "Near-optimal bin packing algorithms", here with two capacities.
+    """
+    lengths = np.stack([source_lengths, target_lengths])
+    if lengths.size and lengths.max() > row_length:
+        raise ValueError(f"a sentence of {lengths.max()} tokens exceeds row_length {row_length}")
+    num_pairs = lengths.shape[1]
+    # Pairs of no token, which change nothing, complete the last window.
+    lengths = np.pad(lengths, ((0, 0), (0, -num_pairs % window)))
+    rows = _first_fit(lengths.reshape(2, -1, window), row_length)
+    num_rows = rows.max(axis=1) + 1
+    return (rows + (np.cumsum(num_rows) - num_rows)[:, None]).ravel()[:num_pairs]
+
+
+def _first_fit(
+    lengths: Int[np.ndarray, "sides windows window"], row_length: int
+) -> Int[np.ndarray, "windows window"]:
+    """Gives the row of every pair within its window; all windows take their next pair at once."""
+    windows = np.arange(lengths.shape[1])
+    rows = np.zeros(lengths.shape[1:], np.int64)
+    empty: np.ndarray = np.full((*lengths.shape[:2], 1), row_length)
+    room = empty.copy()  # behind the rows begun, at least one that is empty
+    for pair in np.argsort(-lengths.max(axis=0), axis=1, kind="stable").T:
+        taken = lengths[:, windows, pair]
+        row = np.argmax((room >= taken[..., None]).all(axis=0), axis=1)
+        if row.max(initial=0) == room.shape[2] - 1:
+            room = np.concatenate([room, empty], axis=2)
+        room[:, windows, row] -= taken
+        rows[windows, pair] = row
+    return rows
+
+
+def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> PackedRows:
+    """Chooses the rows of all pairs, as `assign_rows` does, from windows of random pairs.
+
+    Args:
+        pairs: tokenised sentences.
+        row_length: tokens of a row at most, on either side.
+        seed: of the windows; in the order of a file, long sentences may stand side by side.
+
+    Returns:
+        The rows, each with at least one pair.
+
+    Raises:
+        ValueError: if a sentence is longer than a row.
+    """
+    order = np.random.default_rng(seed).permutation(pairs.num_pairs)
+    rows = assign_rows(pairs.source.lengths[order], pairs.target.lengths[order], row_length)
+    offsets = np.cumsum(np.concatenate([[0], np.bincount(rows)]))
+    return PackedRows(order[np.argsort(rows, kind="stable")], offsets)
+
+
+def redraw(rows: PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) -> PackedRows:
+    """Puts other pairs together: pairs of equal lengths on both sides exchange their places.
+
+    So every pair keeps one place, no row grows longer, and there are as many rows in every epoch.
+    """
+    width = pairs.target.lengths.max(initial=0) + 1
+    kinds = pairs.source.lengths * width + pairs.target.lengths
+    shuffled = rng.permutation(kinds.size)
+    places = np.empty_like(rows.places)
+    by_kind = shuffled[np.argsort(kinds[shuffled], kind="stable")]
+    places[np.argsort(kinds[rows.places], kind="stable")] = by_kind
+    return rows._replace(places=places)
+
+
+def pack(
+    pairs: TokenizedPairs, rows: PackedRows, indices: Int[np.ndarray, " rows"], row_length: int
+) -> Batch:
+    """Makes a batch of rows.
+
+    Args:
+        pairs: tokenised sentences.
+        rows: which of them share a row.
+        indices: the rows of the batch, -1 for an empty one.
+        row_length: tokens of a row on either side.
+
+    Returns:
+        The batch with its segments: on both sides that of the row's first pair is 1.
+    """
+    starts = rows.offsets[indices]
+    counts = np.where(indices < 0, 0, rows.offsets[indices + 1] - starts)
+    chosen = rows.places[ranges(starts, counts)]
+    segments = ranges(np.ones_like(counts), counts)
+    row = np.repeat(np.arange(indices.size), counts)
+    shape = indices.size, row_length
+    source, source_segments = _write(pairs.source.select(chosen), row, segments, shape)
+    target, target_segments = _write(pairs.target.select(chosen), row, segments, shape)
+    return Batch(source, target, source_segments, target_segments)
+
+
+def _write(
+    text: TokenizedText, rows: np.ndarray, segments: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lays sentences, ordered by their rows, into these; gives ids and segments."""
+    ids, numbers = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    tokens_of_rows = np.bincount(np.repeat(rows, text.lengths), minlength=shape[0])
+    # The tokens of a row lie side by side in text, as they shall in the row.
+    is_token = np.arange(shape[1]) < tokens_of_rows[:, None]
+    ids[is_token] = text.tokens
+    numbers[is_token] = np.repeat(segments, text.lengths)
+    return ids, numbers

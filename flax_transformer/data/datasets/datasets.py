@@ -1,0 +1,193 @@
+"""All data sets by name, and the one way to open a split of one."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.datasets.split import Pair, Split
+from flax_transformer.errors import UserError, unknown
+
+
+class Dataset(NamedTuple):
+    """How a data set is listed and opened.
+
+    Attributes:
+        description: a line.
+        kind: of the config that names it: pair, text, labelled_text, image or video.
+        open: gives a split, of the config and the split's name; prepares the data set if needed.
+        reads: fields of the config that it reads, of those that not every data set of its kind
+            reads.
+        languages: of pairs whose sides are named by languages, those that there are.
+    """
+
+    description: str
+    kind: str
+    open: Callable[[Any, str], Split]
+    reads: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+
+def open_split(config: DataConfig, split: str) -> Split:
+    """Opens a split, preparing the data set first if this has not been done.
+
+    Args:
+        config: which data set, and where it lies.
+        split: a name such as "test", or a part of one such as "train[:1000]".
+
+    Raises:
+        UserError: if there is no such data set, split or language, or its files cannot be had.
+    """
+    known = {name: dataset for name, dataset in DATASETS.items() if dataset.kind == config.kind}
+    if config.dataset in known:
+        return known[config.dataset].open(config, split)
+    if config.PUBLISHED_READS is None:
+        raise unknown(f"data set of {config.kind}", config.dataset, known)
+    from flax_transformer.data.datasets.prepared import find_published, open_prepared
+
+    return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)
+
+
+def check_fields(config: DataConfig) -> None:
+    """Refuses a field that is set for another data set of the kind.
+
+    Raises:
+        UserError: naming a field that has no effect.
+    """
+    kind = [dataset for dataset in DATASETS.values() if dataset.kind == config.kind]
+    published = config.PUBLISHED_READS or ()
+    named = DATASETS.get(config.dataset)
+    reads = published if named is None else named.reads
+    others = {*published, *(name for dataset in kind for name in dataset.reads)}.difference(reads)
+    for field in dataclasses.fields(config):
+        if field.name in others and getattr(config, field.name) != field.default:
+            raise UserError(
+                f"{field.name} is set, but {config.dataset} does not read it: leave "
+                f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
+            )
+
+
+def read_pairs(config: DataConfig, split: str) -> list[Pair]:
+    """Reads the texts of a split of sentence pairs, into memory.
+
+    Raises:
+        UserError: as `open_split`.
+    """
+    return [Pair(**record) for record in open_split(config, split).records]
+
+
+def _builtin(module: str) -> Callable[[Any, str], Split]:
+    """Opens what TFDS prepares by the `recipe` of a module of this folder."""
+
+    # TFDS takes a second to import, and who lists data sets does not need it.
+    def open(config: Any, split: str) -> Split:
+        from flax_transformer.data.datasets.recipe import open_recipe
+
+        return open_recipe(_import(module).recipe(config), config, split)
+
+    return open
+
+
+def _own(module: str) -> Callable[[Any, str], Split]:
+    """Opens a user's own files by the `open_split` of a module of this folder."""
+    return lambda config, split: _import(module).open_split(config, split)
+
+
+def _import(module: str) -> Any:
+    return importlib.import_module(f"flax_transformer.data.datasets.{module}")
+
+
+_SPLITS, _SIDES = ("train", "validation", "test"), ("source", "target", "pairs")
+_ORDERED = "rows of up to 16 letters to {}; built in, needs no network"
+DATASETS = {
+    "number_words": Dataset(
+        "numbers below a million in words; built in, needs no network",
+        "pair",
+        _builtin("number_words"),
+        languages=("en", "de", "fr"),
+    ),
+    "multi30k": Dataset(
+        "29,000 image captions, raw or tokenized by the authors",
+        "pair",
+        _builtin("multi30k"),
+        ("form", "manual_dir"),
+        ("en", "de", "fr"),
+    ),
+    "text_files": Dataset(
+        "your own parallel text: two files line by line, or a file of pairs",
+        "pair",
+        _own("parallel_files"),
+        (
+            *(f"{split}_{side}" for split in _SPLITS for side in _SIDES),
+            *("source_column", "target_column", "validation_references", "test_references"),
+        ),
+    ),
+    "copy": Dataset(_ORDERED.format("copy"), "pair", _builtin("letters")),
+    "reverse": Dataset(_ORDERED.format("reverse"), "pair", _builtin("letters")),
+    "sort": Dataset(_ORDERED.format("sort"), "pair", _builtin("letters")),
+    "tinyshakespeare": Dataset(
+        "1,115,394 characters of Shakespeare's plays",
+        "text",
+        _builtin("tinyshakespeare"),
+        ("manual_dir",),
+    ),
+    "plain_text": Dataset(
+        "your own text, a file or a folder of .txt files",
+        "text",
+        _own("plain_text"),
+        ("train_text", "validation_text"),
+    ),
+    "sst2": Dataset(
+        "9,613 sentences of film reviews, negative or positive",
+        "labelled_text",
+        _builtin("sst2"),
+        ("manual_dir",),
+    ),
+    "trec": Dataset(
+        "5,952 questions by what they ask for, 6 classes",
+        "labelled_text",
+        _builtin("trec"),
+        ("manual_dir",),
+    ),
+    "labelled_text": Dataset(
+        "your own .csv or .tsv files with columns text and label",
+        "labelled_text",
+        _own("labelled_text"),
+        ("train_file", "validation_file", "test_file"),
+    ),
+    "digits": Dataset(
+        "1,797 digits of 8 × 8 pixels; needs scikit-learn, but no network",
+        "image",
+        _builtin("digits"),
+    ),
+    "fashion_mnist": Dataset(
+        "70,000 grey images of clothes, 28 × 28, 10 classes",
+        "image",
+        _builtin("fashion_mnist"),
+        ("manual_dir",),
+    ),
+    "cifar10_jpeg": Dataset(
+        "60,000 color images, 32 × 32, 10 classes; pixels as JPEG left them",
+        "image",
+        _builtin("cifar10_jpeg"),
+        ("manual_dir",),
+    ),
+    "image_folders": Dataset(
+        "your own images in folders, SPLIT/CLASS/IMAGE",
+        "image",
+        _own("class_folders"),
+        ("folder", "image_size", "background", "skip_bad_files"),
+    ),
+    "moving_digits": Dataset(
+        "5,500 videos of digits in 10 kinds of motion; built in, needs no network",
+        "video",
+        _builtin("moving_digits"),
+    ),
+    "video_folders": Dataset(
+        "your own videos in folders, SPLIT/CLASS/CLIP",
+        "video",
+        _own("class_folders"),
+        ("folder", "image_size", "num_frames", "background", "skip_bad_files"),
+    ),
+}

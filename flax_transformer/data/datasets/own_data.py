@@ -1,0 +1,122 @@
+"""Data sets of a user's own files, each found again by the digest of its files' contents."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flax_transformer.data.data_config import DataConfig, data_root
+from flax_transformer.data.datasets.split import Records
+from flax_transformer.data.files.source_files import FileState, file_states
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.whole_files import written_whole
+
+VERSION = 1  # to be raised when what is kept of the same files is made in another way
+FOUND = "found.json"
+
+
+def prepare_own(
+    config: DataConfig, paths: Iterable[Path | str], settings: Any, scan: Callable[[], Any]
+) -> tuple[Path, str, Any]:
+    """Gives the folder for what is made of files, and what was found in them.
+
+    Args:
+        config: names the data set.
+        paths: of the files, which exist.
+        settings: plain data that makes another data set of the same files.
+        scan: reads the files, if they have not been, and gives plain data.
+
+    Returns:
+        The folder, the digest, and what `scan` gave.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+    """
+    root = data_root(config) / config.dataset
+    files = [Path(path).expanduser() for path in paths]
+    digest = _digest(root, files, settings)
+    folder = root / digest[:16]
+    # Whatever is wrong with the file, it is made again.
+    with contextlib.suppress(Exception):
+        kept = json.loads((folder / FOUND).read_text())
+        if _sha256(kept["found"]) == kept["sha256"]:
+            return folder, digest, kept["found"]
+    logging.getLogger(__name__).info("preparing %s in %s", config.dataset, root)
+    found = scan()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / FOUND) as file:
+            file.write_text(json.dumps({"found": found, "sha256": _sha256(found)}))
+    except OSError as error:
+        raise UserError(
+            f"cannot prepare {config.dataset} ({error.strerror}): give a folder that can be "
+            "written to as --data.data-dir."
+        ) from error
+    return folder, digest, found
+
+
+def choose_split(
+    config: DataConfig, splits: Mapping[str, Records], split: str, hint: str = ""
+) -> Records:
+    """Gives the records of a split, or of a part of one such as "train[:1000]".
+
+    Args:
+        config: names the data set.
+        splits: all there are.
+        split: the wanted one.
+        hint: what else to say where there is no such split.
+
+    Raises:
+        UserError: if there is no such split, or the part is empty.
+    """
+    if split in splits:
+        return splits[split]
+    if split.isidentifier():
+        raise UserError(f"{unknown(f'split of {config.dataset}', split, splits)}{hint}")
+    import tensorflow_datasets as tfds
+
+    from flax_transformer.data.datasets.prepared import unknown_split
+
+    sizes = {
+        name: tfds.core.SplitInfo(name=name, shard_lengths=[len(records)], num_bytes=0)
+        for name, records in splits.items()
+    }
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes)
+    except (ValueError, AssertionError, KeyError):
+        raise unknown_split(config, split, splits) from None
+    bounds = [(splits[part.splitname], part.from_ or 0, part.to) for part in parts]
+    sizes = [len(range(len(records))[start:end]) for records, start, end in bounds]
+    if not sum(sizes):
+        raise unknown_split(config, split, splits)
+    return Records(
+        sum(sizes),
+        lambda: itertools.chain.from_iterable(
+            itertools.islice(records, start, end) for records, start, end in bounds
+        ),
+    )
+
+
+def _digest(root: Path, files: list[Path], settings: Any) -> str:
+    """Names the contents; of files that were read before, size and time tell that they are same."""
+    names = _sha256([str(path.absolute()) for path in files])
+    index = root / f"files-{names[:16]}.json"
+    known: dict[str, FileState] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        known = {path: FileState(*state) for path, state in json.loads(index.read_text()).items()}
+    states = file_states(files, known)
+    if states != known:
+        with contextlib.suppress(OSError):
+            root.mkdir(parents=True, exist_ok=True)
+            with written_whole(index) as file:
+                file.write_text(json.dumps(states))
+    contents = [states[str(path)].sha256 or [str(path), *states[str(path)]] for path in files]
+    return _sha256([VERSION, settings, contents])
+
+
+def _sha256(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()

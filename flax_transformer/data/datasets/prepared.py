@@ -1,0 +1,238 @@
+"""Data sets that TFDS prepares: found by their name, prepared once, and opened as a `Split`."""
+
+import contextlib
+import difflib
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from flax_transformer.data.data_config import DataConfig, data_root
+from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.files.records import (
+    INFO,
+    ReadableRecords,
+    check_info,
+    check_infos,
+    check_shards,
+    damaged,
+    in_pieces,
+)
+from flax_transformer.errors import UserError, unknown
+
+Read = Callable[[Mapping[str, Any]], dict[str, Any]]
+# The usual name of the inputs, and their axes.
+INPUTS = {"labelled_text": ("text", 0), "image": ("image", 3), "video": ("video", 4)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps TFDS silent.
+
+    It prints to standard output, which may be where translations go, and warns of our names.
+    """
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.setLevel(level)
+
+
+@quiet()
+def open_prepared(
+    config: DataConfig, split: str, build: Callable[[], Any], *, is_fetched: bool
+) -> Split:
+    """Opens a split of a data set of TFDS, which is prepared first if it was not yet.
+
+    Args:
+        config: names the data set.
+        split: a name such as "test", or a part of one such as "train[:1000]".
+        build: makes the builder.
+        is_fetched: whether the data set has files to fetch; others are made here.
+
+    Raises:
+        UserError: if there is no such split or language, or the files cannot be had.
+    """
+    builder = _prepare(config, build, is_fetched)
+    read, class_names = _reader(config, builder.info.features)
+    source = _open_source(config, builder, split)
+    folder = Path(builder.data_path)
+    # With `tfds.testing.mock_data` there is no folder.
+    info = (folder / INFO).read_bytes() if folder.exists() else b""
+    languages = [getattr(config, f"{side}_language", "") for side in ("source", "target")]
+    digest = hashlib.sha256(info + repr(languages).encode())
+    records = Records(len(source), lambda: map(read, in_pieces(source)))
+    return Split(split, records, folder, digest.hexdigest(), class_names)
+
+
+def find_published(config: DataConfig, own: Collection[str]) -> Any:
+    """Gives the builder of a data set of TFDS by its name, such as wmt14_translate/de-en.
+
+    Args:
+        config: names the data set.
+        own: names of our own data sets of the kind.
+
+    Raises:
+        UserError: if TFDS has no such data set, or not this variant of it.
+    """
+    import tensorflow_datasets.translate  # noqa: F401  # registers the older ones
+
+    name, _, variant = config.dataset.partition("/")
+    name = name.partition(":")[0]  # of the version
+    # Our own have no variants, and TFDS explains in many lines how a name is written.
+    if name in own or not (name.isascii() and name.isidentifier()):
+        raise unknown("data set", config.dataset, own)
+    try:
+        return tfds.builder(config.dataset, data_dir=config.data_dir, file_format="array_record")
+    except tfds.core.DatasetNotFoundError:
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
+        raise unknown("data set", config.dataset, {*own, *near}) from None
+    except (ValueError, AssertionError):  # the latter of a version
+        check_infos(data_root(config) / name)
+        known = tfds.builder_cls(name).builder_configs
+        raise unknown(f"variant of {name}", variant, known) from None
+
+
+def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> Any:
+    try:
+        builder = build()
+    except UserError:
+        raise
+    except Exception:
+        check_infos(data_root(config))
+        raise
+    if config.kind == "pair":
+        _pair_keys(config, builder.info.features)  # refuses a language before anything is fetched
+    if builder.data_path.exists():
+        check_info(Path(builder.data_path))
+        return builder
+    logging.getLogger(__name__).info("preparing %s in %s", config.dataset, builder.data_dir)
+    tfds.disable_progress_bar()
+    options = tfds.download.DownloadConfig(manual_dir=config.manual_dir)
+    try:
+        builder.download_and_prepare(download_config=options)
+    except (OSError, ImportError, AssertionError, tfds.download.DownloadError) as error:
+        if builder.data_path.exists():  # another process was the first to finish
+            return build()
+        advice = (
+            "if it cannot be downloaded here, fetch its files elsewhere and give --data.manual-dir"
+            if is_fetched
+            else "give a folder that can be written to as --data.data-dir"
+        )
+        raise UserError(f"cannot prepare {config.dataset} ({_reason(error)}): {advice}.") from error
+    return builder
+
+
+def _reason(error: BaseException) -> str:
+    return next(iter(str(error).strip().split("\n")), "") or type(error).__name__
+
+
+def _open_source(config: DataConfig, builder: Any, split: str) -> ReadableRecords:
+    """Opens TFDS's records, and refuses an unknown split, or one whose files are damaged."""
+    folder = Path(builder.data_path)
+    try:
+        records = ReadableRecords(builder.as_data_source(split), folder)
+        len(records)  # of a part that ends before it begins: negative, and thus a ValueError
+    except NotImplementedError:
+        raise UserError(
+            f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
+        ) from None
+    except ValueError:
+        if split in builder.info.splits:
+            raise damaged(folder, f"its {split} cannot be found") from None
+        raise unknown_split(config, split, builder.info.splits) from None
+    if folder.exists():  # it does not with `tfds.testing.mock_data`
+        check_shards(builder, split)
+    return records
+
+
+def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> UserError:
+    """Makes the error for a split that there is not, or an impossible part of one."""
+    name, bracket, _ = split.partition("[")
+    if bracket and name in known:
+        return UserError(
+            f"'{split}' is not a part of {config.dataset}'s {name}, or one without an example: "
+            f"give one such as '{name}[:1000]' or '{name}[10%:20%]'."
+        )
+    return unknown(f"split of {config.dataset}", split, known)
+
+
+def _reader(config: Any, features: Mapping[str, Any]) -> tuple[Read, tuple[str, ...]]:
+    """Gives what makes one of our records of TFDS's, and the names of the classes."""
+    if config.kind == "pair":
+        source, target = _pair_keys(config, features)
+        return lambda record: {"source": _text(record[source]), "target": _text(record[target])}, ()
+    if config.kind == "text":
+        return lambda record: {"text": _text(record["text"])}, ()
+    labels = [k for k, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    name = _input_name(config, features, labels)
+    label = "label" if "label" in labels else labels[0]
+    usual, num_axes = INPUTS[config.kind]
+    feature = features[name]
+    change = _resize(config, feature.shape, feature.np_dtype) if num_axes else _text
+    names = tuple(features[label].names)
+    return lambda record: {usual: change(record[name]), "label": int(record[label])}, names
+
+
+def _pair_keys(config: Any, features: Mapping[str, Any]) -> tuple[str, str]:
+    """The features of the two sides, refused if they are not the wanted languages."""
+    if {"source", "target"} <= set(features):
+        return "source", "target"
+    for language in (config.source_language, config.target_language):
+        if language not in features:
+            raise unknown(f"language of {config.dataset}", language, features)
+    return config.source_language, config.target_language
+
+
+def _input_name(config: DataConfig, features: Mapping[str, Any], labels: list[str]) -> str:
+    """The one feature of the kind, or of several the one with the usual name."""
+    usual, num_axes = INPUTS[config.kind]
+    inputs = [
+        name
+        for name, kind in features.items()
+        if name not in (*labels, "id", "idx")
+        and isinstance(kind.shape, tuple)  # a dictionary's is none
+        and len(kind.shape) == num_axes
+        and (num_axes > 0 or isinstance(kind, tfds.features.Text))
+    ]
+    if usual in inputs:
+        inputs = [usual]
+    if len(inputs) != 1 or not (len(labels) == 1 or "label" in labels):
+        raise UserError(
+            f"{config.dataset} has the inputs {inputs} and the labels {labels}: choose a data set "
+            "with one of each"
+        )
+    return inputs[0]
+
+
+def _resize(
+    config: Any, shape: tuple[int | None, ...], dtype: Any
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes the function that gives examples 8 bits and one size; None marks sizes that vary."""
+    from flax_transformer.data.files.image_files import fit, from_array
+
+    is_image = len(shape) == 3 and shape[-1] in (1, 3, 4)
+    if None not in shape and dtype == np.uint8:
+        return lambda pixels: pixels
+    if not is_image or dtype not in (np.uint8, np.uint16):
+        raise UserError(
+            f"{config.dataset} has examples {shape} of {np.dtype(dtype)}, which are not images of "
+            "8 or 16 bits: put them into folders and give --data.dataset image_folders or "
+            "video_folders"
+        )
+    height, width = (config.image_size if size is None else size for size in shape[:2])
+    channels = 1 if shape[-1] == 1 else 3
+    return lambda pixels: fit(from_array(pixels), height, width, channels, config.background)
+
+
+def _text(value: bytes | str) -> str:
+    # TFDS gives bytes, but its `mock_data` gives text.
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,202 @@
+"""What a layer of a Transformer can be told: every option is declared and documented here, once."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, get_args, get_origin
+
+from flax_transformer.errors import UserError, check_positive, unknown
+from flax_transformer.functional.feed_forward import ACTIVATIONS
+from flax_transformer.functional.heads import AttentionImplementation
+from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
+from flax_transformer.modules.norms import NORMS
+
+ComputeType = Literal["float32", "bfloat16"]
+NormPlacement = Literal["post", "pre", "both"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerOptions:
+    """Sizes and choices of a Transformer's layers; the defaults are the paper's base.
+
+    The configs of models inherit it; `of_layer` gives a single layer's options.
+    """
+
+    # What stands before the name of an option in a message.
+    prefix: ClassVar[str] = ""
+
+    d_model: int = 512
+    """Width of embeddings and between layers."""
+    d_ff: int = 2048
+    """Width of the feed-forward networks' hidden layers."""
+    num_heads: int = 8
+    """Attention heads in each layer."""
+    key_dim: int | None = None
+    """Width of a head's queries and keys (d_k); d_model / num_heads if not given."""
+    value_dim: int | None = None
+    """Width of a head's values (d_v); d_model / num_heads if not given."""
+    num_key_value_heads: int | None = None
+    """Heads of keys and values in self-attention and cross-attention, each shared by a group of
+    query heads: num_heads if not given, 1 is multi-query attention."""
+    attention_window: int | tuple[int | None, ...] | None = None
+    """Positions that self-attention sees to each side, a position itself included; all if not
+    given. Several values are those of the first layers, and then begin again."""
+    attention_bias: bool = False
+    """Biases in the projections of attention; the paper's formulas have none."""
+    attention_output_bias: bool = True
+    """A bias in the last projection too, if attention_bias."""
+    attention_scale: float | None = None
+    """Factor of the scores: 1 / sqrt(key_dim) if not given, 1 in T5."""
+    attention_soft_cap: float | None = None
+    """Bound c of the scores, c tanh(scores / c) as in Gemma 2; none if not given."""
+    normalize_query_key: bool = False
+    """Normalization of every head's queries and keys, which keeps large models stable."""
+    query_key_norm_epsilon: float = 1e-6
+    """What this normalization adds to the mean square."""
+    attention_implementation: AttentionImplementation = "auto"
+    """auto: plain attention (xla), or where there are very many scores a block of queries at a time
+    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
+    and cudnn show no attention weights."""
+    norm: str = "layer"
+    """Normalization: layer (the paper), rms or batch."""
+    norm_placement: NormPlacement = "post"
+    """Normalization after each residual connection (post, the paper), of each sublayer's input
+    (pre), or of its input and of its output (both, Gemma 2)."""
+    norm_epsilon: float = 1e-6
+    """What a normalization adds to the variance."""
+    norm_bias: bool = True
+    """Biases in layer and batch normalization; rms has none."""
+    feed_forward: str = "dense"
+    """Kind of the feed-forward networks."""
+    feed_forward_bias: bool = True
+    """Biases in the feed-forward networks."""
+    activation: str = "relu"
+    """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
+    geglu and swiglu, whose hidden layer has half as many parameters again."""
+    positions: str | tuple[str, ...] = "sinusoidal"
+    """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
+    be of those inside attention or none, are those of the first layers, and then begin again."""
+    rotary_base: float | tuple[float, ...] = 10_000.0
+    """Base of the wavelengths of rotary positions; several as for attention_window."""
+    relative_max_distance: int = 16
+    """Largest distance, in tokens, that relative positions tell apart."""
+    t5_num_buckets: int = 32
+    """Ranges of distances that the positional scheme t5 tells apart."""
+    t5_max_distance: int = 128
+    """Distance, in tokens, from which on all are one range of the positional scheme t5."""
+    share_position_table: bool = False
+    """One table of t5 or relative positions for all layers of an encoder or a decoder (T5)."""
+    residual_dropout_rate: float = 0.1
+    """Dropout of the embeddings and of each sublayer's output."""
+    attention_dropout_rate: float = 0.0
+    """Dropout of the attention weights."""
+    feed_forward_dropout_rate: float = 0.0
+    """Dropout of the feed-forward networks' hidden layers."""
+    dtype: ComputeType = "float32"
+    """Type of the computation; parameters and optimizer state stay float32."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no layer can have."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for single in value if isinstance(value, tuple) else (value,):
+                self._check_number(field.name, single)
+            if get_origin(field.type) is Literal:
+                self._check_known(field.name, get_args(field.type))
+        for name, known in (
+            ("positions", SCHEMES),
+            ("norm", NORMS),
+            ("activation", ACTIVATIONS),
+            ("feed_forward", FEED_FORWARDS),
+        ):
+            self._check_known(name, known)
+        self._check_positions()
+        self._check_heads()
+        self._check_cudnn()
+
+    def _check_number(self, name: str, value: Any) -> None:
+        if name.endswith("_rate"):
+            if not 0 <= value < 1:
+                raise UserError(f"{self.prefix}{name} must be in [0, 1), not {value}")
+        elif isinstance(value, float):
+            check_positive(f"{self.prefix}{name}", value)
+        elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            raise UserError(f"{self.prefix}{name} must be at least 1, not {value}")
+
+    def _check_known(self, name: str, known: Any) -> None:
+        value = getattr(self, name)
+        for single in value if isinstance(value, tuple) else (value,):
+            if single not in known:
+                raise unknown(f"{self.prefix}{name}", single, known)
+
+    def _check_positions(self) -> None:
+        for name in ("attention_window", "positions", "rotary_base"):
+            if getattr(self, name) == ():
+                raise UserError(f"{self.prefix}{name} is empty: give a value, or leave it out")
+        if isinstance(self.positions, tuple):
+            for name in self.positions:
+                if SCHEMES[name].encode is not None:
+                    raise UserError(
+                        f"{self.prefix}positions {name} is added to the embeddings, so it cannot "
+                        "differ by layer: give it once, or choose schemes inside attention"
+                    )
+
+    def _check_heads(self) -> None:
+        if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:
+            raise UserError(
+                f"{self.prefix}d_model {self.d_model} is not a multiple of {self.prefix}num_heads "
+                f"{self.num_heads}: change one, or give key_dim and value_dim"
+            )
+        if self.num_heads % (self.num_key_value_heads or self.num_heads):
+            raise UserError(
+                f"{self.prefix}num_heads {self.num_heads} is not a multiple of "
+                f"{self.prefix}num_key_value_heads {self.num_key_value_heads}: change one"
+            )
+
+    def _check_cudnn(self) -> None:
+        if self.attention_implementation != "cudnn":
+            return
+        if self.dtype != "bfloat16":
+            raise UserError(
+                f"{self.prefix}attention_implementation cudnn computes in bfloat16, not "
+                f"{self.dtype}: give --model.dtype bfloat16, or choose auto"
+            )
+        if self.attention_dropout_rate:
+            raise UserError(
+                f"{self.prefix}attention_implementation cudnn has no dropout of the weights: set "
+                f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto"
+            )
+
+    def head_dims(self) -> tuple[int, int]:
+        """The widths of a head's keys and of its values."""
+        per_head = self.d_model // self.num_heads
+        return self.key_dim or per_head, self.value_dim or per_head
+
+    def embedded_positions(self) -> str:
+        """The scheme whose positions are added to embeddings; none if it differs by layer."""
+        return "none" if isinstance(self.positions, tuple) else self.positions
+
+    def period(self) -> int:
+        """After how many layers the options begin again."""
+        return math.lcm(*(len(value) for value in self._values().values() if type(value) is tuple))
+
+    def of_layer(self, index: int = 0, **changes: Any) -> "LayerOptions":
+        """The options of one layer, with a single value of what differs by layer.
+
+        Args:
+            index: number of the layer in its stack, from 0.
+            **changes: options of other values.
+
+        Example:
+            >>> LayerOptions(attention_window=(4, None)).of_layer(2).attention_window
+            4
+        """
+        values = {
+            name: value[index % len(value)] if isinstance(value, tuple) else value
+            for name, value in self._values().items()
+        }
+        return LayerOptions(**values | changes)
+
+    def _values(self) -> Mapping[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(LayerOptions)}

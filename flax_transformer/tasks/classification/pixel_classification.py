@@ -1,0 +1,139 @@
+"""Classification of images and of videos."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.examples import ArrayInputs, Examples
+from flax_transformer.data.datasets.own_files import OwnFiles, read_own_folder
+from flax_transformer.data.files.example_paths import IMAGE, VIDEO, examples_in
+from flax_transformer.data.files.folders import tell_passed_over
+from flax_transformer.data.files.image_files import read_images, read_pixels
+from flax_transformer.data.files.pixel_splits import open_pixels, still
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.errors import UserError
+from flax_transformer.models.picture_attention import image_attention, video_attention
+from flax_transformer.tasks.classification.augmentation import make_augment
+from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.task import Experiment, Variables
+
+
+class ImageClassification(ClassificationTask):
+    """Predicts the classes of images.
+
+    Attributes:
+        shape: of an example's pixels.
+    """
+
+    description = "an image to its class"
+    reads = (ImagesConfig,)
+    takes = ("images", "classes")
+    unit = "images"
+    kind = IMAGE
+    picture_attention = staticmethod(image_attention)
+
+    def __init__(self, experiment: Experiment, *args: Any):
+        super().__init__(experiment, *args)
+        self.shape = self.shape_of(experiment.model)
+        self.augment = make_augment(experiment.data.augmentation)
+
+    @classmethod
+    def shape_of(cls, model: Any) -> tuple[int, ...]:
+        """Gives the shape of the pixels that a model reads, by its config."""
+        return (*model.image_size, model.num_channels)
+
+    @classmethod
+    def read_split(cls, data: Any, tokenizer: Tokenizer | None, split: str) -> Examples:
+        """Reads a split."""
+        return open_pixels(data, split)
+
+    def read_own(self, files: OwnFiles) -> Examples:
+        """Reads files in folders of classes."""
+        background = self.experiment.data.background
+
+        def read(path: Path, damages: list[str] | None) -> np.ndarray:
+            return read_pixels(path, self.shape, background, damages)
+
+        return read_own_folder(files, self.kind, self.class_names, self.shape, read)
+
+    @classmethod
+    def check(cls, experiment: Experiment, examples: Examples) -> None:
+        """Refuses images of another size or number of channels than the model's."""
+        found = examples.inputs.take(np.array([0]))[0].shape[1:]
+        shape = cls.shape_of(experiment.model)
+        if found != shape:
+            raise UserError(
+                f"the data set's examples are {' x '.join(map(str, found))}, but the model reads "
+                f"{' x '.join(map(str, shape))}: change model.image_size and model.num_channels"
+            )
+
+    def example(self) -> Array:
+        """Makes a black image."""
+        return scale_pixels(jnp.zeros((1, *self.shape), jnp.uint8))
+
+    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+        """Makes numbers from -1 to 1 of the pixels."""
+        return scale_pixels(jnp.asarray(batch.inputs)), {}
+
+    def read(self, inputs: Any) -> ArrayInputs:
+        """Reads images from files, or takes Pillow's, or arrays of pixels."""
+        return ArrayInputs(read_images(inputs, self.shape, self.experiment.data.background))
+
+    def expand(self, word: str) -> list[Path]:
+        """Gives a file, or the files in a folder, at any depth and in natural order."""
+        path, kind = Path(word), self.kind
+        if not word.strip():  # its path would be the current folder
+            raise UserError(f"a blank line is not the name of a file: give {self.unit}")
+        if not path.is_dir() or kind.is_one(path):
+            return [path]
+        found, others = examples_in(path, kind)
+        tell_passed_over(others, path, kind.name)
+        if not found:
+            raise UserError(f"{path} has no {kind.name} ({kind.known}): give another folder")
+        return found
+
+    def attention(self, variables: Variables, given: Any) -> dict[str, Any]:
+        """Computes attention between the patches, over the pixels."""
+        pixels = self.read([given]).array[0]
+        scaled = scale_pixels(jnp.asarray(pixels))
+        return self.picture_attention(self.model, variables, scaled, pixels)
+
+
+class VideoClassification(ImageClassification):
+    """Predicts the classes of videos."""
+
+    description = "a video to its class"
+    reads = (VideosConfig,)
+    takes = ("videos", "classes")
+    unit = "videos"
+    kind = VIDEO
+    picture_attention = staticmethod(video_attention)
+
+    @classmethod
+    def shape_of(cls, model: Any) -> tuple[int, ...]:
+        """Gives the shape of the pixels that a model reads, by its config."""
+        return (model.num_frames, *super().shape_of(model))
+
+    def read_own(self, files: OwnFiles) -> Examples:
+        """Reads files in folders of classes; with data.still, only their first frames."""
+        examples = super().read_own(files)
+        if not self.experiment.data.still:
+            return examples
+        inputs: Any = examples.inputs
+        return examples._replace(inputs=ArrayInputs(still(inputs.array)))
+
+
+def scale_pixels(pixels: Array) -> Float[Array, "..."]:
+    """Makes numbers from -1 to 1 of pixels from 0 to 255.
+
+    Example:
+        >>> scale_pixels(jnp.array([0, 255], jnp.uint8)).tolist()
+        [-1.0, 1.0]
+    """
+    return pixels.astype(jnp.float32) / 127.5 - 1

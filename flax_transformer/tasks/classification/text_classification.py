@@ -1,0 +1,87 @@
+"""Classification of texts by an encoder-only model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.examples import Examples, TextInputs
+from flax_transformer.data.datasets.own_files import OwnFiles, read_own_table
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labelled
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.errors import UserError
+from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.given_texts import encode_text
+from flax_transformer.tasks.task import TOKENIZER, Variables
+
+
+class TextClassification(ClassificationTask):
+    """Predicts the classes of texts."""
+
+    description = "a text to its class"
+    reads = (LabelledTextConfig,)
+    takes = ("tokens", "vectors")
+    unit = "texts"
+    method = "classify"
+    tokenizer: Tokenizer
+
+    @classmethod
+    def open_tokenizer(cls, data: Any, folder: Path, training: bool) -> Tokenizer:
+        """Reads the tokenizer; of a trained model a lost one is an error: another has other ids."""
+        path = folder / TOKENIZER
+        return make_tokenizer(data) if training and not path.exists() else Tokenizer.load(path)
+
+    @classmethod
+    def read_split(cls, data: Any, tokenizer: Tokenizer, split: str) -> Examples:
+        """Reads a split."""
+        return tokenize_labelled(data, tokenizer, split)
+
+    def read_own(self, files: OwnFiles) -> Examples:
+        """Reads a table of labelled texts."""
+        texts, labels = read_own_table(files, self.class_names)
+        return Examples(self.read(texts), labels, self.class_names)
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer and the names of the classes."""
+        super().save(folder)
+        self.tokenizer.save(folder / TOKENIZER)
+
+    def example(self) -> Array:
+        """Makes a text of one token."""
+        return jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
+
+    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+        """Takes token ids as they are."""
+        return jnp.asarray(batch.inputs), {"segments": jnp.asarray(batch.segments)}
+
+    def read(self, inputs: str | Sequence[str]) -> TextInputs:
+        """Tokenizes texts."""
+        inputs = [inputs] if isinstance(inputs, str) else inputs
+        for number, text in enumerate(inputs, 1):
+            if not isinstance(text, str):
+                raise UserError(f"text {number} is not a string but {text!r:.60}: give strings")
+        texts = TokenizedText.encode(self.tokenizer, inputs, begin=True)
+        return TextInputs(texts, self.experiment.data.max_length)
+
+    def attention(self, variables: Variables, given: str) -> dict[str, Any]:
+        """Computes attention between the tokens of a text."""
+        longest = self.experiment.data.max_length
+        ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)[None]
+        found = attention_weights(
+            self.model, variables, jnp.asarray(ids), segments=jnp.ones_like(ids)
+        )
+        return {
+            "weights": {"encoder": np.asarray(found["encoder"][:, 0])},
+            "tokens": self.tokenizer.names(ids[0].tolist()),
+        }
+
+    def show(self, given: np.ndarray) -> str:
+        """Shows a text."""
+        return self.tokenizer.decode(given)

@@ -1,0 +1,64 @@
+"""Tokens hidden from a masked language model."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+
+MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1  # of the chosen tokens; the others stay as they are
+DEVIATIONS = 5  # of the number of chosen tokens, for which there is room: 3 in 10^7 batches more
+
+
+def mask_tokens(
+    rng: PRNGKeyArray, tokens: Int[Array, "rows length"], tokenizer: Tokenizer, rate: float
+) -> tuple[Int[Array, "rows length"], Bool[Array, "rows length"]]:
+    """Chooses tokens at random and hides them as BERT does.
+
+    Each token but the special ones is chosen with probability `rate`; of the chosen ones, each is
+    the mask with probability 0.8, any token of the vocabulary with 0.1, and itself with 0.1.
+
+    Args:
+        rng: random key.
+        tokens: ids of texts, padded.
+        tokenizer: with the ids of the mask and of special tokens.
+        rate: probability of a token to be chosen.
+
+    Returns:
+        What a model reads, and where it is to predict the original token.
+
+    Example:
+        >>> tokenizer = Tokenizer.of_characters(["abcdefgh"])
+        >>> tokens = jnp.array([[1, 5, 7, 2, 0]])
+        >>> _, is_chosen = mask_tokens(jax.random.key(0), tokens, tokenizer, rate=0.999)
+        >>> is_chosen.astype(int).tolist()
+        [[0, 1, 1, 0, 0]]
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 3.1, task 1, and appendix A.1.
+    """
+    ids = tokenizer.mask_id, tokenizer.num_special, tokenizer.vocab_size
+    return _mask_tokens(rng, tokens, ids, rate)
+
+
+@functools.partial(jax.jit, static_argnames=("ids", "rate"))
+def _mask_tokens(
+    rng: PRNGKeyArray, tokens: Int[Array, "rows length"], ids: tuple[int, int, int], rate: float
+) -> tuple[Int[Array, "rows length"], Bool[Array, "rows length"]]:
+    mask_id, num_special, vocab_size = ids
+    chosen_rng, kind_rng, token_rng = jax.random.split(rng, 3)
+    is_chosen = (tokens >= num_special) & (jax.random.uniform(chosen_rng, tokens.shape) < rate)
+    kind = jax.random.uniform(kind_rng, tokens.shape)
+    others = jax.random.randint(token_rng, tokens.shape, num_special, vocab_size, tokens.dtype)
+    is_kept = kind >= MASKED_SHARE + REPLACED_SHARE
+    hidden = jnp.where(kind < MASKED_SHARE, mask_id, jnp.where(is_kept, tokens, others))
+    return jnp.where(is_chosen, hidden, tokens), is_chosen
+
+
+def room_for_chosen(num_places: int, rate: float) -> int:
+    """How many places may be chosen; a batch in which more are loses the last of them."""
+    deviation = math.sqrt(num_places * rate * (1 - rate))
+    return min(num_places, math.ceil(num_places * rate + DEVIATIONS * deviation))

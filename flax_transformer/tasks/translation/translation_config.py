@@ -1,0 +1,32 @@
+"""How a translation model is trained and scored."""
+
+import dataclasses
+from typing import get_args
+
+from flax_transformer.errors import unknown
+from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
+from flax_transformer.functional.losses import SmoothingOver
+from flax_transformer.tasks.task_config import TaskConfig, check_label_smoothing
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationConfig(TaskConfig):
+    """How a translation model is trained and scored."""
+
+    label_smoothing: float = 0.1
+    """Probability mass of the targets spread evenly over other tokens."""
+    smoothing_over: SmoothingOver = "vocab"
+    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), or the others without the
+    target (T2T, fairseq)."""
+    bleu_tokenizer: BleuTokenizer = "auto"
+    """sacreBLEU's name of the tokenizer by which BLEU splits texts into words. auto chooses by the
+    target language, or by the script of the references: zh; ja-mecab and ko-mecab if they are
+    installed; char if words are not separated by spaces; else 13a."""
+
+    def __post_init__(self) -> None:
+        """Refuses a smoothing that is not a share, and unknown names."""
+        check_label_smoothing(self.label_smoothing)
+        if self.smoothing_over not in get_args(SmoothingOver):
+            raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
+        if self.bleu_tokenizer not in get_args(BleuTokenizer):
+            raise unknown("--task.bleu-tokenizer", self.bleu_tokenizer, get_args(BleuTokenizer))

@@ -1,0 +1,116 @@
+"""Arrays that users give to be shown: of any library; pixels whose patches are tokens."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import UInt8
+
+from flax_transformer.errors import UserError
+
+# By name of the argument, the words for its axes and for those of its patches.
+_AXES = {
+    "image": ("[height, width, 3]", "(rows, columns)"),
+    "video": ("[time, height, width, 3]", "(times, rows, columns)"),
+}
+
+
+def host_array(name: str, array: Any, dtype: Any = None) -> np.ndarray:
+    """Reads an array, or a sequence of arrays, into the host's memory.
+
+    Args:
+        name: of the array, for the error message.
+        array: of any library that NumPy can read.
+        dtype: of the result; that of the array if None.
+
+    Raises:
+        UserError: if NumPy cannot read it, with what to give instead.
+    """
+    if isinstance(array, Tracer):
+        raise UserError(f"{name} have no values inside jit or grad: return them, then show them")
+    if getattr(array, "requires_grad", False):
+        raise UserError(f"{name} need a gradient, so NumPy cannot read them: call .detach() first")
+    try:
+        return np.asarray(array, dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{name} are not an array of numbers: {reason}") from error
+
+
+def check_picture(
+    image: Any,
+    video: Any,
+    patches: Sequence[int] | None,
+    num_tokens: int,
+) -> tuple[dict[str, Any], UInt8[np.ndarray, "time height width 3"]] | None:
+    """Finds the patches of an image or a video among tokens, whose last they are.
+
+    Args:
+        image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; or None.
+        video: pixels [time, height, width, 3]; or None.
+        patches: (rows, columns) of the image, (times, rows, columns) of the video.
+        num_tokens: how many tokens there are.
+
+    Returns:
+        What a page must know of the picture, "frames", "height", "width", how many "patches" there
+        are along each, and the index of the "first" patch among the tokens; and its pixels, of
+        which an image has one frame. None if there is no picture.
+
+    Raises:
+        UserError: if pixels, patches and tokens do not belong together.
+
+    Example:
+        >>> header, pixels = check_picture(np.zeros((6, 4, 3)), None, (3, 2), 7)
+        >>> header["first"], pixels.shape
+        (1, (1, 6, 4, 3))
+    """
+    if image is None and video is None:
+        if patches is not None:
+            raise UserError(f"patches {tuple(patches)} are of no picture: pass image or video")
+        return None
+    if image is not None and video is not None:
+        raise UserError("image and video are both given: pass one of them")
+    name, given_pixels = ("image", image) if video is None else ("video", video)
+    pixels = host_array(f"pixels of the {name}", given_pixels)
+    axes, grid = _AXES[name]
+    given = tuple(() if patches is None else patches)
+    if pixels.ndim != axes.count(",") + 1 or pixels.shape[-1] != 3 or not pixels.size:
+        raise UserError(f"{name} of shape {list(pixels.shape)} is not {axes}")
+    if len(given) != grid.count(",") + 1 or min(given) < 1:
+        raise UserError(f"patches {patches} of the {name} are not {grid}: say how many there are")
+    if name == "image":
+        pixels, given = pixels[None], (1, *given)
+    first = num_tokens - math.prod(given)
+    if first < 0:
+        raise UserError(f"{math.prod(given)} patches are more than the {num_tokens} tokens")
+    for axis, size, number in zip(("time", "height", "width"), pixels.shape, given, strict=False):
+        if size % number:
+            raise UserError(f"the {name}'s {axis} of {size} is not a multiple of {number} patches")
+    header = dict(zip(("frames", "height", "width"), pixels.shape, strict=False))
+    return {**header, "patches": given, "first": first}, pixel_bytes(name, pixels)
+
+
+def pixel_bytes(name: str, pixels: np.ndarray) -> UInt8[np.ndarray, "..."]:
+    """Gives pixels as bytes.
+
+    Args:
+        name: what they are of, for the error message.
+        pixels: whole numbers to 255 or fractions to 1.
+
+    Raises:
+        UserError: if a value is not a pixel.
+
+    Example:
+        >>> pixel_bytes("image", np.array([0.0, 0.2, 1.0])).tolist()
+        [0, 51, 255]
+    """
+    most = 255 if np.issubdtype(pixels.dtype, np.integer) else 1
+    is_pixel = (pixels >= 0) & (pixels <= most)
+    if not is_pixel.all():
+        raise UserError(
+            f"{name} holds {pixels[~is_pixel][0]}: pixels are whole numbers from 0 to 255, or "
+            "fractions from 0 to 1"
+        )
+    return np.rint(pixels * (255 / most)).astype(np.uint8)
