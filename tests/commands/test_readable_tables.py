@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from flax_transformer import console as console_module
@@ -27,7 +28,9 @@ def quickly_measured(monkeypatch, tmp_path):
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
     wishes = Wishes(yes, no, yes, no)
     monkeypatch.setattr(f"{command}.check_wishes", lambda _: wishes)
-    monkeypatch.setattr(f"{command}.Positions._draw", lambda _: None)
+    monkeypatch.setattr(
+        "flax_transformer.visualization.position_pictures.plot_positions", lambda *_: Figure()
+    )
     monkeypatch.setattr("flax_transformer.commands.list_command.count", count_once)
 
 
