@@ -159,7 +159,7 @@ def test_a_folder_without_a_run_is_one_line(folder, source):
     experiment = classification(folder)
     with pytest.raises(UserError, match=r"unknown run of --init-from .*did you mean '.*source'"):
         train(from_source(experiment, folder / "sourse"), folder / "refused")
-    with pytest.raises(UserError, match="--init-from /nowhere/run holds no run: give the --workdir"):
+    with pytest.raises(UserError, match="--init-from /nowhere/run holds no run: give"):
         train(from_source(experiment, "/nowhere/run"), folder / "refused")
     assert not (folder / "refused").exists()
 
