@@ -28,7 +28,7 @@ class Positions:
     def run(self) -> None:
         """Prints schemes against wishes, and draws the schemes."""
         self._check_picture()
-        wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
+        wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:
             verdicts = {
                 name: {wish: verdict._asdict() for wish, verdict in row.items()}

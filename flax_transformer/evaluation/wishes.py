@@ -25,23 +25,6 @@ class Verdict(NamedTuple):
     reason: str
 
 
-class Wishes(NamedTuple):
-    """The verdicts on one scheme.
-
-    Attributes:
-        unique: each step of a sentence has a value of its own.
-        consistent: two steps are equally far apart whatever the length of their sentence.
-        carries_on: steps beyond the training length have values of their own, too.
-        bounded: values stay within the range they have in training, and computing them again
-            gives the same ones.
-    """
-
-    unique: Verdict
-    consistent: Verdict
-    carries_on: Verdict
-    bounded: Verdict
-
-
 # The heading of each wish.
 HEADINGS = {
     "unique": "unique value",
@@ -51,7 +34,7 @@ HEADINGS = {
 }
 
 
-def check_wishes(scheme: PositionalScheme) -> Wishes:
+def check_wishes(scheme: PositionalScheme) -> dict[str, Verdict]:
     """Measures whether a scheme meets the four wishes.
 
     The value of a step is whatever the scheme gives to the model: the encoding; a vector of
@@ -66,17 +49,26 @@ def check_wishes(scheme: PositionalScheme) -> Wishes:
         scheme: any scheme, not only one of `SCHEMES`.
 
     Returns:
-        A verdict on each wish, its reason holding the figure that decided.
+        The verdicts, each with the figure that decided: "unique" (each step of a sentence has a
+        value of its own), "consistent" (two steps are equally far apart whatever the length of
+        their sentence), "carries_on" (steps beyond the training length have values of their own,
+        too) and "bounded" (values stay within the range they have in training, and computing them
+        again gives the same ones).
 
     Example:
         >>> from flax_transformer.functional.schemes import SCHEMES
-        >>> check_wishes(SCHEMES["number"]).bounded
+        >>> check_wishes(SCHEMES["number"])["bounded"]
         Verdict(met=False, reason='in [0, 127] in 128 steps, in [0, 8,191] in 8,192')
 
     Reference:
         Kazemnejad 2019, "Transformer Architecture: The Positional Encoding".
     """
-    return Wishes(_unique(scheme), _consistent(scheme), _carries_on(scheme), _bounded(scheme))
+    return {
+        "unique": _unique(scheme),
+        "consistent": _consistent(scheme),
+        "carries_on": _carries_on(scheme),
+        "bounded": _bounded(scheme),
+    }
 
 
 def step_values(

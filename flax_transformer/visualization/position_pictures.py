@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from flax_transformer.evaluation.wishes import HEADINGS, Wishes, step_values
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, step_values
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
 from flax_transformer.visualization.matrices import draw_matrix
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
@@ -122,7 +122,7 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
     return figure
 
 
-def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
+def plot_wishes(wishes: Mapping[str, Mapping[str, Verdict]]) -> Figure:
     r"""Draws schemes against the four wishes, with the figure that decided in each cell.
 
     Args:
@@ -144,7 +144,7 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
         raise ValueError("wishes must hold at least one scheme")
     figure, (axes,) = new_figure(13, 0.62 * len(wishes) + 0.6)
     for row, of_scheme in enumerate(wishes.values()):
-        for column, verdict in enumerate(of_scheme):
+        for column, verdict in enumerate(of_scheme.values()):
             color, word = (COLORS[0], "yes") if verdict.met else (COLORS[1], "no")
             corner = (column + 0.01, row + 0.04)
             axes.add_patch(Rectangle(corner, 0.98, 0.92, color=color, alpha=0.18, linewidth=0))
