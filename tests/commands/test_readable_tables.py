@@ -157,6 +157,6 @@ def test_a_score_is_whole_beside_a_long_signature(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     for is_terminal in (True, False):
         output = io.StringIO()
-        show_scores(Console(file=output, width=60, force_terminal=is_terminal), record)
+        show_scores(record, Console(file=output, width=60, force_terminal=is_terminal))
         assert console_module.shown("perplexity", 1234567.25) in output.getvalue()
     assert signature in output.getvalue()
