@@ -58,7 +58,7 @@ from flax_transformer.functional import (
     sinusoidal_positions,
 )
 from flax_transformer.modules import MultiHeadAttention
-from flax_transformer.runtime.simulated_devices import spare_threads
+from flax_transformer.runtime.process import spare_threads
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.attention_maps import plot_attention
 from flax_transformer.visualization.curves import plot_curves

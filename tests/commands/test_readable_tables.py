@@ -12,7 +12,7 @@ from flax_transformer import console as console_module
 from flax_transformer.console import show_scores, show_table
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.evaluation.wishes import Verdict, Wishes
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict
 from flax_transformer.models.presets import count
 
 COMMANDS = ["list", "table3", "positions", "conventions"]
@@ -26,7 +26,7 @@ def quickly_measured(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command = "flax_transformer.commands.positions_command"
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
-    wishes = Wishes(yes, no, yes, no)
+    wishes = dict(zip(HEADINGS, (yes, no, yes, no), strict=True))
     monkeypatch.setattr(f"{command}.check_wishes", lambda _: wishes)
     monkeypatch.setattr(
         "flax_transformer.visualization.position_pictures.plot_positions", lambda *_: Figure()
