@@ -45,8 +45,8 @@ from flax_transformer.functional import (
     sinusoidal_positions,
     token_segments,
 )
-from flax_transformer.models import PRESETS, EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.models.presets import count_parameters
+from flax_transformer.models import ZOO, EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models.zoo import count_parameters
 from flax_transformer.modules import EncoderLayer, FeedForward, Residual
 from flax_transformer.visualization.activations import plot_activations
 from flax_transformer.visualization.attention_maps import plot_mask
@@ -230,7 +230,7 @@ plot_matrices({"change of the scores": another[0] - logits[0]}, target_words, "t
 matrices = 6 * (4 * 512**2 + 2 * 512 * 2048) + 6 * (8 * 512**2 + 2 * 512 * 2048)
 biases_and_norms = 6 * (2048 + 512 + 2 * 2 * 512) + 6 * (2048 + 512 + 3 * 2 * 512)
 by_formula = 512 * 37_000 + matrices + biases_and_norms
-assert count_parameters(PRESETS["base"], 37_000) == by_formula
+assert count_parameters(ZOO["base"].config, 37_000) == by_formula
 by_formula
 
 # %% [markdown]
