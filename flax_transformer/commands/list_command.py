@@ -34,7 +34,7 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
-        check_number("vocab_size", self.vocab_size)
+        check_number("--vocab-size", self.vocab_size)
         listed = {
             "tasks": _tasks(),
             "presets": self._presets(),
@@ -101,7 +101,7 @@ def _models() -> dict[str, dict[str, Any]]:
         rows[name] = {
             "model": type(entry.model).__name__,
             "parameters": entry.parameters,
-            "layers": str(config.num_layers),
+            "layers": str(getattr(config, "num_layers", "")),
             "d_model": config.d_model,
             "heads": config.num_heads,
         }

@@ -19,7 +19,7 @@ from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
-from flax_transformer.evaluation.metric import compute_scores, metrics_of
+from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.classification.augmentation import Augment, Target
 from flax_transformer.tasks.classification.class_weights import class_weights
@@ -56,7 +56,7 @@ class ClassificationTask(Task):
     """
 
     config = ClassificationConfig
-    scores = (*metrics_of("labels", "is_in_top"), "loss")
+    scores = MetricsOf("labels", "is_in_top", others=("loss",))
     command = "classify"
     method: ClassVar[str] = "__call__"  # of the model, which gives the logits of the classes
     augment: Augment | None = None  # of the inputs, in training only
