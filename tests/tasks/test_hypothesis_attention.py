@@ -73,16 +73,18 @@ def cached_weights(case: Any, tokens: np.ndarray) -> dict[str, np.ndarray]:
     cache, rows = start(case), []
 
     def decode(new: Any, cache: Any) -> Any:
-        return model.apply(variables, new, cache, method=model.decode, mutable=["attention"])
+        return model.apply(
+            variables, new, cache, new != PAD, method=model.decode, mutable=["activations"]
+        )
 
     step = jax.jit(decode)
     for new in [prompt, *(jnp.asarray(tokens[:, i : i + 1]) for i in range(MAX_LENGTH - 1))]:
         (_, cache), stored = step(new, cache)
-        rows.append(stored["attention"])
+        rows.append(stored["activations"])
     return {
         part: np.stack(
             [
-                np.concatenate([row[f"decoder_{layer}"][module]["weights"][0] for row in rows], 2)
+                np.concatenate([row[f"decoder_{layer}"][module]["weights"] for row in rows], 2)
                 for layer in range(LAYERS)
             ]
         )
