@@ -116,8 +116,9 @@ def batch_norm(inputs, is_token=None, epsilon=1e-6):
 def activation(name, hidden):
     """The named function; gated ones multiply hidden[..., 1, :] by that of hidden[..., 0, :]."""
     hidden = np.asarray(hidden, np.float64)
-    if name in ("geglu", "swiglu"):
-        gate = activation({"geglu": "gelu", "swiglu": "silu"}[name], hidden[..., 0, :])
+    gates = {"geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
+    if name in gates:
+        gate = activation(gates[name], hidden[..., 0, :])
         return gate * hidden[..., 1, :]
     if name == "relu":
         return np.maximum(0, hidden)

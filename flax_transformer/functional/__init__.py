@@ -19,11 +19,17 @@ from flax_transformer.functional.cache import (
 from flax_transformer.functional.convolution import convolve
 from flax_transformer.functional.dropout import dropout_multiplier, random_trials
 from flax_transformer.functional.embedding import embed, embed_one_hot, token_logits
+from flax_transformer.functional.experts import (
+    expert_feed_forward,
+    expert_weights,
+    load_balancing_loss,
+)
 from flax_transformer.functional.feed_forward import (
     ACTIVATIONS,
     Activation,
     feed_forward,
     geglu,
+    geglu_tanh,
     gelu,
     gelu_tanh,
     relu,
@@ -121,9 +127,12 @@ __all__ = [
     "dropout_multiplier",
     "embed",
     "embed_one_hot",
+    "expert_feed_forward",
+    "expert_weights",
     "feed_forward",
     "first_token",
     "geglu",
+    "geglu_tanh",
     "gelu",
     "gelu_tanh",
     "grid_coordinates",
@@ -136,6 +145,7 @@ __all__ = [
     "learned_positions",
     "lineage_mask",
     "linear_cross_entropy",
+    "load_balancing_loss",
     "max_of_tokens",
     "mean_of_tokens",
     "multi_head_attend",

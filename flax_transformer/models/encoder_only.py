@@ -54,7 +54,7 @@ class EncoderOnlyConfig(TransformerConfig):
     """What a normalization adds to the variance."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
-    positions: str = "learned"
+    positions: str | tuple[str, ...] = "learned"
     """Positional scheme."""
     max_positions: int = 512
     """Rows of a learned table of positions."""

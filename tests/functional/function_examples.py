@@ -19,6 +19,11 @@ class Draw:
     def normal(self, *shape: int) -> np.ndarray:
         return self._rng.normal(size=shape)
 
+    def apart(self, *shape: int) -> np.ndarray:
+        """Numbers in a random order whose neighbors along the last axis differ by about 0.5."""
+        order = np.argsort(self._rng.random(shape), axis=-1)
+        return 0.5 * order + self._rng.uniform(0, 0.1, size=shape)
+
     def positive(self, *shape: int) -> np.ndarray:
         return self._rng.uniform(0.5, 2.0, size=shape)
 
@@ -66,7 +71,7 @@ def no_ids(*shape: int) -> np.ndarray:
 
 
 QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 5, 7, 3, 2
-D_MODEL, D_FF, VOCAB = 5, 7, 11
+D_MODEL, D_FF, VOCAB, EXPERTS = 5, 7, 11, 4
 
 EXAMPLES: dict[str, Example] = {
     "alibi_bias": Example(
@@ -176,6 +181,27 @@ EXAMPLES: dict[str, Example] = {
         refused={"table": zeros(VOCAB)},
         message=r"\(11,\)",
     ),
+    "expert_feed_forward": Example(
+        lambda draw: {
+            "inputs": draw.normal(2, 3, D_MODEL),
+            "weights": draw.positive(2, 3, EXPERTS),
+            "hidden_kernels": draw.normal(EXPERTS, D_MODEL, 2, D_FF),
+            "hidden_biases": draw.normal(EXPERTS, 2, D_FF),
+            "output_kernels": draw.normal(EXPERTS, D_FF, D_MODEL),
+            "output_biases": draw.normal(EXPERTS, D_MODEL),
+            "dropout": draw.positive(2, 3, EXPERTS, D_FF),
+        },
+        {"activation": "swiglu"},
+        refused={"weights": zeros(2, 3, 7)},
+        message=r"weights \(2, 3, 7\) .* \(2, 3, 5\)",
+    ),
+    "expert_weights": Example(
+        lambda draw: {"router_logits": draw.apart(2, 3, EXPERTS)},
+        {"experts_per_token": 2},
+        refused={"experts_per_token": 5},
+        message=r"\[1, 4\], not 5",
+        bfloat16_gives="float32",
+    ),
     "feed_forward": Example(
         lambda draw: {
             "inputs": draw.normal(3, D_MODEL),
@@ -194,6 +220,11 @@ EXAMPLES: dict[str, Example] = {
         message=r"hidden \(3, 5\) and is_token \(5,\)",
     ),
     "geglu": Example(
+        lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
+        refused={"hidden": zeros(3, D_FF)},
+        message=r"\(3, 7\)",
+    ),
+    "geglu_tanh": Example(
         lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
         refused={"hidden": zeros(3, D_FF)},
         message=r"\(3, 7\)",
@@ -273,6 +304,16 @@ EXAMPLES: dict[str, Example] = {
         lambda draw: {"positions": draw.ids(5, 3), "table": draw.normal(5, D_MODEL)},
         refused={"positions": no_ids(7)},
         message=r"7 positions do not fit a table \(5, 5\)",
+    ),
+    "load_balancing_loss": Example(
+        lambda draw: {
+            "router_logits": draw.apart(2, 3, EXPERTS),
+            "is_token": draw.mask(2, 3),
+        },
+        {"experts_per_token": 2},
+        refused={"is_token": np.ones((3, 2), bool)},
+        message=r"is_token \(3, 2\) must be \(2, 3\)",
+        bfloat16_gives="float32",
     ),
     "max_of_tokens": Example(
         lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
