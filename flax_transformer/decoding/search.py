@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
-from flax_transformer.decoding.greedy import greedy_search
+from flax_transformer.decoding.generation import greedy_search
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor

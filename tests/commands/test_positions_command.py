@@ -67,7 +67,7 @@ def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, mo
         ("--out", "missing/positions.png", "no folder missing for the picture positions.png"),
         ("--out", "positions.docx", r"positions\.docx: end its name in one of .*\.png"),
         ("--length", "1", "length must be at least 2, not 1"),
-        ("--d-model", "0", "d_model must be at least 2, not 0"),
+        ("--d-model", "0", "--d-model must be at least 2, not 0"),
     ],
 )
 def test_a_picture_that_cannot_be_is_refused_before_the_work(option, value, message, run):
