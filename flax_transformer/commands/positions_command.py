@@ -34,7 +34,7 @@ class Positions:
         from flax_transformer.visualization.position_pictures import plot_positions
 
         check_picture_path(self.out)
-        wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
+        wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:
             verdicts = {
                 name: {wish: verdict._asdict() for wish, verdict in row.items()}

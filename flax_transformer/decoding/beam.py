@@ -74,7 +74,7 @@ def beam_search(
 
     Args:
         step: reads tokens; see `Step`. With halvings also of some of the examples, so that it may
-            know an example by the cache alone.
+            know an example by the cache only.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             limits.max_length - 1 tokens; only the history is repeated and reordered.
         prompt: [batch, prompt_length], read in one pass, for example BOS.
@@ -85,7 +85,7 @@ def beam_search(
         num_halvings: how often the search goes on with half of the examples once the others have
             settled. The result is the same; each compiles `step` once more.
         processor: changes the log-probabilities before continuations are ranked, and keeps them at
-            most 0. log_probs and scores then sum the changed ones, which are not normalised again.
+            most 0. log_probs and scores then sum the changed ones, which are not normalized again.
 
     Returns:
         The best hypotheses of each example.

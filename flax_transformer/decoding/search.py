@@ -38,7 +38,7 @@ class DecodingConfig:
     """What a beam search divides log-probabilities by: gnmt, ((5 + length) / 6)^alpha, or power,
     length^alpha."""
     alpha: float = 0.6
-    """Strength of the length penalty; 0 is none, larger values favour longer outputs."""
+    """Strength of the length penalty; 0 is none, larger values favor longer outputs."""
     max_extra_length: int = 50
     """An output has at most so many tokens more than its source."""
     num_best: int = 1

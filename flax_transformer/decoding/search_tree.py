@@ -53,7 +53,7 @@ def beam_search_tree(
         prompt: read in one pass, for example BOS.
         beam_size: hypotheses kept at each step.
         max_length: most tokens generated, EOS included.
-        length_penalty: number of tokens -> normaliser, positive and never falling.
+        length_penalty: number of tokens -> normalizer, positive and never falling.
         eos_id: token that ends a hypothesis.
 
     Returns:

@@ -75,7 +75,7 @@ def test_an_impossible_option_gets_one_line_and_writes_nothing(run, folder, opti
         ("", "--workdir is empty: give a folder"),
         ("small.py", "small.py is not a directory: choose another --workdir"),
         ("small.py/below", r"cannot write into small.py/below \(Not a directory\): choose another"),
-        (LONG, "File name too long: x+.*; mend this, or give another path"),
+        (LONG, "File name too long: x+.*; fix this, or give another path"),
     ],
 )
 def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, message):
@@ -167,7 +167,7 @@ class Failing:
     ("error", "message"),
     [
         ("memory", r"Out of memory allocating .* bytes\. Give smaller sizes"),
-        ("file", "No such file or directory: /nowhere/of/all; mend this, or give another path"),
+        ("file", "No such file or directory: /nowhere/of/all; fix this, or give another path"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(capsys, error, message):
