@@ -1,10 +1,5 @@
 import json
 
-<<<<<<< HEAD
-from flax_transformer.data.datasets.catalogue import KINDS
-
-=======
->>>>>>> slim
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters
