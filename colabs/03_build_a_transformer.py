@@ -225,7 +225,7 @@ ft.visualization.plot_matrices(
 matrices = 6 * (4 * 512**2 + 2 * 512 * 2048) + 6 * (8 * 512**2 + 2 * 512 * 2048)
 biases_and_norms = 6 * (2048 + 512 + 2 * 2 * 512) + 6 * (2048 + 512 + 3 * 2 * 512)
 by_formula = 512 * 37_000 + matrices + biases_and_norms
-assert ft.models.presets.count_parameters(ft.PRESETS["base"], 37_000) == by_formula
+assert ft.models.zoo.count_parameters(ft.ZOO["base"].config, 37_000) == by_formula
 by_formula
 
 # %% [markdown]

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from flax_transformer.models.decoder_only import DecoderOnlyConfig
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
     from flax_transformer.models.encoder_only import EncoderOnlyConfig
-    from flax_transformer.models.presets import PRESETS
     from flax_transformer.models.video import VideoConfig
-    from flax_transformer.models.vision_config import VisionConfig
+    from flax_transformer.models.vision import VisionConfig
+    from flax_transformer.models.zoo import ZOO
     from flax_transformer.tasks.classification.classification_config import ClassificationConfig
     from flax_transformer.tasks.language_modeling.language_modeling_config import (
         LanguageModelingConfig,
@@ -88,7 +88,7 @@ _HOMES = {
     "OptimizerConfig": ".training.optimizer.optimizer_config",
     "ParallelTextConfig": ".data.parallel_text_config",
     "PlainTextConfig": ".data.plain_text_config",
-    "PRESETS": ".models.presets",
+    "ZOO": ".models.zoo",
     "show_scores": ".console",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
@@ -96,7 +96,7 @@ _HOMES = {
     "VideoConfig": ".models.video",
     "VideosConfig": ".data.videos_config",
     "view_attention": ".visualization.attention_view",
-    "VisionConfig": ".models.vision_config",
+    "VisionConfig": ".models.vision",
     "visualization": ".visualization",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

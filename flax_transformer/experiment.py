@@ -17,8 +17,7 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.models.model_config import ModelConfig, TransformerConfig
-from flax_transformer.models.presets import PRESETS
-from flax_transformer.models.table3 import TABLE3
+from flax_transformer.models.table3 import table3
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.task import Task
 from flax_transformer.tasks.task_config import TaskConfig
@@ -36,7 +35,7 @@ class Experiment:
     """Everything that decides the outcome of a training."""
 
     data: DataConfig = ParallelTextConfig()
-    model: ModelConfig = PRESETS["tiny"]
+    model: ModelConfig = ZOO["tiny"].config
     task: TaskConfig = TranslationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
@@ -262,8 +261,7 @@ OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
 
 def _presets() -> dict[str, ModelConfig]:
     """All named sizes of models: name -> config."""
-    published: dict[str, Any] = {name: entry.model for name, entry in ZOO.items()}
-    return PRESETS | {name: model.config for name, model in published.items()}
+    return {name: entry.config for name, entry in ZOO.items()}
 
 
 def presets_of(model: ModelConfig) -> dict[str, Any]:
@@ -293,8 +291,8 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     if name not in presets:
         raise unknown("preset", name, presets)
     task: Any = experiment.task
-    if name in TABLE3:
-        task = dataclasses.replace(task, label_smoothing=TABLE3[name].label_smoothing)
+    if name in table3():
+        task = dataclasses.replace(task, label_smoothing=table3()[name].label_smoothing)
     kept = {
         field: getattr(experiment.model, field)
         for field in OF_THE_DATA

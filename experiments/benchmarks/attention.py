@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import jax
 from circumstances import circumstances, describe, tell
-from flax_transformer.functional.grouped_heads import group_heads
 from jax.stages import Compiled
 from rich.console import Console
 from timing import Spread, time_in_turns
@@ -123,7 +122,8 @@ def measure(length: int, options: Attention) -> list[Result]:
     }
     product = matrix_product(options.peak_size, options.dtype)
     times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
-    auto = "blockwise" if blocks_pay(group_heads(query, key, value, mask, None, None)) else "xla"
+    num_scores = batch * options.num_heads * length**2
+    auto = "blockwise" if blocks_pay(num_scores, jax.default_backend()) else "xla"
     # Two products of the forward pass, and two of the backward pass for each of them.
     flops = 6 * 2 * batch * options.num_heads * length**2 * options.head_dim
     return [

@@ -262,7 +262,7 @@ EXAMPLES: dict[str, Example] = {
             "weights": draw.positive(2, 3),
             "bias": draw.normal(VOCAB),
         },
-        {"label_smoothing": 0.1, "cap": 2.0, "chunk_size": 4 * VOCAB},
+        {"label_smoothing": 0.1, "cap": 2.0},
         refused={"table": zeros(VOCAB, 2)},
         message=r"hidden \(2, 3, 3\) and table \(11, 2\)",
         bfloat16_gives="float32",

@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 from reference import assert_close
 
 from flax_transformer.functional import label_smoothed_cross_entropy, linear_cross_entropy
+from flax_transformer.functional.kernels import chunked_losses
 from flax_transformer.functional.losses import SmoothingOver
 
 BATCH, LENGTH, VOCAB = 2, 5, 7
@@ -31,6 +32,19 @@ def logits(normal):
 def weights():
     """Whole, partial and no weight."""
     return jnp.array([[1, 1, 0.5, 1, 0], [0.25, 1, 2, 0, 0]])
+
+
+@pytest.fixture
+def chunks_of(monkeypatch):
+    """Sets how many logits a chunk holds."""
+
+    def set_size(size):
+        jax.clear_caches()
+        for platform in ("_CPU_CHUNK", "_ACCELERATOR_CHUNK"):
+            monkeypatch.setattr(chunked_losses, platform, size)
+
+    yield set_size
+    jax.clear_caches()
 
 
 def smoothed_targets(smoothing):
@@ -158,18 +172,17 @@ def test_a_vocabulary_without_other_tokens_is_refused():
 @SMOOTHINGS
 @pytest.mark.parametrize("rows", [1, 3, 5, 10, 97])
 def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
-    tolerance, normal, weights, smoothing, rows
+    tolerance, normal, weights, smoothing, rows, chunks_of
 ):
     """Of ten positions in chunks of `rows`, the last chunk filled up where it has to be."""
     hidden, table = normal(BATCH, LENGTH, 3), normal(VOCAB, 3)
+    chunks_of(rows * VOCAB)
 
     def whole(hidden, table, weights):
         return label_smoothed_cross_entropy(hidden @ table.T, TARGETS, weights, *smoothing)[0]
 
     def in_chunks(hidden, table, weights):
-        return linear_cross_entropy(
-            hidden, table, TARGETS, weights, *smoothing, chunk_size=rows * VOCAB
-        )[0]
+        return linear_cross_entropy(hidden, table, TARGETS, weights, *smoothing)[0]
 
     arguments = hidden, table, jnp.asarray(weights, hidden.dtype)
     actual, expected = (
@@ -180,17 +193,34 @@ def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
     assert_close(in_chunks(*arguments), expected[0] / 3, tolerance)
 
 
-def test_no_array_of_all_logits_is_made():
+def test_no_array_of_all_logits_is_made(chunks_of):
+    chunks_of(2**14)
     hidden, table = jnp.ones((1024, 8)), jnp.ones((512, 8))
     arguments = hidden, table, jnp.zeros(1024, int), jnp.ones(1024)
-    compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x, chunk_size=2**14)[0]))
+    compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x)[0]))
     memory = compiled.lower(*arguments).compile().memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes < 1024 * 512 * 4 / 4
 
 
-def test_a_chunk_holds_something(normal):
-    with pytest.raises(ValueError, match="chunk_size must be at least 1, not 0"):
-        linear_cross_entropy(
-            normal(2, 3), normal(VOCAB, 3), TARGETS[0, :2], jnp.ones(2), chunk_size=0
-        )
+@pytest.mark.parametrize("rows", [1, 3, 97])
+@pytest.mark.parametrize("options", [{"bias": True}, {"cap": 2.0}, {"bias": True, "cap": 0.5}])
+def test_chunks_have_the_bias_and_the_cap_of_all_logits(
+    tolerance, normal, weights, options, rows, chunks_of
+):
+    chunks_of(rows * VOCAB)
+    hidden, table, bias = normal(BATCH, LENGTH, 3), normal(VOCAB, 3), normal(VOCAB)
+    cap = options.get("cap")
+
+    def whole(hidden, table, bias, weights):
+        logits = hidden @ table.T + bias if "bias" in options else hidden @ table.T
+        logits = logits if cap is None else cap * jnp.tanh(logits / cap)
+        return label_smoothed_cross_entropy(logits, TARGETS, weights, 0.1)[0]
+
+    def in_chunks(hidden, table, bias, weights):
+        given = {"cap": cap, "bias": bias if "bias" in options else None}
+        return linear_cross_entropy(hidden, table, TARGETS, weights, 0.1, **given)[0]
+
+    arguments = hidden, table, bias, jnp.asarray(weights, hidden.dtype)
+    actual, expected = (jax.value_and_grad(f, (0, 1, 2, 3))(*arguments) for f in (in_chunks, whole))
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)

@@ -22,6 +22,11 @@ _CPU_MANY, _ACCELERATOR_MANY = 2**27, 2**30
 Blocks = tuple[int | None, int | None, int | None]
 
 
+def blocks_pay(num_scores: int, platform: str) -> bool:
+    """Whether there are so many scores that attending in blocks is faster, or needed."""
+    return num_scores >= (_CPU_MANY if platform == "cpu" else _ACCELERATOR_MANY)
+
+
 def attend_by_number(
     query: Float[Array, "batch query_length heads head_dim"],
     key: Float[Array, "batch key_length key_value_heads head_dim"],
@@ -31,16 +36,15 @@ def attend_by_number(
     cap: float | None = None,
     **scores: Shaped[Array, "..."] | None,
 ) -> Float[Array, "batch query_length heads value_dim"]:
-    """Attends in blocks if there are so many scores that this is faster, or needed."""
+    """Attends in blocks if they pay on the platform, else to all keys of all queries at once."""
     all_at_once = formula("auto")
     batch, query_length, num_heads, _ = query.shape
     num_scores = batch * num_heads * query_length * key.shape[1]
     # In a program for symbolic sizes the number is unknown, and blocks are not used.
-    is_known = isinstance(num_scores, int)
     options = {"scale": scale, "cap": cap}
-    if not is_known or num_scores < _CPU_MANY:
+    if not isinstance(num_scores, int) or not blocks_pay(num_scores, "cpu"):
         return all_at_once(query, key, value, **scores, **options)
-    if num_scores >= _ACCELERATOR_MANY:
+    if blocks_pay(num_scores, "other"):
         return attend_in_blocks(query, key, value, **scores, **options)
     cpu, default = (_of_arrays(form, options) for form in (attend_in_blocks, all_at_once))
     return jax.lax.platform_dependent(query, key, value, scores, cpu=cpu, default=default)

@@ -12,7 +12,7 @@ _USE_AUTO = "use implementation='auto'"
 def cudnn_attend(
     query: Float[Array, "batch query_length heads head_dim"],
     key: Float[Array, "batch key_length key_value_heads head_dim"],
-    value: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
     *,
     mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
     bias: Float[Array, "#batch heads query_length key_length"] | None = None,
