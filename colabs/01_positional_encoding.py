@@ -36,6 +36,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax_transformer.visualization.lookup import plot_lookup
+from flax_transformer.visualization.wishes_picture import plot_wishes
 
 from flax_transformer.evaluation.wishes import check_wishes
 from flax_transformer.functional import (
@@ -51,14 +53,12 @@ from flax_transformer.functional import (
 )
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.visualization.encodings import plot_encodings
-from flax_transformer.visualization.lookup import plot_lookup
 from flax_transformer.visualization.matrices import plot_matrices
 from flax_transformer.visualization.position_pictures import (
     plot_by_length,
     plot_positions,
     plot_scheme,
 )
-from flax_transformer.visualization.wishes_picture import plot_wishes
 
 # %% [markdown]
 # ## From words to vectors

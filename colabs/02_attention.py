@@ -33,6 +33,8 @@ if importlib.util.find_spec("flax_transformer") is None:
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax_transformer.visualization.attention_steps import plot_attention_steps
+from flax_transformer.visualization.saturation import plot_saturation
 
 from flax_transformer.functional import (
     attend,
@@ -44,9 +46,7 @@ from flax_transformer.functional import (
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig, attention_weights
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.attention_maps import plot_attention, plot_mask
-from flax_transformer.visualization.attention_steps import plot_attention_steps
 from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.saturation import plot_saturation
 
 # %% [markdown]
 # ## Words as vectors that we can read

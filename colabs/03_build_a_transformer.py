@@ -33,6 +33,8 @@ if importlib.util.find_spec("flax_transformer") is None:
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax_transformer.visualization.activations import plot_activations
+from flax_transformer.visualization.normalization_picture import plot_normalization
 
 from flax_transformer.commands.table3_command import Table3
 from flax_transformer.functional import (
@@ -48,10 +50,8 @@ from flax_transformer.functional import (
 from flax_transformer.models import PRESETS, EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.presets import count_parameters
 from flax_transformer.modules import EncoderLayer, FeedForward, Residual
-from flax_transformer.visualization.activations import plot_activations
 from flax_transformer.visualization.attention_maps import plot_mask
 from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.normalization_picture import plot_normalization
 
 # %% [markdown]
 # ## The feed-forward network

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from circumstances import circumstances, describe, tell
+from flax_transformer.data.batches.batching import TrainingBatches
+from flax_transformer.data.batches.pipeline import prepare_training
 from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 from timing import Spread, spread
@@ -36,9 +38,7 @@ from timing import Spread, spread
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.data.batches.pipeline import prepare_training
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask

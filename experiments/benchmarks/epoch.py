@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from circumstances import circumstances, describe, tell
 from contenders import OURS, WITH_METRICS, check_flax_examples
+from flax_transformer.data.batches.pipeline import prepare_training
 from peers.flax_packing import packed_batches
 from peers.size import Size
 from rich.console import Console
@@ -37,7 +38,6 @@ from turns import HOW, Contender, in_both_settings, take_turns
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.batches.pipeline import prepare_training
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment

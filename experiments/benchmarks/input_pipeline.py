@@ -35,13 +35,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from circumstances import circumstances, describe, tell
+from flax_transformer.data.batches.batching import DataReport, TrainingBatches
+from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
 from rich.console import Console
 from timing import Spread, spread
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.batches.batching import DataReport, TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.data.tokens.tokenizer import PAD

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax_transformer.data.batches.batching import TrainingBatches
+from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
 from our_turn import take_our_turn
 from peers.turn import Run
 
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
 from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
 from flax_transformer.experiment import Experiment, read_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask

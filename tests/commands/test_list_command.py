@@ -1,6 +1,7 @@
 import json
 
 from flax_transformer.data.datasets.catalogue import KINDS
+
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.presets import PRESETS, count_parameters

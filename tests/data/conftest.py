@@ -2,7 +2,6 @@ import pathlib
 from collections.abc import Callable
 
 import pytest
-
 from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"

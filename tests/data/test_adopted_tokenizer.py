@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 import tokenizers
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
-
 from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
 from flax_transformer.data.datasets.labelled_datasets import (
     LabelledTextConfig,
@@ -24,6 +20,10 @@ from flax_transformer.data.datasets.text_datasets import (
     make_tokenizer,
     prepare_stream,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+
 from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError

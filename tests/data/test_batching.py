@@ -5,11 +5,11 @@ import jax
 import numpy as np
 import pytest
 from batch_contents import Pair, pairs_of
+from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError

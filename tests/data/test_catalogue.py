@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
-
 from flax_transformer.data.datasets.catalogue import KINDS
 from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from PIL import Image
 
 FEATURES = {
     "text": {"text"},

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
-
-from flax_transformer.data.datasets import labelled_datasets as classes
 from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
 from flax_transformer.data.datasets.catalogue import Split
 from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, VideosConfig, open_arrays
+from PIL import Image
+
+from flax_transformer.data.datasets import labelled_datasets as classes
 from flax_transformer.errors import UserError
 
 

@@ -8,7 +8,6 @@ import shutil
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
-
 from flax_transformer.data.datasets.labelled_datasets import (
     ImagesConfig,
     LabelledTextConfig,
@@ -16,6 +15,7 @@ from flax_transformer.data.datasets.labelled_datasets import (
     open_texts,
 )
 from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-
-from flax_transformer.data import data_config
-from flax_transformer.data.datasets import parallel_datasets as datasets
-from flax_transformer.data.datasets.number_words import NumberWords
 from flax_transformer.data.datasets.parallel_datasets import (
     DATASETS,
     ParallelTextConfig,
     open_split,
 )
 from flax_transformer.data.datasets.parallel_text import Pair
+
+from flax_transformer.data import data_config
+from flax_transformer.data.datasets import parallel_datasets as datasets
+from flax_transformer.data.datasets.number_words import NumberWords
 from flax_transformer.errors import UserError
 
 

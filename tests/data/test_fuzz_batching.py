@@ -5,13 +5,13 @@ import itertools
 
 import numpy as np
 from batch_contents import pairs_of
+from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
+from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.batches.buckets import plan_buckets
-from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
 
 MAX_LENGTH = 23
 SIDES = [f"{split}_{side}" for split in ("train", "validation") for side in ("source", "target")]

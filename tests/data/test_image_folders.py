@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flax_transformer.data.datasets.image_folders import ImageFolders
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.datasets.image_folders import ImageFolders
 from flax_transformer.data.files.image_files import read_file
 from flax_transformer.errors import UserError
 

@@ -2,9 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
+from flax_transformer.data.tokens.kept_tokens import Kept
 
 from flax_transformer.data.tokens import kept_tokens as kept
-from flax_transformer.data.tokens.kept_tokens import Kept
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError

@@ -2,8 +2,8 @@ import dataclasses
 import itertools
 
 import pytest
-
 from flax_transformer.data.datasets.text_datasets import PlainTextConfig, make_tokenizer, read_lines
+
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.errors import UserError
 

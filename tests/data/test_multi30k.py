@@ -3,9 +3,9 @@ import pathlib
 import shutil
 
 import pytest
+from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
 
 from flax_transformer.data.datasets import multi30k
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
 from flax_transformer.errors import UserError
 
 SIZES = {

@@ -4,9 +4,9 @@ from typing import Any
 
 import num2words
 import pytest
+from flax_transformer.data.datasets.parallel_datasets import open_split
 
 from flax_transformer.data.datasets.number_words import LANGUAGES, SPLIT_SIZES, NumberWords, speller
-from flax_transformer.data.datasets.parallel_datasets import open_split
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import re
 import zipfile
 
 import pytest
-
 from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+
 from flax_transformer.data.datasets.parallel_files import hold_out_pairs, read_columns
 from flax_transformer.errors import UserError
 

@@ -4,20 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.data.batches.pipeline import (
     prepare_pairs,
     prepare_training,
     training_pipeline,
 )
-from flax_transformer.data.datasets import parallel_text
 from flax_transformer.data.datasets.parallel_datasets import (
     ParallelTextConfig,
     open_split,
 )
 from flax_transformer.data.datasets.parallel_text import ParallelText
 from flax_transformer.data.tokens.kept_tokens import Kept
+
+from flax_transformer.data.datasets import parallel_text
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError

@@ -1,8 +1,8 @@
 import gzip
 
 import pytest
-
 from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+
 from flax_transformer.data.files.text_files import read_lines, read_parallel
 from flax_transformer.errors import UserError
 

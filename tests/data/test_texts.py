@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-
 from flax_transformer.data.datasets.text_datasets import (
     PlainTextConfig,
     count_bytes,
     prepare_stream,
     read_stream,
 )
+
 from flax_transformer.data.tokens.tokenizer import EOS, UNKNOWN, Tokenizer
 from flax_transformer.errors import UserError
 

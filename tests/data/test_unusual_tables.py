@@ -4,9 +4,9 @@ import csv
 import gzip
 
 import pytest
-
 from flax_transformer.data.datasets.catalogue import LABELLED_TEXTS, open_split
 from flax_transformer.data.datasets.labelled_datasets import LabelledTextConfig
+
 from flax_transformer.data.datasets.labelled_text import Table, read_table
 from flax_transformer.errors import UserError
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from films_of_tests import save_film
+from flax_transformer.data.datasets.video_folders import VideoFolders
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.datasets.video_folders import VideoFolders
 from flax_transformer.errors import UserError
 
 

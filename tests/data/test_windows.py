@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from flax_transformer.data.batches.windows import WindowBatches, evaluation_windows
+
 from flax_transformer.errors import UserError
 
 STREAM = np.arange(3, 3 + 211, dtype=np.int32)
