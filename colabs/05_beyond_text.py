@@ -123,9 +123,7 @@ image_experiment = ft.Experiment(
         evaluate_every_steps=100,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
-        best_score="accuracy",
     ),
-    decoding=None,  # nothing is searched for
 )
 ft.train(image_experiment, folder / "digits")
 
@@ -231,10 +229,8 @@ video_experiment = ft.Experiment(
         evaluate_every_steps=40,
         checkpoint_every_steps=160,
         keep_checkpoints=1,
-        best_score="accuracy",
         log_every_steps=20,
     ),
-    decoding=None,
 )
 ft.train(video_experiment, folder / "moving_digits")
 
