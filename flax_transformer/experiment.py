@@ -7,7 +7,8 @@ import os
 import runpy
 import traceback
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 import cattrs
 
@@ -143,7 +144,14 @@ def _converter() -> cattrs.Converter:
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
-    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
+    converter.register_structure_hook_func(
+        lambda kind: get_args(kind)[1:] == (...,),
+        lambda value, kind: _all(converter, value, get_args(kind)[0]),
+    )
+    converter.register_structure_hook_func(
+        lambda kind: any(get_origin(one) is tuple for one in get_args(kind)),
+        lambda value, kind: _any(converter, value, kind),
+    )
     for base in (DataConfig, ModelConfig, TaskConfig):
         _tell_kinds_apart(converter, base)
     return converter
@@ -192,11 +200,21 @@ def _number(value: Any, kind: Any) -> float:
     return float(value) if type(value) is int else _unchanged(value, kind)
 
 
-def _strings(value: Any, kind: Any) -> tuple[str, ...]:
+def _all(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
     # Without this check, cattrs would split a string into its letters.
     if not isinstance(value, list | tuple):
-        raise UserError(f"{value!r:.60} is not a list of strings")
-    return tuple(_unchanged(string, str) for string in value)
+        raise UserError(f"{value!r:.60} is not a list")
+    return tuple(converter.structure(one, kind) for one in value)
+
+
+def _any(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    """A value of one of several types, some of which are tuples."""
+    for one in get_args(kind):
+        if (value is None) == (one is NoneType) and isinstance(value, list | tuple) == (
+            get_origin(one) is tuple
+        ):
+            return None if value is None else converter.structure(value, one)
+    raise UserError(f"{value!r:.60} is not of type {kind}")
 
 
 def _reason(error: BaseException, kind: Any) -> str:

@@ -3,7 +3,7 @@
 import re
 
 IMPORTS = """
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig

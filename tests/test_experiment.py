@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from small import make_experiment, with_fields
 
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment
-from flax_transformer.models import PRESETS
+from flax_transformer.experiment import VERSION, Experiment, read_experiment
+from flax_transformer.models import PRESETS, VisionConfig
 from flax_transformer.models.table3 import TABLE3
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 # The others are programs of their own, and define no experiment for the command line.
@@ -63,7 +66,7 @@ def test_every_row_of_table_3_can_be_trained_small():
 )
 def test_what_is_no_experiment_is_refused(change, message):
     with pytest.raises(UserError, match=message) as caught:
-        Experiment.from_json(change)
+        Experiment.from_json({"version": VERSION} | change)
     assert "\n" not in str(caught.value)
 
 
@@ -75,3 +78,28 @@ def test_a_table_of_positions_must_hold_the_longest_sentence():
         with_fields(experiment, "model", positions="learned", max_positions=127)
     # A scheme without a table has no such limit.
     assert with_fields(experiment, "model", max_positions=127).model.positions == "sinusoidal"
+
+
+@pytest.mark.parametrize(
+    "version", [{}, {"version": 1}, {"version": VERSION + 1}, {"version": True}]
+)
+def test_another_version_is_refused_in_one_line_that_names_the_commit(tmp_path, version):
+    path = tmp_path / "experiment.json"
+    fields = {name: value for name, value in Experiment().to_json().items() if name != "version"}
+    path.write_text(json.dumps(version | fields))
+    with pytest.raises(UserError, match=rf"version {VERSION}.* git commit 92f8e6a$") as caught:
+        read_experiment(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_best_score_and_the_decoding_come_from_the_task():
+    translation = Experiment()
+    assert translation.training.best_score == "bleu"
+    assert translation.decoding == DecodingConfig()
+    digits = Experiment(ImagesConfig(), VisionConfig(), ClassificationConfig())
+    assert digits.training.best_score == "accuracy"
+    assert digits.decoding is None
+    with pytest.raises(UserError, match="image_classification searches for nothing: give decod"):
+        dataclasses.replace(digits, decoding=DecodingConfig())
+    with pytest.raises(UserError, match=r"training.best_score of translation 'acuracy'"):
+        with_fields(translation, "training", best_score="acuracy")

@@ -28,7 +28,7 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_co
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.tasks.task import TOKENIZER
-from flax_transformer.tasks.tasks import kind_of
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.step import init_state
@@ -100,9 +100,9 @@ def write_workdir(folder: Path, experiment: Experiment) -> Path:
     is_text = experiment.task == LanguageModelingConfig()
     (CHARACTERS if is_text else SUBWORDS).save(folder / TOKENIZER)
     (folder / CLASSES).write_text(json.dumps(CLASS_NAMES))
-    task = kind_of(experiment.task)[1].maker.restore(experiment, folder)
+    task = find_task(experiment)[1].open(experiment, folder, training=False)
     # Of a seed with which the language model does not end its texts at once.
-    variables = jax.tree.map(lambda array: 3 * array, task.objective.init(jax.random.key(4)))
+    variables = jax.tree.map(lambda array: 3 * array, task.init(jax.random.key(4)))
     state = init_state(variables, optax.trace(0.5))._replace(step=jnp.int32(1))
     checkpoints = open_checkpoints(workdir, experiment.training)
     checkpoints.save(state, {})

@@ -12,7 +12,7 @@ from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
 from flax_transformer.experiment import models_of
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.presets import PRESETS, count, count_parameters
+from flax_transformer.models.presets import PRESETS, count_parameters
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.tasks import TASKS
@@ -24,7 +24,7 @@ VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List tasks, models with counted parameters, data sets, positional schemes and optimizers."""
+    """List tasks, models with their parameters, data sets, positional schemes and optimizers."""
 
     vocab_size: int = PAPER_VOCAB_SIZE
     """Tokens for which parameters of the encoder-decoder are counted; the paper's English-German
@@ -63,7 +63,10 @@ class List:
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {
             name: {
-                "parameters": count_parameters(config, self.vocab_size),
+                # Of stacked layers only one is traced.
+                "parameters": count_parameters(
+                    dataclasses.replace(config, scan_layers=True), self.vocab_size
+                ),
                 "layers": f"{config.num_encoder_layers}+{config.num_decoder_layers}",
                 "d_model": config.d_model,
                 "d_ff": config.d_ff,
@@ -95,7 +98,7 @@ def _models() -> dict[str, dict[str, Any]]:
         config: Any = vars(entry.model)["config"]
         rows[name] = {
             "model": type(entry.model).__name__,
-            "parameters": count(entry.model, entry.inputs, method=entry.method),
+            "parameters": entry.parameters,
             "layers": str(config.num_layers),
             "d_model": config.d_model,
             "heads": config.num_heads,
@@ -105,8 +108,8 @@ def _models() -> dict[str, dict[str, Any]]:
 
 def _datasets() -> dict[str, dict[str, Any]]:
     rows = {
-        name: {"of": entry.kind.replace("_", " "), "description": entry.description}
-        for name, entry in DATASETS.items()
+        name: {"of": dataset.kind.replace("_", " "), "description": dataset.description}
+        for name, dataset in DATASETS.items()
     }
     other = "any such data set of TFDS, such as wmt14_translate/de-en"
     rows["NAME/CONFIG"] = {"of": "pair, labelled text or image", "description": other}

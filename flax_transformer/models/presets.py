@@ -53,5 +53,6 @@ def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
         9
     """
     init = functools.partial(model.init, method=method)
-    shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
+    # A key of its own inside: one made here would start the devices.
+    shapes = jax.eval_shape(lambda *given: init(jax.random.key(0), *given), *inputs)
     return sum(shape.size for shape in jax.tree.leaves(shapes["params"]))

@@ -1,9 +1,10 @@
 """A task: what a model is trained for, from its data to a predictor of strings, files or arrays."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -60,8 +61,7 @@ class Scored(NamedTuple):
     details: Mapping[str, Any] = MappingProxyType({})
 
 
-@runtime_checkable
-class Task(Protocol):
+class Task(ABC):
     """A model, its data, its loss and its scores; `TASKS` names the class of each task.
 
     Attributes:
@@ -90,7 +90,8 @@ class Task(Protocol):
     model: nn.Module
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    @abstractmethod
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "Task":
         """Makes the task of an experiment.
 
         Args:
@@ -103,12 +104,12 @@ class Task(Protocol):
         Raises:
             UserError: if a file or a split cannot be read.
         """
-        ...
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Writes what `open` reads."""
-        ...
 
+    @abstractmethod
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
         """Makes the batches of a training.
 
@@ -120,16 +121,16 @@ class Task(Protocol):
         Raises:
             UserError: if nothing is left to train on.
         """
-        ...
 
+    @abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:
         """Draws the model's first parameters; statistics start neutral."""
-        ...
 
+    @abstractmethod
     def loss(self, variables: Variables, batch: Any, rng: PRNGKeyArray) -> Loss:
         """Computes the training loss of a batch; `rng` is for all that is random in a step."""
-        ...
 
+    @abstractmethod
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
@@ -143,18 +144,17 @@ class Task(Protocol):
         Raises:
             UserError: if the split or the files cannot be read, or do not fit the task.
         """
-        ...
 
+    @abstractmethod
     def predictor(self, variables: Variables) -> Predictor:
         """Makes what users call: of a trained model, from a text or an image to its output.
 
         Its `attend` gives the arguments of `view_attention` for one input.
         """
-        ...
 
+    @abstractmethod
     def examples(self, batch: Any) -> Iterator[dict[str, Any]]:
         """Gives the examples of a batch as plain data that a person can read."""
-        ...
 
 
 def draw(model: nn.Module, rng: PRNGKeyArray, *inputs: Array, method: str) -> Variables:

@@ -93,23 +93,23 @@ def test_a_training_step_is_made(name, accumulate_steps):
 
 @pytest.mark.parametrize("make", [translation, language_model, masked_language_model])
 def test_the_loss_of_texts_is_differentiated(make):
-    objective, batch_of = make()
+    task, batch_of = make()
     with strict():
-        variables = jax.eval_shape(objective.init, jax.random.key(0))
-        jax.eval_shape(jax.grad(objective_loss(objective, batch_of(None))), variables["params"])
+        variables = jax.eval_shape(task.init, jax.random.key(0))
+        jax.eval_shape(jax.grad(loss_of(task, batch_of(None))), variables["params"])
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_the_loss_of_images_is_differentiated(mixup):
-    objective, batch = classification(mixup), images_of(2, 0, 1)
+    task, batch = classification(mixup), images_of(2, 0, 1)
     with strict():
-        variables = jax.eval_shape(objective.init, jax.random.key(0))
-        jax.eval_shape(jax.grad(objective_loss(objective, batch)), variables["params"])
-        jax.eval_shape(lambda variables: objective.predict(variables, batch), variables)
+        variables = jax.eval_shape(task.init, jax.random.key(0))
+        jax.eval_shape(jax.grad(loss_of(task, batch)), variables["params"])
+        jax.eval_shape(lambda variables: task.predict(variables, batch), variables)
 
 
-def objective_loss(objective: Any, batch: Any) -> Any:
-    return lambda params: objective.loss(params, {}, batch, jax.random.key(1))[0]
+def loss_of(task: Any, batch: Any) -> Any:
+    return lambda params: task.loss({"params": params}, batch, jax.random.key(1))[0]
 
 
 def total_in_training(small: Any) -> Any:

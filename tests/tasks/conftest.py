@@ -4,14 +4,14 @@ import jax
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from small import MODEL, PAIRS
+from small_tasks import pair_batch, translation_task
 
-from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.models import EncoderDecoder
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.step import init_state, make_train_step
 
@@ -27,8 +27,8 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def task(tokenizer) -> Translation:
-    return Translation(TranslationConfig(0.0), EncoderDecoder(MODEL, tokenizer.vocab_size))
+def task(tokenizer) -> TranslationTask:
+    return translation_task(MODEL, tokenizer, TranslationConfig(0.0))
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def memorised(task, tokenizer):
     """Variables that translate the twenty pairs by heart."""
     sides = [TokenizedText.encode(tokenizer, texts) for texts in zip(*PAIRS, strict=True)]
     rows = np.arange(len(PAIRS))
-    batch = Batch(*(side.pad(rows, int(side.lengths.max())) for side in sides))
+    batch = pair_batch(*(side.pad(rows, int(side.lengths.max()))[0] for side in sides))
     optimizer = optax.adam(0.01)
     state = init_state(task.init(jax.random.key(0)), optimizer)
     update = jax.jit(make_train_step(task.loss, optimizer, max_skipped=1))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference import assert_close
+from small_tasks import to_segments
 from untrained import (
     CHARACTERS,
     CLASS_NAMES,
@@ -24,7 +25,7 @@ from untrained import (
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.errors import UserError
 from flax_transformer.models import attention_weights, video_attention
-from flax_transformer.tasks.tasks import TASKS, kind_of
+from flax_transformer.tasks.tasks import TASKS, find_task
 from flax_transformer.training.assemble import load
 from flax_transformer.visualization import view_attention
 
@@ -51,7 +52,7 @@ def files(tmp_path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_kind_says_what_its_attention_takes(name):
-    task: Any = TASKS[name].maker
+    task = TASKS[name]
     predictor = get_type_hints(task.predictor)["return"]
     _, _, *options = inspect.signature(predictor.attend).parameters
     assert tuple(options) == TASKS[name].attention_options
@@ -59,7 +60,7 @@ def test_every_kind_says_what_its_attention_takes(name):
 
 def told(classifier: Any, example: str, inputs: Any, method: str = "__call__") -> str:
     """The end of a title, from the model's logits of what it is to read."""
-    model = classifier.objective.model
+    model = classifier.model
     (logits,) = np.asarray(model.apply(classifier.variables, inputs[None], method=method))
     probabilities = np.exp(logits.astype(np.float64))
     best = int(probabilities.argmax())
@@ -76,8 +77,10 @@ def test_a_classifier_of_texts_shows_the_tokens_that_it_reads(predictors):
     assert found["title"].startswith(told(classifier, text, ids, "classify"))
     # As in a batch, in which it is padded.
     padded = jnp.zeros((3, 16), jnp.int32).at[1, : len(ids)].set(ids)
-    model = classifier.objective.model
-    of_batch = attention_weights(model, classifier.variables, padded)["encoder"]
+    model = classifier.model
+    of_batch = attention_weights(model, classifier.variables, padded, segments=to_segments(padded))[
+        "encoder"
+    ]
     assert found["weights"]["encoder"].shape == (LAYERS, HEADS, len(ids), len(ids))
     assert_close(found["weights"]["encoder"], of_batch[:, 1, :, : len(ids), : len(ids)], 1e-5)
     view_attention(**found)
@@ -90,7 +93,7 @@ def test_a_classifier_of_images_shows_the_pixels_of_the_file(predictors, files):
     assert found["title"].startswith(told(classifier, files["images"], scaled))
     np.testing.assert_array_equal(found["image"], np.repeat(image, 3, axis=-1))
     assert found["patches"] == (2, 3)
-    model = classifier.objective.model
+    model = classifier.model
     expected = attention_weights(model, classifier.variables, scaled[None])["encoder"][:, 0]
     assert_close(found["weights"], expected, 1e-5)
     view_attention(**found)
@@ -102,7 +105,7 @@ def test_a_classifier_of_videos_shows_the_frames_of_the_file(predictors, files):
     scaled = video / 127.5 - 1
     assert found["title"].startswith(told(classifier, files["videos"], scaled))
     # And which layers are those over space.
-    expected = video_attention(classifier.objective.model, classifier.variables, scaled)
+    expected = video_attention(classifier.model, classifier.variables, scaled)
     assert found["title"].endswith(f" - {expected['title']}")
     np.testing.assert_array_equal(found["video"], np.repeat(video, 3, axis=-1))
     assert found["patches"] == expected["patches"]
@@ -183,10 +186,10 @@ def test_cudnn_is_refused_in_one_line(predictors, files, tmp_path, kind):
     )
     changed = dataclasses.replace(experiment, model=config)
     write_workdir(tmp_path / kind, experiment)
-    task = kind_of(experiment.task)[1].maker.restore(changed, tmp_path / kind)
+    task = find_task(changed)[1].open(changed, tmp_path / kind, training=False)
     for options in ({}, {"length": 3}) if kind == "language_model" else ({},):
         with pytest.raises(UserError, match="cudnn never holds the weights"):
-            task.predictor({}).attend(files.get(kind, "abc"), **options)
+            task.predictor(predictors[kind].variables).attend(files.get(kind, "abc"), **options)
 
 
 def test_seeds_are_not_needed(predictors):

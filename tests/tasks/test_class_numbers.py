@@ -42,7 +42,7 @@ def run(tmp_path):
 
 
 def test_classes_are_scored_by_their_names(run):
-    scored = run.task.scorer("train")(run.variables)
+    scored = run.task.evaluate(run.variables, "train")
     assert scored.scores["accuracy"].value == 100
 
 
@@ -50,7 +50,7 @@ def test_a_class_that_the_model_does_not_know_is_named(run, tmp_path):
     (tmp_path / "own" / "train" / "nwet").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "own" / "train" / "nwet" / "a.png")
     with pytest.raises(UserError, match="unknown class 'nwet': did you mean 'newt'"):
-        run.task.scorer("train")
+        run.task.evaluate(run.variables, "train")
 
 
 def test_a_training_does_not_go_on_with_other_classes(run, tmp_path):

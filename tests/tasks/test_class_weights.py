@@ -7,25 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.classification.classification import (
-    Classification,
-    ClassificationConfig,
-    Reading,
-    Target,
-)
-from flax_transformer.tasks.classification.sources import scale_pixels
 from jax.flatten_util import ravel_pytree
 from pixels import smoothed_cross_entropy
 from reference import assert_close
 from small import with_fields
+from small_tasks import picture_task
 from small_texts import TEXTS, classification
 
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.models import VisionConfig, VisionTransformer
+from flax_transformer.models import VisionConfig
+from flax_transformer.tasks.classification.augmentation import Target
 from flax_transformer.tasks.classification.class_weights import class_weights
-from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.classification.pixel_classification import ImageClassification
+from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient
 
@@ -36,15 +33,14 @@ SHAPE = (4, 6, 1)
 WEIGHTS = np.array([0.01, 0.3, 0.07], np.float32)  # whose sum over a batch is below 1
 
 
-def objective_of(weights=None, label_smoothing=0.0, augment=None) -> Classification:
+def task_of(weights=None, label_smoothing=0.0, augment=None) -> ImageClassification:
     sizes = VisionConfig(
         num_layers=1, d_model=16, d_ff=32, num_heads=2, num_channels=1, image_size=(4, 6),
         patch_size=(2, 3),
     )  # fmt: skip
-    example = jnp.zeros((1, *SHAPE), jnp.uint8)
-    reading = Reading("__call__", scale_pixels, example, augment)
-    config = ClassificationConfig(label_smoothing)
-    return Classification(config, VisionTransformer(sizes, 3), reading, weights)
+    task = picture_task(sizes, NAMES, label_smoothing, weights)
+    task.augment = augment
+    return task
 
 
 def batch_of(labels) -> LabelledBatch:
@@ -57,13 +53,13 @@ BATCH = batch_of([2, -1, 0, 1, 0, 0, -1, 2])
 
 @functools.cache
 def variables():
-    return objective_of().init(jax.random.key(0))
+    return task_of().init(jax.random.key(0))
 
 
 def expected_loss(targets, weights, label_smoothing=0.0) -> float:
     """sum_i w_i l_i in float64."""
     inputs = jnp.asarray(BATCH.inputs, jnp.float32) / 127.5 - 1
-    logits = objective_of().model.apply(variables(), inputs)
+    logits = task_of().model.apply(variables(), inputs)
     return (smoothed_cross_entropy(logits, targets, label_smoothing) * weights).sum()
 
 
@@ -96,8 +92,8 @@ def test_given_weights_are_those_of_their_names():
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 def test_the_loss_and_its_weight_are_weighted_sums(label_smoothing):
-    objective = objective_of(WEIGHTS, label_smoothing)
-    loss, weight, _ = objective.loss(variables()["params"], {}, BATCH, jax.random.key(1))
+    task = task_of(WEIGHTS, label_smoothing)
+    loss, weight, *_ = task.loss(variables()["params"], {}, BATCH, jax.random.key(1))
     of_row = np.where(BATCH.labels < 0, 0, WEIGHTS[BATCH.labels])
     expected = expected_loss(np.eye(3)[BATCH.labels], of_row, label_smoothing)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -109,8 +105,8 @@ def test_each_part_of_a_mixed_target_has_the_weight_of_its_class():
         ((classes, weights),) = targets
         return inputs, (Target(classes, 0.7 * weights), Target((classes + 1) % 3, 0.3 * weights))
 
-    objective = objective_of(WEIGHTS, augment=mix)
-    loss, weight, _ = objective.loss(variables()["params"], {}, BATCH, jax.random.key(1))
+    task = task_of(WEIGHTS, augment=mix)
+    loss, weight, *_ = task.loss(variables()["params"], {}, BATCH, jax.random.key(1))
     is_filled = BATCH.labels >= 0
     first, second = BATCH.labels, (np.maximum(BATCH.labels, 0) + 1) % 3
     parts = (0.7 * is_filled * WEIGHTS[first], first), (0.3 * is_filled * WEIGHTS[second], second)
@@ -124,18 +120,16 @@ def test_each_part_of_a_mixed_target_has_the_weight_of_its_class():
 def test_the_gradient_is_of_the_weighted_mean_on_devices_and_in_parts(
     num_devices, accumulate_steps
 ):
-    objective = objective_of(WEIGHTS)
+    task = task_of(WEIGHTS)
     devices = Devices(jax.devices()[:num_devices])
     gradient = devices.compile(
-        make_gradient(
-            objective.loss, accumulate_steps=accumulate_steps, axis_name=devices.axis_name
-        )
+        make_gradient(task.loss, accumulate_steps=accumulate_steps, axis_name=devices.axis_name)
     )
     state = devices.replicate(jax.device_get(init_state(variables(), SGD)))
     found = jax.device_get(devices.first(gradient(state, devices.shard(BATCH), jax.random.key(1))))
 
     def mean(params):
-        loss, weight, _ = objective.loss(params, {}, BATCH, jax.random.key(1))
+        loss, weight, *_ = task.loss({"params": params}, BATCH, jax.random.key(1))
         return loss / weight
 
     loss, expected = jax.value_and_grad(mean)(variables()["params"])
@@ -150,13 +144,13 @@ def test_a_task_takes_the_weights_of_its_training_split_and_scores_without(tmp_p
     labels = [label for _, label in TEXTS[:13]]
     counts = np.array([labels.count(name) for name in ("after", "before")])
     assert counts[0] != counts[1]
-    task, _ = ClassificationTask.prepare(experiment, tmp_path, num_devices=1, rows_multiple=1)
-    weights = np.asarray(task.objective.class_weights)
+    task = TextClassification.open(experiment, tmp_path, training=True)
+    weights = np.asarray(task.class_weights)
     np.testing.assert_allclose(weights, 13 / (2 * counts), rtol=1e-6)
     assert Experiment.from_json(experiment.to_json()) == experiment
     task.save(tmp_path)
-    restored = ClassificationTask.restore(experiment, tmp_path)
-    assert restored.objective.class_weights is None
+    restored = TextClassification.open(experiment, tmp_path, training=False)
+    assert restored.class_weights is None
 
 
 @pytest.mark.parametrize(

@@ -4,34 +4,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.tasks.classification.classification import (
-    Classification,
-    ClassificationConfig,
-    Reading,
-)
-from flax_transformer.tasks.classification.sources import scale_pixels
 from jax.flatten_util import ravel_pytree
 from overfitting import fit
 from pixels import smoothed_cross_entropy
 from reference import assert_close
+from small_tasks import picture_task
 
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.files.image_files import read_images
 from flax_transformer.errors import UserError
-from flax_transformer.models import VideoConfig, VideoTransformer, VisionConfig, VisionTransformer
+from flax_transformer.models import VideoConfig, VisionConfig
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classifier import ROWS, Classifier
+from flax_transformer.tasks.classification.pixel_classification import ImageClassification
 
 SIZES: Any = {"num_layers": 1, "d_model": 16, "d_ff": 32, "num_heads": 2, "num_channels": 1}
 NAMES = ("a", "b", "c")
 
 
-def image_objective(label_smoothing: float = 0.0) -> Classification:
+def image_task(label_smoothing: float = 0.0) -> ImageClassification:
     config = VisionConfig(**SIZES, image_size=(4, 6), patch_size=(2, 3))
-    return objective_of(VisionTransformer(config, 3), (4, 6, 1), label_smoothing)
+    return picture_task(config, NAMES, label_smoothing)
 
 
-def video_objective(variant: Any) -> Classification:
+def video_task(variant: Any) -> ImageClassification:
     config = VideoConfig(
         **SIZES,
         variant=variant,
@@ -42,12 +38,7 @@ def video_objective(variant: Any) -> Classification:
         num_time_layers=1,
         pooling="mean",
     )
-    return objective_of(VideoTransformer(config, 3), (4, 4, 6, 1))
-
-
-def objective_of(model, shape, label_smoothing: float = 0.0) -> Classification:
-    reading = Reading("__call__", scale_pixels, jnp.zeros((1, *shape), jnp.uint8))
-    return Classification(ClassificationConfig(label_smoothing), model, reading)
+    return picture_task(config, NAMES)
 
 
 def batch_of(shape, labels) -> LabelledBatch:
@@ -56,27 +47,27 @@ def batch_of(shape, labels) -> LabelledBatch:
     return LabelledBatch(pixels, np.array(labels, np.int32))
 
 
-def logits_of(objective, variables, batch):
-    return objective.model.apply(variables, jnp.asarray(batch.inputs, jnp.float32) / 127.5 - 1)
+def logits_of(task, variables, batch):
+    return task.model.apply(variables, jnp.asarray(batch.inputs, jnp.float32) / 127.5 - 1)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_rows_with_a_class(label_smoothing):
-    objective = image_objective(label_smoothing)
-    variables = objective.init(jax.random.key(0))
+    task = image_task(label_smoothing)
+    variables = task.init(jax.random.key(0))
     batch = batch_of((4, 6, 1), [2, -1, 0, 1, -1])
-    loss, weight, statistics = objective.loss(variables["params"], {}, batch, jax.random.key(1))
+    loss, weight, statistics, _ = task.loss(variables, batch, jax.random.key(1))
     rows = [0, 2, 3]
-    logits = logits_of(objective, variables, batch)[jnp.array(rows)]
+    logits = logits_of(task, variables, batch)[jnp.array(rows)]
     expected = smoothed_cross_entropy(logits, np.eye(3)[batch.labels[rows]], label_smoothing)
     np.testing.assert_allclose(loss, expected.sum(), rtol=1e-5)
     assert (float(weight), statistics) == (3, {})
 
 
 def test_rows_that_fill_a_batch_change_no_gradient():
-    objective = image_objective()
-    variables = objective.init(jax.random.key(0))
-    gradient = jax.grad(lambda params, batch: objective.loss(params, {}, batch, key)[0])
+    task = image_task()
+    variables = task.init(jax.random.key(0))
+    gradient = jax.grad(lambda params, batch: task.loss({"params": params}, batch, key)[0])
     key = jax.random.key(1)
     batch = batch_of((4, 6, 1), [2, -1, 0])
     without = LabelledBatch(batch.inputs[[0, 2]], batch.labels[[0, 2]])
@@ -87,11 +78,11 @@ def test_rows_that_fill_a_batch_change_no_gradient():
 
 
 def test_a_prediction_is_the_softmax_and_its_loss():
-    objective = image_objective(0.3)
-    variables = objective.init(jax.random.key(0))
+    task = image_task(0.3)
+    variables = task.init(jax.random.key(0))
     batch = batch_of((4, 6, 1), [2, -1, 0])
-    probabilities, nll = objective.predict(variables, batch)
-    logits = np.asarray(logits_of(objective, variables, batch), np.float64)
+    probabilities, nll = task.predict(variables, batch)
+    logits = np.asarray(logits_of(task, variables, batch), np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
     wanted = [-np.log(expected[0, 2]), 0, -np.log(expected[2, 0])]
@@ -99,11 +90,11 @@ def test_a_prediction_is_the_softmax_and_its_loss():
 
 
 @pytest.mark.parametrize(
-    "objective",
+    "task",
     [
-        image_objective(),
+        image_task(),
         *(
-            video_objective(variant)
+            video_task(variant)
             for variant in (
                 "joint",
                 "factorised_encoder",
@@ -112,14 +103,14 @@ def test_a_prediction_is_the_softmax_and_its_loss():
             )
         ),
     ],
-    ids=lambda objective: getattr(objective.model.config, "variant", "image"),
+    ids=lambda task: getattr(task.model.config, "variant", "image"),
 )
-def test_every_model_learns_a_batch_by_heart(objective):
-    batch = batch_of(objective.reading.example.shape[1:], [0, 1, 2, 1, 0, 2, 2])
-    variables = objective.init(jax.random.key(0))
+def test_every_model_learns_a_batch_by_heart(task):
+    batch = batch_of(task.shape, [0, 1, 2, 1, 0, 2, 2])
+    variables = task.init(jax.random.key(0))
 
     def loss(variables):
-        total, weight, _ = objective.loss(variables["params"], {}, batch, jax.random.key(1))
+        total, weight, *_ = task.loss(variables, batch, jax.random.key(1))
         return total / weight
 
     first, last = fit(loss, variables, num_steps=80)
@@ -128,13 +119,8 @@ def test_every_model_learns_a_batch_by_heart(objective):
 
 
 def classifier() -> Classifier:
-    objective = image_objective()
-    variables = objective.init(jax.random.key(0))
-
-    def read(inputs):
-        return ArrayInputs(read_images(inputs, (4, 6, 1)))
-
-    return Classifier(objective, variables, NAMES, read, lambda *_: {})
+    task = image_task()
+    return task.predictor(task.init(jax.random.key(0)))
 
 
 def test_every_example_gets_its_own_prediction_whatever_the_batch():
@@ -143,9 +129,9 @@ def test_every_example_gets_its_own_prediction_whatever_the_batch():
     one = classifier()
     examples = Examples(ArrayInputs(batch.inputs), batch.labels, NAMES)
     probabilities, nll = one.predict(examples)
-    expected = one.objective.predict(one.variables, batch)
-    np.testing.assert_allclose(probabilities, expected.probabilities, rtol=1e-5)
-    np.testing.assert_allclose(nll, expected.nll, rtol=1e-5)
+    expected = one.task.predict(one.variables, batch)
+    np.testing.assert_allclose(probabilities, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(nll, expected[1], rtol=1e-5)
 
 
 def test_a_classifier_tells_the_most_probable_class_first():
@@ -154,7 +140,7 @@ def test_a_classifier_tells_the_most_probable_class_first():
     predictions = one.classify(images)
     batch = LabelledBatch(np.stack(images), np.array([-1, -1], np.int32))
     for row, (label, probabilities) in zip(
-        one.objective.predict(one.variables, batch).probabilities, predictions, strict=True
+        one.task.predict(one.variables, batch)[0], predictions, strict=True
     ):
         assert label == next(iter(probabilities)) == NAMES[int(row.argmax())]
         assert list(probabilities) == [NAMES[i] for i in np.argsort(-row)]

@@ -12,8 +12,8 @@ from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly
+from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.language_modeling.generator import Generator
-from flax_transformer.tasks.translation.translator import CutTextWarning
 
 GREEDY = DecodingConfig("greedy", max_extra_length=5)
 MAX_LENGTH = 11

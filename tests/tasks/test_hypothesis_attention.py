@@ -8,6 +8,7 @@ import pytest
 from parameters import draw_parameters
 from reference import assert_close
 from small import PAIRS
+from small_tasks import letters
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD
 from flax_transformer.decoding import DecodingConfig, Hypotheses, SearchLimits, search
@@ -96,7 +97,7 @@ def test_it_is_what_decoding_through_the_cache_computed(case, method):
     found = found_by(case, SEARCHES[method])
     best = np.asarray(found.tokens[:, 0])
     expected = cached_weights(case, best)
-    attentions = hypothesis_attention(model, variables, SOURCE, found)
+    attentions = hypothesis_attention(model, variables, letters(VOCAB), SOURCE, found)
     has_encoder = isinstance(model, EncoderDecoder)
     np.testing.assert_array_equal(found.lengths[:, 0], LENGTHS)
     for row, attention in enumerate(attentions):
@@ -128,7 +129,8 @@ def test_only_the_best_hypothesis_counts_up_to_its_end(case):
     both = Hypotheses(tokens, jnp.zeros((3, 2)), jnp.zeros((3, 2)), lengths)
     first = Hypotheses(tokens[:, :1].at[0, :, 5:].set(PAD), *(array[:, :1] for array in both[1:]))
     of_both, of_first = (
-        hypothesis_attention(model, variables, SOURCE, found) for found in (both, first)
+        hypothesis_attention(model, variables, letters(VOCAB), SOURCE, found)
+        for found in (both, first)
     )
     for row, (a, b) in enumerate(zip(of_both, of_first, strict=True)):
         count = int(lengths[row, 0]) - 1

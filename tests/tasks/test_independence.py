@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import MODEL
+from small_tasks import to_segments
 from untrained import CHARACTERS, EXPERIMENTS, MAX_LENGTH, SUBWORDS, write_workdir
 
 from flax_transformer.data.tokens.tokenizer import EOS, PAD
@@ -149,7 +150,7 @@ def by_hand(generator: Generator, prompt: str, length: int) -> str:
     apply = jax.jit(generator.model.apply)
     for _ in range(length):
         padded = jnp.array([read + [PAD] * (MAX_LENGTH - len(read))], jnp.int32)
-        logits: Any = apply(generator.variables, padded)
+        logits: Any = apply(generator.variables, padded, segments=to_segments(padded))
         read.append(2 + int(np.argmax(logits[0, len(read) - 1, 2:])))  # no PAD, no BOS
         if read[-1] == EOS:
             break
@@ -177,8 +178,8 @@ def test_pieces_come_in_few_shapes_of_bounded_size():
     rng = np.random.default_rng(0)
     reach = 1000
     texts = [Continuation([3] * n, 100) for n in rng.integers(1, 1500, 3000).tolist()]
-    batches = list(piece_batches([text.piece(reach) for text in texts], reach))
-    shapes = {(*batch.prompts.shape, batch.max_length) for batch in batches}
+    batches = list(piece_batches([text.piece(reach) for text in texts], reach, PAD))
+    shapes = {(*batch.rows.prompts.shape, batch.max_length) for batch in batches}
     assert len(shapes) < 40
     assert all(rows * (read + room) <= TOKENS_PER_BATCH for rows, read, room in shapes)
     found = [piece.text for batch in batches for piece in batch.pieces]
@@ -196,5 +197,5 @@ def test_a_piece_never_exceeds_what_the_model_reads(reach):
             assert 1 <= limit <= 7
             assert 1 <= len(read) <= len(read) + limit - 1 <= reach
             lengths.append(limit)
-            text.add([5] * limit, -1.0)
+            text.add([5] * limit, -1.0, EOS)
         assert sum(lengths) == 7

@@ -6,33 +6,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.language_modeling.language_modeling import (
-    LanguageModeling,
-    LanguageModelingConfig,
-)
+from small_tasks import language_modeling_task, text_batch
 from text_models import MODEL
 
-from flax_transformer.data.batches.batch import TextBatch
 from flax_transformer.errors import UserError
-from flax_transformer.models import DecoderOnly
+from flax_transformer.tasks.language_modeling.language_modeling_config import (
+    LanguageModelingConfig,
+)
+from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingTask
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB_SIZE = 13
 TOKENS = np.array([[5, 7, 11, 3, 2, 12], [4, 9, 6, 0, 0, 0]], np.int32)
 
 
-def make_objective(label_smoothing: float = 0.0, **fields) -> LanguageModeling:
-    model = DecoderOnly(dataclasses.replace(MODEL, **fields), VOCAB_SIZE)
-    return LanguageModeling(LanguageModelingConfig(label_smoothing), model)
+def make_task(label_smoothing: float = 0.0, **fields) -> LanguageModelingTask:
+    model = dataclasses.replace(MODEL, **fields)
+    return language_modeling_task(model, VOCAB_SIZE, label_smoothing)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_the_loss_is_the_cross_entropy_of_the_next_tokens(smoothing):
-    objective = make_objective(smoothing)
-    params = objective.init(jax.random.key(0))["params"]
-    loss, weight, _ = objective.loss(params, {}, TextBatch(TOKENS), jax.random.key(1))
+    task = make_task(smoothing)
+    params = task.init(jax.random.key(0))["params"]
+    loss, weight, *_ = task.loss({"params": params}, text_batch(TOKENS), jax.random.key(1))
     logits = np.asarray(
-        objective.model.apply({"params": params}, jnp.asarray(TOKENS[:, :-1])), np.float64
+        task.model.apply({"params": params}, jnp.asarray(TOKENS[:, :-1])), np.float64
     )
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = 0.0
@@ -46,36 +45,34 @@ def test_the_loss_is_the_cross_entropy_of_the_next_tokens(smoothing):
 
 
 def test_counts_are_those_of_the_loss_and_of_the_best_tokens():
-    objective = make_objective(0.3)
-    variables = objective.init(jax.random.key(0))
-    counts = objective.count(variables, TextBatch(TOKENS))
-    plain, weight, _ = make_objective().loss(
-        variables["params"], {}, TextBatch(TOKENS), jax.random.key(1)
-    )
+    task = make_task(0.3)
+    variables = task.init(jax.random.key(0))
+    counts = task.count(variables, text_batch(TOKENS))
+    plain, weight, *_ = make_task().loss(variables, text_batch(TOKENS), jax.random.key(1))
     assert float(counts.nll) == pytest.approx(float(plain), rel=1e-6)
     assert counts.tokens == weight
-    logits: Any = objective.model.apply(variables, jnp.asarray(TOKENS[:, :-1]))
+    logits: Any = task.model.apply(variables, jnp.asarray(TOKENS[:, :-1]))
     best = jnp.argmax(logits, axis=-1)
     assert counts.correct == np.sum((best == TOKENS[:, 1:]) & (TOKENS[:, 1:] > 0))
 
 
 def test_dropout_is_that_of_the_training_alone():
-    objective = make_objective(residual_dropout_rate=0.5)
-    variables = objective.init(jax.random.key(0))
+    task = make_task(residual_dropout_rate=0.5)
+    variables = task.init(jax.random.key(0))
     losses = [
-        float(objective.loss(variables["params"], {}, TextBatch(TOKENS), jax.random.key(seed))[0])
+        float(task.loss(variables, text_batch(TOKENS), jax.random.key(seed))[0])
         for seed in (1, 1, 2)
     ]
     assert losses[0] == losses[1] != losses[2]
-    assert objective.count(variables, TextBatch(TOKENS)).nll != losses[0]
+    assert task.count(variables, text_batch(TOKENS)).nll != losses[0]
 
 
 def test_a_batch_is_learnt_by_heart():
-    objective, optimizer = make_objective(), optax.adam(0.02)
-    state = init_state(objective.init(jax.random.key(0)), optimizer)
-    update = jax.jit(make_train_step(objective.loss, optimizer, max_skipped=1))
+    task, optimizer = make_task(), optax.adam(0.02)
+    state = init_state(task.init(jax.random.key(0)), optimizer)
+    update = jax.jit(make_train_step(task.loss, optimizer, max_skipped=1))
     for _ in range(80):
-        state, metrics = update(state, TextBatch(TOKENS), jax.random.key(1))
+        state, metrics = update(state, text_batch(TOKENS), jax.random.key(1))
     assert metrics.loss < 0.05
 
 

@@ -1,6 +1,7 @@
 """More classes than a record, or a line of the outputs, can hold."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_the_record_holds_every_class_and_the_largest_confusions(workdir):
 
 def test_a_look_at_a_model_in_training_makes_neither_lines_nor_details(workdir):
     run = open_run(workdir, "last")
-    scored = run.task.scorer("validation")(run.variables, is_quick=True)
+    scored = run.task.evaluate(run.variables, "validation", is_quick=True)
     assert (scored.outputs, scored.details) == ([], {})
     assert len(scored.samples) == 3
 
@@ -71,10 +72,10 @@ def test_a_look_at_a_model_in_training_makes_neither_lines_nor_details(workdir):
 def test_a_split_without_labels_is_refused(tmp_path, monkeypatch):
     """Some benchmarks keep the labels of their test split secret."""
     run = open_run(write_workdir(tmp_path / "run", EXPERIMENTS["texts"]), "last")
-    source = vars(run.task)["_source"]
+    task: Any = run.task
     (tmp_path / "own.tsv").write_text("text\tlabel\na\tcat\nb\tdog\n")
-    examples = source.open_own(OwnFiles(file=tmp_path / "own.tsv"), ("cat", "dog"))
+    examples = task.read_own(OwnFiles(file=tmp_path / "own.tsv"))
     secret = examples._replace(labels=np.array([0, -1], np.int32))
-    monkeypatch.setattr(source, "open", lambda split: secret)
+    monkeypatch.setattr(task, "read_split", lambda *_: secret)
     with pytest.raises(UserError, match="1 of 2 examples of the split test have no label: choose"):
-        run.task.scorer("test")
+        task.evaluate(run.variables, "test")

@@ -11,21 +11,18 @@ from overfitting import fit
 from reference import assert_close
 from rich.console import Console
 from small import with_fields
+from small_tasks import labelled_texts, letters, masked_task
 from small_texts import MODEL, TEXTS, classification, masked
 
-from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
 from flax_transformer.errors import UserError
-from flax_transformer.models import EncoderOnly
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
-    MASK,
-    MaskedLanguageModeling,
     MaskedLanguageModelingConfig,
-    mask_tokens,
 )
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingTask,
 )
+from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens
 from flax_transformer.training.assemble import load
 from flax_transformer.training.durability.differences import differences
 from flax_transformer.training.evaluation import evaluate
@@ -33,6 +30,7 @@ from flax_transformer.training.loop import train
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB, ROWS, LENGTH = 29, 5, 11
+TOKENIZER = letters(VOCAB)
 RNG = np.random.default_rng(0)
 
 
@@ -42,18 +40,14 @@ def draw_tokens(rows: int, length: int) -> np.ndarray:
     return tokens.astype(np.int32)
 
 
-def batch_of(tokens: np.ndarray) -> LabelledBatch:
-    return LabelledBatch(tokens, np.zeros(len(tokens), np.int32))
-
-
 @pytest.fixture(scope="module")
-def objective() -> MaskedLanguageModeling:
-    return MaskedLanguageModeling(MaskedLanguageModelingConfig(0.4), EncoderOnly(MODEL, VOCAB))
+def task() -> MaskedLanguageModelingTask:
+    return masked_task(MODEL, VOCAB, mask_rate=0.4)
 
 
 def test_tokens_are_hidden_as_often_and_in_the_ways_that_bert_hides_them():
     tokens = draw_tokens(503, 211)
-    hidden, is_chosen = map(np.asarray, mask_tokens(jax.random.key(3), tokens, VOCAB, 0.15))
+    hidden, is_chosen = map(np.asarray, mask_tokens(jax.random.key(3), tokens, TOKENIZER, 0.15))
     is_word = tokens >= NUM_SPECIAL
     assert not is_chosen[~is_word].any()
     np.testing.assert_array_equal(hidden[~is_chosen], tokens[~is_chosen])
@@ -64,11 +58,11 @@ def test_tokens_are_hidden_as_often_and_in_the_ways_that_bert_hides_them():
 
     assert_share(is_chosen[is_word], 0.15)
     now, before = hidden[is_chosen], tokens[is_chosen]
-    assert_share(now == MASK, 0.8)
+    assert_share(now == TOKENIZER.mask_id, 0.8)
     # What is replaced by any token may be replaced by itself.
     num_words = VOCAB - NUM_SPECIAL
     assert_share(now == before, 0.1 + 0.1 / num_words)
-    others = now[(now != MASK) & (now != before)]
+    others = now[(now != TOKENIZER.mask_id) & (now != before)]
     assert set(others.tolist()) == set(range(NUM_SPECIAL, VOCAB))
     counts = np.bincount(others, minlength=VOCAB)[NUM_SPECIAL:]
     assert counts.min() > 0.5 * counts.mean()
@@ -77,17 +71,17 @@ def test_tokens_are_hidden_as_often_and_in_the_ways_that_bert_hides_them():
 def test_which_places_are_chosen_depends_on_no_token():
     tokens = draw_tokens(ROWS, LENGTH)
     others = np.where(tokens >= NUM_SPECIAL, NUM_SPECIAL, tokens)
-    chosen = [mask_tokens(jax.random.key(5), x, VOCAB, 0.4).is_chosen for x in (tokens, others)]
+    chosen = [mask_tokens(jax.random.key(5), x, TOKENIZER, 0.4)[1] for x in (tokens, others)]
     np.testing.assert_array_equal(*chosen)
 
 
-def test_the_loss_is_that_of_the_chosen_places_alone(objective):
+def test_the_loss_is_that_of_the_chosen_places_alone(task):
     """By its formula, from the scores of all places, in float64."""
     tokens, key = draw_tokens(ROWS, LENGTH), jax.random.key(7)
-    variables = objective.init(jax.random.key(0))
-    loss, weight, statistics = objective.loss(variables["params"], {}, batch_of(tokens), key)
-    hidden, is_chosen = mask_tokens(jax.random.split(key)[0], tokens, VOCAB, 0.4)
-    logits = objective.model.apply(
+    variables = task.init(jax.random.key(0))
+    loss, weight, statistics, _ = task.loss(variables, labelled_texts(tokens), key)
+    hidden, is_chosen = mask_tokens(jax.random.split(key)[0], tokens, TOKENIZER, 0.4)
+    logits = task.model.apply(
         variables, hidden, segments=jnp.asarray(tokens != PAD, jnp.int32), method="predict_tokens"
     )
     logits = np.asarray(logits, np.float64)
@@ -99,19 +93,21 @@ def test_the_loss_is_that_of_the_chosen_places_alone(objective):
     assert statistics == {}
 
 
-def test_a_token_that_is_hidden_is_not_seen(objective):
+def test_a_token_that_is_hidden_is_not_seen(task):
     """What stood behind a mask changes the loss's target, and no score."""
     tokens = draw_tokens(ROWS, LENGTH)
     key = jax.random.key(11)
-    hidden, _ = mask_tokens(jax.random.split(key)[0], tokens, VOCAB, 0.4)
-    row, place = np.argwhere((np.asarray(hidden) == MASK) & (tokens != PAD))[0]
+    hidden, _ = mask_tokens(jax.random.split(key)[0], tokens, TOKENIZER, 0.4)
+    row, place = np.argwhere((np.asarray(hidden) == TOKENIZER.mask_id) & (tokens != PAD))[0]
     changed = tokens.copy()
     changed[row, place] = NUM_SPECIAL + (tokens[row, place] - NUM_SPECIAL + 1) % (
         VOCAB - NUM_SPECIAL
     )
-    variables = objective.init(jax.random.key(0))
+    variables = task.init(jax.random.key(0))
     gradients = [
-        jax.grad(lambda p, x=x: objective.loss(p, {}, batch_of(x), key)[0])(variables["params"])
+        jax.grad(lambda p, x=x: task.loss({"params": p}, labelled_texts(x), key)[0])(
+            variables["params"]
+        )
         for x in (tokens, changed)
     ]
     by_bias = [np.asarray(gradient["token_bias"]["bias"]) for gradient in gradients]
@@ -121,37 +117,37 @@ def test_a_token_that_is_hidden_is_not_seen(objective):
     assert_close(by_bias[1] - by_bias[0], expected, 1e-5)
 
 
-def test_a_batch_without_a_text_asks_for_nothing(objective):
-    params = objective.init(jax.random.key(0))["params"]
-    empty = batch_of(np.zeros((ROWS, LENGTH), np.int32))
-    loss, weight, _ = objective.loss(params, {}, empty, jax.random.key(0))
+def test_a_batch_without_a_text_asks_for_nothing(task):
+    params = task.init(jax.random.key(0))["params"]
+    empty = labelled_texts(np.zeros((ROWS, LENGTH), np.int32))
+    loss, weight, *_ = task.loss({"params": params}, empty, jax.random.key(0))
     assert (float(loss), float(weight)) == (0, 0)
 
 
-def test_one_batch_is_learnt_by_heart(objective):
+def test_one_batch_is_learnt_by_heart(task):
     """With the same tokens hidden each time."""
-    batch = batch_of(draw_tokens(ROWS, LENGTH))
+    batch = labelled_texts(draw_tokens(ROWS, LENGTH))
     first, last = fit(
-        lambda params: objective.loss(params, {}, batch, jax.random.key(0))[0],
-        objective.init(jax.random.key(0))["params"],
+        lambda params: task.loss({"params": params}, batch, jax.random.key(0))[0],
+        task.init(jax.random.key(0))["params"],
     )
     assert last < 0.05 * first
 
 
-def test_the_sum_over_micro_batches_takes_other_masks_for_each(objective):
+def test_the_sum_over_micro_batches_takes_other_masks_for_each(task):
     tokens = np.repeat(draw_tokens(1, LENGTH), 8, axis=0)
-    variables = objective.init(jax.random.key(0))
+    variables = task.init(jax.random.key(0))
     optimizer = optax.sgd(0.1)
-    step = make_train_step(objective.loss, optimizer, max_skipped=1, accumulate_steps=2)
-    _, metrics = step(init_state(variables, optimizer), batch_of(tokens), jax.random.key(0))
+    step = make_train_step(task.loss, optimizer, max_skipped=1, accumulate_steps=2)
+    _, metrics = step(init_state(variables, optimizer), labelled_texts(tokens), jax.random.key(0))
     key = jax.random.fold_in(jax.random.key(0), 0)
     parts = [
-        objective.loss(variables["params"], {}, batch_of(tokens[:4]), jax.random.fold_in(key, i))
+        task.loss(variables, labelled_texts(tokens[:4]), jax.random.fold_in(key, i))
         for i in range(2)
     ]
     assert parts[0][0] != parts[1][0]
-    assert_close(metrics.tokens, sum(float(part[1]) for part in parts), 1e-6)
-    assert_close(metrics.loss * metrics.tokens, sum(float(part[0]) for part in parts), 1e-5)
+    assert_close(metrics.weight, sum(float(part[1]) for part in parts), 1e-6)
+    assert_close(metrics.loss * metrics.weight, sum(float(part[0]) for part in parts), 1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +195,11 @@ def test_labelled_texts_are_read_in_the_same_layout(folder):
     """What is learnt from lines of text is used on labelled texts."""
     lines = masked(folder)
     labelled = dataclasses.replace(lines, data=classification(folder).data)
-    tasks, batches = zip(
-        *(
-            MaskedLanguageModelingTask.prepare(e, folder / "none", num_devices=1, rows_multiple=1)
-            for e in (lines, labelled)
-        ),
-        strict=True,
-    )
+    tasks = [
+        MaskedLanguageModelingTask.open(one, folder / "none", training=True)
+        for one in (lines, labelled)
+    ]
+    batches = [task.batches("train") for task in tasks]
     texts = [
         {row["text"] for row in task.examples(of[0])}
         for task, of in zip(tasks, batches, strict=True)
@@ -223,10 +217,8 @@ def test_an_impossible_rate_is_refused(rate):
 
 
 def test_a_gap_that_cannot_be_filled_is_told(folder, experiment):
-    task = MaskedLanguageModelingTask.prepare(
-        experiment, folder / "none", num_devices=1, rows_multiple=1
-    )[0]
-    filler = task.predictor(task.objective.init(jax.random.key(0)))
+    task = MaskedLanguageModelingTask.open(experiment, folder / "none", training=True)
+    filler = task.predictor(task.init(jax.random.key(0)))
     assert filler.fill([]) == []
     with pytest.raises(UserError, match=r"text 1 has 33 tokens, but the model reads 13"):
         filler.fill(["[MASK]" + "é" * 15])

@@ -5,13 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from flax_transformer.tasks.classification.sources import VideoSource
-from flax_transformer.tasks.cut_texts import CutTextWarning
 from PIL import Image
 from untrained import CLASS_NAMES, EXPERIMENTS, SUBWORDS
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.errors import UserError
+from flax_transformer.tasks.classification.pixel_classification import VideoClassification
+from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingTask,
 )
@@ -30,10 +30,10 @@ def test_the_control_of_videos_shows_first_frames_of_ones_own_files_too(tmp_path
     for still in (False, True):
         data = dataclasses.replace(experiment.data, still=still)
         parts = dataclasses.replace(experiment, data=data)
-        source = VideoSource(parts, tmp_path, is_trained=True)
-        examples = source.open_own(OwnFiles(folder=tmp_path / "own"), CLASS_NAMES)
+        task = VideoClassification(parts, CLASS_NAMES)
+        examples = task.read_own(OwnFiles(folder=tmp_path / "own"))
         assert examples.labels.tolist() == [CLASS_NAMES.index("dog")]
-        frames[still] = examples.inputs.take(np.array([0]))[0].mean(axis=(1, 2, 3))
+        frames[still] = examples.inputs.take(np.array([0]))[0][0].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(frames[False], 40 * np.arange(6), atol=2)
     np.testing.assert_array_equal(frames[True], np.full(6, frames[False][0]))
 
@@ -42,7 +42,7 @@ def test_texts_to_fill_are_those_of_a_table_or_the_lines_of_a_text(tmp_path):
     """For a model trained on labelled texts; longer texts are cut and reported."""
     parts = dataclasses.replace(EXPERIMENTS["masked"], data=EXPERIMENTS["texts"].data)
     task = MaskedLanguageModelingTask(parts, SUBWORDS)
-    variables = task.objective.init(jax.random.key(0))
+    variables = task.init(jax.random.key(0))
     texts = ["twenty two", "two twenty-two", "a" * 40]
     rows = "".join(f"{text}\tany\n" for text in texts)
     (tmp_path / "own.tsv").write_text(f"text\tlabel\n{rows}")
@@ -50,9 +50,9 @@ def test_texts_to_fill_are_those_of_a_table_or_the_lines_of_a_text(tmp_path):
     scores = []
     for name in ("own.tsv", "own.txt"):
         with pytest.warns(CutTextWarning, match="1 of 3 texts is longer than --data.max-length 17"):
-            scorer = task.own_scorer(OwnFiles(file=tmp_path / name))
-        scores.append(scorer(variables, is_quick=True).scores)
+            scored = task.evaluate(variables, OwnFiles(file=tmp_path / name), is_quick=True)
+        scores.append(scored.scores)
     assert scores[0] == scores[1]
     (tmp_path / "blank.txt").write_text("\n \n")
     with pytest.raises(UserError, match=r"blank\.txt has no line of text: give another file"):
-        task.own_scorer(OwnFiles(file=tmp_path / "blank.txt"))
+        task.evaluate(variables, OwnFiles(file=tmp_path / "blank.txt"))

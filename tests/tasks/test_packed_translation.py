@@ -5,18 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from reference import assert_close
+from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models import EncoderDecoderConfig
+from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 
@@ -38,10 +36,10 @@ PACKED: Any = pack(PAIRS, ROWS, INDICES, ROW_LENGTH)
 
 def alone(index: int) -> Batch:
     indices = np.array([index])
-    return Batch(*(side.pad(indices, ROW_LENGTH) for side in PAIRS[:2]))
+    return pair_batch(*(side.pad(indices, ROW_LENGTH)[0] for side in PAIRS[:2]))
 
 
-def make_task(positions: str) -> Translation:
+def make_task(positions: str) -> TranslationTask:
     config = EncoderDecoderConfig(
         num_encoder_layers=1,
         num_decoder_layers=1,
@@ -52,7 +50,7 @@ def make_task(positions: str) -> Translation:
         positions=positions,
         max_positions=ROW_LENGTH,
     )
-    return Translation(TranslationConfig(0.1), EncoderDecoder(config, VOCAB))
+    return translation_task(config, VOCAB)
 
 
 def test_rows_hold_several_pairs():
@@ -62,7 +60,7 @@ def test_rows_hold_several_pairs():
 
 def test_every_packed_target_begins_with_the_mark_and_holds_no_token_of_another():
     shifted = np.asarray(
-        shift_right(jnp.asarray(PACKED.target), jnp.asarray(PACKED.target_segments))
+        shift_right(jnp.asarray(PACKED.target), jnp.asarray(PACKED.target_segments), BOS)
     )
     for row, target, segments in zip(shifted, PACKED.target, PACKED.target_segments, strict=True):
         for number in range(1, segments.max() + 1):
@@ -79,7 +77,7 @@ def test_loss_gradient_and_counts_are_sums_over_the_pairs_alone(positions):
     @jax.jit
     def measure(batch):
         def loss(params):
-            return task.loss(params, {}, batch, jax.random.key(1))[:2]
+            return task.loss({"params": params}, batch, jax.random.key(1))[:2]
 
         return jax.value_and_grad(loss, has_aux=True)(variables["params"]), task.count(
             variables, batch
@@ -113,6 +111,6 @@ def test_devices_and_micro_batches_do_not_change_the_update(num_devices, accumul
         update(num_devices, accumulate_steps),
         update(1, 1),
     )
-    assert metrics.tokens == PAIRS.target.tokens.size
+    assert metrics.weight == PAIRS.target.tokens.size
     jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), metrics, expected_metrics)
     jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), state.params, expected.params)

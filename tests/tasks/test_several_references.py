@@ -46,11 +46,10 @@ def test_a_task_scores_with_all_references_and_its_loss_with_the_first(tmp_path,
     experiment = make_experiment(tmp_path)
     more = with_fields(experiment, "data", validation_references=(str(path),))
     plain, several = (
-        TranslationTask.prepare(given, tmp_path, num_devices=1, rows_multiple=1)[0]
-        for given in (experiment, more)
+        TranslationTask.open(given, tmp_path, training=True) for given in (experiment, more)
     )
-    variables = plain.objective.init(jax.random.key(0))
-    before, found = (task.scorer("validation")(variables).scores for task in (plain, several))
+    variables = plain.init(jax.random.key(0))
+    before, found = (task.evaluate(variables, "validation").scores for task in (plain, several))
     assert [scores["exact_match"].value for scores in (before, found)] == [0, 100]
     assert "nrefs:1" in str(before["bleu"].signature)
     assert "nrefs:2" in str(found["bleu"].signature)

@@ -12,7 +12,7 @@ from untrained import EXPERIMENTS, write_workdir
 
 from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.training.assemble import load, open_run
 from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
@@ -31,9 +31,8 @@ def workdir(folder):
 
 @pytest.fixture(scope="module")
 def prepared(folder):
-    return ClassificationTask.prepare(
-        classification(folder), folder / "none", num_devices=1, rows_multiple=1
-    )
+    task = TextClassification.open(classification(folder), folder / "none", training=True)
+    return task, task.batches("train")
 
 
 def test_the_order_of_words_is_learnt_and_scored(workdir):
@@ -71,7 +70,7 @@ def test_a_text_of_any_length_is_told(workdir):
     long, cut = classifier.classify(["Ada greets Ben" + " and Cleo" * n for n in (100, 200)])
     assert long == cut
     assert classifier.classify([""])[0].label in {"before", "after"}
-    with pytest.raises(UserError, match="text 2 is no string, but 3: give strings"):
+    with pytest.raises(UserError, match="text 2 is not a string but 3: give strings"):
         classifier.classify(["Ada", 3])
 
 
@@ -79,8 +78,8 @@ def test_one_batch_is_learnt_by_heart(prepared):
     task, batches = prepared
     batch = batches[0]
     first, last = fit(
-        lambda params: task.objective.loss(params, {}, batch, jax.random.key(0))[0] / 40,
-        task.objective.init(jax.random.key(0))["params"],
+        lambda params: task.loss({"params": params}, batch, jax.random.key(0))[0] / 40,
+        task.init(jax.random.key(0))["params"],
         num_steps=100,
         rate=0.01,
     )
@@ -90,13 +89,14 @@ def test_one_batch_is_learnt_by_heart(prepared):
 
 def test_rows_that_fill_a_batch_change_no_loss(prepared):
     task, batches = prepared
-    params = task.objective.init(jax.random.key(0))["params"]
+    params = task.init(jax.random.key(0))["params"]
     batch = batches[0]
     filled = batch._replace(
         inputs=np.pad(batch.inputs, ((0, 3), (0, 0))),
         labels=np.pad(batch.labels, (0, 3), constant_values=-1),
+        segments=np.pad(batch.segments, ((0, 3), (0, 0))),
     )
-    losses = [task.objective.loss(params, {}, b, jax.random.key(0))[:2] for b in (batch, filled)]
+    losses = [task.loss({"params": params}, b, jax.random.key(0))[:2] for b in (batch, filled)]
     assert_close(losses[1][0], losses[0][0], 1e-5)
     assert losses[0][1] == losses[1][1] == 40
 
@@ -104,29 +104,24 @@ def test_rows_that_fill_a_batch_change_no_loss(prepared):
 def test_dropped_tokens_are_dropped_in_training_alone(folder, prepared):
     _, batches = prepared
     experiment = with_fields(classification(folder), "model", token_dropout_rate=0.5)
-    task, _ = ClassificationTask.prepare(
-        experiment, folder / "none", num_devices=1, rows_multiple=1
-    )
-    variables = task.objective.init(jax.random.key(0))
-    losses = {
-        float(task.objective.loss(variables["params"], {}, batches[0], jax.random.key(i))[0])
-        for i in range(3)
-    }
+    task = TextClassification.open(experiment, folder / "none", training=True)
+    variables = task.init(jax.random.key(0))
+    losses = {float(task.loss(variables, batches[0], jax.random.key(i))[0]) for i in range(3)}
     assert len(losses) == 3
-    with_rate, without = (
-        t.objective.predict(variables, batches[0]).probabilities for t in (task, prepared[0])
-    )
+    with_rate, without = (t.predict(variables, batches[0])[0] for t in (task, prepared[0]))
     np.testing.assert_array_equal(with_rate, without)
 
 
 def test_a_trained_run_is_read_without_its_data(workdir, tmp_path):
     task = open_run(workdir, "best").task
     task.save(tmp_path)
-    restored = ClassificationTask.restore(open_run(workdir, "best").experiment, tmp_path)
-    assert restored.objective.model == task.objective.model
+    restored = TextClassification.open(
+        open_run(workdir, "best").experiment, tmp_path, training=False
+    )
+    assert restored.model == task.model
     (tmp_path / "classes.json").write_text("no JSON")
     with pytest.raises(UserError, match=r"cannot read .*classes\.json .*restore the file"):
-        ClassificationTask.restore(open_run(workdir, "best").experiment, tmp_path)
+        TextClassification.open(open_run(workdir, "best").experiment, tmp_path, training=False)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +141,8 @@ def test_the_examples_of_a_batch_are_its_texts(tmp_path):
     """As a report of numbers that are not finite shows them."""
     workdir = write_workdir(tmp_path / "run", EXPERIMENTS["texts"])
     task = open_run(workdir, "last").task
-    texts = task.predictor(None)._read(["good", "a b"])
-    batch = LabelledBatch(texts.take(np.array([1, 0, -1])), np.array([2, 0, NO_CLASS], np.int32))
+    texts, segments = task.read(["good", "a b"]).take(np.array([1, 0, -1]))
+    batch = LabelledBatch(texts, np.array([2, 0, NO_CLASS], np.int32), segments)
     assert list(task.examples(batch)) == [
         {"row": 0, "class": "newt", "text": "a b"},
         {"row": 1, "class": "cat", "text": "good"},

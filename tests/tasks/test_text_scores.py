@@ -8,22 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.data.batches.windows import evaluation_windows
-from flax_transformer.tasks.language_modeling.language_modeling import (
-    LanguageModeling,
-    LanguageModelingConfig,
-)
 from small import MODEL, PAIRS
+from small_tasks import language_modeling_task, pair_batch
 from text_models import MODEL as LANGUAGE_MODEL
 
-from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.window_batches import WindowBatches
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models import DecoderOnly, EncoderDecoder
+from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.language_modeling.generator import Generator
-from flax_transformer.tasks.text_scores import LongTextWarning
 from flax_transformer.tasks.translation.translator import Translator
 
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
@@ -67,10 +63,11 @@ def logits_after(generator: Generator, ids: list[int]) -> Any:
 
 def loss_of(generator: Generator, text: str) -> tuple[float, float]:
     """The loss that training and `evaluate` sum, and its number of tokens."""
-    task = LanguageModeling(LanguageModelingConfig(), generator.model)
+    task = language_modeling_task(generator.model.config, TOKENIZER.vocab_size)
     stream = np.array([EOS, *TOKENIZER.encode(text), EOS], np.int32)
-    batches = list(evaluation_windows(stream, MAX_LENGTH, 3))
-    sums = [task.loss(generator.variables["params"], {}, b, jax.random.key(0)) for b in batches]
+    batches = WindowBatches(stream, MAX_LENGTH, 3, seed=None)
+    key = jax.random.key(0)
+    sums = [task.loss(generator.variables, batch, key) for _, batch in batches.epoch()]
     return float(sum(s[0] for s in sums)), float(sum(s[1] for s in sums))
 
 
@@ -81,7 +78,7 @@ def test_a_text_has_the_sum_of_its_tokens_and_the_end(generator):
         assert score.mean_log_prob == score.log_prob / score.num_tokens
 
 
-@pytest.mark.filterwarnings("ignore::flax_transformer.tasks.text_scores.LongTextWarning")
+@pytest.mark.filterwarnings("ignore::flax_transformer.tasks.given_texts.CutTextWarning")
 @pytest.mark.parametrize("text", ["", "cabbage", "h" * 10, "h" * 11, LONG])
 def test_a_text_has_the_loss_of_training(generator, text):
     loss, num_tokens = loss_of(generator, text)
@@ -106,9 +103,9 @@ def test_all_continuations_of_a_text_have_probability_one(generator):
 
 
 def test_a_long_text_is_scored_in_pieces_with_a_warning(generator):
-    with pytest.warns(LongTextWarning, match=r"text 2 has 67 tokens, more than the 11 .* pieces"):
+    with pytest.warns(CutTextWarning, match=r"text 2 has 67 tokens, more than the 11 .* pieces"):
         generator.score(["a", LONG])
-    with pytest.warns(LongTextWarning, match=r"text 1 \(and 1 more\) has"):
+    with pytest.warns(CutTextWarning, match=r"text 1 \(and 1 more\) has"):
         generator.score([LONG, "a", LONG])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -136,8 +133,8 @@ def test_a_string_is_one_text(generator, scored):
 @pytest.mark.parametrize("target", [TARGETS[3], "", "zwei zwei x", "drei und"])
 def test_a_translation_has_the_loss_of_training(scored, task, tokenizer, target):
     sides = [TokenizedText.encode(tokenizer, [text]) for text in (SOURCES[3], target)]
-    batch = Batch(*(side.pad(np.array([0]), int(side.lengths[0])) for side in sides))
-    loss, num_tokens, _ = task.loss(scored.variables["params"], {}, batch, jax.random.key(0))
+    batch = pair_batch(*(side.pad(np.array([0]), int(side.lengths[0]))[0] for side in sides))
+    loss, num_tokens, *_ = task.loss(scored.variables, batch, jax.random.key(0))
     score = scored.score(SOURCES[3], target)
     assert score.num_tokens == num_tokens == len(tokenizer.encode(target)) + 1
     assert score.log_prob == pytest.approx(-float(loss), rel=1e-4, abs=1e-5)
@@ -158,7 +155,7 @@ def test_a_greedy_translation_has_the_score_of_its_search(scored):
 def test_texts_that_a_translator_cannot_hold(scored, tokenizer):
     long = "twenty two " * 20
     cut = tokenizer.decode(tokenizer.encode(long)[: scored.max_length - 1])
-    with pytest.warns(LongTextWarning, match=r"text 1 has \d+ tokens, .* only the first 23 of"):
+    with pytest.warns(CutTextWarning, match=r"text 1 has \d+ tokens, .* only the first 23 of"):
         score = scored.score(long, "zwei")
     assert score.log_prob == pytest.approx(scored.score(cut, "zwei").log_prob, rel=1e-4)
     assert scored.score("two", long).num_tokens == len(tokenizer.encode(long)) + 1

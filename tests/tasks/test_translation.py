@@ -4,28 +4,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from reference import assert_close, smoothed_targets
+from small_tasks import pair_batch, to_segments, translation_task
 
-from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import SmoothingOver
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models import EncoderDecoderConfig
+from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.step import split_variables
 
 VOCAB = 13
 SOURCE = np.array([[5, 7, 2, 0, 0], [3, 4, 6, 8, 2], [0, 0, 0, 0, 0]], np.int32)
 TARGET = np.array([[9, 2, 0], [12, 3, 2], [0, 0, 0]], np.int32)
-BATCH = Batch(SOURCE, TARGET)
+BATCH = pair_batch(SOURCE, TARGET)
 
 
 def make_task(
     label_smoothing=0.1, dropout_rate=0.0, norm="layer", smoothing_over: SmoothingOver = "vocab"
-) -> Translation:
+) -> TranslationTask:
     config = EncoderDecoderConfig(
         num_encoder_layers=1,
         num_decoder_layers=1,
@@ -36,7 +34,7 @@ def make_task(
         norm=norm,
     )
     task = TranslationConfig(label_smoothing, smoothing_over)
-    return Translation(task, EncoderDecoder(config, VOCAB))
+    return translation_task(config, VOCAB, task)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +46,21 @@ def variables():
 def log_probabilities(variables):
     """Of every token after each position, from the model's logits by NumPy."""
     source, decoder_input = jnp.array(SOURCE), jnp.array([[1, 9, 2], [1, 12, 3], [1, 0, 0]])
-    logits = make_task().model.apply(variables, source, decoder_input)
+    logits = make_task().model.apply(
+        variables,
+        source,
+        decoder_input,
+        source_segments=to_segments(SOURCE),
+        target_segments=to_segments(TARGET),
+    )
     logits = np.asarray(logits, np.float64)
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
 def test_the_decoder_reads_the_target_behind_a_begin_mark():
-    assert shift_right(jnp.asarray(TARGET)).tolist() == [[1, 9, 2], [1, 12, 3], [1, 0, 0]]
+    shifted = shift_right(jnp.asarray(TARGET), to_segments(TARGET), bos_id=1)
+    is_read = TARGET != 0
+    assert shifted[is_read].tolist() == [1, 9, 1, 12, 3]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_the_loss_is_cross_entropy_with_the_smoothed_targets(
 ):
     task = make_task(label_smoothing, smoothing_over=smoothing_over)
     loss = jax.jit(task.loss)
-    total, weight, statistics = loss(variables["params"], {}, BATCH, jax.random.key(1))
+    total, weight, statistics, _ = loss(variables, BATCH, jax.random.key(1))
     wanted = [
         smoothed_targets(int(target), VOCAB, label_smoothing, smoothing_over)
         for target in TARGET.ravel()
@@ -90,14 +96,16 @@ def test_a_right_prediction_is_counted(variables, log_probabilities):
     """The first prediction depends on no target, so it can be made right."""
     best = log_probabilities[:, 0].argmax(axis=-1)
     target = np.stack([best, np.zeros(3, int), np.zeros(3, int)], axis=1).astype(np.int32)
-    counts = jax.jit(make_task().count)(variables, Batch(SOURCE, target))
+    counts = jax.jit(make_task().count)(variables, pair_batch(SOURCE, target))
     assert counts.correct == counts.tokens == np.count_nonzero(best)
 
 
 def test_dropout_changes_the_loss_but_not_the_counts(variables):
     task = make_task(dropout_rate=0.5)
     loss, params = jax.jit(task.loss), variables["params"]
-    first, second, again = (loss(params, {}, BATCH, jax.random.key(seed))[0] for seed in (1, 2, 1))
+    first, second, again = (
+        loss({"params": params}, BATCH, jax.random.key(seed))[0] for seed in (1, 2, 1)
+    )
     assert first == again != second
     assert jax.jit(task.count)(variables, BATCH) == jax.jit(make_task().count)(variables, BATCH)
 
@@ -106,15 +114,15 @@ def test_batch_normalisation_learns_statistics_in_training_and_counts_with_them(
     task = make_task(norm="batch")
     params, statistics = split_variables(task.init(jax.random.key(0)))
     loss, count = jax.jit(task.loss), jax.jit(task.count)
-    total, _, new = loss(params, statistics, BATCH, jax.random.key(1))
+    total, _, new, _ = loss({"params": params, **statistics}, BATCH, jax.random.key(1))
     assert jax.tree.structure(new) == jax.tree.structure(statistics)
     moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), new, statistics)
     assert all(jax.tree.leaves(moved))
     # In training the batch's own statistics count, else the running ones.
-    assert loss(params, new, BATCH, jax.random.key(1))[0] == total
+    assert loss({"params": params, **new}, BATCH, jax.random.key(1))[0] == total
     before, after = (count({"params": params, **x}, BATCH).nll for x in (statistics, new))
     assert before != after
-    rows = [Batch(SOURCE[[i, i, i]], TARGET[[i, i, i]]) for i in range(3)]
+    rows = [pair_batch(SOURCE[[i, i, i]], TARGET[[i, i, i]]) for i in range(3)]
     apart = sum(count({"params": params, **new}, row).nll for row in rows) / 3
     assert_close(apart, after, 1e-5)
 

@@ -5,8 +5,9 @@ import pytest
 from small import PAIRS
 
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.tasks.translation import translator
-from flax_transformer.tasks.translation.translator import CutTextWarning, Translator
+from flax_transformer.tasks.given_texts import CutTextWarning
+from flax_transformer.tasks.translation import source_search, translator
+from flax_transformer.tasks.translation.translator import Translator
 
 pytestmark = pytest.mark.platforms
 
@@ -59,13 +60,13 @@ def test_many_batches_are_halved_and_translated_the_same(task, memorised, tokeni
     texts = [*SOURCES, *STRANGE]
     expected = several.translate_n_best(texts)
     num_halvings = []
-    search = translator.search
+    search = source_search.search
 
     def remember(*args, **settings):
         num_halvings.append(settings["num_halvings"])
         return search(*args, **settings)
 
-    monkeypatch.setattr(translator, "search", remember)
+    monkeypatch.setattr(source_search, "search", remember)
     monkeypatch.setattr(translator, "BATCHES_WORTH_HALVING", 1)
     found = several.translate_n_best(texts)
     assert set(num_halvings) == {2}
@@ -101,11 +102,14 @@ def test_a_text_of_the_maximum_is_not_warned_of(searched, tokenizer):
 
 
 def test_the_same_shape_is_compiled_once(translator):
-    for texts in (SOURCES[:1], SOURCES[1:2], SOURCES[:1]):
+    def num_compiled(texts) -> int:
+        before = source_search._search._cache_size()
         translator.translate(texts)
-        assert translator._search._cache_size() == 1
-    translator.translate(SOURCES[:2])
-    assert translator._search._cache_size() == 2
+        return source_search._search._cache_size() - before
+
+    source_search._search.clear_cache()
+    assert [num_compiled(SOURCES[i : i + 1]) for i in (0, 1, 0)] == [1, 0, 0]
+    assert num_compiled(SOURCES[:2]) == 1
 
 
 def test_samples_repeat_by_seed(searched):

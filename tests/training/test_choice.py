@@ -12,7 +12,6 @@ from small import make_experiment, with_fields
 
 from flax_transformer.evaluation.metric import METRICS, Metric
 from flax_transformer.evaluation.scores import bleu
-from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
@@ -83,18 +82,18 @@ def train(experiment, folder, monkeypatch, **columns) -> str:
 
     def told(self, state, log):
         step = int(self.devices.first(state).step)
-        score = self._score
+        score = self.task.evaluate
 
-        def changed(variables, is_quick):
-            scored = score(variables, is_quick=is_quick)
+        def changed(variables, split, is_quick):
+            scored = score(variables, split, is_quick=is_quick)
             values = {
                 name: found._replace(value=float(columns.get(name, {}).get(step, found.value)))
                 for name, found in scored.scores.items()
             }
-            return Scored(values, *scored[1:])
+            return scored._replace(scores=values)
 
         with monkeypatch.context() as patch:
-            patch.setattr(self, "_score", changed)
+            patch.setattr(self.task, "evaluate", changed)
             evaluate(self, state, log)
 
     with monkeypatch.context() as patch:

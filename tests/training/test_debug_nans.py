@@ -6,12 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
+from small_tasks import pair_batch, translation_task
 
-from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels import projection
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
 from flax_transformer.training.durability.debug_nans import debug_nans
 from flax_transformer.training.parallel import Devices
@@ -100,13 +99,14 @@ def test_a_parameter_that_is_infinite_is_found_in_the_model(num_devices):
     config = EncoderDecoderConfig(
         num_encoder_layers=1, num_decoder_layers=1, d_model=6, d_ff=11, num_heads=2
     )
-    task = Translation(TranslationConfig(), EncoderDecoder(config, 13))
+    task = translation_task(config, 13)
     variables = jax.tree.map(np.array, task.init(jax.random.key(0)))
     variables["params"]["decoder_0"]["cross_attention"]["key"]["kernel"][...] = np.inf
     devices = Devices(jax.devices()[:num_devices])
     step = make_train_step(task.loss, SGD, max_skipped=1, axis_name=devices.axis_name)
     state = devices.replicate(init_state(variables, SGD))
-    batch = devices.shard(Batch(np.full((4, 3), 5, np.int32), np.full((4, 5), 7, np.int32)))
+    sides = np.full((4, 3), 5, np.int32), np.full((4, 5), 7, np.int32)
+    batch = devices.shard(pair_batch(*sides))
     message = first_nan(devices.compile(step), state, batch, jax.random.key(1))
     name = "dot_general" if num_devices == 1 else "an operation that JAX does not name"
     assert message.startswith(f"the first NaN came out of {name} in {projection.__file__}, line ")

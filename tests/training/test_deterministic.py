@@ -17,9 +17,8 @@ from flax_transformer.runtime.simulated_devices import spare_threads
 spare_threads()
 import hashlib
 import jax, numpy as np, optax
-from flax_transformer.data.batches.batch import Batch
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
+from small_tasks import pair_batch, translation_task
+from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 
@@ -27,7 +26,7 @@ config = EncoderDecoderConfig(
     num_encoder_layers=1, num_decoder_layers=1, d_model=14, d_ff=11, num_heads=2,
     residual_dropout_rate=0.1, norm="batch",
 )
-task, optimizer = Translation(TranslationConfig(), EncoderDecoder(config, 13)), optax.adam(0.01)
+task, optimizer = translation_task(config, 13), optax.adam(0.01)
 devices = Devices()
 step = make_train_step(task.loss, optimizer, max_skipped=1, axis_name=devices.axis_name)
 update = devices.compile(step)
@@ -36,7 +35,7 @@ print(len(devices.devices))
 for seed in (3, 5):
     state, draw = devices.replicate(first), np.random.default_rng(0)
     for _ in range(3):
-        batch = Batch(*(draw.integers(3, 13, (8, size), dtype=np.int32) for size in (5, 7)))
+        batch = pair_batch(*(draw.integers(3, 13, (8, size), dtype=np.int32) for size in (5, 7)))
         state, metrics = update(state, devices.shard(batch), jax.random.key(seed))
     leaves = jax.tree.leaves(jax.device_get((state, metrics)))
     print(hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest())
@@ -48,6 +47,7 @@ def digests(num_devices: int) -> list[str]:
     environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
         "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }
     process = subprocess.run(
         [sys.executable, "-c", TRAININGS],

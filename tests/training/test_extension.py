@@ -13,7 +13,7 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.tasks.translation.translation_scores import Scored
+from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir

@@ -5,12 +5,12 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
-from flax_transformer.tasks.translation.translation import Translation
 from rich.console import Console
 from small import PAIRS, make_experiment, with_fields
 
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.errors import UserError
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training import loop, run
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.differences import differences
@@ -30,13 +30,13 @@ def experiment(tmp_path):
 @pytest.fixture
 def infinite(monkeypatch):
     """Parameters of which one is infinite from the beginning on."""
-    init = Translation.init
+    init = TranslationTask.init
 
     def init_infinite(self, rng):
         leaves, structure = jax.tree.flatten(init(self, rng))
         return jax.tree.unflatten(structure, [leaves[0].at[0].set(jnp.inf), *leaves[1:]])
 
-    monkeypatch.setattr(Translation, "init", init_infinite)
+    monkeypatch.setattr(TranslationTask, "init", init_infinite)
 
 
 def train(experiment, path, **options):

@@ -70,9 +70,7 @@ def test_a_classifier_begins_with_the_body_and_the_tokens_of_a_masked_language_m
     assert len(body) > 10
     for name in body:
         np.testing.assert_array_equal(found[name], given[name], err_msg=name)
-    drawn = named_leaves(
-        open_run(folder / "classifier", "last").task.objective.init(jax.random.key(0))
-    )
+    drawn = named_leaves(open_run(folder / "classifier", "last").task.init(jax.random.key(0)))
     assert (found["params/classifier/kernel"] == drawn["params/classifier/kernel"]).all()
     assert not (found["params/encoder_0/feed_forward/hidden/kernel"] == 0).all()
     tokenizers = [path / "tokenizer.json" for path in (source, folder / "classifier")]

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from small import MODEL, PAIRS
+from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models import EncoderDecoder
-from flax_transformer.tasks.translation.translation_task import pair_examples
+from flax_transformer.tasks.task import Loss
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
@@ -44,18 +44,18 @@ def texts() -> TokenizedPairs:
 
 
 @functools.cache
-def make_task() -> Translation:
+def make_task() -> TranslationTask:
     config = dataclasses.replace(MODEL, residual_dropout_rate=0.1)
-    return Translation(TranslationConfig(), EncoderDecoder(config, tokenizer().vocab_size))
+    return translation_task(config, tokenizer())
 
 
 def make_batch() -> Batch:
     indices = np.where(np.arange(ROWS) < FILLED, np.arange(ROWS), -1)
-    return Batch(*(side.pad(indices, 23) for side in texts()[:2]))
+    return pair_batch(*(side.pad(indices, 23)[0] for side in texts()[:2]))
 
 
 def examples() -> list[dict[str, Any]]:
-    return list(pair_examples(make_batch(), tokenizer()))
+    return list(make_task().examples(make_batch()))
 
 
 def make_params(broken: float | None) -> Any:
@@ -119,9 +119,9 @@ def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     assert len(parts) > 2
 
 
-def infinite(params, statistics, batch, rng):
+def infinite(variables, batch, rng):
     """A loss that takes no time to compile."""
-    return jnp.sum(params["kernel"]) / 0, jnp.float32(1), statistics
+    return Loss(jnp.sum(variables["params"]["kernel"]) / 0, jnp.float32(1), {}, {})
 
 
 def write(folder: Path, batch: Batch) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def write(folder: Path, batch: Batch) -> dict[str, Any]:
     devices = Devices(jax.devices()[:1])
     state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
     gradient, rng = make_gradient(infinite), jax.random.key(0)
-    shown = pair_examples(batch, tokenizer())
+    shown = make_task().examples(batch)
     found = gradient_again(gradient, devices, state, STEP, batch, rng)
     path = write_report(folder, STEP, found, devices.first(state.params), batch, shown)
     return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
@@ -143,7 +143,7 @@ def test_examples_and_arrays_are_those_of_the_batch(tmp_path):
         for row, pair in enumerate(PAIRS[:FILLED])
     ]
     with np.load(tmp_path / "a" / "batch.npz", allow_pickle=False) as arrays:
-        assert set(arrays) == {"source", "target"}
+        assert set(arrays) == {*make_batch()._fields}
         np.testing.assert_array_equal(arrays["source"], make_batch().source)
         np.testing.assert_array_equal(arrays["target"], make_batch().target)
 

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from flax_transformer.tasks.task import Loss
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import TrainState, init_state, make_train_step
 
@@ -15,12 +16,13 @@ ADAM = optax.adam(0.1)
 MISTAKES = {"gradient of one parameter": 0.0, "loss": np.inf, "everything": np.nan}
 
 
-def loss(params, statistics, batch, rng):
+def loss(variables, batch, rng):
     """The root's gradient at 0 is infinite times 0, which is no number, while the loss is one."""
+    params = variables["params"]
     roots = jnp.sqrt(params["under the root"] * batch[:, 0])
     total = jnp.sum((batch @ params["weights"]) ** 2) + jnp.sum(roots)
-    mean = 0.9 * statistics["running"]["mean"] + 0.1 * jnp.mean(batch, axis=0)
-    return total, jnp.float32(batch.shape[0]), {"running": {"mean": mean}}
+    mean = 0.9 * variables["running"]["mean"] + 0.1 * jnp.mean(batch, axis=0)
+    return Loss(total, jnp.float32(batch.shape[0]), {"running": {"mean": mean}}, {})
 
 
 def make_batch(seed: int, mistake: float | None = None) -> np.ndarray:

@@ -5,24 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.tasks.translation.translation import Translation, TranslationConfig
 from reference import assert_close
+from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.models.model_config import ComputeType
+from flax_transformer.tasks.task import Loss
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
-from flax_transformer.training.step import init_state, make_train_step
+from flax_transformer.training.step import init_state, make_train_step, split_variables
 
 VOCAB, ROWS = 13, 16
 # Not Adam, which would blow up the rounding of gradients that are zero.
 SGD = optax.sgd(0.1, momentum=0.9)
 
 
-def quadratic(params, statistics, batch, rng):
+def quadratic(variables, batch, rng):
     """A loss that takes no time to compile: (row · params)^2, each row of weight 1."""
-    return jnp.sum((batch @ params) ** 2), jnp.float32(batch.shape[0]), statistics
+    params, statistics = split_variables(variables)
+    return Loss(jnp.sum((batch @ params) ** 2), jnp.float32(batch.shape[0]), statistics, {})
 
 
 @functools.cache
@@ -38,7 +40,7 @@ def make_task(dtype: ComputeType = "float32", norm: str = "layer"):
         dtype=dtype,
         norm=norm,
     )
-    task = Translation(TranslationConfig(), EncoderDecoder(config, VOCAB))
+    task = translation_task(config, VOCAB)
     return task, jax.device_get(task.init(jax.random.key(0)))
 
 
@@ -51,7 +53,7 @@ def make_batch(seed: int, num_filled: int = 7) -> Batch:
         lengths = rng.integers(1, length + 1, ROWS) * (np.arange(ROWS) < num_filled)
         return np.where(np.arange(length) < lengths[:, None], tokens, 0)
 
-    return Batch(side(5), side(7))
+    return pair_batch(side(5), side(7))
 
 
 def train(
@@ -88,7 +90,7 @@ def test_devices_and_micro_batches_do_not_change_the_result(
     first, expected, expected_metrics = one_device
     _, state, metrics = train(num_devices, accumulate_steps=accumulate_steps)
     assert int(state.step) == 3
-    assert metrics.tokens == expected_metrics.tokens == np.count_nonzero(make_batch(2).target)
+    assert metrics.weight == expected_metrics.weight == np.count_nonzero(make_batch(2).target)
     jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), metrics, expected_metrics)
     jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), state.params, expected.params)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-3, first.params, expected.params)
@@ -99,17 +101,17 @@ def test_a_batch_of_padding_changes_nothing():
     optimizer = make_optimizer(OptimizerConfig(clip_norm=1.0), optax.constant_schedule(0.1))
     first, state, metrics = train(1, optimizer, [make_batch(0, num_filled=0)])
     jax.tree.map(np.testing.assert_array_equal, state.params, first.params)
-    assert [float(value) for value in metrics] == [0, 0, 0, 0]
+    assert [float(value) for value in metrics[:4]] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (1, 4), (2, 2), (8, 1)])
 def test_statistics_take_in_micro_batches_in_order_and_are_averaged_over_devices(
     num_devices, accumulate_steps
 ):
-    def loss(params, statistics, batch, rng):
-        running = statistics["running"]["mean"]
+    def loss(variables, batch, rng):
+        running = variables["running"]["mean"]
         new = {"running": {"mean": 0.9 * running + 0.1 * jnp.mean(batch, axis=0)}}
-        return *quadratic(params, statistics, batch, rng)[:2], new
+        return quadratic(variables, batch, rng)._replace(statistics=new)
 
     devices = Devices(jax.devices()[:num_devices])
     step = make_train_step(
@@ -159,9 +161,9 @@ def test_a_model_without_statistics_has_none(one_device):
 def test_a_shape_is_compiled_once(num_devices):
     shapes = []
 
-    def loss(params, statistics, batch, rng):
+    def loss(variables, batch, rng):
         shapes.append(batch.shape)
-        return quadratic(params, statistics, batch, rng)
+        return quadratic(variables, batch, rng)
 
     devices = Devices(jax.devices()[:num_devices])
     update = devices.compile(make_train_step(loss, SGD, max_skipped=1, axis_name=devices.axis_name))
@@ -203,9 +205,9 @@ def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices,
     """The norm of a sum of n independent vectors grows with the root of n, of equal ones with n."""
     width = 10_007
 
-    def loss(params, statistics, batch, rng):
-        total = jnp.sum(params * jax.random.normal(rng, (width,)))
-        return total, jnp.float32(batch.shape[0]), statistics
+    def loss(variables, batch, rng):
+        total = jnp.sum(variables["params"] * jax.random.normal(rng, (width,)))
+        return Loss(total, jnp.float32(batch.shape[0]), {}, {})
 
     devices = Devices(jax.devices()[:num_devices])
     optimizer = optax.sgd(1.0)

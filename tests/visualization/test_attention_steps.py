@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from flax_transformer.visualization.attention_steps import plot_attention_steps
 
 LENGTH, HEAD_DIM, VALUE_DIM = 5, 3, 2

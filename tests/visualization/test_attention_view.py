@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attention_examples import random_weights
+from flax_transformer.visualization.rollout import attention_rollout
 
 from flax_transformer.errors import UserError
 from flax_transformer.visualization import attention_page, view_attention
 from flax_transformer.visualization.attention_page import round_weights
-from flax_transformer.visualization.rollout import attention_rollout
 
 LAYERS, HEADS, SOURCE, TARGET = 2, 3, 5, 7
 WORDS = ["the", "cat", "sat", "on", "it"]

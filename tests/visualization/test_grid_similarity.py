@@ -2,7 +2,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from flax_transformer.visualization.grid_similarity import plot_grid_similarity
 
 ROWS, COLUMNS, WIDTH = 2, 3, 5

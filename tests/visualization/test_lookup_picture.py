@@ -1,7 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from flax_transformer.visualization.lookup import plot_lookup
 
 VOCAB, D_MODEL = 7, 3

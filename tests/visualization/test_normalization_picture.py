@@ -1,9 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
-
 from flax_transformer.visualization.normalization_picture import plot_normalization
+from matplotlib.patches import Rectangle
 
 TOKENS, D_MODEL = 5, 7
 INPUTS = np.random.default_rng(0).normal(2, 3, (TOKENS, D_MODEL))

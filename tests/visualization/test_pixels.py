@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from flax_transformer.visualization.pixel_maps import check_picture
 
 from flax_transformer.errors import UserError
-from flax_transformer.visualization.pixel_maps import check_picture
 
 IMAGE = np.zeros((6, 10, 3))
 VIDEO = np.zeros((4, 6, 10, 3))

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from flax_transformer.visualization.rollout import attention_rollout
 
 LAYERS, HEADS, LENGTH = 3, 5, 7

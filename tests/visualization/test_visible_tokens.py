@@ -1,10 +1,9 @@
 import unicodedata
 
 import pytest
+from flax_transformer.visualization.visible_tokens import visible_token
 from hypothesis import given
 from hypothesis import strategies as st
-
-from flax_transformer.visualization.visible_tokens import visible_token
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import pytest
+from flax_transformer.visualization.wishes_picture import plot_wishes
 from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 
 from flax_transformer.evaluation.wishes import HEADINGS, Verdict, Wishes
 from flax_transformer.visualization.lines import COLOURS
-from flax_transformer.visualization.wishes_picture import plot_wishes
 
 YES, NO = Verdict(True, "1.5 apart"), Verdict(False, "in [0, 7] in 5 steps")
 WISHES = {"good": Wishes(YES, YES, YES, YES), "bad": Wishes(YES, NO, YES, NO)}

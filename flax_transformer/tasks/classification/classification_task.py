@@ -5,7 +5,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ class ClassificationTask(Task):
         self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> Self:
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "ClassificationTask":
         """Reads the classes and the tokenizer, or takes those of the training data."""
         data = experiment.data
         tokenizer = cls.open_tokenizer(data, folder, training)
