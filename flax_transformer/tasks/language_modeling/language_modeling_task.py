@@ -1,12 +1,9 @@
 """Language modelling: from files of text to the loss of the next token, a generator and scores."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -19,10 +16,8 @@ from flax_transformer.data.tokens.tokenized_splits import (
     Stream,
     count_bytes,
     encode_stream,
-    make_tokenizer,
     tokenize_stream,
 )
-from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.functional.losses import linear_cross_entropy
 from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
@@ -31,26 +26,21 @@ from flax_transformer.tasks.language_modeling.language_modeling_config import (
     LanguageModelingConfig,
 )
 from flax_transformer.tasks.task import (
-    TOKENIZER,
-    Experiment,
     Loss,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 
 PROMPT_SHARE = 4  # of a piece: its first quarter is shown as the prompt of a sample
 TOKENS_PER_BATCH = 4096  # of an evaluation: enough rows to keep the processor busy
 
 
-class LanguageModelingTask(Task):
+class LanguageModelingTask(TextTask):
     """Continues texts by a decoder-only model.
-
-    Attributes:
-        tokenizer: of the texts.
 
     Reference:
         Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
@@ -65,31 +55,6 @@ class LanguageModelingTask(Task):
     command = "generate"
     searches = True
     attention_options = ("length",)
-
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._stream = functools.lru_cache(maxsize=1)(self._read_stream)
-
-    @classmethod
-    def open(
-        cls, experiment: Experiment, folder: Path, *, training: bool
-    ) -> "LanguageModelingTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if path.exists() or not training:
-            task = cls(experiment, Tokenizer.load(path))
-        else:
-            task = cls(experiment, make_tokenizer(data))
-        if training:
-            task._stream(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> WindowBatches:
         """Makes batches of pieces of the text."""
@@ -124,7 +89,7 @@ class LanguageModelingTask(Task):
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
         """Predicts every token of a split; unless quick, also continues its beginning."""
-        stream, num_bytes = self._stream(split)
+        stream, num_bytes = self.read(split)
         length = self.experiment.data.max_length
         batches = WindowBatches(stream, length, max(TOKENS_PER_BATCH // length, 1), seed=None)
         tokens, nll, correct = sum_counts(
@@ -159,7 +124,7 @@ class LanguageModelingTask(Task):
             shown = (token for token in tokens if token != self.tokenizer.eos_id)
             yield {"row": row, "text": self.tokenizer.decode(shown)}
 
-    def _read_stream(self, split: str | OwnFiles) -> tuple[Stream, int]:
+    def open_split(self, split: str | OwnFiles) -> tuple[Stream, int]:
         """The tokens of a split, and the number of its bytes."""
         data = self.experiment.data
         if isinstance(split, str):

@@ -1,8 +1,6 @@
 """Masked language modelling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
-import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -36,26 +34,21 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_co
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
-    TOKENIZER,
-    Experiment,
     Loss,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
 MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
 
 
-class MaskedLanguageModelingTask(Task):
+class MaskedLanguageModelingTask(TextTask):
     """Predicts hidden tokens of texts by an encoder-only model.
-
-    Attributes:
-        tokenizer: of the texts.
 
     Reference:
         Devlin et al. 2019, "BERT", section 3.1, task 1.
@@ -69,38 +62,17 @@ class MaskedLanguageModelingTask(Task):
     unit = "texts"
     command = "fill"
 
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
-
     @classmethod
-    def open(
-        cls, experiment: Experiment, folder: Path, *, training: bool
-    ) -> "MaskedLanguageModelingTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if path.exists() or not training:
-            task = cls(experiment, Tokenizer.load(path))
-        else:
-            by_line = isinstance(data, PlainTextConfig)
-            task = cls(experiment, make_tokenizer(data, by_line=by_line))
-        if training:
-            task._examples(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
+    def learn_tokenizer(cls, data: Any) -> Tokenizer:
+        """Learns the tokenizer from the training split, by lines if these are what is read."""
+        return make_tokenizer(data, by_line=isinstance(data, PlainTextConfig))
 
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
     ) -> ExampleBatches:
         """Makes batches of texts."""
         data, seed = self.experiment.data, self.experiment.seed
-        examples = self._read_examples(split)
+        examples = self.open_split(split)
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
@@ -129,7 +101,7 @@ class MaskedLanguageModelingTask(Task):
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
         """Predicts hidden tokens of a split, the same ones every time; unless quick, fills gaps."""
-        examples = self._examples(split)
+        examples = self.read(split)
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
         rows, _ = examples.inputs.take(np.arange(num_samples))
         gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
@@ -182,7 +154,7 @@ class MaskedLanguageModelingTask(Task):
             "train with a larger --task.mask-rate"
         )
 
-    def _read_examples(self, split: str | OwnFiles) -> Examples:
+    def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
         read = self._read_split if isinstance(split, str) else self._read_own
         inputs = read(split)

@@ -1,11 +1,9 @@
 """Translation: from files of sentence pairs to a loss, a translator and its scores."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -19,23 +17,21 @@ from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
 from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
-from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.evaluation.metric import metrics_of
 from flax_transformer.functional.losses import linear_cross_entropy
 from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
-    TOKENIZER,
     Experiment,
     Loss,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.shift_right import shift_right
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translation_scores import samples, score_translations
@@ -44,13 +40,10 @@ from flax_transformer.tasks.translation.translator import Translator, greedy
 TOKENS_PER_BATCH = 4096  # target tokens of an evaluation's batch
 
 
-class TranslationTask(Task):
+class TranslationTask(TextTask):
     """Translates sentences by an encoder-decoder.
 
-    Attributes:
-        config: how the model is trained and scored.
-        data: which sentence pairs.
-        tokenizer: joint subwords of both languages.
+    Its tokenizer is joint for both languages.
     """
 
     description = "a sentence of one language to one of another"
@@ -63,29 +56,14 @@ class TranslationTask(Task):
     searches = True
     attention_options = ("target",)
 
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._pairs = functools.lru_cache(maxsize=1)(self._read_pairs)
-
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TranslationTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if not training:
-            return cls(experiment, Tokenizer.load(path))
-        check_tokenizer(experiment.task.bleu_tokenizer)
-        for split in (data.train_split, data.held_out_split, data.validation_split):
-            open_split(data, split)
-        task = cls(experiment, Tokenizer.load(path) if path.exists() else make_tokenizer(data))
-        task._pairs(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TextTask":
+        """Reads the tokenizer; for a new training it is learned from the training data."""
+        if training:
+            check_tokenizer(experiment.task.bleu_tokenizer)
+            for split in (experiment.data.train_split, experiment.data.held_out_split):
+                open_split(experiment.data, split)
+        return super().open(experiment, folder, training=training)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
         """Makes batches of similar lengths, or of packed rows."""
@@ -147,7 +125,7 @@ class TranslationTask(Task):
             split: of the data set, or a user's own files.
             is_quick: search greedily instead of in the experiment's own way.
         """
-        pairs, tokenized = self._pairs(split)
+        pairs, tokenized = self.read(split)
         translator = self.predictor(variables)
         decoding = greedy(translator.decoding) if is_quick else None
         outputs = translator.translate([pair.source for pair in pairs], decoding)
@@ -186,7 +164,7 @@ class TranslationTask(Task):
             "target_segments": target_segments,
         }
 
-    def _read_pairs(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
+    def open_split(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
         """The pairs of a split, and batches of their tokens."""
         if isinstance(split, str):
             pairs = read_pairs(self.experiment.data, split)
