@@ -105,9 +105,10 @@ class Experiment:
         fields = dict(data)
         version = fields.pop("version", None)
         if type(version) is not int or version != VERSION:
+            known = f"is of version {version!r:.20}" if version else "is of the version before"
             raise UserError(
-                f"not an experiment of this version: it has no version {VERSION}, and can be read "
-                f"with git commit {BEFORE}"
+                f"not an experiment of this version: it {known}, this is version {VERSION}; git "
+                f"commit {BEFORE} reads the version before"
             )
         try:
             return _converter().structure(fields, cls)
