@@ -39,7 +39,7 @@ class ImageClassification(ClassificationTask):
     kind = IMAGE
     picture_attention = staticmethod(image_attention)
 
-    def __init__(self, experiment: Experiment, *args: object):
+    def __init__(self, experiment: Experiment, *args: Any):
         super().__init__(experiment, *args)
         self.shape = self.shape_of(experiment.model)
         self.augment = make_augment(experiment.data.augmentation)
