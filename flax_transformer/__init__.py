@@ -88,7 +88,6 @@ _HOMES = {
     "OptimizerConfig": ".training.optimizer.optimizer_config",
     "ParallelTextConfig": ".data.parallel_text_config",
     "PlainTextConfig": ".data.plain_text_config",
-    "ZOO": ".models.zoo",
     "show_scores": ".console",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
@@ -98,5 +97,6 @@ _HOMES = {
     "view_attention": ".visualization.attention_view",
     "VisionConfig": ".models.vision",
     "visualization": ".visualization",
+    "ZOO": ".models.zoo",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
