@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from epoch_report import report
 from our_turn import take_our_turn
 from peers.turn import Run
 
@@ -27,7 +28,8 @@ def make(experiment: str, tokenizer: str) -> Run:
         tokenizer: file of its tokenizer.
     """
     read = read_experiment(Path(experiment))
-    subwords, pairs = tokenize_pairs(read.data, tokenizer)
+    subwords = Tokenizer.load(tokenizer)
+    pairs = tokenize_pairs(read.data, subwords, read.data.train_split)
     data, parts = read.data, read.training.accumulate_steps
     tokens_per_batch, batch_size = data.limits(num_devices=1)
     batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size)
@@ -55,7 +57,7 @@ def make(experiment: str, tokenizer: str) -> Run:
         return {
             "target_tokens": train(next(pipeline) for _ in range(num_updates)),
             "num_updates": num_updates,
-            "padding_share": batches.report().padding_share,
+            "padding_share": report(batches).padding_share,
         }
 
     return run

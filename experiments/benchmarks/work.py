@@ -154,7 +154,10 @@ def matrix_product(size: int, dtype: str) -> Work:
 def _random_batch(vocab_size: int, num_pairs: int, length: int) -> Batch:
     shape = (2, num_pairs, length)
     source, target = np.random.default_rng(0).integers(EOS, vocab_size, shape, np.int32)
-    return jax.device_put(Batch(source, target), jax.local_devices()[0])
+    return jax.device_put(
+        Batch(source, target, *(np.ones_like(side) for side in (source, target))),
+        jax.local_devices()[0],
+    )
 
 
 def _count_operations(lowered: Lowered) -> float:
