@@ -45,7 +45,8 @@ def case(request) -> tuple[Any, Any, Any, Any]:
 def start(case: Any) -> Any:
     model, variables, begin, prompt = case
     capacity = prompt.shape[1] + MAX_LENGTH
-    return model.apply(variables, begin, capacity, method=model.start)
+    of_source = {} if isinstance(begin, int) else {"segments": (begin != PAD).astype(jnp.int32)}
+    return model.apply(variables, begin, capacity, **of_source, method=model.start)
 
 
 def found_by(case: Any, config: DecodingConfig) -> Hypotheses:
@@ -53,7 +54,7 @@ def found_by(case: Any, config: DecodingConfig) -> Hypotheses:
     model, variables, _, prompt = case
 
     def step(tokens: Any, cache: Any) -> Any:
-        logits, cache = model.apply(variables, tokens, cache, method=model.decode)
+        logits, cache = model.apply(variables, tokens, cache, tokens != PAD, method=model.decode)
         return logits.at[..., jnp.array([PAD, EOS])].set(-1e9), cache
 
     return search(
