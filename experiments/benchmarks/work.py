@@ -19,8 +19,8 @@ from jaxtyping import PRNGKeyArray
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
-from flax_transformer.functional.kernels.projection import project
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.projection import project
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,

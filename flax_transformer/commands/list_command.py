@@ -10,16 +10,16 @@ from rich.console import Console
 from flax_transformer.console import explain, show_table
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
-from flax_transformer.experiment import models_of
+from flax_transformer.experiment import models_of, presets_of
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.presets import PRESETS, count_parameters
-from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
-from flax_transformer.models.zoo import ZOO
+from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
+from flax_transformer.models.zoo import ZOO, count_parameters
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
 # Named, not counted: the other rows of Table 3 have a command of their own.
-VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
+VARIATIONS = [name for name, row in table3().items() if row.group in "ABCDE"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
-        check_number("vocab_size", self.vocab_size)
+        check_number("--vocab-size", self.vocab_size)
         listed = {
             "tasks": _tasks(),
             "presets": self._presets(),
@@ -72,7 +72,7 @@ class List:
                 "d_ff": config.d_ff,
                 "heads": config.num_heads,
             }
-            for name, config in PRESETS.items()
+            for name, config in presets_of(EncoderDecoderConfig()).items()
             if name not in VARIATIONS
         }
 
@@ -95,11 +95,13 @@ def _tasks() -> dict[str, dict[str, Any]]:
 def _models() -> dict[str, dict[str, Any]]:
     rows = {}
     for name, entry in ZOO.items():
-        config: Any = vars(entry.model)["config"]
+        config = entry.config
+        if isinstance(config, EncoderDecoderConfig):
+            continue
         rows[name] = {
             "model": type(entry.model).__name__,
             "parameters": entry.parameters,
-            "layers": str(config.num_layers),
+            "layers": str(getattr(config, "num_layers", "")),
             "d_model": config.d_model,
             "heads": config.num_heads,
         }

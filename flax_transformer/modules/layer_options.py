@@ -2,18 +2,21 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, check_positive, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
-from flax_transformer.functional.heads import AttentionImplementation
+from flax_transformer.functional.heads import attention_implementations
+from flax_transformer.functional.relative import RotaryLayout
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
 
 ComputeType = Literal["float32", "bfloat16"]
 NormPlacement = Literal["post", "pre", "both"]
+# What may be a tuple of values for one layer after the other.
+BY_LAYER = ("attention_window", "positions", "rotary_base")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,7 @@ class LayerOptions:
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
     """What this normalization adds to the mean square."""
-    attention_implementation: AttentionImplementation = "auto"
+    attention_implementation: str = "auto"
     """auto: plain attention (xla), or where there are very many scores a block of queries at a time
     (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
     and cudnn show no attention weights."""
@@ -68,17 +71,27 @@ class LayerOptions:
     norm_bias: bool = True
     """Biases in layer and batch normalization; rms has none."""
     feed_forward: str = "dense"
-    """Kind of the feed-forward networks."""
+    """Kind of the feed-forward networks: dense (the paper), or experts, of which each token uses a
+    few."""
+    num_experts: int = 8
+    """experts: networks of d_ff hidden units in every layer."""
+    experts_per_token: int = 2
+    """experts: networks that a token uses, those which the router finds most probable."""
+    balancing_weight: float = 0.01
+    """experts: factor of the loss that spreads tokens evenly over the networks of a layer."""
     feed_forward_bias: bool = True
     """Biases in the feed-forward networks."""
     activation: str = "relu"
     """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
-    geglu and swiglu, whose hidden layer has half as many parameters again."""
+    geglu, geglu_tanh and swiglu, whose hidden layer has half as many parameters again."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
     be of those inside attention or none, are those of the first layers, and then begin again."""
     rotary_base: float | tuple[float, ...] = 10_000.0
     """Base of the wavelengths of rotary positions; several as for attention_window."""
+    rotary_layout: RotaryLayout = "interleaved"
+    """Features that rotary positions turn together: adjacent ones (interleaved), or those of the
+    first and the second half of a head (halves), as in Hugging Face's Llama."""
     relative_max_distance: int = 16
     """Largest distance, in tokens, that relative positions tell apart."""
     t5_num_buckets: int = 32
@@ -100,20 +113,24 @@ class LayerOptions:
         """Refuses values that no layer can have."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            for single in value if isinstance(value, tuple) else (value,):
+            if value == () and field.name in BY_LAYER:
+                raise UserError(f"{self.prefix}{field.name} is empty: give a value or none at all")
+            several = isinstance(value, tuple) and field.name in BY_LAYER
+            for single in value if several else (value,):
                 self._check_number(field.name, single)
             if get_origin(field.type) is Literal:
                 self._check_known(field.name, get_args(field.type))
         for name, known in (
+            ("attention_implementation", attention_implementations()),
             ("positions", SCHEMES),
             ("norm", NORMS),
             ("activation", ACTIVATIONS),
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
-        self._check_positions()
-        self._check_heads()
-        self._check_cudnn()
+        for is_so, message in self._contradictions():
+            if is_so:
+                raise UserError(message)
 
     def _check_number(self, name: str, value: Any) -> None:
         if name.endswith("_rate"):
@@ -130,43 +147,53 @@ class LayerOptions:
             if single not in known:
                 raise unknown(f"{self.prefix}{name}", single, known)
 
-    def _check_positions(self) -> None:
-        for name in ("attention_window", "positions", "rotary_base"):
-            if getattr(self, name) == ():
-                raise UserError(f"{self.prefix}{name} is empty: give a value, or leave it out")
-        if isinstance(self.positions, tuple):
-            for name in self.positions:
-                if SCHEMES[name].encode is not None:
-                    raise UserError(
-                        f"{self.prefix}positions {name} is added to the embeddings, so it cannot "
-                        "differ by layer: give it once, or choose schemes inside attention"
-                    )
-
-    def _check_heads(self) -> None:
-        if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:
-            raise UserError(
-                f"{self.prefix}d_model {self.d_model} is not a multiple of {self.prefix}num_heads "
-                f"{self.num_heads}: change one, or give key_dim and value_dim"
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        """What options of a layer rule each other out, with the message for each."""
+        model, groups = self.prefix, self.num_key_value_heads or self.num_heads
+        by_layer, shares = isinstance(self.positions, tuple), self.share_position_table
+        schemes = self.positions if isinstance(self.positions, tuple) else (self.positions,)
+        yield (
+            self.experts_per_token > self.num_experts,
+            f"{model}experts_per_token {self.experts_per_token} exceeds {model}num_experts "
+            f"{self.num_experts}: change one",
+        )
+        yield (
+            None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads != 0,
+            f"{model}d_model {self.d_model} is not a multiple of {model}num_heads "
+            f"{self.num_heads}: change one, or give key_dim and value_dim",
+        )
+        yield (
+            self.num_heads % groups != 0,
+            f"{model}num_heads {self.num_heads} is not a multiple of {model}num_key_value_heads "
+            f"{self.num_key_value_heads}: change one",
+        )
+        for name in schemes:
+            yield (
+                by_layer and SCHEMES[name].encode is not None,
+                f"{model}positions {name} is added to the embeddings, so it cannot differ by "
+                "layer: give it once, or choose schemes inside attention",
             )
-        if self.num_heads % (self.num_key_value_heads or self.num_heads):
-            raise UserError(
-                f"{self.prefix}num_heads {self.num_heads} is not a multiple of "
-                f"{self.prefix}num_key_value_heads {self.num_key_value_heads}: change one"
+            yield (
+                shares and (by_layer or SCHEMES[name].head_table_shape is None),
+                f"{model}share_position_table needs {model}positions t5 or relative in all "
+                f"layers, not {' '.join(schemes)}: choose one of these",
             )
-
-    def _check_cudnn(self) -> None:
-        if self.attention_implementation != "cudnn":
-            return
-        if self.dtype != "bfloat16":
-            raise UserError(
-                f"{self.prefix}attention_implementation cudnn computes in bfloat16, not "
-                f"{self.dtype}: give --model.dtype bfloat16, or choose auto"
-            )
-        if self.attention_dropout_rate:
-            raise UserError(
-                f"{self.prefix}attention_implementation cudnn has no dropout of the weights: set "
-                f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto"
-            )
+        is_cudnn = self.attention_implementation == "cudnn"
+        yield (
+            is_cudnn and self.dtype != "bfloat16",
+            f"{model}attention_implementation cudnn computes in bfloat16, not {self.dtype}: give "
+            "--model.dtype bfloat16, or choose auto",
+        )
+        yield (
+            is_cudnn and self.attention_soft_cap is not None,
+            f"{model}attention_implementation cudnn has no soft cap of the scores: leave "
+            f"attention_soft_cap {self.attention_soft_cap} out, or choose auto",
+        )
+        yield (
+            is_cudnn and self.attention_dropout_rate > 0,
+            f"{model}attention_implementation cudnn has no dropout of the weights: set "
+            f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto",
+        )
 
     def head_dims(self) -> tuple[int, int]:
         """The widths of a head's keys and of its values."""

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flax_transformer.visualization.matrices import draw_matrix
-from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
+from flax_transformer.visualization.pictures import COLORS, NO_TICKS, new_figure, style_axes
 
 _NUM_WAVES = 5
 
@@ -17,7 +17,7 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
     dot product at a distance k = PE(position) · PE(position + k), for every position
 
     Of a sinusoidal encoding of even width all points of a distance lie on one line: the dot product
-    tells how far two positions are apart and nothing else. Those of a learned table scatter.
+    depends only on how far two positions are apart. Those of a learned table scatter.
 
     Args:
         encodings: one row a position, as the functions of `functional.positional` make them.
@@ -87,13 +87,11 @@ def plot_grid_similarity(
     if not norms.all():
         raise ValueError(f"the encoding of place {norms.argmin()} is all zeros: similar to none")
     similarities = (values @ values.T) / norms / norms[:, None]
-    figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns)
+    figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns, subplot_kw=NO_TICKS)
     for axes, similarity in zip(panels, similarities, strict=True):
         image = axes.imshow(
             similarity.reshape(grid), vmin=similarities.min(), vmax=1, interpolation="nearest"
         )
-        axes.set_xticks([])
-        axes.set_yticks([])
     figure.colorbar(image, ax=panels, label="cosine similarity")
     figure.supxlabel("column", fontsize="medium")
     figure.supylabel("row", fontsize="medium")
@@ -102,7 +100,7 @@ def plot_grid_similarity(
 
 def _waves(d_model: int) -> list[int]:
     """Columns to draw as waves: more of the first, as the last of a sinusoid hardly differ."""
-    # Even ones alone, the sines of an interleaved encoding, so that their shapes compare.
+    # Only even ones, the sines of an interleaved encoding, so that their shapes compare.
     num_sines = (d_model + 1) // 2
     chosen = np.geomspace(1, num_sines, min(_NUM_WAVES, num_sines)) - 1
     return (np.unique(np.rint(chosen).astype(int)) * 2).tolist()

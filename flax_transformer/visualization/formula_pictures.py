@@ -131,7 +131,7 @@ def plot_label_smoothing(
         the distance of the target's logit from all others, with and without smoothing.
 
     Raises:
-        ValueError: if the target is no token, or as `label_smoothed_cross_entropy` does.
+        ValueError: if the target is not a token, or as `label_smoothed_cross_entropy` does.
 
     Example:
         >>> figure = plot_label_smoothing(vocab_size=5, target=1, label_smoothing=0.5)
@@ -148,7 +148,7 @@ def plot_label_smoothing(
         token, weight = jnp.array(target), jnp.ones(())
         return label_smoothed_cross_entropy(logits, token, weight, smoothing, smoothing_over)[0]
 
-    # The gradient by the logits is softmax(logits) - q: of equal logits it tells q.
+    # The gradient by the logits is softmax(logits) - q: at equal logits it gives q.
     asked = 1 / vocab_size - jax.grad(loss)(jnp.zeros(vocab_size), label_smoothing)
     logits = jnp.asarray(_MARGINS)[:, None] * (jnp.arange(vocab_size) == target)
     lines = {
@@ -170,7 +170,5 @@ def _draw_bars(axes: Axes, asked: np.ndarray, target: int) -> None:
     axes.bar_label(axes.bar(tokens, asked, color=colors), fmt="{:.3g}", fontsize="small")
     style_axes(axes, "probability asked of each token", "token id", loc="left")
     names = [f"{token}\ntarget" if token == target else f"{token}" for token in tokens]
-    axes.set_xticks(tokens, names)
+    axes.set(xticks=tokens, xticklabels=names, ylim=(0, 1.05), axisbelow=True)
     axes.tick_params(axis="x", length=0)
-    axes.set_ylim(0, 1.05)
-    axes.set_axisbelow(True)

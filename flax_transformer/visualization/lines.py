@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -50,16 +49,15 @@ def draw_lines(
     axes.margins(x=0.02)
     axes.set_ylim(bottom=bottom)
     style_axes(axes, title, x_label, loc="left")
-    place: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
     heights = _spread(axes, [value for _, value, _ in ends])
     for (label, _, color), height in zip(ends, heights, strict=True):
-        axes.text(1.02, height, label, color=color, **place)
+        axes.text(1.02, height, label, color=color, transform=axes.transAxes, va="center")
 
 
 def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:
     """Heights of labels as shares of the axis: near their values, but not over each other.
 
-    Labels that would stand above the axis push those below them down.
+    Labels that would be above the axis push those below them down.
     """
     lowest, highest = axes.get_ylim()
     heights = [(value - lowest) / (highest - lowest) for value in values]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from flax_transformer.evaluation.wishes import HEADINGS, Wishes, step_values
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, step_values
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
 from flax_transformer.visualization.matrices import draw_matrix
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
@@ -17,7 +17,7 @@ from flax_transformer.visualization.pictures import COLORS, new_figure, style_ax
 _COLUMNS = 2
 # Of an encoding that ends in columns of zeros, so many are drawn at least.
 _FEWEST_COLUMNS = 8
-# Characters of a reason that stand in one line of its cell.
+# Characters of a reason in one line of its cell.
 _LINE = 34
 _NOTE = """\
 left: what the scheme tells of each position
@@ -30,14 +30,14 @@ Learned tables are drawn at random."""
 
 
 def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
-    """Draws what every scheme tells of each position, and how positions relate by it.
+    """Draws the values that every scheme gives to positions, and how positions relate by it.
 
     Left, the encoding; a vector of ones as it is rotated; or the bias that one head adds to its
     scores. Right, the dot products of what is on the left; or the weights that the bias gives to
     keys which would else get equal ones.
 
     Args:
-        length: positions, in tokens; at least 2, as no scheme tells a single one anything.
+        length: positions, in tokens; at least 2, as no scheme distinguishes fewer.
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
@@ -46,7 +46,6 @@ def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
     Raises:
         ValueError: if there is nothing to draw.
     """
-    _check(length, d_model)
     num_rows = -(-(len(SCHEMES) + 1) // _COLUMNS)
     figure, _ = new_figure(6.4 * _COLUMNS, 2.9 * num_rows, rows=0)
     grid = figure.subfigures(num_rows, _COLUMNS, squeeze=False, wspace=0.03, hspace=0.04)
@@ -67,7 +66,7 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
-        The figure: left, what the scheme tells of each position; right, how positions relate by it.
+        The figure: left, the values of positions; right, how positions relate by it.
 
     Raises:
         ValueError: if there is nothing to draw.
@@ -77,7 +76,6 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
         >>> bias.images[0].get_array()[2].tolist()
         [-1.0, -0.5, -0.0]
     """
-    _check(length, d_model)
     figure, _ = new_figure(11, 4, rows=0)
     _draw_scheme(figure, scheme, length, d_model)
     return figure
@@ -124,7 +122,7 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
     return figure
 
 
-def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
+def plot_wishes(wishes: Mapping[str, Mapping[str, Verdict]]) -> Figure:
     r"""Draws schemes against the four wishes, with the figure that decided in each cell.
 
     Args:
@@ -146,15 +144,14 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
         raise ValueError("wishes must hold at least one scheme")
     figure, (axes,) = new_figure(13, 0.62 * len(wishes) + 0.6)
     for row, of_scheme in enumerate(wishes.values()):
-        for column, verdict in enumerate(of_scheme):
+        for column, verdict in enumerate(of_scheme.values()):
             color, word = (COLORS[0], "yes") if verdict.met else (COLORS[1], "no")
             corner = (column + 0.01, row + 0.04)
             axes.add_patch(Rectangle(corner, 0.98, 0.92, color=color, alpha=0.18, linewidth=0))
             text = "\n".join([word, *textwrap.wrap(verdict.reason, _LINE)])
             place = (column + 0.5, row + 0.5)
             axes.text(*place, text, ha="center", va="center", fontsize="small")
-    axes.set_xlim(0, len(HEADINGS))
-    axes.set_ylim(len(wishes), 0)
+    axes.set(xlim=(0, len(HEADINGS)), ylim=(len(wishes), 0))
     axes.set_xticks([column + 0.5 for column in range(len(HEADINGS))], list(HEADINGS.values()))
     axes.set_yticks([row + 0.5 for row in range(len(wishes))], list(wishes))
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -162,14 +159,11 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
     return figure
 
 
-def _check(length: int, d_model: int) -> None:
-    if length < 2 or d_model < 2:
-        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
-
-
 def _draw_scheme(
     cell: Figure | SubFigure, scheme: PositionalScheme, length: int, d_model: int
 ) -> None:
+    if length < 2 or d_model < 2:
+        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
     values = np.asarray(step_values(scheme, jnp.arange(length), length, d_model, length))
     if not values.any():
         cell.text(0.5, 0.5, "tells nothing", ha="center", va="center", color="dimgray")
