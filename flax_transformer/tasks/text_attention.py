@@ -1,7 +1,7 @@
 """Where a model looked while it read a text, or wrote what a search has found."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.models.attention_weights import attention_weights
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Model, Variables
 
 
 class HypothesisAttention(NamedTuple):
@@ -32,7 +32,7 @@ class HypothesisAttention(NamedTuple):
 
 
 def hypothesis_attention(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     source: Int[Array | np.ndarray, "batch source_length"],

@@ -3,10 +3,12 @@
 import functools
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
 
 import jax
+from jaxtyping import PRNGKeyArray
 
+from flax_transformer.data.batches.batch import AnyBatch
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -45,14 +47,14 @@ class TextTask(Task):
         self.tokenizer.save(folder / TOKENIZER)
 
     @classmethod
-    def learn_tokenizer(cls, data: Any) -> Tokenizer:
+    def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
         """Learns the tokenizer from the training split."""
         return make_tokenizer(data)
 
     @abstractmethod
-    def open_split(self, split: str | OwnFiles) -> Any:
+    def open_split(self, split: str | OwnFiles) -> object:
         """Opens a split, or a user's own files; see `read`."""
 
     @abstractmethod
-    def count(self, variables: Variables, batch: Any, *rng: Any) -> Counts:
+    def count(self, variables: Variables, batch: AnyBatch, *rng: PRNGKeyArray) -> Counts:
         """Counts how well a model predicts the targets of a batch."""

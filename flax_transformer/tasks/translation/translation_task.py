@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +20,13 @@ from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
     Experiment,
+    Fields,
     Loss,
+    Model,
     Scored,
     Variables,
     apply_in_training,
@@ -118,7 +120,7 @@ class TranslationTask(TextTask):
 
     def count(self, variables: Variables, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""
-        logits: Any = self.model.apply(variables, **self._inputs(batch))
+        logits = self.model.apply(variables, **self._inputs(batch))
         is_token = jnp.asarray(batch.target_segments) != 0
         return count_tokens(logits, jnp.asarray(batch.target), is_token)
 
@@ -152,7 +154,7 @@ class TranslationTask(TextTask):
             experiment.data.max_length,
         )
 
-    def examples(self, batch: Batch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: Batch) -> Iterator[Fields]:
         """Decodes the pairs row by row; a packed row has several, a row of padding none."""
         for row, segments in enumerate(np.asarray(batch.target_segments)):
             for number in range(1, int(max(segments.max(), batch.source_segments[row].max())) + 1):
@@ -194,6 +196,6 @@ class TranslationTask(TextTask):
         return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def _logit_factors(model: Any, **inputs: Any) -> Any:
+def _logit_factors(model: Model, **inputs: Array) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     return model.embedding.logit_factors(model.represent(**inputs))
