@@ -90,7 +90,9 @@ def test_another_version_is_refused_in_one_line_that_names_the_commit(tmp_path, 
     path = tmp_path / "experiment.json"
     fields = {name: value for name, value in Experiment().to_json().items() if name != "version"}
     path.write_text(json.dumps(version | fields))
-    with pytest.raises(UserError, match=rf"this is version {VERSION}; git commit 92f8e6a") as caught:
+    with pytest.raises(
+        UserError, match=rf"this is version {VERSION}; git commit 92f8e6a"
+    ) as caught:
         read_experiment(path)
     assert "\n" not in str(caught.value)
 
