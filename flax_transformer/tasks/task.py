@@ -1,7 +1,7 @@
 """A task: what a model is trained for, from its data to a predictor of strings, files or arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -162,7 +162,9 @@ class Task(ABC):
         """Gives the examples of a batch as plain data that a person can read."""
 
 
-def draw(model: Model, rng: PRNGKeyArray, *inputs: Array, method: str) -> Variables:
+def draw(
+    model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable
+) -> Variables:
     """Draws the variables of a model by one of its methods; sown losses are none of them."""
     init = jax.jit(model.init, static_argnames="method")
     return {k: v for k, v in init(rng, *inputs, method=method).items() if k != LOSSES}
