@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from flax_transformer.data.batches.batch import AnyBatch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalization, "batch_stats".
@@ -58,7 +59,7 @@ class Scored(NamedTuple):
         details: plain data beyond the scores, such as the scores of each class.
     """
 
-    scores: Mapping[str, Score]
+    scores: dict[str, Score]
     outputs: list[str]
     samples: list[str]
     example: str
@@ -85,7 +86,7 @@ class Task(ABC):
     config: ClassVar[type]
     reads: ClassVar[tuple[type, ...]]
     takes: ClassVar[tuple[str, str]]
-    scores: ClassVar[tuple[str, ...]]
+    scores: ClassVar[tuple[str, ...] | MetricsOf]
     unit: ClassVar[str]
     command: ClassVar[str]
     searches: ClassVar[bool] = False
@@ -161,7 +162,9 @@ class Task(ABC):
         """Gives the examples of a batch as plain data that a person can read."""
 
 
-def draw(model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable) -> Variables:
+def draw(
+    model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable
+) -> Variables:
     """Draws the variables of a model by one of its methods; sown losses are none of them."""
     init = jax.jit(model.init, static_argnames="method")
     return {k: v for k, v in init(rng, *inputs, method=method).items() if k != LOSSES}

@@ -74,16 +74,15 @@ def hypothesis_attention(
         weights = attention_weights(model, variables, source, read, **options)
     else:
         weights = attention_weights(model, variables, read, segments=segments)
-    weights, source, in_source, read, in_read = jax.tree.map(
-        np.asarray, (weights, source, in_source, read, in_read)
-    )
+    weights = jax.tree.map(np.asarray, weights)
+    rows = zip(*map(np.asarray, (source, in_source, read, in_read)), strict=True)
     return [
         HypothesisAttention(
             _cut({part: array[:, row] for part, array in weights.items()}, of_source, of_read),
-            source[row][of_source] if has_encoder else source[row][:0],
-            read[row][of_read],
+            source_row[of_source] if has_encoder else source_row[:0],
+            read_row[of_read],
         )
-        for row, (of_source, of_read) in enumerate(zip(in_source, in_read, strict=True))
+        for row, (source_row, of_source, read_row, of_read) in enumerate(rows)
     ]
 
 

@@ -121,7 +121,8 @@ def score_pairs(
         UserError: if a target is longer than the model's table of positions.
     """
     source, target = (
-        TokenizedText.encode(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1)
+        TokenizedText.encode(tokenizer, side)
+        for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
     )
     lengths = target.lengths.tolist()
     longest, limit = max([max_length, *lengths]), model.config.position_limit()

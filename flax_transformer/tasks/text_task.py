@@ -3,6 +3,7 @@
 import functools
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -52,7 +53,7 @@ class TextTask(Task):
         return make_tokenizer(data)
 
     @abstractmethod
-    def open_split(self, split: str | OwnFiles) -> object:
+    def open_split(self, split: str | OwnFiles) -> Any:
         """Opens a split, or a user's own files; see `read`."""
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Classification of images and of videos."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +40,7 @@ class ImageClassification(ClassificationTask):
     kind = IMAGE
     picture_attention = staticmethod(image_attention)
 
-    def __init__(self, experiment: Experiment, *args: object):
+    def __init__(self, experiment: Experiment, *args: Any):
         super().__init__(experiment, *args)
         self.shape = self.shape_of(experiment.model)
         self.augment = make_augment(experiment.data.augmentation)

@@ -78,8 +78,8 @@ def _search(
             max_length=settings.max_length,
             eos_id=settings.eos_id,
             pad_id=settings.pad_id,
-            max_lengths=rows.limits,
-            prompt_lengths=rows.lengths,
+            max_lengths=jnp.asarray(rows.limits),
+            prompt_lengths=jnp.asarray(rows.lengths),
         ),
         rng=row_keys(rng, rows.numbers),
     )

@@ -158,9 +158,11 @@ class MaskedLanguageModelingTask(TextTask):
 
     def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
-        read = self._read_split if isinstance(split, str) else self._read_own
-        inputs = read(split)
-        warn_of_cut_texts(inputs, f"of the split {split}" if isinstance(split, str) else "")
+        if isinstance(split, str):
+            inputs, where = self._read_split(split), f"of the split {split}"
+        else:
+            inputs, where = self._read_own(split), ""
+        warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
 
     def _read_split(self, split: str) -> Inputs:

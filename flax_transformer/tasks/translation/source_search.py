@@ -75,7 +75,7 @@ def _search(
     rng: PRNGKeyArray,
     settings: _Settings,
 ) -> Hypotheses:
-    decoding, prompt = settings.decoding, batch.target
+    decoding, prompt = settings.decoding, jnp.asarray(batch.target)
     # The begin mark takes one position, and the last token found is never read.
     num_given = prompt.shape[1] - 1
     max_length = batch.source.shape[1] + decoding.max_extra_length

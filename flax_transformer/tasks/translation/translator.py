@@ -201,7 +201,8 @@ class Translator:
             longest = config.position_limit()
             ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
             score = jnp.zeros((1, 1))
-            hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
+            tokens = jnp.asarray(ids)[None, None]
+            hypotheses = Hypotheses(tokens, score, score, jnp.full((1, 1), len(ids)))
         (found,) = hypothesis_attention(
             self.model, self.variables, tokenizer, jnp.asarray(source), hypotheses
         )
@@ -257,7 +258,8 @@ class Translator:
 
 def _check_vocabulary(variables: Variables, tokenizer: Tokenizer) -> None:
     """Refuses the file of another tokenizer."""
-    rows = len(variables["params"]["embedding"]["table"])
+    table = variables["params"].get("embedding", {}).get("table")
+    rows = tokenizer.vocab_size if table is None else len(table)
     if rows != tokenizer.vocab_size:
         raise UserError(
             f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "
