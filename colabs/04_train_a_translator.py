@@ -55,7 +55,7 @@ data = ft.ParallelTextConfig(
     test_split="test[:200]",
     data_dir=str(folder / "data"),
 )
-list(ft.open_split(data, "train[:3]").records)
+ft.open_split(data, "train").first(3)
 
 # %% [markdown]
 # ## The experiment

@@ -19,6 +19,7 @@ PAIRS = [
     Pair(f"{tens} {unit}", f"{UNITS[unit]} und {TENS[tens]}")
     for tens, unit in itertools.product(TENS, UNITS)
 ]
+SOURCES, TARGETS = [pair.source for pair in PAIRS], [pair.target for pair in PAIRS]
 MODEL = EncoderDecoderConfig(
     num_encoder_layers=1,
     num_decoder_layers=1,

@@ -292,8 +292,9 @@ PAGES = [REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.
 def test_a_page_names_files_that_exist(page):
     named = re.findall(r"`([\w./]+/|[\w./]+\.py)`", page.read_text("utf-8"))
     for name in named:
-        places = (ROOT, REPOSITORY, page.parent)
-        assert any((place / name).exists() for place in places), name
+        # A name to be replaced, such as NN_name.py.
+        if not re.search("NN_|NAME", name):
+            assert any((place / name).exists() for place in (ROOT, REPOSITORY)), name
     for target in re.findall(r"\]\(([^):]+)\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
 

@@ -242,7 +242,7 @@ def topics(registered, monkeypatch):
     model = BagConfig(d_model=8, d_ff=16, num_heads=1).build(vocab_size=11, num_classes=3)
     tokens = jax.ShapeDtypeStruct((1, 5), jnp.int32)
     size = 11 * 8 + 2 * 8 * 16 + 16 + 8 + 8 * 3 + 3
-    preset = Published(model, tokens, (1, 3), size, "this file", method="classify")
+    preset = Published(model, (tokens,), (1, 3), size, "this file", method="classify")
     monkeypatch.setitem(ZOO, "bag", preset)
     return BagConfig(d_model=8, d_ff=16, num_heads=1, activation="cube", pooling="last")
 

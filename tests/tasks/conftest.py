@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from small import MODEL, PAIRS
+from small import MODEL, PAIRS, SOURCES, TARGETS
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.tokens.tokenized import TokenizedText
@@ -23,7 +23,7 @@ def tasks_quickly_compiled(quickly_compiled):
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train(itertools.chain(*PAIRS), vocab_size=307)
+    return Tokenizer.train(itertools.chain(SOURCES, TARGETS), vocab_size=307)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def task(tokenizer) -> TranslationTask:
 @pytest.fixture(scope="session")
 def memorised(task, tokenizer):
     """Variables that translate the twenty pairs by heart."""
-    sides = [TokenizedText.encode(tokenizer, texts) for texts in zip(*PAIRS, strict=True)]
+    sides = [TokenizedText.encode(tokenizer, texts) for texts in (SOURCES, TARGETS)]
     rows = np.arange(len(PAIRS))
     batch = pair_batch(*(side.pad(rows, int(side.lengths.max()))[0] for side in sides))
     optimizer = optax.adam(0.01)

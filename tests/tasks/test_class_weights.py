@@ -93,7 +93,7 @@ def test_given_weights_are_those_of_their_names():
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 def test_the_loss_and_its_weight_are_weighted_sums(label_smoothing):
     task = task_of(WEIGHTS, label_smoothing)
-    loss, weight, *_ = task.loss(variables()["params"], {}, BATCH, jax.random.key(1))
+    loss, weight, *_ = task.loss(variables(), BATCH, jax.random.key(1))
     of_row = np.where(BATCH.labels < 0, 0, WEIGHTS[BATCH.labels])
     expected = expected_loss(np.eye(3)[BATCH.labels], of_row, label_smoothing)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -106,7 +106,7 @@ def test_each_part_of_a_mixed_target_has_the_weight_of_its_class():
         return inputs, (Target(classes, 0.7 * weights), Target((classes + 1) % 3, 0.3 * weights))
 
     task = task_of(WEIGHTS, augment=mix)
-    loss, weight, *_ = task.loss(variables()["params"], {}, BATCH, jax.random.key(1))
+    loss, weight, *_ = task.loss(variables(), BATCH, jax.random.key(1))
     is_filled = BATCH.labels >= 0
     first, second = BATCH.labels, (np.maximum(BATCH.labels, 0) + 1) % 3
     parts = (0.7 * is_filled * WEIGHTS[first], first), (0.3 * is_filled * WEIGHTS[second], second)

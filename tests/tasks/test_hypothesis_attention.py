@@ -148,7 +148,7 @@ def translator(task, memorised, tokenizer) -> Translator:
 
 
 def test_a_text_is_translated_and_its_subwords_are_named(translator):
-    text, target = PAIRS[7]
+    text, target, _ = PAIRS[7]
     found = translator.attend(text)
     assert found["title"] == f"{text} → {target}"
     assert target == translator.translate(text)
@@ -161,7 +161,7 @@ def test_a_text_is_translated_and_its_subwords_are_named(translator):
 
 def test_a_given_target_is_looked_at_as_if_it_had_been_found(translator):
     """The model's own translation gives the same; another one is shown as it is."""
-    text, target = PAIRS[7]
+    text, target, _ = PAIRS[7]
     own, given = translator.attend(text), translator.attend(text, target)
     assert (own["title"], own["target_tokens"]) == (given["title"], given["target_tokens"])
     for part, weights in own["weights"].items():

@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import MODEL, PAIRS
+from small import MODEL, PAIRS, SOURCES, TARGETS
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.decoding.search import DecodingConfig
@@ -16,7 +16,6 @@ from flax_transformer.tasks.translation.translator import Translator
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
 BEAM = DecodingConfig("beam", beam_size=3, num_best=3, max_extra_length=16)
 SAMPLE = DecodingConfig("sample", num_best=3, temperature=0.5, max_extra_length=16)
-SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def test_every_hypothesis_begins_with_the_prefix(prefixed, decoding):
 
 
 def test_a_prefix_of_the_translation_itself_changes_nothing(prefixed, tokenizer):
-    for source, target in PAIRS[::5]:
+    for source, target, _ in PAIRS[::5]:
         prefix = target.split()[0]
         assert prefixed.translate(source, BEAM, prefix=prefix) == target
         assert prefixed.translate(source, prefix=target) == target
@@ -82,7 +81,7 @@ def test_a_prefix_that_the_model_cannot_hold_is_refused(prefixed, tokenizer):
 
 def test_stop_strings_end_what_follows_the_prefix(prefixed):
     """Across tokens, at the first one that occurs."""
-    source, target = PAIRS[6]  # drei und dreißig
+    source, target, _ = PAIRS[6]  # drei und dreißig
     assert target == "drei und dreißig"
     stopped = dataclasses.replace(BEAM, stop=("ißi", "nd dr", "zz"))
     assert prefixed.translate(source, stopped) == "drei u"

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from small import PAIRS
+from small import SOURCES, TARGETS
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.tasks.given_texts import CutTextWarning
@@ -11,7 +11,6 @@ from flax_transformer.tasks.translation.translator import Translator
 
 pytestmark = pytest.mark.platforms
 
-SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
 GREEDY = DecodingConfig("greedy", max_extra_length=16)
 BEAM = DecodingConfig("beam", beam_size=3, num_best=3, max_extra_length=16)
 # Nothing that the model has seen, of many lengths.

@@ -1,6 +1,7 @@
 """Classification of images and of videos."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
