@@ -25,7 +25,9 @@ experiment = ft.Experiment(
         max_length=64,
         tokens_per_batch=3000,
     ),
-    model=dataclasses.replace(ft.PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    model=dataclasses.replace(
+        ft.ZOO["tiny"].config, norm_placement="pre", residual_dropout_rate=0.1
+    ),
     optimizer=ft.OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
     training=ft.TrainingConfig(
         num_steps=5000,

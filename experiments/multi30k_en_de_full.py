@@ -19,7 +19,7 @@ experiment = ft.Experiment(
         vocab_size=10_000,
         tokens_per_batch=8192,
     ),
-    model=ft.PRESETS["tiny"],
+    model=ft.ZOO["tiny"].config,
     optimizer=ft.OptimizerConfig(
         schedule="inverse_sqrt", learning_rate=5e-3, warmup_steps=2000, eps=1e-8, clip_norm=25.0
     ),

@@ -25,8 +25,8 @@ from flax_transformer.cli import execute
 from flax_transformer.commands.train_command import train_and_score
 from flax_transformer.console import show_table
 from flax_transformer.errors import unknown
-from flax_transformer.models.presets import count_parameters
-from flax_transformer.models.table3 import TABLE3
+from flax_transformer.models.table3 import table3
+from flax_transformer.models.zoo import count_parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TrainRow:
         experiment = row_experiment(self.row, self.manual_dir, self.num_steps, self.seed)
         console = Console()
         record, _ = train_and_score(experiment, self.workdir, console)
-        row, vocab_size = TABLE3[self.row], experiment.data.vocab_size
+        row, vocab_size = table3()[self.row], experiment.data.vocab_size
         here = {
             "parameters": f"{count_parameters(experiment.model, vocab_size) / 1e6:.1f} million",
             "updates": f"{experiment.training.num_steps:,}",
@@ -77,9 +77,9 @@ def row_experiment(
     Raises:
         UserError: if there is no such row.
     """
-    if name not in TABLE3:
-        raise unknown("row", name, TABLE3)
-    row = TABLE3[name]
+    if name not in table3():
+        raise unknown("row", name, table3())
+    row = table3()[name]
     model = scaled_down(row.model)
     return ft.Experiment(
         data=ft.ParallelTextConfig(

@@ -22,7 +22,9 @@ import flax_transformer as ft
 
 experiment = ft.Experiment(
     data=ft.ParallelTextConfig(dataset="text_files", vocab_size=8000),
-    model=dataclasses.replace(ft.PRESETS["tiny"], norm_placement="pre", residual_dropout_rate=0.1),
+    model=dataclasses.replace(
+        ft.ZOO["tiny"].config, norm_placement="pre", residual_dropout_rate=0.1
+    ),
     optimizer=ft.OptimizerConfig(schedule="cosine", learning_rate=4e-3, warmup_steps=500),
     training=ft.TrainingConfig(
         num_steps=10_000, evaluate_every_steps=500, checkpoint_every_steps=500

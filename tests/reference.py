@@ -79,7 +79,7 @@ def sinusoidal_positions(positions, d_model):
 
 def smoothed_targets(target, vocab, label_smoothing, smoothing_over="vocab"):
     """The distribution q(k) of one target: Szegedy et al. 2016, section 7, and its variants."""
-    left_out = {"vocab": set(), "others": {target}, "other_words": {target, 0}}[smoothing_over]
+    left_out = {"vocab": set(), "others": {target}}[smoothing_over]
     q = np.zeros(vocab)
     for token in set(range(vocab)) - left_out:
         q[token] = label_smoothing / (vocab - len(left_out))
@@ -116,8 +116,9 @@ def batch_norm(inputs, is_token=None, epsilon=1e-6):
 def activation(name, hidden):
     """The named function; gated ones multiply hidden[..., 1, :] by that of hidden[..., 0, :]."""
     hidden = np.asarray(hidden, np.float64)
-    if name in ("geglu", "swiglu"):
-        gate = activation({"geglu": "gelu", "swiglu": "silu"}[name], hidden[..., 0, :])
+    gates = {"geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
+    if name in gates:
+        gate = activation(gates[name], hidden[..., 0, :])
         return gate * hidden[..., 1, :]
     if name == "relu":
         return np.maximum(0, hidden)

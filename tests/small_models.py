@@ -110,22 +110,24 @@ def video(**settings: Any) -> SmallModel:
 def of_zoo(name: str) -> SmallModel:
     """A published model, made small."""
     model: Any = ZOO[name].model
-    settings = {**LAYERS, **(PIXELS if ZOO[name].inputs.ndim > 2 else {"max_positions": LENGTH})}
-    if ZOO[name].inputs.ndim == 5:
+    settings = {**LAYERS, **(PIXELS if ZOO[name].inputs[0].ndim > 2 else {"max_positions": LENGTH})}
+    if ZOO[name].inputs[0].ndim == 5:
         settings |= FRAMES
     small = model.clone(config=dataclasses.replace(model.config, **settings))
     if hasattr(small, "vocab_size"):
         return SmallModel(small.clone(vocab_size=VOCAB), (tokens(),), ZOO[name].method)
-    frames = (4,) if ZOO[name].inputs.ndim == 5 else ()
+    frames = (4,) if ZOO[name].inputs[0].ndim == 5 else ()
     inputs = pixels(*frames, 4, 6, 1)
     return SmallModel(small.clone(num_classes=CLASSES), (inputs,), ZOO[name].method)
 
 
+# With a published number of parameters; the encoder-decoder is the translator below.
+PUBLISHED: dict[str, Any] = {name: x for name, x in ZOO.items() if x.parameters is not None}
 RATES: dict[str, Any] = dict.fromkeys(
     ("residual_dropout_rate", "attention_dropout_rate", "feed_forward_dropout_rate"), 0.3
 )
 MODELS: dict[str, SmallModel] = {
-    **{name: of_zoo(name) for name in ZOO},
+    **{name: of_zoo(name) for name in PUBLISHED},
     "translator": translator(),
     **{f"translator {scheme}": translator(positions=scheme) for scheme in SCHEMES},
     **{f"decoder {scheme}": decoder(positions=scheme) for scheme in SCHEMES},

@@ -44,7 +44,7 @@ def test_the_circumstances_are_kept(printed):
 
 
 def test_many_scores_are_said_to_be_taken_in_blocks(benchmark, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "blocks_pay", lambda heads: True)
+    monkeypatch.setattr(benchmark, "blocks_pay", lambda num_scores, platform: True)
     options = benchmark.Attention(
         lengths=(7,), tokens=7, num_heads=1, head_dim=2, peak_size=31, num_repeats=1
     )

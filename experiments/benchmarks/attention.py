@@ -32,7 +32,6 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError
 from flax_transformer.functional import causal_mask, multi_head_attend
-from flax_transformer.functional.grouped_heads import group_heads
 from flax_transformer.functional.kernels.blockwise_attention import blocks_pay
 from flax_transformer.models.model_config import ComputeType
 
@@ -123,7 +122,8 @@ def measure(length: int, options: Attention) -> list[Result]:
     }
     product = matrix_product(options.peak_size, options.dtype)
     times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
-    auto = "blockwise" if blocks_pay(group_heads(query, key, value, mask, None, None)) else "xla"
+    num_scores = batch * options.num_heads * length**2
+    auto = "blockwise" if blocks_pay(num_scores, jax.default_backend()) else "xla"
     # Two products of the forward pass, and two of the backward pass for each of them.
     flops = 6 * 2 * batch * options.num_heads * length**2 * options.head_dim
     return [

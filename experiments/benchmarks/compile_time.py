@@ -36,9 +36,9 @@ from timing import Spread, spread
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.data.batches.pipeline import prepare_training
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
@@ -182,9 +182,9 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     data = dataclasses.replace(
         experiment.data, manual_dir=manual_dir, data_dir=str(folder / "data")
     )
-    tokenizer, pairs = prepare_training(data, folder / "first" / "tokenizer.json")
+    tokenizer, pairs = tokenize_pairs(data, folder / "first" / "tokenizer.json")
     tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = TrainingBatches(pairs, tokens_per_batch, data.num_buckets, batch_size=batch_size)
+    batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, batch_size=batch_size)
     task = TranslationTask(experiment, tokenizer).objective
     optimizer = make_optimizer(
         experiment.optimizer, make_schedule(experiment.optimizer, experiment.model.d_model, 1)

@@ -10,7 +10,7 @@ pairs each (--data.packing of the train command). Tokens are those of targets, p
 
 Before that it is started twice, each time in a process of its own, timed with Python and what it
 imports until the first batch is there. The first start finds nothing: it prepares the data, trains
-the tokenizer and tokenizes. The second finds what the first has kept.
+the tokenizer and tokenises. The second finds what the first has kept.
 
 The first line needs no network; the data set of the second is downloaded where no folder is given,
 and the first start takes that much longer. Half a minute each.
@@ -35,15 +35,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from circumstances import circumstances, describe, tell
+from flax_transformer.data.batches.batching import DataReport
 from rich.console import Console
 from timing import Spread, spread
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.batches.batching import DataReport, TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import load_experiment
@@ -144,7 +146,7 @@ class Way:
     def __init__(self, config: ParallelTextConfig, pairs: TokenizedPairs, row_length: int | None):
         tokens_per_batch, batch_size = config.limits(num_devices=1)
         started = time.perf_counter()
-        self._batches = TrainingBatches(
+        self._batches = LengthBatches(
             pairs,
             tokens_per_batch,
             config.num_buckets,
@@ -206,7 +208,7 @@ def _take_first_batch(config: ParallelTextConfig) -> None:
 def _prepare(config: ParallelTextConfig) -> TokenizedPairs:
     """The pairs of a training in a new workdir, where no tokenizer is yet."""
     with tempfile.TemporaryDirectory() as workdir:
-        return prepare_training(config, Path(workdir, "tokenizer.json"))[1]
+        return tokenize_pairs(config, Path(workdir, "tokenizer.json"))[1]
 
 
 def show(result: Result, options: InputPipeline) -> None:

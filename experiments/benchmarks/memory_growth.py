@@ -23,8 +23,8 @@ from rich.console import Console
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say
-from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig

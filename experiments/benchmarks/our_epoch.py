@@ -8,8 +8,9 @@ import numpy as np
 from our_turn import take_our_turn
 from peers.turn import Run
 
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
 from flax_transformer.experiment import Experiment, read_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
@@ -26,12 +27,10 @@ def make(experiment: str, tokenizer: str) -> Run:
         tokenizer: file of its tokenizer.
     """
     read = read_experiment(Path(experiment))
-    subwords, pairs = prepare_training(read.data, tokenizer)
+    subwords, pairs = tokenize_pairs(read.data, tokenizer)
     data, parts = read.data, read.training.accumulate_steps
     tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = TrainingBatches(
-        pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size
-    )
+    batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size)
     rng = jax.random.key(read.seed)
     update, state = _update(read, subwords, rng)
 

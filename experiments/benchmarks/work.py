@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax_transformer.tasks.translation.translation import (
+    Translation,
+    TranslationConfig,
+    shift_right,
+)
 from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
-from flax_transformer.functional.kernels.projection import project
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.projection import project
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,
     make_optimizer,

@@ -10,21 +10,21 @@ from rich.console import Console
 from flax_transformer.console import explain, show_table
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
-from flax_transformer.experiment import models_of
+from flax_transformer.experiment import models_of, presets_of
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.presets import PRESETS, count, count_parameters
-from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, TABLE3
-from flax_transformer.models.zoo import ZOO
+from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
+from flax_transformer.models.zoo import ZOO, count_parameters
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
 # Named, not counted: the other rows of Table 3 have a command of their own.
-VARIATIONS = [name for name, row in TABLE3.items() if row.group in "ABCDE"]
+VARIATIONS = [name for name, row in table3().items() if row.group in "ABCDE"]
 
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List tasks, models with counted parameters, data sets, positional schemes and optimizers."""
+    """List tasks, models with their parameters, data sets, positional schemes and optimizers."""
 
     vocab_size: int = PAPER_VOCAB_SIZE
     """Tokens for which parameters of the encoder-decoder are counted; the paper's English-German
@@ -63,13 +63,16 @@ class List:
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {
             name: {
-                "parameters": count_parameters(config, self.vocab_size),
+                # Of stacked layers only one is traced.
+                "parameters": count_parameters(
+                    dataclasses.replace(config, scan_layers=True), self.vocab_size
+                ),
                 "layers": f"{config.num_encoder_layers}+{config.num_decoder_layers}",
                 "d_model": config.d_model,
                 "d_ff": config.d_ff,
                 "heads": config.num_heads,
             }
-            for name, config in PRESETS.items()
+            for name, config in presets_of(EncoderDecoderConfig()).items()
             if name not in VARIATIONS
         }
 
@@ -92,11 +95,13 @@ def _tasks() -> dict[str, dict[str, Any]]:
 def _models() -> dict[str, dict[str, Any]]:
     rows = {}
     for name, entry in ZOO.items():
-        config: Any = vars(entry.model)["config"]
+        config = entry.config
+        if isinstance(config, EncoderDecoderConfig):
+            continue
         rows[name] = {
             "model": type(entry.model).__name__,
-            "parameters": count(entry.model, entry.inputs, method=entry.method),
-            "layers": str(config.num_layers),
+            "parameters": entry.parameters,
+            "layers": str(getattr(config, "num_layers", "")),
             "d_model": config.d_model,
             "heads": config.num_heads,
         }

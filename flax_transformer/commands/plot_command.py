@@ -37,7 +37,7 @@ class Plot:
         runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
         if self.score is not None:
             _check_score(self.score, runs)
-        score = self.score or Workdir(self.workdirs[0]).load().training.best_score
+        score = self.score or Workdir(self.workdirs[0]).load().training.score
         save_picture(plot_curves(runs, str(score)), self.out)
         say(Console(), f"drawn in {self.out}")
 

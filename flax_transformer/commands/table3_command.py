@@ -8,13 +8,13 @@ from rich.console import Console
 
 from flax_transformer.console import explain, show_table
 from flax_transformer.errors import check_number
-from flax_transformer.models.presets import count_parameters
 from flax_transformer.models.table3 import (
     FITTING_VOCAB_SIZE,
     PAPER_VOCAB_SIZE,
-    TABLE3,
     Row,
+    table3,
 )
+from flax_transformer.models.zoo import count_parameters
 
 EXPLANATION = (
     "Only the embedding depends on the vocabulary: d_model parameters a token, 512 in base. The "
@@ -41,7 +41,7 @@ class Table3:
         """Prints the rows, and why the published counts need another vocabulary."""
         if self.vocab_size is not None:
             check_number("--vocab-size", self.vocab_size)
-        rows = {name: self._row(row) for name, row in TABLE3.items()}
+        rows = {name: self._row(row) for name, row in table3().items()}
         if self.json:
             print(json.dumps(rows, indent=2))
             return
@@ -79,7 +79,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     (size, count), *fitting = row["counted_parameters"].items()
     counts = {f"at {int(size):,}": count}
     for _, other in fitting:
-        counts[f"at {FITTING_VOCAB_SIZE:,}, big {TABLE3['big'].vocab_size:,}"] = other
+        counts[f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"] = other
     return {
         "change": row["change"],
         "paper": str(published["parameters_in_millions"] or ""),

@@ -19,7 +19,7 @@ from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.kernels.ranking import top_k
+from flax_transformer.functional.ranking import top_k
 
 
 class _Beams(NamedTuple):

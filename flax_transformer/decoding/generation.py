@@ -12,7 +12,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.kernels.ranking import argmax
+from flax_transformer.functional.ranking import argmax
 
 Choose = Callable[
     [Float[Array, "batch num_best vocab"], Int[Array, ""]], Int[Array, "batch num_best"]

@@ -12,7 +12,7 @@ from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.decoding.row_keys import sample_keys
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.kernels.ranking import argmax
+from flax_transformer.functional.ranking import argmax
 
 # Of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
 SMALLEST, LARGEST = 2.0**-126, 2.0**126

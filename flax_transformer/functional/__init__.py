@@ -1,6 +1,12 @@
 """Pure functions of JAX arrays: no flax, no configuration, no state."""
 
-from flax_transformer.functional.attention import attend
+from flax_transformer.functional.attention import (
+    attend,
+    attention_scores,
+    attention_weights,
+    soft_cap,
+    weighted_values,
+)
 from flax_transformer.functional.cache import (
     Cache,
     Written,
@@ -11,28 +17,36 @@ from flax_transformer.functional.cache import (
     read_own,
 )
 from flax_transformer.functional.convolution import convolve
-from flax_transformer.functional.dropout import dropout_multiplier
+from flax_transformer.functional.dropout import dropout_multiplier, random_trials
 from flax_transformer.functional.embedding import embed, embed_one_hot, token_logits
+from flax_transformer.functional.experts import (
+    expert_feed_forward,
+    expert_weights,
+    load_balancing_loss,
+)
 from flax_transformer.functional.feed_forward import (
     ACTIVATIONS,
     Activation,
     feed_forward,
     geglu,
+    geglu_tanh,
     gelu,
     gelu_tanh,
     relu,
     silu,
     swiglu,
 )
-from flax_transformer.functional.heads import multi_head_attend
-from flax_transformer.functional.kernels.projection import project
-from flax_transformer.functional.kernels.random_trials import random_trials
+from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import (
     Layout,
     Positions,
     lay_out,
     lay_out_cached,
     lay_out_unpadded,
+    segment_lengths,
+    segment_mask,
+    segment_positions,
+    token_segments,
 )
 from flax_transformer.functional.losses import (
     label_smoothed_cross_entropy,
@@ -69,6 +83,7 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
+from flax_transformer.functional.projection import project
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,
@@ -77,12 +92,14 @@ from flax_transformer.functional.relative import (
     t5_bias,
     t5_bucket,
 )
-from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
-from flax_transformer.functional.segments import (
-    segment_lengths,
-    segment_mask,
-    segment_positions,
-    token_segments,
+from flax_transformer.functional.schemes import (
+    SCHEMES,
+    Head,
+    PositionalScheme,
+    positional_scheme,
+    relative_scheme,
+    rotary_scheme,
+    t5_scheme,
 )
 
 __all__ = [
@@ -100,6 +117,8 @@ __all__ = [
     "alibi_slope",
     "append",
     "attend",
+    "attention_scores",
+    "attention_weights",
     "batch_norm",
     "batch_statistics",
     "causal_mask",
@@ -108,9 +127,12 @@ __all__ = [
     "dropout_multiplier",
     "embed",
     "embed_one_hot",
+    "expert_feed_forward",
+    "expert_weights",
     "feed_forward",
     "first_token",
     "geglu",
+    "geglu_tanh",
     "gelu",
     "gelu_tanh",
     "grid_coordinates",
@@ -123,20 +145,25 @@ __all__ = [
     "learned_positions",
     "lineage_mask",
     "linear_cross_entropy",
+    "load_balancing_loss",
     "max_of_tokens",
     "mean_of_tokens",
     "multi_head_attend",
+    "over_heads",
     "padding_mask",
     "position_numbers",
+    "positional_scheme",
     "project",
     "random_trials",
     "read_all",
     "read_own",
     "relative_bias",
+    "relative_scheme",
     "relu",
     "resize_position_table",
     "rms_norm",
     "rotary",
+    "rotary_scheme",
     "scaled_positions",
     "segment_lengths",
     "segment_mask",
@@ -144,12 +171,15 @@ __all__ = [
     "silu",
     "sinusoidal_2d_positions",
     "sinusoidal_positions",
+    "soft_cap",
     "split_patches",
     "split_tubelets",
     "swiglu",
     "t5_bias",
     "t5_bucket",
+    "t5_scheme",
     "token_logits",
     "token_segments",
+    "weighted_values",
     "window_mask",
 ]

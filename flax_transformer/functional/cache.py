@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Shaped
 
-from flax_transformer.functional.argument_checks import check_integers, check_masks
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_integers, check_masks
+from flax_transformer.functional.kernels import with_kernel
 
 
 class Written(NamedTuple):
@@ -119,18 +119,17 @@ def append(written: Written, new: Written, length: Int[Array, ""]) -> Written:
         if block.shape != (*array.shape[:axis], new_places, *array.shape[axis + 1 :]):
             raise ValueError(f"new {name} {block.shape} does not fit {array.shape}")
     return Written(
-        _write(written.key, new.key.astype(written.key.dtype), length, axis=3),
-        _write(written.value, new.value.astype(written.value.dtype), length, axis=2),
+        write(written.key, new.key.astype(written.key.dtype), length, axis=3),
+        write(written.value, new.value.astype(written.value.dtype), length, axis=2),
     )
 
 
-def _write(array: Array, block: Array, start: Int[Array, ""], axis: int) -> Array:
-    """Writes a block in place; 16 bits as whole numbers, for a CPU would widen the whole array."""
-    write = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=axis)
-    if array.dtype.itemsize != 2:
-        return write(array, block)
-    bits, block_bits = (jax.lax.bitcast_convert_type(x, jnp.uint16) for x in (array, block))
-    return jax.lax.bitcast_convert_type(write(bits, block_bits), array.dtype)
+@with_kernel("cache_write")
+def write(
+    array: Shaped[Array, "*shape"], block: Shaped[Array, "*part"], start: Int[Array, ""], axis: int
+) -> Shaped[Array, "*shape"]:
+    """Writes a block in place of as many places of an axis."""
+    return jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 
 @functools.partial(jax.jit, static_argnames="members")

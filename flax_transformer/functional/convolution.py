@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.argument_checks import check_integers
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_integers
 
 
 @jax.jit

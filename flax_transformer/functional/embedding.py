@@ -1,13 +1,18 @@
 """Token embeddings: one-hot vectors times a matrix, computed or looked up; and the way back."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.argument_checks import check_integers
-from flax_transformer.functional.precision import at_least_float32
+from flax_transformer.functional.array_types import (
+    along_last_axes,
+    at_least_float32,
+    check_integers,
+)
+from flax_transformer.functional.attention import soft_cap
 
 
 @jax.jit
@@ -77,23 +82,28 @@ def embed_one_hot(
     return jnp.matmul(one_hot, table, precision="highest")
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="cap")
 def token_logits(
-    hidden: Float[Array, "*batch d_model"], table: Float[Array, "vocab d_model"]
+    hidden: Float[Array, "*batch d_model"],
+    table: Float[Array, "vocab d_model"],
+    bias: Float[Array, " vocab"] | None = None,
+    cap: float | None = None,
 ) -> Float[Array, "*batch vocab"]:
-    """Scores every token of the vocabulary by the matrix that embeds them.
+    """Scores every token of the vocabulary by a matrix of one row a token.
 
-    hidden table^T
+    hidden table^T + bias
 
     Args:
         hidden: one vector a position.
-        table: one row a token.
+        table: one row a token: the matrix that embeds them, or one of its own.
+        bias: added to the logits of each token.
+        cap: soft cap of the logits, see `soft_cap`; none if None.
 
     Returns:
         The logits, float32 at least: rounded to 16 bits, likely tokens would be alike.
 
     Raises:
-        ValueError: if the table does not fit.
+        ValueError: if the table or the bias does not fit.
 
     Example:
         >>> token_logits(jnp.array([1.0, 2.0]), jnp.array([[1.0, 0.0], [3.0, 4.0]])).tolist()
@@ -109,6 +119,12 @@ def token_logits(
     # Two matrices: with more axes, jax 0.7.2 cannot multiply 16 bits into float32.
     flat = hidden.reshape(math.prod(hidden.shape[:-1]), hidden.shape[-1])
     logits = jnp.einsum("bd,vd->bv", flat, table, preferred_element_type=wide)
+    if bias is not None:
+        if bias.shape != table.shape[:1]:
+            raise ValueError(f"bias {bias.shape} does not fit table {table.shape}")
+        logits = logits + along_last_axes(bias.astype(wide), 2)
+    if cap is not None:
+        logits = soft_cap(logits, cap)
     return logits.reshape(*hidden.shape[:-1], table.shape[0])
 
 

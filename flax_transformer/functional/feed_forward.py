@@ -7,9 +7,8 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from flax_transformer.functional.argument_checks import check_numbers
-from flax_transformer.functional.kernels.projection import project
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_numbers
+from flax_transformer.functional.projection import project
 
 
 @jax.jit
@@ -128,6 +127,31 @@ def geglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
 
 
 @jax.jit
+def geglu_tanh(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
+    """Multiplies one half of a hidden layer by the approximate GELU of the other.
+
+    gelu_tanh(hidden_1) hidden_2
+
+    Args:
+        hidden: the gate hidden_1, to which `gelu_tanh` applies, and hidden_2, which is gated.
+
+    Returns:
+        The activations.
+
+    Raises:
+        ValueError: if there are not two halves.
+
+    Example:
+        >>> [round(x, 3) for x in geglu_tanh(jax.numpy.array([[1.0, 0.0], [2.0, 5.0]])).tolist()]
+        [1.682, 0.0]
+
+    Reference:
+        Shazeer 2020, section 2; with the approximation, T5 1.1 and Gemma in their code.
+    """
+    return _gated(gelu_tanh, hidden)
+
+
+@jax.jit
 def swiglu(hidden: Float[Array, "*batch 2 d_ff"]) -> Float[Array, "*batch d_ff"]:
     """Multiplies one half of a hidden layer by the SiLU of the other.
 
@@ -178,6 +202,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_tanh": Activation(gelu_tanh, False, "gelu approximated by tanh, as in GPT-2"),
     "silu": Activation(silu, False, "x sigmoid(x), also called Swish"),
     "geglu": Activation(geglu, True, "gelu(x W) x V: gated, with a second hidden matrix"),
+    "geglu_tanh": Activation(geglu_tanh, True, "geglu with gelu_tanh, as in T5 1.1 and Gemma"),
     "swiglu": Activation(swiglu, True, "silu(x W) x V: gated, with a second hidden matrix"),
 }
 
@@ -186,9 +211,9 @@ ACTIVATIONS: dict[str, Activation] = {
 def feed_forward(
     inputs: Float[Array, "*batch d_model"],
     hidden_kernel: Float[Array, "d_model *halves d_ff"],
-    hidden_bias: Float[Array, "*halves d_ff"],
+    hidden_bias: Float[Array, "*halves d_ff"] | None,
     output_kernel: Float[Array, "d_ff d_model"],
-    output_bias: Float[Array, " d_model"],
+    output_bias: Float[Array, " d_model"] | None,
     activation: str = "relu",
     dropout: Float[Array, "*batch d_ff"] | None = None,
 ) -> Float[Array, "*batch d_model"]:
@@ -199,9 +224,9 @@ def feed_forward(
     Args:
         inputs: one vector a position.
         hidden_kernel: W_1; of a gated activation both halves, the gate first.
-        hidden_bias: b_1, likewise.
+        hidden_bias: b_1, likewise; None adds nothing.
         output_kernel: W_2.
-        output_bias: b_2.
+        output_bias: b_2; None adds nothing.
         activation: a name in `ACTIVATIONS`.
         dropout: multiplier of the activations, 0 or 1 / keep_rate, see `dropout_multiplier`.
 
@@ -224,22 +249,25 @@ def feed_forward(
     function, is_gated, _ = ACTIVATIONS[activation]
     _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
     hidden = project(inputs, hidden_kernel)
-    activated = function(hidden + along_last_axes(hidden_bias, hidden.ndim))
+    activated = function(_add(hidden, hidden_bias))
     if dropout is not None:
         check_numbers(dropout=dropout)
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)
-    output = project(activated, output_kernel)
-    return output + along_last_axes(output_bias, output.ndim)
+    return _add(project(activated, output_kernel), output_bias)
+
+
+def _add(array: Array, bias: Array | None) -> Array:
+    return array if bias is None else array + along_last_axes(bias, array.ndim)
 
 
 def _check_shapes(
     inputs: Array,
     hidden_kernel: Array,
-    hidden_bias: Array,
+    hidden_bias: Array | None,
     output_kernel: Array,
-    output_bias: Array,
+    output_bias: Array | None,
     is_gated: bool,
 ) -> None:
     (d_ff, d_model), halves = output_kernel.shape, (2,) if is_gated else ()
@@ -249,7 +277,7 @@ def _check_shapes(
         ("hidden_bias", hidden_bias, (*halves, d_ff)),
         ("output_bias", output_bias, (d_model,)),
     ):
-        if array.shape != shape:
+        if array is not None and array.shape != shape:
             raise ValueError(
                 f"{name} {array.shape} must be {shape} for output_kernel {output_kernel.shape}"
             )

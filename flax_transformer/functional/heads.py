@@ -1,25 +1,25 @@
-"""Attention of one head lifted over all heads of all examples, in one of several ways."""
+"""Functions of one example and one head lifted over all heads of all examples."""
 
 import functools
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any
 
 import jax
-from jaxtyping import Array, Bool, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Shaped
 
-from flax_transformer.functional.argument_checks import check_masks, check_numbers
+from flax_transformer.functional.array_types import check_masks, check_numbers
 from flax_transformer.functional.attention import attend, check_shapes
-from flax_transformer.functional.grouped_heads import GroupedHeads, group_heads
-from flax_transformer.functional.kernels.blockwise_attention import attend_in_blocks, blocks_pay
-from flax_transformer.functional.kernels.cudnn_attention import (
-    USE_AUTO,
-    check_cudnn_request,
-    cudnn_attend,
-)
+from flax_transformer.functional.kernels import KERNELS, formula, kernel, with_kernel
 
-AttentionImplementation = Literal["auto", "xla", "blockwise", "cudnn"]
+# A name in `attention_implementations()`.
+AttentionImplementation = str
+# Where the arrays of one example hold their heads; a mask is the same for all of them.
+_VECTORS = {"query": 1, "key": 1, "value": 1}
+_SCORES = {"scores": 0, "weights": 0, "bias": 0, "dropout": 0}
 
 
-@functools.partial(jax.jit, static_argnames=("return_weights", "implementation"))
+@functools.partial(jax.jit, static_argnames=("scale", "cap", "return_weights", "implementation"))
 def multi_head_attend(
     query: Float[Array, "batch query_length heads head_dim"],
     key: Float[Array, "batch key_length key_value_heads head_dim"],
@@ -28,6 +28,8 @@ def multi_head_attend(
     mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
     bias: Float[Array, "#batch heads query_length key_length"] | None = None,
     dropout: Float[Array, "batch heads query_length key_length"] | None = None,
+    scale: float | None = None,
+    cap: float | None = None,
     return_weights: bool = False,
     implementation: AttentionImplementation = "auto",
 ) -> (
@@ -52,11 +54,13 @@ def multi_head_attend(
             broadcast.
         bias: added to the scaled scores; a batch of size 1 broadcasts.
         dropout: multiplier of the weights, see `attend`.
-        return_weights: also return the weights.
-        implementation: "xla", which is `attend` of all heads at once; "blockwise", which attends
-            a block of queries after the other and never holds all weights; "auto", the first of
-            these two, or the second where there are very many scores; "cudnn", the fused kernel of
-            NVIDIA's library: never holds the weights, 16 bits only.
+        scale: factor of the scores, see `attend`.
+        cap: soft cap of the scaled scores, see `attend`.
+        return_weights: also return the weights, which takes the formula.
+        implementation: "xla", the formula for all heads at once; "blockwise", a block of queries
+            after the other, which never holds all weights; "auto", the second for very many scores,
+            else the first; "cudnn", the fused kernel of NVIDIA's library, in 16 bits; or another
+            kernel in `KERNELS` of this formula.
 
     Returns:
         The heads' outputs side by side, and the weights if asked for.
@@ -78,39 +82,135 @@ def multi_head_attend(
     check_shapes(query, key, value)
     check_masks(mask=mask)
     check_numbers(bias=bias, dropout=dropout)
-    heads = group_heads(query, key, value, mask, bias, dropout)
+    arrays = {"mask": mask, "bias": bias, "dropout": dropout}
+    options = arrays | {"scale": scale, "cap": cap}
+    if implementation not in attention_implementations():
+        known = ", ".join(map(repr, attention_implementations()))
+        raise ValueError(f"implementation {implementation!r} must be one of {known}")
+    if return_weights:
+        return formula("auto")(query, key, value, **options, return_weights=True)
     if implementation == "auto":
-        is_large = not return_weights and blocks_pay(heads)
-        implementation = "blockwise" if is_large else "xla"
-    weights = None
-    if implementation == "xla":
-        output, weights = _attend_at_once(heads, return_weights)
-    elif implementation == "blockwise":
-        if return_weights:
-            raise ValueError(f"blockwise attention never holds all weights: {USE_AUTO}")
-        output = attend_in_blocks(heads)
-    elif implementation == "cudnn":
-        check_cudnn_request(query, value, dropout is not None, return_weights)
-        output = cudnn_attend(query, key, value, mask, bias)
+        return attend_at_once(query, key, value, **options)
+    run = formula("auto") if implementation == "xla" else kernel(implementation)
+    return run(query, key, value, **options)
+
+
+def attention_implementations() -> tuple[str, ...]:
+    """Names the ways to compute `multi_head_attend`: the formula, and its kernels."""
+    of_attention = formula("auto")
+    return "xla", *(name for name in KERNELS if formula(name) is of_attention)
+
+
+@with_kernel("auto")
+def attend_at_once(
+    query: Float[Array, "batch query_length heads head_dim"],
+    key: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
+    *,
+    return_weights: bool = False,
+    scale: float | None = None,
+    cap: float | None = None,
+    **scores: Shaped[Array, "..."] | None,
+) -> Any:
+    """All heads of all examples at once, see `multi_head_attend`; scores: mask, bias, dropout."""
+    one_head = functools.partial(attend, scale=scale, cap=cap, return_weights=return_weights)
+    lifted = over_heads(one_head, (1, 0) if return_weights else 1)
+    return lifted(query=query, key=key, value=value, **scores)
+
+
+def over_heads(function: Callable[..., Any], heads_axis: Any) -> Callable[..., Any]:
+    """Lifts a function of one example and one head: `vmap` over heads, then over the batch.
+
+    With fewer heads of keys and values than of queries, groups of adjacent query heads share one.
+
+    Args:
+        function: `attend`, one of the three functions it is made of, or another one with arguments
+            of these names.
+        heads_axis: where its output for one example holds the heads: 1 for vectors [query_length,
+            heads, value_dim], 0 for scores and weights [heads, query_length, key_length]; a tuple
+            for several outputs.
+
+    Returns:
+        A function of the same arguments, given by name: query, key and value [batch, length, heads,
+        dim], scores, weights, bias and dropout [batch, heads, query_length, key_length] and mask
+        [batch, query_length, key_length]. A batch of size 1 of a bias, and any axis of size 1 of a
+        mask, broadcasts.
+
+    Example:
+        >>> x = jnp.ones((2, 3, 4, 7))
+        >>> over_heads(attention_scores, 0)(query=x, key=x[:, :, :2]).shape
+        (2, 4, 3, 3)
+    """
+
+    def lifted(**arrays: Array | None) -> Any:
+        grouped = group_heads(**arrays)
+        axes = {name: (_VECTORS | _SCORES).get(name) for name in grouped}
+        group_axes = axes | {name: None for name in ("key", "value") if name in axes}
+        lift = functools.partial(jax.vmap, out_axes=heads_axis)
+        over_group = lift(lambda arrays: function(**arrays), in_axes=(group_axes,))
+        outputs = jax.vmap(lift(over_group, in_axes=(axes,)))(grouped)
+        return jax.tree.map(_merge_groups, outputs, heads_axis)
+
+    return lifted
+
+
+def _merge_groups(output: Array, heads_axis: int) -> Array:
+    """Makes one axis of heads of those of key_value_heads and group, behind the batch."""
+    shape, axis = output.shape, heads_axis + 1
+    return output.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+
+
+def group_heads(**arrays: Array | None) -> dict[str, Array]:
+    """Splits the heads of queries and scores into (key_value_heads, group), and broadcasts.
+
+    Args:
+        **arrays: named and shaped as for `over_heads`; those that are None are left out.
+
+    Returns:
+        query [batch, query_length, key_value_heads, group, head_dim]; scores, weights, bias and
+        dropout [batch, key_value_heads, group, query_length, key_length]; mask [batch,
+        query_length, key_length]; key and value as they are.
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+    """
+    given = {name: array for name, array in arrays.items() if array is not None}
+    whole = next(name for name in ("query", "scores", "weights") if name in given)
+    shared = next((name for name in ("key", "value") if name in given), whole)
+    if whole == "query":
+        batch, query_length, num_heads, _ = given[whole].shape
+        key_length = given[shared].shape[1]
     else:
-        choices = ", ".join(map(repr, get_args(AttentionImplementation)))
-        raise ValueError(f"implementation {implementation!r} must be one of {choices}")
-    output = output.reshape(*query.shape[:3], value.shape[-1])
-    if weights is None:
-        return output
-    return output, weights.reshape(weights.shape[0], query.shape[2], *weights.shape[3:])
-
-
-def _attend_at_once(heads: GroupedHeads, return_weights: bool) -> tuple[Array, Array | None]:
-    """Lifts `attend` over groups, heads and the batch by `vmap`; gives the output and weights."""
-
-    def one_head(query, key, value, mask, bias, dropout):
-        attended: Any = attend(
-            query, key, value, mask=mask, bias=bias, dropout=dropout, return_weights=return_weights
+        batch, num_heads, query_length, key_length = given[whole].shape
+    num_shared = num_heads if shared == whole else given[shared].shape[2]
+    if given[shared].shape[0] != batch or num_heads % num_shared:
+        raise ValueError(
+            f"{whole} {given[whole].shape} and {shared} {given[shared].shape} differ in batch, or "
+            f"the {shared}'s heads do not divide the {whole}'s"
         )
-        return attended if return_weights else (attended, None)
+    groups = (num_shared, num_heads // num_shared)
+    full = (batch, num_heads, query_length, key_length)
+    for name, array in given.items():
+        if name == "query":
+            given[name] = array.reshape(batch, query_length, *groups, array.shape[-1])
+        elif name in _SCORES:
+            if array.shape not in (full, (1, *full[1:])):
+                raise ValueError(
+                    f"{name} {array.shape} must be (batch, heads, query_length, key_length) = "
+                    f"{full}"
+                )
+            split = (batch, *groups, query_length, key_length)
+            given[name] = jnp.broadcast_to(array, full).reshape(split)
+        elif name == "mask":
+            given[name] = _full_mask(array, (batch, query_length, key_length))
+    return given
 
-    # vmap passes None through any axis, so absent masks, biases and multipliers need no case.
-    over_group = jax.vmap(one_head, (1, None, None, None, 0, 0), (1, 0))
-    over_heads = jax.vmap(over_group, (1, 1, 1, None, 0, 0), (1, 0))
-    return jax.vmap(over_heads)(*heads)
+
+def _full_mask(mask: Array, shape: tuple[int, int, int]) -> Array:
+    if mask.ndim != 3 or any(
+        size not in (1, whole) for size, whole in zip(mask.shape, shape, strict=True)
+    ):
+        raise ValueError(
+            f"mask {mask.shape} must be (batch, query_length, key_length) = {shape}, or 1"
+        )
+    return jnp.broadcast_to(mask, shape)

@@ -1,20 +1,17 @@
 """Losses as a sum and a weight, so that parts of a batch add up to the whole."""
 
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.argument_checks import check_integers
+from flax_transformer.functional.array_types import at_least_float32, check_integers
 from flax_transformer.functional.embedding import token_logits
-from flax_transformer.functional.kernels.projection import transposed_copy
-from flax_transformer.functional.precision import along_last_axes, at_least_float32
+from flax_transformer.functional.kernels import with_kernel
 
-SmoothingOver = Literal["vocab", "others", "other_words"]
-# How many tokens of the vocabulary each of them leaves out.
-_LEFT_OUT: dict[str, int] = {"vocab": 0, "others": 1, "other_words": 2}
+SmoothingOver = Literal["vocab", "others"]
 
 
 @functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over"))
@@ -36,8 +33,7 @@ def label_smoothed_cross_entropy(
         weights: factor of each position's loss; at 0 a position counts for nothing, whatever its
             target and its logits are.
         label_smoothing: probability mass spread evenly over the set S, in [0, 1).
-        smoothing_over: S: "vocab", all tokens; "others", all but the target; "other_words", all
-            but the target and padding, which is token 0.
+        smoothing_over: S: "vocab", all tokens; "others", all but the target.
 
     Returns:
         (sum, weight): the weighted sum of the losses in nats and the sum of the weights, both
@@ -56,18 +52,40 @@ def label_smoothed_cross_entropy(
         Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4.
     """
     _check(logits.shape, targets, weights, label_smoothing, smoothing_over)
-    losses: Array = _cross_entropy(logits, targets, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    weights = weights.astype(losses.dtype)
-    return _weighted_sum(losses, weights), jnp.sum(weights)
+    weights = weights.astype(at_least_float32(logits.dtype))
+    losses = weighted_losses(logits, targets, weights, label_smoothing, smoothing_over)
+    return jnp.sum(losses), jnp.sum(weights)
 
 
-def _weighted_sum(losses: Array, weights: Array) -> Array:
-    return jnp.sum(_finite_or_weighted(losses, weights) * weights)
+@with_kernel("cross_entropy")
+def weighted_losses(
+    logits: Float[Array, "*batch vocab"],
+    targets: Int[Array, "*batch"],
+    weights: Float[Array, "*batch"],
+    label_smoothing: float,
+    smoothing_over: SmoothingOver,
+) -> Float[Array, "*batch"]:
+    """The loss of each position, times its weight."""
+    is_counted, vocab = weights != 0, logits.shape[-1]
+    # Not 0 times what may be infinite.
+    counted = jnp.where(is_counted[..., None], logits.astype(weights.dtype), 0)
+    log_probabilities = jax.nn.log_softmax(counted, axis=-1)
+    at_target = jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1, mode="clip")
+    # A traced id cannot be refused; clipped, it would train towards another token.
+    is_id = (targets >= 0) & (targets < vocab)
+    at_target = jnp.where(is_id | ~is_counted, at_target[..., 0], jnp.nan)
+    spread, size = jnp.sum(log_probabilities, axis=-1), set_size(vocab, smoothing_over)
+    if smoothing_over == "others":
+        spread = spread - at_target
+    expected = (1 - label_smoothing) * at_target
+    if label_smoothing:
+        expected = expected + label_smoothing * spread / size
+    return -expected * weights
 
 
-def _finite_or_weighted(losses: Array, weights: Array) -> Array:
-    """Replaces losses at weight 0 that are not finite by 0: the product would be NaN."""
-    return jnp.where((weights == 0) & ~jnp.isfinite(losses), 0, losses)
+def set_size(vocab: int, smoothing_over: SmoothingOver) -> int:
+    """How many tokens share the smoothed mass."""
+    return vocab - (smoothing_over == "others")
 
 
 def _check(
@@ -85,73 +103,13 @@ def _check(
         )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
-    if smoothing_over not in _LEFT_OUT:
-        known = ", ".join(_LEFT_OUT)
-        raise ValueError(f"smoothing_over must be one of {known}, not {smoothing_over!r}")
-    if shape[-1] <= _LEFT_OUT[smoothing_over]:
+    if smoothing_over not in ("vocab", "others"):
+        raise ValueError(f"smoothing_over must be vocab or others, not {smoothing_over!r}")
+    if shape[-1] <= (smoothing_over == "others"):
         raise ValueError(f"{smoothing_over} leaves nothing to smooth over of logits {shape}")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _cross_entropy(
-    logits: Array, targets: Array, label_smoothing: float, smoothing_over: SmoothingOver
-) -> Array:
-    """Losses [*batch]; its own gradient keeps one array of the size of the logits, not four."""
-    return _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over)[0]
-
-
-def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
-    wide = logits.astype(at_least_float32(logits.dtype))
-    log_normalizer = jax.nn.logsumexp(wide, axis=-1)
-    at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1, mode="clip")[..., 0]
-    # A traced id cannot be refused; clipped, it would train towards another token.
-    at_target = jnp.where(_is_id(targets, logits.shape[-1]), at_target, jnp.nan)
-    expected = (1 - label_smoothing) * at_target
-    if label_smoothing:
-        # A sum over a masked array would first write that array: what is left out is subtracted.
-        total = jnp.sum(wide, axis=-1)
-        if smoothing_over != "vocab":
-            total = total - at_target
-        if smoothing_over == "other_words":
-            total = total - jnp.where(targets == 0, 0, wide[..., 0])
-        size = _set_size(targets, logits.shape[-1], smoothing_over, wide.dtype)
-        expected = expected + label_smoothing * total / size
-    return log_normalizer - expected, (logits, targets, log_normalizer)
-
-
-def _cross_entropy_backward(label_smoothing, smoothing_over, residuals, gradient):
-    """D loss / d logits_k = softmax(logits)_k - q(k), in one pass without a one-hot array."""
-    logits, targets, log_normalizer = residuals
-    vocab = logits.shape[-1]
-    probabilities = jnp.exp(logits.astype(log_normalizer.dtype) - log_normalizer[..., None])
-    tokens, targets = along_last_axes(jnp.arange(vocab), logits.ndim), targets[..., None]
-    share = label_smoothing / _set_size(targets, vocab, smoothing_over, log_normalizer.dtype)
-    at_target = 1 - label_smoothing + (share if smoothing_over == "vocab" else 0.0)
-    elsewhere = jnp.where(tokens == 0, 0.0, share) if smoothing_over == "other_words" else share
-    smoothed = jnp.where(tokens == targets, at_target, elsewhere).astype(log_normalizer.dtype)
-    gradient = gradient[..., None]
-    factor = jnp.where(_is_id(targets, vocab), gradient, jnp.nan)
-    by_logits = jnp.where(gradient == 0, 0, (probabilities - smoothed) * factor)
-    return by_logits.astype(logits.dtype), None
-
-
-_cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
-
-
-def _is_id(targets: Array, vocab: int) -> Array:
-    return (targets >= 0) & (targets < vocab)
-
-
-def _set_size(
-    targets: Array, vocab: int, smoothing_over: SmoothingOver, dtype: jnp.dtype
-) -> Array | int:
-    """How many tokens share the smoothed mass of each target."""
-    size = vocab - _LEFT_OUT[smoothing_over]
-    # A target that is padding itself leaves out one token, not two.
-    return size + (targets == 0).astype(dtype) if smoothing_over == "other_words" else size
-
-
-@functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over", "chunk_size"))
+@functools.partial(jax.jit, static_argnames=("label_smoothing", "smoothing_over", "cap"))
 def linear_cross_entropy(
     hidden: Float[Array, "*batch d_model"],
     table: Float[Array, "vocab d_model"],
@@ -159,24 +117,26 @@ def linear_cross_entropy(
     weights: Float[Array, "*batch"],
     label_smoothing: float = 0.0,
     smoothing_over: SmoothingOver = "vocab",
-    chunk_size: int = 2**22,
+    *,
+    bias: Float[Array, " vocab"] | None = None,
+    cap: float | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes `label_smoothed_cross_entropy` of logits that never exist as a whole.
 
-    loss = label_smoothed_cross_entropy(hidden table^T, targets, weights)
+    loss = label_smoothed_cross_entropy(token_logits(hidden, table, bias, cap), targets, weights)
 
-    The logits of a large vocabulary are the largest array of a training step, read and written
-    several times. Here they are made for a few positions at a time, together with their gradient,
-    so that they stay in the processor's cache.
+    The logits of a large vocabulary are the largest array of a training step. They are made for a
+    few positions at a time, together with their gradient.
 
     Args:
-        hidden: what the logits are made of.
+        hidden: one vector a position, see `token_logits`.
         table: one row a token.
         targets: see `label_smoothed_cross_entropy`.
         weights: see there.
         label_smoothing: see there.
         smoothing_over: see there.
-        chunk_size: number of logits made at a time; more suits an accelerator.
+        bias: see `token_logits`.
+        cap: see `token_logits`.
 
     Returns:
         (sum, weight), see `label_smoothed_cross_entropy`; the logits are float32.
@@ -196,68 +156,24 @@ def linear_cross_entropy(
     """
     if hidden.shape[-1:] != table.shape[1:] or table.ndim != 2:
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
     _check((*hidden.shape[:-1], table.shape[0]), targets, weights, label_smoothing, smoothing_over)
-    rows = max(min(chunk_size // table.shape[0], targets.size), 1)
     weights = weights.astype(at_least_float32(hidden.dtype))
-    flat = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
-    chunks = [_chunks(x, rows) for x in flat]
-    total: Array = _linear_cross_entropy(table, *chunks, label_smoothing, smoothing_over)  # pyright: ignore[reportAssignmentType]
-    return total, jnp.sum(weights)
+    options = label_smoothing, smoothing_over, cap
+    return linear_losses(hidden, table, bias, targets, weights, *options), jnp.sum(weights)
 
 
-def _chunks(array: Array, rows: int) -> Array:
-    """Cuts [tokens, ...] into [chunks, rows, ...], filled up with zeros."""
-    filled = jnp.pad(array, [(0, -array.shape[0] % rows)] + [(0, 0)] * (array.ndim - 1))
-    return filled.reshape(-1, rows, *array.shape[1:])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _linear_cross_entropy(table, hidden, targets, weights, label_smoothing, smoothing_over):
-    """The weighted sum over chunks [chunks, rows, ...]."""
-
-    def add(total, chunk):
-        hidden, targets, weights = chunk
-        losses: Any = _cross_entropy(
-            token_logits(hidden, table), targets, label_smoothing, smoothing_over
-        )
-        return total + _weighted_sum(losses, weights), None
-
-    zero = jnp.zeros((), at_least_float32(hidden.dtype))
-    return jax.lax.scan(add, zero, (hidden, targets, weights))[0]
-
-
-def _linear_cross_entropy_forward(table, hidden, targets, weights, label_smoothing, smoothing_over):
-    """The sum, and already its gradients: to make them later, all logits would be made again."""
-    wide = at_least_float32(hidden.dtype)
-
-    def add(carry, chunk):
-        total, by_table = carry
-        hidden, targets, weights = chunk
-        losses, residuals = _cross_entropy_forward(
-            token_logits(hidden, table), targets, label_smoothing, smoothing_over
-        )
-        by_logits = _cross_entropy_backward(label_smoothing, smoothing_over, residuals, weights)[0]
-        by_logits = by_logits.astype(table.dtype)
-        # Hidden vectors at weight 0 may be NaN, and 0 times NaN is NaN.
-        counted = jnp.where(weights[:, None] == 0, 0, hidden)
-        by_table = by_table + jnp.dot(
-            transposed_copy(counted), by_logits, preferred_element_type=wide
-        )
-        by_hidden = jnp.dot(by_logits, table, preferred_element_type=wide)
-        losses = _finite_or_weighted(losses, weights)
-        return (total + jnp.sum(losses * weights), by_table), (by_hidden, losses)
-
-    zero = (jnp.zeros((), wide), jnp.zeros(table.shape[::-1], wide))
-    (total, by_table), (by_hidden, losses) = jax.lax.scan(add, zero, (hidden, targets, weights))
-    by_table, by_hidden = by_table.T.astype(table.dtype), by_hidden.astype(hidden.dtype)
-    return total, (by_table, by_hidden, losses)
-
-
-def _linear_cross_entropy_backward(label_smoothing, smoothing_over, gradients, cotangent):
-    by_table, by_hidden, by_weights = (x * cotangent.astype(x.dtype) for x in gradients)
-    return by_table, by_hidden, None, by_weights
-
-
-_linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
+@with_kernel("linear_cross_entropy")
+def linear_losses(
+    hidden: Float[Array, "*batch d_model"],
+    table: Float[Array, "vocab d_model"],
+    bias: Float[Array, " vocab"] | None,
+    targets: Int[Array, "*batch"],
+    weights: Float[Array, "*batch"],
+    label_smoothing: float,
+    smoothing_over: SmoothingOver,
+    cap: float | None,
+) -> Float[Array, ""]:
+    """The sum over all positions of their losses, times their weights."""
+    counted = jnp.where(weights[..., None] != 0, hidden, 0)
+    logits = token_logits(counted, table, bias, cap)
+    return jnp.sum(weighted_losses(logits, targets, weights, label_smoothing, smoothing_over))

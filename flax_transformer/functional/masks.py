@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from flax_transformer.functional.argument_checks import check_integers, check_masks
-from flax_transformer.functional.precision import along_last_axes
+from flax_transformer.functional.array_types import along_last_axes, check_integers, check_masks
 
 
 @functools.partial(jax.jit, static_argnames=("query_length", "key_length"))
@@ -83,28 +82,27 @@ def window_mask(
 
 @jax.jit
 def padding_mask(
-    tokens: Int[Array, "*batch key_length"], pad_id: int | Int[Array, ""] = 0
+    segments: Int[Array, "*batch key_length"],
 ) -> Bool[Array, "*batch 1 key_length"]:
     """Lets every query attend to the keys that are not padding.
 
-    mask[i, j] = tokens[j] != pad_id
+    mask[i, j] = segments[j] != 0
 
     Args:
-        tokens: token ids of the keys.
-        pad_id: the id that marks padding.
+        segments: segment ids of the keys, 0 for padding.
 
     Returns:
         The mask, with an axis of size 1 for the queries.
 
     Raises:
-        ValueError: if the tokens are not integers.
+        ValueError: if the ids are not integers.
 
     Example:
-        >>> padding_mask(jnp.array([[5, 7, 0]])).astype(int).tolist()
+        >>> padding_mask(jnp.array([[1, 1, 0]])).astype(int).tolist()
         [[[1, 1, 0]]]
     """
-    check_integers(tokens=tokens)
-    return (tokens != pad_id)[..., None, :]
+    check_integers(segments=segments)
+    return (segments != 0)[..., None, :]
 
 
 @jax.jit

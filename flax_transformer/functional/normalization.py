@@ -1,4 +1,4 @@
-"""Normalisation: of every vector by itself (layer, RMS), or of every feature over tokens (batch).
+"""Normalization: of every vector by itself (layer, RMS), or of every feature over tokens (batch).
 
 Statistics are computed in float32 at least, results are of the inputs' type.
 """
@@ -9,15 +9,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.argument_checks import check_flags, check_floats
-from flax_transformer.functional.precision import along_last_axes, at_least_float32
+from flax_transformer.functional.array_types import (
+    along_last_axes,
+    at_least_float32,
+    check_flags,
+    check_floats,
+)
+from flax_transformer.functional.kernels import with_kernel
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
 def layer_norm(
     inputs: Float[Array, "*batch d_model"],
     scale: Float[Array, " d_model"],
-    bias: Float[Array, " d_model"],
+    bias: Float[Array, " d_model"] | None = None,
     epsilon: float = 1e-6,
 ) -> Float[Array, "*batch d_model"]:
     """Gives every vector mean 0 and variance 1, then a learned scale and bias for each feature.
@@ -25,13 +30,13 @@ def layer_norm(
     (x - mean(x)) / sqrt(variance(x) + epsilon) * scale + bias
 
     Args:
-        inputs: vectors, each normalised by itself.
+        inputs: vectors, each normalized by itself.
         scale: factor of each feature.
-        bias: added to each feature.
+        bias: added to each feature; None adds nothing.
         epsilon: added to the variance, against division by zero.
 
     Returns:
-        The normalised vectors.
+        The normalized vectors.
 
     Raises:
         ValueError: if scale or bias do not fit the inputs, epsilon is negative, or the inputs are
@@ -48,8 +53,10 @@ def layer_norm(
     wide = inputs.astype(at_least_float32(inputs.dtype))
     # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    scale, bias = _along(wide, scale, bias)
-    return (_to_unit_mean_square(centred, epsilon) * scale + bias).astype(inputs.dtype)
+    scaled = to_unit_mean_square(centred, epsilon) * _along(wide, scale)[0]
+    if bias is not None:
+        scaled = scaled + _along(wide, bias)[0]
+    return scaled.astype(inputs.dtype)
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
@@ -63,12 +70,12 @@ def rms_norm(
     x / sqrt(mean(x^2) + epsilon) * scale
 
     Args:
-        inputs: vectors, each normalised by itself.
+        inputs: vectors, each normalized by itself.
         scale: factor of each feature.
         epsilon: added to the mean square, against division by zero.
 
     Returns:
-        The normalised vectors.
+        The normalized vectors.
 
     Raises:
         ValueError: if the scale does not fit the inputs, epsilon is negative, or the inputs are not
@@ -84,26 +91,21 @@ def rms_norm(
     _check(inputs, epsilon, scale=scale)
     wide = inputs.astype(at_least_float32(inputs.dtype))
     (scale,) = _along(wide, scale)
-    return (_to_unit_mean_square(wide, epsilon) * scale).astype(inputs.dtype)
+    return (to_unit_mean_square(wide, epsilon) * scale).astype(inputs.dtype)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _to_unit_mean_square(vectors: Array, epsilon: float) -> Array:
-    """Divides by sqrt(mean(x^2) + epsilon); the derivative needs result and divisors alone."""
-    return vectors * _inverse_root_mean_square(vectors, epsilon)
+@with_kernel("unit_mean_square")
+def to_unit_mean_square(
+    vectors: Float[Array, "*batch d_model"], epsilon: float
+) -> Float[Array, "*batch d_model"]:
+    """Divides each vector by sqrt(mean(x^2) + epsilon)."""
+    return vectors * inverse_root_mean_square(vectors, epsilon)
 
 
-@_to_unit_mean_square.defjvp
-def _to_unit_mean_square_derivative(epsilon, primals, tangents):
-    """With r = 1 / sqrt(mean(x^2) + epsilon) and y = r x: dy = r (dx - y mean(y dx))."""
-    (vectors,), (tangent,) = primals, tangents
-    inverse = _inverse_root_mean_square(vectors, epsilon)
-    result = vectors * inverse
-    along = jnp.mean(result * tangent, axis=-1, keepdims=True)
-    return result, inverse * (tangent - result * along)
-
-
-def _inverse_root_mean_square(vectors: Array, epsilon: float) -> Array:
+def inverse_root_mean_square(
+    vectors: Float[Array, "*batch d_model"], epsilon: float
+) -> Float[Array, "*batch 1"]:
+    """Gives 1 / sqrt(mean(x^2) + epsilon)."""
     return jax.lax.rsqrt(jnp.mean(jnp.square(vectors), axis=-1, keepdims=True) + epsilon)
 
 
@@ -116,7 +118,7 @@ def batch_norm(
     bias: Float[Array, " d_model"],
     epsilon: float = 1e-6,
 ) -> Float[Array, "*batch d_model"]:
-    """Normalises every feature by given statistics, then applies a learned scale and bias.
+    """Normalizes every feature by given statistics, then applies a learned scale and bias.
 
     (x - mean) / sqrt(variance + epsilon) * scale + bias
 
@@ -130,7 +132,7 @@ def batch_norm(
         epsilon: added to the variance, against division by zero.
 
     Returns:
-        The normalised vectors.
+        The normalized vectors.
 
     Raises:
         ValueError: if an argument does not fit the inputs, epsilon is negative, or the inputs are
@@ -147,8 +149,8 @@ def batch_norm(
     _check(inputs, epsilon, mean=mean, variance=variance, scale=scale, bias=bias)
     wide = inputs.astype(at_least_float32(inputs.dtype))
     mean, variance, scale, bias = _along(wide, mean, variance, scale, bias)
-    normalised = (wide - mean) * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
-    return normalised.astype(inputs.dtype)
+    normalized = (wide - mean) * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
+    return normalized.astype(inputs.dtype)
 
 
 @jax.jit
@@ -199,10 +201,10 @@ def _along(vectors: Array, *features: Array) -> list[Array]:
     return [along_last_axes(array.astype(vectors.dtype), vectors.ndim) for array in features]
 
 
-def _check(inputs: Array, epsilon: float, **features: Array) -> None:
+def _check(inputs: Array, epsilon: float, **features: Array | None) -> None:
     check_floats(inputs=inputs)
     for name, array in features.items():
-        if array.shape != inputs.shape[-1:]:
+        if array is not None and array.shape != inputs.shape[-1:]:
             raise ValueError(f"{name} {array.shape} must have the width of inputs {inputs.shape}")
     if epsilon < 0:
         raise ValueError(f"epsilon must not be negative, but is {epsilon}")

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.argument_checks import check_flags, check_floats
-from flax_transformer.functional.precision import at_least_float32
+from flax_transformer.functional.array_types import at_least_float32, check_flags, check_floats
 
 
 @jax.jit

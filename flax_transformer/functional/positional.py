@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.argument_checks import check_integers
-from flax_transformer.functional.precision import at_least_float32
+from flax_transformer.functional.array_types import at_least_float32, check_integers
 
 SinusoidLayout = Literal["interleaved", "halves"]
 ResizeMethod = Literal["bilinear", "bicubic"]

@@ -2,23 +2,30 @@
 
 import functools
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.precision import at_least_float32
+from flax_transformer.functional.array_types import at_least_float32
+
+RotaryLayout = Literal["interleaved", "halves"]
 
 
-@functools.partial(jax.jit, static_argnames="base")
+@functools.partial(jax.jit, static_argnames=("base", "layout"))
 def rotary(
-    x: Float[Array, "length head_dim"], positions: Int[Array, " length"], base: float = 10_000.0
+    x: Float[Array, "length head_dim"],
+    positions: Int[Array, " length"],
+    base: float = 10_000.0,
+    layout: RotaryLayout = "interleaved",
 ) -> Float[Array, "length head_dim"]:
     """Rotates each pair of features by an angle that grows with the position.
 
-    y_2i     = x_2i cos(position theta_i) - x_2i+1 sin(position theta_i)
-    y_2i + 1 = x_2i sin(position theta_i) + x_2i+1 cos(position theta_i)
-    theta_i  = base^(-2i / head_dim)
+    interleaved:  y_2i       = x_2i cos(position theta_i) - x_2i+1 sin(position theta_i)
+                  y_2i+1     = x_2i sin(position theta_i) + x_2i+1 cos(position theta_i)
+    halves:       the same, where feature i is paired with feature half + i
+    with theta_i = base^(-2i / head_dim), half = floor(head_dim / 2)
 
     Applied to queries and keys alike, so that their products depend on distances alone. Angles
     and rotation are computed in float32 at least: 16 bits cannot tell large positions apart.
@@ -28,12 +35,14 @@ def rotary(
             then counts the others only.
         positions: counted in tokens, from 0.
         base: the longest wavelength is nearly base times 2 pi tokens.
+        layout: which features are pairs: `interleaved` as in the paper, or `halves` as in GPT-NeoX
+            and in the Llama of Hugging Face.
 
     Returns:
         The rotated features, in the type of x and with the same lengths as vectors.
 
     Raises:
-        ValueError: if x and positions differ in length.
+        ValueError: if x and positions differ in length, or the layout is unknown.
 
     Example:
         >>> rotary(jnp.array([[1.0, 0.0]]), jnp.array([1])).round(3).tolist()
@@ -44,13 +53,18 @@ def rotary(
     """
     if x.shape[:1] != positions.shape:
         raise ValueError(f"x {x.shape} and positions {positions.shape} differ in length")
+    if layout not in ("interleaved", "halves"):
+        raise ValueError(f"layout must be interleaved or halves, not {layout}")
     dtype = at_least_float32(x.dtype)
     paired = x.shape[1] // 2 * 2
     theta = base ** (-jnp.arange(0, paired, 2, dtype=dtype) / max(paired, 1))
     angles = positions[:, None].astype(dtype) * theta[None, :]
     cosines, sines = jnp.cos(angles), jnp.sin(angles)
-    even, odd = x[:, 0:paired:2].astype(dtype), x[:, 1:paired:2].astype(dtype)
-    rotated = jnp.stack([even * cosines - odd * sines, even * sines + odd * cosines], axis=-1)
+    wide = x[:, :paired].astype(dtype)
+    is_interleaved = layout == "interleaved"
+    first, second = (wide[:, 0::2], wide[:, 1::2]) if is_interleaved else jnp.split(wide, 2, axis=1)
+    pairs = [first * cosines - second * sines, first * sines + second * cosines]
+    rotated = jnp.stack(pairs, axis=-1) if is_interleaved else jnp.concatenate(pairs, axis=1)
     rotated = rotated.reshape(x.shape[0], paired).astype(x.dtype)
     return jnp.concatenate([rotated, x[:, paired:]], axis=1)
 

@@ -1,7 +1,9 @@
 """Positional schemes: every way to tell a model the order of its inputs, as values of one type."""
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -14,16 +16,13 @@ from flax_transformer.functional.positional import (
     sinusoidal_positions,
 )
 from flax_transformer.functional.relative import (
+    RotaryLayout,
     alibi_bias,
     alibi_slope,
     relative_bias,
     rotary,
     t5_bias,
 )
-
-# k of the base model of Shaw et al. 2018 (section 4.1), in tokens.
-_LARGEST_DISTANCE = 16
-_T5_BUCKETS = 32
 
 
 class Head(NamedTuple):
@@ -61,6 +60,8 @@ class PositionalScheme(NamedTuple):
             [query_length, key_length], added to the scaled scores of one head.
         head_table_shape: head_dim -> shape of the table that `bias` learns for one head; without
             it, `bias` gets None.
+        make: makes the scheme with other parameters, given by their names, than the published
+            ones; None if it has no parameters. See `positional_scheme`.
     """
 
     description: str
@@ -70,6 +71,46 @@ class PositionalScheme(NamedTuple):
     rotate: Callable[[Array, Array], Array] | None = None
     bias: Callable[[Array, Array, Array, Head, Array | None], Array] | None = None
     head_table_shape: Callable[[int], tuple[int, ...]] | None = None
+    make: Callable[..., "PositionalScheme"] | None = None
+
+
+def rotary_scheme(
+    rotary_base: float = 10_000.0, rotary_layout: RotaryLayout = "interleaved"
+) -> PositionalScheme:
+    """Makes the scheme of rotated queries and keys, see `rotary`."""
+    return PositionalScheme(
+        "queries and keys rotated by angles that grow with the position (RoPE)",
+        rotate=functools.partial(rotary, base=rotary_base, layout=rotary_layout),
+        make=rotary_scheme,
+    )
+
+
+def relative_scheme(relative_max_distance: int = 16) -> PositionalScheme:
+    """Makes the scheme of a trained vector a distance, see `relative_bias`.
+
+    Args:
+        relative_max_distance: k, in tokens; by default that of the paper's base model.
+    """
+    return PositionalScheme(
+        f"a trained vector a distance, up to {relative_max_distance} tokens (Shaw et al.)",
+        bias=lambda query, query_positions, key_positions, _, table: relative_bias(
+            query, query_positions, key_positions, table
+        ),
+        head_table_shape=lambda head_dim: (2 * relative_max_distance + 1, head_dim),
+        make=relative_scheme,
+    )
+
+
+def t5_scheme(t5_num_buckets: int = 32, t5_max_distance: int = 128) -> PositionalScheme:
+    """Makes the scheme of a trained bias for each range of distances, see `t5_bucket`."""
+    return PositionalScheme(
+        f"a trained bias for each of {t5_num_buckets} ranges of distances (T5)",
+        bias=lambda _, query_positions, key_positions, head, table: t5_bias(
+            query_positions, key_positions, table, t5_max_distance, head.bidirectional
+        ),
+        head_table_shape=lambda _: (t5_num_buckets,),
+        make=t5_scheme,
+    )
 
 
 def _folded(
@@ -106,30 +147,15 @@ SCHEMES: dict[str, PositionalScheme] = {
         encode=lambda positions, _, __, table: learned_positions(positions, table),
         has_table=True,
     ),
-    "rotary": PositionalScheme(
-        "queries and keys rotated by angles that grow with the position (RoPE)",
-        rotate=rotary,
-    ),
+    "rotary": rotary_scheme(),
     "alibi": PositionalScheme(
         "scores fall in proportion to the distance, at another rate in each head (ALiBi)",
         bias=lambda _, query_positions, key_positions, head, __: alibi_bias(
             query_positions, key_positions, alibi_slope(head.index, head.num_heads)
         ),
     ),
-    "relative": PositionalScheme(
-        f"a trained vector a distance, up to {_LARGEST_DISTANCE} tokens (Shaw et al.)",
-        bias=lambda query, query_positions, key_positions, _, table: relative_bias(
-            query, query_positions, key_positions, table
-        ),
-        head_table_shape=lambda head_dim: (2 * _LARGEST_DISTANCE + 1, head_dim),
-    ),
-    "t5": PositionalScheme(
-        f"a trained bias for each of {_T5_BUCKETS} ranges of distances (T5)",
-        bias=lambda _, query_positions, key_positions, head, table: t5_bias(
-            query_positions, key_positions, table, bidirectional=head.bidirectional
-        ),
-        head_table_shape=lambda _: (_T5_BUCKETS,),
-    ),
+    "relative": relative_scheme(),
+    "t5": t5_scheme(),
     "sinusoidal_2d": PositionalScheme(
         "sines and cosines of row and column; a sequence is folded into a square",
         encode=lambda positions, lengths, d_model, _: _folded(positions, lengths, d_model),
@@ -137,3 +163,25 @@ SCHEMES: dict[str, PositionalScheme] = {
     ),
     "none": PositionalScheme("no positions: the encoder sees a bag of words"),
 }
+
+
+def positional_scheme(name: str, options: Any = None) -> PositionalScheme:
+    """Gives a scheme with the parameters that options state, such as `options.rotary_base`.
+
+    Args:
+        name: a name in `SCHEMES`.
+        options: any object; those of its attributes that the scheme has as parameters are taken.
+
+    Returns:
+        The scheme, with the published value of every parameter that the options do not state.
+
+    Raises:
+        ValueError: if no scheme has the name.
+    """
+    if name not in SCHEMES:
+        raise ValueError(f"no positional scheme {name!r}: known are {', '.join(SCHEMES)}")
+    make = SCHEMES[name].make
+    if make is None:
+        return SCHEMES[name]
+    stated = [key for key in inspect.signature(make).parameters if hasattr(options, key)]
+    return make(**{key: getattr(options, key) for key in stated})

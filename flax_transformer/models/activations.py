@@ -55,7 +55,8 @@ def activations(
         # In training, batch normalization writes its statistics, which are not kept here.
         mutable=[ACTIVATIONS, *(name for name in variables if name != "params")],
     )
-    return flatten_dict(stored[ACTIVATIONS], sep="/")
+    by_path: Any = flatten_dict(stored[ACTIVATIONS], sep="/")
+    return by_path
 
 
 def looped(model: Any, variables: Mapping[str, Any]) -> tuple[nn.Module, Mapping[str, Any]]:

@@ -54,7 +54,7 @@ class DecoderOnlyConfig(TransformerConfig):
     """What a normalization adds to the variance."""
     activation: str = "gelu_tanh"
     """Function in the feed-forward networks."""
-    positions: str = "learned"
+    positions: str | tuple[str, ...] = "learned"
     """Positional scheme."""
     embedding_scaling: EmbeddingScaling = "none"
     """Where sqrt(d_model) is; GPT-2 has it nowhere (none)."""

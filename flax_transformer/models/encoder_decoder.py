@@ -8,8 +8,7 @@ import flax.linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.cache import Cache, Written, lay_down, read_all
-from flax_transformer.functional.layout import lay_out
-from flax_transformer.functional.segments import segment_mask
+from flax_transformer.functional.layout import lay_out, segment_mask
 from flax_transformer.models.layer_stack import (
     Layouts,
     all_one,

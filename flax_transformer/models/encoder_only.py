@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.errors import unknown
+from flax_transformer.functional.array_types import along_last_axes
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
 from flax_transformer.functional.pooling import POOLINGS
-from flax_transformer.functional.precision import along_last_axes
 from flax_transformer.models.layer_stack import (
     all_one,
     any_of,
@@ -54,7 +54,7 @@ class EncoderOnlyConfig(TransformerConfig):
     """What a normalization adds to the variance."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
-    positions: str = "learned"
+    positions: str | tuple[str, ...] = "learned"
     """Positional scheme."""
     max_positions: int = 512
     """Rows of a learned table of positions."""

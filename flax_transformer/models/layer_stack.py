@@ -27,7 +27,7 @@ Layers = Sequence[nn.Module] | nn.Module
 # (layer, inputs, what is given to this layer) -> (outputs, what this layer gives besides)
 Step = Callable[[Any, Array, Any], tuple[Array, Any]]
 # The layout by the window of a layer's attention.
-Layouts = Mapping[int | None, Layout]
+Layouts = Mapping[Any, Layout]
 
 
 class Period(nn.Module):

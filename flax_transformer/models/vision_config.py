@@ -32,7 +32,7 @@ class VisionConfig(ModelConfig):
     """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
     activation: str = "gelu"
     """Function in the feed-forward networks."""
-    positions: str = "learned"
+    positions: str | tuple[str, ...] = "learned"
     """Positional scheme: learned for one size of images, sinusoidal_2d by row and column, or any
     other, for which patches count row by row."""
     residual_dropout_rate: float = 0.0

@@ -1,5 +1,6 @@
-"""Named sizes of the models beside the encoder-decoder, as they were published."""
+"""Models of named sizes: as they were published, and those that experiments begin with."""
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -7,38 +8,59 @@ import jax
 import jax.numpy as jnp
 
 from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
+from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
 from flax_transformer.models.video import VideoConfig, VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
 from flax_transformer.models.vision_config import VisionConfig
 
 
 class Published(NamedTuple):
-    """A model of a published size.
+    """A model of a named size.
 
     Attributes:
         model: the module.
-        inputs: shape and type of what it was published with, for one example.
+        inputs: shapes and types of what it was published with, for one example.
         outputs: shape of what it makes of that.
-        parameters: published count, rounded to a tenth of a million where it was so published.
-        source: where that count stands.
+        parameters: published count, rounded to a tenth of a million where it was so published; None
+            where it was not, and for the rows of Table 3, which say more themselves.
+        source: where that count is.
         method: the method that makes these outputs, and whose parameters are counted.
     """
 
     model: nn.Module
-    inputs: jax.ShapeDtypeStruct
+    inputs: tuple[jax.ShapeDtypeStruct, ...]
     outputs: tuple[int, ...]
-    parameters: int
+    parameters: int | None
     source: str
     method: str = "__call__"
+
+    @property
+    def config(self) -> Any:
+        """Sizes and choices of the model."""
+        return vars(self.model)["config"]
 
 
 def _text(length: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, length), jnp.int32)
 
 
-_IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-_VIDEO = jax.ShapeDtypeStruct((1, 32, 224, 224, 3), jnp.float32)
+_IMAGE = (jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32),)
+_VIDEO = (jax.ShapeDtypeStruct((1, 32, 224, 224, 3), jnp.float32),)
+
+
+def _translator(
+    source: str, config: EncoderDecoderConfig, vocab_size: int = PAPER_VOCAB_SIZE
+) -> Published:
+    """An encoder-decoder, for a sentence pair of 32 tokens each."""
+    model = EncoderDecoder(config, vocab_size)
+    return Published(model, (_text(32), _text(32)), (1, 32, vocab_size), None, source)
+
+
+def _depth(num_layers: int, **settings: Any) -> EncoderDecoderConfig:
+    layers = {"num_encoder_layers": num_layers, "num_decoder_layers": num_layers}
+    return EncoderDecoderConfig(**layers, **settings)
 
 
 def _vivit(parameters: int, **settings: Any) -> Published:
@@ -52,9 +74,19 @@ def _vivit(parameters: int, **settings: Any) -> Published:
 
 
 ZOO: dict[str, Published] = {
+    "tiny": _translator(
+        "Wu et al. 2021, Good for Misconceived Reasons: what does best on Multi30k",
+        _depth(4, d_model=128, d_ff=256, num_heads=4, residual_dropout_rate=0.3),
+    ),
+    "small": _translator("a size between", _depth(3, d_model=256, d_ff=1024, num_heads=8)),
+    # Every row of the paper's Table 3, base and big among them.
+    **{
+        name: _translator("Vaswani et al. 2017, Table 3", row.model, row.vocab_size)
+        for name, row in table3().items()
+    },
     "gpt2-small": Published(
         DecoderOnly(DecoderOnlyConfig(), vocab_size=50_257),
-        _text(1024),
+        (_text(1024),),
         (1, 1024, 50_257),
         124_439_808,
         "Hugging Face's GPT2LMHeadModel of gpt2",
@@ -62,7 +94,7 @@ ZOO: dict[str, Published] = {
     # With the pooler, but without the heads of masked tokens and of classes.
     "bert-base": Published(
         EncoderOnly(EncoderOnlyConfig(), vocab_size=30_522),
-        _text(512),
+        (_text(512),),
         (1, 768),
         109_482_240,
         "Hugging Face's BertModel of bert-base-uncased",
@@ -91,3 +123,33 @@ ZOO: dict[str, Published] = {
         88_900_000, variant="factorised_dot_product", pooling="mean"
     ),
 }
+
+
+@functools.cache
+def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
+    """Counts a model's parameters from their shapes, without making any.
+
+    Example:
+        >>> count_parameters(ZOO["base"].config, 37_000)
+        63045632
+    """
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    return count(EncoderDecoder(config, vocab_size), tokens, tokens)
+
+
+def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
+    """Counts the parameters of any model from their shapes, without making any.
+
+    Args:
+        model: the module.
+        *inputs: arrays or their shapes.
+        method: the method that the model is initialised by.
+
+    Example:
+        >>> count(nn.Dense(3), jnp.zeros((1, 2)))
+        9
+    """
+    init = functools.partial(model.init, method=method)
+    # A key of its own inside: one made here would start the devices.
+    shapes = jax.eval_shape(lambda *given: init(jax.random.key(0), *given), *inputs)
+    return sum(shape.size for shape in jax.tree.leaves(shapes["params"]))

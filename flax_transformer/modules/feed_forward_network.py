@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
+from flax_transformer.modules.experts import Experts
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -89,4 +90,7 @@ class _Affine(nn.Module):
 
 
 # Kinds of feed-forward networks: name -> module, called as `FeedForward` is.
-FEED_FORWARDS: dict[str, Callable[["LayerOptions"], nn.Module]] = {"dense": FeedForward}
+FEED_FORWARDS: dict[str, Callable[["LayerOptions"], nn.Module]] = {
+    "dense": FeedForward,
+    "experts": Experts,
+}

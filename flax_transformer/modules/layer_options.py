@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, check_positive, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
-from flax_transformer.functional.heads import AttentionImplementation
+from flax_transformer.functional.heads import attention_implementations
+from flax_transformer.functional.relative import RotaryLayout
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
@@ -54,7 +55,7 @@ class LayerOptions:
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
     """What this normalization adds to the mean square."""
-    attention_implementation: AttentionImplementation = "auto"
+    attention_implementation: str = "auto"
     """auto: plain attention (xla), or where there are very many scores a block of queries at a time
     (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
     and cudnn show no attention weights."""
@@ -68,17 +69,27 @@ class LayerOptions:
     norm_bias: bool = True
     """Biases in layer and batch normalization; rms has none."""
     feed_forward: str = "dense"
-    """Kind of the feed-forward networks."""
+    """Kind of the feed-forward networks: dense (the paper), or experts, of which each token uses a
+    few."""
+    num_experts: int = 8
+    """experts: networks of d_ff hidden units in every layer."""
+    experts_per_token: int = 2
+    """experts: networks that a token uses, those which the router finds most probable."""
+    balancing_weight: float = 0.01
+    """experts: factor of the loss that spreads tokens evenly over the networks of a layer."""
     feed_forward_bias: bool = True
     """Biases in the feed-forward networks."""
     activation: str = "relu"
     """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
-    geglu and swiglu, whose hidden layer has half as many parameters again."""
+    geglu, geglu_tanh and swiglu, whose hidden layer has half as many parameters again."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
     be of those inside attention or none, are those of the first layers, and then begin again."""
     rotary_base: float | tuple[float, ...] = 10_000.0
     """Base of the wavelengths of rotary positions; several as for attention_window."""
+    rotary_layout: RotaryLayout = "interleaved"
+    """Features that rotary positions turn together: adjacent ones (interleaved), or those of the
+    first and the second half of a head (halves), as in Hugging Face's Llama."""
     relative_max_distance: int = 16
     """Largest distance, in tokens, that relative positions tell apart."""
     t5_num_buckets: int = 32
@@ -105,12 +116,18 @@ class LayerOptions:
             if get_origin(field.type) is Literal:
                 self._check_known(field.name, get_args(field.type))
         for name, known in (
+            ("attention_implementation", attention_implementations()),
             ("positions", SCHEMES),
             ("norm", NORMS),
             ("activation", ACTIVATIONS),
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
+        if self.experts_per_token > self.num_experts:
+            raise UserError(
+                f"{self.prefix}experts_per_token {self.experts_per_token} exceeds "
+                f"{self.prefix}num_experts {self.num_experts}: change one"
+            )
         self._check_positions()
         self._check_heads()
         self._check_cudnn()
@@ -135,12 +152,22 @@ class LayerOptions:
             if getattr(self, name) == ():
                 raise UserError(f"{self.prefix}{name} is empty: give a value, or leave it out")
         if isinstance(self.positions, tuple):
+            if self.share_position_table:
+                raise UserError(
+                    f"{self.prefix}share_position_table needs the same {self.prefix}positions in "
+                    f"all layers, not {self.positions}"
+                )
             for name in self.positions:
                 if SCHEMES[name].encode is not None:
                     raise UserError(
                         f"{self.prefix}positions {name} is added to the embeddings, so it cannot "
                         "differ by layer: give it once, or choose schemes inside attention"
                     )
+        elif self.share_position_table and SCHEMES[self.positions].head_table_shape is None:
+            raise UserError(
+                f"{self.prefix}share_position_table has no table to share with "
+                f"{self.prefix}positions {self.positions}: choose t5 or relative"
+            )
 
     def _check_heads(self) -> None:
         if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:

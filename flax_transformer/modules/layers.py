@@ -180,7 +180,8 @@ class DecoderLayer(nn.Module):
         """Creates the sublayers and their connections."""
         self.self_attention = MultiHeadAttention(self.options, bidirectional=False)
         # Positions of two sequences have no distance.
-        self.cross_attention = MultiHeadAttention(self.options.of_layer(positions="none"))
+        without = self.options.of_layer(positions="none", share_position_table=False)
+        self.cross_attention = MultiHeadAttention(without)
         self.feed_forward = FEED_FORWARDS[self.options.feed_forward](self.options)
         self.self_attention_residual = Residual(self.options)
         self.cross_attention_residual = Residual(self.options)

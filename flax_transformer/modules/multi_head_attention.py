@@ -1,5 +1,6 @@
 """Multi-head attention with its projections."""
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -7,12 +8,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_transformer.functional.attention import (
+    attention_scores,
+    attention_weights,
+    weighted_values,
+)
 from flax_transformer.functional.dropout import dropout_multiplier
-from flax_transformer.functional.heads import multi_head_attend
-from flax_transformer.functional.kernels.projection import project_as_dot_general
+from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
-from flax_transformer.functional.schemes import SCHEMES, Head, PositionalScheme
+from flax_transformer.functional.projection import project_as_dot_general
+from flax_transformer.functional.schemes import Head, PositionalScheme, positional_scheme
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.observe import is_observed, observe
 
@@ -189,20 +195,30 @@ class MultiHeadAttention(nn.Module):
             batch, query_length, heads, _ = query.shape
             shape = (batch, heads, query_length, keys_values.key.shape[1])
             dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
-        is_asked = is_observed(self, "scores", "weights")
-        attended: Any = multi_head_attend(
-            query,
-            *keys_values,
-            mask=mask,
-            bias=bias,
-            dropout=dropout,
-            return_weights=is_asked,
-            implementation=self.options.attention_implementation,
-        )
-        if is_asked:
-            attended, weights = attended
-            observe(self, "weights", weights)
+        options = self.options
+        formula = {"scale": options.attention_scale, "cap": options.attention_soft_cap}
+        if is_observed(self, "scores", "weights"):
+            attended = self._attend_observed(query, *keys_values, mask, bias, dropout, **formula)
+        else:
+            attended: Any = multi_head_attend(
+                query,
+                *keys_values,
+                mask=mask,
+                bias=bias,
+                dropout=dropout,
+                implementation=options.attention_implementation,
+                **formula,
+            )
         return observe(self, "heads", attended)
+
+    def _attend_observed(self, query, key, value, mask, bias, dropout, **formula: Any) -> Array:
+        """The formula step by step, whatever the implementation is that holds no weights."""
+        score = functools.partial(attention_scores, **formula)
+        scores = over_heads(score, 0)(query=query, key=key, bias=bias)
+        scores = observe(self, "scores", scores)
+        weights = over_heads(attention_weights, 0)(scores=scores, mask=mask)
+        weights = observe(self, "weights", weights)
+        return over_heads(weighted_values, 1)(weights=weights, value=value, dropout=dropout)
 
     def merge(
         self, heads: Float[Array, "batch length heads value_dim"]
@@ -252,7 +268,8 @@ class PositionTable(nn.Module):
 
 def scheme_of(options: LayerOptions) -> PositionalScheme:
     """The positional scheme of one layer, with the parameters that the options state."""
-    return SCHEMES[options.embedded_positions()]
+    assert isinstance(options.positions, str)
+    return positional_scheme(options.positions, options)
 
 
 def position_table_shape(options: LayerOptions) -> tuple[int, ...] | None:

@@ -25,15 +25,15 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
         The value, or what a patch makes of it.
 
     Example:
-        >>> import jax, numpy as np
+        >>> import numpy as np
         >>> class Double(nn.Module):
         ...     @nn.compact
         ...     def __call__(self, x):
         ...         return observe(self, "doubled", 2 * x)
-        >>> Double().apply({}, np.array(3), mutable="activations")[1]["activations"]["doubled"]
-        Array(6, dtype=int32)
+        >>> Double().apply({}, jnp.array(3), mutable="activations")[1]["activations"]["doubled"]
+        Array(6, dtype=int32, weak_type=True)
         >>> patch = (np.array([0, 7]), np.array([False, True]))
-        >>> Double().apply({"patches": {"doubled": patch}}, np.array([3, 4])).tolist()
+        >>> Double().apply({"patches": {"doubled": patch}}, jnp.array([3, 4])).tolist()
         [6, 7]
     """
     value = checkpoint_name(value, name)
@@ -42,7 +42,7 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
         value = jnp.where(selector, jnp.asarray(values, value.dtype), value)
     if _is_collected(module):
         # A module that is called again overwrites what it stored.
-        module.sow(ACTIVATIONS, name, value, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+        module.sow(ACTIVATIONS, name, value, lambda _, new: new, lambda: value)
     return value
 
 

@@ -1,6 +1,6 @@
 """Token embeddings, the logits they are usually tied to, and positions."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,15 @@ from flax_transformer.functional.schemes import SCHEMES
 EmbeddingScaling = Literal["inputs", "logits", "none"]
 # Standard deviation with which BERT, GPT-2 and ViT draw the tables of tokens and positions.
 SMALL_DEVIATION = 0.02
+
+
+class LogitFactors(NamedTuple):
+    """The arguments of `functional.token_logits` and of `functional.linear_cross_entropy`."""
+
+    hidden: Float[Array, "*batch d_model"]
+    table: Float[Array, "vocab d_model"]
+    bias: Float[Array, " vocab"] | None = None
+    cap: float | None = None
 
 
 class TokenEmbedding(nn.Module):
@@ -69,23 +78,17 @@ class TokenEmbedding(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
         """Scores every token of the vocabulary, in float32."""
-        logits, cap = token_logits(*self.logit_factors(hidden)), self.logits_soft_cap
-        return logits if cap is None else cap * jnp.tanh(logits / cap)
+        return token_logits(*self.logit_factors(hidden))
 
-    def logit_factors(
-        self, hidden: Float[Array, "*batch d_model"]
-    ) -> tuple[Float[Array, "*batch features"], Float[Array, "vocab features"]]:
-        """Gives the two factors of the logits, for a loss that never makes their whole product.
-
-        A bias is one more feature, which is 1 in every vector. A soft cap is not in the product.
-        """
+    def logit_factors(self, hidden: Float[Array, "*batch d_model"]) -> LogitFactors:
+        """Gives what the logits are made of, for a loss that never makes them as a whole."""
         # sqrt(d_model) divides the hidden vectors, which are smaller than the logits.
         scaled = hidden / self._scale() if self.scaling == "logits" else hidden
         table = self.table if self.tied_logits else self.logits_table
-        if self.logits_bias:
-            scaled = jnp.concatenate([scaled, jnp.ones_like(scaled[..., :1])], axis=-1)
-            table = jnp.concatenate([table, self.bias[:, None]], axis=-1)
-        return scaled.astype(self.dtype), table.astype(self.dtype)
+        bias = self.bias.astype(self.dtype) if self.logits_bias else None
+        return LogitFactors(
+            scaled.astype(self.dtype), table.astype(self.dtype), bias, self.logits_soft_cap
+        )
 
     def _scale(self) -> Array:
         return jnp.asarray(self.d_model**0.5, self.dtype)

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from flax_transformer.functional.argument_checks import check_masks
+from flax_transformer.functional.array_types import check_masks
 from flax_transformer.functional.attention import attend
 from flax_transformer.visualization.matrices import draw_matrix, name_axis
 from flax_transformer.visualization.pictures import COLORS, new_figure

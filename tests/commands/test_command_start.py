@@ -58,11 +58,6 @@ print((time.process_time() - imported) / (imported - started))
 """
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="every listed model is traced to count its parameters; the next restructuring counts "
-    "without it",
-)
 def test_a_list_takes_no_longer_than_its_imports():
     command = [sys.executable, "-c", RATIO]
     printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout

@@ -2,7 +2,7 @@ import json
 
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.presets import PRESETS, count_parameters
+from flax_transformer.models.zoo import ZOO, count_parameters
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
@@ -12,7 +12,7 @@ def test_the_list_names_all_there_is(run):
     listed = json.loads(run("list", "--json", "--vocab-size", "307").out)
     assert listed["vocab_size"] == 307
     assert {name: row["parameters"] for name, row in listed["presets"].items()} == {
-        name: count_parameters(PRESETS[name], 307) for name in ("tiny", "small", "base", "big")
+        name: count_parameters(ZOO[name].config, 307) for name in ("tiny", "small", "base", "big")
     }
     assert {*listed["presets"], *listed["variations"]} == set(PRESETS)
     assert set(listed["models"]) == set(ZOO)
@@ -24,4 +24,4 @@ def test_the_list_names_all_there_is(run):
     table = run("list").out
     names = (*PRESETS, *ZOO, *DATASETS, *SCHEMES, *TASKS, *OPTIMIZERS)
     assert all(name in table for name in names)
-    assert f"{count_parameters(PRESETS['base'], 37_000):,}" in table
+    assert f"{count_parameters(ZOO['base'].config, 37_000):,}" in table

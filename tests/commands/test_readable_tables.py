@@ -13,7 +13,7 @@ from flax_transformer.console import show_scores, show_table
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.evaluation.wishes import HEADINGS, Verdict
-from flax_transformer.models.presets import count
+from flax_transformer.models.zoo import count
 
 COMMANDS = ["list", "table3", "positions", "conventions"]
 COUNTS: dict[int, int] = {}

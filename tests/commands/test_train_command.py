@@ -10,7 +10,7 @@ from small import MODEL, PAIRS, make_experiment, with_fields
 from flax_transformer.commands import train_command as train
 from flax_transformer.conventions import apply_convention
 from flax_transformer.experiment import apply_preset
-from flax_transformer.models.presets import PRESETS
+from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training import loop
 from flax_transformer.training.durability.interruption import Interrupted
@@ -47,9 +47,9 @@ def test_training_says_what_it_does_and_what_to_do_next(trained):
     [
         ("", {}, 0.1),
         ("--model.num-heads 4", {"num_heads": 4}, 0.1),
-        ("--preset base", vars(PRESETS["base"]), 0.1),
-        ("--preset=big --model.d-ff 67", vars(PRESETS["big"]) | {"d_ff": 67}, 0.1),
-        ("--preset D-label-smoothing-0.2", vars(PRESETS["base"]), 0.2),
+        ("--preset base", vars(ZOO["base"].config), 0.1),
+        ("--preset=big --model.d-ff 67", vars(ZOO["big"].config) | {"d_ff": 67}, 0.1),
+        ("--preset D-label-smoothing-0.2", vars(ZOO["base"].config), 0.2),
     ],
 )
 def test_options_change_the_experiment_of_the_file(

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.functional.kernels.ranking import argmax, top_k
+from flax_transformer.functional.ranking import argmax, top_k
 
 
 def check(values: np.ndarray, k: int) -> None:

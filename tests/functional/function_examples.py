@@ -19,6 +19,11 @@ class Draw:
     def normal(self, *shape: int) -> np.ndarray:
         return self._rng.normal(size=shape)
 
+    def apart(self, *shape: int) -> np.ndarray:
+        """Numbers in a random order whose neighbors along the last axis differ by about 0.5."""
+        order = np.argsort(self._rng.random(shape), axis=-1)
+        return 0.5 * order + self._rng.uniform(0, 0.1, size=shape)
+
     def positive(self, *shape: int) -> np.ndarray:
         return self._rng.uniform(0.5, 2.0, size=shape)
 
@@ -66,7 +71,7 @@ def no_ids(*shape: int) -> np.ndarray:
 
 
 QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 5, 7, 3, 2
-D_MODEL, D_FF, VOCAB = 5, 7, 11
+D_MODEL, D_FF, VOCAB, EXPERTS = 5, 7, 11, 4
 
 EXAMPLES: dict[str, Example] = {
     "alibi_bias": Example(
@@ -105,6 +110,22 @@ EXAMPLES: dict[str, Example] = {
         },
         refused={"key": zeros(7, 11)},
         message=r"\(5, 3\) and key \(7, 11\)",
+    ),
+    "attention_scores": Example(
+        lambda draw: {
+            "query": draw.normal(QUERIES, HEAD_DIM),
+            "key": draw.normal(KEYS, HEAD_DIM),
+            "bias": draw.normal(QUERIES, KEYS),
+        },
+        {"scale": 0.7, "cap": 2.0},
+        refused={"bias": zeros(7, 5)},
+        message=r"bias \(7, 5\) must be .* \(5, 7\)",
+        bfloat16_gives="float32",
+    ),
+    "attention_weights": Example(
+        lambda draw: {"scores": draw.normal(QUERIES, KEYS), "mask": draw.mask(QUERIES, KEYS)},
+        refused={"mask": np.ones((7, 5), bool)},
+        message=r"mask \(7, 5\) must be .* \(5, 7\)",
     ),
     "batch_norm": Example(
         lambda draw: {
@@ -160,6 +181,27 @@ EXAMPLES: dict[str, Example] = {
         refused={"table": zeros(VOCAB)},
         message=r"\(11,\)",
     ),
+    "expert_feed_forward": Example(
+        lambda draw: {
+            "inputs": draw.normal(2, 3, D_MODEL),
+            "weights": draw.positive(2, 3, EXPERTS),
+            "hidden_kernels": draw.normal(EXPERTS, D_MODEL, 2, D_FF),
+            "hidden_biases": draw.normal(EXPERTS, 2, D_FF),
+            "output_kernels": draw.normal(EXPERTS, D_FF, D_MODEL),
+            "output_biases": draw.normal(EXPERTS, D_MODEL),
+            "dropout": draw.positive(2, 3, EXPERTS, D_FF),
+        },
+        {"activation": "swiglu"},
+        refused={"weights": zeros(2, 3, 7)},
+        message=r"weights \(2, 3, 7\) .* \(2, 3, 5\)",
+    ),
+    "expert_weights": Example(
+        lambda draw: {"router_logits": draw.apart(2, 3, EXPERTS)},
+        {"experts_per_token": 2},
+        refused={"experts_per_token": 5},
+        message=r"\[1, 4\], not 5",
+        bfloat16_gives="float32",
+    ),
     "feed_forward": Example(
         lambda draw: {
             "inputs": draw.normal(3, D_MODEL),
@@ -178,6 +220,11 @@ EXAMPLES: dict[str, Example] = {
         message=r"hidden \(3, 5\) and is_token \(5,\)",
     ),
     "geglu": Example(
+        lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
+        refused={"hidden": zeros(3, D_FF)},
+        message=r"\(3, 7\)",
+    ),
+    "geglu_tanh": Example(
         lambda draw: {"hidden": draw.normal(3, 2, D_FF)},
         refused={"hidden": zeros(3, D_FF)},
         message=r"\(3, 7\)",
@@ -213,8 +260,9 @@ EXAMPLES: dict[str, Example] = {
             "table": draw.normal(VOCAB, HEAD_DIM),
             "targets": draw.ids(VOCAB, 2, 3),
             "weights": draw.positive(2, 3),
+            "bias": draw.normal(VOCAB),
         },
-        {"label_smoothing": 0.1, "chunk_size": 4 * VOCAB},
+        {"label_smoothing": 0.1, "cap": 2.0},
         refused={"table": zeros(VOCAB, 2)},
         message=r"hidden \(2, 3, 3\) and table \(11, 2\)",
         bfloat16_gives="float32",
@@ -257,6 +305,16 @@ EXAMPLES: dict[str, Example] = {
         refused={"positions": no_ids(7)},
         message=r"7 positions do not fit a table \(5, 5\)",
     ),
+    "load_balancing_loss": Example(
+        lambda draw: {
+            "router_logits": draw.apart(2, 3, EXPERTS),
+            "is_token": draw.mask(2, 3),
+        },
+        {"experts_per_token": 2},
+        refused={"is_token": np.ones((3, 2), bool)},
+        message=r"is_token \(3, 2\) must be \(2, 3\)",
+        bfloat16_gives="float32",
+    ),
     "max_of_tokens": Example(
         lambda draw: {"hidden": draw.normal(3, D_MODEL), "is_token": draw.mask(3)},
         refused={"is_token": np.ones(5, bool)},
@@ -279,7 +337,7 @@ EXAMPLES: dict[str, Example] = {
         refused={"value": zeros(2, 11, 1, 2)},
         message=r"\(2, 7, 1, 3\) and value \(2, 11, 1, 2\)",
     ),
-    "padding_mask": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "padding_mask": Example(lambda draw: {"segments": draw.ids(2, 3, 5)}),
     "position_numbers": Example(
         lambda draw: {"positions": draw.ids(13, 7)},
         {"d_model": D_MODEL},
@@ -375,6 +433,12 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "soft_cap": Example(
+        lambda draw: {"x": draw.normal(3, D_MODEL)},
+        {"cap": 0.7},
+        refused={"cap": 0.0},
+        message="cap must be positive, not 0.0",
+    ),
     "split_patches": Example(
         lambda draw: {"image": draw.normal(6, 10, 2)},
         {"size": (2, 5)},
@@ -408,12 +472,26 @@ EXAMPLES: dict[str, Example] = {
         message="not 30",
     ),
     "token_logits": Example(
-        lambda draw: {"hidden": draw.normal(2, 3, D_MODEL), "table": draw.normal(VOCAB, D_MODEL)},
+        lambda draw: {
+            "hidden": draw.normal(2, 3, D_MODEL),
+            "table": draw.normal(VOCAB, D_MODEL),
+            "bias": draw.normal(VOCAB),
+        },
+        {"cap": 2.0},
         refused={"hidden": zeros(2, 3, 2)},
         message=r"hidden \(2, 3, 2\) and table \(11, 5\)",
         bfloat16_gives="float32",
     ),
-    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5)}),
+    "token_segments": Example(lambda draw: {"tokens": draw.ids(2, 3, 5), "pad_id": draw.ids(5)}),
+    "weighted_values": Example(
+        lambda draw: {
+            "weights": draw.positive(QUERIES, KEYS),
+            "value": draw.normal(KEYS, VALUE_DIM),
+            "dropout": draw.positive(QUERIES, KEYS),
+        },
+        refused={"value": zeros(5, 2)},
+        message=r"weights \(5, 7\) and value \(5, 2\)",
+    ),
     "window_mask": Example(
         lambda draw: {"offset": draw.ids(3)},
         {"query_length": 3, "key_length": 5, "window": 2},

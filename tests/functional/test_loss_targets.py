@@ -15,6 +15,7 @@ from flax_transformer.functional import (
     learned_positions,
     linear_cross_entropy,
 )
+from flax_transformer.functional.kernels import chunked_losses
 from flax_transformer.functional.losses import SmoothingOver
 
 VOCAB, D_MODEL = 7, 3
@@ -32,7 +33,17 @@ def whole(hidden, table, targets, weights, *smoothing):
 
 
 def in_chunks(hidden, table, targets, weights, *smoothing):
-    return linear_cross_entropy(hidden, table, targets, weights, *smoothing, chunk_size=2 * VOCAB)
+    return linear_cross_entropy(hidden, table, targets, weights, *smoothing)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chunks_of_two_rows():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for platform in ("_CPU_CHUNK", "_ACCELERATOR_CHUNK"):
+            monkeypatch.setattr(chunked_losses, platform, 2 * VOCAB)
+        jax.clear_caches()
+        yield
+    jax.clear_caches()
 
 
 LOSSES = pytest.mark.parametrize("loss", [whole, in_chunks])

@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 from reference import assert_close
 
 from flax_transformer.functional import label_smoothed_cross_entropy, linear_cross_entropy
+from flax_transformer.functional.kernels import chunked_losses
 from flax_transformer.functional.losses import SmoothingOver
 
 BATCH, LENGTH, VOCAB = 2, 5, 7
@@ -31,6 +32,19 @@ def logits(normal):
 def weights():
     """Whole, partial and no weight."""
     return jnp.array([[1, 1, 0.5, 1, 0], [0.25, 1, 2, 0, 0]])
+
+
+@pytest.fixture
+def chunks_of(monkeypatch):
+    """Sets how many logits a chunk holds."""
+
+    def set_size(size):
+        jax.clear_caches()
+        for platform in ("_CPU_CHUNK", "_ACCELERATOR_CHUNK"):
+            monkeypatch.setattr(chunked_losses, platform, size)
+
+    yield set_size
+    jax.clear_caches()
 
 
 def smoothed_targets(smoothing):
@@ -91,7 +105,6 @@ def test_the_mass_reaches_the_tokens_that_it_is_spread_over():
     expected = {
         "vocab": [0.3 / 7, 0.3 / 7, 0.7 + 0.3 / 7, *[0.3 / 7] * 4],
         "others": [0.3 / 6, 0.3 / 6, 0.7, *[0.3 / 6] * 4],
-        "other_words": [0, 0.3 / 5, 0.7, *[0.3 / 5] * 4],
     }
     assert set(found) == set(expected)
     for over, q in expected.items():
@@ -142,7 +155,7 @@ def test_bfloat16_logits_give_a_float32_loss_and_a_bfloat16_gradient(logits, wei
         ((2, 5), (5,), (0.1,), r"weights \(5,\) differ"),
         ((2, 5), (2, 5), (1.0,), r"label_smoothing must be in \[0, 1\), not 1\.0"),
         ((2, 5), (2, 5), (-0.1,), r"not -0\.1"),
-        ((2, 5), (2, 5), (0.1, "words"), r"one of vocab, others, other_words, not 'words'"),
+        ((2, 5), (2, 5), (0.1, "words"), r"must be vocab or others, not 'words'"),
     ],
 )
 def test_what_does_not_fit_is_named(targets_shape, weights_shape, smoothing, message):
@@ -151,28 +164,25 @@ def test_what_does_not_fit_is_named(targets_shape, weights_shape, smoothing, mes
         label_smoothed_cross_entropy(logits, targets, jnp.zeros(weights_shape), *smoothing)
 
 
-def test_a_vocabulary_without_other_words_is_refused():
-    with pytest.raises(ValueError, match=r"other_words leaves nothing .* logits \(1, 2\)"):
-        label_smoothed_cross_entropy(
-            jnp.zeros((1, 2)), jnp.array([1]), jnp.ones(1), 0.1, "other_words"
-        )
+def test_a_vocabulary_without_other_tokens_is_refused():
+    with pytest.raises(ValueError, match=r"others leaves nothing .* logits \(1, 1\)"):
+        label_smoothed_cross_entropy(jnp.zeros((1, 1)), jnp.array([0]), jnp.ones(1), 0.1, "others")
 
 
 @SMOOTHINGS
 @pytest.mark.parametrize("rows", [1, 3, 5, 10, 97])
 def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
-    tolerance, normal, weights, smoothing, rows
+    tolerance, normal, weights, smoothing, rows, chunks_of
 ):
     """Of ten positions in chunks of `rows`, the last chunk filled up where it has to be."""
     hidden, table = normal(BATCH, LENGTH, 3), normal(VOCAB, 3)
+    chunks_of(rows * VOCAB)
 
     def whole(hidden, table, weights):
         return label_smoothed_cross_entropy(hidden @ table.T, TARGETS, weights, *smoothing)[0]
 
     def in_chunks(hidden, table, weights):
-        return linear_cross_entropy(
-            hidden, table, TARGETS, weights, *smoothing, chunk_size=rows * VOCAB
-        )[0]
+        return linear_cross_entropy(hidden, table, TARGETS, weights, *smoothing)[0]
 
     arguments = hidden, table, jnp.asarray(weights, hidden.dtype)
     actual, expected = (
@@ -183,17 +193,34 @@ def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
     assert_close(in_chunks(*arguments), expected[0] / 3, tolerance)
 
 
-def test_no_array_of_all_logits_is_made():
+def test_no_array_of_all_logits_is_made(chunks_of):
+    chunks_of(2**14)
     hidden, table = jnp.ones((1024, 8)), jnp.ones((512, 8))
     arguments = hidden, table, jnp.zeros(1024, int), jnp.ones(1024)
-    compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x, chunk_size=2**14)[0]))
+    compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x)[0]))
     memory = compiled.lower(*arguments).compile().memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes < 1024 * 512 * 4 / 4
 
 
-def test_a_chunk_holds_something(normal):
-    with pytest.raises(ValueError, match="chunk_size must be at least 1, not 0"):
-        linear_cross_entropy(
-            normal(2, 3), normal(VOCAB, 3), TARGETS[0, :2], jnp.ones(2), chunk_size=0
-        )
+@pytest.mark.parametrize("rows", [1, 3, 97])
+@pytest.mark.parametrize("options", [{"bias": True}, {"cap": 2.0}, {"bias": True, "cap": 0.5}])
+def test_chunks_have_the_bias_and_the_cap_of_all_logits(
+    tolerance, normal, weights, options, rows, chunks_of
+):
+    chunks_of(rows * VOCAB)
+    hidden, table, bias = normal(BATCH, LENGTH, 3), normal(VOCAB, 3), normal(VOCAB)
+    cap = options.get("cap")
+
+    def whole(hidden, table, bias, weights):
+        logits = hidden @ table.T + bias if "bias" in options else hidden @ table.T
+        logits = logits if cap is None else cap * jnp.tanh(logits / cap)
+        return label_smoothed_cross_entropy(logits, TARGETS, weights, 0.1)[0]
+
+    def in_chunks(hidden, table, bias, weights):
+        given = {"cap": cap, "bias": bias if "bias" in options else None}
+        return linear_cross_entropy(hidden, table, TARGETS, weights, 0.1, **given)[0]
+
+    arguments = hidden, table, bias, jnp.asarray(weights, hidden.dtype)
+    actual, expected = (jax.value_and_grad(f, (0, 1, 2, 3))(*arguments) for f in (in_chunks, whole))
+    jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)

@@ -2,9 +2,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.functional import causal_mask, combine_masks, padding_mask, window_mask
+from flax_transformer.functional import (
+    causal_mask,
+    combine_masks,
+    padding_mask,
+    token_segments,
+    window_mask,
+)
 
-TOKENS = jnp.array([[5, 7, 0], [3, 0, 2]])
+SEGMENTS = jnp.array([[1, 2, 0], [3, 0, 2]])
 
 
 @pytest.mark.parametrize(("lengths", "offset"), [((5,), 0), ((3, 7), 0), ((3, 7), 2), ((1, 5), 4)])
@@ -36,15 +42,20 @@ def test_a_window_of_nothing_is_refused(window):
         window_mask(5, window=window)
 
 
-@pytest.mark.parametrize("pad_id", [0, 3])
-def test_padding_is_where_the_pad_id_stands(pad_id):
-    mask = padding_mask(TOKENS, pad_id)
+def test_padding_is_where_there_is_no_segment():
+    mask = padding_mask(SEGMENTS)
     assert mask.shape == (2, 1, 3)
-    np.testing.assert_array_equal(mask[:, 0], jnp.not_equal(TOKENS, pad_id))
+    np.testing.assert_array_equal(mask[:, 0], jnp.not_equal(SEGMENTS, 0))
+
+
+@pytest.mark.parametrize("pad_id", [0, 3])
+def test_tokens_are_one_segment_but_for_the_pad_id(pad_id):
+    tokens = jnp.array([[5, 7, 0], [3, 0, 2]])
+    np.testing.assert_array_equal(token_segments(tokens, pad_id), tokens != pad_id)
 
 
 def test_combined_masks_allow_what_all_allow():
-    causal, padding = causal_mask(3), padding_mask(TOKENS)
+    causal, padding = causal_mask(3), padding_mask(SEGMENTS)
     combined = combine_masks(None, causal, padding)
     for (example, query, key), allowed in np.ndenumerate(combined):
         assert allowed == (causal[query, key] and padding[example, 0, key])

@@ -5,7 +5,7 @@ import pytest
 from jax.extend.random import threefry_2x32
 
 from flax_transformer.functional import random_trials
-from flax_transformer.functional.kernels.random_trials import _draw
+from flax_transformer.functional.kernels.threefry_trials import _draw
 
 RNG = jax.random.key(7)
 SHAPE = (101, 103)

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 from double_precision import enable_x64
-from small_models import MODELS
+from small_models import MODELS, PUBLISHED
 
-from flax_transformer.models import ZOO
 from flax_transformer.training.step import init_state, make_train_step
 
 pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("double")]
@@ -33,7 +32,9 @@ def test_parameters_and_results_are_not_of_double_precision(name):
 
 
 @pytest.mark.parametrize("accumulate_steps", [1, 2])
-@pytest.mark.parametrize("name", [*ZOO, "translator", "encoder norm batch", "decoder scanned"])
+@pytest.mark.parametrize(
+    "name", [*PUBLISHED, "translator", "encoder norm batch", "decoder scanned"]
+)
 def test_a_training_step_keeps_the_types_of_the_state(name, accumulate_steps):
     small = MODELS[name]
 

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import pytest
 
 from flax_transformer.functional import SCHEMES
-from flax_transformer.models import PRESETS, EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.models.presets import count_parameters
+from flax_transformer.models import ZOO, EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.table3 import FITTING_VOCAB_SIZE
-from flax_transformer.modules.layers import NormPlacement
+from flax_transformer.models.zoo import count_parameters
+from flax_transformer.modules.layer_options import NormPlacement
 
 # That of the published counts, so that a model is counted once for this file and for Table 3.
 VOCAB = FITTING_VOCAB_SIZE
+PAIRS = [name for name, entry in ZOO.items() if type(entry.config) is EncoderDecoderConfig]
 
 
 def expected_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
@@ -21,10 +22,10 @@ def expected_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
     key_dim, value_dim = config.head_dims()
     attention = 2 * config.d_model * config.num_heads * (key_dim + value_dim)
     feed_forward = 2 * config.d_model * config.d_ff + config.d_ff + config.d_model
-    norm = 2 * config.d_model
+    norm = 2 * config.d_model * (2 if config.norm_placement == "both" else 1)
     encoder = config.num_encoder_layers * (attention + feed_forward + 2 * norm)
     decoder = config.num_decoder_layers * (2 * attention + feed_forward + 3 * norm)
-    final_norms = 2 * norm * (config.norm_placement == "pre")
+    final_norms = 2 * 2 * config.d_model * (config.norm_placement != "post")
     scheme = SCHEMES[config.positions]
     tables = 2 * config.max_positions * config.d_model * scheme.has_table
     if scheme.head_table_shape is not None:
@@ -34,9 +35,9 @@ def expected_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
     return vocab_size * config.d_model + tables + encoder + decoder + final_norms
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_preset_has_the_parameters_of_its_sizes(name):
-    config = PRESETS[name]
+    config = ZOO[name].config
     assert count_parameters(config, VOCAB) == expected_parameters(config, VOCAB)
 
 
@@ -44,7 +45,7 @@ def test_a_preset_has_the_parameters_of_its_sizes(name):
 @pytest.mark.parametrize("positions", SCHEMES)
 def test_choices_add_the_parameters_they_need(placement, positions):
     config = dataclasses.replace(
-        PRESETS["tiny"],
+        ZOO["tiny"].config,
         num_encoder_layers=2,
         num_decoder_layers=1,
         norm_placement=placement,
@@ -55,9 +56,9 @@ def test_choices_add_the_parameters_they_need(placement, positions):
     assert count_parameters(config, VOCAB) == expected_parameters(config, VOCAB)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_preset_scores_every_token(name):
-    config = dataclasses.replace(PRESETS[name], num_encoder_layers=1, num_decoder_layers=1)
+    config = dataclasses.replace(ZOO[name].config, num_encoder_layers=1, num_decoder_layers=1)
     model = EncoderDecoder(config, VOCAB)
     source, target = (jax.ShapeDtypeStruct((2, length), jnp.int32) for length in (3, 5))
     logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), source, target)

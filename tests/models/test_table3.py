@@ -1,14 +1,14 @@
 import pytest
 
-from flax_transformer.models.presets import PRESETS, count_parameters
-from flax_transformer.models.table3 import TABLE3
+from flax_transformer.models.table3 import table3
+from flax_transformer.models.zoo import ZOO, count_parameters
 
-COUNTED = [name for name, row in TABLE3.items() if row.parameters is not None]
+COUNTED = [name for name, row in table3().items() if row.parameters is not None]
 
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_a_published_count_is_met(name):
-    row = TABLE3[name]
+    row = table3()[name]
     assert round(count_parameters(row.model, row.vocab_size) / 1e6) == row.parameters
 
 
@@ -22,21 +22,21 @@ def test_a_published_count_is_met(name):
     ],
 )
 def test_base_and_big_have_their_known_counts(name, vocab_size, millions):
-    assert round(count_parameters(PRESETS[name], vocab_size) / 1e6, 1) == millions
+    assert round(count_parameters(ZOO[name].config, vocab_size) / 1e6, 1) == millions
 
 
 def test_the_table_is_that_of_the_paper():
-    published = {name: row.parameters for name, row in TABLE3.items() if row.parameters}
+    published = {name: row.parameters for name, row in table3().items() if row.parameters}
     assert list(published.values()) == [65, 58, 60, 36, 50, 80, 28, 168, 53, 90, 213]
-    assert [row.perplexity for row in TABLE3.values()] == [
+    assert [row.perplexity for row in table3().values()] == [
         *(4.92, 5.29, 5.00, 4.91, 5.01, 5.16, 5.01, 6.11, 5.19, 4.88),
         *(5.75, 4.66, 5.12, 4.75, 5.77, 4.95, 4.67, 5.47, 4.92, 4.33),
     ]
-    assert [row.bleu for row in TABLE3.values()] == [
+    assert [row.bleu for row in table3().values()] == [
         *(25.8, 24.9, 25.5, 25.8, 25.4, 25.1, 25.4, 23.7, 25.3, 25.5),
         *(24.5, 26.0, 25.4, 26.2, 24.6, 25.5, 25.3, 25.7, 25.7, 26.4),
     ]
-    assert {name for name, row in TABLE3.items() if row.num_steps != 100_000} == {"big"}
+    assert {name for name, row in table3().items() if row.num_steps != 100_000} == {"big"}
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_the_table_is_that_of_the_paper():
     ],
 )
 def test_heads_are_as_wide_as_in_the_paper(name, head_dims):
-    assert TABLE3[name].model.head_dims() == head_dims
+    assert table3()[name].model.head_dims() == head_dims
 
 
 def test_every_row_differs_from_every_other():
-    assert len({(row.model, row.label_smoothing) for row in TABLE3.values()}) == len(TABLE3)
-    assert all(PRESETS[name] == row.model for name, row in TABLE3.items())
+    assert len({(row.model, row.label_smoothing) for row in table3().values()}) == len(table3())
+    assert all(ZOO[name].config == row.model for name, row in table3().items())

@@ -33,7 +33,7 @@ from flax_transformer.models import (
     VisionConfig,
     VisionTransformer,
 )
-from flax_transformer.models.presets import count
+from flax_transformer.models.zoo import count
 
 REASON = "Hugging Face's transformers is not installed: pip install '.[parity]'"
 transformers: Any = pytest.importorskip("transformers", reason=REASON)
@@ -239,7 +239,7 @@ def test_published_sizes_have_as_many_parameters_as_theirs():
     for name, module in theirs.items():
         entry = ZOO[name]
         expected = sum(weight.numel() for weight in module.parameters())
-        assert count(entry.model, entry.inputs, method=entry.method) == expected, name
+        assert count(entry.model, *entry.inputs, method=entry.method) == expected, name
 
 
 @pytest.mark.parametrize("new_grid", [(7, 11), (3, 5)])

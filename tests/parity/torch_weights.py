@@ -44,19 +44,21 @@ def attention(
     value: Affine | nn.Linear,
     output: Affine | nn.Linear,
     num_heads: int,
+    num_key_value_heads: int | None = None,
 ) -> Params:
     """The features of a head are adjacent in theirs, and have an axis of their own in ours."""
+    groups = num_key_value_heads or num_heads
 
-    def heads_apart(layer):
-        return {name: x.reshape(*x.shape[:-1], num_heads, -1) for name, x in linear(layer).items()}
+    def heads_apart(layer, heads):
+        return {name: x.reshape(*x.shape[:-1], heads, -1) for name, x in linear(layer).items()}
 
     merged = linear(output)
     width = merged["kernel"].shape[-1]
     merged["kernel"] = merged["kernel"].reshape(num_heads, -1, width)
     return {
-        "query": heads_apart(query),
-        "key": heads_apart(key),
-        "value": heads_apart(value),
+        "query": heads_apart(query, num_heads),
+        "key": heads_apart(key, groups),
+        "value": heads_apart(value, groups),
         "output": merged,
     }
 

@@ -19,7 +19,7 @@ def evaluate(task, memorised, tmp_path):
         paths = tmp_path / "source", tmp_path / "target"
         for side, path in enumerate(paths):
             path.write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
-        task._pairs.cache_clear()
+        task.read.cache_clear()
         return task.evaluate(memorised, OwnFiles(paths[0], (paths[1],)), is_quick=True)
 
     return score

@@ -17,7 +17,7 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.models.presets import count_parameters
+from flax_transformer.models.zoo import count_parameters
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import load, open_checkpoints, open_run

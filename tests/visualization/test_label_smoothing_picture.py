@@ -11,7 +11,6 @@ VOCAB, TARGET, SMOOTHING = 11, 3, 0.25
 SPREAD = {
     "vocab": (range(VOCAB), VOCAB),
     "others": (set(range(VOCAB)) - {TARGET}, VOCAB - 1),
-    "other_words": (set(range(VOCAB)) - {TARGET, 0}, VOCAB - 2),
 }
 
 

@@ -1,14 +1,15 @@
 """Attention a block of queries at a time, so that never more than a block of scores is held."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from flax_transformer.functional.attention import attend
-from flax_transformer.functional.grouped_heads import GroupedHeads
-from flax_transformer.functional.kernels.cpu import is_cpu
+from flax_transformer.functional.heads import group_heads
+from flax_transformer.functional.kernels import formula
 
 # Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; so small blocks
 # would leave most of an accelerator idle.
@@ -18,30 +19,75 @@ _CPU_BLOCK, _ACCELERATOR_BLOCK = 2**18, 2**28
 _CPU_MANY, _ACCELERATOR_MANY = 2**27, 2**30
 
 
-def blocks_pay(heads: GroupedHeads) -> bool:
+Blocks = tuple[int | None, int | None, int | None]
+
+
+def blocks_pay(num_scores: int, platform: str) -> bool:
     """Whether there are so many scores that attending in blocks is faster, or needed."""
-    batch, query_length, key_value_heads, group, _ = heads.query.shape
-    num_scores = batch * key_value_heads * group * query_length * heads.key.shape[1]
+    return num_scores >= (_CPU_MANY if platform == "cpu" else _ACCELERATOR_MANY)
+
+
+def attend_by_number(
+    query: Float[Array, "batch query_length heads head_dim"],
+    key: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
+    *,
+    scale: float | None = None,
+    cap: float | None = None,
+    **scores: Shaped[Array, "..."] | None,
+) -> Float[Array, "batch query_length heads value_dim"]:
+    """Attends in blocks if they pay on the platform, else to all keys of all queries at once."""
+    all_at_once = formula("auto")
+    batch, query_length, num_heads, _ = query.shape
+    num_scores = batch * num_heads * query_length * key.shape[1]
     # In a program for symbolic sizes the number is unknown, and blocks are not used.
-    is_known = isinstance(num_scores, int)
-    return is_known and num_scores >= (_CPU_MANY if is_cpu() else _ACCELERATOR_MANY)
+    options = {"scale": scale, "cap": cap}
+    if not isinstance(num_scores, int) or not blocks_pay(num_scores, "cpu"):
+        return all_at_once(query, key, value, **scores, **options)
+    if blocks_pay(num_scores, "other"):
+        return attend_in_blocks(query, key, value, **scores, **options)
+    cpu, default = (_of_arrays(form, options) for form in (attend_in_blocks, all_at_once))
+    return jax.lax.platform_dependent(query, key, value, scores, cpu=cpu, default=default)
+
+
+def _of_arrays(form: Any, options: dict[str, Any]) -> Any:
+    return lambda query, key, value, scores: form(query, key, value, **scores, **options)
 
 
 def attend_in_blocks(
-    heads: GroupedHeads,
-) -> Float[Array, "batch query_length key_value_heads group value_dim"]:
+    query: Float[Array, "batch query_length heads head_dim"],
+    key: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
+    *,
+    scale: float | None = None,
+    cap: float | None = None,
+    **scores: Shaped[Array, "..."] | None,
+) -> Float[Array, "batch query_length heads value_dim"]:
     """Attends some positions, heads and examples at a time, one such block after the other.
 
     The result is that of all at once. Every query sees all its keys in one block, so the softmax
-    is the usual one. Gradients compute the weights of a block again in place of keeping them all:
+    is the usual one. Gradients compute the weights of a block again instead of keeping them all:
     a third more operations, for the memory of a block. A mask, a bias and dropout, where they are
-    given, are arrays of all scores still.
+    given, still are arrays of all scores.
 
     Reference:
         Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory" (there the keys are
         split as well).
     """
-    positions_at_once, heads_at_once, examples_at_once = _at_once(heads)
+    heads = group_heads(query=query, key=key, value=value, **scores)
+    one_head = functools.partial(attend, scale=scale, cap=cap)
+    sizes = [at_once(heads, block) for block in (_CPU_BLOCK, _ACCELERATOR_BLOCK)]
+    cpu, default = (functools.partial(_in_blocks, one_head, size) for size in sizes)
+    if sizes[0] == sizes[1]:
+        output = cpu(heads)
+    else:
+        output = jax.lax.platform_dependent(heads, cpu=cpu, default=default)
+    return output.reshape(*query.shape[:3], value.shape[-1])
+
+
+def _in_blocks(attend: Any, sizes: Blocks, heads: dict[str, Array]) -> Array:
+    """Gives [batch, query_length, key_value_heads, group, value_dim]."""
+    positions_at_once, heads_at_once, examples_at_once = sizes
 
     def of_position(key, value, here):
         query, mask, bias, dropout = here
@@ -58,25 +104,22 @@ def attend_in_blocks(
         mask, *heads = example
         return jax.lax.map(functools.partial(of_head, mask), tuple(heads), batch_size=heads_at_once)
 
-    examples = (
-        heads.mask,
-        heads.query.swapaxes(1, 2),
-        heads.key.swapaxes(1, 2),
-        heads.value.swapaxes(1, 2),
-        *(None if scores is None else scores.swapaxes(2, 3) for scores in heads[-2:]),
+    heads_first = (heads[name].swapaxes(1, 2) for name in ("query", "key", "value"))
+    queries_first = (
+        heads[name].swapaxes(2, 3) if name in heads else None for name in ("bias", "dropout")
     )
+    examples = (heads.get("mask"), *heads_first, *queries_first)
     return jax.lax.map(of_example, examples, batch_size=examples_at_once).swapaxes(1, 2)
 
 
-def _at_once(heads: GroupedHeads) -> tuple[int | None, int | None, int | None]:
+def at_once(heads: dict[str, Array], block: int) -> Blocks:
     """How many positions, heads of keys and examples make a block, in parts of similar size.
 
     None, which is one at a time, if the number is a symbol.
     """
-    batch, query_length, key_value_heads, group, _ = heads.query.shape
-    block = _CPU_BLOCK if is_cpu() else _ACCELERATOR_BLOCK
+    batch, query_length, key_value_heads, group, _ = heads["query"].shape
     sizes: list[int | None] = []
-    scores = group * heads.key.shape[1]
+    scores = group * heads["key"].shape[1]
     for total in (query_length, key_value_heads, batch):
         if isinstance(total, int) and isinstance(scores, int):
             most = max(1, min(total, block // scores))

@@ -1,12 +1,8 @@
 """Language modelling: from files of text to the loss of the next token, a generator and scores."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -19,38 +15,34 @@ from flax_transformer.data.tokens.tokenized_splits import (
     Stream,
     count_bytes,
     encode_stream,
-    make_tokenizer,
     tokenize_stream,
 )
-from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
 from flax_transformer.tasks.language_modeling.generator import Generator
 from flax_transformer.tasks.language_modeling.language_modeling_config import (
     LanguageModelingConfig,
 )
 from flax_transformer.tasks.task import (
-    TOKENIZER,
-    Experiment,
+    Fields,
     Loss,
+    Model,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 
 PROMPT_SHARE = 4  # of a piece: its first quarter is shown as the prompt of a sample
 TOKENS_PER_BATCH = 4096  # of an evaluation: enough rows to keep the processor busy
 
 
-class LanguageModelingTask(Task):
+class LanguageModelingTask(TextTask):
     """Continues texts by a decoder-only model.
-
-    Attributes:
-        tokenizer: of the texts.
 
     Reference:
         Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
@@ -65,31 +57,6 @@ class LanguageModelingTask(Task):
     command = "generate"
     searches = True
     attention_options = ("length",)
-
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._stream = functools.lru_cache(maxsize=1)(self._read_stream)
-
-    @classmethod
-    def open(
-        cls, experiment: Experiment, folder: Path, *, training: bool
-    ) -> "LanguageModelingTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if path.exists() or not training:
-            task = cls(experiment, Tokenizer.load(path))
-        else:
-            task = cls(experiment, make_tokenizer(data))
-        if training:
-            task._stream(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> WindowBatches:
         """Makes batches of pieces of the text."""
@@ -106,25 +73,33 @@ class LanguageModelingTask(Task):
     def loss(self, variables: Variables, batch: TextBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of the next tokens."""
         tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model, variables, rng, tokens[:, :-1], segments[:, :-1], method=_logit_factors
         )
         weights = (segments[:, 1:] != 0).astype(jnp.float32)
         smoothing = self.experiment.task.label_smoothing
-        loss, weight = linear_cross_entropy(hidden, table, tokens[:, 1:], weights, smoothing)
+        loss, weight = linear_cross_entropy(
+            factors.hidden,
+            factors.table,
+            tokens[:, 1:],
+            weights,
+            smoothing,
+            bias=factors.bias,
+            cap=factors.cap,
+        )
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: TextBatch) -> Counts:
         """Counts how well the model predicts each token from those before it in its piece."""
         tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        logits: Any = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
+        logits = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
         return count_tokens(logits, tokens[:, 1:], segments[:, 1:] != 0)
 
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
         """Predicts every token of a split; unless quick, also continues its beginning."""
-        stream, num_bytes = self._stream(split)
+        stream, num_bytes = self.read(split)
         length = self.experiment.data.max_length
         batches = WindowBatches(stream, length, max(TOKENS_PER_BATCH // length, 1), seed=None)
         tokens, nll, correct = sum_counts(
@@ -152,14 +127,14 @@ class LanguageModelingTask(Task):
             experiment.data.max_length,
         )
 
-    def examples(self, batch: TextBatch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: TextBatch) -> Iterator[Fields]:
         """Gives the pieces of text."""
         for row, tokens in enumerate(np.asarray(batch.tokens).tolist()):
             # An end mark within the piece stands between two documents, and ends no text here.
             shown = (token for token in tokens if token != self.tokenizer.eos_id)
             yield {"row": row, "text": self.tokenizer.decode(shown)}
 
-    def _read_stream(self, split: str | OwnFiles) -> tuple[Stream, int]:
+    def open_split(self, split: str | OwnFiles) -> tuple[Stream, int]:
         """The tokens of a split, and the number of its bytes."""
         data = self.experiment.data
         if isinstance(split, str):
@@ -177,7 +152,7 @@ class LanguageModelingTask(Task):
         return f"{prompt!r} -> {text!r}"
 
 
-def _logit_factors(model: Any, tokens: Array, segments: Array) -> Any:
+def _logit_factors(model: Model, tokens: Array, segments: Array) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     hidden = model.represent(tokens, segments=segments, deterministic=False)
     return model.embedding.logit_factors(hidden)

@@ -1,9 +1,6 @@
 """Masked language modelling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
-import functools
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +10,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
 from flax_transformer.data.labelled_text_config import LabelledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
@@ -36,26 +34,23 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_co
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
-    TOKENIZER,
-    Experiment,
+    Fields,
     Loss,
+    Model,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
 MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
 
 
-class MaskedLanguageModelingTask(Task):
+class MaskedLanguageModelingTask(TextTask):
     """Predicts hidden tokens of texts by an encoder-only model.
-
-    Attributes:
-        tokenizer: of the texts.
 
     Reference:
         Devlin et al. 2019, "BERT", section 3.1, task 1.
@@ -69,38 +64,17 @@ class MaskedLanguageModelingTask(Task):
     unit = "texts"
     command = "fill"
 
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
-
     @classmethod
-    def open(
-        cls, experiment: Experiment, folder: Path, *, training: bool
-    ) -> "MaskedLanguageModelingTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if path.exists() or not training:
-            task = cls(experiment, Tokenizer.load(path))
-        else:
-            by_line = isinstance(data, PlainTextConfig)
-            task = cls(experiment, make_tokenizer(data, by_line=by_line))
-        if training:
-            task._examples(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
+    def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
+        """Learns the tokenizer from the training split, by lines if these are what is read."""
+        return make_tokenizer(data, by_line=isinstance(data, PlainTextConfig))
 
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
     ) -> ExampleBatches:
         """Makes batches of texts."""
         data, seed = self.experiment.data, self.experiment.seed
-        examples = self._read_examples(split)
+        examples = self.open_split(split)
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
@@ -122,14 +96,14 @@ class MaskedLanguageModelingTask(Task):
     def count(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Counts:
         """Counts how well the model predicts tokens that are hidden as in training."""
         inputs, targets, is_asked = self._hide(batch, rng)
-        logits: Any = self.model.apply(variables, **inputs, deterministic=True, method=_score)
+        logits = self.model.apply(variables, **inputs, deterministic=True, method=_score)
         return count_tokens(logits, targets, is_asked)
 
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
         """Predicts hidden tokens of a split, the same ones every time; unless quick, fills gaps."""
-        examples = self._examples(split)
+        examples = self.read(split)
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
         rows, _ = examples.inputs.take(np.arange(num_samples))
         gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
@@ -144,7 +118,7 @@ class MaskedLanguageModelingTask(Task):
         max_length = self.experiment.data.max_length
         return MaskFiller(self.model, variables, self.tokenizer, max_length)
 
-    def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: LabelledBatch) -> Iterator[Fields]:
         """Gives the texts."""
         assert batch.segments is not None
         for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
@@ -182,11 +156,13 @@ class MaskedLanguageModelingTask(Task):
             "train with a larger --task.mask-rate"
         )
 
-    def _read_examples(self, split: str | OwnFiles) -> Examples:
+    def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
-        read = self._read_split if isinstance(split, str) else self._read_own
-        inputs = read(split)
-        warn_of_cut_texts(inputs, f"of the split {split}" if isinstance(split, str) else "")
+        if isinstance(split, str):
+            inputs, where = self._read_split(split), f"of the split {split}"
+        else:
+            inputs, where = self._read_own(split), ""
+        warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
 
     def _read_split(self, split: str) -> Inputs:
@@ -215,7 +191,9 @@ class MaskedLanguageModelingTask(Task):
         return before + " " * token.startswith(" ") + MASK_TEXT + after
 
 
-def _score(model: Any, tokens: Array, segments: Array, places: Array, deterministic: bool) -> Array:
+def _score(
+    model: Model, tokens: Array, segments: Array, places: Array, deterministic: bool
+) -> Array:
     """Scores which token stands at some places of a flattened batch, clipped to those there are."""
     hidden = model(tokens, segments=segments, deterministic=deterministic)
     chosen = hidden.reshape(-1, hidden.shape[-1]).at[places].get(mode="clip")

@@ -1,11 +1,8 @@
 """Translation: from files of sentence pairs to a loss, a translator and its scores."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -19,23 +16,24 @@ from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
 from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
-from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.evaluation.metric import metrics_of
+from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
-    TOKENIZER,
     Experiment,
+    Fields,
     Loss,
+    Model,
     Scored,
-    Task,
     Variables,
     apply_in_training,
     draw,
     loss_of,
 )
+from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.shift_right import shift_right
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translation_scores import samples, score_translations
@@ -44,48 +42,30 @@ from flax_transformer.tasks.translation.translator import Translator, greedy
 TOKENS_PER_BATCH = 4096  # target tokens of an evaluation's batch
 
 
-class TranslationTask(Task):
+class TranslationTask(TextTask):
     """Translates sentences by an encoder-decoder.
 
-    Attributes:
-        config: how the model is trained and scored.
-        data: which sentence pairs.
-        tokenizer: joint subwords of both languages.
+    Its tokenizer is joint for both languages.
     """
 
     description = "a sentence of one language to one of another"
     config = TranslationConfig
     reads = (ParallelTextConfig,)
     takes = ("tokens", "target_tokens")
-    scores = (*metrics_of("hypotheses"), "token_accuracy", "perplexity")
+    scores = MetricsOf("hypotheses", others=("token_accuracy", "perplexity"))
     unit = "target tokens"
     command = "translate"
     searches = True
     attention_options = ("target",)
 
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
-        self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
-        self._count = jax.jit(self.count)
-        # Of a training, the validation split is scored again and again.
-        self._pairs = functools.lru_cache(maxsize=1)(self._read_pairs)
-
     @classmethod
-    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TranslationTask":
-        """Reads the tokenizer, or learns it from the training data."""
-        path, data = folder / TOKENIZER, experiment.data
-        if not training:
-            return cls(experiment, Tokenizer.load(path))
-        check_tokenizer(experiment.task.bleu_tokenizer)
-        for split in (data.train_split, data.held_out_split, data.validation_split):
-            open_split(data, split)
-        task = cls(experiment, Tokenizer.load(path) if path.exists() else make_tokenizer(data))
-        task._pairs(data.validation_split)
-        return task
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
+    def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TextTask":
+        """Reads the tokenizer; for a new training it is learned from the training data."""
+        if training:
+            check_tokenizer(experiment.task.bleu_tokenizer)
+            for split in (experiment.data.train_split, experiment.data.held_out_split):
+                open_split(experiment.data, split)
+        return super().open(experiment, folder, training=training)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
         """Makes batches of similar lengths, or of packed rows."""
@@ -116,7 +96,7 @@ class TranslationTask(Task):
 
     def loss(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the target tokens."""
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model,
             variables,
             rng,
@@ -127,13 +107,20 @@ class TranslationTask(Task):
         weights = (jnp.asarray(batch.target_segments) != 0).astype(jnp.float32)
         config, target = self.experiment.task, jnp.asarray(batch.target)
         loss, weight = linear_cross_entropy(
-            hidden, table, target, weights, config.label_smoothing, config.smoothing_over
+            factors.hidden,
+            factors.table,
+            target,
+            weights,
+            config.label_smoothing,
+            config.smoothing_over,
+            bias=factors.bias,
+            cap=factors.cap,
         )
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""
-        logits: Any = self.model.apply(variables, **self._inputs(batch))
+        logits = self.model.apply(variables, **self._inputs(batch))
         is_token = jnp.asarray(batch.target_segments) != 0
         return count_tokens(logits, jnp.asarray(batch.target), is_token)
 
@@ -147,7 +134,7 @@ class TranslationTask(Task):
             split: of the data set, or a user's own files.
             is_quick: search greedily instead of in the experiment's own way.
         """
-        pairs, tokenized = self._pairs(split)
+        pairs, tokenized = self.read(split)
         translator = self.predictor(variables)
         decoding = greedy(translator.decoding) if is_quick else None
         outputs = translator.translate([pair.source for pair in pairs], decoding)
@@ -167,7 +154,7 @@ class TranslationTask(Task):
             experiment.data.max_length,
         )
 
-    def examples(self, batch: Batch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: Batch) -> Iterator[Fields]:
         """Decodes the pairs row by row; a packed row has several, a row of padding none."""
         for row, segments in enumerate(np.asarray(batch.target_segments)):
             for number in range(1, int(max(segments.max(), batch.source_segments[row].max())) + 1):
@@ -186,7 +173,7 @@ class TranslationTask(Task):
             "target_segments": target_segments,
         }
 
-    def _read_pairs(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
+    def open_split(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
         """The pairs of a split, and batches of their tokens."""
         if isinstance(split, str):
             pairs = read_pairs(self.experiment.data, split)
@@ -209,6 +196,6 @@ class TranslationTask(Task):
         return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def _logit_factors(model: Any, **inputs: Any) -> Any:
+def _logit_factors(model: Model, **inputs: Array) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     return model.embedding.logit_factors(model.represent(**inputs))

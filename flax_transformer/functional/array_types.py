@@ -1,5 +1,6 @@
-"""Checks of the types of arrays: one of another type would be read with another meaning."""
+"""Types and axes of arrays: what is refused, and what does not depend on JAX's settings."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -69,3 +70,20 @@ def check_integers(**arrays: Array | None) -> None:
     for name, array in arrays.items():
         if array is not None and not jnp.issubdtype(array.dtype, jnp.integer):
             raise ValueError(f"{name} is {array.dtype}, but must hold integers")
+
+
+def at_least_float32(dtype: jax.typing.DTypeLike) -> jnp.dtype:
+    """Gives a type of at least 32 bits: sums, scores and statistics need more than 16 bits."""
+    dtype = jnp.dtype(dtype)
+    # Not promote_types, which strict promotion forbids.
+    return dtype if dtype.itemsize >= 4 else jnp.dtype("float32")
+
+
+def along_last_axes(array: Array, rank: int) -> Array:
+    """Gives an array leading axes of size 1, so that it broadcasts against one of a higher rank.
+
+    Example:
+        >>> along_last_axes(jnp.ones(3), 3).shape
+        (1, 1, 3)
+    """
+    return jnp.expand_dims(array, tuple(range(rank - array.ndim)))

@@ -1,0 +1,74 @@
+"""Products of 16 bits: a CPU sums them in float32, by its instructions for factors of 16 bits.
+
+XLA takes these where two arrays of 16 bits give float32. Accelerators sum in float32 whatever they
+give, and give 16 bits with fewer bytes.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from flax_transformer.functional.kernels import formula
+from flax_transformer.functional.kernels.platforms import computed_once
+
+_NARROW = (jnp.bfloat16, jnp.float16)
+
+
+def multiply(inputs: Array, kernel: Array) -> Array:
+    """The product of two matrices; of float32, the formula."""
+    if inputs.dtype == kernel.dtype and inputs.dtype in _NARROW:
+        product: Array = _multiply(inputs, kernel)  # pyright: ignore[reportAssignmentType]
+        return product
+    return formula("product")(inputs, kernel)
+
+
+@jax.custom_vjp
+def _multiply(inputs: Array, kernel: Array) -> Array:
+    """JAX's own gradient would have a factor of float32, for which XLA widens the other one too."""
+    return jax.lax.platform_dependent(
+        inputs,
+        kernel,
+        cpu=lambda a, b: _sum_wide(a, b).astype(a.dtype),
+        default=formula("product"),
+    )
+
+
+def _multiply_backward(factors: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    return jax.lax.platform_dependent(
+        *factors, cotangent, cpu=_wide_gradients, default=_plain_gradients
+    )
+
+
+def _wide_gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+    by_inputs = jnp.einsum("bo,io->bi", cotangent, kernel, preferred_element_type=jnp.float32)
+    by_kernel = _sum_wide(transposed_copy(inputs), cotangent)
+    return by_inputs.astype(inputs.dtype), by_kernel.astype(kernel.dtype)
+
+
+def _plain_gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+    return jax.vjp(formula("product"), inputs, kernel)[1](cotangent)
+
+
+_multiply.defvjp(lambda *factors: (_multiply(*factors), factors), _multiply_backward)
+
+
+def weighted_sum(weights: Array, value: Array) -> Array:
+    """The values summed by weights; of float32, the formula."""
+    plain = formula("weighted_sum")
+    if value.dtype not in _NARROW:
+        return plain(weights, value)
+    return jax.lax.platform_dependent(weights, value, cpu=_weighted_sum, default=plain)
+
+
+def _weighted_sum(weights: Array, value: Array) -> Array:
+    sums = jnp.einsum("qk,kv->qv", weights, value, preferred_element_type=jnp.float32)
+    return sums.astype(value.dtype)
+
+
+def _sum_wide(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, preferred_element_type=jnp.float32)
+
+
+def transposed_copy(matrix: Array) -> Array:
+    """Transposes in memory: what XLA's CPU folds into a product makes it slower than the copy."""
+    return computed_once(matrix.T.ravel()).reshape(matrix.T.shape)

@@ -1,0 +1,60 @@
+"""Random trials of the blocks of Threefry, in a form that XLA computes once."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt32
+
+from flax_transformer.functional.dropout import pack
+
+# Constants of Threefry-2x32 with twenty rounds, as JAX has them.
+_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+_PARITY = 0x1BD11BDA
+_NUM_ROUNDS = 20
+_NUM_PARTS = 2
+
+Words = UInt32[Array, " blocks"]
+
+
+def threefry_trials(key: UInt32[Array, "2"], threshold: int, num_blocks: int) -> Words:
+    """The trials of the blocks of a key, four in a word."""
+    draw = functools.partial(_draw, threshold=threshold, num_blocks=num_blocks)
+    return jax.lax.platform_dependent(
+        key, cpu=functools.partial(draw, num_parts=_NUM_PARTS), default=draw
+    )
+
+
+def _draw(key: UInt32[Array, "2"], *, threshold: int, num_blocks: int, num_parts: int = 1) -> Words:
+    """Draws the trials of some blocks, a byte each, four in a word.
+
+    A CPU makes them in a loop of several parts: the results of a loop are in memory, while XLA
+    would otherwise repeat the whole block for each of the trials that are read from it.
+    """
+    size = -(-num_blocks // num_parts)
+
+    def part(number: UInt32[Array, ""]) -> Words:
+        counters = number * jnp.uint32(size) + jax.lax.iota(jnp.uint32, size)
+        return pack(*_threefry(key, counters), threshold)
+
+    if num_parts == 1:
+        return part(jnp.uint32(0))
+    return jax.lax.map(part, jnp.arange(num_parts, dtype=jnp.uint32)).reshape(-1)[:num_blocks]
+
+
+def _threefry(key: UInt32[Array, "2"], counters: Words) -> tuple[Words, Words]:
+    first, second = key
+    schedule = (first, second, first ^ second ^ jnp.uint32(_PARITY))
+    a, b = jnp.full_like(counters, schedule[0]), counters + schedule[1]
+    for number in range(_NUM_ROUNDS):
+        a = a + b
+        b = _rotate(b, _ROTATIONS[number % len(_ROTATIONS)]) ^ a
+        if number % 4 == 3:
+            injection = number // 4 + 1
+            a = a + schedule[injection % 3]
+            b = b + schedule[(injection + 1) % 3] + jnp.uint32(injection)
+    return a, b
+
+
+def _rotate(bits: Words, distance: int) -> Words:
+    return (bits << jnp.uint32(distance)) | (bits >> jnp.uint32(32 - distance))

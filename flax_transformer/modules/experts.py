@@ -1,0 +1,109 @@
+"""A mixture of experts with its parameters."""
+
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from flax_transformer.functional.dropout import dropout_multiplier
+from flax_transformer.functional.experts import (
+    expert_feed_forward,
+    expert_weights,
+    load_balancing_loss,
+)
+from flax_transformer.functional.feed_forward import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from flax_transformer.modules.layer_options import LayerOptions
+
+LOSSES = "losses"  # the collection of a model's further losses
+
+
+class Experts(nn.Module):
+    """Several feed-forward networks, of which each token uses a few.
+
+    sum over the chosen experts e of weight_e feed_forward_e(x),
+    weight = expert_weights(x W_router)
+
+    When the collection "losses" is mutable in `apply`, `balancing_weight` times the
+    `functional.load_balancing_loss` of the tokens is stored there under "balancing". The router
+    computes in float32, whatever the type of the computation is.
+
+    Attributes:
+        options: num_experts, experts_per_token, balancing_weight, d_model, d_ff (of each expert),
+            activation, feed_forward_bias, feed_forward_dropout_rate and dtype are read.
+
+    Parameters:
+        router/kernel [d_model, num_experts]; hidden/kernel [num_experts, d_model, d_ff],
+        hidden/bias [num_experts, d_ff], output/kernel [num_experts, d_ff, d_model] and output/bias
+        [num_experts, d_model]; a gated activation has two hidden halves, the gate first:
+        hidden/kernel [num_experts, d_model, 2, d_ff], hidden/bias [num_experts, 2, d_ff].
+
+    Reference:
+        Fedus et al. 2022, "Switch Transformers"; Jiang et al. 2024, "Mixtral of Experts".
+    """
+
+    options: "LayerOptions"
+
+    def setup(self) -> None:
+        """Creates the parameters of the router and of all networks."""
+        options, number = self.options, self.options.num_experts
+        halves = (2,) if ACTIVATIONS[options.activation].is_gated else ()
+        self.router = nn.Dense(number, use_bias=False, dtype=jnp.float32, param_dtype=jnp.float32)
+        others = (options.feed_forward_bias, options.dtype)
+        self.hidden = _Affines((number, options.d_model, *halves, options.d_ff), *others)
+        self.output = _Affines((number, options.d_ff, options.d_model), *others)
+
+    def __call__(
+        self,
+        inputs: Float[Array, "*batch d_model"],
+        is_token: Bool[Array, "*batch"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "*batch d_model"]:
+        """Transforms the last axis of the inputs.
+
+        Args:
+            inputs: one vector a position.
+            is_token: False at padding, which the load-balancing loss leaves out.
+            deterministic: no dropout.
+        """
+        options, router_logits = self.options, self.router(inputs.astype(jnp.float32))
+        # At initialization every collection is mutable, but variables shall hold parameters only.
+        if self.is_mutable_collection(LOSSES) and not self.is_initializing():
+            loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)
+            self.sow(LOSSES, "balancing", options.balancing_weight * loss)
+        dropout, rate = None, options.feed_forward_dropout_rate
+        if rate and not deterministic:
+            shape = (*inputs.shape[:-1], options.num_experts, options.d_ff)
+            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
+        return expert_feed_forward(
+            inputs.astype(options.dtype),
+            expert_weights(router_logits, options.experts_per_token),
+            *self.hidden(),
+            *self.output(),
+            activation=options.activation,
+            dropout=dropout,
+        )
+
+
+class _Affines(nn.Module):
+    """The kernel and the bias of one layer of every expert, which are drawn as in `FeedForward`."""
+
+    shape: tuple[int, ...]
+    use_bias: bool
+    dtype: jax.typing.DTypeLike
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array | None]:
+        num_experts, _, *outputs = self.shape
+        # Each expert and each half of a gated layer is a matrix of its own.
+        matrices = (0, *range(2, len(self.shape) - 1))
+        init = nn.initializers.xavier_uniform(in_axis=1, out_axis=-1, batch_axis=matrices)
+        kernel = self.param("kernel", init, self.shape, jnp.float32).astype(self.dtype)
+        if not self.use_bias:
+            return kernel, None
+        zeros, shape = nn.initializers.zeros, (num_experts, *outputs)
+        return kernel, self.param("bias", zeros, shape, jnp.float32).astype(self.dtype)
