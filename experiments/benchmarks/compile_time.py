@@ -37,8 +37,6 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.data.batches.length_batches import LengthBatches
-from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
@@ -182,10 +180,9 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     data = dataclasses.replace(
         experiment.data, manual_dir=manual_dir, data_dir=str(folder / "data")
     )
-    tokenizer, pairs = tokenize_pairs(data, folder / "first" / "tokenizer.json")
-    tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, batch_size=batch_size)
-    task = TranslationTask(experiment, tokenizer).objective
+    experiment = dataclasses.replace(experiment, data=data)
+    task = TranslationTask.open(experiment, folder / "first", training=False)
+    batches: Any = task.batches(data.train_split)
     optimizer = make_optimizer(
         experiment.optimizer, make_schedule(experiment.optimizer, experiment.model.d_model, 1)
     )
@@ -207,9 +204,10 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
 
 
 def empty_batch(bucket: Bucket) -> Batch:
-    """A batch of a shape; what stands in it does not matter."""
+    """A batch of a shape, whatever its tokens."""
     lengths = bucket.source_length, bucket.target_length
-    return Batch(*(np.zeros((bucket.rows, length), np.int32) for length in lengths))
+    source, target = (np.ones((bucket.rows, length), np.int32) for length in lengths)
+    return Batch(source, target, source, target)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,9 @@ import numpy as np
 from our_turn import take_our_turn
 from peers.turn import Run
 
-from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.batches.prefetching import training_pipeline
-from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
-from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
-from flax_transformer.experiment import Experiment, read_experiment
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.experiment import read_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
@@ -27,23 +25,21 @@ def make(experiment: str, tokenizer: str) -> Run:
         tokenizer: file of its tokenizer.
     """
     read = read_experiment(Path(experiment))
-    subwords, pairs = tokenize_pairs(read.data, tokenizer)
-    data, parts = read.data, read.training.accumulate_steps
-    tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size)
+    task = TranslationTask(read, Tokenizer.load(tokenizer))
+    batches: Any = task.batches(read.data.train_split, rows_multiple=read.training.accumulate_steps)
     rng = jax.random.key(read.seed)
-    update, state = _update(read, subwords, rng)
+    update, state = _update(task, rng)
 
     def train(some):
         nonlocal state
         tokens = 0
         for batch in some:
             state, _ = update(state, batch, rng)
-            tokens += int(np.count_nonzero(batch.target != PAD))
+            tokens += int(np.count_nonzero(batch.target_segments))
         jax.block_until_ready(state)
         return tokens
 
-    num_updates = batches.batches_per_epoch
+    num_updates, padding_share = batches.batches_per_epoch, _padding_share(batches)
     first_epoch = (batches[step] for step in range(num_updates))
     train({(batch.source.shape, batch.target.shape): batch for batch in first_epoch}.values())
     epoch = 0
@@ -55,14 +51,24 @@ def make(experiment: str, tokenizer: str) -> Run:
         return {
             "target_tokens": train(next(pipeline) for _ in range(num_updates)),
             "num_updates": num_updates,
-            "padding_share": batches.report().padding_share,
+            "padding_share": padding_share,
         }
 
     return run
 
 
-def _update(experiment: Experiment, tokenizer: Tokenizer, rng: Any) -> tuple[Any, Any]:
-    task, training = TranslationTask(experiment, tokenizer).objective, experiment.training
+def _padding_share(batches: Any) -> float:
+    """Padding of all places of an epoch's batches."""
+    segments = [
+        side
+        for _, batch in batches.epoch()
+        for side in (batch.source_segments, batch.target_segments)
+    ]
+    return 1 - sum(map(np.count_nonzero, segments)) / sum(side.size for side in segments)
+
+
+def _update(task: TranslationTask, rng: Any) -> tuple[Any, Any]:
+    experiment, training = task.experiment, task.experiment.training
     schedule = make_schedule(experiment.optimizer, experiment.model.d_model, training.num_steps)
     optimizer = make_optimizer(experiment.optimizer, schedule)
     devices = Devices(jax.local_devices()[:1])

@@ -8,27 +8,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.tokens.tokenizer import EOS
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenizer import EOS, NUM_SPECIAL, Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.experiment import Experiment
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.projection import project
-from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.tasks.task import Loss
+from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,
     make_optimizer,
     make_schedule,
 )
 from flax_transformer.training.parallel import Devices
-from flax_transformer.training.step import Loss, TrainState, init_state, make_train_step
+from flax_transformer.training.step import (
+    LossFunction,
+    TrainState,
+    init_state,
+    make_train_step,
+)
 
 
 class Work(NamedTuple):
@@ -48,7 +53,7 @@ class Work(NamedTuple):
 class _Training(NamedTuple):
     """What a step trains, on one device, and random sentences without padding to train it on."""
 
-    task: Translation
+    task: TranslationTask
     optimizer: optax.GradientTransformation
     devices: Devices
     state: TrainState
@@ -62,7 +67,7 @@ def training_step(
     """Makes one training step on one device, with random sentences without padding."""
     task, optimizer, devices, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
 
-    def lower(loss: Loss) -> Lowered:
+    def lower(loss: LossFunction) -> Lowered:
         step: Any = devices.compile(make_train_step(loss, optimizer, max_skipped=1))
         return step.lower(state, batch, rng)
 
@@ -77,25 +82,20 @@ def training_step(
     return Work(run, _count_operations(lower(_plain_loss(task))))
 
 
-def _plain_loss(task: Translation) -> Loss:
+def _plain_loss(task: TranslationTask) -> LossFunction:
     """The loss without padding and dropout, its logits and attention weights all made at once."""
     config = dataclasses.replace(task.model.config, attention_implementation="xla")
     model = task.model.clone(config=config)
 
-    def loss(params, statistics, batch, rng):
-        target = batch.target
-        applied: Any = model.apply(
-            {"params": params, **statistics},
-            batch.source,
-            shift_right(target),
-            # Dropout's random bits are integers, which XLA counts too.
-            deterministic=True,
-            mutable=list(statistics),
-        )
-        logits, statistics = applied
+    def loss(variables, batch, rng):
+        target = jnp.asarray(batch.target)
+        read = shift_right(target, jnp.asarray(batch.target_segments), task.tokenizer.bos_id)
+        # Dropout's random bits are integers, which XLA counts too.
+        logits = model.apply(variables, batch.source, read, deterministic=True)
+        config = task.experiment.task
+        smoothing = config.label_smoothing, config.smoothing_over
         weights = jnp.ones(target.shape)
-        smoothing = task.config.label_smoothing, task.config.smoothing_over
-        return *label_smoothed_cross_entropy(logits, target, weights, *smoothing), statistics
+        return Loss(*label_smoothed_cross_entropy(logits, target, weights, *smoothing), {}, {})
 
     return loss
 
@@ -105,7 +105,7 @@ def training_loss(
 ) -> Callable[[], Any]:
     """Makes the loss of the same step alone, dropout included: no gradient, no update."""
     task, _, _, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
-    arguments = state.params, state.statistics, batch, rng
+    arguments = {"params": state.params, **state.statistics}, batch, rng
     compiled = jax.jit(task.loss).lower(*arguments).compile()
     return lambda: compiled(*arguments)
 
@@ -132,7 +132,10 @@ def parameter_update(config: EncoderDecoderConfig, vocab_size: int) -> Callable[
 
 
 def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int) -> _Training:
-    task = Translation(TranslationConfig(), EncoderDecoder(config, vocab_size))
+    # A tokenizer of so many letters, of which one is for what is unknown.
+    letters = [chr(0x10000 + number) for number in range(vocab_size - NUM_SPECIAL - 1)]
+    data = ParallelTextConfig(max_length=min(64, config.position_limit() or 64))
+    task = TranslationTask(Experiment(data, config), Tokenizer.of_characters(letters))
     optimizer_config = OptimizerConfig()
     schedule = make_schedule(optimizer_config, config.d_model, num_steps=1)
     optimizer = make_optimizer(optimizer_config, schedule)
@@ -154,7 +157,8 @@ def matrix_product(size: int, dtype: str) -> Work:
 def _random_batch(vocab_size: int, num_pairs: int, length: int) -> Batch:
     shape = (2, num_pairs, length)
     source, target = np.random.default_rng(0).integers(EOS, vocab_size, shape, np.int32)
-    return jax.device_put(Batch(source, target), jax.local_devices()[0])
+    segments = np.ones_like(source)
+    return jax.device_put(Batch(source, target, segments, segments), jax.local_devices()[0])
 
 
 def _count_operations(lowered: Lowered) -> float:

@@ -102,7 +102,7 @@ def test_what_is_not_registered_is_refused_in_one_line(tmp_path, registered, mon
         experiment(tmp_path)
 
 
-@pytest.mark.usefixtures("registered", "quickly_compiled")
+@pytest.mark.usefixtures("registered", "quickly_compiled", "unchecked_types")
 def test_the_command_line_trains_and_uses_it(tmp_path, capsys):
     path = tmp_path / "experiment.json"
     write_experiment(path, experiment(tmp_path))
