@@ -281,7 +281,7 @@ def test_only_a_cpu_gives_sums_of_16_bits_in_float32(platform, gives):
 
 
 @pytest.mark.parametrize("options", [{}, {"scale": 1.0}, {"cap": 0.7}, {"scale": 0.3, "cap": 2.0}])
-def test_scores_are_scaled_then_capped_then_biased(one_head, normal, tolerance, options):
+def test_scores_are_scaled_then_capped_then_biased(tolerance, one_head, normal, options):
     query, key, value = one_head
     bias = normal(query.shape[0], key.shape[0])
     scores = np.asarray(query, np.float64) @ np.asarray(key, np.float64).T
