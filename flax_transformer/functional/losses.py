@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32, check_integers
 from flax_transformer.functional.embedding import token_logits
-from flax_transformer.functional.kernels import with_kernel
+from flax_transformer.functional.kernels import formula, with_kernel
 
 SmoothingOver = Literal["vocab", "others"]
 
@@ -177,4 +177,5 @@ def linear_losses(
     """The sum over all positions of their losses, times their weights."""
     counted = jnp.where(weights[..., None] != 0, hidden, 0)
     logits = token_logits(counted, table, bias, cap)
-    return jnp.sum(weighted_losses(logits, targets, weights, label_smoothing, smoothing_over))
+    options = label_smoothing, smoothing_over
+    return jnp.sum(formula("cross_entropy")(logits, targets, weights, *options))
