@@ -40,8 +40,8 @@ from rich.console import Console
 
 import flax_transformer
 from flax_transformer.console import show_scores
-from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.decoding import beam_search_tree, gnmt_length_penalty
 from flax_transformer.decoding.search import DecodingConfig

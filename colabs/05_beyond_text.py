@@ -39,13 +39,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from flax_transformer.tasks.classification.sources import scale_pixels
+from flax_transformer.visualization.grid_similarity import plot_grid_similarity
 from rich.console import Console
 
 import flax_transformer
 from flax_transformer.console import show_scores
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.videos_config import VideosConfig
-from flax_transformer.data.files.pixel_splits import open_pixels
 from flax_transformer.evaluation.class_scores import accuracy
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional import (
@@ -61,14 +62,12 @@ from flax_transformer.models import (
     video_attention,
 )
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
-from flax_transformer.tasks.classification.sources import scale_pixels
 from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.loop import train
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.visualization import view_attention
 from flax_transformer.visualization.curves import plot_curves
-from flax_transformer.visualization.grid_similarity import plot_grid_similarity
 from flax_transformer.visualization.images import plot_images
 from flax_transformer.visualization.matrices import plot_matrices
 

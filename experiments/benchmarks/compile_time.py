@@ -36,9 +36,10 @@ from timing import Spread, spread
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batching import TrainingBatches
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.data.batches.pipeline import prepare_training
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
@@ -182,10 +183,13 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     data = dataclasses.replace(
         experiment.data, manual_dir=manual_dir, data_dir=str(folder / "data")
     )
-    tokenizer, pairs = prepare_training(data, folder / "first" / "tokenizer.json")
+    tokenizer = Tokenizer.load(folder / "first" / "tokenizer.json")
+    pairs = tokenize_pairs(data, tokenizer, data.train_split)
     tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = TrainingBatches(pairs, tokens_per_batch, data.num_buckets, batch_size=batch_size)
-    task = TranslationTask(experiment, tokenizer).objective
+    batches = LengthBatches.for_training(
+        pairs, data.num_buckets, tokens_per_batch=tokens_per_batch, batch_size=batch_size
+    )
+    task = TranslationTask(experiment, tokenizer)
     optimizer = make_optimizer(
         experiment.optimizer, make_schedule(experiment.optimizer, experiment.model.d_model, 1)
     )
@@ -209,7 +213,8 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
 def empty_batch(bucket: Bucket) -> Batch:
     """A batch of a shape; what stands in it does not matter."""
     lengths = bucket.source_length, bucket.target_length
-    return Batch(*(np.zeros((bucket.rows, length), np.int32) for length in lengths))
+    source, target = (np.zeros((bucket.rows, length), np.int32) for length in lengths)
+    return Batch(source, target, source, target)
 
 
 @contextlib.contextmanager

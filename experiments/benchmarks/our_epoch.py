@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from epoch_report import report
 from our_turn import take_our_turn
 from peers.turn import Run
 
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import prepare_training, training_pipeline
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD, Tokenizer
 from flax_transformer.experiment import Experiment, read_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
@@ -26,12 +28,11 @@ def make(experiment: str, tokenizer: str) -> Run:
         tokenizer: file of its tokenizer.
     """
     read = read_experiment(Path(experiment))
-    subwords, pairs = prepare_training(read.data, tokenizer)
+    subwords = Tokenizer.load(tokenizer)
+    pairs = tokenize_pairs(read.data, subwords, read.data.train_split)
     data, parts = read.data, read.training.accumulate_steps
     tokens_per_batch, batch_size = data.limits(num_devices=1)
-    batches = TrainingBatches(
-        pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size
-    )
+    batches = LengthBatches(pairs, tokens_per_batch, data.num_buckets, parts, read.seed, batch_size)
     rng = jax.random.key(read.seed)
     update, state = _update(read, subwords, rng)
 
@@ -56,7 +57,7 @@ def make(experiment: str, tokenizer: str) -> Run:
         return {
             "target_tokens": train(next(pipeline) for _ in range(num_updates)),
             "num_updates": num_updates,
-            "padding_share": batches.report().padding_share,
+            "padding_share": report(batches).padding_share,
         }
 
     return run

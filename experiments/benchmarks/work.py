@@ -8,6 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax_transformer.tasks.translation.translation import (
+    Translation,
+    TranslationConfig,
+    shift_right,
+)
 from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
@@ -17,11 +22,6 @@ from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.projection import project
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.tasks.translation.translation import (
-    Translation,
-    TranslationConfig,
-    shift_right,
-)
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,
     make_optimizer,
@@ -154,7 +154,10 @@ def matrix_product(size: int, dtype: str) -> Work:
 def _random_batch(vocab_size: int, num_pairs: int, length: int) -> Batch:
     shape = (2, num_pairs, length)
     source, target = np.random.default_rng(0).integers(EOS, vocab_size, shape, np.int32)
-    return jax.device_put(Batch(source, target), jax.local_devices()[0])
+    return jax.device_put(
+        Batch(source, target, *(np.ones_like(side) for side in (source, target))),
+        jax.local_devices()[0],
+    )
 
 
 def _count_operations(lowered: Lowered) -> float:

@@ -72,7 +72,7 @@ class Score(OfLines):
             raise UserError(
                 "both texts and --source with --target are given: leave one of the two out"
             )
-        return read_parallel(*files)
+        return [list(side) for side in zip(*read_parallel(*files), strict=True)]
 
 
 def _sides_of_lines(lines: list[str], first: int) -> list[list[str]]:

@@ -2,12 +2,31 @@
 
 from typing import Any
 
-import numpy as np
-
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.tokens.tokenizer import PAD
+from flax_transformer.data.batches.batches import Batches
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.packed_batches import PackedBatches
+from flax_transformer.data.tokens.tokenized import TokenizedPairs
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def training_batches(
+    pairs: TokenizedPairs,
+    tokens_per_batch: int | None,
+    num_buckets: int,
+    rows_multiple: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    row_length: int | None = None,
+) -> Batches:
+    """Makes batches by length, or packed ones if the rows have a length."""
+    shared: Any = {"rows_multiple": rows_multiple, "seed": seed}
+    if row_length is not None:
+        assert tokens_per_batch is not None
+        return PackedBatches(pairs, row_length, tokens_per_batch=tokens_per_batch, **shared)
+    shared |= {"tokens_per_batch": tokens_per_batch, "batch_size": batch_size}
+    return LengthBatches.for_training(pairs, num_buckets, **shared)
 
 
 def pairs_of(*batches: Batch) -> list[Pair]:
@@ -16,8 +35,6 @@ def pairs_of(*batches: Batch) -> list[Pair]:
 
 
 def _pairs(batch: Batch) -> list[Pair]:
-    if batch.source_segments is None:
-        batch = Batch(*batch[:2], *((side != PAD).astype(np.int32) for side in batch[:2]))
     rows: Any = batch
     return [
         (

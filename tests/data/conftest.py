@@ -3,7 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 

@@ -1,9 +1,20 @@
-"""How tests prepare a data set and read all that is in it."""
+"""How tests read all that is in a data set."""
 
 from typing import Any
 
+from flax_transformer.data.datasets.datasets import open_split, read_pairs
 
-def read_splits(builder: Any) -> dict[str, list[dict[str, Any]]]:
-    """Prepares a data set where it has not been, and gives the examples of its splits."""
-    builder.download_and_prepare()
-    return {split: list(builder.as_data_source(split)) for split in builder.info.splits}
+
+def read_splits(config: Any, *names: str) -> dict[str, list[Any]]:
+    """Gives the records of some splits, a text as one string."""
+    return {name: [_whole(record) for record in open_split(config, name).records] for name in names}
+
+
+def read_texts(config: Any, split: str) -> list[tuple[str, str]]:
+    """Gives the sources and targets of a split."""
+    return [(pair.source, pair.target) for pair in read_pairs(config, split)]
+
+
+def _whole(record: Any) -> dict[str, Any]:
+    is_parts = "text" in record and not isinstance(record["text"], str)
+    return dict(record) | ({"text": "".join(record["text"])} if is_parts else {})

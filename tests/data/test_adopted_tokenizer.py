@@ -1,6 +1,5 @@
 """Adopted tokenizers: their ids follow ours, texts are given back, and bad files are refused."""
 
-import dataclasses
 import itertools
 import re
 import warnings
@@ -12,19 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.datasets.labelled_datasets import (
-    LabelledTextConfig,
-    open_texts,
-    train_tokenizer,
-)
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
-from flax_transformer.data.datasets.text_datasets import (
-    PlainTextConfig,
-    make_tokenizer,
-    prepare_stream,
-)
+from flax_transformer.data.datasets import plain_text
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
+from flax_transformer.data.tokens.tokenized_splits import (
+    make_tokenizer,
+    tokenize_labelled,
+    tokenize_pairs,
+    tokenize_stream,
+)
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
@@ -211,22 +208,37 @@ def pairs_config(tmp_path, write) -> ParallelTextConfig:
     return ParallelTextConfig(dataset="text_files", tokenizer=write(byte_level()), **fields)
 
 
-def test_pairs_are_tokenised_by_it_and_need_its_file_once(pairs_config, adopted, tmp_path):
-    tokenizer, pairs = prepare_training(pairs_config, tmp_path / "workdir.json")
+def test_pairs_are_tokenized_by_it(pairs_config, adopted):
+    tokenizer = make_tokenizer(pairs_config)
+    pairs = tokenize_pairs(pairs_config, tokenizer, "train")
     assert tokenizer.to_json() == adopted.to_json()
     assert tokenizer.decode(pairs.source.tokens[: pairs.source.offsets[1]]) == TEXTS[0]
-    tokenizer.save(tmp_path / "workdir.json")
-    gone = dataclasses.replace(pairs_config, tokenizer="/nowhere/tokenizer.json")
-    again, _ = prepare_training(gone, tmp_path / "workdir.json")
-    assert again.to_json() == tokenizer.to_json()
 
 
 def test_tokens_kept_of_one_tokenizer_are_not_those_of_another(pairs_config, adopted, write):
-    first = prepare_pairs(pairs_config, adopted, "train")
+    first = tokenize_pairs(pairs_config, adopted, "train")
     other = adopt_tokenizer(write(unigram()))
-    assert prepare_pairs(pairs_config, other, "train").source.tokens.tolist() != (
+    assert tokenize_pairs(pairs_config, other, "train").source.tokens.tolist() != (
         first.source.tokens.tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "is_local"), [(byte_level, True), (word_pieces, False), (unigram, False)]
+)
+def test_only_a_tokenizer_of_words_reads_a_document_in_parts(make, is_local, write, tmp_path):
+    tokenizer = adopt_tokenizer(write(make()))
+    assert tokenizer.is_local == is_local
+    text = tmp_path / "a.txt"
+    text.write_text("The house\n is small.\n" * 9)
+    config = PlainTextConfig(
+        "plain_text", train_text=str(text), data_dir=str(tmp_path / "prepared")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_text, "PART_SIZE", 5)
+        stream = tokenize_stream(config, tokenizer, "train")
+    train, _ = plain_text.hold_out_end(text.read_text())
+    assert stream.tolist() == [EOS, *tokenizer.encode(train), EOS]
 
 
 def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
@@ -235,14 +247,15 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     table.write_text("text,label\nThe house,x\nis small,y\n")
     fields: Any = {"data_dir": str(tmp_path / "prepared"), "tokenizer": write(byte_level())}
     plain = PlainTextConfig(dataset="plain_text", train_text=str(text), **fields)
-    tokenizer, stream = prepare_stream(plain, tmp_path / "none")
+    tokenizer = make_tokenizer(plain)
+    stream = tokenize_stream(plain, tokenizer, "train")
     assert tokenizer.to_json() == adopted.to_json()
     assert text.read_text().startswith(tokenizer.decode(stream[1:40]))
     labelled = LabelledTextConfig(dataset="labelled_text", train_file=str(table), **fields)
-    tokenizer = train_tokenizer(labelled)
+    tokenizer = make_tokenizer(labelled)
     assert tokenizer.to_json() == adopted.to_json()
-    examples = open_texts(labelled, tokenizer, "train")
-    assert tokenizer.decode(examples.inputs.take(examples.labels[:1] * 0)[0]) == "The house"
+    examples = tokenize_labelled(labelled, tokenizer, "train")
+    assert tokenizer.decode(examples.inputs.take(examples.labels[:1] * 0)[0][0]) == "The house"
 
 
 def test_line_ends_count_only_where_they_are_read(tmp_path, write):

@@ -69,7 +69,7 @@ def test_dealing_gives_every_member_once_and_leaves_only_the_last_unfilled(sizes
     groups = deal(buckets, members)
     dealt = np.concatenate([group.indices for group in groups]) if groups else np.zeros(0)
     assert sorted(dealt[dealt >= 0]) == list(range(sum(sizes)))
-    assert all(group.indices.size == group.bucket.rows for group in groups)
+    assert all(group.indices.size == group.form.rows for group in groups)
     assert all((group.indices >= 0).all() for group in groups[:-1])
     assert not groups or (groups[-1].indices >= 0).any()
 
@@ -79,7 +79,7 @@ def test_leftovers_only_go_up(sizes):
     buckets = [Bucket(2, 3, rows=7), Bucket(5, 5, rows=3)]
     members = np.split(np.arange(sum(sizes)), [sizes[0]])
     for group in deal(buckets, members):
-        if group.bucket == buckets[0]:
+        if group.form == buckets[0]:
             assert set(group.indices) <= set(members[0])
 
 
@@ -94,6 +94,8 @@ def test_a_batch_size_gives_every_bucket_as_many_rows():
 @pytest.mark.parametrize(("batch_size", "nearest"), [(29, "24 or 32"), (5, "8")])
 def test_a_batch_size_that_devices_cannot_share_is_refused(batch_size, nearest):
     lengths = np.array([5, 7])
-    message = f"batch_size of {batch_size} over all devices is no multiple of 8, .* it {nearest}\\."
+    message = (
+        f"--data.batch-size {batch_size} over all devices is not a multiple of 8, .* {nearest}$"
+    )
     with pytest.raises(UserError, match=message):
         plan_buckets(lengths, lengths, None, 2, rows_multiple=8, batch_size=batch_size)

@@ -1,83 +1,144 @@
-"""What holds for every data set of the catalogue."""
+"""What holds for every data set of the registry, and that one may be added from outside."""
 
-import inspect
+import dataclasses
 import pathlib
 import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
+from prepared import read_splits, read_texts
 
-from flax_transformer.data.datasets.catalogue import KINDS
-from flax_transformer.data.datasets.parallel_datasets import DATASETS
+from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
+from flax_transformer.data.datasets.recipe import builder_of
+from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_stream
+from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.errors import UserError
 
+CONFIGS = (ParallelTextConfig, PlainTextConfig, LabelledTextConfig, ImagesConfig, VideosConfig)
+BY_KIND = {config.kind: config for config in CONFIGS}
 FEATURES = {
+    "pair": {"source", "target"},
     "text": {"text"},
     "labelled_text": {"text", "label"},
     "image": {"image", "label"},
     "video": {"video", "label"},
 }
-ENTRIES = [(kind, name) for kind, entries in KINDS.items() for name in entries]
+BUILT_IN = ("number_words", "copy", "reverse", "sort", "digits", "moving_digits")
+OWN = ("text_files", "plain_text", "labelled_text", "image_folders", "video_folders")
+PUBLISHED = set(DATASETS) - {*BUILT_IN, *OWN}
 
 
-def arguments(folder: pathlib.Path, takes: tuple[str, ...]) -> dict[str, Any]:
-    """Gives a small data set of the user's own to what takes one."""
+def make_config(folder: pathlib.Path, name: str) -> Any:
+    """The config of a data set, of the user's own if it takes files."""
+    folder.mkdir(exist_ok=True)
     text, table = folder / "text.txt", folder / "table.csv"
     text.write_text("one two")
     table.write_text("text,label\none,odd\ntwo,even\n")
-    for name in ("cat", "dog"):
-        (folder / "train" / name).mkdir(parents=True)
-        Image.new("RGB", (3, 5)).save(folder / "train" / name / "a.png")
-    given = {"train_text": str(text), "train_file": str(table), "folder": str(folder)}
-    return {name: given[name] for name in takes if name in given}
+    for label in ("cat", "dog"):
+        (folder / "own" / "train" / label).mkdir(parents=True)
+        Image.new("RGB", (3, 5)).save(folder / "own" / "train" / label / "a.png")
+    given = {"train_text": text, "train_file": table, "folder": folder / "own"}
+    given |= {f"{split}_pairs": folder / "pairs.tsv" for split in ("train", "validation")}
+    (folder / "pairs.tsv").write_text("eins\tone\n")
+    fields = {key: str(path) for key, path in given.items() if key in DATASETS[name].reads}
+    config = BY_KIND[DATASETS[name].kind]
+    return config(dataset=name, data_dir=str(folder / "prepared"), **fields)
 
 
-def make(folder: pathlib.Path, kind: str, name: str) -> Any:
-    (folder / "own").mkdir(parents=True)
-    entry = KINDS[kind][name]
-    return entry.builder(
-        data_dir=str(folder / "prepared"), **arguments(folder / "own", entry.takes)
-    )
+@pytest.mark.parametrize("name", [*OWN, *BUILT_IN])
+def test_records_are_what_the_kind_says(name, tmp_path):
+    if name == "digits":
+        pytest.importorskip("sklearn", reason="needs the extra images")
+    split = open_split(make_config(tmp_path, name), "train")
+    assert set(split.first(1)[0]) == FEATURES[DATASETS[name].kind]
+    if "label" in split.first(1)[0]:
+        assert len(set(split.class_names)) == len(split.class_names) > 1
+        assert {type(record["label"]) for record in split.records} == {int}
+    assert split.folder.is_dir()
+    assert len(split.digest) == 64
 
 
-@pytest.mark.parametrize(("kind", "name"), ENTRIES)
-def test_examples_are_what_the_kind_says(kind, name, tmp_path):
-    features = make(tmp_path, kind, name).info.features
-    assert set(features) == FEATURES[kind]
-    if "label" in features:
-        names = features["label"].names
-        assert len(set(names)) == len(names) == features["label"].num_classes > 1
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_entry_reads_fields_of_its_config(name):
+    config = BY_KIND[DATASETS[name].kind]
+    fields = {field.name for field in dataclasses.fields(config)}
+    assert set(DATASETS[name].reads) <= fields
+    assert ("manual_dir" in DATASETS[name].reads) == (name in PUBLISHED)
 
 
-@pytest.mark.parametrize(("kind", "name"), ENTRIES)
-def test_an_entry_names_the_arguments_of_its_builder(kind, name, tmp_path):
-    base, own = (
-        inspect.signature(builder.__init__).parameters
-        for builder in (tfds.core.GeneratorBasedBuilder, type(make(tmp_path, kind, name)))
-    )
-    named = (x for x in own if x not in base and own[x].kind is inspect.Parameter.KEYWORD_ONLY)
-    assert tuple(named) == KINDS[kind][name].takes
-
-
-def test_no_name_is_used_twice_nor_taken_by_tfds(tmp_path):
+def test_no_name_is_taken_by_tfds(tmp_path):
     """Data prepared by a builder of TFDS must not be read by one of ours, or the reverse."""
-    names = [name for _, name in ENTRIES]
-    assert len({*names, *DATASETS}) == len(names) + len(DATASETS)
     listed = "tfds.list_builders(with_community_datasets=False)"
     script = f"import tensorflow_datasets as tfds; print(*{listed})"  # without ours
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     known = set(result.stdout.decode().split())
     assert {"trec", "fashion_mnist"} <= known
-    ours = {make(tmp_path / name, kind, name).name for kind, name in ENTRIES}
-    assert len(ours) == len(ENTRIES)
+    ours = set(OWN)
+    for name in (*BUILT_IN, *PUBLISHED):
+        config = make_config(tmp_path / name, name)
+        module = name if name not in ("copy", "reverse", "sort") else "letters"
+        recipes: Any = __import__(f"flax_transformer.data.datasets.{module}", fromlist=["recipe"])
+        ours.add(builder_of(recipes.recipe(config), config).name)
+    assert len(ours) == len(DATASETS) - 2  # three orders of letters have one builder
     assert not ours & known
 
 
 def test_listing_them_does_not_import_tfds():
-    script = "import sys, flax_transformer.data.datasets.catalogue; print(*sys.modules)"
+    script = "import sys, flax_transformer.data.datasets.datasets; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     modules = set(result.stdout.decode().split())
-    assert "flax_transformer.data.datasets.catalogue" in modules
-    assert not modules & {"tensorflow_datasets", "PIL", "jax"}
+    assert "flax_transformer.data.datasets.datasets" in modules
+    assert not modules & {"tensorflow_datasets", "PIL", "jax", "tokenizers"}
+
+
+def test_a_users_own_files_do_not_import_tfds(tmp_path):
+    make_config(tmp_path, "text_files")
+    script = (
+        "import sys\n"
+        "from flax_transformer.data.parallel_text_config import ParallelTextConfig\n"
+        "from flax_transformer.data.tokens.tokenized_splits import *\n"
+        f"path = {str(tmp_path / 'pairs.tsv')!r}\n"
+        f"config = ParallelTextConfig('text_files', data_dir={str(tmp_path / 'made')!r},\n"
+        "    train_pairs=path, validation_pairs=path)\n"
+        "tokenize_pairs(config, make_tokenizer(config), 'train')\n"
+        "print(*sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert not set(result.stdout.decode().split()) & {"tensorflow_datasets", "jax"}
+
+
+def test_a_data_set_may_be_added_from_outside(tmp_path, monkeypatch):
+    texts = {"train": "to be or not", "validation": "to be"}
+
+    def open_mine(config: PlainTextConfig, split: str) -> Split:
+        records = Records(1, lambda: iter([{"text": texts[split] + (config.train_text or "")}]))
+        return Split(split, records, tmp_path, "of the digest")
+
+    mine = Dataset("a line of a play", "text", open_mine, reads=("train_text",))
+    monkeypatch.setitem(DATASETS, "mine", mine)
+    config = PlainTextConfig("mine", train_text="!", tokens="characters")
+    assert read_splits(config, "train") == {"train": [{"text": "to be or not!"}]}
+    tokenizer = make_tokenizer(config)
+    stream = tokenize_stream(config, tokenizer, "validation")
+    assert tokenizer.decode(stream[1:]) == "to be!"
+    assert isinstance(stream, np.memmap)
+    # It is checked as the others are, and is of its own kind only.
+    with pytest.raises(UserError, match="validation_text is set, but mine does not read it"):
+        PlainTextConfig("mine", validation_text="a.txt")
+    with pytest.raises(UserError, match="unknown data set 'mine'"):
+        open_split(ParallelTextConfig("mine"), "train")
+    monkeypatch.setitem(DATASETS, "theirs", mine._replace(kind="pair", reads=(), open=open_pairs))
+    assert read_texts(ParallelTextConfig("theirs"), "train") == [("eins", "one")]
+
+
+def open_pairs(config: ParallelTextConfig, split: str) -> Split:
+    records = Records(1, lambda: iter([{"source": "eins", "target": "one"}]))
+    return Split(split, records, pathlib.Path("nowhere"), "of pairs")

@@ -7,10 +7,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_transformer.data.datasets import labelled_datasets as classes
-from flax_transformer.data.datasets.augmentation_config import AugmentationConfig
-from flax_transformer.data.datasets.catalogue import Split
-from flax_transformer.data.datasets.labelled_datasets import ImagesConfig, VideosConfig, open_arrays
+from flax_transformer.data.augmentation_config import AugmentationConfig
+from flax_transformer.data.datasets.prepared import _reader
+from flax_transformer.data.files.pixel_splits import open_pixels
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.errors import UserError
 
 
@@ -31,12 +32,12 @@ def images(tmp_path) -> ImagesConfig:
 
 
 def all_of(examples) -> np.ndarray:
-    return examples.inputs.take(np.arange(len(examples.inputs)))
+    return examples.inputs.take(np.arange(len(examples.inputs)))[0]
 
 
 def test_images_and_their_classes_are_read(images):
     for _ in range(2):  # once made, once kept
-        examples = open_arrays(images, "train")
+        examples = open_pixels(images, "train")
         assert all_of(examples).shape == (6, 3, 3, 3)
         assert all_of(examples)[:, 1, 1, 1].tolist() == [10, 20, 30, 40, 50, 60]
         assert examples.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -44,14 +45,14 @@ def test_images_and_their_classes_are_read(images):
 
 
 def test_a_part_of_a_split_is_another_one(images):
-    assert len(open_arrays(images, "train").inputs) == 6
-    part = open_arrays(images, "train[4:]")
+    assert len(open_pixels(images, "train").inputs) == 6
+    part = open_pixels(images, "train[4:]")
     assert (all_of(part)[:, 0, 0, 0].tolist(), part.labels.tolist()) == ([50, 60], [1, 1])
 
 
 def test_images_are_read_from_a_file_as_they_are_used(images):
-    open_arrays(images, "train")
-    array: Any = open_arrays(images, "train").inputs
+    open_pixels(images, "train")
+    array: Any = open_pixels(images, "train").inputs
     assert isinstance(array.array, np.memmap)
 
 
@@ -67,7 +68,7 @@ def test_images_are_read_from_a_file_as_they_are_used(images):
 def test_images_of_tfds_are_made_one_size(tmp_path, name, image_size, shape):
     config = ImagesConfig(dataset=name, image_size=image_size, data_dir=str(tmp_path))
     with tfds.testing.mock_data(num_examples=5, data_dir=str(tmp_path)):
-        examples = open_arrays(config, "train")
+        examples = open_pixels(config, "train")
     assert all_of(examples).shape == (5, *shape)
     assert len(examples.labels) == 5
     assert examples.labels.max() < len(examples.class_names)
@@ -77,7 +78,7 @@ def test_the_size_asked_for_is_the_size_kept(tmp_path):
     with tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)):
         for size in (5, 7, 5):
             config = ImagesConfig(dataset="cats_vs_dogs", image_size=size, data_dir=str(tmp_path))
-            assert all_of(open_arrays(config, "train")).shape == (3, size, size, 3)
+            assert all_of(open_pixels(config, "train")).shape == (3, size, size, 3)
 
 
 def test_several_inputs_of_which_none_has_the_usual_name_are_told(tmp_path):
@@ -86,7 +87,7 @@ def test_several_inputs_of_which_none_has_the_usual_name_are_told(tmp_path):
         tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)),
         pytest.raises(UserError, match=r"has the inputs \[\] and the labels \['label'\]: choose"),
     ):
-        open_arrays(config, "train")
+        open_pixels(config, "train")
 
 
 def test_a_video_that_stands_shows_its_first_frame(tmp_path):
@@ -103,9 +104,9 @@ def test_a_video_that_stands_shows_its_first_frame(tmp_path):
         num_frames=3,
         data_dir=str(tmp_path / "prepared"),
     )
-    assert all_of(open_arrays(config, "train"))[0, :, 0, 0, 0].tolist() == greys
+    assert all_of(open_pixels(config, "train"))[0, :, 0, 0, 0].tolist() == greys
     still = dataclasses.replace(config, still=True)
-    assert all_of(open_arrays(still, "train"))[0, :, 0, 0, 0].tolist() == [30] * 3
+    assert all_of(open_pixels(still, "train"))[0, :, 0, 0, 0].tolist() == [30] * 3
 
 
 @pytest.mark.parametrize(
@@ -146,16 +147,9 @@ def test_what_is_asked_of_files_reaches_them(images):
     (folder / "4.png").write_bytes(b"")
     config = dataclasses.replace(images, background="#ff0000", skip_bad_files=True)
     with pytest.warns(UserWarning, match="left out 1 of 8 files"):
-        read = all_of(open_arrays(config, "train"))
+        read = all_of(open_pixels(config, "train"))
     assert read[:, 1, 1].tolist()[3] == [255, 0, 0]
     assert len(read) == 7
-
-
-class Records(list):
-    """As TFDS gives them."""
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        return [self[index] for index in indices]
 
 
 @pytest.mark.parametrize(
@@ -167,28 +161,24 @@ class Records(list):
         ((2, 2, 3), np.uint8, [1, 2, 3], [1, 2, 3]),
     ],
 )
-def test_images_of_other_kinds_of_tfds_become_8_bits(
-    tmp_path, monkeypatch, shape, dtype, pixel, expected
-):
+def test_images_of_other_kinds_of_tfds_become_8_bits(shape, dtype, pixel, expected):
     features = {
         "image": tfds.features.Tensor(shape=shape, dtype=dtype),
         "label": tfds.features.ClassLabel(names=["a", "b"]),
     }
-    record = {"image": np.full((2, 2, shape[-1]), pixel, dtype), "label": 1}
-    opened = Split(Records([record]), features, tmp_path)
-    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
     config = ImagesConfig(dataset="published", image_size=2, background="blue")
-    read = all_of(open_arrays(config, "train"))
-    assert read.dtype == np.uint8
-    assert read[0, 1, 1].tolist() == expected
+    read, names = _reader(config, features)
+    record = read({"image": np.full((2, 2, shape[-1]), pixel, dtype), "label": np.int64(1)})
+    assert names == ("a", "b")
+    assert record["label"] == 1
+    assert record["image"].dtype == np.uint8
+    assert record["image"][1, 1].tolist() == expected
 
 
-def test_fractions_of_tfds_are_refused(tmp_path, monkeypatch):
+def test_fractions_of_tfds_are_refused():
     features = {
         "image": tfds.features.Tensor(shape=(2, 2, 3), dtype=np.float32),
         "label": tfds.features.ClassLabel(names=["a", "b"]),
     }
-    opened = Split([], features, tmp_path)
-    monkeypatch.setattr(classes, "open_split", lambda *_: opened)
     with pytest.raises(UserError, match="float32, which are not images of 8 or 16 bits"):
-        open_arrays(ImagesConfig(dataset="published"), "train")
+        _reader(ImagesConfig(dataset="published"), features)

@@ -4,18 +4,20 @@ import contextlib
 import dataclasses
 import re
 import shutil
+from functools import partial
 
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
+from prepared import read_texts
 
-from flax_transformer.data.datasets.labelled_datasets import (
-    ImagesConfig,
-    LabelledTextConfig,
-    open_arrays,
-    open_texts,
-)
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
+from flax_transformer.data.datasets.recipe import Recipe, open_recipe
+from flax_transformer.data.files.pixel_splits import open_pixels
+from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenized_splits import tokenize_labelled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 
@@ -24,19 +26,23 @@ PAIRS = [(f"line {number} of it", f"Zeile {number} davon") for number in range(N
 BLOCK = 2**16  # of an array_record, at which a cut file looks like one without records
 
 
+NAME = "lines_of_tests"
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The configuration of a small data set, and the folder where it is prepared."""
-    folder = tmp_path_factory.mktemp("whole")
-    paths = {}
-    for side, name in enumerate(("source", "target")):
-        path = folder / name
-        path.write_text("".join(f"{pair[side]}\n" for pair in PAIRS))
-        paths |= {f"{split}_{name}": str(path) for split in ("train", "validation")}
-    config = ParallelTextConfig(dataset="text_files", data_dir=str(folder / "prepared"), **paths)
-    assert list(open_split(config, "train")) == PAIRS
-    (info,) = folder.rglob("dataset_info.json")
-    return config, info.parent
+    """The configuration of a small data set, registered here, and the folder where it is."""
+    features = dict.fromkeys(("source", "target"), tfds.features.Text())
+    examples = [dict(zip(features, pair, strict=True)) for pair in PAIRS]
+    recipe = Recipe(NAME, "Lines.", features, lambda _: {"train": examples, "validation": examples})
+    opened = partial(open_recipe, recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASETS, NAME, Dataset("lines of the tests", "pair", opened))
+        folder = tmp_path_factory.mktemp("whole")
+        config = ParallelTextConfig(dataset=NAME, data_dir=str(folder / "prepared"))
+        assert read_texts(config, "train") == PAIRS
+        (info,) = folder.rglob("dataset_info.json")
+        yield config, info.parent
 
 
 @pytest.fixture
@@ -107,22 +113,22 @@ SHARD, INFO = "*-train.array_record*", "dataset_info.json"
 def test_a_damaged_file_is_told_with_the_folder_to_delete(damage, pattern, change, reason):
     config, folder = damage(pattern, change)
     with pytest.raises(UserError, match=reason) as error:
-        list(open_split(config, "train"))
+        read_texts(config, "train")
     assert str(error.value).startswith(f"the prepared data in {folder} is damaged (")
     assert str(error.value).endswith("delete this folder, then the same command prepares it again")
     shutil.rmtree(folder)
-    assert list(open_split(config, "train")) == PAIRS
+    assert read_texts(config, "train") == PAIRS
 
 
 @pytest.mark.parametrize("change", [cut_half, empty, flip, None])
 def test_what_tfds_only_writes_changes_nothing(damage, change):
     config, _ = damage("features.json", change if change is not flip else cut_end)
-    assert list(open_split(config, "train")) == PAIRS
+    assert read_texts(config, "train") == PAIRS
 
 
 def test_a_shard_with_fewer_records_is_refused(damage):
     config, folder = damage(SHARD, None)
-    writer = ArrayRecordWriter(str(folder / "text_files-train.array_record-00000-of-00001"), "")
+    writer = ArrayRecordWriter(str(folder / f"{NAME}-train.array_record-00000-of-00001"), "")
     writer.write(b"")
     writer.close()
     with pytest.raises(UserError, match="is cut or changed"):
@@ -131,7 +137,7 @@ def test_a_shard_with_fewer_records_is_refused(damage):
 
 def test_a_damaged_split_leaves_the_others_usable(damage):
     config, _ = damage(SHARD, None)
-    assert list(open_split(config, "validation")) == PAIRS
+    assert read_texts(config, "validation") == PAIRS
 
 
 def test_no_changed_byte_gives_other_text(damage, unchecked_types):
@@ -146,17 +152,17 @@ def test_no_changed_byte_gives_other_text(damage, unchecked_types):
             whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
         )
         with contextlib.suppress(UserError):
-            assert list(open_split(config, "train")) == PAIRS, place
+            assert read_texts(config, "train") == PAIRS, place
 
 
 def test_a_preparation_that_was_killed_is_made_again(whole):
     config, folder = whole
-    unfinished = folder.with_name(f"{folder.name}.incompleteABC123_text_files")
+    unfinished = folder.with_name(f"{folder.name}.incompleteABC123_{NAME}")
     unfinished.mkdir()
     shutil.copy(next(folder.glob(SHARD)), unfinished)
-    assert list(open_split(config, "train")) == PAIRS
+    assert read_texts(config, "train") == PAIRS
     shutil.rmtree(folder)
-    assert list(open_split(config, "train")) == PAIRS
+    assert read_texts(config, "train") == PAIRS
 
 
 def test_damage_of_another_data_set_is_not_told(whole, tmp_path):
@@ -165,7 +171,7 @@ def test_damage_of_another_data_set_is_not_told(whole, tmp_path):
     other.mkdir(parents=True)
     (other / INFO).write_text("")
     beside = dataclasses.replace(config, data_dir=str(tmp_path / "prepared"))
-    assert list(open_split(beside, "train")) == PAIRS
+    assert read_texts(beside, "train") == PAIRS
 
 
 def damage_only(folder, pattern):
@@ -175,25 +181,13 @@ def damage_only(folder, pattern):
     shutil.rmtree(path.parent / "flax_transformer", ignore_errors=True)
 
 
-def test_labelled_texts_are_refused_likewise(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("text,label\none,x\ntwo,y\n")
-    data_dir = str(tmp_path / "prepared")
-    config = LabelledTextConfig(dataset="labelled_text", train_file=str(file), data_dir=data_dir)
-    tokenizer = Tokenizer.train(["one"], vocab_size=300)
-    assert len(open_texts(config, tokenizer, "train").labels) == 2
-    damage_only(tmp_path, SHARD)
-    with pytest.raises(UserError, match=r"labelled_text-train.* is cut or changed"):
-        open_texts(config, tokenizer, "train")
-
-
 def test_images_are_refused_likewise(tmp_path):
     pytest.importorskip("sklearn", reason="needs the extra images")
     config = ImagesConfig(dataset="digits", data_dir=str(tmp_path))
-    assert len(open_arrays(config, "test").labels) == 300
+    assert len(open_pixels(config, "test").labels) == 300
     damage_only(tmp_path, "*-test.array_record*")
     with pytest.raises(UserError, match=r"digits-test.* is cut or changed"):
-        open_arrays(config, "test")
+        open_pixels(config, "test")
 
 
 class DamagedByTests(tfds.core.GeneratorBasedBuilder):
@@ -219,7 +213,7 @@ class DamagedByTests(tfds.core.GeneratorBasedBuilder):
 def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
     config = LabelledTextConfig(dataset="damaged_by_tests", data_dir=str(tmp_path))
     tokenizer = Tokenizer.train(["one"], vocab_size=300)
-    assert len(open_texts(config, tokenizer, "train").labels) == 2
+    assert len(tokenize_labelled(config, tokenizer, "train").labels) == 2
     (path,) = tmp_path.rglob(pattern)
     if change is None:
         path.unlink()
@@ -228,4 +222,4 @@ def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
     with pytest.raises(
         UserError, match=re.escape(f"data in {path.parent} is damaged ({path.name}")
     ):
-        open_texts(config, tokenizer, "train")
+        tokenize_labelled(config, tokenizer, "train")

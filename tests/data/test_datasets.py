@@ -4,19 +4,16 @@ import subprocess
 import sys
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from prepared import read_texts
 
-from flax_transformer.data import data_config
-from flax_transformer.data.datasets import parallel_datasets as datasets
-from flax_transformer.data.datasets.number_words import NumberWords
-from flax_transformer.data.datasets.parallel_datasets import (
-    DATASETS,
-    ParallelTextConfig,
-    open_split,
-)
-from flax_transformer.data.datasets.parallel_text import Pair
+from flax_transformer.data import data_config, parallel_text_config
+from flax_transformer.data.datasets import number_words as numbers
+from flax_transformer.data.datasets import recipe
+from flax_transformer.data.datasets.datasets import DATASETS, open_split, read_pairs
+from flax_transformer.data.datasets.split import Pair
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 
@@ -87,7 +84,8 @@ def test_an_update_is_as_large_as_it_is_said_to_be(fields, limits):
 
 
 def test_every_field_is_documented():
-    source = "".join(pathlib.Path(str(m.__file__)).read_text() for m in (datasets, data_config))
+    modules = parallel_text_config, data_config
+    source = "".join(pathlib.Path(str(m.__file__)).read_text() for m in modules)
     for field in dataclasses.fields(ParallelTextConfig):
         line = source.split(f"\n    {field.name}: ")[1].split("\n")[1]
         assert line.strip().startswith('"""'), field.name
@@ -100,18 +98,16 @@ def test_every_data_set_is_described_in_a_line(name):
 
 def test_a_split_is_a_sequence_of_pairs(number_words):
     split = open_split(number_words, "test")
-    pairs = list(split)
-    assert len(split) == len(pairs) == 1_000
-    assert isinstance(split[7], Pair)
-    assert all(isinstance(text, str) for text in split[7])
-    assert split[7] == pairs[7] == split[-993]
-    assert split[5:17:3] == pairs[5:17:3]
-    with pytest.raises(IndexError):
-        split[1_000]
+    pairs = read_pairs(number_words, "test")
+    assert len(split.records) == len(pairs) == 1_000
+    assert isinstance(pairs[7], Pair)
+    assert all(isinstance(text, str) for text in pairs[7][:2])
+    assert [Pair(**record) for record in split.records] == pairs
+    assert [Pair(**record) for record in split.first(3)] == pairs[:3]
 
 
 def test_a_part_of_a_split_is_its_first_pairs(number_words):
-    assert list(open_split(number_words, "train[:7]")) == open_split(number_words, "train")[:7]
+    assert read_texts(number_words, "train[:7]") == read_texts(number_words, "train")[:7]
 
 
 def test_an_unknown_split_names_those_there_are(number_words):
@@ -121,10 +117,8 @@ def test_an_unknown_split_names_those_there_are(number_words):
 
 @pytest.fixture
 def three_numbers(monkeypatch):
-    def split_generators(self, _):
-        return {"test": self._generate_examples(np.array([2, 3, 5]))}
-
-    monkeypatch.setattr(NumberWords, "_split_generators", split_generators)
+    monkeypatch.setattr(numbers, "SPLIT_SIZES", {"test": 3})
+    monkeypatch.setattr(numbers, "DRAWN_BELOW", {3: 3})
 
 
 @pytest.mark.usefixtures("three_numbers")
@@ -135,28 +129,28 @@ def test_preparing_prints_nothing(tmp_path, capsys):
 
 @pytest.mark.usefixtures("three_numbers")
 def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
-    def interrupted(self, numbers):
-        yield 0, dict.fromkeys(("en", "de", "fr"), "null") | {"number": 0}
+    def interrupted(numbers):
+        yield dict.fromkeys(("en", "de", "fr"), "null") | {"number": 0}
         raise KeyboardInterrupt
 
     config = ParallelTextConfig(data_dir=str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(NumberWords, "_generate_examples", interrupted)
+        patch.setattr(numbers, "spell", interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_split(config, "test")
-    assert [pair.target for pair in open_split(config, "test")] == ["zwei", "drei", "fünf"]
+    assert {target for _, target in read_texts(config, "test")} == {"null", "eins", "zwei"}
 
 
 @pytest.mark.usefixtures("three_numbers")
 def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
-    prepare: Any = NumberWords.download_and_prepare
+    prepare: Any = recipe._Builder.download_and_prepare
 
     def second(self, **options):
         prepare(self, **options)
         raise OSError("the folder is already there")
 
-    monkeypatch.setattr(NumberWords, "download_and_prepare", second)
-    assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test")) == 3
+    monkeypatch.setattr(recipe._Builder, "download_and_prepare", second)
+    assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test").records) == 3
 
 
 @pytest.mark.parametrize(
@@ -167,7 +161,7 @@ def test_a_tfds_name_is_a_data_set(name, languages):
     source, target = languages
     config = ParallelTextConfig(dataset=name, source_language=source, target_language=target)
     with tfds.testing.mock_data(num_examples=7):
-        pairs = list(open_split(config, "train"))
+        pairs = read_texts(config, "train")
         with pytest.raises(UserError, match=f"unknown language of {name} 'fr'.* Known: .*{source}"):
             open_split(dataclasses.replace(config, target_language="fr"), "train")
     assert len(pairs) == 7
@@ -185,7 +179,7 @@ def test_unknown_data_sets_get_a_suggestion():
 
 def test_the_configuration_imports_no_heavy_library():
     heavy = ("jax", "flax", "tensorflow", "tensorflow_datasets", "grain")
-    module = "flax_transformer.data.batches.pipeline"
+    module = "flax_transformer.data.parallel_text_config, flax_transformer.data.images_config"
     code = f"import sys, {module}; print(*set({heavy}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -3,13 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
+from flax_transformer.data.batches.batch import NO_CLASS
+from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import (
-    NO_CLASS,
     ArrayInputs,
     Examples,
-    LabelledBatches,
     TextInputs,
-    evaluation_batches,
 )
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
@@ -36,7 +35,7 @@ def numbers(batch) -> list[int]:
 
 def test_arrays_are_copied_and_empty_rows_are_zero():
     array = np.arange(1, 7, dtype=np.uint8).reshape(3, 2)
-    taken = ArrayInputs(array).take(np.array([2, -1, 0]))
+    taken = ArrayInputs(array).take(np.array([2, -1, 0]))[0]
     assert taken.tolist() == [[5, 6], [0, 0], [1, 2]]
     assert array.tolist() == [[1, 2], [3, 4], [5, 6]]
     assert len(ArrayInputs(array)) == 3
@@ -44,11 +43,11 @@ def test_arrays_are_copied_and_empty_rows_are_zero():
 
 def test_arrays_that_cannot_be_written_are_taken_from():
     still = np.broadcast_to(np.array([[7], [9]], np.uint8), (2, 3))
-    assert ArrayInputs(still).take(np.array([-1, 1])).tolist() == [[0, 0, 0], [9, 9, 9]]
+    assert ArrayInputs(still).take(np.array([-1, 1]))[0].tolist() == [[0, 0, 0], [9, 9, 9]]
 
 
 def test_every_example_comes_once_an_epoch(examples):
-    batches = LabelledBatches(examples, 4, seed=5)
+    batches = ExampleBatches(examples, 4, seed=5)
     assert batches.batches_per_epoch == 3
     epochs = [[numbers(batches[3 * epoch + i]) for i in range(3)] for epoch in range(4)]
     for epoch in epochs:
@@ -57,46 +56,48 @@ def test_every_example_comes_once_an_epoch(examples):
 
 
 def test_a_batch_is_a_function_of_the_seed_and_the_step(examples):
-    first, again, other = (LabelledBatches(examples, 4, seed=seed) for seed in (5, 5, 6))
+    first, again, other = (ExampleBatches(examples, 4, seed=seed) for seed in (5, 5, 6))
     steps = [7, 0, 4, 1]
     assert [numbers(first[i]) for i in steps] == [numbers(again[i]) for i in reversed(steps)][::-1]
     assert [numbers(first[i]) for i in range(9)] != [numbers(other[i]) for i in range(9)]
 
 
 def test_rows_that_fill_a_batch_are_not_counted(examples):
-    batches = LabelledBatches(examples, 4)
+    batches = ExampleBatches(examples, 4)
     counts = sorted(batches[i].count() for i in range(3))
     assert counts == [3, 4, 4]
     assert batches[0].describe() == "4 rows of 2 x 3 x 1"
 
 
 def test_processes_share_a_batch(examples):
-    batches = LabelledBatches(examples, 6, rows_multiple=3)
+    batches = ExampleBatches(examples, 6, rows_multiple=3)
     for step in range(5):
         parts = [numbers(batches.shard(process, 3)[step]) for process in range(3)]
         assert [len(part) for part in parts] == [2, 2, 2]
         assert list(itertools.chain(*parts)) == numbers(batches[step])
-    with pytest.raises(ValueError, match="6 rows do not divide by 4 processes"):
+    with pytest.raises(ValueError, match=r"\[6\] rows do not divide by 4 processes"):
         batches.shard(0, 4)
 
 
 def test_impossible_batches_are_refused(examples):
-    with pytest.raises(UserError, match=r"data\.batch_size 6 is no multiple of 4"):
-        LabelledBatches(examples, 6, rows_multiple=4)
+    with pytest.raises(
+        UserError, match=r"--data\.batch-size 6 over all devices is not a multiple of 4"
+    ):
+        ExampleBatches(examples, 6, rows_multiple=4)
     nothing = Examples(ArrayInputs(np.zeros((0, 2), np.uint8)), np.zeros(0, int), ("a",))
     with pytest.raises(UserError, match="the training split has no example"):
-        LabelledBatches(nothing, 2)
+        ExampleBatches(nothing, 2)
 
 
 def test_an_epoch_is_described(examples):
-    assert LabelledBatches(examples, 4).describe("2 cpu device(s)") == [
+    assert ExampleBatches(examples, 4).describe("2 cpu device(s)") == [
         "11 examples of 3 classes; 3 updates an epoch",
         "4 examples an update over 2 cpu device(s)",
     ]
 
 
 def test_evaluation_takes_every_example_once(examples):
-    found = list(evaluation_batches(examples, 4))
+    found = list(ExampleBatches(examples, 4, seed=None).epoch())
     for indices, batch in found:
         assert numbers(batch) == indices.tolist()
     indices = np.concatenate([indices for indices, _ in found])
@@ -107,5 +108,5 @@ def test_texts_of_a_batch_are_about_equally_long():
     lengths = [3, 40, 5, 33, 4, 60, 2, 50]
     texts = TokenizedText.of([[7] * length for length in lengths])
     examples = Examples(TextInputs(texts, 64), np.arange(8), tuple("abcdefgh"))
-    batches = LabelledBatches(examples, 4)
+    batches = ExampleBatches(examples, 4)
     assert sorted(batches[step].inputs.shape for step in range(2)) == [(4, 16), (4, 64)]

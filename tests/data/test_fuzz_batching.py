@@ -4,14 +4,16 @@ import collections
 import itertools
 
 import numpy as np
-from batch_contents import pairs_of
+from batch_contents import pairs_of, training_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prepared import read_texts
 
-from flax_transformer.data.batches.batching import TrainingBatches, evaluation_batches
 from flax_transformer.data.batches.buckets import plan_buckets
-from flax_transformer.data.batches.pipeline import prepare_pairs, prepare_training
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig
+from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 
 MAX_LENGTH = 23
 SIDES = [f"{split}_{side}" for split in ("train", "validation") for side in ("source", "target")]
@@ -60,9 +62,11 @@ def test_every_pair_that_fits_comes_exactly_once(
     # One that fits whatever the subwords are; a file without any is refused.
     lines = [("two", "zwei"), *lines]
     texts = read(lines)
-    tokenizer, pairs = prepare_training(write(folder, lines), folder / "tokenizer.json")
+    config = write(folder, lines)
+    tokenizer = make_tokenizer(config)
+    pairs = tokenize_pairs(config, tokenizer, "train")
     row_length = MAX_LENGTH if is_packed and "batch_size" not in limit else None
-    batches = TrainingBatches(
+    batches = training_batches(
         pairs, limit.get("tokens_per_batch"), num_buckets, 2, 0, limit.get("batch_size"), row_length
     )
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
@@ -75,7 +79,7 @@ def test_every_pair_that_fits_comes_exactly_once(
         if all(side.strip() and len(tokenizer.encode(side)) < MAX_LENGTH for side in pair)
     ]
     assert found == collections.Counter(fitting)
-    assert batches.report().left_out == len(lines) - len(fitting)
+    assert pairs.left_out == len(lines) - len(fitting)
     for batch in epoch:
         assert batch.target.size <= limit.get("tokens_per_batch", 6 * MAX_LENGTH)
         assert len(batch.target) % 2 == 0
@@ -86,10 +90,12 @@ def test_every_pair_that_fits_comes_exactly_once(
 def test_every_line_of_a_split_to_score_comes_exactly_once(tmp_path_factory, lines, budget):
     folder = tmp_path_factory.mktemp("lines")
     config = write(folder, [("two", "zwei"), *lines])
-    tokenizer, _ = prepare_training(config, folder / "tokenizer.json")
-    pairs = prepare_pairs(config, tokenizer, "validation")
+    tokenizer = make_tokenizer(config)
+    sides = zip(*read_texts(config, "validation"), strict=True)
+    cut = [TokenizedText.encode(tokenizer, side).cut(MAX_LENGTH) for side in sides]
+    pairs = TokenizedPairs(*cut)
     seen = []
-    for indices, batch in evaluation_batches(pairs, budget, MAX_LENGTH):
+    for indices, batch in LengthBatches.for_evaluation(pairs, budget, MAX_LENGTH).epoch():
         assert batch.source.shape[1] <= MAX_LENGTH
         assert len(indices) == 1 or batch.source.size <= budget
         seen += indices[indices >= 0].tolist()

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.datasets.image_folders import ImageFolders
+from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files.image_files import read_file
+from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.errors import UserError
 
 GREYS = {
@@ -21,16 +22,19 @@ GREYS = {
 COLORS = ("white", "black", "#ffffff")
 
 
-def prepare(folder: pathlib.Path, image_size: int = 5, **options: Any) -> tuple[Any, dict]:
-    build: Any = ImageFolders
-    builder = build(
-        folder=str(folder),
-        image_size=image_size,
-        **options,
-        data_dir=str(folder.parent / "prepared"),
-        file_format="array_record",
+def prepare(
+    folder: pathlib.Path, image_size: int = 5, **options: Any
+) -> tuple[tuple[str, ...], dict]:
+    data_dir = str(folder.parent / "prepared")
+    config = ImagesConfig(
+        "image_folders", folder=str(folder), data_dir=data_dir, image_size=image_size, **options
     )
-    return builder, read_splits(builder)
+    names = [name for name in ("validation", "test") if _has(folder, name)]
+    return open_split(config, "train").class_names, read_splits(config, "train", *names)
+
+
+def _has(folder: pathlib.Path, split: str) -> bool:
+    return folder.is_dir() and any(p.name.lower().startswith(split[:3]) for p in folder.iterdir())
 
 
 def save(path: pathlib.Path, grey: int) -> None:
@@ -49,8 +53,8 @@ def folder(tmp_path):
 
 
 def test_folders_are_splits_and_classes(folder):
-    builder, splits = prepare(folder)
-    assert builder.info.features["label"].names == ["cat", "dog"]
+    names, splits = prepare(folder)
+    assert names == ("cat", "dog")
     told = {
         split: [(x["image"].shape, int(x["image"].max()), x["label"]) for x in examples]
         for split, examples in splits.items()
@@ -89,7 +93,7 @@ def test_a_damaged_image_is_named_and_nothing_written(folder):
     with pytest.raises(UserError, match=r"cannot read .*c\.bmp \(.*\): fix it, take it") as error:
         prepare(folder)
     assert "\n" not in str(error.value)
-    assert not list(folder.parent.rglob("*.array_record*"))
+    assert not list(folder.parent.rglob("*.npy"))
 
 
 @pytest.mark.parametrize(
@@ -128,8 +132,8 @@ def greys(examples: list[dict]) -> list[int]:
 def test_classes_and_images_are_in_natural_order(tmp_path):
     for grey, name in enumerate(("10/1.png", "2/12.png", "2/3.png", "2/1.png")):
         save(tmp_path / "images" / "train" / name, grey)
-    builder, splits = prepare(tmp_path / "images")
-    assert builder.info.features["label"].names == ["2", "10"]
+    names, splits = prepare(tmp_path / "images")
+    assert names == ("2", "10")
     assert greys(splits["train"]) == [3, 2, 1, 0]
     assert [example["label"] for example in splits["train"]] == [0, 0, 0, 1]
 
@@ -205,7 +209,7 @@ def test_all_bad_files_are_listed_in_one_error(folder):
     )
     assert all(message.count(name) == 1 for name in bad)
     assert "\n" not in message
-    assert not list(folder.parent.rglob("*.array_record*"))
+    assert not list(folder.parent.rglob("*.npy"))
 
 
 def test_of_many_bad_files_ten_are_named(folder):
@@ -218,12 +222,11 @@ def test_of_many_bad_files_ten_are_named(folder):
 def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
     spoil(folder)
     with pytest.warns(UserWarning, match=r"left out 3 of 6 files: .*b\.png \(.*c\.jpg \(.*e\.jpg"):
-        builder, splits = prepare(folder, skip_bad_files=True)
+        _, splits = prepare(folder, skip_bad_files=True)
     assert {split: greys(examples) for split, examples in splits.items()} == {
         "train": [23, 47],
         "test": [89],
     }
-    assert builder.info.splits["train"].num_examples == 2
     # Data without the bad files is not used without the option that leaves them out.
     with pytest.raises(UserError, match="cannot read 3 files"):
         prepare(folder)
@@ -246,4 +249,4 @@ def test_another_background_is_prepared_apart(tmp_path):
         Image.new("RGBA", (3, 3), (0, 0, 0, 0)).save(path)
     found = [greys(prepare(tmp_path / "images", background=name)[1]["train"]) for name in COLORS]
     assert found == [[255, 255], [0, 0], [255, 255]]
-    assert len(list(tmp_path.rglob("*train.array_record*"))) == 2  # white under both names
+    assert len(list(tmp_path.rglob("*train_inputs.npy"))) == 2  # white under both names

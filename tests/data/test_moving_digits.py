@@ -1,6 +1,5 @@
 import collections
 import pathlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from flax_transformer.data.datasets.moving_digits import (
     NUM_ANGLES,
     NUM_FRAMES,
     SIZE,
-    MovingDigits,
     move,
 )
+from flax_transformer.data.videos_config import VideosConfig
 
 SPLIT_SIZES = {"train": 4_000, "validation": 500, "test": 1_000}
 PATHS = [(motion, "up") for motion in MOTIONS[:-1]]
@@ -22,8 +21,7 @@ PATHS += [("bouncing", direction) for direction in DIRECTIONS]
 
 
 def prepare(folder: pathlib.Path) -> dict[str, list[dict]]:
-    build: Any = MovingDigits  # which TFDS wraps beyond what a type checker sees
-    return read_splits(build(data_dir=str(folder), file_format="array_record"))
+    return read_splits(VideosConfig(data_dir=str(folder)), *SPLIT_SIZES)
 
 
 @pytest.fixture(scope="module")

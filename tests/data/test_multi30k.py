@@ -1,11 +1,15 @@
 import gzip
 import pathlib
 import shutil
+from typing import Any
 
 import pytest
+from prepared import read_texts
 
 from flax_transformer.data.datasets import multi30k
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.datasets.published import find
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 SIZES = {
@@ -32,10 +36,10 @@ def test_both_forms_are_read_line_by_line(multi30k_dir, tmp_path, form, folder):
         manual_dir=str(files / folder),
         data_dir=str(tmp_path),
     )
-    assert {split: len(open_split(config, split)) for split in SIZES} == SIZES
+    assert {split: len(open_split(config, split).records) for split in SIZES} == SIZES
     stem = files / ("test_2017_flickr" if form == "raw" else "tok/test_2017_flickr.lc.norm.tok")
     lines = tuple(last_line(pathlib.Path(f"{stem}.{language}.gz")) for language in ("en", "fr"))
-    assert open_split(config, "test_2017_flickr")[-1] == lines
+    assert read_texts(config, "test_2017_flickr")[-1] == lines
 
 
 def test_unpacked_and_packed_files_are_found(tmp_path):
@@ -43,8 +47,8 @@ def test_unpacked_and_packed_files_are_found(tmp_path):
     packed, unpacked = tmp_path / "train.en.gz", tmp_path / "tok" / "val.lc.norm.tok.de"
     packed.touch()
     unpacked.touch()
-    assert multi30k.find(tmp_path, "raw", "train.en") == packed
-    assert multi30k.find(tmp_path, "tokenized", "val.de") == unpacked
+    assert find(tmp_path, "train.en", ["raw"], "") == packed
+    assert find(tmp_path, "val.lc.norm.tok.de", ["tok"], "") == unpacked
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path):
@@ -61,7 +65,7 @@ def test_a_file_cut_short_is_refused_by_name(multi30k_dir, tmp_path):
     (files / "val.de.gz").unlink()
     (files / "val.de").write_text("Nur eine Zeile.\n")
     config = ParallelTextConfig(dataset="multi30k", manual_dir=str(files), data_dir=str(tmp_path))
-    with pytest.raises(UserError, match=r"val\.de \(1 lines\) is not Multi30k's val\.de"):
+    with pytest.raises(UserError, match=r"val\.de \(16 bytes\) is not Multi30k's val\.de"):
         open_split(config, "train")
     assert not list(tmp_path.rglob("*array_record*"))
 
@@ -74,5 +78,10 @@ def test_no_network_asks_for_the_files(tmp_path, monkeypatch):
 
 
 def test_addresses_are_those_of_the_authors_files():
-    assert multi30k.url("raw", "val.de").endswith("/data/task1/raw/val.de.gz")
-    assert multi30k.url("tokenized", "val.de").endswith("/data/task1/tok/val.lc.norm.tok.de")
+    for form, address in (("raw", "raw/val.de.gz"), ("tokenized", "tok/val.lc.norm.tok.de")):
+        published: Any = multi30k.recipe(ParallelTextConfig("multi30k", form=form)).published
+        addresses = [
+            f"{published.url}/{name}{'.gz' * published.packed}" for name in published.sha256
+        ]
+        assert f"{multi30k.URL}/{address}" in addresses
+    assert multi30k.URL.endswith("/data/task1")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packing import assign_rows, pack, plan_rows, redraw
+from flax_transformer.data.batches.packed_batches import assign_rows, pack, plan_rows, redraw
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import EOS, PAD
 

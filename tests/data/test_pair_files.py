@@ -2,13 +2,16 @@
 
 import dataclasses
 import gzip
+import hashlib
 import re
 import zipfile
 
 import pytest
+from prepared import read_texts
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
-from flax_transformer.data.datasets.parallel_files import hold_out_pairs, read_columns
+from flax_transformer.data.datasets.datasets import open_split, read_pairs
+from flax_transformer.data.datasets.parallel_files import hold_out_sources, read_columns
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 ROWS = [(f"Satz {number}", f"sentence {number}", "CC-BY 2.0") for number in range(60)]
@@ -42,18 +45,18 @@ def table(write) -> str:
 
 def test_columns_are_chosen_by_number(table, make_config):
     config = make_config(train_pairs=table, validation_pairs=table)
-    assert list(open_split(config, "train")) == [row[:2] for row in ROWS]
+    assert read_texts(config, "train") == [row[:2] for row in ROWS]
     turned = dataclasses.replace(config, source_column=2, target_column=1)
-    assert list(open_split(turned, "train")) == [row[1::-1] for row in ROWS]
+    assert read_texts(turned, "train") == [row[1::-1] for row in ROWS]
     third = dataclasses.replace(config, source_column=3, target_column=2)
-    assert list(open_split(third, "validation")) == [row[:0:-1] for row in ROWS]
+    assert read_texts(third, "validation") == [row[:0:-1] for row in ROWS]
 
 
 def test_quotes_spaces_and_line_ends_are_as_they_are(write):
     path = write("a.tsv", '\ufeff"Hi,\t Hallo!\r\n\r\n\n"Ja"\t"nein\u2028\t"\n'.encode())
-    assert read_columns(path, (1, 2)) == [('"Hi,', " Hallo!"), ('"Ja"', '"nein\u2028')]
+    assert list(read_columns(path, (1, 2))) == [('"Hi,', " Hallo!"), ('"Ja"', '"nein\u2028')]
     packed = write("a.tsv.gz", gzip.compress("a\tä\n".encode()))
-    assert read_columns(packed, (2, 1)) == [("ä", "a")]
+    assert list(read_columns(packed, (2, 1))) == [("ä", "a")]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_quotes_spaces_and_line_ends_are_as_they_are(write):
         ("\n \n", "has no pair: give a file with one pair a line"),
         ("", "is empty"),
         ("a\tb\n".encode("utf-16"), "is UTF-16"),
-        (b"PK\x03\x04", "is a zip archive, no UTF-8 text: unpack it"),
+        (b"PK\x03\x04", "is a zip archive, not UTF-8 text: unpack it"),
     ],
 )
 def test_a_file_without_pairs_is_told_in_one_line(contents, message, write, make_config):
@@ -79,7 +82,7 @@ def test_a_file_without_pairs_is_told_in_one_line(contents, message, write, make
 def test_the_two_sides_in_files_and_in_columns_may_be_mixed(table, write, make_config):
     sides = [write(side, f"{side}\n") for side in ("source", "target")]
     config = make_config(train_pairs=table, test_source=sides[0], test_target=sides[1])
-    assert list(open_split(config, "test")) == [("source", "target")]
+    assert read_texts(config, "test") == [("source", "target")]
     assert config.held_out_split == "test"
     assert make_config(train_pairs=table).held_out_split == "validation"
     assert make_config(train_pairs=table, test_pairs=table).held_out_split == "test"
@@ -124,48 +127,67 @@ def test_files_that_do_not_fit_each_other_are_refused(fields, message, make_conf
 def test_without_validation_files_pairs_are_held_out(table, make_config):
     config = make_config(train_pairs=table)
     with pytest.warns(UserWarning, match="3 of 60 training pairs are held out for validation"):
-        train = list(open_split(config, "train"))
-    validation = list(open_split(config, "validation"))
+        train = read_texts(config, "train")
+    validation = read_texts(config, "validation")
     assert len(validation) == 60 // 20
     assert sorted(train + validation) == sorted(row[:2] for row in ROWS)
     split = "train[10%:20%]"
     other = dataclasses.replace(config, validation_split=split)
-    assert len(open_split(other, "train")) == 60
-    assert len(open_split(other, split)) == 6
+    assert len(read_texts(other, "train")) == len(open_split(other, "train").records) == 60
+    assert len(read_texts(other, split)) == len(open_split(other, split).records) == 6
+
+
+def hold_out(pairs):
+    """The pairs to train on and those to validate on."""
+    number, held_out = hold_out_sources(source for source, _ in pairs)
+    assert number == len(pairs)
+    validation = [pair for pair in pairs if pair[0] in held_out]
+    assert len(validation) == sum(held_out.values())
+    return [pair for pair in pairs if pair[0] not in held_out], validation
 
 
 def test_no_source_is_on_both_sides_of_what_is_held_out():
     pairs = [(f"source {number % 400}", f"target {number}") for number in range(3000)]
-    train, validation = hold_out_pairs(pairs)
+    train, validation = hold_out(pairs)
     assert {source for source, _ in train}.isdisjoint(source for source, _ in validation)
     assert 150 <= len(validation) < 150 + 8
-    assert [pair for pair in pairs if pair in set(validation)] == validation
-    again = hold_out_pairs([*pairs[:1500], *reversed(pairs[1500:])])
+    again = hold_out([*pairs[:1500], *reversed(pairs[1500:])])
     assert set(again[1]) == set(validation)
     # No more than a thousand, and never all.
-    assert len(hold_out_pairs([(str(number), "") for number in range(30_000)])[1]) == 1_000
-    assert [len(side) for side in hold_out_pairs([("a", "b"), ("a", "c"), ("d", "e")])] in (
+    assert len(hold_out([(str(number), "") for number in range(30_000)])[1]) == 1_000
+    assert [len(side) for side in hold_out([("a", "b"), ("a", "c"), ("d", "e")])] in (
         [1, 2],
         [2, 1],
     )
 
 
+def test_those_held_out_are_the_first_in_the_order_of_their_digests():
+    sources = [f"source {number % 1700}" for number in range(5000)]
+    order = sorted(set(sources), key=lambda text: hashlib.sha256(text.encode()).digest())
+    _, held_out = hold_out_sources(sources)
+    assert list(held_out) == order[: len(held_out)]
+    assert all(held_out[source] == sources.count(source) for source in held_out)
+
+
 def test_nothing_can_be_held_out_of_one_source():
     with pytest.raises(UserError, match=r"one source: give --data\.validation-source FILE"):
-        hold_out_pairs([("a", "b"), ("a", "c")])
+        hold_out_sources(["a", "a"])
 
 
 def test_further_translations_belong_to_their_pairs(table, write, make_config):
     further = [write(name, "".join(f"{name} {n}\n" for n in range(60))) for name in ("b", "c")]
     fields = {"validation_pairs": table, "validation_references": tuple(further)}
     config = make_config(train_pairs=table, **fields)
-    assert open_split(config, "validation").references() == [
+    assert references(config, "validation") == [
         (f"b {number}", f"c {number}") for number in range(60)
     ]
-    assert open_split(config, "validation[7:9]").references() == [("b 7", "c 7"), ("b 8", "c 8")]
-    assert set(open_split(config, "train").references()) == {()}
-    assert list(open_split(config, "train")) == [row[:2] for row in ROWS]
-    assert open_split(make_config(train_pairs=table), "train").references() == []
+    assert references(config, "validation[7:9]") == [("b 7", "c 7"), ("b 8", "c 8")]
+    assert set(references(config, "train")) == {()}
+    assert read_texts(config, "train") == [row[:2] for row in ROWS]
+
+
+def references(config, split) -> list[tuple[str, ...]]:
+    return [pair.references for pair in read_pairs(config, split)]
 
 
 def test_further_translations_must_be_as_many(table, write, make_config):
@@ -192,10 +214,10 @@ def test_relative_paths_become_absolute(make_config, monkeypatch, tmp_path):
 def test_tatoeba_is_read_as_it_is_unpacked(shared_dir, make_config, tmp_path):
     with zipfile.ZipFile(shared_dir("tatoeba") / "deu-eng.zip") as archive:
         path = archive.extract("deu.txt", tmp_path)
-    pairs = read_columns(path, (2, 1))
+    pairs = list(read_columns(path, (2, 1)))
     assert len(pairs) == 169_197
     assert pairs[0] == ("Hallo!", "Hi.")
-    train, validation = hold_out_pairs([(english, german) for german, english in pairs])
+    train, validation = hold_out([(english, german) for german, english in pairs])
     assert len(train) + len(validation) == 169_197
     assert 1_000 <= len(validation) < 1_100
     with pytest.raises(UserError, match=r"deu\.txt, line 1 has no column 3, only 2: fix the line"):

@@ -1,24 +1,21 @@
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from batch_contents import training_batches
 
-from flax_transformer.data.batches.batching import TrainingBatches
-from flax_transformer.data.batches.pipeline import (
-    prepare_pairs,
-    prepare_training,
-    training_pipeline,
-)
-from flax_transformer.data.datasets import parallel_text
-from flax_transformer.data.datasets.parallel_datasets import (
-    ParallelTextConfig,
-    open_split,
-)
-from flax_transformer.data.datasets.parallel_text import ParallelText
-from flax_transformer.data.tokens.kept_tokens import Kept
+from flax_transformer.data.batches.batches import Batches
+from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.data.datasets import parallel_files
+from flax_transformer.data.datasets.datasets import read_pairs
+from flax_transformer.data.files.kept_arrays import Kept
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.tokens import tokenized_splits
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import EOS, Tokenizer
 from flax_transformer.errors import UserError
 
@@ -44,12 +41,12 @@ def text_config(tmp_path) -> ParallelTextConfig:
 
 
 @pytest.fixture(params=[None, 29], ids=["by length", "packed"])
-def batches(request) -> TrainingBatches:
+def batches(request) -> Batches:
     lengths = np.random.default_rng(0).integers(2, 23, size=(2, 211))
     source, target = (
         TokenizedText.of([*range(3, length + 2), EOS] for length in side) for side in lengths
     )
-    return TrainingBatches(TokenizedPairs(source, target), 101, 5, row_length=request.param)
+    return training_batches(TokenizedPairs(source, target), 101, 5, row_length=request.param)
 
 
 def texts(side: TokenizedText) -> list[str]:
@@ -61,60 +58,70 @@ def same(one, other) -> bool:
 
 
 def test_training_leaves_out_what_is_blank_or_too_long(text_config):
-    pairs = prepare_pairs(text_config, TOKENIZER, "train")
+    pairs = tokenize_pairs(text_config, TOKENIZER, "train")
     assert texts(pairs.source) == ["two", "three", "six"]
     assert texts(pairs.target) == ["zwei", "drei", "sechs"]
     assert pairs.left_out == 4
+    assert all(isinstance(array, np.memmap) for array in (pairs.source.tokens, pairs.target.tokens))
 
 
-def test_other_splits_keep_every_pair_cut_to_the_maximum(text_config):
-    pairs = prepare_pairs(text_config, TOKENIZER, "validation")
-    assert texts(pairs.source) == ["two", " ", "three", "sevent", "six", "five", ""]
-    assert pairs.left_out == 0
-    assert all(side.tokens[end - 1] == EOS for side in pairs[:2] for end in side.offsets[1:])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_pairs_read_in_pieces_are_the_same(text_config, monkeypatch, tmp_path, size):
+    whole = tokenize_pairs(text_config, TOKENIZER, "train")
+    monkeypatch.setattr(tokenized_splits, "CHUNK_SIZE", size)
+    config = dataclasses.replace(text_config, data_dir=str(tmp_path / "elsewhere"))
+    pieces = tokenize_pairs(config, TOKENIZER, "train")
+    assert all(map(same, whole[:2], pieces[:2]))
+    assert pieces.left_out == whole.left_out
 
 
 def test_a_split_with_nothing_to_train_on_is_refused(text_config):
     config = dataclasses.replace(text_config, max_length=2)
     with pytest.raises(UserError, match="none of the 7 pairs of train has two sides of 1 to 2"):
-        prepare_pairs(config, TOKENIZER, "train")
+        tokenize_pairs(config, TOKENIZER, "train")
 
 
-def test_the_tokenizer_is_trained_on_both_sides_and_read_where_there_is_one(
-    number_words, tmp_path, monkeypatch
-):
+def test_the_tokenizer_is_trained_on_both_sides(number_words):
     config = dataclasses.replace(number_words, train_split="train[:101]")
-    path = tmp_path / "tokenizer.json"
-    trained, pairs = prepare_training(config, path)
-    assert not path.exists()
-    assert 259 < trained.vocab_size <= config.vocab_size
-    pair = open_split(number_words, "test")[0]
-    assert all(len(trained.encode(text)) < len(text.encode()) / 2 for text in pair)
-    assert pairs.num_pairs == 101
-    trained.save(path)
-    monkeypatch.delattr(Tokenizer, "train")
-    monkeypatch.setattr(Kept, "tokenizer", None)
-    read, _ = prepare_training(config, path)
-    assert read.encode(pair.target) == trained.encode(pair.target)
+    tokenizer = make_tokenizer(config)
+    assert 259 < tokenizer.vocab_size <= config.vocab_size
+    pair = read_pairs(number_words, "test")[0]
+    assert all(len(tokenizer.encode(text)) < len(text.encode()) / 2 for text in pair[:2])
+    assert tokenize_pairs(config, tokenizer, "train[:101]").num_pairs == 101
 
 
-@pytest.mark.usefixtures("unchecked_types")  # it looks into sequences
-def test_no_text_is_read_the_second_time(text_config, tmp_path, monkeypatch):
-    path = tmp_path / "tokenizer.json"
-    tokenizer, pairs = prepare_training(text_config, path)
-    monkeypatch.delattr(parallel_text, "read_records")
-    monkeypatch.delattr(ParallelText, "_pair")
-    same_tokenizer, same_pairs = prepare_training(text_config, path)
+def test_of_many_pairs_the_tokenizer_is_trained_on_evenly_spread_ones(number_words):
+    pairs = read_pairs(number_words, "train")[:101]
+    config = dataclasses.replace(number_words, train_split="train[:101]", tokenizer_lines=30)
+    spread = [text for pair in pairs[::4] for text in pair[:2]]
+    expected = Tokenizer.train(spread, config.vocab_size)
+    assert make_tokenizer(config).to_json() == expected.to_json()
+    enough = dataclasses.replace(config, tokenizer_lines=101)
+    everything = Tokenizer.train([text for pair in pairs for text in pair[:2]], config.vocab_size)
+    assert make_tokenizer(enough).to_json() == everything.to_json()
+
+
+def test_no_text_is_read_the_second_time(text_config, monkeypatch):
+    tokenizer = make_tokenizer(text_config)
+    pairs = tokenize_pairs(text_config, tokenizer, "train")
+    monkeypatch.delattr(parallel_files._PairFiles, "read")
+    same_tokenizer = make_tokenizer(text_config)
+    same_pairs = tokenize_pairs(text_config, same_tokenizer, "train")
     assert same_tokenizer.to_json() == tokenizer.to_json()
     assert all(map(same, pairs[:2], same_pairs[:2]))
     assert same_pairs.left_out == pairs.left_out == 3
 
 
-def test_the_first_time_text_is_read_once(text_config, tmp_path, monkeypatch):
-    read, iterate = [], ParallelText.__iter__
-    monkeypatch.setattr(ParallelText, "__iter__", lambda self: read.append(self) or iterate(self))
-    prepare_training(text_config, tmp_path / "tokenizer.json")
+def test_text_goes_from_the_file_to_tokens_in_one_pass(text_config, monkeypatch):
+    tokenizer = make_tokenizer(text_config)
+    read, iterate = [], parallel_files._PairFiles.read
+    monkeypatch.setattr(
+        parallel_files._PairFiles, "read", lambda self: read.append(self) or iterate(self)
+    )
+    tokenize_pairs(text_config, tokenizer, "train")
     assert len(read) == 1
+    prepared = Path(str(text_config.data_dir))
+    assert {path.suffix for path in prepared.rglob("*") if path.is_file()} == {".json", ".npy"}
 
 
 @pytest.mark.parametrize(
@@ -130,20 +137,25 @@ def test_the_first_time_text_is_read_once(text_config, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_what_is_kept_is_not_taken_for_another(number_words, tmp_path, monkeypatch, fields):
-    path = tmp_path / "tokenizer.json"
+def test_what_is_kept_is_not_taken_for_another(number_words, monkeypatch, fields):
+    def prepare(config):
+        tokenizer = make_tokenizer(config)
+        return tokenizer.to_json(), tokenize_pairs(config, tokenizer, config.train_split)
+
     first = dataclasses.replace(number_words, train_split="train[:7]")
     other = dataclasses.replace(first, **fields)
-    prepare_training(first, path)
-    tokenizer, pairs = prepare_training(other, path)
-    unsplit = prepare_pairs(other, tokenizer, "train[:7]")
-    monkeypatch.setattr(Kept, "tokenizer", lambda self, key, make: make())
-    monkeypatch.setattr(Kept, "pairs", lambda self, key, make: make())
-    made_tokenizer, made_pairs = prepare_training(other, path)
-    assert tokenizer.to_json() == made_tokenizer.to_json()
+    prepare(first)
+    tokenizer, pairs = prepare(other)
+
+    def join(self, key, make):
+        pieces = list(make())
+        names = dict.fromkeys(name for piece in pieces for name in piece)
+        return {name: np.concatenate([p[name] for p in pieces if name in p]) for name in names}
+
+    monkeypatch.setattr(Kept, "arrays", join)
+    made_tokenizer, made_pairs = prepare(other)
+    assert tokenizer == made_tokenizer
     assert all(map(same, pairs[:2], made_pairs[:2]))
-    made_unsplit = prepare_pairs(other, tokenizer, "train[:7]")
-    assert all(map(same, unsplit[:2], made_unsplit[:2]))
 
 
 def test_the_pipeline_gives_the_batches_of_the_steps(batches):
@@ -174,7 +186,7 @@ def test_an_error_in_a_thread_reaches_the_consumer(batches, monkeypatch):
             raise RuntimeError("batch 3 is broken")
         return step
 
-    monkeypatch.setattr(TrainingBatches, "__getitem__", broken)
+    monkeypatch.setattr(Batches, "__getitem__", broken)
     pipeline = training_pipeline(batches)
     assert [next(pipeline) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match="batch 3 is broken"):

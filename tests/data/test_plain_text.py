@@ -1,21 +1,17 @@
 import pathlib
-from typing import Any
 
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.datasets.plain_text import PlainText
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
-
-build: Any = PlainText  # which TFDS wraps beyond what a type checker sees
 
 
 def texts(tmp_path: pathlib.Path, **paths: pathlib.Path) -> dict[str, list[str]]:
     given = {f"{split}_text": str(path) for split, path in paths.items()}
-    splits = read_splits(
-        build(data_dir=str(tmp_path / "prepared"), file_format="array_record", **given)
-    )
-    return {split: [x["text"].decode() for x in examples] for split, examples in splits.items()}
+    config = PlainTextConfig("plain_text", data_dir=str(tmp_path / "prepared"), **given)
+    splits = read_splits(config, "train", "validation")
+    return {split: [x["text"] for x in examples] for split, examples in splits.items()}
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def test_what_is_no_text_is_refused(contents, message, tmp_path):
     (tmp_path / "one.txt").write_bytes(contents)
     with pytest.raises(UserError, match=message):
         texts(tmp_path, train=tmp_path)
-    assert not list(tmp_path.rglob("*array_record*"))
+    assert not list(tmp_path.rglob("found.json"))
 
 
 def test_a_folder_without_text_and_a_missing_file_are_refused(tmp_path):

@@ -81,7 +81,7 @@ def test_an_archive_that_is_damaged_or_lacks_a_file_is_refused(tmp_path, dl_mana
 
 def test_what_has_changed_at_its_address_is_refused(tmp_path, dl_manager):
     url = archive(tmp_path / "numbers.zip", {**FILES, "two.txt": b"two\n"})
-    message = r"numbers\.zip/two\.txt \(4 bytes\) is not Numbers's two\.txt: fetch it anew"
+    message = r"numbers\.zip/two\.txt \(4 bytes\) is not Numbers's two\.txt: download it again"
     with pytest.raises(UserError, match=message):
         fetch(url, dl_manager)
 

@@ -4,29 +4,29 @@ import dataclasses
 import hashlib
 import io
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from prepared import read_splits
 
-from flax_transformer.data.datasets import cifar10_jpeg, digits, fashion_mnist
+from flax_transformer.data.datasets import cifar10_jpeg, digits
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.errors import UserError
 
 
 def test_fashion_mnist_is_what_its_authors_describe(shared_dir, tmp_path):
-    build: Any = fashion_mnist.FashionMnistIdx
     folder = str(shared_dir("fashion_mnist"))
-    builder = build(manual_dir=folder, data_dir=str(tmp_path), file_format="array_record")
-    splits = read_splits(builder)
+    config = ImagesConfig("fashion_mnist", manual_dir=folder, data_dir=str(tmp_path))
+    splits = read_splits(config, "train", "test")
     for split, per_class in {"train": 6_000, "test": 1_000}.items():
         labels = [example["label"] for example in splits[split]]
         assert np.bincount(labels).tolist() == [per_class] * 10
     images = np.stack([example["image"] for example in splits["train"]])
     assert (images.shape, images.dtype) == ((60_000, 28, 28, 1), np.uint8)
     assert round(images.mean() / 255, 4) == 0.2860
-    names = builder.info.features["label"].names
+    names = open_split(config, "test").class_names
     assert [names[example["label"]] for example in splits["test"][:2]] == ["Ankle boot", "Pullover"]
 
 
@@ -59,12 +59,10 @@ def test_cifar10_jpeg_is_prepared_decoded_and_in_order(tmp_path, monkeypatch):
             labels=labels,
         )
         sha256[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-    build: Any = cifar10_jpeg.Cifar10Jpeg
-    small = dataclasses.replace(build.PUBLISHED, sha256=sha256)
-    monkeypatch.setattr(build, "PUBLISHED", small)
-    splits = read_splits(
-        build(manual_dir=str(tmp_path), data_dir=str(tmp_path), file_format="array_record")
-    )
+    small = dataclasses.replace(cifar10_jpeg.PUBLISHED, sha256=sha256)
+    monkeypatch.setattr(cifar10_jpeg, "PUBLISHED", small)
+    config = ImagesConfig("cifar10_jpeg", manual_dir=str(tmp_path), data_dir=str(tmp_path))
+    splits = read_splits(config, "train", "test")
     for examples in splits.values():
         assert [example["label"] for example in examples] == labels.tolist()
         for example, file in zip(examples, files, strict=True):
@@ -72,19 +70,16 @@ def test_cifar10_jpeg_is_prepared_decoded_and_in_order(tmp_path, monkeypatch):
 
 
 def test_cifar10_jpeg_without_a_folder_asks_for_its_files(tmp_path):
-    build: Any = cifar10_jpeg.Cifar10Jpeg
+    config = ImagesConfig("cifar10_jpeg", data_dir=str(tmp_path))
     with pytest.raises(UserError, match=r"no place to be downloaded from: give --data\.manual-dir"):
-        read_splits(build(data_dir=str(tmp_path), file_format="array_record"))
+        open_split(config, "train")
     with pytest.raises(UserError, match=r"neither cifar10_train_jpeg\.npz .* the folder with it"):
-        read_splits(
-            build(manual_dir=str(tmp_path), data_dir=str(tmp_path), file_format="array_record")
-        )
+        open_split(dataclasses.replace(config, manual_dir=str(tmp_path)), "train")
 
 
 def test_digits_are_scikit_learns(tmp_path):
     datasets = pytest.importorskip("sklearn.datasets", reason="digits need scikit-learn")
-    build: Any = digits.Digits
-    splits = read_splits(build(data_dir=str(tmp_path), file_format="array_record"))
+    splits = read_splits(ImagesConfig(data_dir=str(tmp_path)), *digits.SPLIT_SIZES)
     assert {split: len(examples) for split, examples in splits.items()} == digits.SPLIT_SIZES
     examples = [example for split in digits.SPLIT_SIZES for example in splits[split]]
     known = datasets.load_digits()

@@ -1,9 +1,11 @@
 import gzip
 
 import pytest
+from prepared import read_texts
 
-from flax_transformer.data.datasets.parallel_datasets import ParallelTextConfig, open_split
+from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files.text_files import read_lines, read_parallel
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 
 pytestmark = pytest.mark.platforms
@@ -28,26 +30,26 @@ def make_config(tmp_path):
 
 def test_lines_are_pairs_in_their_order(make_config):
     config = make_config()
-    assert list(open_split(config, "train")) == [("one", "eins"), ("two", "zwei")]
-    assert list(open_split(config, "validation")) == [("three", "drei")]
+    assert read_texts(config, "train") == [("one", "eins"), ("two", "zwei")]
+    assert read_texts(config, "validation") == [("three", "drei")]
 
 
 def test_changed_files_are_prepared_anew(make_config):
     open_split(make_config(), "train")
     changed = make_config(train=("five\n", "fünf\n"))
-    assert list(open_split(changed, "train")) == [("five", "fünf")]
+    assert read_texts(changed, "train") == [("five", "fünf")]
 
 
 def test_gzipped_files_are_unpacked(make_config):
     config = make_config(train=(gzip.compress("één\n".encode()), "ein\n"))
-    assert list(open_split(config, "train")) == [("één", "ein")]
+    assert read_texts(config, "train") == [("één", "ein")]
 
 
 def test_test_files_are_a_split_of_their_own(make_config, tmp_path):
     path = tmp_path / "test"
     path.write_text("seven\n")
     config = make_config(test_source=str(path), test_target=str(path))
-    assert list(open_split(config, "test")) == [("seven", "seven")]
+    assert read_texts(config, "test") == [("seven", "seven")]
 
 
 def test_a_test_split_without_files_says_what_to_give(make_config):
@@ -58,7 +60,7 @@ def test_a_test_split_without_files_says_what_to_give(make_config):
 def test_only_a_line_feed_ends_a_line(tmp_path):
     path = tmp_path / "lines"
     path.write_bytes("\ufeffa\u2028b\x85c\x0cd\r\n\r\n e \nlast".encode())
-    assert read_lines(path) == ["a\u2028b\x85c\x0cd", "", " e ", "last"]
+    assert list(read_lines(path)) == ["a\u2028b\x85c\x0cd", "", " e ", "last"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_bad_files_are_refused_and_leave_nothing_behind(make_config, tmp_path, t
     with pytest.raises(UserError, match=message) as error:
         open_split(make_config(train=train), "train")
     assert "\n" not in str(error.value)
-    assert not list((tmp_path / "prepared").rglob("*array_record*"))
+    assert not list((tmp_path / "prepared").rglob("found.json"))
 
 
 def test_a_missing_file_and_a_folder_are_refused(make_config, tmp_path):
@@ -88,4 +90,4 @@ def test_files_of_one_length_are_read_together(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(f"{name}1\n{name}2\n")
     lines = read_parallel(*(tmp_path / name for name in ("a", "b", "c")))
-    assert lines == [["a1", "a2"], ["b1", "b2"], ["c1", "c2"]]
+    assert list(lines) == [("a1", "b1", "c1"), ("a2", "b2", "c2")]

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from flax_transformer.data.datasets.text_datasets import (
-    PlainTextConfig,
+from flax_transformer.data.datasets import plain_text
+from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.tokenized_splits import (
     count_bytes,
-    prepare_stream,
-    read_stream,
+    make_tokenizer,
+    tokenize_stream,
 )
 from flax_transformer.data.tokens.tokenizer import EOS, UNKNOWN, Tokenizer
 from flax_transformer.errors import UserError
@@ -31,8 +33,13 @@ def make_config(tmp_path):
     return make
 
 
+def prepare_stream(config):
+    tokenizer = make_tokenizer(config)
+    return tokenizer, tokenize_stream(config, tokenizer, "train")
+
+
 def test_documents_stand_end_to_end_between_end_marks(make_config, tmp_path):
-    tokenizer, stream = prepare_stream(make_config(tokens="characters"), tmp_path / "none.json")
+    tokenizer, stream = prepare_stream(make_config(tokens="characters"))
     assert stream.dtype == np.int32
     ends = np.flatnonzero(stream == EOS).tolist()
     assert ends == [0, len("to be\nor not") + 1, len(stream) - 1]
@@ -42,9 +49,9 @@ def test_documents_stand_end_to_end_between_end_marks(make_config, tmp_path):
 
 def test_a_character_is_a_token_and_an_unknown_one_is_shown_as_such(make_config, tmp_path):
     config = make_config(tokens="characters")
-    tokenizer, _ = prepare_stream(config, tmp_path / "none.json")
+    tokenizer, _ = prepare_stream(config)
     assert tokenizer.vocab_size == 3 + len({UNKNOWN, *"to be\nor not bé"})
-    stream = read_stream(config, tokenizer, "validation")
+    stream = tokenize_stream(config, tokenizer, "validation")
     assert len(stream) == len("not zé") + 2
     assert tokenizer.decode(stream[1:]) == f"not {UNKNOWN}é"
     tokenizer.save(tmp_path / "kept.json")
@@ -55,22 +62,36 @@ def test_a_character_is_a_token_and_an_unknown_one_is_shown_as_such(make_config,
 
 def test_subwords_bring_any_text_back(make_config, tmp_path):
     config = make_config(vocab_size=263)
-    tokenizer, stream = prepare_stream(config, tmp_path / "none.json")
+    tokenizer, stream = prepare_stream(config)
     assert tokenizer.vocab_size <= 263
     assert tokenizer.decode(stream[1:]) == "to be\nor not"
-    validation = read_stream(config, tokenizer, "validation")
+    validation = tokenize_stream(config, tokenizer, "validation")
     assert tokenizer.decode(validation[1:]) == "not zé"
     assert count_bytes(config, "validation") == len("not zé".encode())
 
 
-def test_the_tokenizer_of_an_earlier_start_is_kept(make_config, tmp_path):
-    path = tmp_path / "tokenizer.json"
-    Tokenizer.of_characters(["xyz to be"]).save(path)
-    tokenizer, stream = prepare_stream(make_config(tokens="characters"), path)
-    assert tokenizer.vocab_size == 3 + len({UNKNOWN, *"xyz to be"})
-    assert read_stream(make_config(tokens="characters"), tokenizer, "train").tolist() == (
-        stream.tolist()
-    )
+@pytest.mark.parametrize("fields", [{"tokens": "characters"}, {"vocab_size": 300}], ids=str)
+def test_a_text_in_parts_has_the_tokens_of_the_whole(tmp_path, monkeypatch, fields):
+    text = "to be\n\n  or not\u2028\r\n\tto\x1c\nbe!\n\x1c\n \n" * 9 + "é\nzé"
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    streams = []
+    for size in (2**20, 5):
+        monkeypatch.setattr(plain_text, "PART_SIZE", size)
+        config = PlainTextConfig(
+            "plain_text",
+            train_text=str(tmp_path / "a.txt"),
+            data_dir=str(tmp_path / str(size)),
+            **fields,
+        )
+        parts = [list(record["text"]) for record in open_split(config, "train").records]
+        assert (len(parts[0]) > 10) == (size == 5)
+        streams.append(
+            [*prepare_stream(config), tokenize_stream(config, make_tokenizer(config), "validation")]
+        )
+    (one, *arrays), (other, *others) = streams
+    assert one.to_json() == other.to_json()
+    for array, same in zip(arrays, others, strict=True):
+        np.testing.assert_array_equal(array, same)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +110,6 @@ def test_impossible_values_are_refused(fields, message):
 
 def test_what_is_missing_or_misspelt_is_told(tmp_path):
     with pytest.raises(UserError, match=r"plain_text needs --data\.train-text"):
-        prepare_stream(PlainTextConfig(dataset="plain_text"), tmp_path / "none.json")
+        prepare_stream(PlainTextConfig(dataset="plain_text"))
     with pytest.raises(UserError, match="did you mean 'tinyshakespeare'"):
-        prepare_stream(PlainTextConfig(dataset="tinyshakespear"), tmp_path / "none.json")
+        prepare_stream(PlainTextConfig(dataset="tinyshakespear"))

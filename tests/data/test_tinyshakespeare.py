@@ -1,29 +1,25 @@
 import dataclasses
 import pathlib
 import shutil
-from typing import Any
 
 import pytest
 from prepared import read_splits
 
-from flax_transformer.data.datasets.tinyshakespeare import Tinyshakespeare
+from flax_transformer.data.datasets import tinyshakespeare
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
-
-build: Any = Tinyshakespeare  # which TFDS wraps beyond what a type checker sees
 
 
 def make(tmp_path: pathlib.Path, folder: pathlib.Path | None) -> dict[str, list[dict]]:
     manual_dir = None if folder is None else str(folder)
-    prepared = tmp_path / "prepared"
-    return read_splits(
-        build(manual_dir=manual_dir, data_dir=str(prepared), file_format="array_record")
-    )
+    config = PlainTextConfig(manual_dir=manual_dir, data_dir=str(tmp_path / "prepared"))
+    return read_splits(config, "train", "validation")
 
 
 def test_the_splits_are_the_text_cut_where_nanogpt_cuts_it(shared_dir, tmp_path):
     folder = shared_dir("tinyshakespeare")
     splits = make(tmp_path, folder)
-    train, validation = (splits[split][0]["text"].decode() for split in ("train", "validation"))
+    train, validation = (splits[split][0]["text"] for split in ("train", "validation"))
     assert {split: len(examples) for split, examples in splits.items()} == {
         "train": 1,
         "validation": 1,
@@ -51,7 +47,7 @@ def test_a_folder_without_the_file_is_refused(tmp_path):
 
 
 def test_no_network_asks_for_the_file(tmp_path, monkeypatch):
-    nowhere = dataclasses.replace(Tinyshakespeare.PUBLISHED, url="http://127.0.0.1:9/nothing")
-    monkeypatch.setattr(Tinyshakespeare, "PUBLISHED", nowhere)
+    nowhere = dataclasses.replace(tinyshakespeare.PUBLISHED, url="http://127.0.0.1:9/nothing")
+    monkeypatch.setattr(tinyshakespeare, "PUBLISHED", nowhere)
     with pytest.raises(UserError, match=r"cannot download tinyshakespeare .* give --data\.manual"):
         make(tmp_path, None)

@@ -39,10 +39,20 @@ def test_selected_sentences_come_in_the_order_asked_for(ids, data):
 @given(SENTENCES.filter(bool), st.data())
 def test_padded_rows_hold_their_sentence_then_padding(ids, data):
     indices = data.draw(st.lists(st.integers(-1, len(ids) - 1), min_size=1))
-    batch = TokenizedText.of(ids).pad(np.array(indices), 11)
+    batch, segments = TokenizedText.of(ids).pad(np.array(indices), 11)
     expected = [[] if index < 0 else ids[index] for index in indices]
-    assert batch.dtype == np.int32
+    assert batch.dtype == segments.dtype == np.int32
+    assert segments.tolist() == [[1] * len(row) + [0] * (11 - len(row)) for row in expected]
     assert batch.tolist() == [row + [PAD] * (11 - len(row)) for row in expected]
+
+
+@given(SENTENCES.filter(bool), st.integers(1, 5))
+def test_padding_cuts_as_cut_does(ids, length):
+    text, indices = TokenizedText.of(ids), np.arange(len(ids))
+    for one, other in zip(
+        text.pad(indices, length), text.cut(length).pad(indices, length), strict=True
+    ):
+        assert np.array_equal(one, other)
 
 
 def test_encoding_in_chunks_gives_every_text_with_its_end_mark(monkeypatch):

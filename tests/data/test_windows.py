@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flax_transformer.data.batches.windows import WindowBatches, evaluation_windows
+from flax_transformer.data.batches.window_batches import WindowBatches
 from flax_transformer.errors import UserError
 
 STREAM = np.arange(3, 3 + 211, dtype=np.int32)
@@ -47,7 +47,7 @@ def test_processes_share_the_rows_of_a_batch():
     batches = make(rows_multiple=5)
     parts = [batches.shard(process, 5)[2].tokens for process in range(5)]
     np.testing.assert_array_equal(np.concatenate(parts), batches[2].tokens)
-    with pytest.raises(ValueError, match="5 rows do not divide by 2 processes"):
+    with pytest.raises(ValueError, match=r"\[5\] rows do not divide by 2 processes"):
         batches.shard(0, 2)
 
 
@@ -55,13 +55,18 @@ def test_what_makes_no_batch_is_refused():
     with pytest.raises(UserError, match="41 tokens, which do not fill a batch of 5 pieces of 7"):
         WindowBatches(STREAM[:41], LENGTH, ROWS)
     assert WindowBatches(STREAM[:42], LENGTH, ROWS).batches_per_epoch == 1
-    with pytest.raises(UserError, match=r"data\.batch_size 5 is no multiple of 2"):
+    with pytest.raises(
+        UserError, match=r"--data\.batch-size 5 over all devices is not a multiple of 2"
+    ):
         make(rows_multiple=2)
 
 
 @pytest.mark.parametrize("length", [5, 7, 210, 300])
 def test_an_evaluation_predicts_every_token_but_the_first_once(length):
-    batches = list(evaluation_windows(STREAM, length, batch_size=3))
+    evaluation = WindowBatches(STREAM, length, batch_size=3, seed=None)
+    rows, batches = zip(*evaluation.epoch(), strict=True)
+    pieces = [row for row in np.concatenate(rows).tolist() if row >= 0]
+    assert pieces == list(range(len(pieces)))
     assert {batch.tokens.shape for batch in batches} == {(3, length + 1)}
     predicted = np.concatenate([batch.tokens[:, 1:].ravel() for batch in batches])
     np.testing.assert_array_equal(predicted[predicted > 0], STREAM[1:])

@@ -36,7 +36,7 @@ def memorised(task, tokenizer):
     """Variables that translate the twenty pairs by heart."""
     sides = [TokenizedText.encode(tokenizer, texts) for texts in zip(*PAIRS, strict=True)]
     rows = np.arange(len(PAIRS))
-    batch = pair_batch(*(side.pad(rows, int(side.lengths.max())) for side in sides))
+    batch = pair_batch(*(side.pad(rows, int(side.lengths.max()))[0] for side in sides))
     optimizer = optax.adam(0.01)
     state = init_state(task.init(jax.random.key(0)), optimizer)
     update = jax.jit(make_train_step(task.loss, optimizer, max_skipped=1))

@@ -133,7 +133,7 @@ def test_a_string_is_one_text(generator, scored):
 @pytest.mark.parametrize("target", [TARGETS[3], "", "zwei zwei x", "drei und"])
 def test_a_translation_has_the_loss_of_training(scored, task, tokenizer, target):
     sides = [TokenizedText.encode(tokenizer, [text]) for text in (SOURCES[3], target)]
-    batch = pair_batch(*(side.pad(np.array([0]), int(side.lengths[0])) for side in sides))
+    batch = pair_batch(*(side.pad(np.array([0]), int(side.lengths[0]))[0] for side in sides))
     loss, num_tokens, *_ = task.loss(scored.variables, batch, jax.random.key(0))
     score = scored.score(SOURCES[3], target)
     assert score.num_tokens == num_tokens == len(tokenizer.encode(target)) + 1

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import with_fields
+from small_tasks import pair_batch
 
-from flax_transformer.data.batches.batch import Batch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.durability.memory_errors import explain_out_of_memory
@@ -27,7 +27,7 @@ EXHAUSTED = next(iter(MESSAGES))
 
 
 def explained(experiment: Experiment, rows: int = 6, num_devices: int = 1, **options) -> str:
-    batch = Batch(np.full((rows, 31), 5, np.int32), np.full((rows, 43), 5, np.int32))
+    batch = pair_batch(np.full((rows, 31), 5, np.int32), np.full((rows, 43), 5, np.int32))
     batch.source[:, 29:] = 0
     devices = Devices(jax.devices()[:num_devices])
     message = options.get("message", EXHAUSTED)
@@ -80,7 +80,7 @@ def test_a_number_of_pairs_is_lowered_where_it_is_given(size, proposed):
     "error", [jax.errors.JaxRuntimeError("INTERNAL: a bug"), ValueError("RESOURCE_EXHAUSTED")]
 )
 def test_other_errors_pass_unchanged(error):
-    batch = Batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
+    batch = pair_batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
     context = explain_out_of_memory(Experiment(), Devices(), batch)
     with pytest.raises(type(error)) as caught, context:
         raise error
@@ -88,7 +88,7 @@ def test_other_errors_pass_unchanged(error):
 
 
 def test_an_array_that_no_machine_holds():
-    batch = Batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
+    batch = pair_batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
     context = explain_out_of_memory(Experiment(), Devices(), batch)
     said = r"\(Out of memory .*281474976710656 bytes"
     with pytest.raises(UserError, match=said), context:

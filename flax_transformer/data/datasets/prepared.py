@@ -165,7 +165,7 @@ def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> Use
     return unknown(f"split of {config.dataset}", split, known)
 
 
-def _reader(config: Any, features: Mapping[str, Any]) -> tuple[Read, tuple[str, ...]]:
+def _reader(config: Any, features: Any) -> tuple[Read, tuple[str, ...]]:
     """Gives what makes one of our records of TFDS's, and the names of the classes."""
     if config.kind == "pair":
         source, target = _pair_keys(config, features)
@@ -182,7 +182,7 @@ def _reader(config: Any, features: Mapping[str, Any]) -> tuple[Read, tuple[str, 
     return lambda record: {usual: change(record[name]), "label": int(record[label])}, names
 
 
-def _pair_keys(config: Any, features: Mapping[str, Any]) -> tuple[str, str]:
+def _pair_keys(config: Any, features: Any) -> tuple[str, str]:
     """The features of the two sides, refused if they are not the wanted languages."""
     if {"source", "target"} <= set(features):
         return "source", "target"
@@ -192,7 +192,7 @@ def _pair_keys(config: Any, features: Mapping[str, Any]) -> tuple[str, str]:
     return config.source_language, config.target_language
 
 
-def _input_name(config: DataConfig, features: Mapping[str, Any], labels: list[str]) -> str:
+def _input_name(config: DataConfig, features: Any, labels: list[str]) -> str:
     """The one feature of the kind, or of several the one with the usual name."""
     usual, num_axes = INPUTS[config.kind]
     inputs = [

@@ -74,9 +74,7 @@ class _GrowingArray:
 
     def append(self, rows: np.ndarray) -> None:
         """Writes rows of the first ones' shape and type."""
-        content = (
-            memoryview(np.ascontiguousarray(rows, self._dtype)).cast("B") if rows.size else b""
-        )
+        content = _bytes(np.ascontiguousarray(rows, self._dtype))
         self._file.write(content)
         self._crc = zlib.crc32(content, self._crc)
         self._rows += len(rows)

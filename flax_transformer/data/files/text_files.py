@@ -8,7 +8,7 @@ import itertools
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from flax_transformer.errors import UserError
 
@@ -141,7 +141,7 @@ def read_bytes(path: str | Path) -> bytes:
         raise UserError(f"cannot read {path}: {error}.") from None
 
 
-def _opened(path: str | Path) -> BinaryIO:
+def _opened(path: str | Path) -> Any:
     """Opens a file, unpacked if it is gzipped, and refuses one that is not text."""
     path = Path(path).expanduser()
     with contextlib.ExitStack() as stack:
