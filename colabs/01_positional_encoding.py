@@ -30,35 +30,11 @@ if importlib.util.find_spec("flax_transformer") is None:
 
 # %%
 # %matplotlib inline
-import dataclasses
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from flax_transformer.evaluation.wishes import check_wishes
-from flax_transformer.functional import (
-    SCHEMES,
-    alibi_slope,
-    embed,
-    embed_one_hot,
-    layer_norm,
-    position_numbers,
-    rotary,
-    scaled_positions,
-    sinusoidal_positions,
-)
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.visualization.encodings import plot_encodings
-from flax_transformer.visualization.lookup import plot_lookup
-from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.position_pictures import (
-    plot_by_length,
-    plot_positions,
-    plot_scheme,
-)
-from flax_transformer.visualization.wishes_picture import plot_wishes
+import flax_transformer as ft
 
 # %% [markdown]
 # ## From words to vectors
@@ -74,14 +50,15 @@ vocabulary = ["<pad>", "the", "avengers", "defeated", "thanos"]
 tokens = jnp.array([1, 2, 3, 4])  # the avengers defeated thanos
 table = jax.random.normal(jax.random.key(0), (len(vocabulary), 8))
 
-plot_lookup(tokens, table, vocabulary)
+ft.visualization.plot_lookup(tokens, table, vocabulary)
 
 # %% [markdown]
 # Multiplying by a one-hot vector picks a row. So nobody multiplies: the row is looked up.
 
 # %%
-np.testing.assert_array_equal(embed_one_hot(tokens, table), embed(tokens, table))
-embed(tokens, table)[0], table[1]
+embedded = ft.functional.embed(tokens, table)
+assert jnp.array_equal(embedded, ft.functional.embed_one_hot(tokens, table))
+embedded[0], table[1]
 
 # %% [markdown]
 # ## Without positions the order is lost
@@ -91,14 +68,14 @@ embed(tokens, table)[0], table[1]
 # %%
 sentences = jnp.array([[1, 2, 3, 4], [4, 3, 1, 2]])
 in_order = jnp.argsort(sentences[1])
-config = EncoderDecoderConfig(
+config = ft.EncoderDecoderConfig(
     d_model=32, d_ff=64, num_heads=4, num_encoder_layers=1, positions="none"
 )
-encoder = EncoderDecoder(config, len(vocabulary))
+encoder = ft.models.EncoderDecoder(config, len(vocabulary))
 variables = encoder.init(jax.random.key(0), sentences, method="encode")
 
 first, second = encoder.apply(variables, sentences, method="encode")
-plot_matrices(
+ft.visualization.plot_matrices(
     {
         "the avengers defeated thanos": first,
         "thanos defeated the avengers": second[in_order],
@@ -111,18 +88,19 @@ plot_matrices(
 # The difference is zero, but for rounding. Attention adds up what it finds, and a sum does not depend on the order of its terms, whatever the parameters are. So to this encoder a sentence is a bag of words, and no training would tell it who defeated whom.
 
 # %%
-np.testing.assert_allclose(first, second[in_order], atol=1e-5)
+assert jnp.allclose(first, second[in_order], atol=1e-5)
 float(jnp.abs(first - second[in_order]).max())
 
 # %% [markdown]
 # The same parameters with sinusoidal positions (explained below) tell the two sentences apart.
 
 # %%
-with_positions = EncoderDecoder(
-    dataclasses.replace(config, positions="sinusoidal"), len(vocabulary)
+config = ft.EncoderDecoderConfig(
+    d_model=32, d_ff=64, num_heads=4, num_encoder_layers=1, positions="sinusoidal"
 )
+with_positions = ft.models.EncoderDecoder(config, len(vocabulary))
 first, second = with_positions.apply(variables, sentences, method="encode")
-plot_matrices(
+ft.visualization.plot_matrices(
     {
         "the avengers defeated thanos": first,
         "thanos defeated the avengers": second[in_order],
@@ -142,10 +120,10 @@ plot_matrices(
 
 # %%
 recurrent = nn.RNN(nn.GRUCell(32))
-embedded = embed(sentences, table)
+embedded = ft.functional.embed(sentences, table)
 parameters = recurrent.init(jax.random.key(0), embedded)
 first, second = recurrent.apply(parameters, embedded)
-plot_matrices(
+ft.visualization.plot_matrices(
     {
         "the avengers defeated thanos": first,
         "thanos defeated the avengers": second[in_order],
@@ -171,10 +149,10 @@ encoder_program = jax.make_jaxpr(lambda x: encoder.apply(variables, x, method="e
 
 # %%
 scale, bias = jnp.ones(8), jnp.zeros(8)
-plot_matrices(
+ft.visualization.plot_matrices(
     {
-        f"position {position:,}": layer_norm(
-            table[1:] + position_numbers(jnp.array([position]), 8), scale, bias
+        f"position {position:,}": ft.functional.layer_norm(
+            table[1:] + ft.functional.position_numbers(jnp.array([position]), 8), scale, bias
         )
         for position in (1, 10, 1000)
     },
@@ -187,15 +165,16 @@ plot_matrices(
 # Divide by the length of the sentence, so that the first word has 0 and the last one 1. Nothing grows now. But a step no longer means the same: in a sentence of 5 words the next word is 0.25 away, in one of 9 words 0.125. "The word before" has no fixed distance.
 
 # %%
-of_five = scaled_positions(jnp.arange(5), jnp.full(5, 5), 1)[:, 0]
-of_nine = scaled_positions(jnp.arange(9), jnp.full(9, 9), 1)[:, 0]
+of_five = ft.functional.scaled_positions(jnp.arange(5), jnp.full(5, 5), 1)[:, 0]
+of_nine = ft.functional.scaled_positions(jnp.arange(9), jnp.full(9, 9), 1)[:, 0]
 of_five.tolist(), of_nine.tolist()
 
 # %% [markdown]
 # Both ideas, and the one that comes next, in sentences of 6, 12 and 24 words. The number grows with every word. The scaled position of a word depends on the length of its sentence. The sine does neither.
 
 # %%
-plot_by_length({name: SCHEMES[name] for name in ("number", "scaled", "sinusoidal")}, [6, 12, 24])
+names = ("number", "scaled", "sinusoidal")
+ft.visualization.plot_by_length({name: ft.functional.SCHEMES[name] for name in names}, [6, 12, 24])
 
 # %% [markdown]
 # ## Sines and cosines
@@ -207,8 +186,8 @@ plot_by_length({name: SCHEMES[name] for name in ("number", "scaled", "sinusoidal
 # On the left some columns as waves, in the middle all of them, one row a position.
 
 # %%
-encodings = sinusoidal_positions(jnp.arange(64), 128)
-plot_encodings(encodings)
+encodings = ft.functional.sinusoidal_positions(jnp.arange(64), 128)
+ft.visualization.plot_encodings(encodings)
 
 # %% [markdown]
 # On the right is the dot product of any two positions, over their distance. All pairs of the same distance lie on one line: the product tells how far two words are apart, and nothing else. It follows from $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
@@ -219,15 +198,15 @@ plot_encodings(encodings)
 distance = 7
 products = jnp.sum(encodings[:-distance] * encodings[distance:], axis=-1)
 frequencies = 10_000.0 ** (-jnp.arange(0, 128, 2) / 128)
-np.testing.assert_allclose(products, jnp.cos(distance * frequencies).sum(), rtol=1e-4)
+assert jnp.allclose(products, jnp.cos(distance * frequencies).sum(), rtol=1e-4)
 float(products.min()), float(products.max())
 
 # %% [markdown]
 # And a step of $k$ words is the same rotation wherever it begins: each pair of a sine and a cosine turns by a fixed angle. The library's `rotary` turns such pairs. Turned by 7 positions, the encoding of position $p$ becomes that of $p - 7$, for every $p$. So a linear layer can learn "seven words before".
 
 # %%
-turned = rotary(encodings[distance:], jnp.full(64 - distance, distance))
-np.testing.assert_allclose(turned, encodings[:-distance], atol=1e-5)
+turned = ft.functional.rotary(encodings[distance:], jnp.full(64 - distance, distance))
+assert jnp.allclose(turned, encodings[:-distance], atol=1e-5)
 
 # %% [markdown]
 # ## Four wishes
@@ -242,7 +221,8 @@ np.testing.assert_allclose(turned, encodings[:-distance], atol=1e-5)
 # `check_wishes` measures them, and looks at no name. The command `flax-transformer positions` prints the same table.
 
 # %%
-plot_wishes({name: check_wishes(scheme) for name, scheme in SCHEMES.items()})
+schemes = ft.functional.SCHEMES
+ft.visualization.plot_wishes({name: ft.check_wishes(schemes[name]) for name in schemes})
 
 # %% [markdown]
 # A wish that is not met need not hurt. ALiBi's bias falls without end, and the softmax makes a weight of zero of it.
@@ -252,22 +232,23 @@ plot_wishes({name: check_wishes(scheme) for name, scheme in SCHEMES.items()})
 # **Learned**: a table with one trained row a position, as BERT and GPT-2 have. It has no row beyond its last one. Here it is before training, drawn at random, so its dot products tell nothing yet.
 
 # %%
-plot_scheme(SCHEMES["learned"])
+ft.visualization.plot_scheme(ft.functional.SCHEMES["learned"])
 
 # %% [markdown]
 # **Rotary** (RoPE): nothing is added to embeddings; inside attention, queries and keys are turned by angles that grow with the position, so that the product of two given vectors depends on their distance alone. On the left a vector of ones, turned; on the right each diagonal, which is one distance, has one colour.
 
 # %%
-plot_scheme(SCHEMES["rotary"])
+ft.visualization.plot_scheme(ft.functional.SCHEMES["rotary"])
 
 # %% [markdown]
 # **ALiBi**: nothing is turned either; from the score of a query and a key a penalty is taken that grows with their distance, faster in some heads and slower in others. On the right, the weights that this alone gives.
 
 # %%
-plot_scheme(SCHEMES["alibi"], length=24)
+ft.visualization.plot_scheme(ft.functional.SCHEMES["alibi"], length=24)
 
 # %%
-[float(alibi_slope(head, num_heads=8)) for head in range(8)]  # penalty of one word of distance
+# The penalty of one word of distance, head by head.
+[float(ft.functional.alibi_slope(head, num_heads=8)) for head in range(8)]
 
 # %% [markdown]
 # ## All of them
@@ -275,7 +256,7 @@ plot_scheme(SCHEMES["alibi"], length=24)
 # Every name here is a value of `--model.positions` on the command line, and of `positions` in a model's config. `flax-transformer positions --out positions.png` draws the same picture.
 
 # %%
-plot_positions()
+ft.visualization.plot_positions()
 
 # %% [markdown]
 # Now the model knows which words there are and where. How one word finds the others is the next notebook: [attention](02_attention.ipynb).

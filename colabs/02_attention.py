@@ -34,19 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.functional import (
-    attend,
-    causal_mask,
-    combine_masks,
-    multi_head_attend,
-    padding_mask,
-)
-from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig, attention_weights
-from flax_transformer.visualization import view_attention
-from flax_transformer.visualization.attention_maps import plot_attention, plot_mask
-from flax_transformer.visualization.attention_steps import plot_attention_steps
-from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.saturation import plot_saturation
+import flax_transformer as ft
 
 # %% [markdown]
 # ## Words as vectors that we can read
@@ -64,7 +52,7 @@ features[sentence.index("it")] = [0, 0, 1, 0]
 features[sentence.index("tired")] = [0, 0, 0, 1]
 features = jnp.asarray(features)
 
-plot_matrices({"words, by hand": features}, sentence, names)
+ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
 
 # %% [markdown]
 # ## Query, key and value
@@ -81,7 +69,7 @@ key_matrix = jnp.eye(4, 2)  # offered: thing, alive
 value_matrix = jnp.eye(4)  # passed on: all four features
 
 query, key, value = features @ query_matrix, features @ key_matrix, features @ value_matrix
-plot_matrices({"query": query, "key": key, "value": value}, sentence)
+ft.visualization.plot_matrices({"query": query, "key": key, "value": value}, sentence)
 
 # %% [markdown]
 # ## One word by hand
@@ -118,11 +106,11 @@ dict(zip(names, np.asarray(output, float).round(3).tolist(), strict=True))
 # $$\text{Attention}(Q, K, V) = \text{softmax}\left(\frac{Q K^T}{\sqrt{d_k}}\right) V$$
 
 # %%
-attended, all_weights = attend(query, key, value, return_weights=True)
+attended, all_weights = ft.functional.attend(query, key, value, return_weights=True)
 np.testing.assert_allclose(all_weights[it], weights, rtol=1e-5)
 np.testing.assert_allclose(attended[it], output, rtol=1e-5)
 
-plot_attention_steps(query, key, value, sentence)
+ft.visualization.plot_attention_steps(query, key, value, sentence)
 
 # %% [markdown]
 # The words other than "it" have a query of zeros here, so all their scores are zero, and each looks at all words alike.
@@ -132,7 +120,7 @@ plot_attention_steps(query, key, value, sentence)
 # %%
 # Another last word changes what it passes on, and not whom "it" looks at.
 ends_in_wide = features.at[-1].set(0.0)
-_, weights_wide = attend(
+_, weights_wide = ft.functional.attend(
     ends_in_wide @ query_matrix, ends_in_wide @ key_matrix, ends_in_wide, return_weights=True
 )
 np.testing.assert_array_equal(weights_wide[it], all_weights[it])
@@ -151,7 +139,7 @@ products = (queries * keys).sum(axis=-1)
 # And a softmax of large scores *saturates*: one key gets nearly all the weight. Then the derivatives of the weights by the scores go to zero, and training can change little. The picture shows both, for random queries and 16 keys.
 
 # %%
-plot_saturation()
+ft.visualization.plot_saturation()
 
 # %% [markdown]
 # ## Masks: who may look at whom
@@ -161,21 +149,23 @@ plot_saturation()
 # The **causal** mask hides what comes later. A model that writes word after word needs it: while it learns, it must not see the words that it is to predict.
 
 # %%
-plot_mask(causal_mask(len(sentence)), sentence)
+ft.visualization.plot_mask(ft.functional.causal_mask(len(sentence)), sentence)
 
 # %%
 vectors = jax.random.normal(jax.random.key(1), (len(sentence), 8))
-plot_attention_steps(vectors, vectors, vectors, sentence, causal_mask(len(sentence)))
+ft.visualization.plot_attention_steps(
+    vectors, vectors, vectors, sentence, ft.functional.causal_mask(len(sentence))
+)
 
 # %% [markdown]
 # Proof: with the causal mask another last word changes the last output alone.
 
 # %%
 changed = vectors.at[-1].set(7.0)
-mask = causal_mask(len(sentence))
+mask = ft.functional.causal_mask(len(sentence))
 before, after = (
-    attend(vectors, vectors, vectors, mask=mask),
-    attend(changed, changed, changed, mask=mask),
+    ft.functional.attend(vectors, vectors, vectors, mask=mask),
+    ft.functional.attend(changed, changed, changed, mask=mask),
 )
 np.testing.assert_array_equal(before[:-1], after[:-1])
 float(jnp.abs(before[-1] - after[-1]).max())
@@ -185,15 +175,18 @@ float(jnp.abs(before[-1] - after[-1]).max())
 
 # %%
 tokens = jnp.array([5, 6, 7, 2, 0, 0])  # two places of padding
+segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
 padded = ["we", "are", "here", "</s>", "<pad>", "<pad>"]
-mask = combine_masks(padding_mask(tokens), causal_mask(len(tokens)))
-plot_mask(mask, padded)
+mask = ft.functional.combine_masks(
+    ft.functional.padding_mask(segments), ft.functional.causal_mask(len(tokens))
+)
+ft.visualization.plot_mask(mask, padded)
 
 # %%
 words = jax.random.normal(jax.random.key(2), (len(tokens), 8))
-_, masked_weights = attend(words, words, words, mask=mask, return_weights=True)
+_, masked_weights = ft.functional.attend(words, words, words, mask=mask, return_weights=True)
 assert not masked_weights[~mask].any()
-plot_attention(masked_weights[None], padded)
+ft.visualization.plot_attention(masked_weights[None], padded)
 
 # %% [markdown]
 # ## Many heads
@@ -206,13 +199,17 @@ plot_attention(masked_weights[None], padded)
 
 # %%
 query, key, value = jax.random.normal(jax.random.key(3), (3, 1, len(sentence), 3, 8))
-outputs, head_weights = multi_head_attend(query, key, value, return_weights=True)
+outputs, head_weights = ft.functional.multi_head_attend(query, key, value, return_weights=True)
 by_hand = jnp.stack(
-    [attend(query[0, :, head], key[0, :, head], value[0, :, head]) for head in range(3)], axis=1
+    [
+        ft.functional.attend(query[0, :, head], key[0, :, head], value[0, :, head])
+        for head in range(3)
+    ],
+    axis=1,
 )
 np.testing.assert_allclose(outputs[0], by_hand, atol=1e-6)
 
-plot_attention(head_weights[0], sentence)
+ft.visualization.plot_attention(head_weights[0], sentence)
 
 # %% [markdown]
 # ## Look at it yourself
@@ -222,7 +219,7 @@ plot_attention(head_weights[0], sentence)
 # This is our hand-made head, as one layer with one head.
 
 # %%
-view_attention(all_weights[None, None], sentence, title="a head made by hand")
+ft.view_attention(all_weights[None, None], sentence, title="a head made by hand")
 
 # %% [markdown]
 # ## What a trained model would show
@@ -232,16 +229,16 @@ view_attention(all_weights[None, None], sentence, title="a head made by hand")
 # Here is what an **untrained** model shows: two layers of four heads with random parameters. Some lines are strong, and none has a meaning.
 
 # %%
-config = EncoderDecoderConfig(
+config = ft.EncoderDecoderConfig(
     d_model=64, d_ff=128, num_heads=4, num_encoder_layers=2, num_decoder_layers=1
 )
-model = EncoderDecoder(config, vocab_size=16)
+model = ft.models.EncoderDecoder(config, vocab_size=16)
 source, target = jnp.arange(1, 1 + len(sentence))[None], jnp.array([[1]])
 draw = jax.jit(lambda seed: model.init(jax.random.key(seed), source, target))
-read = jax.jit(lambda variables: attention_weights(model, variables, source, target))
+read = jax.jit(lambda variables: ft.models.attention_weights(model, variables, source, target))
 untrained = read(draw(0))["encoder"][:, 0]
 
-view_attention(untrained, sentence, title="an untrained model: lines by chance")
+ft.view_attention(untrained, sentence, title="an untrained model: lines by chance")
 
 # %% [markdown]
 # With other random parameters "it" looks elsewhere. This is the word that the first head of the first layer gives most weight to, for eight seeds. Should one of them be "animal", it is luck.

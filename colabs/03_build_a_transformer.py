@@ -34,24 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.commands.table3_command import Table3
-from flax_transformer.functional import (
-    causal_mask,
-    feed_forward,
-    lay_out,
-    layer_norm,
-    multi_head_attend,
-    padding_mask,
-    sinusoidal_positions,
-    token_segments,
-)
-from flax_transformer.models import ZOO, EncoderDecoder, EncoderDecoderConfig
-from flax_transformer.models.zoo import count_parameters
-from flax_transformer.modules import EncoderLayer, FeedForward, Residual
-from flax_transformer.visualization.activations import plot_activations
-from flax_transformer.visualization.attention_maps import plot_mask
-from flax_transformer.visualization.matrices import plot_matrices
-from flax_transformer.visualization.normalization_picture import plot_normalization
+import flax_transformer as ft
 
 # %% [markdown]
 # ## The feed-forward network
@@ -63,20 +46,23 @@ from flax_transformer.visualization.normalization_picture import plot_normalizat
 # The paper bends with ReLU, $\max(0, x)$. Later models use smoother curves.
 
 # %%
-plot_activations()
+ft.visualization.plot_activations()
 
 # %% [markdown]
-# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both give what the formula gives.
+# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both agree with the formula. `LayerOptions` holds every option of a layer: `help(ft.modules.LayerOptions)`.
 
 # %%
 d_model, d_ff = 16, 32
 x = jax.random.normal(jax.random.key(0), (1, 5, d_model))  # one sentence of five words
-network = FeedForward(d_model, d_ff)
+options = ft.modules.LayerOptions(d_model=d_model, d_ff=d_ff, num_heads=4)
+network = ft.modules.FeedForward(options)
 variables = network.init(jax.random.key(1), x)
 hidden, out = variables["params"]["hidden"], variables["params"]["output"]
 
 by_formula = jnp.maximum(0, x @ hidden["kernel"] + hidden["bias"]) @ out["kernel"] + out["bias"]
-by_function = feed_forward(x, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
+by_function = ft.functional.feed_forward(
+    x, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"]
+)
 np.testing.assert_allclose(by_function, by_formula, atol=1e-5)
 np.testing.assert_allclose(network.apply(variables, x), by_formula, atol=1e-5)
 by_formula.shape
@@ -86,7 +72,7 @@ by_formula.shape
 
 # %%
 changed = network.apply(variables, x.at[:, 0].set(7.0))
-plot_matrices({"change of the output": changed[0] - by_formula[0]})
+ft.visualization.plot_matrices({"change of the output": changed[0] - by_formula[0]})
 
 # %% [markdown]
 # ## Residual connections
@@ -98,9 +84,8 @@ plot_matrices({"change of the output": changed[0] - by_formula[0]})
 # So what came in can pass through many layers unharmed, and so can the gradient on its way back: its derivative is $1 + f'(x)$. A sublayer that gives nothing yet changes nothing:
 
 # %%
-residual = Residual(norm_placement="pre")
-parameters = residual.init(jax.random.key(0), lambda x: 0 * x, x, None, True)
-np.testing.assert_array_equal(residual.apply(parameters, lambda x: 0 * x, x, None, True), x)
+residual = ft.modules.Residual(ft.modules.LayerOptions(d_model=d_model, norm_placement="pre"))
+np.testing.assert_array_equal(residual.apply({}, x, 0 * x, method="after"), x)
 
 # %% [markdown]
 # ## Normalisation
@@ -114,7 +99,7 @@ np.testing.assert_array_equal(residual.apply(parameters, lambda x: 0 * x, x, Non
 # The lower row shows why Transformers take the first: if one word changes, layer normalisation changes that word alone. With batch normalisation all words of all sentences in the batch change with it.
 
 # %%
-plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
+ft.visualization.plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
 
 # %% [markdown]
 # The paper normalises after the addition (*post*), $\text{norm}(x + f(x))$. Many later models do it before (*pre*), $x + f(\text{norm}(x))$, which leaves a way through all layers that nothing normalises. In this package it is one word: `norm_placement`.
@@ -126,8 +111,9 @@ plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
 # %%
 tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens and two places of padding
 x = jax.random.normal(jax.random.key(3), (1, 7, d_model))
-layout = lay_out(token_segments(tokens))  # who may attend to whom: no padding
-layer = EncoderLayer(num_heads=4, d_model=d_model, d_ff=d_ff)
+segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
+layout = ft.functional.lay_out(segments)  # who may attend to whom: no padding
+layer = ft.modules.EncoderLayer(options)
 variables = layer.init(jax.random.key(4), x, layout)
 by_module = layer.apply(variables, x, layout)
 jax.tree.map(jnp.shape, variables["params"])
@@ -140,16 +126,18 @@ attention, network = params["attention"], params["feed_forward"]
 query = jnp.einsum("bld,dhk->blhk", x, attention["query"]["kernel"])
 key = jnp.einsum("bld,dhk->blhk", x, attention["key"]["kernel"])
 value = jnp.einsum("bld,dhk->blhk", x, attention["value"]["kernel"])
-heads = multi_head_attend(query, key, value, mask=padding_mask(tokens))
+heads = ft.functional.multi_head_attend(
+    query, key, value, mask=ft.functional.padding_mask(segments)
+)
 attended = jnp.einsum("blhk,hkd->bld", heads, attention["output"]["kernel"])
 
 # Add and normalise, twice.
 first_norm = params["attention_residual"]["normalize"]
 second_norm = params["feed_forward_residual"]["normalize"]
-y = layer_norm(x + attended, first_norm["scale"], first_norm["bias"])
+y = ft.functional.layer_norm(x + attended, first_norm["scale"], first_norm["bias"])
 hidden, out = network["hidden"], network["output"]
-fed = feed_forward(y, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
-by_hand = layer_norm(y + fed, second_norm["scale"], second_norm["bias"])
+fed = ft.functional.feed_forward(y, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
+by_hand = ft.functional.layer_norm(y + fed, second_norm["scale"], second_norm["bias"])
 
 # Places of padding are nobody's words: the five tokens count.
 np.testing.assert_allclose(by_hand[:, :5], by_module[:, :5], atol=1e-5)
@@ -168,16 +156,21 @@ float(jnp.abs(by_hand - by_module)[:, :5].max())
 
 # %%
 source, target = jnp.array([[5, 6, 7, 8, 2, 0, 0]]), jnp.array([[1, 9, 10, 11]])
+segments = ft.functional.token_segments(source, 0)
 source_words = ["I", "am", "not", "tired", "</s>", "<pad>", "<pad>"]
 target_words = ["<s>", "ich", "bin", "nicht"]
 
-plot_mask(jnp.broadcast_to(padding_mask(source)[0], (7, 7)), source_words)  # encoder
+ft.visualization.plot_mask(
+    jnp.broadcast_to(ft.functional.padding_mask(segments)[0], (7, 7)), source_words
+)  # encoder
 
 # %%
-plot_mask(causal_mask(4), target_words)  # decoder
+ft.visualization.plot_mask(ft.functional.causal_mask(4), target_words)  # decoder
 
 # %%
-plot_mask(jnp.broadcast_to(padding_mask(source)[0], (4, 7)), source_words, target_words)  # cross
+ft.visualization.plot_mask(
+    jnp.broadcast_to(ft.functional.padding_mask(segments)[0], (4, 7)), source_words, target_words
+)  # cross
 
 # %% [markdown]
 # ## The whole model
@@ -185,12 +178,12 @@ plot_mask(jnp.broadcast_to(padding_mask(source)[0], (4, 7)), source_words, targe
 # `EncoderDecoder` embeds the tokens, adds positions, passes them through all layers, and scores every token of the vocabulary as the next one. One table serves source, target and scores.
 
 # %%
-config = EncoderDecoderConfig(
+config = ft.EncoderDecoderConfig(
     d_model=32, d_ff=64, num_heads=4, num_encoder_layers=2, num_decoder_layers=2
 )
-model = EncoderDecoder(config, vocab_size=13)
+model = ft.models.EncoderDecoder(config, vocab_size=13)
 variables = model.init(jax.random.key(0), source, target)
-logits = model.apply(variables, source, target)
+logits = model.apply(variables, source, target, source_segments=segments)
 logits.shape  # batch, target_length, vocab
 
 # %% [markdown]
@@ -199,25 +192,27 @@ logits.shape  # batch, target_length, vocab
 # %%
 params = variables["params"]
 embedded = params["embedding"]["table"][source] * 32**0.5
-entering = embedded + sinusoidal_positions(jnp.arange(7), 32)
+entering = embedded + ft.functional.sinusoidal_positions(jnp.arange(7), 32)
 
-encoder_layer = EncoderLayer(num_heads=4, d_model=32, d_ff=64)
-layout = lay_out(token_segments(source))
+encoder_layer = ft.modules.EncoderLayer(config.of_layer())
+layout = ft.functional.lay_out(segments)
 after_one = encoder_layer.apply({"params": params["encoder_0"]}, entering, layout)
 after_two = encoder_layer.apply({"params": params["encoder_1"]}, after_one, layout)
-encoded = model.apply(variables, source, method="encode")
+encoded = model.apply(variables, source, segments=segments, method="encode")
 np.testing.assert_allclose(after_two[:, :5], encoded[:, :5], atol=1e-5)
 
 # %% [markdown]
 # Nothing looks ahead: with another last target token the scores change at its place alone. And the words in places of padding do not count: whatever stands there is never looked at.
 
 # %%
-another = model.apply(variables, source, target.at[0, -1].set(4))
+another = model.apply(variables, source, target.at[0, -1].set(4), source_segments=segments)
 np.testing.assert_array_equal(another[:, :-1], logits[:, :-1])
 without_padding = model.apply(variables, source[:, :5], target)
 np.testing.assert_allclose(without_padding, logits, atol=1e-5)
 
-plot_matrices({"change of the scores": another[0] - logits[0]}, target_words, "token")
+ft.visualization.plot_matrices(
+    {"change of the scores": another[0] - logits[0]}, target_words, "token"
+)
 
 # %% [markdown]
 # ## How large is it?
@@ -230,14 +225,14 @@ plot_matrices({"change of the scores": another[0] - logits[0]}, target_words, "t
 matrices = 6 * (4 * 512**2 + 2 * 512 * 2048) + 6 * (8 * 512**2 + 2 * 512 * 2048)
 biases_and_norms = 6 * (2048 + 512 + 2 * 2 * 512) + 6 * (2048 + 512 + 3 * 2 * 512)
 by_formula = 512 * 37_000 + matrices + biases_and_norms
-assert count_parameters(ZOO["base"].config, 37_000) == by_formula
+assert ft.models.zoo.count_parameters(ft.ZOO["base"].config, 37_000) == by_formula
 by_formula
 
 # %% [markdown]
 # The paper's Table 3 gives the sizes of many variations. Every one is a preset. Below, what was published ("paper", in millions) stands beside what is counted with the vocabulary that the paper names, and with the one that gives the published counts. The command `flax-transformer table3` prints the same.
 
 # %%
-Table3().run()
+ft.commands.find_command("table3")().run()
 
 # %% [markdown]
 # ## Writing token by token
@@ -247,14 +242,14 @@ Table3().run()
 # %%
 decode = jax.jit(lambda tokens, cache: model.apply(variables, tokens, cache, method="decode"))
 
-cache = model.apply(variables, source, 4, method="start")  # room for four tokens
+cache = model.apply(variables, source, 4, segments=segments, method="start")  # four tokens
 step_1, cache = decode(target[:, :1], cache)
 step_2, cache = decode(target[:, 1:2], cache)
 steps_3_and_4, cache = decode(target[:, 2:], cache)
 
 cached = jnp.concatenate([step_1, step_2, steps_3_and_4], axis=1)
 np.testing.assert_allclose(cached, logits, atol=1e-5)
-plot_matrices(
+ft.visualization.plot_matrices(
     {"whole target at once": logits[0], "token by token": cached[0]}, target_words, "token"
 )
 

@@ -29,41 +29,21 @@ if importlib.util.find_spec("flax_transformer") is None:
     # %pip install --quiet git+https://github.com/flax-transformer/flax_transformer
 
 # %% [markdown]
-# Several devices are simulated on the CPU, so that the part on `pmap` runs anywhere. JAX reads this when it starts, so it must be said before JAX is imported. With real GPUs or TPUs leave the cell out.
+# Several devices are simulated on the CPU, so that the part on `pmap` runs anywhere. JAX reads this when it starts, so it must be set before JAX is imported. Simulated devices wait for each other, so each gets two threads (`NPROC`). With real GPUs or TPUs leave the cell out.
 
 # %%
-import os
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+# %env XLA_FLAGS=--xla_force_host_platform_device_count=2
+# %env NPROC=4
 
 # %%
 # %matplotlib inline
-import functools
-import json
-import tempfile
-from pathlib import Path
-
-import flax.linen as nn
+import flax
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-import orbax.checkpoint as ocp
 
-from flax_transformer.functional import (
-    embed,
-    feed_forward,
-    layer_norm,
-    multi_head_attend,
-    sinusoidal_positions,
-)
-from flax_transformer.modules import MultiHeadAttention
-from flax_transformer.runtime.simulated_devices import spare_threads
-from flax_transformer.visualization import view_attention
-from flax_transformer.visualization.attention_maps import plot_attention
-from flax_transformer.visualization.curves import plot_curves
+import flax_transformer as ft
 
-spare_threads()  # simulated devices wait for each other: each gets a thread to spare
+nn, jnp = flax.linen, jax.numpy
 jax.devices()
 
 # %% [markdown]
@@ -97,10 +77,10 @@ SHAPES = {
     "narrow": (2 * WIDTH, WIDTH),
     "scores": (WIDTH, DIGITS),
 }
-rng = np.random.default_rng(0)
+keys = jax.random.split(jax.random.key(0), len(SHAPES))
 params = {
-    name: jnp.asarray(rng.normal(scale=shape[0] ** -0.5, size=shape), jnp.float32)
-    for name, shape in SHAPES.items()
+    name: jax.random.normal(key, shape) * shape[0] ** -0.5
+    for key, (name, shape) in zip(keys, SHAPES.items(), strict=True)
 }
 
 
@@ -108,14 +88,18 @@ params = {
 def forward(params, digits):
     """Gives the scores [batch, length, digits] and the attention weights."""
     ones, zeros = jnp.ones(WIDTH), jnp.zeros(WIDTH)
-    x = embed(digits, params["table"]) + sinusoidal_positions(jnp.arange(LENGTH), WIDTH)
+    x = ft.functional.embed(digits, params["table"]) + ft.functional.sinusoidal_positions(
+        jnp.arange(LENGTH), WIDTH
+    )
     query, key, value = (
         jnp.einsum("bld,dhk->blhk", x, params[name]) for name in ("query", "key", "value")
     )
-    heads, weights = multi_head_attend(query, key, value, return_weights=True)
-    x = layer_norm(x + heads.reshape(*x.shape) @ params["output"], ones, zeros)
-    fed = feed_forward(x, params["hidden"], jnp.zeros(2 * WIDTH), params["narrow"], zeros)
-    return layer_norm(x + fed, ones, zeros) @ params["scores"], weights
+    heads, weights = ft.functional.multi_head_attend(query, key, value, return_weights=True)
+    x = ft.functional.layer_norm(x + heads.reshape(*x.shape) @ params["output"], ones, zeros)
+    fed = ft.functional.feed_forward(
+        x, params["hidden"], jnp.zeros(2 * WIDTH), params["narrow"], zeros
+    )
+    return ft.functional.layer_norm(x + fed, ones, zeros) @ params["scores"], weights
 
 
 # %% [markdown]
@@ -149,10 +133,10 @@ for step in range(200):
 
 # %%
 lines = [
-    json.dumps({"kind": "train", "step": step, "loss": loss})
+    f'{{"kind": "train", "step": {step}, "loss": {loss}}}'
     for step, loss in enumerate(losses, start=1)
 ]
-plot_curves({"backwards": lines})
+ft.visualization.plot_curves({"backwards": lines})
 
 # %%
 digits, backwards = draw_batch(jax.random.key(7), 1000)
@@ -166,7 +150,7 @@ assert accuracy > 0.95, accuracy
 
 # %%
 names = [f"{digit} at {place}" for place, digit in enumerate(digits[0].tolist())]
-plot_attention(weights[0], names)
+ft.visualization.plot_attention(weights[0], names)
 
 # %% [markdown]
 # The same over all thousand examples: the share of its attention that a place gives to the place opposite, head by head. An even share would be 1/8.
@@ -178,7 +162,7 @@ assert shares.max() > 0.5
 shares.tolist()
 
 # %%
-view_attention(weights[None, 0], names, title="a trained layer writes digits backwards")
+ft.view_attention(weights[None, 0], names, title="a trained layer writes digits backwards")
 
 # %% [markdown]
 # ## Modules inside a Flax module
@@ -187,13 +171,18 @@ view_attention(weights[None, 0], names, title="a trained layer writes digits bac
 
 
 # %%
+OPTIONS = ft.modules.LayerOptions(d_model=WIDTH, num_heads=HEADS, positions="none")
+
+
 class Backwards(nn.Module):
     """Writes a sequence backwards: Flax's layers around this package's attention."""
 
     @nn.compact
     def __call__(self, digits):
-        x = nn.Embed(DIGITS, WIDTH)(digits) + sinusoidal_positions(jnp.arange(LENGTH), WIDTH)
-        attention = MultiHeadAttention(num_heads=HEADS, d_model=WIDTH)
+        x = nn.Embed(DIGITS, WIDTH)(digits) + ft.functional.sinusoidal_positions(
+            jnp.arange(LENGTH), WIDTH
+        )
+        attention = ft.modules.MultiHeadAttention(OPTIONS)
         x = nn.LayerNorm()(x + attention(x, attention.keys_values(x)))
         x = nn.LayerNorm()(x + nn.Dense(WIDTH)(nn.relu(nn.Dense(2 * WIDTH)(x))))
         return nn.Dense(DIGITS)(x)
@@ -204,11 +193,11 @@ variables = jax.jit(model.init)(jax.random.key(0), digits)
 jax.tree.map(jnp.shape, variables["params"]["MultiHeadAttention_0"])
 
 # %% [markdown]
-# Attention weights are kept when a call asks for them, by making the collection "attention" mutable:
+# Every named activation of a module can be looked at: a call that makes the collection "activations" mutable gets them, here the attention weights.
 
 # %%
-_, stored = jax.jit(lambda digits: model.apply(variables, digits, mutable=["attention"]))(digits)
-stored["attention"]["MultiHeadAttention_0"]["weights"][0].shape  # batch, heads, queries, keys
+_, stored = jax.jit(lambda digits: model.apply(variables, digits, mutable=["activations"]))(digits)
+stored["activations"]["MultiHeadAttention_0"]["weights"].shape  # batch, heads, queries, keys
 
 # %% [markdown]
 # ## On several devices
@@ -230,13 +219,14 @@ def mean_gradient(variables, digits, backwards):
     return loss / places, jax.tree.map(lambda x: x / places, gradient)
 
 
-@functools.partial(jax.pmap, axis_name="devices")
-def parallel_step(variables, state, digits, backwards):
+def update(variables, state, digits, backwards):
     """Makes the same update on all devices."""
     loss, gradient = mean_gradient(variables, digits, backwards)
     updates, state = optimizer.update(gradient, state, variables)
     return optax.apply_updates(variables, updates), state, loss
 
+
+parallel_step = jax.pmap(update, axis_name="devices")
 
 # %% [markdown]
 # Every device gets a copy of the variables and its share of the batch. The gradient of two devices is that of one device with the whole batch:
@@ -244,7 +234,7 @@ def parallel_step(variables, state, digits, backwards):
 # %%
 count = jax.local_device_count()
 share = lambda x: x.reshape(count, -1, LENGTH)
-copies = lambda tree: jax.tree.map(lambda x: np.stack([x] * count), tree)
+copies = lambda tree: jax.tree.map(lambda x: jnp.stack([x] * count), tree)
 
 digits, backwards = draw_batch(jax.random.key(3), 64)
 mean = lambda variables: sum_loss(variables, digits, backwards) / digits.size
@@ -252,9 +242,8 @@ loss, gradient = jax.jit(jax.value_and_grad(mean))(variables)
 losses, gradients = jax.pmap(mean_gradient, "devices")(
     copies(variables), share(digits), share(backwards)
 )
-jax.tree.map(
-    lambda all, one: np.testing.assert_allclose(all[0], one, atol=1e-5), gradients, gradient
-)
+is_equal = jax.tree.map(lambda all, one: jnp.allclose(all[0], one, atol=1e-5), gradients, gradient)
+assert jax.tree.all(is_equal)
 float(loss), losses.tolist()
 
 # %% [markdown]
@@ -276,18 +265,17 @@ assert accuracy > 0.95, accuracy
 # %% [markdown]
 # ## To a file and back
 #
-# Variables are plain dictionaries of arrays, so any tool can save them. Here it is Orbax, which the package itself uses, and what comes back is what was saved:
+# Variables are plain dictionaries of arrays, so any tool can save them: Orbax, which the package itself uses, or safetensors. Here it is Flax's own format, and the arrays that come back are those that were saved:
 
 # %%
-folder = Path(tempfile.mkdtemp()) / "backwards"
-with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(folder, trained)
+with open("backwards.msgpack", "wb") as file:
+    file.write(flax.serialization.to_bytes(trained))
 
-with ocp.StandardCheckpointer() as checkpointer:
-    restored = checkpointer.restore(folder, jax.eval_shape(lambda: trained))
+with open("backwards.msgpack", "rb") as file:
+    restored = flax.serialization.from_bytes(trained, file.read())
 
-jax.tree.map(np.testing.assert_array_equal, trained, restored)
-sorted(path.name for path in folder.iterdir())
+assert jax.tree.all(jax.tree.map(jnp.array_equal, trained, restored))
+jax.tree.map(jnp.shape, restored["params"]["MultiHeadAttention_0"])
 
 # %% [markdown]
 # ## A model that the command line has trained
@@ -295,9 +283,9 @@ sorted(path.name for path in folder.iterdir())
 # What `flax-transformer train experiments/number_words.py --workdir runs/number_words` has trained (a minute and a half on two cores) is one call away. It is loaded once and translates as many strings as you like:
 #
 # ```python
-# import flax_transformer
+# import flax_transformer as ft
 #
-# translator = flax_transformer.load("runs/number_words")
+# translator = ft.load("runs/number_words")
 # translator.translate("twenty-three thousand, four hundred and five")
 # # 'dreiundzwanzigtausendvierhundertfünf'
 # translator.model, translator.variables, translator.tokenizer  # its parts, for your own code

@@ -42,7 +42,5 @@ experiment = ft.Experiment(
         evaluate_every_steps=5 * EPOCH,
         checkpoint_every_steps=EPOCH,
         keep_checkpoints=1,
-        best_score="accuracy",
     ),
-    decoding=None,
 )

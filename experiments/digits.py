@@ -35,8 +35,6 @@ experiment = ft.Experiment(
         evaluate_every_steps=500,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
-        best_score="accuracy",
         log_every_steps=100,
     ),
-    decoding=None,
 )

@@ -38,7 +38,5 @@ experiment = ft.Experiment(
         evaluate_every_steps=500,
         checkpoint_every_steps=500,
         keep_checkpoints=1,
-        best_score="accuracy",
     ),
-    decoding=None,
 )

@@ -32,8 +32,6 @@ experiment = ft.Experiment(
         evaluate_every_steps=100,
         checkpoint_every_steps=100,
         keep_checkpoints=3,
-        best_score="accuracy",
         log_every_steps=50,
     ),
-    decoding=None,
 )

@@ -37,8 +37,6 @@ experiment = ft.Experiment(
         evaluate_every_steps=2000,
         checkpoint_every_steps=2000,
         keep_checkpoints=1,
-        best_score="loss",
         log_every_steps=100,
     ),
-    decoding=None,
 )

@@ -32,7 +32,5 @@ experiment = ft.Experiment(
         evaluate_every_steps=250,
         checkpoint_every_steps=250,
         keep_checkpoints=1,
-        best_score="accuracy",
     ),
-    decoding=None,
 )

@@ -49,7 +49,7 @@ class CompareNorms:
 
 def compare(experiment: ft.Experiment, workdir: Path, console: Console) -> None:
     """Trains an experiment with each norm, prints the last loss and score, and draws the curves."""
-    score = experiment.training.best_score
+    score = experiment.training.score
     runs, rows = {}, {}
     for norm in NORMS:
         say(console, f"{norm} normalisation")

@@ -27,7 +27,6 @@ experiment = ft.Experiment(
         evaluate_every_steps=1000,
         checkpoint_every_steps=1000,
         keep_checkpoints=1,
-        best_score="loss",
         log_every_steps=100,
     ),
     decoding=ft.DecodingConfig("sample", max_extra_length=500, temperature=0.8, top_k=200),

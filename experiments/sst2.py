@@ -38,8 +38,6 @@ experiment = ft.Experiment(
         evaluate_every_steps=200,
         checkpoint_every_steps=200,
         keep_checkpoints=1,
-        best_score="accuracy",
         log_every_steps=100,
     ),
-    decoding=None,
 )

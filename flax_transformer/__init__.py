@@ -6,7 +6,7 @@ name imported when it is first used:
 - `ft.Experiment` and the configs it is composed of,
 - `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
-  `ft.evaluation` and `ft.visualization`.
+  `ft.evaluation`, `ft.visualization` and `ft.commands`.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from flax_transformer.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from flax_transformer import (
+        commands,
         data,
         decoding,
         evaluation,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from flax_transformer.data.plain_text_config import PlainTextConfig
     from flax_transformer.data.videos_config import VideosConfig
     from flax_transformer.decoding.search import DecodingConfig
+    from flax_transformer.evaluation.wishes import check_wishes
     from flax_transformer.experiment import Experiment, load_experiment
     from flax_transformer.models.decoder_only import DecoderOnlyConfig
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
@@ -58,7 +60,9 @@ if TYPE_CHECKING:
 # Name -> the module that defines it, imported when the name is first used.
 _HOMES = {
     "AugmentationConfig": ".data.augmentation_config",
+    "check_wishes": ".evaluation.wishes",
     "ClassificationConfig": ".tasks.classification.classification_config",
+    "commands": ".commands",
     "data": ".data",
     "DecoderOnlyConfig": ".models.decoder_only",
     "decoding": ".decoding",
@@ -84,7 +88,6 @@ _HOMES = {
     "OptimizerConfig": ".training.optimizer.optimizer_config",
     "ParallelTextConfig": ".data.parallel_text_config",
     "PlainTextConfig": ".data.plain_text_config",
-    "ZOO": ".models.zoo",
     "show_scores": ".console",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
@@ -94,5 +97,6 @@ _HOMES = {
     "view_attention": ".visualization.attention_view",
     "VisionConfig": ".models.vision_config",
     "visualization": ".visualization",
+    "ZOO": ".models.zoo",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

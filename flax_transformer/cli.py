@@ -82,9 +82,12 @@ def execute(
 
 
 def _prepare_jax() -> None:
-    from flax_transformer.runtime.allocator import keep_freed_memory, run_one_program_at_a_time
     from flax_transformer.runtime.compilation import keep_compiled_programs
-    from flax_transformer.runtime.simulated_devices import spare_threads
+    from flax_transformer.runtime.process import (
+        keep_freed_memory,
+        run_one_program_at_a_time,
+        spare_threads,
+    )
 
     keep_freed_memory()
     run_one_program_at_a_time()

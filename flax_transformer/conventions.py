@@ -30,9 +30,9 @@ class Convention(NamedTuple):
 FIELDS = {
     "model.positions": "sinusoidal has sine and cosine in turn; sinusoidal_halves all sines before "
     "all cosines, with slightly other wavelengths",
-    "model.norm_placement": "normalisation after each residual connection (post) or before each "
+    "model.norm_placement": "normalization after each residual connection (post) or before each "
     "sublayer (pre)",
-    "model.norm_epsilon": "what a normalisation adds to the variance",
+    "model.norm_epsilon": "what a normalization adds to the variance",
     "model.attention_bias": "biases in the projections of attention",
     "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs), divides the "
     "logits (logits) or does neither (none)",

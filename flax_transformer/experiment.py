@@ -105,9 +105,10 @@ class Experiment:
         fields = dict(data)
         version = fields.pop("version", None)
         if type(version) is not int or version != VERSION:
+            known = f"is of version {version!r:.20}" if version else "is of the version before"
             raise UserError(
-                f"not an experiment of this version: it has no version {VERSION}, and can be read "
-                f"with git commit {BEFORE}"
+                f"not an experiment of this version: it {known}, this is version {VERSION}; git "
+                f"commit {BEFORE} reads the version before"
             )
         try:
             return _converter().structure(fields, cls)
@@ -165,7 +166,7 @@ def _kinds(base: type) -> dict[str, type]:
     elif base is TaskConfig:
         found = [task.config for task in TASKS.values()]
     else:
-        found = [type(config) for config in _presets().values()]
+        found = [type(entry.config) for entry in ZOO.values()]
     return {kind.__name__: kind for kind in found}
 
 
@@ -208,12 +209,11 @@ def _all(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
 
 def _any(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     """A value of one of several types, some of which are tuples."""
-    for one in get_args(kind):
-        if (value is None) == (one is NoneType) and isinstance(value, list | tuple) == (
-            get_origin(one) is tuple
-        ):
-            return None if value is None else converter.structure(value, one)
-    raise UserError(f"{value!r:.60} is not of type {kind}")
+    if value is None and NoneType in get_args(kind):
+        return None
+    is_tuple = isinstance(value, list | tuple)
+    fitting = (one for one in get_args(kind) if (get_origin(one) is tuple) == is_tuple)
+    return converter.structure(value, next(one for one in fitting if one is not NoneType))
 
 
 def _reason(error: BaseException, kind: Any) -> str:
@@ -259,11 +259,6 @@ def _place(error: Exception, path: Path) -> str:
 OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
 
 
-def _presets() -> dict[str, ModelConfig]:
-    """All named sizes of models: name -> config."""
-    return {name: entry.config for name, entry in ZOO.items()}
-
-
 def presets_of(model: ModelConfig) -> dict[str, Any]:
     """The named sizes of a model of the same kind: name -> config.
 
@@ -272,7 +267,7 @@ def presets_of(model: ModelConfig) -> dict[str, Any]:
         >>> sorted(presets_of(VisionConfig()))
         ['ViT-B/16', 'ViT-S/16']
     """
-    return {name: config for name, config in _presets().items() if type(config) is type(model)}
+    return {name: x.config for name, x in ZOO.items() if type(x.config) is type(model)}
 
 
 def apply_preset(experiment: Experiment, name: str) -> Experiment:
@@ -310,5 +305,5 @@ def models_of(task: type[Task]) -> list[type]:
         >>> [kind.__name__ for kind in models_of(TASKS["language_modeling"])]
         ['DecoderOnlyConfig']
     """
-    kinds = dict.fromkeys(type(config) for config in _presets().values())
+    kinds = dict.fromkeys(type(entry.config) for entry in ZOO.values())
     return [kind for kind in kinds if (kind.reads, kind.gives) == task.takes]

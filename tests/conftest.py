@@ -18,7 +18,7 @@ from double_precision import enable_x64
 from jaxtyping import Array
 from unchecked import unchecked
 
-from flax_transformer.runtime.simulated_devices import spare_threads
+from flax_transformer.runtime.process import spare_threads
 
 spare_threads()
 MANY_MAPS = 25_000

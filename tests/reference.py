@@ -63,8 +63,8 @@ def feed_forward(params, inputs, name="relu"):
 def layer_norm(inputs, epsilon=1e-6):
     """Ba et al. 2016, with gain 1 and bias 0."""
     inputs = np.asarray(inputs, np.float64)
-    centred = inputs - inputs.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
+    centered = inputs - inputs.mean(axis=-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
 
 
 def sinusoidal_positions(positions, d_model):

@@ -7,7 +7,7 @@ import pytest
 # Frees 64 MiB and prints how many of them the process still holds.
 PROGRAM = """
 import ctypes, resource, sys
-from flax_transformer.runtime.allocator import keep_freed_memory
+from flax_transformer.runtime.process import keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -1,7 +1,9 @@
 """Holds the rules of the design that no type checker can: who imports whom, and what is written."""
 
 import ast
+import collections
 import dataclasses
+import importlib
 import inspect
 import pathlib
 import re
@@ -24,7 +26,8 @@ def module_name(path: pathlib.Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
-MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+MODULES = {module_name(ROOT / path): ast.parse((ROOT / path).read_text("utf-8")) for path in FILES}
 
 # A part imports itself and parts of the lines above its own.
 LAYERS = [
@@ -32,7 +35,9 @@ LAYERS = [
     {"whole_files"},
     {"functional"},
     {"modules"},
-    {"models", "data", "decoding", "evaluation", "visualization"},
+    {"models", "data", "decoding", "evaluation"},
+    # Pictures of the wishes that positional schemes meet.
+    {"visualization"},
     {"tasks"},
     {"training", "experiment", "conventions"},
     {"console", "line_batches"},
@@ -66,10 +71,15 @@ def imports(module: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module is not None
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else node.module
+            yield from imports_of(node)
+
+
+def imports_of(node: ast.ImportFrom) -> Iterator[str]:
+    """Names the modules that `from MODULE import ...` imports."""
+    assert node.module is not None
+    for alias in node.names:
+        inner = f"{node.module}.{alias.name}"
+        yield inner if inner in MODULES else node.module
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -127,6 +137,62 @@ def test_files_are_named_after_what_is_in_them():
         "misc",
         "common",
     }
+
+
+def test_no_two_files_have_one_name():
+    counts = collections.Counter(path.name for path in FILES)
+    assert {name for name, count in counts.items() if count > 1} <= {"__init__.py"}
+
+
+def imports_at_the_top(module: str) -> set[str]:
+    """Our modules that a module imports before anything in it is called."""
+    nodes = [node for node in MODULES[module].body if isinstance(node, ast.ImportFrom)]
+    return {name for node in nodes for name in imports_of(node)} & set(MODULES)
+
+
+def test_a_model_stands_on_few_files():
+    closure, left = set[str](), {"flax_transformer.models.decoder_only"}
+    while left:
+        closure |= left
+        left = {name for module in left for name in imports_at_the_top(module)} - closure
+    assert len(closure) <= 18, sorted(closure)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_is_not_long(path):
+    assert len((ROOT / path).read_text("utf-8").splitlines()) <= 300
+
+
+def test_a_function_has_few_parameters():
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                given = [*node.args.posonlyargs, *node.args.args]
+                # The options of a formula are named when they are given.
+                if part(module) not in ("functional", "decoding"):
+                    given += node.args.kwonlyargs
+                names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+                assert len(names) <= 7, f"{module}.{node.name}"
+
+
+# What one adds to; tests/test_one_place.py adds an entry to each.
+REGISTRIES = {
+    *("ACTIVATIONS", "COMMANDS", "CONVENTIONS", "DATASETS", "FEED_FORWARDS", "KERNELS"),
+    *("LENGTH_PENALTIES", "METRICS", "NORMS", "OPTIMIZERS", "POOLINGS", "SCHEMES", "TASKS", "ZOO"),
+}
+
+
+def test_there_are_few_registries():
+    assert len(REGISTRIES) <= 14
+    found = set[str]()
+    for module in MODULES.keys() - {"flax_transformer.__main__"}:
+        for name, value in vars(importlib.import_module(module)).items():
+            if name.isupper() and not name.startswith("_") and isinstance(value, dict) and value:
+                # Other dictionaries are plain data, such as check sums.
+                plain = (str, int, float, tuple, list, set, frozenset, dict)
+                if not all(type(entry) in plain for entry in value.values()):
+                    found.add(name)
+    assert found | {"COMMANDS"} == REGISTRIES
 
 
 def configs(config: type) -> Iterator[type]:
@@ -216,3 +282,35 @@ def test_an_import_does_not_bring_in_what_it_does_not_need(modules, libraries):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert not set(result.stdout.splitlines()) & libraries
+
+
+REPOSITORY = ROOT.parent
+PAGES = [REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_names_files_that_exist(page):
+    named = re.findall(r"`([\w./]+/|[\w./]+\.py)`", page.read_text("utf-8"))
+    for name in named:
+        places = (ROOT, REPOSITORY, page.parent)
+        assert any((place / name).exists() for place in places), name
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_how_to_contribute_is_short_and_true():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 120
+    listed = re.findall(r"`([A-Z_]+)` in `([\w/.]+)`", text)
+    here = re.findall(r"`([\w/.]+\.py)` \| `([A-Z_]+)` there", text)
+    listed += [(name, path) for path, name in here]
+    assert {name for name, _ in listed} == REGISTRIES
+    for name, path in listed:
+        assert name in vars(importlib.import_module(module_name(ROOT / path))), (name, path)
+
+
+def test_few_files_lead_from_a_line_of_text_to_the_loss():
+    text = (REPOSITORY / "docs" / "design" / "spine.md").read_text("utf-8")
+    steps = re.findall(r"^\d+\. `(\w[\w/.]+)`: .+\.$", text, re.M)
+    assert 0 < len(steps) <= 14
+    assert all((ROOT / step).is_file() for step in steps)

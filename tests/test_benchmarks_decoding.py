@@ -62,7 +62,7 @@ def test_the_table_says_how_many_times_the_speed_of_each_ours_is(benchmark, work
     assert "jax" in printed
 
 
-def test_batches_hold_neighbours_in_length_padded_to_few_lengths(work):
+def test_batches_hold_neighbors_in_length_padded_to_few_lengths(work):
     lengths = [(batch != 0).sum(axis=1) for batch in work.batches()]
     assert [len(part) for part in lengths] == [3, 2]
     in_order = np.concatenate(lengths).tolist()

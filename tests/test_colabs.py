@@ -5,6 +5,7 @@ import configparser
 import os
 import re
 import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ INSTALLATIONS = {"05_beyond_text": INSTALL_WITH_IMAGES}
 DEFINED = {
     "06_use_in_your_project": {
         *("draw_batch", "forward", "mean_loss", "train_step", "Backwards", "__call__"),
-        *("sum_loss", "mean_gradient", "parallel_step"),
+        *("sum_loss", "mean_gradient", "update"),
     }
 }
 LOOPS = {"06_use_in_your_project": 2}
@@ -85,7 +86,12 @@ def readers_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     # Where the tests have the package from, so that no notebook installs another one.
     home = str(Path(flax_transformer.__file__).parent.parent)
-    return kept | {"PYTHONPATH": os.pathsep.join([home, kept.get("PYTHONPATH", "")])}
+    # The command line of the same installation.
+    programs = str(Path(sys.executable).parent)
+    return kept | {
+        "PYTHONPATH": os.pathsep.join([home, kept.get("PYTHONPATH", "")]),
+        "PATH": os.pathsep.join([programs, kept.get("PATH", "")]),
+    }
 
 
 def processor_seconds() -> float:
@@ -125,15 +131,15 @@ def test_a_notebook_runs_in_another_folder_without_a_complaint(source, tmp_path)
         ]
         assert not said, cell.source
         shown = {kind for output in cell.outputs for kind in output.get("data", {})}
-        if ends_in_call(cell.source, "plot_"):
+        if ends_in_call(cell.source, "ft.visualization.plot_"):
             assert "image/png" in shown, cell.source
-        if ends_in_call(cell.source, "view_attention"):
+        if ends_in_call(cell.source, "ft.view_attention"):
             assert "text/html" in shown, cell.source
 
 
 def ends_in_call(cell: str, name: str) -> bool:
     """Whether a cell's value is what a function returns."""
-    lines = [line for line in cell.splitlines() if not line.lstrip().startswith("%")]
+    lines = [line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!"))]
     last = (ast.parse("\n".join(lines)).body or [None])[-1]
     return (
         isinstance(last, ast.Expr)
@@ -190,20 +196,37 @@ def test_a_notebook_has_no_logic_of_its_own(source):
 
 
 @every_notebook
+def test_a_notebook_imports_the_package_once_in_at_most_four_lines(source):
+    tree = ast.parse(source.read_text("utf-8"))
+    imports = [
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        # In the first cell, which installs.
+        and ast.unparse(node) != "import importlib.util"
+    ]
+    assert "import flax_transformer as ft" in imports
+    assert len([line for line in imports if "flax_transformer" in line]) == 1
+    assert len(imports) <= 4
+    assert not any("," in line for line in imports)
+
+
+@every_notebook
 def test_every_picture_is_the_packages(source):
     nodes = list(ast.walk(ast.parse(source.read_text("utf-8"))))
-    homes = {
-        alias.name: node.module or ""
+    modules = {
+        name
         for node in nodes
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None), *(alias.name for alias in node.names))
     }
-    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    assert not [name for name in {*modules, *homes.values()} if name.startswith("matplotlib")]
-    drawn = {node.id for node in nodes if isinstance(node, ast.Name) and "plot" in node.id}
+    assert not [name for name in modules if name and name.startswith("matplotlib")]
+    assert not [node for node in nodes if isinstance(node, ast.Name) and "plot" in node.id]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    drawn = {ast.unparse(node) for node in attributes if "plot" in node.attr}
     assert drawn
     for name in drawn:
-        assert homes[name].startswith("flax_transformer.visualization."), name
+        assert name.startswith("ft.visualization.plot_"), name
 
 
 def test_devices_are_simulated_before_jax_is_imported():
@@ -213,7 +236,7 @@ def test_devices_are_simulated_before_jax_is_imported():
         place for place, cell in enumerate(cells) if re.search(r"^import jax$", cell, re.M)
     )
     assert flag < first
-    assert cells[flag].count("\n") == 2
+    assert cells[flag].count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["README.md", "colabs/README.md"])

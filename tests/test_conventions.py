@@ -45,9 +45,55 @@ def test_a_convention_states_and_sources_every_field(name):
     assert entry.description
 
 
+# In what each system differs from the paper.
+DIFFERENCES = {
+    "paper": set(),
+    "t2t": {
+        "model.positions",
+        "model.norm_placement",
+        "optimizer.b2",
+        "task.smoothing_over",
+        "data.batch_scope",
+    },
+    "fairseq": {
+        "model.positions",
+        "model.norm_epsilon",
+        "model.attention_bias",
+        "task.smoothing_over",
+        "decoding.length_penalty",
+        "decoding.alpha",
+        "data.batch_scope",
+    },
+    "flax": {
+        "model.positions",
+        "model.norm_placement",
+        "model.embedding_scaling",
+        "task.smoothing_over",
+        "data.batch_scope",
+    },
+    "opennmt": {
+        "model.norm_placement",
+        "optimizer.b2",
+        "decoding.length_penalty",
+        "decoding.alpha",
+        "data.batch_scope",
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_convention_differs_from_the_paper_in_what_is_known_of_its_system(name):
+    paper = apply_convention(Experiment(), "paper")
+    assert differing(paper, apply_convention(paper, name)) == DIFFERENCES[name]
+
+
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(CONVENTIONS, 2)))
-def test_conventions_differ(one, other):
-    assert CONVENTIONS[one].fields != CONVENTIONS[other].fields
+def test_one_convention_takes_the_place_of_another(one, other):
+    """Nothing of the first is left, and any two differ."""
+    experiment = apply_convention(Experiment(), other)
+    replaced = apply_convention(apply_convention(Experiment(), one), other)
+    assert replaced == experiment
+    assert differing(replaced, apply_convention(Experiment(), one))
 
 
 @pytest.mark.parametrize("path", FIELDS)

@@ -5,13 +5,13 @@ import dataclasses
 import importlib
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
 import pytest
+from small import make_experiment
 
 import flax_transformer as ft
-from tests import small
+from flax_transformer.tasks.tasks import TASKS
 
 
 def names_for_type_checkers(package) -> dict[str, str]:
@@ -57,25 +57,23 @@ def test_the_import_brings_in_only_python():
     assert not {"jax", "numpy", "flax", "rich"} & set(done.stdout.split())
 
 
-def configs(config: type) -> set[type]:
-    """The config and all that may stand in its fields."""
-    kinds = [
-        kind
-        for field in dataclasses.fields(config)
-        for kind in (field.type, *typing.get_args(field.type))
-    ]
-    inner = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-    return {config}.union(*map(configs, inner))
-
-
 def test_every_config_of_an_experiment_is_there():
-    found = {config.__name__: config for config in configs(ft.Experiment)}
+    fields = {
+        type(getattr(ft.Experiment(), field.name)) for field in dataclasses.fields(ft.Experiment)
+    }
+    tasks = {config for task in TASKS.values() for config in (task.config, *task.reads)}
+    models = {type(entry.model.config) for entry in ft.models.ZOO.values()}
+    inner = {
+        type(field.default) for config in tasks | models for field in dataclasses.fields(config)
+    }
+    configs = filter(dataclasses.is_dataclass, fields | tasks | models | inner)
+    found = {config.__name__: config for config in configs}
     assert len(found) > 15
     assert {name: getattr(ft, name) for name in found} == found
 
 
 def test_a_notebook_trains_scores_and_loads_without_a_console(tmp_path, capsys):
-    experiment = small.make_experiment(tmp_path)
+    experiment = make_experiment(tmp_path)
     training = dataclasses.replace(experiment.training, num_steps=4, log_every_steps=2)
     workdir = str(tmp_path / "run")
     ft.train(dataclasses.replace(experiment, training=training), workdir)
@@ -100,11 +98,8 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.py")
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_needs_one_import_of_the_package(path):
     tree = ast.parse(path.read_text("utf-8"))
-    imports = [
-        ast.unparse(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports = [ast.unparse(node) for node in nodes]
     ours = [line for line in imports if "flax_transformer" in line]
     assert "import flax_transformer as ft" in ours
     if path.stem not in SCRIPTS:

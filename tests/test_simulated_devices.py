@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 
 from flax_transformer import cli
-from flax_transformer.runtime import simulated_devices
-from flax_transformer.runtime.simulated_devices import spare_threads
+from flax_transformer.runtime import process
+from flax_transformer.runtime.process import spare_threads
 
 FLAG = "--xla_force_host_platform_device_count"
 
@@ -34,13 +34,13 @@ def test_the_option_of_jax_counts_too_and_a_number_that_is_set_stays(monkeypatch
     monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setenv("NPROC", "5")
     config = SimpleNamespace(jax_num_cpu_devices=11)
-    monkeypatch.setattr(simulated_devices, "jax", SimpleNamespace(config=config))
+    monkeypatch.setattr(process, "jax", SimpleNamespace(config=config))
     assert spare_threads() == 11
     assert os.environ["NPROC"] == "5"
 
 
 def test_every_command_gives_them(monkeypatch, capsys):
     called = []
-    monkeypatch.setattr(simulated_devices, "spare_threads", lambda: called.append(True))
+    monkeypatch.setattr(process, "spare_threads", lambda: called.append(True))
     cli.main(["conventions"])
     assert called == [True]

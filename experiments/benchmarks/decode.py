@@ -6,7 +6,7 @@ A model of random weights decodes real sentences, batch by batch, the shortest f
 end before its forced length. Our own search is compared with its alternatives: CTranslate2 and
 Hugging Face's Marian (--peers), and the beam search of the Flax repository's examples/wmt
 (--flax-examples). All have the same sizes, sentences, batches, beam and --dtype. Loading, compiling
-and tokenising are not timed; reading the outputs back is. The JAX contenders pad sources to
+and tokenizing are not timed; reading the outputs back is. The JAX contenders pad sources to
 multiples of 8 tokens.
 
 Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program

@@ -11,7 +11,7 @@ nothing and costs time. Each trains as its users do:
   them, with its model, loss and train_step from a checkout. The same sizes, the same tokens and as
   many target tokens an update, padding counted. Rows that fill no batch are dropped, as they are
   there. Its packing needs TensorFlow; here it is stated in NumPy and done before the clock starts,
-  which favours the example. Its feed-forward networks have dropout, which cannot be set apart.
+  which favors the example. Its feed-forward networks have dropout, which cannot be set apart.
 
 Contenders take turns, an epoch each, and every turn is a new process. Ours keeps freed memory and
 runs one program at a time, as our commands do. The example runs with JAX's defaults, which hold the

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from peers.turn import Run, take_turn
 
-from flax_transformer.runtime.allocator import keep_freed_memory, run_one_program_at_a_time
+from flax_transformer.runtime.process import keep_freed_memory, run_one_program_at_a_time
 
 
 def take_our_turn(make: Callable[..., Run]) -> None:

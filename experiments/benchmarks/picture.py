@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-# Blue and orange of Okabe and Ito, which every kind of colour vision tells apart.
+# Blue and orange of Okabe and Ito, which every kind of color vision tells apart.
 PLAIN, MARKED = "#0072B2", "#D55E00"
 
 
@@ -20,7 +20,7 @@ class Dot(NamedTuple):
         lower: end of the spread.
         middle: height of the dot.
         upper: other end of the spread.
-        is_marked: drawn in the other colour, as what the group is compared with.
+        is_marked: drawn in the other color, as what the group is compared with.
     """
 
     group: str
@@ -52,9 +52,9 @@ def plot_dots(
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False, width_ratios=widths)[0]
     for panel, (name, members) in zip(panels, groups.items(), strict=True):
         for place, dot in enumerate(members):
-            colour = MARKED if dot.is_marked else PLAIN
-            panel.vlines(place, dot.lower, dot.upper, color=colour, linewidth=7, alpha=0.35)
-            panel.plot(place, dot.middle, "o", color=colour, markersize=6)
+            color = MARKED if dot.is_marked else PLAIN
+            panel.vlines(place, dot.lower, dot.upper, color=color, linewidth=7, alpha=0.35)
+            panel.plot(place, dot.middle, "o", color=color, markersize=6)
             change = _against_marked(dot, members)
             panel.annotate(
                 change, (place, dot.upper), (0, 8), textcoords="offset points", ha="center"

@@ -13,12 +13,12 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   accuracy and the loss for its log; "loss only" leaves that out.
 
 Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
-at a time, as our commands do (`flax_transformer/allocator.py`). The others run with their own
+at a time, as our commands do (`flax_transformer/runtime/process.py`). The others run with their own
 defaults of memory and threads, and again with ours, set by environment variables ("our settings"),
 which shows the effect of these settings.
 
 Peak memory is that of the whole process. A large matrix product takes turns too; the share of its
-speed that our step reaches is, on an accelerator, the model FLOP utilisation against a measured
+speed that our step reaches is, on an accelerator, the model FLOP utilization against a measured
 peak. Some two minutes for each contender and setting on two CPU cores.
 """
 
@@ -95,7 +95,7 @@ class Result(NamedTuple):
         flops: floating-point operations of our step; None of the others, whose own count would not
             be comparable.
         share_of_peak: our operations a second over those of a large matrix product; on an
-            accelerator, model FLOP utilisation.
+            accelerator, model FLOP utilization.
     """
 
     system: str
@@ -153,7 +153,7 @@ def show(results: list[Result], product: dict[str, Any], options: TrainStep) -> 
     say(
         console,
         f"our step: {ours.flops / 1e9:.4g} GFLOP, at {ours.share_of_peak:.1%} of this speed "
-        "(on an accelerator: model FLOP utilisation)",
+        "(on an accelerator: model FLOP utilization)",
     )
     rows = {
         result.system: {

@@ -16,7 +16,7 @@ from flax_transformer.errors import UserError
 
 FOLDER = Path(__file__).parent
 NUM_WARMUPS = 3
-# The settings of `flax_transformer.runtime.allocator`, by the variables of glibc and of JAX.
+# The settings of `flax_transformer.runtime.process`, by the variables of glibc and of JAX.
 OUR_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),

@@ -101,7 +101,7 @@ def _models() -> dict[str, dict[str, Any]]:
         rows[name] = {
             "model": type(entry.model).__name__,
             "parameters": entry.parameters,
-            "layers": str(config.num_layers),
+            "layers": str(getattr(config, "num_layers", "")),
             "d_model": config.d_model,
             "heads": config.num_heads,
         }

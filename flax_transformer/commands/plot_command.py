@@ -34,7 +34,7 @@ class Plot:
         from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
         check_picture_path(self.out)
-        score = Workdir(self.workdirs[0]).load().training.best_score
+        score = Workdir(self.workdirs[0]).load().training.score
         runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
         if self.score is not None:
             score = self.score

@@ -12,7 +12,7 @@ from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
-from flax_transformer.runtime.deterministic import repeat_bits
+from flax_transformer.runtime.process import repeat_bits
 from flax_transformer.tasks.task import Scored
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.evaluation import evaluate

@@ -58,6 +58,28 @@ def metrics_of(*arguments: str) -> tuple[str, ...]:
     return tuple(name for name in METRICS if not _arguments(name).isdisjoint(arguments))
 
 
+class MetricsOf:
+    """The names of a class's scores, looked up in METRICS whenever they are asked for.
+
+    Args:
+        arguments: those of `metrics_of`.
+        others: further names, after these.
+
+    Example:
+        >>> class OfTexts:
+        ...     scores = MetricsOf("hypotheses", others=("loss",))
+        >>> OfTexts.scores[-2:]
+        ('exact_match', 'loss')
+    """
+
+    def __init__(self, *arguments: str, others: tuple[str, ...] = ()):
+        self._arguments, self._others = arguments, others
+
+    def __get__(self, instance: object, owner: type) -> tuple[str, ...]:
+        """Gives the names."""
+        return *metrics_of(*self._arguments), *self._others
+
+
 def compute_scores(names: Iterable[str], **measured: Any) -> dict[str, Score]:
     """Computes scores by the names of their metrics.
 

@@ -18,7 +18,7 @@ from flax_transformer.whole_files import written_whole
 
 
 def environment() -> dict[str, Any]:
-    """Tells which software and which hardware runs.
+    """Describes the software and the hardware that run.
 
     Returns:
         Versions of Python and of the libraries that decide figures, the platform, the processor
@@ -39,10 +39,6 @@ def environment() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -75,11 +71,14 @@ class Record:
     details: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=environment)
-    date: str = field(default_factory=_now)
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def to_json(self) -> dict[str, Any]:
         """Gives the record as plain data; an infinite or undefined figure is null."""
-        scores = {name: _jsonable(score) for name, score in self.scores.items()}
+        scores = {
+            name: score._asdict() | {"value": score.value if math.isfinite(score.value) else None}
+            for name, score in self.scores.items()
+        }
         return asdict(self) | {"scores": scores}
 
 
@@ -97,13 +96,8 @@ def write_scores(path: str | os.PathLike[str], record: Record) -> None:
         file.write_text(text + "\n", encoding="utf-8")
 
 
-def _jsonable(score: Score) -> dict[str, Any]:
-    """A score as a dictionary; JSON knows no infinity."""
-    return score._asdict() | {"value": score.value if math.isfinite(score.value) else None}
-
-
 def _processor() -> str:
-    """Model name of the processor; Linux alone keeps it from Python's platform module."""
+    """Model name of the processor; on Linux, Python's platform module does not know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

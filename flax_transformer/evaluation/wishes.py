@@ -1,5 +1,6 @@
 """What one would wish of a positional scheme, measured: nothing here looks at a scheme's name."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -104,8 +105,9 @@ def step_values(
         [0.0, 0.25, 0.5]
     """
     ones = jnp.ones((1, d_model))
-    table = _draw(max_positions, d_model) if scheme.has_table else None
-    head_table = _draw(*scheme.head_table_shape(d_model)) if scheme.head_table_shape else None
+    draw = functools.partial(jax.random.normal, jax.random.key(0))
+    table = draw((max_positions, d_model)) if scheme.has_table else None
+    head_table = draw(scheme.head_table_shape(d_model)) if scheme.head_table_shape else None
 
     # Each step alone: a table refuses more positions at once than it has rows.
     def value(step: Array) -> Array:
@@ -187,7 +189,3 @@ def _span(values: np.ndarray) -> str:
 def _short(bound: float) -> str:
     # Zero is added, so that a negative zero loses its sign.
     return f"{bound + 0.0:,.0f}" if abs(bound) >= 1000 else f"{bound + 0.0:.3g}"
-
-
-def _draw(*shape: int) -> Array:
-    return jax.random.normal(jax.random.key(0), shape)

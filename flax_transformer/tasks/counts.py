@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int
 
-from flax_transformer.functional.ranking import argmax
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.functional.ranking import argmax
 
 
 class Counts(NamedTuple):

@@ -6,21 +6,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from flax_transformer.data.batches.batch import AnyBatch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalization, "batch_stats".
 Variables: TypeAlias = Mapping[str, Any]
 # The configs that a task is made of: `experiment.Experiment`, which imports the tasks itself.
 Experiment: TypeAlias = Any
+# A linen module, whose methods are those of its kind.
+Model: TypeAlias = Any
 # What a user calls; its methods are those of its task.
 Predictor: TypeAlias = Any
+# Plain data and arrays by name.
+Fields: TypeAlias = dict[str, Any]
 LOSSES = "losses"  # collection into which modules sow losses of their own
 NUM_SAMPLES = 3
 TOKENIZER = "tokenizer.json"  # of a workdir
@@ -39,7 +44,7 @@ class Loss(NamedTuple):
 
     sum: Float[Array, ""]
     weight: Float[Array, ""]
-    statistics: dict[str, Any]
+    statistics: Fields
     extra: dict[str, Float[Array, ""]]
 
 
@@ -54,11 +59,11 @@ class Scored(NamedTuple):
         details: plain data beyond the scores, such as the scores of each class.
     """
 
-    scores: Mapping[str, Score]
+    scores: dict[str, Score]
     outputs: list[str]
     samples: list[str]
     example: str
-    details: Mapping[str, Any] = MappingProxyType({})
+    details: Mapping[str, object] = MappingProxyType({})
 
 
 class Task(ABC):
@@ -81,13 +86,13 @@ class Task(ABC):
     config: ClassVar[type]
     reads: ClassVar[tuple[type, ...]]
     takes: ClassVar[tuple[str, str]]
-    scores: ClassVar[tuple[str, ...]]
+    scores: ClassVar[tuple[str, ...] | MetricsOf]
     unit: ClassVar[str]
     command: ClassVar[str]
     searches: ClassVar[bool] = False
     attention_options: ClassVar[tuple[str, ...]] = ()
 
-    model: nn.Module
+    model: Model
 
     @classmethod
     @abstractmethod
@@ -127,7 +132,7 @@ class Task(ABC):
         """Draws the model's first parameters; statistics start neutral."""
 
     @abstractmethod
-    def loss(self, variables: Variables, batch: Any, rng: PRNGKeyArray) -> Loss:
+    def loss(self, variables: Variables, batch: AnyBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the training loss of a batch; `rng` is for all that is random in a step."""
 
     @abstractmethod
@@ -153,12 +158,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def examples(self, batch: Any) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: AnyBatch) -> Iterator[Fields]:
         """Gives the examples of a batch as plain data that a person can read."""
 
 
 def draw(
-    model: nn.Module, rng: PRNGKeyArray, *inputs: Array, method: str | Callable
+    model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable
 ) -> Variables:
     """Draws the variables of a model by one of its methods; sown losses are none of them."""
     init = jax.jit(model.init, static_argnames="method")
@@ -166,8 +171,8 @@ def draw(
 
 
 def apply_in_training(
-    model: nn.Module, variables: Variables, rng: PRNGKeyArray, *inputs: Any, **options: Any
-) -> tuple[Any, Mapping[str, Any]]:
+    model: Model, variables: Variables, rng: PRNGKeyArray, *inputs: object, **options: object
+) -> tuple[Any, Variables]:
     """Applies a model with dropout.
 
     Args:
@@ -182,13 +187,10 @@ def apply_in_training(
     """
     mutable = [*(name for name in variables if name != "params"), LOSSES]
     rngs = {"dropout": rng}
-    outputs: Any = model.apply(variables, *inputs, rngs=rngs, mutable=mutable, **options)
-    return outputs
+    return model.apply(variables, *inputs, rngs=rngs, mutable=mutable, **options)
 
 
-def loss_of(
-    total: Float[Array, ""], weight: Float[Array, ""], collections: Mapping[str, Any]
-) -> Loss:
+def loss_of(total: Float[Array, ""], weight: Float[Array, ""], collections: Variables) -> Loss:
     """Joins the loss of a batch and the collections of `apply_in_training`.
 
     Losses that several modules sow under one name are added, and multiplied by the weight.

@@ -1,7 +1,7 @@
 """Where a model looked while it read a text, or wrote what a search has found."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.models.attention_weights import attention_weights
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Model, Variables
 
 
 class HypothesisAttention(NamedTuple):
@@ -32,7 +32,7 @@ class HypothesisAttention(NamedTuple):
 
 
 def hypothesis_attention(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     source: Int[Array | np.ndarray, "batch source_length"],
@@ -74,16 +74,15 @@ def hypothesis_attention(
         weights = attention_weights(model, variables, source, read, **options)
     else:
         weights = attention_weights(model, variables, read, segments=segments)
-    weights, source, in_source, read, in_read = jax.tree.map(
-        np.asarray, (weights, source, in_source, read, in_read)
-    )
+    weights = jax.tree.map(np.asarray, weights)
+    rows = zip(*map(np.asarray, (source, in_source, read, in_read)), strict=True)
     return [
         HypothesisAttention(
             _cut({part: array[:, row] for part, array in weights.items()}, of_source, of_read),
-            source[row][of_source] if has_encoder else source[row][:0],
-            read[row][of_read],
+            source_row[of_source] if has_encoder else source_row[:0],
+            read_row[of_read],
         )
-        for row, (of_source, of_read) in enumerate(zip(in_source, in_read, strict=True))
+        for row, (source_row, of_source, read_row, of_read) in enumerate(rows)
     ]
 
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.given_texts import CutTextWarning
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Model, Variables
 from flax_transformer.tasks.translation.shift_right import shift_right
 
 TOKENS_PER_BATCH = 4096  # as `evaluate` reads
@@ -53,7 +53,7 @@ class ScoredText(NamedTuple):
 
 
 def score_texts(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     texts: Sequence[str],
@@ -94,7 +94,7 @@ def score_texts(
 
 
 def score_pairs(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     pairs: Sequence[Pair],
@@ -121,7 +121,8 @@ def score_pairs(
         UserError: if a target is longer than the model's table of positions.
     """
     source, target = (
-        TokenizedText.encode(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1)
+        TokenizedText.encode(tokenizer, side)
+        for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
     )
     lengths = target.lengths.tolist()
     longest, limit = max([max_length, *lengths]), model.config.position_limit()
@@ -154,7 +155,7 @@ def _by_row(
 
 
 @partial(jax.jit, static_argnums=0)
-def _score_tokens(model: Any, variables: Variables, batch: Batch) -> Float[Array, " rows"]:
+def _score_tokens(model: Model, variables: Variables, batch: Batch) -> Float[Array, " rows"]:
     tokens, segments = jnp.asarray(batch.source), jnp.asarray(batch.source_segments)
     logits = model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
     return _log_probs(logits, tokens[:, 1:], segments[:, 1:])
@@ -162,7 +163,7 @@ def _score_tokens(model: Any, variables: Variables, batch: Batch) -> Float[Array
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _score_targets(
-    model: Any, variables: Variables, bos_id: int, batch: Batch
+    model: Model, variables: Variables, bos_id: int, batch: Batch
 ) -> Float[Array, " rows"]:
     source, target, source_segments, target_segments = map(jnp.asarray, batch)
     logits = model.apply(

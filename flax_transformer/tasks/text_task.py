@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jaxtyping import PRNGKeyArray
 
+from flax_transformer.data.batches.batch import AnyBatch
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -45,7 +48,7 @@ class TextTask(Task):
         self.tokenizer.save(folder / TOKENIZER)
 
     @classmethod
-    def learn_tokenizer(cls, data: Any) -> Tokenizer:
+    def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
         """Learns the tokenizer from the training split."""
         return make_tokenizer(data)
 
@@ -54,5 +57,5 @@ class TextTask(Task):
         """Opens a split, or a user's own files; see `read`."""
 
     @abstractmethod
-    def count(self, variables: Variables, batch: Any, *rng: Any) -> Counts:
+    def count(self, variables: Variables, batch: AnyBatch, *rng: PRNGKeyArray) -> Counts:
         """Counts how well a model predicts the targets of a batch."""

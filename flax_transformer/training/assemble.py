@@ -32,7 +32,7 @@ def open_checkpoints(
         workdir.checkpoints,
         training.keep_checkpoints,
         training.saves_at,
-        partial(validation_scores, workdir.metrics, training.best_score),
+        partial(validation_scores, workdir.metrics, training.score),
         is_reader,
         training.evaluates_as_last,
     )
@@ -85,7 +85,7 @@ def open_run(
         experiment = _with_task_options(experiment, task_options)
     task = find_task(experiment)[1].open(experiment, path, training=False)
     if weights == "best":
-        _warn_of_another_score(workdir, experiment.training.best_score)
+        _warn_of_another_score(workdir, experiment.training.score)
     checkpoints = open_checkpoints(workdir, experiment.training, is_reader=True)
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     variables, steps = _read_variables(checkpoints, shapes, weights, path)

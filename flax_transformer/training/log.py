@@ -118,5 +118,7 @@ def _means(steps: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
     columns = {name: np.array([values[name] for values in steps]) for name in steps[0]}
     weights = np.where(columns["weight"] > 0, columns["weight"], 1)
     losses = [name for name in columns if name not in ("weight", "gradient_norm", "skipped")]
-    means = {name: float(np.average(columns[name], weights=weights)) for name in losses}
+    means: dict[str, float | None] = {
+        name: float(np.average(columns[name], weights=weights)) for name in losses
+    }
     return means | {"gradient_norm": float(columns["gradient_norm"].mean())}

@@ -21,8 +21,7 @@ class Milestones:
 
     def __init__(self, training: TrainingConfig, metrics: Path):
         self._training, self._metrics = training, metrics
-        assert training.best_score is not None
-        self._best_score = training.best_score
+        self._best_score = training.score
 
     def needs_evaluation(self, step: int) -> bool:
         """Whether the model is to be scored after a step, and was not yet."""

@@ -38,6 +38,12 @@ class TrainingConfig:
             if isinstance(value, int):
                 check_number(f"training.{field.name}", value)
 
+    @property
+    def score(self) -> str:
+        """The score that chooses the best checkpoint; an experiment has filled it in."""
+        assert self.best_score is not None
+        return self.best_score
+
     def evaluates_at(self, step: int) -> bool:
         """Whether the model is scored after so many updates."""
         return step % self.evaluate_every_steps == 0 or self.evaluates_as_last(step)

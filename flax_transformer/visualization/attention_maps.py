@@ -50,25 +50,21 @@ def plot_attention(
         3.2.2 (heads).
     """
     values = np.asarray(weights, np.float64)
-    queries = tokens if target_tokens is None else target_tokens
     if values.ndim != 3 or not values.size:
         raise ValueError(f"weights {values.shape} must be [heads, queries, keys] of one layer")
-    _check_tokens("weights", values.shape[1:], queries, tokens)
+    queries = _queries("weights", values.shape[1:], tokens, target_tokens)
     num_rows = -(-len(values) // _HEADS_A_ROW)
     num_columns = -(-len(values) // num_rows)
     width, height = (_TOKEN * len(side) + _MARGIN for side in (tokens, queries))
     size = (num_columns * width + 0.8, num_rows * height)
-    figure, panels = new_figure(*size, num_rows, num_columns)
+    figure, panels = new_figure(*size, num_rows, num_columns, number=len(values))
     figure.set_layout_engine("compressed")
-    used, unused = panels[: len(values)], panels[len(values) :]
-    for head, axes in enumerate(used):
+    for head, axes in enumerate(panels):
         axes.imshow(values[head], cmap="Blues", vmin=0, vmax=values.max())
         axes.set_title(f"head {head}", fontsize="medium")
         _name_tokens(axes, queries, tokens)
-    for axes in unused:
-        axes.remove()
-    scale = figure.colorbar(used[0].images[0], ax=used, aspect=20 * num_rows, pad=0.02)
-    scale.set_label("weight; those of a query sum to 1")
+    scale = {"aspect": 20 * num_rows, "pad": 0.02, "label": "weight; those of a query sum to 1"}
+    figure.colorbar(panels[0].images[0], ax=panels, **scale)
     return figure
 
 
@@ -101,10 +97,9 @@ def plot_mask(
     """
     check_masks(mask=mask)
     values = np.asarray(mask).astype(int)
-    queries = tokens if target_tokens is None else target_tokens
     if values.ndim != 2 or not values.size:
         raise ValueError(f"mask {values.shape} must be [queries, keys]")
-    _check_tokens("mask", values.shape, queries, tokens)
+    queries = _queries("mask", values.shape, tokens, target_tokens)
     width, height = (_TOKEN * len(side) + 2 * _MARGIN for side in (tokens, queries))
     figure, (axes,) = new_figure(width, height)
     axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLORS[0]]), vmin=0, vmax=1)
@@ -115,10 +110,8 @@ def plot_mask(
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
-    meanings = [
-        Patch(color=COLORS[0], label="may attend"),
-        Patch(color=_FORBIDDEN, label="may not"),
-    ]
+    colors = {"may attend": COLORS[0], "may not": _FORBIDDEN}
+    meanings = [Patch(color=color, label=label) for label, color in colors.items()]
     figure.legend(handles=meanings, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
@@ -180,19 +173,21 @@ def plot_attention_steps(
     return figure
 
 
-def _check_tokens(
-    name: str, shape: tuple[int, ...], queries: Sequence[str], keys: Sequence[str]
-) -> None:
+def _queries(
+    name: str, shape: tuple[int, ...], keys: Sequence[str], target_tokens: Sequence[str] | None
+) -> Sequence[str]:
+    """The tokens of the queries, if the tokens fit."""
+    queries = keys if target_tokens is None else target_tokens
     if shape != (len(queries), len(keys)):
         raise ValueError(
             f"{name} of {shape[0]} queries and {shape[1]} keys do not fit {len(queries)} query and "
             f"{len(keys)} key tokens"
         )
+    return queries
 
 
 def _name_tokens(axes: Axes, queries: Sequence[str], keys: Sequence[str]) -> None:
     name_axis(axes.xaxis, keys)
     name_axis(axes.yaxis, queries)
     axes.tick_params(labelsize="small")
-    axes.set_xlabel("key")
-    axes.set_ylabel("query")
+    axes.set(xlabel="key", ylabel="query")

@@ -25,7 +25,7 @@ PRECISION = 0.003
 _FOLDER = resources.files("flax_transformer.visualization") / "page"
 _SCRIPTS = (
     "data.js",
-    "colours.js",
+    "colors.js",
     "drawing.js",
     "state.js",
     "lines.js",

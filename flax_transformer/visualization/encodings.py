@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flax_transformer.visualization.matrices import draw_matrix
-from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
+from flax_transformer.visualization.pictures import COLORS, NO_TICKS, new_figure, style_axes
 
 _NUM_WAVES = 5
 
@@ -87,13 +87,11 @@ def plot_grid_similarity(
     if not norms.all():
         raise ValueError(f"the encoding of place {norms.argmin()} is all zeros: similar to none")
     similarities = (values @ values.T) / norms / norms[:, None]
-    figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns)
+    figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns, subplot_kw=NO_TICKS)
     for axes, similarity in zip(panels, similarities, strict=True):
         image = axes.imshow(
             similarity.reshape(grid), vmin=similarities.min(), vmax=1, interpolation="nearest"
         )
-        axes.set_xticks([])
-        axes.set_yticks([])
     figure.colorbar(image, ax=panels, label="cosine similarity")
     figure.supxlabel("column", fontsize="medium")
     figure.supylabel("row", fontsize="medium")

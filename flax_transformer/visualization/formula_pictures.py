@@ -170,7 +170,5 @@ def _draw_bars(axes: Axes, asked: np.ndarray, target: int) -> None:
     axes.bar_label(axes.bar(tokens, asked, color=colors), fmt="{:.3g}", fontsize="small")
     style_axes(axes, "probability asked of each token", "token id", loc="left")
     names = [f"{token}\ntarget" if token == target else f"{token}" for token in tokens]
-    axes.set_xticks(tokens, names)
+    axes.set(xticks=tokens, xticklabels=names, ylim=(0, 1.05), axisbelow=True)
     axes.tick_params(axis="x", length=0)
-    axes.set_ylim(0, 1.05)
-    axes.set_axisbelow(True)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Shaped
 from matplotlib.figure import Figure
 
 from flax_transformer.visualization.given_arrays import pixel_bytes
-from flax_transformer.visualization.pictures import new_figure
+from flax_transformer.visualization.pictures import NO_TICKS, new_figure
 
 # Inches an image's longer side, and those of a name above it.
 _SIDE, _NAME = 1.1, 0.3
@@ -51,14 +51,10 @@ def plot_images(
     rows = -(-len(pixels) // columns)
     height, width = _SIDE * np.array(pixels.shape[1:3]) / max(pixels.shape[1:3])
     size = (columns * width + 0.2, rows * (height + _NAME * bool(names)) + 0.2)
-    figure, panels = new_figure(*size, rows, columns)
-    for axes in panels[len(pixels) :]:
-        axes.remove()
-    for axes, image in zip(panels, pixels, strict=False):
+    figure, panels = new_figure(*size, rows, columns, len(pixels), subplot_kw=NO_TICKS)
+    for axes, image in zip(panels, pixels, strict=True):
         shown = image[..., 0] if image.shape[-1] == 1 else image
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
     for axes, name in zip(panels, names, strict=False):
         axes.set_title(name, fontsize="small")
     return figure

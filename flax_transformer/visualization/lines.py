@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -50,10 +49,9 @@ def draw_lines(
     axes.margins(x=0.02)
     axes.set_ylim(bottom=bottom)
     style_axes(axes, title, x_label, loc="left")
-    place: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
     heights = _spread(axes, [value for _, value, _ in ends])
     for (label, _, color), height in zip(ends, heights, strict=True):
-        axes.text(1.02, height, label, color=color, **place)
+        axes.text(1.02, height, label, color=color, transform=axes.transAxes, va="center")
 
 
 def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:

@@ -9,12 +9,18 @@ from matplotlib.figure import Figure
 from flax_transformer.errors import UserError
 from flax_transformer.whole_files import check_folder, written_whole
 
+NO_TICKS: dict[str, Any] = {"xticks": [], "yticks": []}
 # Okabe and Ito's colors, which color-blind people tell apart too, without the pale yellow.
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 
 
 def new_figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+    width: int | float,
+    height: int | float,
+    rows: int = 1,
+    columns: int = 1,
+    number: int | None = None,
+    **options: Any,
 ) -> tuple[Figure, list[Axes]]:
     """Makes a figure.
 
@@ -23,6 +29,7 @@ def new_figure(
         height: inches.
         rows: of panels; 0 for a figure without any.
         columns: of panels.
+        number: of panels, if the last row is not full.
         options: of Matplotlib's `Figure.subplots`.
 
     Returns:
@@ -31,7 +38,10 @@ def new_figure(
     figure = Figure((width, height), dpi=100, layout="constrained")
     if not rows:
         return figure, []
-    return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
+    panels = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
+    for axes in panels[number:] if number else []:
+        axes.remove()
+    return figure, panels[:number]
 
 
 def style_axes(axes: Axes, title: str, x_label: str, **title_style: Any) -> None:

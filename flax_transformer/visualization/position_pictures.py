@@ -46,7 +46,6 @@ def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
     Raises:
         ValueError: if there is nothing to draw.
     """
-    _check(length, d_model)
     num_rows = -(-(len(SCHEMES) + 1) // _COLUMNS)
     figure, _ = new_figure(6.4 * _COLUMNS, 2.9 * num_rows, rows=0)
     grid = figure.subfigures(num_rows, _COLUMNS, squeeze=False, wspace=0.03, hspace=0.04)
@@ -77,7 +76,6 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
         >>> bias.images[0].get_array()[2].tolist()
         [-1.0, -0.5, -0.0]
     """
-    _check(length, d_model)
     figure, _ = new_figure(11, 4, rows=0)
     _draw_scheme(figure, scheme, length, d_model)
     return figure
@@ -153,8 +151,7 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
             text = "\n".join([word, *textwrap.wrap(verdict.reason, _LINE)])
             place = (column + 0.5, row + 0.5)
             axes.text(*place, text, ha="center", va="center", fontsize="small")
-    axes.set_xlim(0, len(HEADINGS))
-    axes.set_ylim(len(wishes), 0)
+    axes.set(xlim=(0, len(HEADINGS)), ylim=(len(wishes), 0))
     axes.set_xticks([column + 0.5 for column in range(len(HEADINGS))], list(HEADINGS.values()))
     axes.set_yticks([row + 0.5 for row in range(len(wishes))], list(wishes))
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -162,14 +159,11 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
     return figure
 
 
-def _check(length: int, d_model: int) -> None:
-    if length < 2 or d_model < 2:
-        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
-
-
 def _draw_scheme(
     cell: Figure | SubFigure, scheme: PositionalScheme, length: int, d_model: int
 ) -> None:
+    if length < 2 or d_model < 2:
+        raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
     values = np.asarray(step_values(scheme, jnp.arange(length), length, d_model, length))
     if not values.any():
         cell.text(0.5, 0.5, "tells nothing", ha="center", va="center", color="dimgray")

@@ -75,7 +75,13 @@ def plot_search_tree(
         score = "" if np.isnan(scores[node]) else f" → {scores[node]:.2f}"
         name = f"{visible_token(tokens[node])}  {log_probs[node]:.2f}{score}"
         _name(axes, depths[node], heights[node], name, look, node in path)
-    _finish(figure, axes, max(depths))
+    axes.invert_yaxis()
+    axes.margins(x=0.6 / max(depths), y=0.06)
+    label = "tokens generated; in each box the log-probability so far in nats, → score"
+    axes.set(xticks=range(max(depths) + 1), yticks=[], xlabel=label)
+    axes.spines[["left", "top", "right"]].set_visible(False)
+    lines = [Line2D([], [], label=label, **look) for label, look in _LOOKS.items()]
+    figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -125,14 +131,3 @@ def _name(axes: Axes, depth: int, height: float, name: str, look: dict, is_best:
     axes.text(
         depth, height, name, ha="center", va="center", fontsize="small", fontweight=weight, bbox=box
     )
-
-
-def _finish(figure: Figure, axes: Axes, deepest: int) -> None:
-    axes.invert_yaxis()
-    axes.margins(x=0.6 / deepest, y=0.06)
-    axes.set_yticks([])
-    axes.set_xticks(range(deepest + 1))
-    axes.set_xlabel("tokens generated; in each box the log-probability so far in nats, → score")
-    axes.spines[["left", "top", "right"]].set_visible(False)
-    lines = [Line2D([], [], label=label, **look) for label, look in _LOOKS.items()]
-    figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False)

@@ -31,7 +31,7 @@ def draw(num_examples: int, num_classes: int, seed: int = 0):
 
 def class_scores(probabilities, nll, labels) -> dict[str, Score]:
     outcomes = Outcomes.of(probabilities, nll, labels)
-    names = TASKS["classification"].scores
+    names = TASKS["image_classification"].scores
     return compute_scores(names, **outcomes.measured(probabilities.shape[1]))
 
 
@@ -85,7 +85,7 @@ def test_the_five_most_probable_classes_count_where_there_are_more(num_classes):
     scores = class_scores(*draw(31, num_classes))
     assert ("top5_accuracy" in scores) == (num_classes > 5)
     # The next score of a task is the next of a line of metrics.
-    assert list(scores) == [name for name in TASKS["classification"].scores if name in scores]
+    assert list(scores) == [name for name in TASKS["image_classification"].scores if name in scores]
 
 
 def test_of_equally_probable_classes_the_first_come_first():
@@ -126,12 +126,12 @@ def test_ten_thousand_classes_are_scored_in_seconds_and_a_few_megabytes():
     started = time.process_time()
     outcomes = Outcomes.of(probabilities, np.ones(num_examples, np.float32), labels)
     measured, details = outcomes.measured(num_classes), outcomes.details(names)
-    scores = compute_scores(TASKS["classification"].scores, **measured)
+    scores = compute_scores(TASKS["image_classification"].scores, **measured)
     written = json.dumps(details)
     seconds = time.process_time() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert set(scores) == set(TASKS["classification"].scores)
+    assert set(scores) == set(TASKS["image_classification"].scores)
     assert len(details["per_class"]) == num_classes
     assert len(details["largest_confusions"]) == MAX_CONFUSIONS
     assert num_classes > MAX_MATRIX_CLASSES

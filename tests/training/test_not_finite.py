@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax_transformer.data.batches.packing import pack, plan_rows
 from small import MODEL, PAIRS
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
@@ -51,7 +51,7 @@ def make_task() -> TranslationTask:
 
 def make_batch() -> Batch:
     indices = np.where(np.arange(ROWS) < FILLED, np.arange(ROWS), -1)
-    return pair_batch(*(side.pad(indices, 23)[0] for side in texts()[:2]))
+    return pair_batch(*(side.pad(indices, 23) for side in texts()[:2]))
 
 
 def examples() -> list[dict[str, Any]]:

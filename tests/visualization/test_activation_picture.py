@@ -1,7 +1,7 @@
 import numpy as np
-from flax_transformer.visualization.activations import plot_activations
 
 from flax_transformer.functional import ACTIVATIONS
+from flax_transformer.visualization.formula_pictures import plot_activations
 
 
 def test_every_activation_of_one_number_is_drawn():

@@ -19,10 +19,10 @@ from attention_browser import (
     token,
 )
 from attention_examples import random_weights
-from flax_transformer.visualization.rollout import attention_rollout
 
 from flax_transformer.visualization import AttentionView, view_attention
 from flax_transformer.visualization.attention_page import PRECISION
+from flax_transformer.visualization.attention_view import attention_rollout
 
 
 def test_pointing_at_a_token_shows_where_it_looks(show):

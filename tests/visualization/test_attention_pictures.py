@@ -1,4 +1,4 @@
-"""The viewer's drawings in a real browser: their colours, pictures and what is saved of them."""
+"""The viewer's drawings in a real browser: their colors, pictures and what is saved of them."""
 
 import pathlib
 import re
@@ -60,13 +60,13 @@ def lightness(page: Any) -> np.ndarray:
     pixels = page.locator("#scale").evaluate(
         "c => Array.from(c.getContext('2d').getImageData(0, 5, c.width, 1).data)"
     )
-    colours = np.array(pixels).reshape(-1, 4)[:, :3] / 255
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    colors = np.array(pixels).reshape(-1, 4)[:, :3] / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_colours_are_told_apart_by_lightness_alone(show, theme):
+def test_colors_are_told_apart_by_lightness_alone(show, theme):
     page = show(parts_view(), color_scheme=theme)
     press(page, "Matrix")
     scale = lightness(page)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from flax_transformer.visualization.attention_steps import plot_attention_steps
+
+from flax_transformer.visualization.attention_maps import plot_attention_steps
 
 LENGTH, HEAD_DIM, VALUE_DIM = 5, 3, 2
 QUERY, KEY = np.random.default_rng(0).normal(size=(2, LENGTH, HEAD_DIM)).astype(np.float32)

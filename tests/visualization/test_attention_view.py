@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attention_examples import random_weights
-from flax_transformer.visualization.rollout import attention_rollout
 
 from flax_transformer.errors import UserError
 from flax_transformer.visualization import attention_page, view_attention
 from flax_transformer.visualization.attention_page import round_weights
+from flax_transformer.visualization.attention_view import attention_rollout
 
 LAYERS, HEADS, SOURCE, TARGET = 2, 3, 5, 7
 WORDS = ["the", "cat", "sat", "on", "it"]
@@ -180,8 +180,8 @@ GOOD = random_weights(LAYERS, HEADS, SOURCE, SOURCE)
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (GOOD[None], r"\[1, 2, 3, 5, 5\] are no .*: take one example of the batch"),
-        (GOOD[0], r"\[3, 5, 5\] are no \[layers, heads, queries, keys\]"),
+        (GOOD[None], r"\[1, 2, 3, 5, 5\] are not .*: take one example of the batch"),
+        (GOOD[0], r"\[3, 5, 5\] are not \[layers, heads, queries, keys\]"),
         (GOOD[..., :3], r"end in \[5, 3\], but there are 5 query and 5 key tokens"),
         (GOOD[:0], "empty"),
         (GOOD * np.nan, r"nan at \[0, 0, 0, 0\]"),

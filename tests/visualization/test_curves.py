@@ -54,7 +54,7 @@ def test_runs_without_that_score_get_no_panel_for_it():
     assert set(curves(loss)) == set(RUNS)
 
 
-def test_labels_name_the_lines_in_their_colours_and_do_not_overlap():
+def test_labels_name_the_lines_in_their_colors_and_do_not_overlap():
     names = [f"run {i}" for i in range(9)]
     figure = plot_curves({name: lines([5.0, 1 + 1e-3 * i]) for i, name in enumerate(names)})
     figure.draw_without_rendering()

@@ -2,7 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flax_transformer.visualization.grid_similarity import plot_grid_similarity
+
+from flax_transformer.visualization.encodings import plot_grid_similarity
 
 ROWS, COLUMNS, WIDTH = 2, 3, 5
 ENCODINGS = np.random.default_rng(0).normal(size=(ROWS * COLUMNS, WIDTH))

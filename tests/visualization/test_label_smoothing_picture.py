@@ -1,10 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.visualization.label_smoothing import plot_label_smoothing
 from matplotlib.patches import Rectangle
 
 from flax_transformer.functional import label_smoothed_cross_entropy
+from flax_transformer.visualization.formula_pictures import plot_label_smoothing
 
 VOCAB, TARGET, SMOOTHING = 11, 3, 0.25
 # The tokens beside the target that the mass is spread over.

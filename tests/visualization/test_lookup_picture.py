@@ -1,7 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.visualization.lookup import plot_lookup
+
+from flax_transformer.visualization.matrices import plot_lookup
 
 VOCAB, D_MODEL = 7, 3
 TABLE = np.random.default_rng(0).normal(size=(VOCAB, D_MODEL)).astype(np.float32)

@@ -1,8 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.visualization.normalization_picture import plot_normalization
 from matplotlib.patches import Rectangle
+
+from flax_transformer.visualization.matrices import plot_normalization
 
 TOKENS, D_MODEL = 5, 7
 INPUTS = np.random.default_rng(0).normal(2, 3, (TOKENS, D_MODEL))
@@ -19,22 +20,22 @@ def matrix(axes):
     return np.asarray(axes.images[0].get_array(), np.float64)
 
 
-def normalised(inputs, axis):
-    centred = inputs - inputs.mean(axis=axis, keepdims=True)
-    return centred / inputs.std(axis=axis, keepdims=True)
+def normalized(inputs, axis):
+    centered = inputs - inputs.mean(axis=axis, keepdims=True)
+    return centered / inputs.std(axis=axis, keepdims=True)
 
 
 @pytest.mark.parametrize(("column", "name", "axis"), [(1, "layer", 1), (2, "batch", 0)])
 def test_each_norm_is_drawn_with_its_change_by_another_first_token(panels, column, name, axis):
     above, below = panels[column], panels[3 + column]
     assert above.get_title().startswith(name)
-    expected = normalised(INPUTS, axis)
+    expected = normalized(INPUTS, axis)
     np.testing.assert_allclose(matrix(above), expected, atol=1e-5)
     changed = np.concatenate([-2 * INPUTS[:1], INPUTS[1:]])
-    np.testing.assert_allclose(matrix(below), normalised(changed, axis) - expected, atol=1e-5)
+    np.testing.assert_allclose(matrix(below), normalized(changed, axis) - expected, atol=1e-5)
 
 
-def test_a_change_stays_in_its_row_with_layer_normalisation_alone(panels):
+def test_a_change_stays_in_its_row_with_layer_normalization_alone(panels):
     of_layer, of_batch = matrix(panels[4]), matrix(panels[5])
     assert not of_layer[1:].any()
     assert of_batch[1:].any(axis=1).all()

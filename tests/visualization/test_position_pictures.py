@@ -62,7 +62,7 @@ def test_columns_of_zeros_do_not_hide_the_others(panels):
     assert encoding.get_title() == "encoding, the first 8 columns"
 
 
-def test_two_colours_meet_at_zero_and_one_ramp_begins_or_ends_there(panels):
+def test_two_colors_meet_at_zero_and_one_ramp_begins_or_ends_there(panels):
     for axes in (axes for pair in panels.values() for axes in pair):
         image, values = axes.images[0], matrix(axes)
         least, most = image.get_clim()

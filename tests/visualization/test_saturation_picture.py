@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from flax_transformer.visualization.saturation import plot_saturation
+
+from flax_transformer.visualization.formula_pictures import plot_saturation
 
 HEAD_DIMS, KEYS = [1, 7, 113], 5
 

@@ -3,7 +3,6 @@ from typing import get_args
 import numpy as np
 import optax
 import pytest
-from flax_transformer.visualization.schedules import plot_schedules
 
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,
@@ -11,6 +10,7 @@ from flax_transformer.training.optimizer.optimizer_config import (
     make_schedule,
     paper_schedule,
 )
+from flax_transformer.visualization.curves import plot_schedules
 
 
 def test_every_update_has_the_rate_that_training_takes():

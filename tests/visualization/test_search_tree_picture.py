@@ -65,8 +65,8 @@ def test_the_best_path_what_was_kept_and_what_fell_out_look_as_the_legend_says(f
     assert list(looks) == names
     assert len(set(looks.values())) == 3
     expected = [1, 0, 1, 2, 0, 2]
-    colours = [line.get_color() for line in figure.axes[0].get_lines()]
-    assert [*map(to_rgba, colours)] == [to_rgba(looks[names[state]]) for state in expected]
+    colors = [line.get_color() for line in figure.axes[0].get_lines()]
+    assert [*map(to_rgba, colors)] == [to_rgba(looks[names[state]]) for state in expected]
 
 
 @pytest.mark.parametrize(

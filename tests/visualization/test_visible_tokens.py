@@ -1,9 +1,10 @@
 import unicodedata
 
 import pytest
-from flax_transformer.visualization.visible_tokens import visible_token
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flax_transformer.visualization.visible_text import visible_token
 
 
 @pytest.mark.parametrize(

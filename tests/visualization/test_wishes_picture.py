@@ -1,10 +1,10 @@
 import pytest
-from flax_transformer.visualization.wishes_picture import plot_wishes
 from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 
 from flax_transformer.evaluation.wishes import HEADINGS, Verdict, Wishes
-from flax_transformer.visualization.lines import COLOURS
+from flax_transformer.visualization.pictures import COLORS
+from flax_transformer.visualization.position_pictures import plot_wishes
 
 YES, NO = Verdict(True, "1.5 apart"), Verdict(False, "in [0, 7] in 5 steps")
 WISHES = {"good": Wishes(YES, YES, YES, YES), "bad": Wishes(YES, NO, YES, NO)}
@@ -16,7 +16,7 @@ def test_each_cell_says_and_shows_whether_a_wish_is_met():
         (round(text.get_position()[1] - 0.5), round(text.get_position()[0] - 0.5)): text.get_text()
         for text in axes.texts
     }
-    colours = {
+    colors = {
         (int(patch.get_y()), int(patch.get_x())): patch.get_facecolor()
         for patch in axes.patches
         if isinstance(patch, Rectangle)
@@ -25,7 +25,7 @@ def test_each_cell_says_and_shows_whether_a_wish_is_met():
         for column, verdict in enumerate(wishes):
             word, reason = cells[row, column].split("\n")
             assert (word, reason) == ("yes" if verdict.met else "no", verdict.reason)
-            assert same_color(colours[row, column][:3], COLOURS[0 if verdict.met else 1])
+            assert same_color(colors[row, column][:3], COLORS[0 if verdict.met else 1])
     assert [label.get_text() for label in axes.get_yticklabels()] == list(WISHES)
     assert [label.get_text() for label in axes.get_xticklabels()] == list(HEADINGS.values())
 

@@ -22,7 +22,7 @@ def make(work: Mapping[str, Any], directory: str) -> Run:
 def flax_search(work: DecodeWork, checkout: Path) -> Search:
     """Makes the example's model, of the same sizes and pre-norm as it is, and its search.
 
-    Its cache is made within the compiled search, of the shapes its own initialisation gives; the
+    Its cache is made within the compiled search, of the shapes its own initialization gives; the
     decoded source is repeated for each hypothesis, as its training script does.
     """
     models, decode = (_load(checkout, name) for name in ("models", "decode"))

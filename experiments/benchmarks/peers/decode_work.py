@@ -47,7 +47,7 @@ class DecodeWork(NamedTuple):
     dtype: Any
 
     def parts(self) -> list[list[list[int]]]:
-        """Neighbours in length together."""
+        """Neighbors in length together."""
         starts = range(0, len(self.sentences), self.batch)
         return [self.sentences[start : start + self.batch] for start in starts]
 

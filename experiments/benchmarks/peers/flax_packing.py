@@ -19,7 +19,7 @@ def fill_rows(pairs: TokenizedPairs, order: Iterable[int], length: int) -> list[
     """Deals pairs, none longer than a row, to rows.
 
     Args:
-        pairs: tokenised sentences.
+        pairs: tokenized sentences.
         order: the pairs by number, as they come.
         length: tokens of a row on either side.
 
@@ -53,7 +53,7 @@ def packed_batch(
     """Makes the batch of some rows, by the names that the example's step reads.
 
     Args:
-        pairs: tokenised sentences.
+        pairs: tokenized sentences.
         rows: numbers of the pairs in each row.
         length: tokens of a row on either side.
 

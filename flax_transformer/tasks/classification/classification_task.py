@@ -5,7 +5,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +15,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples, Inputs
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
-from flax_transformer.evaluation.metric import compute_scores, metrics_of
+from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.classification.augmentation import Augment, Target
 from flax_transformer.tasks.classification.class_weights import class_weights
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
-from flax_transformer.tasks.classification.classifier import Classifier
+from flax_transformer.tasks.classification.classifier import Classifier, Input
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
     Experiment,
+    Fields,
     Loss,
     Scored,
     Task,
@@ -56,7 +58,7 @@ class ClassificationTask(Task):
     """
 
     config = ClassificationConfig
-    scores = (*metrics_of("labels", "is_in_top"), "loss")
+    scores = MetricsOf("labels", "is_in_top", others=("loss",))
     command = "classify"
     method: ClassVar[str] = "__call__"  # of the model, which gives the logits of the classes
     augment: Augment | None = None  # of the inputs, in training only
@@ -165,7 +167,7 @@ class ClassificationTask(Task):
         """Makes a classifier."""
         return Classifier(self, variables)
 
-    def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: LabelledBatch) -> Iterator[Fields]:
         """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
@@ -175,13 +177,13 @@ class ClassificationTask(Task):
                 yield {"row": row, "class": self.class_names[label], **shown}
 
     @classmethod
-    def open_tokenizer(cls, data: Any, folder: Path, training: bool) -> Tokenizer | None:
+    def open_tokenizer(cls, data: DataConfig, folder: Path, training: bool) -> Tokenizer | None:
         """Reads the tokenizer of texts, or learns it from the training data."""
         return None
 
     @classmethod
     @abstractmethod
-    def read_split(cls, data: Any, tokenizer: Tokenizer | None, split: str) -> Examples:
+    def read_split(cls, data: DataConfig, tokenizer: Tokenizer | None, split: str) -> Examples:
         """Reads a split."""
 
     @abstractmethod
@@ -201,15 +203,15 @@ class ClassificationTask(Task):
         """Makes what the model's method takes of a batch, and its options."""
 
     @abstractmethod
-    def read(self, inputs: Any) -> Inputs:
+    def read(self, inputs: Input) -> Inputs:
         """Reads a user's own inputs; one need not be in a list."""
 
-    def expand(self, word: str) -> list[Any]:
+    def expand(self, word: str) -> list[Input]:
         """Gives the inputs that a word of the command line names: a text, or one or more files."""
         return [word]
 
     @abstractmethod
-    def attention(self, variables: Variables, given: Any) -> dict[str, Any]:
+    def attention(self, variables: Variables, given: Input) -> Fields:
         """Computes where the model looks in an input: arguments of `view_attention`."""
 
     def show(self, given: np.ndarray) -> str:
@@ -221,7 +223,7 @@ class ClassificationTask(Task):
     ) -> tuple[Float[Array, "rows classes"], Float[Array, " rows"]]:
         """The probabilities of the classes, and the loss of the right one; 0 without one."""
         taken, options = self.model_inputs(batch)
-        logits: Any = self.model.apply(variables, taken, **options, method=self.method)
+        logits = self.model.apply(variables, taken, **options, method=self.method)
         logits = logits.astype(jnp.float32)
         labels = jnp.asarray(batch.labels)
         weights = (labels != NO_CLASS).astype(jnp.float32)

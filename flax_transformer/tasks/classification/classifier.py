@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -13,9 +13,11 @@ from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Fields, Variables
 from flax_transformer.visualization.visible_text import arrow_title, isolated
 
+# A text; or an image or a video as `read_images` reads it: a path, Pillow's image or an array.
+Input: TypeAlias = Any
 ROWS = 64  # of a batch: enough to keep the processor busy
 
 
@@ -46,7 +48,7 @@ class Classifier:
         self.task, self.variables = task, variables
         self.model, self.class_names, self.expand = task.model, task.class_names, task.expand
 
-    def classify(self, inputs: Any) -> list[Prediction]:
+    def classify(self, inputs: Input) -> list[Prediction]:
         """Tells the class of each input.
 
         A text of more than max_length tokens is read up to there, with a `CutTextWarning`.
@@ -66,7 +68,7 @@ class Classifier:
         probabilities, _ = self.predict(Examples(read, labels, self.class_names))
         return [_prediction(row, self.class_names) for row in probabilities]
 
-    def classify_each(self, inputs: Sequence[Any]) -> list[Prediction | UserError]:
+    def classify_each(self, inputs: Sequence[Input]) -> list[Prediction | UserError]:
         """Gives the prediction for each input, or the error if it cannot be read.
 
         Args:
@@ -80,7 +82,7 @@ class Classifier:
         predictions = iter(self.classify(good))
         return [next(predictions) if error is None else error for error in errors]
 
-    def attend(self, example: Any) -> dict[str, Any]:
+    def attend(self, example: Input) -> Fields:
         """Computes where the model looks as it tells the class of an input.
 
         `view_attention(**classifier.attend(example))` shows it.
@@ -104,7 +106,7 @@ class Classifier:
             title = arrow_title(str(example), title)
         return shown | {"title": title}
 
-    def _error(self, value: Any) -> UserError | None:
+    def _error(self, value: Input) -> UserError | None:
         try:
             self.task.read([value])
         except UserError as error:

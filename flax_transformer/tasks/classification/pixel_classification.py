@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_folder
 from flax_transformer.data.files.example_paths import IMAGE, VIDEO, examples_in
 from flax_transformer.data.files.folders import tell_passed_over
@@ -21,7 +22,8 @@ from flax_transformer.errors import UserError
 from flax_transformer.models.picture_attention import image_attention, video_attention
 from flax_transformer.tasks.classification.augmentation import make_augment
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
-from flax_transformer.tasks.task import Experiment, Variables
+from flax_transformer.tasks.classification.classifier import Input
+from flax_transformer.tasks.task import Experiment, Fields, Model, Variables
 
 
 class ImageClassification(ClassificationTask):
@@ -44,12 +46,12 @@ class ImageClassification(ClassificationTask):
         self.augment = make_augment(experiment.data.augmentation)
 
     @classmethod
-    def shape_of(cls, model: Any) -> tuple[int, ...]:
+    def shape_of(cls, model: Model) -> tuple[int, ...]:
         """Gives the shape of the pixels that a model reads, by its config."""
         return (*model.image_size, model.num_channels)
 
     @classmethod
-    def read_split(cls, data: Any, tokenizer: Tokenizer | None, split: str) -> Examples:
+    def read_split(cls, data: DataConfig, tokenizer: Tokenizer | None, split: str) -> Examples:
         """Reads a split."""
         return open_pixels(data, split)
 
@@ -81,7 +83,7 @@ class ImageClassification(ClassificationTask):
         """Makes numbers from -1 to 1 of the pixels."""
         return scale_pixels(jnp.asarray(batch.inputs)), {}
 
-    def read(self, inputs: Any) -> ArrayInputs:
+    def read(self, inputs: Input) -> ArrayInputs:
         """Reads images from files, or takes Pillow's, or arrays of pixels."""
         return ArrayInputs(read_images(inputs, self.shape, self.experiment.data.background))
 
@@ -98,7 +100,7 @@ class ImageClassification(ClassificationTask):
             raise UserError(f"{path} has no {kind.name} ({kind.known}): give another folder")
         return found
 
-    def attention(self, variables: Variables, given: Any) -> dict[str, Any]:
+    def attention(self, variables: Variables, given: Input) -> Fields:
         """Computes attention between the patches, over the pixels."""
         pixels = self.read([given]).array[0]
         scaled = scale_pixels(jnp.asarray(pixels))
@@ -116,7 +118,7 @@ class VideoClassification(ImageClassification):
     picture_attention = staticmethod(video_attention)
 
     @classmethod
-    def shape_of(cls, model: Any) -> tuple[int, ...]:
+    def shape_of(cls, model: Model) -> tuple[int, ...]:
         """Gives the shape of the pixels that a model reads, by its config."""
         return (model.num_frames, *super().shape_of(model))
 
@@ -125,8 +127,8 @@ class VideoClassification(ImageClassification):
         examples = super().read_own(files)
         if not self.experiment.data.still:
             return examples
-        inputs: Any = examples.inputs
-        return examples._replace(inputs=ArrayInputs(still(inputs.array)))
+        assert isinstance(examples.inputs, ArrayInputs)
+        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
 
 def scale_pixels(pixels: Array) -> Float[Array, "..."]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Array
 
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.batches.examples import Examples, TextInputs
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_table
 from flax_transformer.data.labelled_text_config import LabelledTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedText
@@ -19,7 +19,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.given_texts import encode_text
-from flax_transformer.tasks.task import TOKENIZER, Variables
+from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
 
 
 class TextClassification(ClassificationTask):
@@ -33,13 +33,13 @@ class TextClassification(ClassificationTask):
     tokenizer: Tokenizer
 
     @classmethod
-    def open_tokenizer(cls, data: Any, folder: Path, training: bool) -> Tokenizer:
+    def open_tokenizer(cls, data: DataConfig, folder: Path, training: bool) -> Tokenizer:
         """Reads the tokenizer; of a trained model a lost one is an error: another has other ids."""
         path = folder / TOKENIZER
         return make_tokenizer(data) if training and not path.exists() else Tokenizer.load(path)
 
     @classmethod
-    def read_split(cls, data: Any, tokenizer: Tokenizer, split: str) -> Examples:
+    def read_split(cls, data: DataConfig, tokenizer: Tokenizer, split: str) -> Examples:
         """Reads a split."""
         return tokenize_labelled(data, tokenizer, split)
 
@@ -70,7 +70,7 @@ class TextClassification(ClassificationTask):
         texts = TokenizedText.encode(self.tokenizer, inputs, begin=True)
         return TextInputs(texts, self.experiment.data.max_length)
 
-    def attention(self, variables: Variables, given: str) -> dict[str, Any]:
+    def attention(self, variables: Variables, given: str) -> Fields:
         """Computes attention between the tokens of a text."""
         longest = self.experiment.data.max_length
         ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)[None]

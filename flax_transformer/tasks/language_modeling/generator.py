@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from flax_transformer.tasks.language_modeling.continuation import (
     piece_batches,
 )
 from flax_transformer.tasks.language_modeling.piece_search import search_pieces
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_attention import hypothesis_attention
 from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_texts
 
@@ -50,7 +50,7 @@ class Generator:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         variables: Variables,
         tokenizer: Tokenizer,
         decoding: DecodingConfig,
@@ -152,7 +152,7 @@ class Generator:
         )
         return scores[0] if isinstance(texts, str) else scores
 
-    def attend(self, text: str, length: int | None = None) -> dict[str, Any]:
+    def attend(self, text: str, length: int | None = None) -> Fields:
         """Computes where the model looks as it reads a text, and as it goes on with it.
 
         `view_attention(**generator.attend(text))` shows it.

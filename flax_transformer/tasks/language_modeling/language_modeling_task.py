@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,13 +19,16 @@ from flax_transformer.data.tokens.tokenized_splits import (
 )
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
 from flax_transformer.tasks.language_modeling.generator import Generator
 from flax_transformer.tasks.language_modeling.language_modeling_config import (
     LanguageModelingConfig,
 )
 from flax_transformer.tasks.task import (
+    Fields,
     Loss,
+    Model,
     Scored,
     Variables,
     apply_in_training,
@@ -71,18 +73,26 @@ class LanguageModelingTask(TextTask):
     def loss(self, variables: Variables, batch: TextBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of the next tokens."""
         tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model, variables, rng, tokens[:, :-1], segments[:, :-1], method=_logit_factors
         )
         weights = (segments[:, 1:] != 0).astype(jnp.float32)
         smoothing = self.experiment.task.label_smoothing
-        loss, weight = linear_cross_entropy(hidden, table, tokens[:, 1:], weights, smoothing)
+        loss, weight = linear_cross_entropy(
+            factors.hidden,
+            factors.table,
+            tokens[:, 1:],
+            weights,
+            smoothing,
+            bias=factors.bias,
+            cap=factors.cap,
+        )
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: TextBatch) -> Counts:
         """Counts how well the model predicts each token from those before it in its piece."""
         tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        logits: Any = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
+        logits = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
         return count_tokens(logits, tokens[:, 1:], segments[:, 1:] != 0)
 
     def evaluate(
@@ -117,7 +127,7 @@ class LanguageModelingTask(TextTask):
             experiment.data.max_length,
         )
 
-    def examples(self, batch: TextBatch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: TextBatch) -> Iterator[Fields]:
         """Gives the pieces of text."""
         for row, tokens in enumerate(np.asarray(batch.tokens).tolist()):
             # An end mark within the piece stands between two documents, and ends no text here.
@@ -142,7 +152,7 @@ class LanguageModelingTask(TextTask):
         return f"{prompt!r} -> {text!r}"
 
 
-def _logit_factors(model: Any, tokens: Array, segments: Array) -> Any:
+def _logit_factors(model: Model, tokens: Array, segments: Array) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     hidden = model.represent(tokens, segments=segments, deterministic=False)
     return model.embedding.logit_factors(hidden)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.tasks.language_modeling.continuation import PieceBatch, Rows
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Model, Variables
 
 
 class _Settings(NamedTuple):
@@ -29,7 +29,7 @@ class _Settings(NamedTuple):
 
 
 def search_pieces(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     batch: PieceBatch,
@@ -55,7 +55,7 @@ def search_pieces(
 
 @functools.partial(jax.jit, static_argnames=("model", "settings"))
 def _search(
-    model: Any, variables: Variables, rows: Rows, rng: PRNGKeyArray, settings: _Settings
+    model: Model, variables: Variables, rows: Rows, rng: PRNGKeyArray, settings: _Settings
 ) -> Hypotheses:
     num_rows, prompt_length = rows.prompts.shape
     capacity = prompt_length + settings.max_length - 1
@@ -78,8 +78,8 @@ def _search(
             max_length=settings.max_length,
             eos_id=settings.eos_id,
             pad_id=settings.pad_id,
-            max_lengths=rows.limits,
-            prompt_lengths=rows.lengths,
+            max_lengths=jnp.asarray(rows.limits),
+            prompt_lengths=jnp.asarray(rows.lengths),
         ),
         rng=row_keys(rng, rows.numbers),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
 from flax_transformer.tasks.given_texts import list_texts
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
@@ -43,7 +43,7 @@ class MaskFiller:
         max_length: tokens that the model reads, marks included.
     """
 
-    def __init__(self, model: Any, variables: Variables, tokenizer: Tokenizer, max_length: int):
+    def __init__(self, model: Model, variables: Variables, tokenizer: Tokenizer, max_length: int):
         self.model, self.variables = model, variables
         self.tokenizer, self.max_length = tokenizer, max_length
 
@@ -79,7 +79,7 @@ class MaskFiller:
             filled.append(self._filled(ids, np.array(probabilities[0]), top))
         return filled
 
-    def attend(self, text: str) -> dict[str, Any]:
+    def attend(self, text: str) -> Fields:
         """Gives what every token of a text with gaps attends to, as `view_attention` takes it.
 
         Raises:
@@ -135,7 +135,7 @@ class MaskFiller:
 
 @partial(jax.jit, static_argnames="model")
 def _predict(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokens: Int[Array, "rows length"],
     segments: Int[Array, "rows length"],

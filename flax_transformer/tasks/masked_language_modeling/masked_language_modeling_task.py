@@ -1,7 +1,6 @@
 """Masked language modelling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from flax_transformer.data.batches.batch import LabelledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
 from flax_transformer.data.labelled_text_config import LabelledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
@@ -34,7 +34,9 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_co
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
+    Fields,
     Loss,
+    Model,
     Scored,
     Variables,
     apply_in_training,
@@ -63,7 +65,7 @@ class MaskedLanguageModelingTask(TextTask):
     command = "fill"
 
     @classmethod
-    def learn_tokenizer(cls, data: Any) -> Tokenizer:
+    def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
         """Learns the tokenizer from the training split, by lines if these are what is read."""
         return make_tokenizer(data, by_line=isinstance(data, PlainTextConfig))
 
@@ -94,7 +96,7 @@ class MaskedLanguageModelingTask(TextTask):
     def count(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Counts:
         """Counts how well the model predicts tokens that are hidden as in training."""
         inputs, targets, is_asked = self._hide(batch, rng)
-        logits: Any = self.model.apply(variables, **inputs, deterministic=True, method=_score)
+        logits = self.model.apply(variables, **inputs, deterministic=True, method=_score)
         return count_tokens(logits, targets, is_asked)
 
     def evaluate(
@@ -116,7 +118,7 @@ class MaskedLanguageModelingTask(TextTask):
         max_length = self.experiment.data.max_length
         return MaskFiller(self.model, variables, self.tokenizer, max_length)
 
-    def examples(self, batch: LabelledBatch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: LabelledBatch) -> Iterator[Fields]:
         """Gives the texts."""
         assert batch.segments is not None
         for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
@@ -156,9 +158,11 @@ class MaskedLanguageModelingTask(TextTask):
 
     def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
-        read = self._read_split if isinstance(split, str) else self._read_own
-        inputs = read(split)
-        warn_of_cut_texts(inputs, f"of the split {split}" if isinstance(split, str) else "")
+        if isinstance(split, str):
+            inputs, where = self._read_split(split), f"of the split {split}"
+        else:
+            inputs, where = self._read_own(split), ""
+        warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
 
     def _read_split(self, split: str) -> Inputs:
@@ -187,7 +191,9 @@ class MaskedLanguageModelingTask(TextTask):
         return before + " " * token.startswith(" ") + MASK_TEXT + after
 
 
-def _score(model: Any, tokens: Array, segments: Array, places: Array, deterministic: bool) -> Array:
+def _score(
+    model: Model, tokens: Array, segments: Array, places: Array, deterministic: bool
+) -> Array:
     """Scores which token stands at some places of a flattened batch, clipped to those there are."""
     hidden = model(tokens, segments=segments, deterministic=deterministic)
     chosen = hidden.reshape(-1, hidden.shape[-1]).at[places].get(mode="clip")

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from flax_transformer.decoding.row_keys import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Model, Variables
 
 
 class _Settings(NamedTuple):
@@ -36,7 +36,7 @@ def begin_targets(batch: Batch, prompt: Sequence[int]) -> Batch:
 
 
 def search_sources(
-    model: Any,
+    model: Model,
     variables: Variables,
     tokenizer: Tokenizer,
     batch: Batch,
@@ -68,14 +68,14 @@ def search_sources(
 
 @functools.partial(jax.jit, static_argnames=("model", "settings"))
 def _search(
-    model: Any,
+    model: Model,
     variables: Variables,
     batch: Batch,
     numbers: UInt32[Array, "rows 1"],
     rng: PRNGKeyArray,
     settings: _Settings,
 ) -> Hypotheses:
-    decoding, prompt = settings.decoding, batch.target
+    decoding, prompt = settings.decoding, jnp.asarray(batch.target)
     # The begin mark takes one position, and the last token found is never read.
     num_given = prompt.shape[1] - 1
     max_length = batch.source.shape[1] + decoding.max_extra_length

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +18,15 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.evaluation.metric import metrics_of
+from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
     Experiment,
+    Fields,
     Loss,
+    Model,
     Scored,
     Variables,
     apply_in_training,
@@ -50,7 +52,7 @@ class TranslationTask(TextTask):
     config = TranslationConfig
     reads = (ParallelTextConfig,)
     takes = ("tokens", "target_tokens")
-    scores = (*metrics_of("hypotheses"), "token_accuracy", "perplexity")
+    scores = MetricsOf("hypotheses", others=("token_accuracy", "perplexity"))
     unit = "target tokens"
     command = "translate"
     searches = True
@@ -94,7 +96,7 @@ class TranslationTask(TextTask):
 
     def loss(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the target tokens."""
-        (hidden, table), collections = apply_in_training(
+        factors, collections = apply_in_training(
             self.model,
             variables,
             rng,
@@ -105,13 +107,20 @@ class TranslationTask(TextTask):
         weights = (jnp.asarray(batch.target_segments) != 0).astype(jnp.float32)
         config, target = self.experiment.task, jnp.asarray(batch.target)
         loss, weight = linear_cross_entropy(
-            hidden, table, target, weights, config.label_smoothing, config.smoothing_over
+            factors.hidden,
+            factors.table,
+            target,
+            weights,
+            config.label_smoothing,
+            config.smoothing_over,
+            bias=factors.bias,
+            cap=factors.cap,
         )
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: Batch) -> Counts:
         """Counts how well the model predicts each target token from the right ones before it."""
-        logits: Any = self.model.apply(variables, **self._inputs(batch))
+        logits = self.model.apply(variables, **self._inputs(batch))
         is_token = jnp.asarray(batch.target_segments) != 0
         return count_tokens(logits, jnp.asarray(batch.target), is_token)
 
@@ -145,7 +154,7 @@ class TranslationTask(TextTask):
             experiment.data.max_length,
         )
 
-    def examples(self, batch: Batch) -> Iterator[dict[str, Any]]:
+    def examples(self, batch: Batch) -> Iterator[Fields]:
         """Decodes the pairs row by row; a packed row has several, a row of padding none."""
         for row, segments in enumerate(np.asarray(batch.target_segments)):
             for number in range(1, int(max(segments.max(), batch.source_segments[row].max())) + 1):
@@ -187,6 +196,6 @@ class TranslationTask(TextTask):
         return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def _logit_factors(model: Any, **inputs: Any) -> Any:
+def _logit_factors(model: Model, **inputs: Array) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     return model.embedding.logit_factors(model.represent(**inputs))

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import overload
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +20,7 @@ from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
-from flax_transformer.tasks.task import Variables
+from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_attention import hypothesis_attention
 from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_pairs
 from flax_transformer.tasks.translation.source_search import begin_targets, search_sources
@@ -49,7 +49,7 @@ class Translator:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         variables: Variables,
         tokenizer: Tokenizer,
         decoding: DecodingConfig,
@@ -175,7 +175,7 @@ class Translator:
         )
         return scores[0] if isinstance(sources, str) else scores
 
-    def attend(self, text: str, target: str | None = None) -> dict[str, Any]:
+    def attend(self, text: str, target: str | None = None) -> Fields:
         """Translates a text and computes where the model looked as it wrote the translation.
 
         `view_attention(**translator.attend(text))` shows it.
@@ -201,7 +201,8 @@ class Translator:
             longest = config.position_limit()
             ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
             score = jnp.zeros((1, 1))
-            hypotheses = Hypotheses(ids[None, None], score, score, jnp.full((1, 1), len(ids)))
+            tokens = jnp.asarray(ids)[None, None]
+            hypotheses = Hypotheses(tokens, score, score, jnp.full((1, 1), len(ids)))
         (found,) = hypothesis_attention(
             self.model, self.variables, tokenizer, jnp.asarray(source), hypotheses
         )
@@ -257,7 +258,8 @@ class Translator:
 
 def _check_vocabulary(variables: Variables, tokenizer: Tokenizer) -> None:
     """Refuses the file of another tokenizer."""
-    rows = len(variables["params"]["embedding"]["table"])
+    table = variables["params"].get("embedding", {}).get("table")
+    rows = tokenizer.vocab_size if table is None else len(table)
     if rows != tokenizer.vocab_size:
         raise UserError(
             f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "

@@ -32,7 +32,7 @@ def differences(first: Path, second: Path) -> list[str]:
 def _left_behind(path: Path) -> dict[str, Any]:
     workdir = Workdir(path)
     training = workdir.load().training
-    scores = validation_scores(workdir.metrics, training.best_score)
+    scores = validation_scores(workdir.metrics, training.score)
     left: dict[str, Any] = {
         **{file.name: file.read_text() for file in path.glob("*.json") if file != workdir.times},
         "evaluations since the best": scores_since_best(scores),

@@ -17,10 +17,10 @@ function change(changes) {
 }
 
 function fill(id, choices) {
-  const buttons = choices.map(({ text, label = text, isOn, changes, colours }) => {
+  const buttons = choices.map(({ text, label = text, isOn, changes, colors }) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(text, ...(colours ? [colours] : []));
+    button.append(text, ...(colors ? [colors] : []));
     button.setAttribute("aria-label", label);
     button.setAttribute("aria-pressed", isOn);
     button.addEventListener("click", () => change(changes()));
@@ -49,7 +49,7 @@ function showControls() {
   })));
   fill("heads", numbers(part.heads).map((head) => ({
     text: `${head}`, label: `head ${head}`, isOn: !rolled && heads.includes(head),
-    changes: () => ({ rolled: false, heads: toggled(head) }), colours: swatch(head),
+    changes: () => ({ rolled: false, heads: toggled(head) }), colors: swatch(head),
   })));
   byId("rollout").hidden = !part.rollout;
   byId("rollout").setAttribute("aria-pressed", rolled);
@@ -74,12 +74,12 @@ function swatch(head) {
   const svg = svgElement("svg", { viewBox: "0 0 22 6", "aria-hidden": "true" });
   addShapes(svg, [{
     kind: "curve", x1: 1, x2: 21, y1: 3, y2: 3, width: 3, opacity: 1,
-    stroke: headColour(head), dashes: headDashes(head),
+    stroke: headColor(head), dashes: headDashes(head),
   }]);
   return svg;
 }
 
-/** The colours and the weights they stand for. */
+/** The colors and the weights they stand for. */
 function showLegend() {
   const isOne = state.rolled || state.heads.length === 1;
   const pen = byId("scale").getContext("2d");
@@ -89,7 +89,7 @@ function showLegend() {
     const scaled = `rgb(${table.subarray(3 * share, 3 * share + 3).join(" ")})`;
     pen.clearRect(x, 0, 1, 10);
     pen.globalAlpha = state.view === lines ? x / 159 : 1;
-    pen.fillStyle = state.view === lines ? colour(isOne ? "accent" : "ink") : scaled;
+    pen.fillStyle = state.view === lines ? color(isOne ? "accent" : "ink") : scaled;
     pen.fillRect(x, 0, 1, 10);
   }
 }

@@ -104,7 +104,7 @@ function paint(canvas, shapes, { left = 0, top = 0, width, height }, density) {
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);
   const pen = canvas.getContext("2d");
-  pen.fillStyle = colour("paper");
+  pen.fillStyle = color("paper");
   pen.fillRect(0, 0, canvas.width, canvas.height);
   for (const { kind, ...shape } of shapes) {
     pen.setTransform(density, 0, 0, density, -left * density, -top * density);
@@ -134,7 +134,7 @@ function labelWidth(texts, size, limit) {
   return Math.min(limit, Math.ceil(texts.reduce((most, t) => Math.max(most, widthOf(t, size)), 0)));
 }
 
-/** The pixels of shares from 0 to 1 in colours of a table, transparent where `opacity` says so. */
+/** The pixels of shares from 0 to 1 in colors of a table, transparent where `opacity` says so. */
 function pixelsOf(shares, table, opacity = () => 255) {
   const pixels = new Uint8ClampedArray(4 * shares.length);
   for (let i = 0; i < shares.length; i++) {

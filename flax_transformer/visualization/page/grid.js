@@ -43,7 +43,7 @@ const grid = {
   scene(data, window) {
     const at = this.layout(data, window.available);
     const table = rampTable();
-    const label = { kind: "text", size: 12, fill: colour("soft"), anchor: "middle" };
+    const label = { kind: "text", size: 12, fill: color("soft"), anchor: "middle" };
     const middle = GRID_LEFT + (data.part.heads * at.step) / 2;
     const shapes = [{ ...label, x: middle, y: 8, text: "head" }];
     for (let head = 0; head < at.columns; head++) {
@@ -60,8 +60,8 @@ const grid = {
         shapes.push(...this.cell(thumbnails.get(name), place, table));
         const isChosen = layer === state.layer && data.heads.includes(head);
         if (isChosen || this.isUnder(layer, head)) {
-          shapes.push({ kind: "rect", ...outside(place), fill: "none", stroke: colour("accent") });
-          shapes.push({ kind: "rect", ...place, fill: "none", stroke: colour("accent") });
+          shapes.push({ kind: "rect", ...outside(place), fill: "none", stroke: color("accent") });
+          shapes.push({ kind: "rect", ...place, fill: "none", stroke: color("accent") });
         }
       }
     }
@@ -71,7 +71,7 @@ const grid = {
   isUnder: (layer, head) => state.cell?.layer === layer && state.cell.head === head,
 
   cell(thumbnail, place, table) {
-    if (!thumbnail) return [{ kind: "rect", ...place, fill: colour("panel") }];
+    if (!thumbnail) return [{ kind: "rect", ...place, fill: color("panel") }];
     const tone = toneOf(state.toOne ? 1 : thumbnail.most, state.faint);
     const shares = Float32Array.from(thumbnail.bytes, (byte) => tone(weightOf[byte]));
     const { rows, columns } = thumbnail;

@@ -42,7 +42,7 @@ const lines = {
   /** The tokens. */
   still(data, available) {
     const at = this.layout(data, available);
-    const title = { kind: "text", y: 12, size: 12, fill: colour("soft") };
+    const title = { kind: "text", y: 12, size: 12, fill: color("soft") };
     const { name, queries, keys } = data.part;
     const isAlone = name === "attention";
     const [left, right] = isAlone ? ["looks", "at"] : [`${queries} looks`, `at ${keys}`];
@@ -58,10 +58,10 @@ const lines = {
     const isQuery = side === "query";
     const { x, y, ...box } = this.box(at, side, index);
     return [
-      { kind: "rect", x, y, ...box, fill: colour("panel"), data: { side, index } },
+      { kind: "rect", x, y, ...box, fill: color("panel"), data: { side, index } },
       {
         kind: "text", x: isQuery ? at.side - 6 : x + 6, y: y + box.height / 2, size: at.size,
-        text: fitted(token, at.size, at.label - 12), fill: colour("ink"),
+        text: fitted(token, at.size, at.label - 12), fill: color("ink"),
         anchor: isQuery ? "end" : "start",
       },
     ];
@@ -86,13 +86,13 @@ const lines = {
     const curves = found.map(({ head, query, key, byte }) => ({
       kind: "curve",
       x1: at.side, y1: place(query, head), x2: at.side + at.gap, y2: place(key, head),
-      stroke: lineColour(data, head), dashes: data.heads.length > 1 ? headDashes(head) : "",
+      stroke: lineColor(data, head), dashes: data.heads.length > 1 ? headDashes(head) : "",
       width: (one ? 1 : 0.6) + 2.2 * tone(weightOf[byte]),
       opacity: 0.04 + 0.9 * tone(weightOf[byte]),
     }));
     if (!one) return curves;
     const box = this.box(at, state.token.side, state.token.index);
-    const frame = { kind: "rect", ...box, fill: "none", stroke: colour("accent") };
+    const frame = { kind: "rect", ...box, fill: "none", stroke: color("accent") };
     return [...curves, frame, ...this.strip(data, at, tone)];
   },
 
@@ -110,11 +110,11 @@ const lines = {
       const bars = data.heads.map((head, i) => ({ head, i, byte: byteOf(head) }));
       const rects = bars.filter(({ byte }) => byte > 0).map(({ head, i, byte }) => ({
         kind: "rect", x: x + i * width, y: y + 3, width, height: at.row - 6,
-        fill: lineColour(data, head), opacity: tone(weightOf[byte]),
+        fill: lineColor(data, head), opacity: tone(weightOf[byte]),
       }));
       if (tone(weight) < 0.04) return rects;
       const text = {
-        kind: "text", text: weight.toFixed(2), size: 11, y: y + at.row / 2, fill: colour("soft"),
+        kind: "text", text: weight.toFixed(2), size: 11, y: y + at.row / 2, fill: color("soft"),
         x: isQuery ? x + at.strip + 6 : x - 6, anchor: isQuery ? "start" : "end",
       };
       return [...rects, text];
@@ -133,8 +133,8 @@ const lines = {
   },
 };
 
-function lineColour(data, head) {
-  return data.heads.length === 1 ? colour("accent") : headColour(head);
+function lineColor(data, head) {
+  return data.heads.length === 1 ? color("accent") : headColor(head);
 }
 
 function mostOfHeads({ bytes, heads, queries, keys }) {

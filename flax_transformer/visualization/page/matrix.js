@@ -1,6 +1,6 @@
 // The matrix of weights: a row a query, a column a key. Only what is in the window is drawn.
 
-const SMALLEST_LABELLED = 11;
+const SMALLEST_LABELED = 11;
 const SMALLEST_WITH_VALUES = 30;
 
 const matrix = {
@@ -15,7 +15,7 @@ const matrix = {
       (available - margin) / data.keys.length, (height - margin) / data.queries.length,
     ];
     // To read the tokens is worth scrolling down.
-    const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELLED));
+    const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELED));
     const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
     return { margin, cell };
   },
@@ -59,7 +59,7 @@ const matrix = {
   /** Frames around the chosen row or column and the cell under the pointer. */
   marks(at, data) {
     const [width, height] = [at.cell * data.keys.length, at.cell * data.queries.length];
-    const frame = { kind: "rect", fill: "none", stroke: colour("accent") };
+    const frame = { kind: "rect", fill: "none", stroke: color("accent") };
     const found = [];
     if (state.token) {
       const start = at.margin + at.cell * state.token.index;
@@ -123,8 +123,8 @@ function values(data, at, rows, columns, shares) {
 
 /** Tokens beside rows and above columns; their numbers where cells are too small. */
 function labels(data, at, rows, columns, { left, top, width, height }) {
-  const paper = { kind: "rect", fill: colour("paper") };
-  const isNamed = at.cell >= SMALLEST_LABELLED;
+  const paper = { kind: "rect", fill: color("paper") };
+  const isNamed = at.cell >= SMALLEST_LABELED;
   const step = isNamed ? 1 : 2 ** Math.ceil(Math.log2(40 / at.cell));
   const size = isNamed ? Math.min(12, at.cell - 0.5) : 11;
   const textOf = (token, i) => (isNamed ? fitted(token, size, at.margin - 12) : `${i}`);
@@ -133,14 +133,14 @@ function labels(data, at, rows, columns, { left, top, width, height }) {
   for (const query of chosen(rows, step)) {
     shapes.push({
       ...common, x: left + at.margin - 6, y: at.margin + (query + 0.5) * at.cell, anchor: "end",
-      text: textOf(data.queries[query], query), fill: labelColour("query", query),
+      text: textOf(data.queries[query], query), fill: labelColor("query", query),
     });
   }
   shapes.push({ ...paper, x: left, y: top, width, height: at.margin });
   for (const key of chosen(columns, step)) {
     shapes.push({
       ...common, x: at.margin + (key + 0.5) * at.cell, y: top + at.margin - 6, turned: true,
-      text: textOf(data.keys[key], key), fill: labelColour("key", key),
+      text: textOf(data.keys[key], key), fill: labelColor("key", key),
     });
   }
   // Over labels that have scrolled into the corner, but not over half of the first ones.
@@ -152,8 +152,8 @@ function chosen({ first, count }, step) {
   return Array.from({ length: count }, (_, i) => first + i).filter((i) => i % step === 0);
 }
 
-function labelColour(side, index) {
+function labelColor(side, index) {
   const isUnder = state.cell?.[side] === index;
   const isChosen = state.token?.side === side && state.token.index === index;
-  return colour(isUnder || isChosen ? "accent" : "ink");
+  return color(isUnder || isChosen ? "accent" : "ink");
 }

@@ -122,11 +122,11 @@ const picture = {
       {
         kind: "rect", x: at.left + time * width + 1, width: width - 2,
         y: at.barTop + 30 * (1 - sum / most), height: (30 * sum) / most,
-        fill: colour(time === this.step() ? "accent" : "soft"),
+        fill: color(time === this.step() ? "accent" : "soft"),
       },
       {
         kind: "text", x: at.left + (time + 0.5) * width, y: at.barTop + 40,
-        size: 11, anchor: "middle", text: width > 34 ? sum.toFixed(2) : "", fill: colour("soft"),
+        size: 11, anchor: "middle", text: width > 34 ? sum.toFixed(2) : "", fill: color("soft"),
       },
     ]);
   },
@@ -137,11 +137,11 @@ const picture = {
       return [
         {
           kind: "rect", x, y, width, height: CHIP,
-          fill: colour(isChosen ? "accent" : "panel"), stroke: colour("line"),
+          fill: color(isChosen ? "accent" : "panel"), stroke: color("line"),
         },
         {
           kind: "text", x: x + width / 2, y: y + CHIP / 2, size: 13, anchor: "middle", text,
-          fill: colour(isChosen ? "accent-ink" : "ink"),
+          fill: color(isChosen ? "accent-ink" : "ink"),
         },
       ];
     });

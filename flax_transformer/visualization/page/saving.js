@@ -12,7 +12,7 @@ function wholeOf(view, data, available, room) {
 function saveSvg(scene, name) {
   const { width, height } = scene;
   const svg = svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
-  addShapes(svg, [{ kind: "rect", x: 0, y: 0, width, height, fill: colour("paper") }]);
+  addShapes(svg, [{ kind: "rect", x: 0, y: 0, width, height, fill: color("paper") }]);
   addShapes(svg, scene.shapes);
   const text = new XMLSerializer().serializeToString(svg);
   download(new Blob([text], { type: "image/svg+xml" }), `${name}.svg`);

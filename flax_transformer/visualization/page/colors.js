@@ -1,4 +1,4 @@
-// Colours that differ in lightness, or that Okabe and Ito found to differ for the colour-blind.
+// Colors that differ in lightness, or that Okabe and Ito found to differ for the color-blind.
 
 // Each begins near its paper and goes one way in lightness; red is told from green nowhere.
 const RAMPS = {
@@ -26,8 +26,8 @@ function isDark() {
   return root.dataset.theme === DARK;
 }
 
-/** A colour of the page by its name in the style sheet. */
-function colour(name) {
+/** A color of the page by its name in the style sheet. */
+function color(name) {
   return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 }
 
@@ -38,16 +38,16 @@ function rampAt(share, ramp) {
   return ramp[below].map((from, i) => from + (place - below) * (ramp[below + 1][i] - from));
 }
 
-/** A table of a ramp's colours for shares 0/255 to 255/255, three bytes each. */
+/** A table of a ramp's colors for shares 0/255 to 255/255, three bytes each. */
 function rampTable(theme = root.dataset.theme) {
   const table = new Uint8ClampedArray(768);
   for (let i = 0; i < 256; i++) table.set(rampAt(i / 255, RAMPS[theme]), 3 * i);
   return table;
 }
 
-function headColour(head) {
-  const colours = HEADS[root.dataset.theme];
-  return colours[head % colours.length];
+function headColor(head) {
+  const colors = HEADS[root.dataset.theme];
+  return colors[head % colors.length];
 }
 
 function headDashes(head) {
