@@ -64,9 +64,7 @@ def execute(
         prog: name of the program, as --help shows it.
         description: what the program does; that of the dataclass if not given.
     """
-    warnings.showwarning = _show_warning
-    _silence_what_was_cut_short()
-    _print_utf8()
+    _prepare_output()
     # Help computes nothing, and does not wait for JAX.
     if not HELP & set(words):
         _prepare_jax()
@@ -76,7 +74,7 @@ def execute(
         # The reader of our output has gone, as with `| head`: nobody is left to tell.
         sys.stderr.close()
     except (Exception, KeyboardInterrupt) as error:
-        line, code = _told(error)
+        line, code = _reported(error)
         print(line, file=sys.stderr)
         sys.exit(code)
 
@@ -95,8 +93,8 @@ def _prepare_jax() -> None:
     keep_compiled_programs()
 
 
-def _told(error: BaseException) -> tuple[str, int]:
-    """The line that a user is told and the exit code; an error of our own is raised again."""
+def _reported(error: BaseException) -> tuple[str, int]:
+    """The line that reports an error, and the exit code; an error of our own is raised again."""
     from jax.errors import JaxRuntimeError
 
     if isinstance(error, UserError):
@@ -107,35 +105,33 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
         return f"error: {reason} Give smaller sizes, or fewer tokens at a time.", EXIT_USER_ERROR
-    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
-        sys.stdout = None  # Python would try to write the rest of its buffer at the end
-        line = f"error: {error.strerror}: standard output cannot be written; make room for it"
-        return line, EXIT_USER_ERROR
     if isinstance(error, OSError) and error.filename is not None:
         line = f"error: {error.strerror}: {error.filename}; fix this, or give another path"
-        return line, EXIT_USER_ERROR
-    raise error
+    elif isinstance(error, OSError) and error.errno in FULL:
+        sys.stdout = None  # Python would try to write the rest of its buffer at the end
+        line = f"error: {error.strerror}: standard output cannot be written; make room for it"
+    else:
+        raise error
+    return line, EXIT_USER_ERROR
 
 
-def _silence_what_was_cut_short() -> None:
-    """Keeps Python from printing a traceback for each read or write beside one that failed.
+def _prepare_output() -> None:
+    """Prints UTF-8, warnings as one line, and no traceback of a read or write that was cancelled.
 
-    Of that one a user is told. Orbax closes the loop on which the others still run.
+    Orbax closes the loop on which these still run when another one failed; that one is reported.
     """
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.unraisablehook = _show_unraisable
+    for stream in (sys.stdout, sys.stderr):
+        # An older system's own encoding may lack letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _show_unraisable(unraisable: Any) -> None:
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
-
-
-def _print_utf8() -> None:
-    """Prints what is written into files: an older system's own encoding may lack its letters."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _parse(command: Any, words: list[str], **options: Any) -> Any:
@@ -247,7 +243,3 @@ def _option(words: list[str], name: str) -> str | None:
         if word.startswith(f"{name}="):
             return word.removeprefix(f"{name}=")
     return None
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)

@@ -32,10 +32,8 @@ def show_scores(record: Record, console: Console | None = None) -> None:
 
 
 def _how(decoding: dict[str, Any] | None) -> str:
-    if decoding is None:
-        return ""
-    if decoding["method"] != "beam":
-        return f"{decoding['method']}, "
+    if decoding is None or decoding["method"] != "beam":
+        return f"{decoding['method']}, " if decoding else ""
     return f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']}, "
 
 

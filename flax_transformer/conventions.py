@@ -62,7 +62,7 @@ CONVENTIONS = {
             "positions": ("sinusoidal", "section 3.5"),
             "norm_placement": ("post", "section 3.1"),
             "norm_epsilon": (1e-6, "not stated; that of t2t"),
-            "attention_bias": (False, "section 3.2.2, whose projections are matrices alone"),
+            "attention_bias": (False, "section 3.2.2, whose projections are only matrices"),
             "embedding_scaling": ("inputs", "section 3.4"),
         },
         optimizer={"b2": (0.98, "section 5.3")},
@@ -159,7 +159,7 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
     """Gives an experiment all the fields of a convention, whatever it said itself.
 
     Raises:
-        UserError: if there is no such convention, or the experiment is no translation.
+        UserError: if there is no such convention, or the experiment is not a translation.
 
     Example:
         >>> apply_convention(Experiment(), "t2t").optimizer.b2

@@ -1,4 +1,4 @@
-"""Errors a user can cause and mend: one line that names the value and says what to do next."""
+"""Errors that a user can cause and fix: one line that names the value and says what to do next."""
 
 import difflib
 import math
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 class UserError(Exception):
     r"""A mistake in a user's input; the command line prints its one line and exits with 2.
 
-    It is no ValueError, so that no parser takes it for one of its own. Whatever value the message
-    quotes, it stays one line: what cannot be printed is escaped.
+    It is not a ValueError, so that no parser takes it for one of its own. Whatever value the
+    message quotes, it remains one line: characters that cannot be printed are escaped.
 
     Example:
         >>> print(UserError("no field 'd_ff\n'"))

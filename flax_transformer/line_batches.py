@@ -141,17 +141,13 @@ def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
     """
     if sys.stdin is None:  # closed by whoever started the process
         return
-    stream = sys.stdin.buffer
-    number, lines = 1, list[str | UserError]()
-    for line in _lines_as_they_arrive(stream):
+    number, lines = 0, list[str | UserError]()
+    for line in _lines_as_they_arrive(sys.stdin.buffer):
         if line is not None:
-            lines.append(_decode(line, number))
-            number += 1
+            lines.append(_decode(line, number := number + 1))
         if lines and (line is None or len(lines) == batch_lines):
             yield lines
             lines = []
-    if lines:
-        yield lines
 
 
 def is_pipe_or_file() -> bool:
@@ -169,7 +165,7 @@ def is_terminal() -> bool:
 
 
 def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Gives each line, and None before waiting for more."""
+    """Gives each line, and None before waiting for more and at the end."""
     begun: list[bytes] = []
     while True:
         if not _has_more(stream):
@@ -184,6 +180,7 @@ def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
         begun.append(rest)
     if any(begun):
         yield b"".join(begun)
+    yield None
 
 
 def _has_more(stream: BinaryIO) -> bool:

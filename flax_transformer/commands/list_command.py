@@ -34,7 +34,7 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
-        check_number("vocab_size", self.vocab_size)
+        check_number("--vocab-size", self.vocab_size)
         listed = {
             "tasks": _tasks(),
             "presets": self._presets(),

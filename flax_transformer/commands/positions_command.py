@@ -27,8 +27,14 @@ class Positions:
 
     def run(self) -> None:
         """Prints schemes against wishes, and draws the schemes."""
-        self._check_picture()
-        wishes = {name: check_wishes(scheme)._asdict() for name, scheme in SCHEMES.items()}
+        for option, size in {"--length": self.length, "--d-model": self.d_model}.items():
+            check_number(option, size, 2)
+        # Imported when a picture is asked for: no other command waits for matplotlib.
+        from flax_transformer.visualization.pictures import check_picture_path, save_picture
+        from flax_transformer.visualization.position_pictures import plot_positions
+
+        check_picture_path(self.out)
+        wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:
             verdicts = {
                 name: {wish: verdict._asdict() for wish, verdict in row.items()}
@@ -41,22 +47,8 @@ class Positions:
                 for name, row in wishes.items()
             }
             show_table(Console(), "--model.positions, against what one would wish of them", rows)
-        self._draw()
-
-    def _check_picture(self) -> None:
-        for name, size in {"length": self.length, "d_model": self.d_model}.items():
-            check_number(name, size, 2)
-        # Imported when a picture is asked for: no other command waits for matplotlib.
-        from flax_transformer.visualization.pictures import check_picture_path
-
-        check_picture_path(self.out)
-
-    def _draw(self) -> None:
-        from flax_transformer.visualization.pictures import save_picture
-        from flax_transformer.visualization.position_pictures import plot_positions
-
         save_picture(plot_positions(self.length, self.d_model), self.out)
-        # JSON alone on standard output, so that a program can read it.
+        # Only JSON on standard output, so that a program can read it.
         say(Console(stderr=self.json), f"drawn in {self.out}")
 
 

@@ -39,18 +39,18 @@ class Score(OfLines):
                 f"{self.workdir} holds a model for {name}, which cannot score texts: run "
                 f"flax-transformer {kind.command} --workdir {self.workdir}"
             )
-        is_translator = name == "translation"
-        sides = self._sides_of_files(is_translator)
+        is_translator = kind.takes[1] == "target_tokens"
+        pairs = self._pairs_of_files(is_translator)
         batches = line_batches(self.texts, self.batch_lines)
         predictor = self.load(kind.command)
-        if sides:
-            scores = zip(zip(*sides, strict=True), predictor.score(*sides), strict=True)
-            for index, (pair, score) in enumerate(scores):
+        if pairs:
+            scores = predictor.score(*map(list, zip(*pairs, strict=True)))
+            for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):
                 self.write(index, "\t".join(pair), score)
             return
 
         def score(texts: list[str], first: int) -> list[TextScore]:
-            given = _sides_of_lines(texts, first) if is_translator else [texts]
+            given = _sides(texts, first) if is_translator else [texts]
             return predictor.score(*given, first_line=first)
 
         answer_lines(batches, score, self.write)
@@ -61,7 +61,7 @@ class Score(OfLines):
             return ""
         return f"{answer.log_prob:.4f}\t{answer.num_tokens}\t{answer.mean_log_prob:.4f}"
 
-    def _sides_of_files(self, is_translator: bool) -> list[list[str]]:
+    def _pairs_of_files(self, is_translator: bool) -> list[tuple[str, ...]]:
         """Reads the files of sources and targets; nothing if none are given."""
         files = [file for file in (self.source, self.target) if file is not None]
         if len(files) == 1:
@@ -75,7 +75,7 @@ class Score(OfLines):
         return [list(side) for side in zip(*read_parallel(*files), strict=True)]
 
 
-def _sides_of_lines(lines: list[str], first: int) -> list[list[str]]:
+def _sides(lines: list[str], first: int) -> list[list[str]]:
     """Splits lines of a source, a tab and a target."""
     for number, line in enumerate(lines, first):
         if line.count("\t") != 1:

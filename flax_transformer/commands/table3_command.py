@@ -40,7 +40,7 @@ class Table3:
     def run(self) -> None:
         """Prints the rows, and why the published counts need another vocabulary."""
         if self.vocab_size is not None:
-            check_number("vocab_size", self.vocab_size)
+            check_number("--vocab-size", self.vocab_size)
         rows = {name: self._row(row) for name, row in table3().items()}
         if self.json:
             print(json.dumps(rows, indent=2))
@@ -56,9 +56,7 @@ class Table3:
             explain(console, line)
 
     def _row(self, row: Row) -> dict[str, Any]:
-        sizes = (
-            (PAPER_VOCAB_SIZE, row.vocab_size) if self.vocab_size is None else (self.vocab_size,)
-        )
+        sizes = [self.vocab_size] if self.vocab_size else [PAPER_VOCAB_SIZE, row.vocab_size]
         # Only the embedding depends on the vocabulary, so one count gives all.
         count = count_parameters(row.model, sizes[0])
         return {
@@ -79,13 +77,13 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     """The words of a line of the table."""
     published = row["published"]
     (size, count), *fitting = row["counted_parameters"].items()
-    cells = {
+    counts = {f"at {int(size):,}": count}
+    for _, other in fitting:
+        counts[f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"] = other
+    return {
         "change": row["change"],
         "paper": str(published["parameters_in_millions"] or ""),
-        f"at {int(size):,}": f"{count / 1e6:.1f}",
+        **{heading: f"{count / 1e6:.1f}" for heading, count in counts.items()},
+        "PPL": f"{published['perplexity']:.2f}",
+        "BLEU": f"{published['bleu']:.1f}",
     }
-    for _, count in fitting:
-        cells[f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"] = (
-            f"{count / 1e6:.1f}"
-        )
-    return cells | {"PPL": f"{published['perplexity']:.2f}", "BLEU": f"{published['bleu']:.1f}"}

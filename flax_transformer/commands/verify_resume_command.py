@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flax_transformer.commands.train_command import OfExperiment
 from flax_transformer.console import say
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_number
 from flax_transformer.experiment import write_experiment
 from flax_transformer.training.durability.differences import differences
 from flax_transformer.training.durability.resume_proof import KilledTrainings
@@ -29,8 +29,7 @@ class VerifyResume(OfExperiment):
 
     def run(self) -> None:
         """Trains, kills, compares, and says what differs."""
-        if self.kills < 1:
-            raise UserError(f"kills is {self.kills}: give at least 1")
+        check_number("--kills", self.kills)
         with tempfile.TemporaryDirectory(prefix="verify-resume-") as temporary:
             folder = self.workdir or Path(temporary)
             try:
@@ -48,24 +47,24 @@ class VerifyResume(OfExperiment):
         say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")
         say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")
-        number, halves, rounds, found = 0, 0, 0, []
-        while number < self.kills:
-            rounds += 1
-            killed = folder / f"killed-{rounds}"
-            for kill in trainings.train_and_kill(killed, self.kills - number, seconds):
-                number, halves = number + 1, halves + kill.was_writing
-                where = f", a checkpoint half-written after step {kill.last_step:,}"
-                if not kill.was_writing:
-                    where = f", newest checkpoint of step {kill.last_step:,}"
-                say(console, f"  kill {number} at {kill.seconds:.1f} s{where}")
+        kills, found, rounds = [], [], 0
+        while len(kills) < self.kills:
+            killed = folder / f"killed-{(rounds := rounds + 1)}"
+            for kill in trainings.train_and_kill(killed, self.kills - len(kills), seconds):
+                kills.append(kill)
+                what = "half-written after" if kill.was_writing else "newest of"
+                where = f"checkpoint {what} step {kill.last_step:,}"
+                say(console, f"  kill {len(kills)} at {kill.seconds:.1f} s, {where}")
             found += differences(folder / "uninterrupted", killed)
         if found:
             raise UserError(
-                f"{len(found)} differences after {number} kills: {'; '.join(found[:3])}. Use "
+                f"{len(found)} differences after {len(kills)} kills: {'; '.join(found[:3])}; use "
                 "--workdir to keep the runs and look at them"
             )
+        halves = sum(kill.was_writing for kill in kills)
         say(
             console,
-            f"no difference after {number} kills in {rounds} training(s), {halves} of them while a "
-            "checkpoint was written: parameters, optimizer, metrics, best and averaged steps",
+            f"no difference after {len(kills)} kills in {rounds} training(s), {halves} of them "
+            "while a checkpoint was written: parameters, optimizer, metrics, best and averaged "
+            "steps",
         )

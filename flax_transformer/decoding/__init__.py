@@ -1,7 +1,7 @@
 """Greedy search, beam search and sampling over a step function; no model is known here."""
 
 from flax_transformer.decoding.beam import beam_search
-from flax_transformer.decoding.greedy import greedy_search
+from flax_transformer.decoding.generation import greedy_search
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import (
     LENGTH_PENALTIES,

@@ -41,7 +41,7 @@ class _Beams(NamedTuple):
     log_probs: Float[Array, "batch beam"]
     finished: Hypotheses
     cache: Cache
-    given: Any = None
+    given: Any
 
 
 def beam_search(
@@ -74,7 +74,7 @@ def beam_search(
 
     Args:
         step: reads tokens; see `Step`. With halvings also of some of the examples, so that it may
-            know an example by the cache alone.
+            know an example by the cache only.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             limits.max_length - 1 tokens; only the history is repeated and reordered.
         prompt: [batch, prompt_length], read in one pass, for example BOS.
@@ -85,7 +85,7 @@ def beam_search(
         num_halvings: how often the search goes on with half of the examples once the others have
             settled. The result is the same; each compiles `step` once more.
         processor: changes the log-probabilities before continuations are ranked, and keeps them at
-            most 0. log_probs and scores then sum the changed ones, which are not normalised again.
+            most 0. log_probs and scores then sum the changed ones, which are not normalized again.
 
     Returns:
         The best hypotheses of each example.
@@ -102,14 +102,7 @@ def beam_search(
         raise ValueError(f"num_halvings must be at least 0, got {num_halvings}")
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
-        settled = _settled(beams, length_penalty)
-
-        def process(scores: Array) -> Array:
-            assert processor is not None
-            return processor.process(scores, beams.given, beams.tokens, beams.length)
-
-        weighed = best_continuations(logits, beams.log_probs, process if processor else None)
-        return _extend(beams, weighed, settled, length_penalty, limits.eos_id)
+        return _extend(beams, logits, length_penalty, limits.eos_id, processor)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
@@ -118,8 +111,8 @@ def beam_search(
 
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
-    beams = _start(cache, limits, prompt.shape[0], beam_size, num_best)
-    beams = beams._replace(given=None if processor is None else processor.given)
+    given = None if processor is None else processor.given
+    beams = _start(cache, limits, prompt.shape[0], beam_size, num_best, given)
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
     beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
     return _result(beams, length_penalty, limits.pad_id)
@@ -164,23 +157,25 @@ def best_continuations(
     return best, index // top_tokens.shape[-1], tokens
 
 
-def _start(cache: Cache, limits: SearchLimits, batch: int, beam_size: int, num_best: int) -> _Beams:
+def _start(
+    cache: Cache, limits: SearchLimits, batch: int, beam_size: int, num_best: int, given: Any
+) -> _Beams:
     """One empty hypothesis for each example: were they several, all would stay the same."""
-    max_length, pad_id = limits.max_length, limits.pad_id
     first = jnp.arange(beam_size) == 0
     absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
     return _Beams(
         length=jnp.int32(0),
         limits=limits.of_examples(batch),
-        tokens=jnp.full((batch, beam_size, max_length), pad_id, jnp.int32),
+        tokens=jnp.full((batch, beam_size, limits.max_length), limits.pad_id, jnp.int32),
         log_probs=jnp.tile(jnp.where(first, 0.0, -jnp.inf).astype(jnp.float32), (batch, 1)),
         finished=Hypotheses(
-            tokens=jnp.full((batch, num_best, max_length), pad_id, jnp.int32),
+            tokens=jnp.full((batch, num_best, limits.max_length), limits.pad_id, jnp.int32),
             scores=absent,
             log_probs=absent,
             lengths=jnp.zeros((batch, num_best), jnp.int32),
         ),
         cache=cache,
+        given=given,
     )
 
 
@@ -226,14 +221,18 @@ def _settled(beams: _Beams, length_penalty: LengthPenalty) -> Bool[Array, " batc
 
 def _extend(
     beams: _Beams,
-    weighed: tuple[Array, Array, Array],
-    settled: Bool[Array, " batch"],
+    logits: Float[Array, "batch beam vocab"],
     length_penalty: LengthPenalty,
     eos_id: int,
+    processor: LogitsProcessor | None,
 ) -> _Beams:
-    """Adds one token to the live hypotheses as `best_continuations` says, unless settled."""
+    """Adds one token to the live hypotheses, unless the example is settled."""
     num_best = beams.finished.scores.shape[1]
-    log_probs, parents, chosen = weighed
+    settled = _settled(beams, length_penalty)
+    process = processor and (
+        lambda scores: processor.process(scores, beams.given, beams.tokens, beams.length)
+    )
+    log_probs, parents, chosen = best_continuations(logits, beams.log_probs, process)
     tokens = jnp.take_along_axis(beams.tokens, parents[..., None], axis=1)
     tokens = tokens.at[:, :, beams.length].set(chosen)
     length = beams.length + 1

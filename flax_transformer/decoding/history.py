@@ -45,7 +45,7 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
 
     Returns:
         The cache with its history reordered along axis 0; what is written stays, and the lineage
-        tells who wrote it.
+        says who wrote it.
 
     Example:
         >>> cache = Cache(jnp.int32(1), history=jnp.array([3, 5, 7, 11]), context=None)
@@ -76,7 +76,7 @@ def select_examples(cache: Cache, examples: Int[Array, " chosen"], num_hypothese
         num_hypotheses: hypotheses of one example.
 
     Returns:
-        The cache of these examples alone, in the order given.
+        The cache of only these examples, in the order given.
 
     Example:
         >>> cache = Cache(jnp.int32(1), jnp.array([3, 5, 7, 11]), context=jnp.array([13, 17]))

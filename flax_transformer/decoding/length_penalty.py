@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 LengthPenalty = Callable[[Int[Array, "*shape"]], Float[Array, "*shape"]]
-"""Number of tokens, EOS included -> normaliser; positive and never falling with the length."""
+"""Number of tokens, EOS included -> normalizer; positive and never falling with the length."""
 
 
 def gnmt_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Array, "*shape"]:
@@ -19,10 +19,10 @@ def gnmt_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Arr
 
     Args:
         length: [*shape], number of tokens, EOS included.
-        alpha: strength; 0 ranks by log-probability, larger values favour longer hypotheses.
+        alpha: strength; 0 ranks by log-probability, larger values favor longer hypotheses.
 
     Returns:
-        [*shape], the normaliser, at least 1 for length >= 1.
+        [*shape], the normalizer, at least 1 for length >= 1.
 
     Raises:
         ValueError: if alpha is negative, for which stopping a beam early would not be exact.
@@ -44,10 +44,10 @@ def power_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Ar
 
     Args:
         length: [*shape], number of tokens, EOS included.
-        alpha: strength; 0 ranks by log-probability, larger values favour longer hypotheses.
+        alpha: strength; 0 ranks by log-probability, larger values favor longer hypotheses.
 
     Returns:
-        [*shape], the normaliser, at least 1 for length >= 1.
+        [*shape], the normalizer, at least 1 for length >= 1.
 
     Raises:
         ValueError: if alpha is negative, for which stopping a beam early would not be exact.

@@ -40,11 +40,6 @@ class LogitsProcessor(NamedTuple):
     given: Any
 
 
-class _Given(NamedTuple):
-    prompt: Int[Array, "batch prompt_length"]
-    min_lengths: Int[Array, " batch"]
-
-
 def penalize_repetition(
     scores: Float[Array, "*rows vocab"], history: History, penalty: float
 ) -> Float[Array, "*rows vocab"]:
@@ -170,12 +165,13 @@ def make_processor(
     if no_repeat_ngram_size:
         rules.append(partial(forbid_repeated_ngrams, ngram_size=no_repeat_ngram_size))
 
-    def process(scores: Array, given: _Given, tokens: Array, length: Array) -> Array:
-        history = _history(given.prompt, tokens, length, pad_id)
+    def process(scores: Array, given: Any, tokens: Array, length: Array) -> Array:
+        prompt, min_lengths = given
+        history = _history(prompt, tokens, length, pad_id)
         processed = scores
         for rule in rules:
             processed = rule(processed, history)
-        is_early = jnp.broadcast_to((length < given.min_lengths)[:, None], scores.shape[:-1])
+        is_early = jnp.broadcast_to((length < min_lengths)[:, None], scores.shape[:-1])
         processed = forbid_early_end(processed, is_early, eos_id)
         is_stuck = processed.max(axis=-1, keepdims=True) == -jnp.inf
         is_eos = jnp.arange(scores.shape[-1]) == eos_id
@@ -183,7 +179,7 @@ def make_processor(
 
     if min_lengths is None:
         min_lengths = jnp.zeros(prompt.shape[0], jnp.int32)
-    return LogitsProcessor(process, _Given(prompt, min_lengths))
+    return LogitsProcessor(process, (prompt, min_lengths))
 
 
 def _history(prompt: Array, tokens: Array, length: Array, pad_id: int) -> History:

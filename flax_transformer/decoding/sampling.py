@@ -1,4 +1,4 @@
-"""Sampling with a temperature, from the best tokens alone or from the nucleus."""
+"""Sampling with a temperature, from the best tokens only or from the nucleus."""
 
 import math
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
-from flax_transformer.decoding.greedy import greedy_search
+from flax_transformer.decoding.generation import greedy_search
 from flax_transformer.decoding.hypotheses import Hypotheses, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
@@ -38,7 +38,7 @@ class DecodingConfig:
     """What a beam search divides log-probabilities by: gnmt, ((5 + length) / 6)^alpha, or power,
     length^alpha."""
     alpha: float = 0.6
-    """Strength of the length penalty; 0 is none, larger values favour longer outputs."""
+    """Strength of the length penalty; 0 is none, larger values favor longer outputs."""
     max_extra_length: int = 50
     """An output has at most so many tokens more than its source."""
     num_best: int = 1

@@ -14,7 +14,7 @@ from flax_transformer.functional.cache import Cache
 
 
 class SearchTree(NamedTuple):
-    """Every continuation that a search weighed is a node; nodes stand in the order of the search.
+    """Every continuation that a search weighed is a node; nodes are in the order of the search.
 
     Attributes:
         tokens: id of each node's last token.
@@ -53,7 +53,7 @@ def beam_search_tree(
         prompt: read in one pass, for example BOS.
         beam_size: hypotheses kept at each step.
         max_length: most tokens generated, EOS included.
-        length_penalty: number of tokens -> normaliser, positive and never falling.
+        length_penalty: number of tokens -> normalizer, positive and never falling.
         eos_id: token that ends a hypothesis.
 
     Returns:
@@ -80,70 +80,46 @@ def beam_search_tree(
             f"prompt {prompt.shape} must be of one example, beam_size {beam_size} and max_length "
             f"{max_length} at least 1"
         )
-    tree = SearchTree([], [], [], [], [], -1)
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
     logits = jnp.repeat(logits[:, -1:], beam_size, axis=1)
-    # Of equal first hypotheses one is enough; what is not there is as improbable as can be.
+    # Of equal first hypotheses one is enough; an empty slot is as improbable as can be.
     log_probs = jnp.where(jnp.arange(beam_size) == 0, 0.0, -jnp.inf)[None]
-    nodes = np.full(beam_size, -1)
+    nodes, steps, best, best_score = np.full(beam_size, -1), [], -1, -np.inf
+    is_kept = np.arange(2 * beam_size) < beam_size
     for length in range(1, max_length + 1):
         weighed = _weigh(logits, log_probs)
-        added = _add(tree, weighed, nodes, beam_size, eos_id, length_penalty(jnp.array(length)))
-        log_probs, parents, tokens = (array[:, :beam_size] for array in weighed)
-        log_probs, nodes = jnp.where(tokens == eos_id, -jnp.inf, log_probs), added[:beam_size]
+        totals, parents, tokens = (np.asarray(array[0]) for array in weighed)
+        exists, is_finished = totals > -np.inf, is_kept & (tokens == eos_id)
+        normalized = np.asarray(weighed[0][0] / length_penalty(jnp.array(length)))
+        scores = np.where(exists & is_finished, normalized, np.nan)
+        numbers = sum(len(part[0]) for part in steps) + np.cumsum(exists) - 1
+        # An empty slot may name an empty parent: the index is clamped.
+        before = nodes[np.minimum(parents, beam_size - 1)]
+        steps.append([a[exists] for a in (tokens, before, totals, scores, is_kept)])
+        if np.nanmax(scores, initial=-np.inf) > best_score:
+            best, best_score = int(numbers[np.nanargmax(scores)]), np.nanmax(scores)
+        nodes = np.where(exists, numbers, -1)[:beam_size]
+        log_probs = jnp.where(is_finished, -jnp.inf, weighed[0])[:, :beam_size]
         bound = log_probs.max() / length_penalty(jnp.array(max_length))
-        if length == max_length or bound <= max(_finished(tree), default=-jnp.inf):
+        if length == max_length or bound <= best_score:
             break
-        # What is not there may be said to continue what is not there either.
-        cache = reorder_history(cache, jnp.minimum(parents, beam_size - 1))
-        logits, cache = step(tokens.reshape(-1, 1), cache)
+        cache = reorder_history(cache, jnp.minimum(weighed[1][:, :beam_size], beam_size - 1))
+        logits, cache = step(weighed[2][0, :beam_size, None], cache)
         logits = logits.reshape(1, beam_size, -1)
-    return tree._replace(best=_best(tree, nodes, np.asarray(log_probs[0])))
+    if best < 0:
+        best = int(nodes[log_probs[0].argmax()])
+    columns = (np.concatenate(parts).tolist() for parts in zip(*steps, strict=True))
+    tokens, parents, totals, scores, kept = columns
+    return SearchTree(tokens, parents, totals, scores, kept, best)
 
 
 def _weigh(
     logits: Float[Array, "1 beam vocab"], log_probs: Float[Array, "1 beam"]
 ) -> tuple[Float[Array, "1 twice"], Int[Array, "1 twice"], Int[Array, "1 twice"]]:
-    """Finds twice as many continuations as the beam keeps, by a beam of which half is not there."""
+    """Finds twice as many continuations as the beam keeps, by adding as many empty slots."""
     beam_size = logits.shape[1]
     return best_continuations(
         jnp.pad(logits, ((0, 0), (0, beam_size), (0, 0))),
         jnp.pad(log_probs, ((0, 0), (0, beam_size)), constant_values=-jnp.inf),
     )
-
-
-def _add(
-    tree: SearchTree,
-    weighed: tuple[Array, Array, Array],
-    nodes: np.ndarray,
-    beam_size: int,
-    eos_id: int,
-    penalty: Array,
-) -> np.ndarray:
-    """Adds the continuations of `nodes` that exist; gives the node of each one weighed."""
-    added = np.full(2 * beam_size, -1)
-    columns = (np.asarray(array[0]).tolist() for array in weighed)
-    for rank, (log_prob, parent, token) in enumerate(zip(*columns, strict=True)):
-        if log_prob == -np.inf:
-            continue
-        added[rank] = len(tree.tokens)
-        tree.tokens.append(token)
-        tree.parents.append(int(nodes[parent]))
-        tree.log_probs.append(log_prob)
-        is_finished = token == eos_id and rank < beam_size
-        tree.scores.append(float(jnp.float32(log_prob) / penalty) if is_finished else np.nan)
-        tree.is_kept.append(rank < beam_size)
-    return added
-
-
-def _finished(tree: SearchTree) -> dict[float, int]:
-    """The first node of every score."""
-    scored = zip(tree.scores, range(len(tree.scores)), strict=True)
-    return {score: node for score, node in reversed([*scored]) if not np.isnan(score)}
-
-
-def _best(tree: SearchTree, nodes: np.ndarray, log_probs: np.ndarray) -> int:
-    """The finished hypothesis with the best score; of none, the most probable live one."""
-    finished = _finished(tree)
-    return finished[max(finished)] if finished else int(nodes[log_probs.argmax()])

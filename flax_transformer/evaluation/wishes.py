@@ -1,4 +1,4 @@
-"""What one would wish of a positional scheme, measured: nothing here looks at a scheme's name."""
+"""Measures four properties of positional schemes; no scheme is known by its name here."""
 
 import functools
 from typing import NamedTuple
@@ -25,24 +25,7 @@ class Verdict(NamedTuple):
     reason: str
 
 
-class Wishes(NamedTuple):
-    """The verdicts on one scheme.
-
-    Attributes:
-        unique: each step of a sentence has a value of its own.
-        consistent: two steps are equally far apart whatever the length of their sentence.
-        carries_on: steps beyond the training length have values of their own, too.
-        bounded: values stay within the range they have in training, and computing them again
-            gives the same ones.
-    """
-
-    unique: Verdict
-    consistent: Verdict
-    carries_on: Verdict
-    bounded: Verdict
-
-
-# What each wish is called before people.
+# The heading of each wish.
 HEADINGS = {
     "unique": "unique value",
     "consistent": "consistent distance",
@@ -51,10 +34,10 @@ HEADINGS = {
 }
 
 
-def check_wishes(scheme: PositionalScheme) -> Wishes:
+def check_wishes(scheme: PositionalScheme) -> dict[str, Verdict]:
     """Measures whether a scheme meets the four wishes.
 
-    The value of a step is whatever the scheme tells the model about it: the encoding; a vector of
+    The value of a step is whatever the scheme gives to the model: the encoding; a vector of
     ones as it is rotated there; the biases of a query there, of the first of eight heads, against
     keys at all steps under study. The distance of two steps is that of their values. Learned tables
     are drawn at random, with as many rows as the training length where a row is a position.
@@ -66,17 +49,26 @@ def check_wishes(scheme: PositionalScheme) -> Wishes:
         scheme: any scheme, not only one of `SCHEMES`.
 
     Returns:
-        A verdict on each wish, its reason holding the figure that decided.
+        The verdicts, each with the figure that decided: "unique" (each step of a sentence has a
+        value of its own), "consistent" (two steps are equally far apart whatever the length of
+        their sentence), "carries_on" (steps beyond the training length have values of their own,
+        too) and "bounded" (values stay within the range they have in training, and computing them
+        again gives the same ones).
 
     Example:
         >>> from flax_transformer.functional.schemes import SCHEMES
-        >>> check_wishes(SCHEMES["number"]).bounded
+        >>> check_wishes(SCHEMES["number"])["bounded"]
         Verdict(met=False, reason='in [0, 127] in 128 steps, in [0, 8,191] in 8,192')
 
     Reference:
         Kazemnejad 2019, "Transformer Architecture: The Positional Encoding".
     """
-    return Wishes(_unique(scheme), _consistent(scheme), _carries_on(scheme), _bounded(scheme))
+    return {
+        "unique": _unique(scheme),
+        "consistent": _consistent(scheme),
+        "carries_on": _carries_on(scheme),
+        "bounded": _bounded(scheme),
+    }
 
 
 def step_values(
@@ -90,14 +82,14 @@ def step_values(
 
     Args:
         scheme: any scheme.
-        steps: positions, counted from 0; where the scheme biases scores, keys stand there, too.
+        steps: positions, counted from 0; where the scheme biases scores, also those of the keys.
         length: number of tokens of the sentence.
         d_model: width of encodings, of the rotated vector and of the query.
         max_positions: rows of a learned table of positions.
 
     Returns:
-        One value a step, a vector; all that a scheme tells, side by side. NaN where the scheme
-        has no value. A scheme that tells nothing has the value 0 everywhere.
+        One value a step, a vector; all that a scheme gives, side by side. NaN where the scheme
+        has no value. A scheme that gives nothing has the value 0 everywhere.
 
     Example:
         >>> from flax_transformer.functional.schemes import SCHEMES
@@ -109,16 +101,16 @@ def step_values(
     table = draw((max_positions, d_model)) if scheme.has_table else None
     head_table = draw(scheme.head_table_shape(d_model)) if scheme.head_table_shape else None
 
-    # Each step alone: a table refuses more positions at once than it has rows.
+    # Each step by itself: a table refuses more positions at once than it has rows.
     def value(step: Array) -> Array:
-        position, told = step[None], []
+        position, given = step[None], []
         if scheme.encode:
-            told.append(scheme.encode(position, jnp.full(1, length), d_model, table))
+            given.append(scheme.encode(position, jnp.full(1, length), d_model, table))
         if scheme.rotate:
-            told.append(scheme.rotate(ones, position))
+            given.append(scheme.rotate(ones, position))
         if scheme.bias:
-            told.append(scheme.bias(ones, position, steps, _HEAD, head_table))
-        return jnp.concatenate(told, axis=1)[0] if told else jnp.zeros(1)
+            given.append(scheme.bias(ones, position, steps, _HEAD, head_table))
+        return jnp.concatenate(given, axis=1)[0] if given else jnp.zeros(1)
 
     return jax.vmap(value)(steps)
 

@@ -21,7 +21,7 @@ def keep_compiled_programs() -> Path | None:
     """Makes this process keep what it compiles in the user's cache folder; for programs only.
 
     The folder is flax_transformer/compiled in XDG_CACHE_HOME or ~/.cache, of at most 2 GiB, and the
-    user's alone: whoever writes into it decides what later starts run. What is set already stays: a
+    user's own: whoever writes into it decides what later starts run. What is set already stays: a
     folder (JAX_COMPILATION_CACHE_DIR), whose size is its owner's matter, limits by the environment,
     and JAX_ENABLE_COMPILATION_CACHE=0. Where the folder cannot be written, a warning is all that
     comes of it.

@@ -62,12 +62,12 @@ def make_page(title: str, header: Mapping[str, Any], chunks: Mapping[str, np.nda
 
     Args:
         title: above the page, any text.
-        header: what the scripts are told, as JSON.
+        header: the values that the scripts read as JSON.
         chunks: arrays of bytes by the name under which the scripts ask for them.
 
     Returns:
-        A whole HTML document. It asks for nothing outside itself, and its browser is told to
-        refuse that, and every script other than the page's own.
+        A whole HTML document. It loads nothing from outside, and its policy makes a browser refuse
+        to, and refuse every script other than the page's own.
     """
     style = _read("attention_view.css")
     script = "\n".join(map(_read, _SCRIPTS))

@@ -35,7 +35,7 @@ class AttentionView:
 
     Attributes:
         page: the HTML document, which needs no other file and no network.
-        title: what stands above it.
+        title: the heading of the page.
     """
 
     # A notebook keeps an object's name beside its page: not the page a second time.
@@ -89,15 +89,15 @@ def view_attention(
             one array, that array is cross-attention.
         image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; its patches are
             the last of `tokens`, row after row.
-        video: pixels [time, height, width, 3] in place of an image.
+        video: pixels [time, height, width, 3] instead of an image.
         patches: (rows, columns) of an image's patches, (times, rows, columns) of a video's.
-        title: stands above the page.
+        title: the heading of the page.
 
     Returns:
         The page: the value of a notebook's cell shows it, and `save` writes it.
 
     Raises:
-        UserError: if shapes and numbers of tokens do not belong together, or a value is no weight.
+        UserError: if shapes and numbers of tokens do not fit, or a value is not a weight.
 
     Example:
         >>> view = view_attention(np.full((3, 2, 2, 2), 0.5), ["two", "words"])
@@ -134,7 +134,7 @@ def attention_rollout(
 
     R_l = A_l R_(l-1),  R_0 = I,  A_l = (mean over heads of W_l) + I, each row divided by its sum
 
-    The identity stands for the residual connection, which passes on as much as attention does.
+    The identity is the residual connection, which passes on as much as attention does.
 
     Args:
         weights: self-attention of one example, from the first layer on.

@@ -17,7 +17,7 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
     dot product at a distance k = PE(position) · PE(position + k), for every position
 
     Of a sinusoidal encoding of even width all points of a distance lie on one line: the dot product
-    tells how far two positions are apart and nothing else. Those of a learned table scatter.
+    depends only on how far two positions are apart. Those of a learned table scatter.
 
     Args:
         encodings: one row a position, as the functions of `functional.positional` make them.
@@ -100,7 +100,7 @@ def plot_grid_similarity(
 
 def _waves(d_model: int) -> list[int]:
     """Columns to draw as waves: more of the first, as the last of a sinusoid hardly differ."""
-    # Even ones alone, the sines of an interleaved encoding, so that their shapes compare.
+    # Only even ones, the sines of an interleaved encoding, so that their shapes compare.
     num_sines = (d_model + 1) // 2
     chosen = np.geomspace(1, num_sines, min(_NUM_WAVES, num_sines)) - 1
     return (np.unique(np.rint(chosen).astype(int)) * 2).tolist()

@@ -131,7 +131,7 @@ def plot_label_smoothing(
         the distance of the target's logit from all others, with and without smoothing.
 
     Raises:
-        ValueError: if the target is no token, or as `label_smoothed_cross_entropy` does.
+        ValueError: if the target is not a token, or as `label_smoothed_cross_entropy` does.
 
     Example:
         >>> figure = plot_label_smoothing(vocab_size=5, target=1, label_smoothing=0.5)
@@ -148,7 +148,7 @@ def plot_label_smoothing(
         token, weight = jnp.array(target), jnp.ones(())
         return label_smoothed_cross_entropy(logits, token, weight, smoothing, smoothing_over)[0]
 
-    # The gradient by the logits is softmax(logits) - q: of equal logits it tells q.
+    # The gradient by the logits is softmax(logits) - q: at equal logits it gives q.
     asked = 1 / vocab_size - jax.grad(loss)(jnp.zeros(vocab_size), label_smoothing)
     logits = jnp.asarray(_MARGINS)[:, None] * (jnp.arange(vocab_size) == target)
     lines = {

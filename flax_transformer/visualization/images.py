@@ -30,8 +30,8 @@ def plot_images(
         The figure, a panel for each image.
 
     Raises:
-        ValueError: if there is no image, or names and images are not as many.
-        UserError: if a value is no pixel.
+        ValueError: if there is no image, or the numbers of names and images differ.
+        UserError: if a value is not a pixel.
 
     Example:
         >>> halves = np.array([0, 255, 51, 204]).reshape(2, 1, 2, 1)

@@ -57,7 +57,7 @@ def draw_lines(
 def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:
     """Heights of labels as shares of the axis: near their values, but not over each other.
 
-    Labels that would stand above the axis push those below them down.
+    Labels that would be above the axis push those below them down.
     """
     lowest, highest = axes.get_ylim()
     heights = [(value - lowest) / (highest - lowest) for value in values]

@@ -36,7 +36,8 @@ def plot_matrices(
         The figure, a panel for each matrix.
 
     Raises:
-        ValueError: if there is nothing to draw, or rows or columns and their names are not as many.
+        ValueError: if there is nothing to draw, or the number of names is not that of the rows or
+            columns.
 
     Example:
         >>> figure = plot_matrices({"before": np.eye(2), "after": 3 * np.eye(2)}, ["a", "b"])
@@ -65,13 +66,13 @@ def plot_lookup(
     Args:
         tokens: token ids in [0, vocab).
         table: one row a token of the vocabulary.
-        words: what each id stands for.
+        words: the word of each id.
 
     Returns:
         The figure, a panel for each factor and one for the product.
 
     Raises:
-        ValueError: if a token has no row, or the words are not as many as the rows.
+        ValueError: if a token has no row, or the numbers of words and rows differ.
 
     Example:
         >>> figure = plot_lookup(jnp.array([1, 1]), jnp.array([[1.0], [5.0]]), ["a", "b"])

@@ -77,7 +77,7 @@ def save_picture(figure: Figure, path: Path) -> None:
     """Writes a figure; a reader sees the old file or the new one, never half of one.
 
     Raises:
-        UserError: if there is no such folder or format.
+        UserError: if the folder does not exist or the format is not known.
     """
     check_picture_path(path)
     with written_whole(path) as unfinished:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from flax_transformer.evaluation.wishes import HEADINGS, Wishes, step_values
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, step_values
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
 from flax_transformer.visualization.matrices import draw_matrix
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
@@ -17,7 +17,7 @@ from flax_transformer.visualization.pictures import COLORS, new_figure, style_ax
 _COLUMNS = 2
 # Of an encoding that ends in columns of zeros, so many are drawn at least.
 _FEWEST_COLUMNS = 8
-# Characters of a reason that stand in one line of its cell.
+# Characters of a reason in one line of its cell.
 _LINE = 34
 _NOTE = """\
 left: what the scheme tells of each position
@@ -30,14 +30,14 @@ Learned tables are drawn at random."""
 
 
 def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
-    """Draws what every scheme tells of each position, and how positions relate by it.
+    """Draws the values that every scheme gives to positions, and how positions relate by it.
 
     Left, the encoding; a vector of ones as it is rotated; or the bias that one head adds to its
     scores. Right, the dot products of what is on the left; or the weights that the bias gives to
     keys which would else get equal ones.
 
     Args:
-        length: positions, in tokens; at least 2, as no scheme tells a single one anything.
+        length: positions, in tokens; at least 2, as no scheme distinguishes fewer.
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
@@ -66,7 +66,7 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
-        The figure: left, what the scheme tells of each position; right, how positions relate by it.
+        The figure: left, the values of positions; right, how positions relate by it.
 
     Raises:
         ValueError: if there is nothing to draw.
@@ -122,7 +122,7 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
     return figure
 
 
-def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
+def plot_wishes(wishes: Mapping[str, Mapping[str, Verdict]]) -> Figure:
     r"""Draws schemes against the four wishes, with the figure that decided in each cell.
 
     Args:
@@ -144,7 +144,7 @@ def plot_wishes(wishes: Mapping[str, Wishes]) -> Figure:
         raise ValueError("wishes must hold at least one scheme")
     figure, (axes,) = new_figure(13, 0.62 * len(wishes) + 0.6)
     for row, of_scheme in enumerate(wishes.values()):
-        for column, verdict in enumerate(of_scheme):
+        for column, verdict in enumerate(of_scheme.values()):
             color, word = (COLORS[0], "yes") if verdict.met else (COLORS[1], "no")
             corner = (column + 0.01, row + 0.04)
             axes.add_patch(Rectangle(corner, 0.98, 0.92, color=color, alpha=0.18, linewidth=0))

@@ -44,8 +44,8 @@ def plot_search_tree(
         The figure. All arguments but the strings are fields of `decoding.search_tree.SearchTree`.
 
     Raises:
-        ValueError: if there is no node, the numbers of nodes differ, or a parent or `best` is no
-            earlier node.
+        ValueError: if there is no node, the numbers of nodes differ, or a parent or `best` is not
+            an earlier node.
 
     Example:
         >>> figure = plot_search_tree(

@@ -19,7 +19,7 @@ def visible_token(token: str | SupportsIndex) -> str:
 
     Blanks at its ends, tabs and line ends become signs; what else has no shape (control
     characters, zero-width ones, marks of direction) becomes its number; an accent without a letter
-    gets a dotted circle; no character at all is written ∅. An id is written as its number.
+    gets a dotted circle; an empty token is written ∅. An id is written as its number.
 
     Args:
         token: any string, or an id.
@@ -47,7 +47,7 @@ def visible_token(token: str | SupportsIndex) -> str:
     shown = "".join(map(_visible_character, inner))
     if unicodedata.category(inner[:1] or " ").startswith("M"):
         shown = _DOTTED_CIRCLE + shown
-    # Of blanks alone, all stand at the beginning.
+    # A token of only blanks has them all at its beginning.
     end = len(token) - start - len(inner)
     return _SIGNS[" "] * start + shown + _SIGNS[" "] * end
 
@@ -91,7 +91,7 @@ def _visible_character(character: str) -> str:
         return character
     if character in _SIGNS:
         return _SIGNS[character]
-    # The last two numbers of each plane are no characters, and XML refuses them.
+    # The last two numbers of each plane are not characters, and XML refuses them.
     is_none = ord(character) & 0xFFFE == 0xFFFE
     if is_none or unicodedata.category(character) in _SHAPELESS:
         return f"[U+{ord(character):04X}]"

@@ -13,7 +13,7 @@ from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
 from flax_transformer.training.checkpoints.workdir import Workdir
 
-TEXT, TARGET = PAIRS[7]
+TEXT, TARGET, _ = PAIRS[7]
 
 
 def tokens_of(page):

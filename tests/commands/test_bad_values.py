@@ -73,9 +73,9 @@ def test_an_impossible_option_gets_one_line_and_writes_nothing(run, folder, opti
     ("workdir", "message"),
     [
         ("", "--workdir is empty: give a folder"),
-        ("small.py", "small.py is no folder: choose another --workdir"),
+        ("small.py", "small.py is not a directory: choose another --workdir"),
         ("small.py/below", r"cannot write into small.py/below \(Not a directory\): choose another"),
-        (LONG, "File name too long: x+.*; mend this, or give another path"),
+        (LONG, "File name too long: x+.*; fix this, or give another path"),
     ],
 )
 def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, message):
@@ -93,10 +93,10 @@ def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, messa
         (("translate", "two", "--workdir"), "Missing value for argument '--workdir'"),
         (("translate", "--workdir", LONG, "two"), "File name too long"),
         (("translate", "--workdir", "small.py/below"), "small.py/below holds no run"),
-        (("list", "--vocab-size", str(LARGE)), f"vocab_size must be at most .* not {LARGE}"),
+        (("list", "--vocab-size", str(LARGE)), f"--vocab-size must be at most .* not {LARGE}"),
         (("list", "--vocab-size", "1e3"), "--vocab-size: invalid literal for int"),
-        (("table3", "--vocab-size", str(LARGE)), f"vocab_size must be at most .* not {LARGE}"),
-        (("table3", "--vocab-size", "-7"), "vocab_size must be at least 1, not -7"),
+        (("table3", "--vocab-size", str(LARGE)), f"--vocab-size must be at most .* not {LARGE}"),
+        (("table3", "--vocab-size", "-7"), "--vocab-size must be at least 1, not -7"),
         (("positions", "--d-model", str(LARGE)), f"d_model must be at most .* not {LARGE}"),
         (("positions", "--length", "-7"), "length must be at least 2, not -7"),
         (("positions", "--out", ""), r"cannot write a picture \.: end its name in one of"),
@@ -167,7 +167,7 @@ class Failing:
     ("error", "message"),
     [
         ("memory", r"Out of memory allocating .* bytes\. Give smaller sizes"),
-        ("file", "No such file or directory: /nowhere/of/all; mend this, or give another path"),
+        ("file", "No such file or directory: /nowhere/of/all; fix this, or give another path"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(capsys, error, message):

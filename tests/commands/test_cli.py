@@ -24,7 +24,7 @@ NAMES = ", ".join(COMMANDS)
             "Unrecognized options: --vocab-siz.*Perhaps you meant: --vocab-size",
         ),
         ("list extra", "Unrecognized options: extra"),
-        ("list --vocab-size 0", "vocab_size must be at least 1, not 0"),
+        ("list --vocab-size 0", "--vocab-size must be at least 1, not 0"),
         ("train", "no experiment file: give one, flax-transformer train "),
         ("train --workdir new", "no experiment file: give one, flax-transformer train "),
         ("train small.py", "Missing from flax-transformer train: --workdir"),

@@ -8,7 +8,7 @@ from unchecked import unchecked
 
 from flax_transformer.cli import main
 
-SOURCE, TARGET = PAIRS[6]  # drei und dreißig
+SOURCE, TARGET, _ = PAIRS[6]  # drei und dreißig
 
 
 @pytest.fixture(scope="module")

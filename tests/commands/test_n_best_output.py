@@ -13,9 +13,8 @@ from flax_transformer.commands.generate_command import Generate
 from flax_transformer.commands.translate_command import Translate
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.language_modeling.generator import GeneratedText
 from flax_transformer.tasks.masked_language_modeling.mask_filler import Filled
-from flax_transformer.tasks.translation.translator import TranslatedText
+from flax_transformer.tasks.text_scores import ScoredText
 
 LINES = "two\n\nsix\n"
 
@@ -35,7 +34,7 @@ def translated(monkeypatch, tmp_path, capsys, write_lines):
 
     def translate_n_best(texts, **_):
         found = {"two": [("zwei", -0.5), ("zwo", -0.75)], "": [("", 0.0)], "six": [("sechs", -1)]}
-        return [[TranslatedText(*one) for one in found[text]] for text in texts]
+        return [[ScoredText(*one) for one in found[text]] for text in texts]
 
     translator = SimpleNamespace(translate_n_best=translate_n_best)
     monkeypatch.setattr(trained_model, "load_for", lambda *_: translator)
@@ -92,7 +91,7 @@ def generated(monkeypatch, tmp_path, capsys, write_lines):
         for line, prompt in enumerate(prompts, first_line):
             if prompt == "bad":
                 raise UserError(f"line {line} is bad")
-        return [[GeneratedText(f"\n{n}", -n) for n in range(number)] for _ in prompts]
+        return [[ScoredText(f"\n{n}", -n) for n in range(number)] for _ in prompts]
 
     number = 0
 

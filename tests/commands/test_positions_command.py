@@ -5,7 +5,7 @@ from command_line import assert_is_error
 from matplotlib.figure import Figure
 
 from flax_transformer.commands.positions_command import Positions
-from flax_transformer.evaluation.wishes import HEADINGS, Verdict, Wishes
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict, check_wishes
 from flax_transformer.functional import SCHEMES
 
 
@@ -14,7 +14,7 @@ def measured(monkeypatch, tmp_path):
     """Wishes that cost nothing, in a folder for the picture: the measuring has its own tests."""
     monkeypatch.chdir(tmp_path)
     no, yes = Verdict(False, "in [0, 7] in 5 steps"), Verdict(True, "1.5 apart")
-    wishes = Wishes(yes, yes, yes, no)
+    wishes = dict(zip(HEADINGS, (yes, yes, yes, no), strict=True))
     monkeypatch.setattr(
         "flax_transformer.commands.positions_command.check_wishes", lambda _: wishes
     )
@@ -36,12 +36,12 @@ def test_the_table_sets_schemes_against_wishes(measured, capsys, monkeypatch):
 
 def test_json_holds_every_figure(measured, capsys):
     Positions(json=True).run()
-    expected = {wish: verdict._asdict() for wish, verdict in measured._asdict().items()}
+    expected = {wish: verdict._asdict() for wish, verdict in measured.items()}
     assert json.loads(capsys.readouterr().out) == dict.fromkeys(SCHEMES, expected)
 
 
 def test_every_wish_has_a_heading():
-    assert tuple(HEADINGS) == Wishes._fields
+    assert list(HEADINGS) == list(check_wishes(SCHEMES["number"]))
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -67,7 +67,7 @@ def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, mo
         ("--out", "missing/positions.png", "no folder missing for the picture positions.png"),
         ("--out", "positions.docx", r"positions\.docx: end its name in one of .*\.png"),
         ("--length", "1", "length must be at least 2, not 1"),
-        ("--d-model", "0", "d_model must be at least 2, not 0"),
+        ("--d-model", "0", "--d-model must be at least 2, not 0"),
     ],
 )
 def test_a_picture_that_cannot_be_is_refused_before_the_work(option, value, message, run):

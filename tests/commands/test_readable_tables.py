@@ -5,13 +5,14 @@ import json
 import re
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from flax_transformer import console as console_module
 from flax_transformer.console import show_scores, show_table
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.evaluation.wishes import Verdict, Wishes
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict
 from flax_transformer.models.zoo import count
 
 COMMANDS = ["list", "table3", "positions", "conventions"]
@@ -25,9 +26,11 @@ def quickly_measured(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command = "flax_transformer.commands.positions_command"
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
-    wishes = Wishes(yes, no, yes, no)
+    wishes = dict(zip(HEADINGS, (yes, no, yes, no), strict=True))
     monkeypatch.setattr(f"{command}.check_wishes", lambda _: wishes)
-    monkeypatch.setattr(f"{command}.Positions._draw", lambda _: None)
+    monkeypatch.setattr(
+        "flax_transformer.visualization.position_pictures.plot_positions", lambda *_: Figure()
+    )
     monkeypatch.setattr("flax_transformer.commands.list_command.count", count_once)
 
 
@@ -157,6 +160,6 @@ def test_a_score_is_whole_beside_a_long_signature(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     for is_terminal in (True, False):
         output = io.StringIO()
-        show_scores(Console(file=output, width=60, force_terminal=is_terminal), record)
+        show_scores(record, Console(file=output, width=60, force_terminal=is_terminal))
         assert console_module.shown("perplexity", 1234567.25) in output.getvalue()
     assert signature in output.getvalue()

@@ -6,7 +6,7 @@ from command_line import assert_is_error
 from small import PAIRS
 from untrained import EXPERIMENTS, write_workdir
 
-LINES = [f"{source}\t{target}" for source, target in PAIRS[:3]]
+LINES = [f"{pair.source}\t{pair.target}" for pair in PAIRS[:3]]
 
 
 @pytest.fixture(scope="module")

@@ -52,4 +52,4 @@ def test_the_explanation_counts_right(words, name, vocab_size):
 
 
 def test_a_vocabulary_holds_something(run):
-    assert_is_error(run("table3", "--vocab-size", "0"), "vocab_size must be at least 1, not 0")
+    assert_is_error(run("table3", "--vocab-size", "0"), "--vocab-size must be at least 1, not 0")

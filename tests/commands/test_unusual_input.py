@@ -10,7 +10,7 @@ from small import PAIRS
 from flax_transformer.commands import trained_model
 from flax_transformer.commands.translate_command import Translate
 from flax_transformer.line_batches import standard_input
-from flax_transformer.tasks.translation.translator import TranslatedText
+from flax_transformer.tasks.text_scores import ScoredText
 
 FAMILY = "👩\u200d👩\u200d👧"
 LINES = {
@@ -88,7 +88,7 @@ def test_a_line_that_is_not_utf8_is_named_and_the_others_are_translated(run, std
 @pytest.mark.parametrize("scores", [False, True])
 def test_whatever_a_model_says_stays_on_its_line(monkeypatch, capsys, tmp_path, scores):
     said = "\nzwei\r\x0bund\x0c\x1c\x85\u2028zwanzig\r\n"
-    found = [[TranslatedText(said, -0.5), TranslatedText("\n", -0.7)]]
+    found = [[ScoredText(said, -0.5), ScoredText("\n", -0.7)]]
     translator = SimpleNamespace(translate_n_best=lambda texts, **_: found)
     monkeypatch.setattr(trained_model, "load_for", lambda *_: translator)
     Translate(texts=("two",), workdir=tmp_path, scores=scores).run()

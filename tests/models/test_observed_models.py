@@ -16,10 +16,10 @@ from flax_transformer.models import (
     decoder_only,
     encoder_decoder,
     encoder_only,
-    pooled_encoder,
     stack_layers,
 )
 from flax_transformer.models import video as video_model
+from flax_transformer.models import vision as vision_model
 from flax_transformer.modules import layers, multi_head_attention
 
 OBSERVERS = [
@@ -28,8 +28,8 @@ OBSERVERS = [
     encoder_only,
     layers,
     multi_head_attention,
-    pooled_encoder,
     video_model,
+    vision_model,
 ]
 ATTENTION = {"queries", "keys", "values", "scores", "weights", "heads"}
 RESIDUAL = {"sublayer_input", "sublayer_output", "residual"}
@@ -125,7 +125,7 @@ def test_a_head_that_is_replaced_by_zeros_is_a_head_whose_output_projection_is_z
     selector = jnp.zeros(heads.shape, bool).at[:, :, 1].set(True)
     patches = unflatten_dict({(*path, "heads"): (jnp.zeros_like(heads), selector)})
     found = jax.jit(small.apply)(variables | {"patches": patches})
-    params = flatten_dict(variables["params"])
+    params: Any = flatten_dict(variables["params"])
     kernel = params[*path, "output", "kernel"]
     params[*path, "output", "kernel"] = kernel.at[1].set(0.0)
     assert_close(found, small.apply({"params": unflatten_dict(params)}), 1e-5)

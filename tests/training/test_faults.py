@@ -5,10 +5,10 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
-from flax_transformer.data.batches.batching import TrainingBatches
 from rich.console import Console
 from small import PAIRS, make_experiment, with_fields
 
+from flax_transformer.data.batches.batches import Batches
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training import loop, run
@@ -75,14 +75,14 @@ def test_memory_that_runs_out_names_the_batch(experiment, tmp_path, monkeypatch)
 
 
 def test_a_thread_that_fails_ends_the_training_with_its_error(experiment, tmp_path, monkeypatch):
-    getitem = TrainingBatches.__getitem__
+    getitem = Batches.__getitem__
 
     def failing(self, step):
         if step == 4:
             raise OSError("the disk is gone")
         return getitem(self, step)
 
-    monkeypatch.setattr(TrainingBatches, "__getitem__", failing)
+    monkeypatch.setattr(Batches, "__getitem__", failing)
     with pytest.raises(OSError, match="the disk is gone"):
         train(experiment, tmp_path / "run")
 

@@ -157,9 +157,9 @@ def test_another_tokenizer_is_refused(folder, source):
 
 def test_a_folder_without_a_run_is_one_line(folder, source):
     experiment = classification(folder)
-    with pytest.raises(UserError, match=r"unknown run of init_from .*did you mean '.*source'"):
+    with pytest.raises(UserError, match=r"unknown run of --init-from .*did you mean '.*source'"):
         train(from_source(experiment, folder / "sourse"), folder / "refused")
-    with pytest.raises(UserError, match="init_from /nowhere/run holds no run: give the --workdir"):
+    with pytest.raises(UserError, match="--init-from /nowhere/run holds no run: give"):
         train(from_source(experiment, "/nowhere/run"), folder / "refused")
     assert not (folder / "refused").exists()
 

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.data.batches.packing import pack, plan_rows
 from small import MODEL, PAIRS
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
@@ -34,12 +33,13 @@ ROWS, FILLED = 8, 7
 
 @functools.cache
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train(itertools.chain(*PAIRS), vocab_size=307)
+    return Tokenizer.train((text for pair in PAIRS for text in pair[:2]), vocab_size=307)
 
 
 @functools.cache
 def texts() -> TokenizedPairs:
-    source, target = (TokenizedText.encode(tokenizer(), side) for side in zip(*PAIRS, strict=True))
+    sides = [pair.source for pair in PAIRS], [pair.target for pair in PAIRS]
+    source, target = (TokenizedText.encode(tokenizer(), side) for side in sides)
     return TokenizedPairs(source, target)
 
 
@@ -51,7 +51,7 @@ def make_task() -> TranslationTask:
 
 def make_batch() -> Batch:
     indices = np.where(np.arange(ROWS) < FILLED, np.arange(ROWS), -1)
-    return pair_batch(*(side.pad(indices, 23) for side in texts()[:2]))
+    return pair_batch(*(side.pad(indices, 23)[0] for side in texts()[:2]))
 
 
 def examples() -> list[dict[str, Any]]:
@@ -153,7 +153,7 @@ def test_every_pair_of_a_packed_row_is_written(tmp_path):
     batch: Any = pack(texts(), rows, np.arange(rows.num_rows), 64)
     report = write(tmp_path / "a", batch)
     found = [(example["source"], example["target"]) for example in report["examples"]]
-    assert sorted(found) == sorted(map(tuple, PAIRS))
+    assert sorted(found) == sorted(pair[:2] for pair in PAIRS)
     assert {example["row"] for example in report["examples"]} == set(range(rows.num_rows))
     assert rows.num_rows < len(PAIRS)
 

@@ -68,7 +68,7 @@ def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
 def test_a_file_is_no_workdir(tmp_path, experiment):
     path = tmp_path / "file"
     path.write_text("mine")
-    with pytest.raises(UserError, match="file is no folder: choose another --workdir"):
+    with pytest.raises(UserError, match="file is not a directory: choose another --workdir"):
         Workdir(path).start(experiment)
     with pytest.raises(UserError, match=r"cannot write into .*: choose another --workdir"):
         Workdir(path / "run").start(experiment)

@@ -2,12 +2,15 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 
-from flax_transformer.evaluation.wishes import HEADINGS, Verdict, Wishes
+from flax_transformer.evaluation.wishes import HEADINGS, Verdict
 from flax_transformer.visualization.pictures import COLORS
 from flax_transformer.visualization.position_pictures import plot_wishes
 
 YES, NO = Verdict(True, "1.5 apart"), Verdict(False, "in [0, 7] in 5 steps")
-WISHES = {"good": Wishes(YES, YES, YES, YES), "bad": Wishes(YES, NO, YES, NO)}
+WISHES = {
+    "good": dict.fromkeys(HEADINGS, YES),
+    "bad": dict(zip(HEADINGS, (YES, NO, YES, NO), strict=True)),
+}
 
 
 def test_each_cell_says_and_shows_whether_a_wish_is_met():
@@ -22,7 +25,7 @@ def test_each_cell_says_and_shows_whether_a_wish_is_met():
         if isinstance(patch, Rectangle)
     }
     for row, wishes in enumerate(WISHES.values()):
-        for column, verdict in enumerate(wishes):
+        for column, verdict in enumerate(wishes.values()):
             word, reason = cells[row, column].split("\n")
             assert (word, reason) == ("yes" if verdict.met else "no", verdict.reason)
             assert same_color(colors[row, column][:3], COLORS[0 if verdict.met else 1])

@@ -62,17 +62,17 @@ class Checkpoints:
         is_reader: bool = False,
         is_end: Callable[[int], bool] = lambda step: False,
     ):
-        # Orbax tells every step of every save at level INFO, and every error before raising it.
+        # Orbax logs every step of every save at level INFO, and every error before raising it.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = directory.absolute()
         self._keep, self._is_due, self._scores = keep, is_due, scores
         self._is_end = is_end
-        if is_reader:
-            options = ocp.CheckpointManagerOptions(read_only=True, create=False)
-        else:
-            options = ocp.CheckpointManagerOptions(
-                preservation_policy=_Preserved(self._preserved), cleanup_tmp_directories=True
-            )
+        options = ocp.CheckpointManagerOptions(
+            read_only=is_reader,
+            create=not is_reader,
+            cleanup_tmp_directories=not is_reader,
+            preservation_policy=None if is_reader else self,
+        )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, notes: Mapping[str, Any]) -> None:
@@ -194,10 +194,13 @@ class Checkpoints:
 
     def prune(self) -> None:
         """Deletes what an interruption kept from being deleted."""
-        steps = self.steps()
-        for step, is_kept in zip(steps, self._preserved(steps), strict=True):
-            if not is_kept:
-                self._manager.delete(step)
+        for step in set(self.steps()) - self._kept(self.steps()):
+            self._manager.delete(step)
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Tells Orbax for each checkpoint whether it is kept."""
+        kept = self._kept([checkpoint.step for checkpoint in checkpoints])
+        return [checkpoint.step in kept for checkpoint in checkpoints]
 
     def close(self) -> None:
         """Waits until everything is written."""
@@ -208,35 +211,33 @@ class Checkpoints:
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
         """Reads some items, and makes sure that they are what was saved."""
         where = f"the checkpoint {self._directory / str(step)}"
-        try:
-            contents = self.contents(step)
-            found = {name: contents[name] for name in (*like, "skipped")}
-        except Exception as error:
-            raise DamagedCheckpoint(f"{where} is damaged ({_first_line(error)})") from error
-        for name, item in like.items():
-            check_shapes(found[name]["shapes"], shapes(item), where)
         args: dict[str, Any] = {
             name: ocp.args.StandardRestore(jax.tree.map(_empty, item))
             for name, item in like.items()
         }
         if notes:
             args["notes"] = ocp.args.JsonRestore()
-        # Whatever Orbax and what lies below it raise: the files are not what was written.
         try:
-            items = self._manager.restore(step, args=ocp.args.Composite(**args))
+            contents = self.contents(step)
+            for name, item in like.items():
+                check_shapes(contents[name]["shapes"], shapes(item), where)
+            items = {**self._manager.restore(step, args=ocp.args.Composite(**args))}
+            wrong = [n for n in like if digest(items[n]) != contents[n]["digest"]]
+            items["skipped"] = contents["skipped"]
+        except UserError:
+            raise
+        # Whatever Orbax and the libraries below it raise: the files are not what was written.
         except Exception as error:
             raise DamagedCheckpoint(f"{where} is damaged ({_first_line(error)})") from error
-        for name in like:
-            if digest(items[name]) != found[name]["digest"]:
-                raise DamagedCheckpoint(f"{where} is damaged (its {name} are not those saved)")
-        return {**items, "skipped": found["skipped"]}
+        if wrong:
+            raise DamagedCheckpoint(f"{where} is damaged (its {wrong[0]} are not those saved)")
+        return items
 
-    def _preserved(self, steps: Sequence[int]) -> list[bool]:
+    def _kept(self, steps: Sequence[int]) -> set[int | None]:
+        """Of these steps the newest due ones, the best and the very newest."""
         due = sorted(step for step in steps if self._is_due(step))
         lasting = [step for step in steps if not self._is_end(step)]
-        best = {self._best(steps), self._best(lasting)}
-        kept = {*due[-self._keep :], *best, max(steps, default=None)}
-        return [step in kept for step in steps]
+        return {*due[-self._keep :], self._best(steps), self._best(lasting), max(steps, default=0)}
 
     def _best(self, steps: Sequence[int]) -> int | None:
         scores = self._scores()
@@ -254,7 +255,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Makes what the file system refuses one line; Orbax tells of it at the next call."""
+        """Turns file-system errors into one line; Orbax raises them at the next call."""
         try:
             yield
         # Below Orbax lies a C++ library, whose errors are a ValueError with the system's words.
@@ -266,17 +267,6 @@ class Checkpoints:
                 f"cannot write a checkpoint into {self._directory} ({_first_line(error)}); {kept}: "
                 "make room, or make the folder writable, and give the same command again"
             ) from error
-
-
-class _Preserved:
-    """Orbax's form of a function that says which steps to keep."""
-
-    def __init__(self, preserved: Callable[[Sequence[int]], list[bool]]):
-        self._preserved = preserved
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Says for each checkpoint whether it is kept."""
-        return self._preserved([checkpoint.step for checkpoint in checkpoints])
 
 
 def _check_room(directory: Path, num_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A training that begins with the weights of another run in place of drawn ones."""
+"""A training that begins with the weights of another run instead of random ones."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from flax_transformer.training.checkpoints.checkpoint_contents import (
 )
 from flax_transformer.training.checkpoints.workdir import Workdir
 
-# What depends, in every model, on which classes are to be told: the one shape that may differ.
+# The part of every model whose shape depends on the classes: the only shape that may differ.
 HEAD = "classifier"
 
 
@@ -53,13 +53,13 @@ def take_over(drawn: Variables, source: Path) -> TakenOver:
     if wrong:
         listed = shortened(f"{name} {found[name]} for {wanted[name]}" for name in sorted(wrong))
         raise UserError(
-            f"init_from {source} holds weights of other shapes ({listed}): give this model the "
+            f"--init-from {source} holds weights of other shapes ({listed}): give this model the "
             "settings of that one, or another --init-from"
         )
     taken = {name for name in common if wanted[name] == found[name]}
     if not {_module(name) for name in taken} - {HEAD}:
         raise UserError(
-            f"init_from {source} holds no weights of this kind of model, but "
+            f"--init-from {source} holds no weights of this kind of model, but "
             f"{_modules(found)} for {_modules(wanted)}: give another --init-from"
         )
     leaves = named_leaves(given)
@@ -75,8 +75,8 @@ def check_run(source: Path) -> None:
         return
     beside = [str(path) for path in source.parent.glob("*") if Workdir(path).holds_run()]
     if beside:
-        raise unknown("run of init_from", str(source), beside)
-    raise UserError(f"init_from {source} holds no run: give the --workdir of a training")
+        raise unknown("run of --init-from", str(source), beside)
+    raise UserError(f"--init-from {source} holds no run: give the --workdir of a training")
 
 
 def tokenizer_folder(workdir: Path, source: Path | None) -> Path:
@@ -93,7 +93,7 @@ def tokenizer_folder(workdir: Path, source: Path | None) -> Path:
         return source
     if given.exists() and own.read_bytes() != given.read_bytes():
         raise UserError(
-            f"{workdir} has another tokenizer than init_from {source}: choose another --workdir"
+            f"{workdir} has another tokenizer than --init-from {source}: choose another --workdir"
         )
     return workdir
 

@@ -41,12 +41,12 @@ class Workdir:
         """Makes sure that the folder is free, or already this experiment's; see `check_settings`.
 
         Raises:
-            UserError: if the folder holds another experiment, or is no folder.
+            UserError: if the folder holds another experiment, or is not a directory.
         """
         if self._experiment.exists():
             check_settings(self.path, self.load(), experiment)
         elif self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is no folder: choose another --workdir")
+            raise UserError(f"{self.path} is not a directory: choose another --workdir")
 
     def start(self, experiment: Experiment) -> None:
         """Claims the folder for an experiment, and for this process until `release`; see `check`.
@@ -79,7 +79,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Tells in one line that the disk takes nothing more; lets the folder go at the end."""
+        """Turns the error of a full disk into one line; lets the folder go at the end."""
         try:
             yield
         except OSError as error:

@@ -26,7 +26,7 @@ def debug_nans() -> Iterator[None]:
     JAX then looks at all that compiled functions give, and runs one that gave a NaN once more, one
     operation after the other. So every step waits for its results, and keeps its arguments: within
     this context nothing is donated. It must be entered before the step is first called; one that
-    already reuses its arguments' memory cannot be run once more. Infinities alone do not stop it.
+    already reuses its arguments' memory cannot be run once more. Infinities do not stop it.
 
     Raises:
         UserError: naming the operation, the line of this project or the user's that called it, and
@@ -34,7 +34,7 @@ def debug_nans() -> Iterator[None]:
     """
     settings: Any = jax.config  # whose fields JAX makes as it starts
     filtering = settings.jax_traceback_filtering
-    # What JAX filters out tells which line of the forward pass a gradient belongs to.
+    # What JAX filters out says which line of the forward pass a gradient belongs to.
     settings.update("jax_traceback_filtering", "off")
     try:
         with jax.debug_nans(True):
@@ -46,7 +46,7 @@ def debug_nans() -> Iterator[None]:
 
 
 def _explain(error: FloatingPointError) -> NoReturn:
-    """Raises what the user is told in place of JAX's error."""
+    """Raises the error that the user sees instead of JAX's."""
     named = re.match(r"invalid value \(nan\) encountered in (\w+)$", str(error))
     operation = named.group(1) if named else "an operation that JAX does not name"
     place = _place(error.__traceback__)
@@ -80,7 +80,7 @@ def _place(trace: TracebackType | None) -> str:
 def _own_line(frames: Iterable[tuple[Any, int]]) -> str:
     """File, line and text of the innermost frame that is no library's; "" if there is none.
 
-    Functions of this project serve many layers: the line that called them is told too.
+    Functions of this project serve many layers: the line that called them is reported too.
     """
     summary = traceback.StackSummary.extract(iter(frames))
     own = [frame for frame in summary if _is_own(frame.filename)]

@@ -1,5 +1,6 @@
 """A step whose loss or gradient is not finite, written down for inspection."""
 
+import itertools
 import json
 import math
 import os
@@ -97,13 +98,14 @@ def write_report(
 def _norms(params: Any, gradient: Any) -> Report:
     """Norms of the gradient of layers and parameters, and where numbers are not finite."""
     values, gradients = named_leaves(params), named_leaves(gradient)
-    layers = dict.fromkeys(prefix for name in gradients for prefix in _layers_of(name))
-    parts = {
-        layer: [leaf for name, leaf in gradients.items() if layer in _layers_of(name)]
-        for layer in layers
-    }
+    layers: dict[str, list[np.ndarray]] = {}
+    for name, leaf in gradients.items():
+        # The layer and the part of it that a parameter belongs to: decoder_0, decoder_0/norm.
+        modules = name.split("/")[:-1][:2]
+        for layer in itertools.accumulate(modules, "{}/{}".format):
+            layers.setdefault(layer, []).append(leaf)
     return {
-        "layers": {layer: _number(_norm(leaves)) for layer, leaves in parts.items()},
+        "layers": {layer: _number(_norm(leaves)) for layer, leaves in layers.items()},
         "parameters": {
             name: {
                 "shape": list(leaf.shape),
@@ -114,12 +116,6 @@ def _norms(params: Any, gradient: Any) -> Report:
             for name, leaf in gradients.items()
         },
     }
-
-
-def _layers_of(name: str) -> list[str]:
-    """The layer and the part of it that a parameter belongs to: decoder_0, decoder_0/norm."""
-    modules = name.split("/")[:-1][:2]
-    return ["/".join(modules[:depth]) for depth in range(1, len(modules) + 1)]
 
 
 def _norm(leaves: Iterable[np.ndarray]) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import random
 import subprocess
 import sys
@@ -37,12 +38,11 @@ class KilledTrainings:
     Args:
         experiment: file of the experiment; a JSON file as in a workdir, for it must not change.
         log: takes what the processes print.
-        seed: of the random moments.
     """
 
-    def __init__(self, experiment: Path, log: Path, seed: int = 0):
+    def __init__(self, experiment: Path, log: Path):
         self._experiment, self._log = experiment, log
-        self._draw, self._patience = random.Random(seed), 1.0
+        self._random, self._patience = random.Random(0), 1.0
 
     def train_once(self, workdir: Path) -> float:
         """Trains to the end.
@@ -54,8 +54,7 @@ class KilledTrainings:
             UserError: if it fails.
         """
         self._check(self._start(workdir).wait())
-        seconds = json.loads(Workdir(workdir).times.read_text())
-        return sum(seconds[part] for part in _WORK)
+        return sum(map(json.loads(Workdir(workdir).times.read_text()).__getitem__, _WORK))
 
     def train_and_kill(self, workdir: Path, num_kills: int, seconds: float) -> Iterator[Kill]:
         """Trains to the end, with processes killed by SIGKILL on the way.
@@ -83,7 +82,7 @@ class KilledTrainings:
         last_step = 0
         for number in range(num_kills):
             kind = ("work", "write", "start")[number % 3]
-            delay = self._draw.uniform(0, share * seconds * self._patience)
+            delay = self._random.uniform(0, share * seconds * self._patience)
             kill = self._kill(workdir, kind, delay)
             if kill is None:
                 self._patience /= 2
@@ -104,14 +103,14 @@ class KilledTrainings:
             delay: seconds.
         """
         before, left = _opened(workdir), _unfinished(workdir)
-        started, since = time.perf_counter(), time.perf_counter() if kind == "start" else None
+        started = time.perf_counter()
+        since = started if kind == "start" else math.inf
         process = self._start(workdir)
         while process.poll() is None:
             now = time.perf_counter()
-            if since is None and _opened(workdir) != before:
+            if since == math.inf and _opened(workdir) != before:
                 since = now
-            is_time = since is not None and now - since > delay
-            if is_time and (kind != "write" or _unfinished(workdir) - left):
+            if now - since > delay and (kind != "write" or _unfinished(workdir) - left):
                 process.kill()
                 process.wait()
                 was_writing = bool(_unfinished(workdir) - left)
@@ -121,15 +120,14 @@ class KilledTrainings:
         return None
 
     def _start(self, workdir: Path) -> subprocess.Popen:
-        command = [sys.executable, "-m", "flax_transformer", "train", str(self._experiment)]
-        command += ["--workdir", str(workdir)]
+        words = ["train", str(self._experiment), "--workdir", str(workdir)]
+        command = [sys.executable, "-m", "flax_transformer", *words]
         with self._log.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def _check(self, code: int) -> None:
         if code:
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else "nothing"
+            said = self._log.read_text(errors="replace").strip().rpartition("\n")[2] or "nothing"
             raise UserError(
                 f"the training failed with code {code}: {said} (--workdir keeps all it printed)"
             )

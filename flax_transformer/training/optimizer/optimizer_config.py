@@ -235,10 +235,11 @@ def make_optimizer(
         {'bias': -0.5, 'kernel': -0.55}
     """
     rule = OPTIMIZERS[config.name]
-    steps = [*rule.make(**{name: getattr(config, name) for name in rule.reads})]
+    directions = [*rule.make(**{name: getattr(config, name) for name in rule.reads})]
     if config.layer_decay != 1:
-        steps.append(_scale_layers(config.layer_decay))
-    parts = [optax.chain(*steps, optax.scale_by_learning_rate(schedule))]
+        directions.append(_scale_layers(config.layer_decay))
+    step = optax.chain(*directions, optax.scale_by_learning_rate(schedule))
+    parts: list[optax.GradientTransformation] = [step]
     if config.clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.ema_decay is not None:

@@ -1,4 +1,4 @@
-"""What the path of a parameter tells an optimizer: whether it decays, and in which layer it is."""
+"""What an optimizer reads from the path of a parameter: whether it decays, and its layer."""
 
 from typing import Any
 
@@ -44,9 +44,13 @@ def decay_mask(params: Any) -> Any:
         are left out, Devlin et al. 2019 (in their code); tables of positions and class tokens,
         Touvron et al. 2021, "Training data-efficient image transformers" (in theirs).
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _decays(names_of(path), len(leaf.shape)), params
-    )
+
+    def decays(key_path: Any, leaf: Any) -> bool:
+        path = names_of(key_path)
+        is_table = path[-1] == "scheme_table" or (path[-2:-1] and path[-2].endswith("positions"))
+        return not is_table and path[-1] != "bias" and len(leaf.shape) - is_stacked(path) >= 2
+
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def layers_above(params: Any) -> Any:
@@ -90,17 +94,9 @@ def layers_above(params: Any) -> Any:
             return _deepest_beside(path, sizes) + 1 if _is_embedding(path) else 0
         if index is not None:
             return sizes[stack] - index
-        falling = np.arange(sizes[stack], 0, -1)
-        return falling.reshape(-1, *(1,) * (len(leaf.shape) - 1))
+        return np.arange(sizes[stack], 0, -1).reshape(-1, *[1] * (len(leaf.shape) - 1))
 
     return jax.tree_util.tree_map_with_path(above, params)
-
-
-def _decays(path: Path, rank: int) -> bool:
-    *modules, name = path
-    if name in ("bias", "scheme_table") or (modules and modules[-1].endswith("positions")):
-        return False
-    return rank - is_stacked(path) >= 2
 
 
 def _stack_sizes(params: Any) -> dict[Path, int]:
