@@ -39,7 +39,6 @@ from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.buckets import Bucket
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
-from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask

@@ -34,12 +34,11 @@ class Plot:
         from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
         check_picture_path(self.out)
-        score = Workdir(self.workdirs[0]).load().training.score
         runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
         if self.score is not None:
-            score = self.score
-            _check_score(score, runs)
-        save_picture(plot_curves(runs, score), self.out)
+            _check_score(self.score, runs)
+        score = self.score or Workdir(self.workdirs[0]).load().training.score
+        save_picture(plot_curves(runs, str(score)), self.out)
         say(Console(), f"drawn in {self.out}")
 
 
@@ -60,9 +59,9 @@ def _measured(path: Path) -> list[str]:
 
 
 def _check_score(score: str, runs: Mapping[str, list[str]]) -> None:
-    lines = [json.loads(line) for run in runs.values() for line in run]
-    known = {name for line in lines if line["kind"] == VALIDATION for name in line}
-    known -= {"step", "kind"}
+    lines = (json.loads(line) for run in runs.values() for line in run)
+    names = {name for line in lines if line["kind"] == VALIDATION for name in line}
+    known = names - {"step", "kind"}
     if not known:
         raise UserError(f"no score {score} to draw: none of these trainings was evaluated yet")
     if score not in known:

@@ -158,8 +158,8 @@ def linear_cross_entropy(
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
     _check((*hidden.shape[:-1], table.shape[0]), targets, weights, label_smoothing, smoothing_over)
     weights = weights.astype(at_least_float32(hidden.dtype))
-    options = label_smoothing, smoothing_over, cap
-    return linear_losses(hidden, table, bias, targets, weights, *options), jnp.sum(weights)
+    options = {"label_smoothing": label_smoothing, "smoothing_over": smoothing_over, "cap": cap}
+    return linear_losses(hidden, table, bias, targets, weights, **options), jnp.sum(weights)
 
 
 @with_kernel("linear_cross_entropy")
@@ -169,6 +169,7 @@ def linear_losses(
     bias: Float[Array, " vocab"] | None,
     targets: Int[Array, "*batch"],
     weights: Float[Array, "*batch"],
+    *,
     label_smoothing: float,
     smoothing_over: SmoothingOver,
     cap: float | None,

@@ -4,7 +4,6 @@ from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.zoo import ZOO, count_parameters
-from flax_transformer.models.zoo import ZOO
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax_transformer.data.batches.packing import pack, plan_rows
 from reference import assert_close
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
+from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.models import EncoderDecoderConfig
@@ -36,7 +36,7 @@ PACKED: Any = pack(PAIRS, ROWS, INDICES, ROW_LENGTH)
 
 def alone(index: int) -> Batch:
     indices = np.array([index])
-    return pair_batch(*(side.pad(indices, ROW_LENGTH) for side in PAIRS[:2]))
+    return pair_batch(*(side.pad(indices, ROW_LENGTH)[0] for side in PAIRS[:2]))
 
 
 def make_task(positions: str) -> TranslationTask:

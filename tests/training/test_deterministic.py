@@ -4,7 +4,6 @@ import sys
 
 import jax
 import pytest
-
 from flax_transformer.runtime.deterministic import repeat_bits
 
 FLAG = "--xla_gpu_deterministic_ops=true"

@@ -28,7 +28,7 @@ EXHAUSTED = next(iter(MESSAGES))
 
 def explained(experiment: Experiment, rows: int = 6, num_devices: int = 1, **options) -> str:
     batch = pair_batch(np.full((rows, 31), 5, np.int32), np.full((rows, 43), 5, np.int32))
-    batch.source[:, 29:] = 0
+    batch.source_segments[:, 29:] = 0
     devices = Devices(jax.devices()[:num_devices])
     message = options.get("message", EXHAUSTED)
     with pytest.raises(UserError) as caught, explain_out_of_memory(experiment, devices, batch):
