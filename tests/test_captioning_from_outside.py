@@ -325,11 +325,11 @@ def workdir(registered, tmp_path_factory) -> Path:
         task=CaptioningConfig(),
         optimizer=ft.OptimizerConfig("constant", 0.01, 10, clip_norm=1.0),
         training=ft.TrainingConfig(
-            num_steps=120,
-            evaluate_every_steps=120,
-            checkpoint_every_steps=120,
+            num_steps=300,
+            evaluate_every_steps=300,
+            checkpoint_every_steps=300,
             keep_checkpoints=1,
-            log_every_steps=40,
+            log_every_steps=100,
         ),
     )
     ft.train(experiment, folder)

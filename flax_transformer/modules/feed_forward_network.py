@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
-from flax_transformer.modules.experts import Experts
+from flax_transformer.modules.expert_layer import Experts
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
