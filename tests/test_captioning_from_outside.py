@@ -33,7 +33,7 @@ from flax_transformer.models import VisionConfig, VisionTransformer
 from flax_transformer.models.layer_stack import lay_out_next, make_cache
 from flax_transformer.models.zoo import ZOO, Published
 from flax_transformer.modules import DecoderLayer, PositionalEmbedding, RMSNorm, TokenEmbedding
-from flax_transformer.modules.cached_attention import Past
+from flax_transformer.modules.layers import Past
 from flax_transformer.tasks.task import (
     TOKENIZER,
     Loss,

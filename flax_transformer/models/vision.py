@@ -25,8 +25,7 @@ from flax_transformer.models.layer_stack import (
     make_position_table,
     pass_through,
 )
-from flax_transformer.models.model_config import ModelConfig
-from flax_transformer.modules.layer_options import NormPlacement
+from flax_transformer.modules.layer_options import ModelConfig, NormPlacement
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.norms import Dropout
 from flax_transformer.modules.observe import observe
