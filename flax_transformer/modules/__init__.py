@@ -1,6 +1,6 @@
 """Linen modules: they add parameters and random keys to the pure functions."""
 
-from flax_transformer.modules.experts import Experts
+from flax_transformer.modules.expert_layer import Experts
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS, FeedForward
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Past

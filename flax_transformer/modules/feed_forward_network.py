@@ -89,7 +89,7 @@ class _Affine(nn.Module):
 
 
 def _experts(options: "LayerOptions") -> nn.Module:
-    from flax_transformer.modules.experts import Experts
+    from flax_transformer.modules.expert_layer import Experts
 
     return Experts(options)
 
