@@ -15,11 +15,12 @@ from flax_transformer.errors import UserError
 
 def prepare(folder: pathlib.Path, **options: Any) -> tuple[tuple[str, ...], dict]:
     data_dir = str(folder.parent / "prepared")
+    sizes: Any = {"image_size": 5, "num_frames": 2} | options
     config = VideosConfig(
         "video_folders",
         folder=str(folder),
         data_dir=data_dir,
-        **{"image_size": 5, "num_frames": 2} | options,
+        **sizes,
     )
     names = [name for name in ("validation", "test") if _has(folder, name)]
     return open_split(config, "train").class_names, read_splits(config, "train", *names)
