@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
     from flax_transformer.models.encoder_only import EncoderOnlyConfig
     from flax_transformer.models.video import VideoConfig
-    from flax_transformer.models.vision_config import VisionConfig
+    from flax_transformer.models.vision import VisionConfig
     from flax_transformer.models.zoo import ZOO
     from flax_transformer.tasks.classification.classification_config import ClassificationConfig
     from flax_transformer.tasks.language_modeling.language_modeling_config import (
@@ -95,7 +95,7 @@ _HOMES = {
     "VideoConfig": ".models.video",
     "VideosConfig": ".data.videos_config",
     "view_attention": ".visualization.attention_view",
-    "VisionConfig": ".models.vision_config",
+    "VisionConfig": ".models.vision",
     "visualization": ".visualization",
     "ZOO": ".models.zoo",
 }

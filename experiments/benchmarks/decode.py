@@ -41,7 +41,7 @@ from flax_transformer.data.datasets import multi30k
 from flax_transformer.data.files.text_files import read_lines
 from flax_transformer.data.tokens.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 PACKAGES = "torch", "transformers", "ctranslate2"
 RANDOM_LENGTHS = 8, 24

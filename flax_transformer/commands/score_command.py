@@ -72,7 +72,7 @@ class Score(OfLines):
             raise UserError(
                 "both texts and --source with --target are given: leave one of the two out"
             )
-        return [list(side) for side in zip(*read_parallel(*files), strict=True)]
+        return list(read_parallel(*files))
 
 
 def _sides(lines: list[str], first: int) -> list[list[str]]:

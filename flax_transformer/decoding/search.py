@@ -20,10 +20,6 @@ from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
 LARGEST_PENALTY = 1000.0  # of repetition; beyond, products with logits would overflow
-LOWEST = {
-    0: ("no_repeat_ngram_size", "min_length"),
-    1: ("beam_size", "num_best", "max_extra_length", "top_k"),
-}
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,11 @@ class DecodingConfig:
             raise unknown("--decoding.method", self.method, get_args(Method))
         if self.length_penalty not in LENGTH_PENALTIES:
             raise unknown("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
-        for lowest, names in LOWEST.items():
-            for name in names:
-                if (number := getattr(self, name)) is not None:
-                    check_number(f"--decoding.{name.replace('_', '-')}", number, lowest)
+        for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
+            if (number := getattr(self, name)) is not None:
+                check_number(f"--decoding.{name.replace('_', '-')}", number)
+        check_number("--decoding.no-repeat-ngram-size", self.no_repeat_ngram_size, 0)
+        check_number("--decoding.min-length", self.min_length, 0)
         if not 0 < self.temperature < math.inf:
             raise UserError(
                 f"--decoding.temperature must be positive, not {self.temperature}: for 0 give "

@@ -9,7 +9,7 @@ import pytest
 from small_tasks import pair_batch, translation_task
 
 from flax_transformer.errors import UserError
-from flax_transformer.functional.kernels import projection
+from flax_transformer.functional import projection
 from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
 from flax_transformer.training.durability.debug_nans import debug_nans

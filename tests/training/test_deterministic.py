@@ -5,15 +5,15 @@ import sys
 import jax
 import pytest
 
-from flax_transformer.runtime.deterministic import repeat_bits
+from flax_transformer.runtime.process import repeat_bits
 
 FLAG = "--xla_gpu_deterministic_ops=true"
 # Three steps of a small model with dropout, with either seed; prints the number of devices, and of
 # each training a digest of every bit of its state and metrics.
 TRAININGS = """
-from flax_transformer.runtime.deterministic import repeat_bits
+from flax_transformer.runtime.process import repeat_bits
 repeat_bits()
-from flax_transformer.runtime.simulated_devices import spare_threads
+from flax_transformer.runtime.process import spare_threads
 spare_threads()
 import hashlib
 import jax, numpy as np, optax
