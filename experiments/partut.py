@@ -10,11 +10,9 @@ Any treebank in the format CoNLL-U does, also gzipped: give its files as --data.
 """
 
 import flax_transformer as ft
-from flax_transformer.data.datasets.conllu import TaggedWordsConfig
-from flax_transformer.tasks.tagging.tagging_config import TaggingConfig
 
 experiment = ft.Experiment(
-    data=TaggedWordsConfig(
+    data=ft.TaggedWordsConfig(
         train_file="en_partut-ud-train.conllu",
         validation_file="en_partut-ud-dev.conllu",
         test_file="en_partut-ud-test.conllu",
@@ -30,7 +28,7 @@ experiment = ft.Experiment(
         convolution_width=5,
         residual_dropout_rate=0.3,
     ),
-    task=TaggingConfig(label_smoothing=0.1),
+    task=ft.TaggingConfig(label_smoothing=0.1),
     optimizer=ft.OptimizerConfig("cosine", 1e-3, warmup_steps=100, clip_norm=1.0),
     training=ft.TrainingConfig(
         num_steps=800,
