@@ -50,6 +50,7 @@ def expert_feed_forward(
     hidden_biases: Float[Array, "num_experts *halves d_ff"] | None,
     output_kernels: Float[Array, "num_experts d_ff d_model"],
     output_biases: Float[Array, "num_experts d_model"] | None,
+    *,
     activation: str = "swiglu",
     dropout: Float[Array, "*batch num_experts d_ff"] | None = None,
 ) -> Float[Array, "*batch d_model"]:
@@ -80,7 +81,10 @@ def expert_feed_forward(
         >>> x, eye = jnp.array([2.0, 3.0]), jnp.eye(2)
         >>> kernels = jnp.stack([eye, 10 * eye])  # the second expert's hidden layer is 10 x
         >>> weights, eyes = jnp.array([0.5, 0.5]), jnp.stack([eye, eye])
-        >>> expert_feed_forward(x, weights, kernels, None, eyes, None, "relu").tolist()
+        >>> outputs = expert_feed_forward(
+        ...     x, weights, kernels, None, eyes, None, activation="relu"
+        ... )
+        >>> outputs.tolist()
         [11.0, 16.5]
 
     Reference:
