@@ -119,7 +119,8 @@ def load_balancing_loss(
     num_experts sum over experts i of f_i P_i,  f_i = mean over tokens of (1 if i is chosen else 0),
     P_i = mean over tokens of softmax(router_logits)_i
 
-    Its least value under even choice is experts_per_token. The gradient flows through P_i only.
+    It is experts_per_token where all experts are chosen equally often, and num_experts at most. The
+    gradient flows through P_i only.
 
     Args:
         router_logits: one number for each expert.
