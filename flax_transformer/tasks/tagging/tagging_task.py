@@ -39,7 +39,7 @@ from flax_transformer.whole_files import written_whole
 TAGS = "tags.json"
 
 
-class Tagged(NamedTuple):
+class _Tagged(NamedTuple):
     """Sentences to tag, with their right tags."""
 
     sentences: list[TaggedSentence]
@@ -163,7 +163,7 @@ class TaggingTask(Task):
                 text = self.tokenizer.decode(inputs.tolist())
                 yield {"row": row, "text": text, "tags": [self.tags[n] for n in numbers]}
 
-    def _open(self, split: str | OwnFiles) -> Tagged:
+    def _open(self, split: str | OwnFiles) -> _Tagged:
         if isinstance(split, str):
             records = open_split(self.experiment.data, split).records
             sentences = [TaggedSentence(**record) for record in records]
@@ -178,7 +178,7 @@ class TaggingTask(Task):
         labels = [[numbers[tag] for tag in sentence.tags] for sentence in sentences]
         words = (sentence.words for sentence in sentences)
         max_length = self.experiment.data.max_length
-        return Tagged(sentences, labels, cut(self.tokenizer, words, labels, max_length))
+        return _Tagged(sentences, labels, cut(self.tokenizer, words, labels, max_length))
 
     def _lines(self, sentences: Iterable[TaggedSentence], given: Iterable[int]) -> Iterator[str]:
         """A line for each sentence, with the tag that was given to each word."""
