@@ -65,7 +65,7 @@ EXPERIMENTS = {
     "null": (b"null", "no fields, but None"),
     "a_string": (b'"data"', "no fields, but 'data'"),
     "byte_order_mark": (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
-    "newer_version": (b'{"sede": 7}', r"extra fields found \(sede\)"),
+    "newer_version": (b'{"version": 2, "sede": 7}', r"extra fields found \(sede\)"),
     "newer_version_of_a_part": (
         b'{"version": 2, "model": {"num_head": 7}}',
         r"\(num_head\) @ \$\.model",
@@ -100,7 +100,10 @@ EXPERIMENTS = {
         b'{"version": 2, "model": {"num_heads": 7}}',
         "model.d_model .* is no multiple of",
     ),
-    "not_a_number": (b'{"task": {"label_smoothing": NaN}}', "label_smoothing must be .* not nan"),
+    "not_a_number": (
+        b'{"version": 2, "task": {"label_smoothing": NaN}}',
+        "label_smoothing must be .* not nan",
+    ),
 }
 
 
