@@ -171,4 +171,6 @@ def test_policies_of_rematerialization_keep_what_they_name():
     # The last ones are kept anyway.
     assert 0.8 * named < residual - nothing <= named
     more = kept(policies.save_only_these_names("residual", "sublayer_output"))
-    assert nothing < residual < more < everything / 2
+    # All of these hold the parameters, which is all that the first one holds.
+    assert nothing < residual < more
+    assert more - nothing < (everything - nothing) / 3
