@@ -192,7 +192,8 @@ def _defaults(words: list[str]) -> Any:
 
 def _experiment_defaults(command: str, words: list[str]) -> Any:
     from flax_transformer.conventions import apply_convention
-    from flax_transformer.experiment import apply_preset, load_experiment
+    from flax_transformer.experiment import load_experiment
+    from flax_transformer.presets import apply_preset
 
     path = _experiment_file(words)
     if path is None:

@@ -5,7 +5,8 @@ import pytest
 
 from flax_transformer.conventions import CONVENTIONS, FIELDS, apply_convention
 from flax_transformer.errors import UserError
-from flax_transformer.experiment import Experiment, apply_preset
+from flax_transformer.experiment import Experiment
+from flax_transformer.presets import apply_preset
 
 
 def value(experiment: Experiment, path: str):

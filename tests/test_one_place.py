@@ -24,7 +24,6 @@ from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.evaluation.metric import METRICS, Metric
 from flax_transformer.evaluation.scores import Score
-from flax_transformer.experiment import apply_preset
 from flax_transformer.functional.feed_forward import ACTIVATIONS, Activation
 from flax_transformer.functional.kernels import KERNELS, Kernel
 from flax_transformer.functional.pooling import POOLINGS
@@ -33,6 +32,7 @@ from flax_transformer.models.zoo import ZOO, Published
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.layer_options import ModelConfig
 from flax_transformer.modules.norms import NORMS
+from flax_transformer.presets import apply_preset
 from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, UpdateRule

@@ -10,11 +10,11 @@ from rich.console import Console
 from flax_transformer.console import explain, show_table
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.errors import check_number
-from flax_transformer.experiment import models_of, presets_of
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
 from flax_transformer.models.zoo import ZOO, count_parameters
+from flax_transformer.presets import models_of, presets_of
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 

@@ -97,9 +97,6 @@ from flax_transformer.functional.schemes import (
     Head,
     PositionalScheme,
     positional_scheme,
-    relative_scheme,
-    rotary_scheme,
-    t5_scheme,
 )
 
 __all__ = [
@@ -158,12 +155,10 @@ __all__ = [
     "read_all",
     "read_own",
     "relative_bias",
-    "relative_scheme",
     "relu",
     "resize_position_table",
     "rms_norm",
     "rotary",
-    "rotary_scheme",
     "scaled_positions",
     "segment_lengths",
     "segment_mask",
@@ -177,7 +172,6 @@ __all__ = [
     "swiglu",
     "t5_bias",
     "t5_bucket",
-    "t5_scheme",
     "token_logits",
     "token_segments",
     "weighted_values",

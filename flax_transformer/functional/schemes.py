@@ -74,18 +74,18 @@ class PositionalScheme(NamedTuple):
     make: Callable[..., "PositionalScheme"] | None = None
 
 
-def rotary_scheme(
+def _rotary_scheme(
     rotary_base: float = 10_000.0, rotary_layout: RotaryLayout = "interleaved"
 ) -> PositionalScheme:
     """Makes the scheme of rotated queries and keys, see `rotary`."""
     return PositionalScheme(
         "queries and keys rotated by angles that grow with the position (RoPE)",
         rotate=functools.partial(rotary, base=rotary_base, layout=rotary_layout),
-        make=rotary_scheme,
+        make=_rotary_scheme,
     )
 
 
-def relative_scheme(relative_max_distance: int = 16) -> PositionalScheme:
+def _relative_scheme(relative_max_distance: int = 16) -> PositionalScheme:
     """Makes the scheme of a trained vector a distance, see `relative_bias`.
 
     Args:
@@ -97,11 +97,11 @@ def relative_scheme(relative_max_distance: int = 16) -> PositionalScheme:
             query, query_positions, key_positions, table
         ),
         head_table_shape=lambda head_dim: (2 * relative_max_distance + 1, head_dim),
-        make=relative_scheme,
+        make=_relative_scheme,
     )
 
 
-def t5_scheme(t5_num_buckets: int = 32, t5_max_distance: int = 128) -> PositionalScheme:
+def _t5_scheme(t5_num_buckets: int = 32, t5_max_distance: int = 128) -> PositionalScheme:
     """Makes the scheme of a trained bias for each range of distances, see `t5_bucket`."""
     return PositionalScheme(
         f"a trained bias for each of {t5_num_buckets} ranges of distances (T5)",
@@ -109,7 +109,7 @@ def t5_scheme(t5_num_buckets: int = 32, t5_max_distance: int = 128) -> Positiona
             query_positions, key_positions, table, t5_max_distance, head.bidirectional
         ),
         head_table_shape=lambda _: (t5_num_buckets,),
-        make=t5_scheme,
+        make=_t5_scheme,
     )
 
 
@@ -147,15 +147,15 @@ SCHEMES: dict[str, PositionalScheme] = {
         encode=lambda positions, _, __, table: learned_positions(positions, table),
         has_table=True,
     ),
-    "rotary": rotary_scheme(),
+    "rotary": _rotary_scheme(),
     "alibi": PositionalScheme(
         "scores fall in proportion to the distance, at another rate in each head (ALiBi)",
         bias=lambda _, query_positions, key_positions, head, __: alibi_bias(
             query_positions, key_positions, alibi_slope(head.index, head.num_heads)
         ),
     ),
-    "relative": relative_scheme(),
-    "t5": t5_scheme(),
+    "relative": _relative_scheme(),
+    "t5": _t5_scheme(),
     "sinusoidal_2d": PositionalScheme(
         "sines and cosines of row and column; a sequence is folded into a square",
         encode=lambda positions, lengths, d_model, _: _folded(positions, lengths, d_model),
@@ -177,6 +177,12 @@ def positional_scheme(name: str, options: Any = None) -> PositionalScheme:
 
     Raises:
         ValueError: if no scheme has the name.
+
+    Example:
+        >>> import types
+        >>> scheme = positional_scheme("t5", types.SimpleNamespace(t5_num_buckets=7))
+        >>> scheme.head_table_shape(64)
+        (7,)
     """
     if name not in SCHEMES:
         raise ValueError(f"no positional scheme {name!r}: known are {', '.join(SCHEMES)}")

@@ -9,8 +9,8 @@ from small import MODEL, PAIRS, make_experiment, with_fields
 
 from flax_transformer.commands import train_command as train
 from flax_transformer.conventions import apply_convention
-from flax_transformer.experiment import apply_preset
 from flax_transformer.models.zoo import ZOO
+from flax_transformer.presets import apply_preset
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training import loop
 from flax_transformer.training.durability.interruption import Interrupted

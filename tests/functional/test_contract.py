@@ -17,7 +17,7 @@ from flax_transformer import functional
 pytestmark = pytest.mark.platforms
 
 # They give functions, of no arrays.
-MAKERS = {"over_heads", "positional_scheme", "relative_scheme", "rotary_scheme", "t5_scheme"}
+MAKERS = {"over_heads", "positional_scheme"}
 FUNCTIONS: dict[str, Any] = {
     name: getattr(functional, name)
     for name in functional.__all__

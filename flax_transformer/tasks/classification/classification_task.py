@@ -1,7 +1,6 @@
 """Classification: from labelled examples of any kind to a loss, a classifier and its scores."""
 
 import functools
-import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from flax_transformer.evaluation.class_scores import TOP, Outcomes
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.classification.augmentation import Augment, Target
+from flax_transformer.tasks.classification.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.class_weights import class_weights
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classifier import Classifier, Input
@@ -39,7 +39,6 @@ from flax_transformer.tasks.task import (
     draw,
     loss_of,
 )
-from flax_transformer.whole_files import written_whole
 
 CLASSES = "classes.json"
 MAX_LISTED_CLASSES = 100  # with more, an example's line has only the largest probabilities
@@ -84,7 +83,7 @@ class ClassificationTask(Task):
         data = experiment.data
         tokenizer = cls.open_tokenizer(data, folder, training)
         if not training:
-            return cls(experiment, _read_names(folder / CLASSES), tokenizer)
+            return cls(experiment, read_class_names(folder / CLASSES), tokenizer)
         examples = cls.read_split(data, tokenizer, data.train_split)
         cls.check(experiment, examples)
         _check_labels(examples, data.train_split)
@@ -99,14 +98,7 @@ class ClassificationTask(Task):
 
     def save(self, folder: Path) -> None:
         """Writes the names of the classes."""
-        path, text = folder / CLASSES, json.dumps(self.class_names, ensure_ascii=False, indent=2)
-        if path.exists() and _read_names(path) != self.class_names:
-            raise UserError(
-                f"the classes of the data, or their order, are not those of {path}: train into "
-                "another --workdir"
-            )
-        with written_whole(path) as file:
-            file.write_text(text + "\n", encoding="utf-8")
+        save_class_names(folder / CLASSES, self.class_names)
 
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
@@ -280,15 +272,6 @@ class ClassificationTask(Task):
 def _input(examples: Examples, index: int) -> np.ndarray:
     """One input as a batch would hold it."""
     return examples.inputs.take(np.array([index]))[0][0]
-
-
-def _read_names(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path} ({error}): restore the file, or train again into an empty workdir"
-        ) from error
 
 
 def _check_labels(examples: Examples, split: str) -> None:

@@ -16,7 +16,7 @@ from flax_transformer.tasks.classification.warp import slant_level, slant_uprigh
 
 Image = Float[Array, "height width channels"]
 Strength = Float[Array, ""]  # -1 to 1
-Colour = Callable[[Image, Strength], Any]  # of an image with values from 0 to 1
+Color = Callable[[Image, Strength], Any]  # of an image with values from 0 to 1
 
 MAX_ANGLE = jnp.pi / 6
 MAX_TANGENT = 0.3
@@ -49,21 +49,21 @@ def solarize(image: Image, threshold: Float[Array, ""]) -> Image:
     return jnp.where(image < threshold, image, 1 - image)
 
 
-COLOURS: dict[str, Colour] = {
+_COLORS: dict[str, Color] = {
     "identity": lambda image, strength: image,
     "brightness": lambda image, strength: image * (1 + MAX_FACTOR * strength),
     "contrast": lambda image, strength: adjust_contrast(image, 1 + MAX_FACTOR * strength),
     "solarize": lambda image, strength: solarize(image, 1 - jnp.abs(strength)),
 }
-OF_THREE_CHANNELS: dict[str, Colour] = {
+_OF_THREE_CHANNELS: dict[str, Color] = {
     "saturation": lambda image, strength: adjust_saturation(image, 1 + MAX_FACTOR * strength),
 }
-MATRICES: dict[str, Callable[[Strength], Array]] = {
+_MATRICES: dict[str, Callable[[Strength], Array]] = {
     "turn": lambda strength: turn(MAX_ANGLE * strength),
     "slant_upright": lambda strength: slant_upright(MAX_TANGENT * strength),
     "slant_level": lambda strength: slant_level(MAX_TANGENT * strength),
 }
-MOVES = {"down": (MAX_MOVE, 0.0), "right": (0.0, MAX_MOVE)}
+_MOVES = {"down": (MAX_MOVE, 0.0), "right": (0.0, MAX_MOVE)}
 
 
 def rand_augment(rng: PRNGKeyArray, image: Image, num_layers: int, magnitude: float) -> Image:
@@ -86,7 +86,7 @@ def rand_augment(rng: PRNGKeyArray, image: Image, num_layers: int, magnitude: fl
 
 def names(num_channels: int) -> list[str]:
     """Names the changes of images with so many channels, in the order of their indices."""
-    return [*_colours(num_channels), *MATRICES, *MOVES]
+    return [*_colors(num_channels), *_MATRICES, *_MOVES]
 
 
 def apply_change(image: Image, index: Array, strength: Strength) -> Image:
@@ -96,11 +96,11 @@ def apply_change(image: Image, index: Array, strength: Strength) -> Image:
     little, and a warp that moves nothing stands for those of the others.
     """
     height, width, num_channels = image.shape
-    colours = _colours(num_channels)
+    colours = _colors(num_channels)
     nowhere, unchanged = jnp.zeros(2), jnp.eye(2)
     sizes = jnp.array([height, width])
-    moves = [jnp.array(share) * sizes * strength for share in MOVES.values()]
-    matrices = [matrix(strength) for matrix in MATRICES.values()]
+    moves = [jnp.array(share) * sizes * strength for share in _MOVES.values()]
+    matrices = [matrix(strength) for matrix in _MATRICES.values()]
     matrix = jnp.stack([*[unchanged] * len(colours), *matrices, *[unchanged] * len(moves)])[index]
     move = jnp.stack([*[nowhere] * (len(colours) + len(matrices)), *moves])[index]
     branch = jnp.where(index < len(colours), index, 0)
@@ -108,5 +108,5 @@ def apply_change(image: Image, index: Array, strength: Strength) -> Image:
     return jnp.clip(warp(coloured, matrix, move), 0, 1)
 
 
-def _colours(num_channels: int) -> dict[str, Colour]:
-    return COLOURS | OF_THREE_CHANNELS if num_channels == 3 else COLOURS
+def _colors(num_channels: int) -> dict[str, Color]:
+    return _COLORS | _OF_THREE_CHANNELS if num_channels == 3 else _COLORS
