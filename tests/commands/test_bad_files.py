@@ -75,7 +75,10 @@ EXPERIMENTS = {
     "number_for_a_name": (b'{"data": {"dataset": 7}}', r"7 is no str @ \$\.data\.dataset"),
     "null_for_a_part": (b'{"data": null}', r"\$\.data"),
     "impossible_value": (b'{"data": {"vocab_size": 3}}', "version: vocab_size 3 must be at least"),
-    "impossible_together": (b'{"model": {"num_heads": 7}}', "model.d_model .* is no multiple of"),
+    "impossible_together": (
+        b'{"model": {"num_heads": 7}}',
+        "model.d_model .* is not a multiple of",
+    ),
     "not_a_number": (b'{"task": {"label_smoothing": NaN}}', "label_smoothing must be .* not nan"),
 }
 
