@@ -4,9 +4,9 @@ r"""Sentences of film reviews, negative or positive: SST-2, from scratch.
     flax-transformer classify --workdir runs/sst2 "a gripping and funny film"
 
 The data is downloaded, or read from --data.manual-dir: whole sentences, without the phrases of the
-treebank, of which larger figures elsewhere are often made. So few of them are soon learnt by heart:
-training drops three tokens of ten, matrices decay, and the mean of the last updates is what is
-used. Distances (Shaw et al.) tell more of such sentences than places.
+treebank, of which larger figures elsewhere are often made. So few of them are soon learned by
+heart: training drops three tokens of ten, matrices decay, and the mean of the last updates is what
+is used. Distances (Shaw et al.) tell more of such sentences than places.
 """
 
 import flax_transformer as ft

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from flax_transformer.console import show_scores
     from flax_transformer.data.augmentation_config import AugmentationConfig
+    from flax_transformer.data.datasets.conllu import TaggedWordsConfig
     from flax_transformer.data.datasets.datasets import open_split
     from flax_transformer.data.files.pixel_splits import open_pixels
     from flax_transformer.data.images_config import ImagesConfig
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
     from flax_transformer.models.encoder_only import EncoderOnlyConfig
     from flax_transformer.models.video import VideoConfig
-    from flax_transformer.models.vision_config import VisionConfig
+    from flax_transformer.models.vision import VisionConfig
     from flax_transformer.models.zoo import ZOO
     from flax_transformer.tasks.classification.classification_config import ClassificationConfig
     from flax_transformer.tasks.language_modeling.language_modeling_config import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
         MaskedLanguageModelingConfig,
     )
+    from flax_transformer.tasks.tagging.tagging_config import TaggingConfig
     from flax_transformer.tasks.translation.translation_config import TranslationConfig
     from flax_transformer.training.assemble import load
     from flax_transformer.training.evaluation import evaluate
@@ -89,13 +91,15 @@ _HOMES = {
     "ParallelTextConfig": ".data.parallel_text_config",
     "PlainTextConfig": ".data.plain_text_config",
     "show_scores": ".console",
+    "TaggedWordsConfig": ".data.datasets.conllu",
+    "TaggingConfig": ".tasks.tagging.tagging_config",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",
     "VideoConfig": ".models.video",
     "VideosConfig": ".data.videos_config",
     "view_attention": ".visualization.attention_view",
-    "VisionConfig": ".models.vision_config",
+    "VisionConfig": ".models.vision",
     "visualization": ".visualization",
     "ZOO": ".models.zoo",
 }

@@ -16,9 +16,9 @@ from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number, unknown
-from flax_transformer.models.model_config import ModelConfig, TransformerConfig
 from flax_transformer.models.table3 import table3
 from flax_transformer.models.zoo import ZOO
+from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
 from flax_transformer.tasks.task import Task
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig

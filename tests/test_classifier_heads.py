@@ -19,7 +19,7 @@ def shapes_with(name: str, num_classes: int) -> dict[str, str]:
     model = entry.model.clone(num_classes=num_classes)
     method = "classify" if hasattr(model, "classify") else "__call__"
     init = functools.partial(model.init, method=method)
-    return shapes(jax.eval_shape(init, jax.random.key(0), entry.inputs))
+    return shapes(jax.eval_shape(init, jax.random.key(0), *entry.inputs))
 
 
 def test_texts_images_and_videos_have_classes():

@@ -29,9 +29,9 @@ from flax_transformer.functional.feed_forward import ACTIVATIONS, Activation
 from flax_transformer.functional.kernels import KERNELS, Kernel
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
-from flax_transformer.models.model_config import ModelConfig
 from flax_transformer.models.zoo import ZOO, Published
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
+from flax_transformer.modules.layer_options import ModelConfig
 from flax_transformer.modules.norms import NORMS
 from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.tasks.tasks import TASKS

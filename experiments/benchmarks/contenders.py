@@ -9,7 +9,7 @@ from turns import Contender
 
 from flax_transformer.errors import UserError
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 OURS, TORCH = "flax_transformer", "torch"
 FLAX_EXAMPLE, FLAX_EXAMPLE_LOSS_ONLY = "flax example", "flax example, loss only"

@@ -37,11 +37,11 @@ from turns import HOW, Contender, Taken, in_both_settings, take_one_turn, take_t
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.data.datasets import multi30k
+from flax_transformer.data.datasets import published
 from flax_transformer.data.files.text_files import read_lines
 from flax_transformer.data.tokens.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 PACKAGES = "torch", "transformers", "ctranslate2"
 RANDOM_LENGTHS = 8, 24
@@ -196,12 +196,12 @@ def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> list[li
     """Reads test sentences, as subwords learned from the training pairs."""
     names = ("train.en", "train.de", "test_2016_flickr.en")
     try:
-        paths = [multi30k.find(folder, "raw", name) for name in names]
+        paths = [published.find(folder, name, ("tok", "raw"), "Multi30k") for name in names]
     except UserError:
         raise UserError(
             f"no Multi30k in {folder}: --manual-dir lacks {' or '.join(names)}"
         ) from None
-    english, german, test = (read_lines(path) for path in paths)
+    english, german, test = (list(read_lines(path)) for path in paths)
     if len(test) < num_sentences:
         raise UserError(f"num_sentences must be at most {len(test):,}, not {num_sentences:,}")
     # Marian keeps its padding in the last row of the vocabulary.

@@ -38,7 +38,7 @@ from turns import HOW, Contender, in_both_settings, take_turns
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
-from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment
 
@@ -131,14 +131,15 @@ def our_epoch(experiment: Experiment, folder: Path) -> Contender:
     absolute = experiment.with_absolute_paths()
     paths = {"experiment": folder / "experiment.json", "tokenizer": folder / "tokenizer.json"}
     write_experiment(paths["experiment"], absolute)
-    tokenizer, _ = tokenize_pairs(absolute.data, paths["tokenizer"])
+    tokenizer = make_tokenizer(absolute.data)
     tokenizer.save(paths["tokenizer"])
     return Contender("our_epoch", {name: str(path) for name, path in paths.items()})
 
 
 def flax_epochs(experiment: Experiment, folder: Path, examples: Path) -> dict[str, Contender]:
     """Packs the pairs into a file in the folder, for the example's processes."""
-    tokenizer, pairs = tokenize_pairs(experiment.data, folder / "tokenizer.json")
+    tokenizer = make_tokenizer(experiment.data)
+    pairs = tokenize_pairs(experiment.data, tokenizer, experiment.data.train_split)
     model, num_rows = experiment.model, max(experiment.data.tokens_per_batch // PACKED_LENGTH, 1)
     save_packed(pairs, experiment.seed, num_rows, folder / "packed.npz")
     sizes = model.num_encoder_layers, model.d_model, model.d_ff, model.num_heads

@@ -35,17 +35,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from circumstances import circumstances, describe, tell
-from flax_transformer.data.batches.batching import DataReport
+from epoch_report import EpochReport, report
 from rich.console import Console
 from timing import Spread, spread
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.batches.packed_batches import PackedBatches
 from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
-from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import load_experiment
@@ -111,7 +112,7 @@ class Epochs(NamedTuple):
     """
 
     planning_seconds: float
-    report: DataReport
+    report: EpochReport
     target_tokens: int
     seconds: Spread
 
@@ -146,13 +147,17 @@ class Way:
     def __init__(self, config: ParallelTextConfig, pairs: TokenizedPairs, row_length: int | None):
         tokens_per_batch, batch_size = config.limits(num_devices=1)
         started = time.perf_counter()
-        self._batches = LengthBatches(
-            pairs,
-            tokens_per_batch,
-            config.num_buckets,
-            batch_size=batch_size,
-            row_length=row_length,
-        )
+        if row_length is None:
+            self._batches = LengthBatches.for_training(
+                pairs,
+                config.num_buckets,
+                tokens_per_batch=tokens_per_batch,
+                batch_size=batch_size,
+            )
+        else:
+            self._batches = PackedBatches(
+                pairs, row_length, tokens_per_batch=config.tokens_per_batch
+            )
         self._planning_seconds = time.perf_counter() - started
         self._pipeline = training_pipeline(self._batches)
         self._seconds: list[float] = []
@@ -172,7 +177,7 @@ class Way:
     def measured(self) -> Epochs:
         """Gives the figures; the first epochs are not counted."""
         seconds = spread(self._seconds[NUM_WARMUP_EPOCHS:])
-        return Epochs(self._planning_seconds, self._batches.report(), self._tokens, seconds)
+        return Epochs(self._planning_seconds, report(self._batches), self._tokens, seconds)
 
 
 def measure(options: InputPipeline) -> Result:
@@ -207,8 +212,7 @@ def _take_first_batch(config: ParallelTextConfig) -> None:
 
 def _prepare(config: ParallelTextConfig) -> TokenizedPairs:
     """The pairs of a training in a new workdir, where no tokenizer is yet."""
-    with tempfile.TemporaryDirectory() as workdir:
-        return tokenize_pairs(config, Path(workdir, "tokenizer.json"))[1]
+    return tokenize_pairs(config, make_tokenizer(config), config.train_split)
 
 
 def show(result: Result, options: InputPipeline) -> None:
@@ -218,7 +222,7 @@ def show(result: Result, options: InputPipeline) -> None:
     by_length, packed = result.by_length, result.packed
     first, second = result.start_seconds
     starts = f"first start {first:.1f} s, second {second:.1f} s"
-    say(console, f"{by_length.report.num_pairs:,} pairs; {starts}, to the first batch")
+    say(console, f"{starts}, to the first batch")
     shapes, chosen = f"{by_length.planning_seconds:.2f} s", f"{packed.planning_seconds:.2f} s"
     say(console, f"once a training: shapes chosen in {shapes}, packed rows in {chosen}")
     rows = {

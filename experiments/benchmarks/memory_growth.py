@@ -23,7 +23,7 @@ from rich.console import Console
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say
-from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.datasets.datasets import read_pairs
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
@@ -87,7 +87,7 @@ class MemoryGrowth:
         trained = _sampled(lambda: train(experiment, workdir, Console(quiet=True)))
         tell(f"translating {self.num_sentences:,} numbers")
         translator = load(workdir)
-        sources = [pair.source for pair in open_split(experiment.data, "test")]
+        sources = [pair.source for pair in read_pairs(experiment.data, "test")]
         held = []
         for number in range(self.num_sentences):
             translator.translate(sources[number % len(sources)])

@@ -10,7 +10,7 @@ from peers.size import Size
 from peers.turn import Run
 from work import training_step
 
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 
 def make(size: Mapping[str, Any], dtype: ComputeType) -> Run:

@@ -29,7 +29,7 @@ from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenizer import EOS
 from flax_transformer.errors import UserError
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
 PEAK = "matrix product"

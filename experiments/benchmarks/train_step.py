@@ -39,7 +39,7 @@ from turns import HOW, Contender, in_both_settings, take_turns
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 PEAK = "matrix product"
 

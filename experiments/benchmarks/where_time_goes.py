@@ -39,7 +39,7 @@ from work import parameter_update, training_loss, training_step
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 
 STEP, FORWARD, UPDATE, LAYERS = "the whole step", "forward pass", "update", "layers"
 # The fields of the model that leave a part out; the vocabulary is no field of it.

@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": f"{__name__}.generate_command:Generate",
     "classify": f"{__name__}.classify_command:Classify",
     "fill": f"{__name__}.fill_command:Fill",
+    "tag": f"{__name__}.tag_command:Tag",
     "score": f"{__name__}.score_command:Score",
     "attention": f"{__name__}.attention_command:Attention",
     "plot": f"{__name__}.plot_command:Plot",

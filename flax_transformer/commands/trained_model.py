@@ -9,7 +9,7 @@ from tyro.conf import UseAppendAction
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import json_line
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.training.assemble import Weights, load_for
 
 

@@ -84,7 +84,8 @@ def random_trials(rng: PRNGKeyArray, threshold: int, shape: tuple[int, ...]) -> 
     if str(jax.random.key_impl(rng)) == "threefry2x32":
         packed = threefry_trials(jax.random.key_data(rng), threshold, num_blocks)
     else:
-        packed = pack(*jax.random.bits(rng, (2, num_blocks), jnp.uint32), threshold)
+        bits = jax.random.bits(rng, (2, num_blocks), jnp.uint32)
+        packed = pack(bits[0], bits[1], threshold)
     trials = jax.lax.bitcast_convert_type(packed, jnp.uint8).reshape(-1)
     return trials[:size].reshape(shape) != 0
 

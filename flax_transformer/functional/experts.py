@@ -50,6 +50,7 @@ def expert_feed_forward(
     hidden_biases: Float[Array, "num_experts *halves d_ff"] | None,
     output_kernels: Float[Array, "num_experts d_ff d_model"],
     output_biases: Float[Array, "num_experts d_model"] | None,
+    *,
     activation: str = "swiglu",
     dropout: Float[Array, "*batch num_experts d_ff"] | None = None,
 ) -> Float[Array, "*batch d_model"]:
@@ -80,7 +81,10 @@ def expert_feed_forward(
         >>> x, eye = jnp.array([2.0, 3.0]), jnp.eye(2)
         >>> kernels = jnp.stack([eye, 10 * eye])  # the second expert's hidden layer is 10 x
         >>> weights, eyes = jnp.array([0.5, 0.5]), jnp.stack([eye, eye])
-        >>> expert_feed_forward(x, weights, kernels, None, eyes, None, "relu").tolist()
+        >>> outputs = expert_feed_forward(
+        ...     x, weights, kernels, None, eyes, None, activation="relu"
+        ... )
+        >>> outputs.tolist()
         [11.0, 16.5]
 
     Reference:
@@ -115,7 +119,8 @@ def load_balancing_loss(
     num_experts sum over experts i of f_i P_i,  f_i = mean over tokens of (1 if i is chosen else 0),
     P_i = mean over tokens of softmax(router_logits)_i
 
-    Its least value under even choice is experts_per_token. The gradient flows through P_i only.
+    It is experts_per_token where all experts are chosen equally often, and num_experts at most. The
+    gradient flows through P_i only.
 
     Args:
         router_logits: one number for each expert.

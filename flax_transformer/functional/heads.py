@@ -137,6 +137,7 @@ def over_heads(function: Callable[..., Any], heads_axis: Any) -> Callable[..., A
         mask, broadcasts.
 
     Example:
+        >>> from flax_transformer.functional.attention import attention_scores
         >>> x = jnp.ones((2, 3, 4, 7))
         >>> over_heads(attention_scores, 0)(query=x, key=x[:, :, :2]).shape
         (2, 4, 3, 3)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32, check_integers
 from flax_transformer.functional.embedding import token_logits
-from flax_transformer.functional.kernels import with_kernel
+from flax_transformer.functional.kernels import formula, with_kernel
 
 SmoothingOver = Literal["vocab", "others"]
 
@@ -158,8 +158,8 @@ def linear_cross_entropy(
         raise ValueError(f"hidden {hidden.shape} and table {table.shape} differ in d_model")
     _check((*hidden.shape[:-1], table.shape[0]), targets, weights, label_smoothing, smoothing_over)
     weights = weights.astype(at_least_float32(hidden.dtype))
-    options = label_smoothing, smoothing_over, cap
-    return linear_losses(hidden, table, bias, targets, weights, *options), jnp.sum(weights)
+    options = {"label_smoothing": label_smoothing, "smoothing_over": smoothing_over, "cap": cap}
+    return linear_losses(hidden, table, bias, targets, weights, **options), jnp.sum(weights)
 
 
 @with_kernel("linear_cross_entropy")
@@ -169,6 +169,7 @@ def linear_losses(
     bias: Float[Array, " vocab"] | None,
     targets: Int[Array, "*batch"],
     weights: Float[Array, "*batch"],
+    *,
     label_smoothing: float,
     smoothing_over: SmoothingOver,
     cap: float | None,
@@ -176,4 +177,5 @@ def linear_losses(
     """The sum over all positions of their losses, times their weights."""
     counted = jnp.where(weights[..., None] != 0, hidden, 0)
     logits = token_logits(counted, table, bias, cap)
-    return jnp.sum(weighted_losses(logits, targets, weights, label_smoothing, smoothing_over))
+    options = label_smoothing, smoothing_over
+    return jnp.sum(formula("cross_entropy")(logits, targets, weights, *options))

@@ -33,8 +33,9 @@ def project(
         ValueError: if inputs and kernel do not fit.
 
     Example:
-        >>> heads = project(jnp.ones((2, 5, 3)), jnp.ones((3, 4, 7)))
-        >>> heads.shape, project(heads, jnp.ones((4, 7, 3)), num_axes=2).shape
+        >>> ones = jax.numpy.ones
+        >>> heads = project(ones((2, 5, 3)), ones((3, 4, 7)))
+        >>> heads.shape, project(heads, ones((4, 7, 3)), num_axes=2).shape
         ((2, 5, 4, 7), (2, 5, 3))
 
     Reference:

@@ -8,8 +8,7 @@ from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
 from flax_transformer.models.picture_attention import image_attention, video_attention
 from flax_transformer.models.stacking import stack_layers, unstack_layers
 from flax_transformer.models.video import VideoConfig, VideoTransformer
-from flax_transformer.models.vision import VisionTransformer, resize_images
-from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.vision import VisionConfig, VisionTransformer, resize_images
 from flax_transformer.models.zoo import ZOO
 
 __all__ = [

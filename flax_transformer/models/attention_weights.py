@@ -9,14 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from flax_transformer.errors import UserError
 from flax_transformer.models.activations import activations
-from flax_transformer.models.decoder_only import DecoderOnly
-from flax_transformer.models.encoder_decoder import EncoderDecoder
-from flax_transformer.models.encoder_only import EncoderOnly
-from flax_transformer.models.video import VideoTransformer
-from flax_transformer.models.vision import VisionTransformer
 from flax_transformer.modules.layer_options import LayerOptions
-
-AnyModel = EncoderDecoder | DecoderOnly | EncoderOnly | VisionTransformer | VideoTransformer
 
 # The attention of a layer whose number is left out, and the part's name.
 _PARTS = {
@@ -36,7 +29,7 @@ _PARTS_OF_SEVERAL_SEQUENCES = {
 
 
 def attention_weights(
-    model: AnyModel,
+    model: Any,
     variables: Mapping[str, Any],
     *inputs: Shaped[Array, "batch ..."],
     dropout_rng: PRNGKeyArray | None = None,
@@ -61,7 +54,7 @@ def attention_weights(
           factorised_dot_product    the same, each with one half of the heads
 
     Args:
-        model: with or without `scan_layers`.
+        model: a model of this package, with or without `scan_layers`.
         variables: of the model.
         *inputs: what the model is called with: source and target, tokens, images or videos.
         dropout_rng: random key of the dropout, for a pass as in training; None: deterministic.
@@ -82,7 +75,7 @@ def attention_weights(
         >>> config = EncoderDecoderConfig(
         ...     d_model=6, d_ff=5, num_heads=3, num_encoder_layers=1, num_decoder_layers=2
         ... )
-        >>> model = EncoderDecoder(config, vocab_size=7)
+        >>> model = config.build(vocab_size=7)
         >>> source, target = jnp.array([[3, 4, 5, 6, 2]]), jnp.array([[1, 6, 5, 4]])
         >>> variables = model.init(jax.random.key(0), source, target)
         >>> attention_weights(model, variables, source, target)["cross"].shape

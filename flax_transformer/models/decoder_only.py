@@ -24,11 +24,9 @@ from flax_transformer.models.layer_stack import (
     make_positions,
     pass_through,
 )
-from flax_transformer.models.model_config import TransformerConfig
-from flax_transformer.modules.cached_attention import Past
-from flax_transformer.modules.layer_options import NormPlacement
-from flax_transformer.modules.layers import DecoderLayer, make_norm
-from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.layer_options import NormPlacement, TransformerConfig
+from flax_transformer.modules.layers import DecoderLayer, Past
+from flax_transformer.modules.norms import Dropout, make_norm
 from flax_transformer.modules.observe import observe
 from flax_transformer.modules.token_embedding import EmbeddingScaling
 

@@ -25,11 +25,10 @@ from flax_transformer.models.layer_stack import (
     make_positions,
     pass_through,
 )
-from flax_transformer.models.model_config import TransformerConfig
-from flax_transformer.modules.cached_attention import Past
-from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, make_norm
+from flax_transformer.modules.layer_options import TransformerConfig
+from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Past
 from flax_transformer.modules.multi_head_attention import KeyValue
-from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.norms import Dropout, make_norm
 from flax_transformer.modules.observe import observe
 
 

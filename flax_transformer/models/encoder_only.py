@@ -27,9 +27,9 @@ from flax_transformer.models.layer_stack import (
     make_positions,
     pass_through,
 )
-from flax_transformer.models.model_config import TransformerConfig
-from flax_transformer.modules.layers import EncoderLayer, Residual, make_norm
-from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.layer_options import TransformerConfig
+from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.norms import Dropout, Residual, make_norm
 from flax_transformer.modules.observe import observe
 from flax_transformer.modules.token_convolution import TokenConvolution
 from flax_transformer.modules.token_embedding import EmbeddingScaling, TokenEmbedding

@@ -11,10 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 from flax_transformer.errors import UserError
 from flax_transformer.functional.cache import Cache, Written, lineage_mask
 from flax_transformer.functional.layout import Layout, lay_out_cached
-from flax_transformer.models.model_config import ModelConfig, TransformerConfig
-from flax_transformer.modules.layer_options import LayerOptions
-from flax_transformer.modules.layers import EncoderLayer, make_norm
+from flax_transformer.modules.layer_options import LayerOptions, ModelConfig, TransformerConfig
+from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.multi_head_attention import PositionTable
+from flax_transformer.modules.norms import make_norm
 from flax_transformer.modules.token_embedding import (
     PositionalEmbedding,
     TokenEmbedding,

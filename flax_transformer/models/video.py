@@ -19,8 +19,7 @@ from flax_transformer.models.layer_stack import (
     make_position_table,
     pass_through,
 )
-from flax_transformer.models.pooled_encoder import PooledEncoder
-from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.vision import PooledEncoder, VisionConfig
 from flax_transformer.modules.norms import Dropout
 from flax_transformer.modules.observe import observe
 from flax_transformer.modules.space_time import SpaceTimeLayer

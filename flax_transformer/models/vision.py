@@ -1,19 +1,175 @@
 """The Vision Transformer: an image as a sequence of patches."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from flax_transformer.errors import UserError
+from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.functional.patches import grid_coordinates, split_patches
 from flax_transformer.functional.positional import ResizeMethod, resize_position_table
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.models.pooled_encoder import PooledEncoder
-from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.layer_stack import (
+    any_of,
+    encoder_step,
+    finish,
+    lay_out_windows,
+    make_last_norm,
+    make_layers,
+    make_position_table,
+    pass_through,
+)
+from flax_transformer.modules.layer_options import ModelConfig, NormPlacement
+from flax_transformer.modules.layers import EncoderLayer
+from flax_transformer.modules.norms import Dropout
+from flax_transformer.modules.observe import observe
+from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
+
+Pooling = Literal["class_token", "mean"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig(ModelConfig):
+    """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
+
+    reads: ClassVar[str] = "images"
+    gives: ClassVar[str] = "classes"
+
+    d_model: int = 768
+    """Width of embeddings and between layers."""
+    d_ff: int = 3072
+    """Width of the feed-forward networks' hidden layers."""
+    num_heads: int = 12
+    """Attention heads in each layer."""
+    attention_bias: bool = True
+    """Biases in the projections of attention."""
+    norm_placement: NormPlacement = "pre"
+    """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
+    activation: str = "gelu"
+    """Function in the feed-forward networks."""
+    positions: str | tuple[str, ...] = "learned"
+    """Positional scheme: learned for one size of images, sinusoidal_2d by row and column, or any
+    other, for which patches count row by row."""
+    residual_dropout_rate: float = 0.0
+    """Dropout of the embeddings and of each sublayer's output."""
+    num_layers: int = 12
+    """Layers."""
+    image_size: tuple[int, int] = (224, 224)
+    """Height and width of images, in pixels."""
+    patch_size: tuple[int, int] = (16, 16)
+    """Height and width of a patch, in pixels."""
+    num_channels: int = 3
+    """Channels of images: 3 of colours, 1 of grey levels."""
+    pooling: Pooling = "class_token"
+    """What represents a whole image: a token of its own, or the mean of all patches."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no model can have."""
+        super().__post_init__()
+        for name, size in (("image_size", self.image_size), ("patch_size", self.patch_size)):
+            if min(size) < 1:
+                raise UserError(f"model.{name} must be at least 1 each way, not {size}")
+        if any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)):
+            raise UserError(
+                f"model.image_size {self.image_size} is not a multiple of model.patch_size "
+                f"{self.patch_size}: change one"
+            )
+
+    def build(self, *, num_classes: int) -> Any:
+        """Makes the model for so many classes, a `VisionTransformer`."""
+        return VisionTransformer(self, num_classes)
+
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of an image's patches."""
+        height, width = self.image_size
+        return height // self.patch_size[0], width // self.patch_size[1]
+
+
+class PooledEncoder(nn.Module):
+    """Adds positions to tokens, lets all attend to all, and makes one vector of them.
+
+    Attributes:
+        config: sizes and choices.
+        num_layers: number of layers.
+        num_tokens: rows of a learned table of positions, without that of the class token.
+
+    Parameters:
+        class_token [d_model] if the config's pooling is that; positions/table
+        [num_tokens + 1 or num_tokens, d_model] of learned ones; those of the layers encoder_0,
+        encoder_1, ..., and encoder_norm with pre-norm.
+
+    Reference:
+        Dosovitskiy et al. 2021, section 3.1 and figure 1.
+    """
+
+    config: VisionConfig
+    num_layers: int
+    num_tokens: int
+
+    def setup(self) -> None:
+        """Creates the class token, positions and layers."""
+        config = self.config
+        rows = self.num_tokens
+        if config.pooling == "class_token":
+            rows += 1
+            zeros = nn.initializers.zeros
+            self.class_token = self.param("class_token", zeros, (config.d_model,), jnp.float32)
+        self.positions = PositionalEmbedding(config.embedded_positions(), rows, SMALL_DEVIATION)
+        self.dropout = Dropout(config.residual_dropout_rate)
+        self.encoder = make_layers(EncoderLayer, config, self.num_layers)
+        self.encoder_positions = make_position_table(config)
+        self.encoder_norm = make_last_norm(config)
+
+    def __call__(
+        self,
+        tokens: Float[Array, "batch length d_model"],
+        coordinates: Int[Array, "length 2"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch d_model"]:
+        """Represents each row of tokens by one vector: that of the class token, or their mean.
+
+        The arguments are those of `represent`.
+        """
+        hidden = self.represent(tokens, coordinates, deterministic=deterministic)
+        return hidden[:, 0] if self.config.pooling == "class_token" else hidden.mean(axis=1)
+
+    def represent(
+        self,
+        tokens: Float[Array, "batch length d_model"],
+        coordinates: Int[Array, "length 2"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch num_tokens d_model"]:
+        """Represents every token in view of all others.
+
+        Args:
+            tokens: one vector a token.
+            coordinates: row and column of each token, if they stand on a grid.
+            deterministic: no dropout.
+
+        Returns:
+            One vector a token, that of the class token first.
+        """
+        config, x = self.config, tokens
+        if config.pooling == "class_token":
+            # Zeros made from the tokens are on the same devices as the tokens.
+            first = jnp.zeros_like(x[:, :1]) + self.class_token.astype(x.dtype)[None, None]
+            x = jnp.concatenate([first, x], axis=1)
+        layouts = lay_out_windows(config, functools.partial(lay_out_unpadded, x))
+        layout = any_of(layouts)
+        assert layout.positions is not None
+        x = self.positions(x, layout.positions.query, layout.lengths, coordinates)
+        x = observe(self, "embedded", self.dropout(x, deterministic))
+        step = encoder_step(layouts, self.encoder_positions, deterministic)
+        x, _ = pass_through(self.encoder, step, x, [None] * self.num_layers, remat=config.remat)
+        return finish(self.encoder_norm, x, layout, deterministic)
 
 
 class VisionTransformer(nn.Module):

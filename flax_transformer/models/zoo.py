@@ -12,8 +12,7 @@ from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecod
 from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
 from flax_transformer.models.video import VideoConfig, VideoTransformer
-from flax_transformer.models.vision import VisionTransformer
-from flax_transformer.models.vision_config import VisionConfig
+from flax_transformer.models.vision import VisionConfig, VisionTransformer
 
 
 class Published(NamedTuple):

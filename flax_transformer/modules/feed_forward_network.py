@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
-from flax_transformer.modules.experts import Experts
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -89,8 +88,14 @@ class _Affine(nn.Module):
         return kernel, bias.astype(self.dtype)
 
 
+def _experts(options: "LayerOptions") -> nn.Module:
+    from flax_transformer.modules.expert_layer import Experts
+
+    return Experts(options)
+
+
 # Kinds of feed-forward networks: name -> module, called as `FeedForward` is.
 FEED_FORWARDS: dict[str, Callable[["LayerOptions"], nn.Module]] = {
     "dense": FeedForward,
-    "experts": Experts,
+    "experts": _experts,
 }

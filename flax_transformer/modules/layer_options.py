@@ -1,8 +1,8 @@
-"""What a layer of a Transformer can be told: every option is declared and documented here, once."""
+"""The options of layers, of their stacks and of embeddings, each declared and documented once."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from flax_transformer.errors import UserError, check_positive, unknown
@@ -12,9 +12,12 @@ from flax_transformer.functional.relative import RotaryLayout
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
+from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 ComputeType = Literal["float32", "bfloat16"]
 NormPlacement = Literal["post", "pre", "both"]
+# What may be a tuple of values for one layer after the other.
+BY_LAYER = ("attention_window", "positions", "rotary_base")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +114,10 @@ class LayerOptions:
         """Refuses values that no layer can have."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            for single in value if isinstance(value, tuple) else (value,):
+            if value == () and field.name in BY_LAYER:
+                raise UserError(f"{self.prefix}{field.name} is empty: give a value or none at all")
+            several = isinstance(value, tuple) and field.name in BY_LAYER
+            for single in value if several else (value,):
                 self._check_number(field.name, single)
             if get_origin(field.type) is Literal:
                 self._check_known(field.name, get_args(field.type))
@@ -123,14 +129,9 @@ class LayerOptions:
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
-        if self.experts_per_token > self.num_experts:
-            raise UserError(
-                f"{self.prefix}experts_per_token {self.experts_per_token} exceeds "
-                f"{self.prefix}num_experts {self.num_experts}: change one"
-            )
-        self._check_positions()
-        self._check_heads()
-        self._check_cudnn()
+        for is_so, message in self._contradictions():
+            if is_so:
+                raise UserError(message)
 
     def _check_number(self, name: str, value: Any) -> None:
         if name.endswith("_rate"):
@@ -147,53 +148,53 @@ class LayerOptions:
             if single not in known:
                 raise unknown(f"{self.prefix}{name}", single, known)
 
-    def _check_positions(self) -> None:
-        for name in ("attention_window", "positions", "rotary_base"):
-            if getattr(self, name) == ():
-                raise UserError(f"{self.prefix}{name} is empty: give a value, or leave it out")
-        if isinstance(self.positions, tuple):
-            if self.share_position_table:
-                raise UserError(
-                    f"{self.prefix}share_position_table needs the same {self.prefix}positions in "
-                    f"all layers, not {self.positions}"
-                )
-            for name in self.positions:
-                if SCHEMES[name].encode is not None:
-                    raise UserError(
-                        f"{self.prefix}positions {name} is added to the embeddings, so it cannot "
-                        "differ by layer: give it once, or choose schemes inside attention"
-                    )
-        elif self.share_position_table and SCHEMES[self.positions].head_table_shape is None:
-            raise UserError(
-                f"{self.prefix}share_position_table has no table to share with "
-                f"{self.prefix}positions {self.positions}: choose t5 or relative"
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        """What options of a layer rule each other out, with the message for each."""
+        model, groups = self.prefix, self.num_key_value_heads or self.num_heads
+        by_layer, shares = isinstance(self.positions, tuple), self.share_position_table
+        schemes = self.positions if isinstance(self.positions, tuple) else (self.positions,)
+        yield (
+            self.experts_per_token > self.num_experts,
+            f"{model}experts_per_token {self.experts_per_token} exceeds {model}num_experts "
+            f"{self.num_experts}: change one",
+        )
+        yield (
+            None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads != 0,
+            f"{model}d_model {self.d_model} is not a multiple of {model}num_heads "
+            f"{self.num_heads}: change one, or give key_dim and value_dim",
+        )
+        yield (
+            self.num_heads % groups != 0,
+            f"{model}num_heads {self.num_heads} is not a multiple of {model}num_key_value_heads "
+            f"{self.num_key_value_heads}: change one",
+        )
+        for name in schemes:
+            yield (
+                by_layer and SCHEMES[name].encode is not None,
+                f"{model}positions {name} is added to the embeddings, so it cannot differ by "
+                "layer: give it once, or choose schemes inside attention",
             )
-
-    def _check_heads(self) -> None:
-        if None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads:
-            raise UserError(
-                f"{self.prefix}d_model {self.d_model} is not a multiple of {self.prefix}num_heads "
-                f"{self.num_heads}: change one, or give key_dim and value_dim"
+            yield (
+                shares and (by_layer or SCHEMES[name].head_table_shape is None),
+                f"{model}share_position_table needs {model}positions t5 or relative in all "
+                f"layers, not {' '.join(schemes)}: choose one of these",
             )
-        if self.num_heads % (self.num_key_value_heads or self.num_heads):
-            raise UserError(
-                f"{self.prefix}num_heads {self.num_heads} is not a multiple of "
-                f"{self.prefix}num_key_value_heads {self.num_key_value_heads}: change one"
-            )
-
-    def _check_cudnn(self) -> None:
-        if self.attention_implementation != "cudnn":
-            return
-        if self.dtype != "bfloat16":
-            raise UserError(
-                f"{self.prefix}attention_implementation cudnn computes in bfloat16, not "
-                f"{self.dtype}: give --model.dtype bfloat16, or choose auto"
-            )
-        if self.attention_dropout_rate:
-            raise UserError(
-                f"{self.prefix}attention_implementation cudnn has no dropout of the weights: set "
-                f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto"
-            )
+        is_cudnn = self.attention_implementation == "cudnn"
+        yield (
+            is_cudnn and self.dtype != "bfloat16",
+            f"{model}attention_implementation cudnn computes in bfloat16, not {self.dtype}: give "
+            "--model.dtype bfloat16, or choose auto",
+        )
+        yield (
+            is_cudnn and self.attention_soft_cap is not None,
+            f"{model}attention_implementation cudnn has no soft cap of the scores: leave "
+            f"attention_soft_cap {self.attention_soft_cap} out, or choose auto",
+        )
+        yield (
+            is_cudnn and self.attention_dropout_rate > 0,
+            f"{model}attention_implementation cudnn has no dropout of the weights: set "
+            f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto",
+        )
 
     def head_dims(self) -> tuple[int, int]:
         """The widths of a head's keys and of its values."""
@@ -227,3 +228,42 @@ class LayerOptions:
 
     def _values(self) -> Mapping[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(LayerOptions)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(LayerOptions):
+    """Sizes and choices that every Transformer has; the defaults are the paper's base."""
+
+    prefix: ClassVar[str] = "model."
+
+    remat: bool = False
+    """Compute each layer again in the backward pass instead of keeping its inside: less memory,
+    more time."""
+    scan_layers: bool = False
+    """Compile one layer and loop over all: quicker compilation of deep models; parameters are
+    stacked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """Sizes and choices that every Transformer of tokens has; the defaults are the paper's base."""
+
+    max_positions: int = 1024
+    """Rows of a learned table of positions, and the length by which a decoder scales positions to
+    [0, 1]; other schemes have no such limit."""
+    embedding_scaling: EmbeddingScaling = "inputs"
+    """Where sqrt(d_model) is: times embeddings drawn small (inputs, the paper), below the logits of
+    embeddings drawn large (logits), or nowhere (none, as in BERT and GPT-2)."""
+    embedding_norm: bool = False
+    """Normalization of the embeddings with their positions, as in BERT and BART."""
+    tied_logits: bool = True
+    """Make the logits by the matrix that embeds tokens (the paper), or by one of their own."""
+    logits_bias: bool = False
+    """A bias in every token's logit, as in BART and Marian."""
+    logits_soft_cap: float | None = None
+    """Bound c of the logits, c tanh(logits / c) as in Gemma 2; none if not given."""
+
+    def position_limit(self) -> int | None:
+        """The most tokens that a learned table of positions has rows for; None without one."""
+        scheme = SCHEMES[self.embedded_positions()]
+        return self.max_positions if scheme.has_table else None

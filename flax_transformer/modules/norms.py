@@ -1,4 +1,6 @@
-"""Normalizations and dropout as modules: parameters, running statistics and random keys."""
+"""Normalizations, dropout, and the residual connections that they are in."""
+
+from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
@@ -12,6 +14,10 @@ from flax_transformer.functional.normalization import (
     layer_norm,
     rms_norm,
 )
+from flax_transformer.modules.observe import observe
+
+if TYPE_CHECKING:
+    from flax_transformer.modules.layer_options import LayerOptions
 
 # Share of the running statistics that stays when those of a batch are taken in.
 MOMENTUM = 0.9
@@ -159,3 +165,81 @@ class BatchNorm(Norm):
 
 # Normalizations: name -> module of (epsilon, dtype, use_bias), called as `LayerNorm` is.
 NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}
+
+
+class Residual(nn.Module):
+    """The normalization and dropout of a residual connection around a sublayer f.
+
+    post: norm(x + dropout(f(x)))
+    pre:  x + dropout(f(norm(x)))
+    both: x + dropout(norm_2(f(norm(x))))
+
+    That is, `after(x, f(before(x)))`. Observed, see `observe`: sublayer_input, sublayer_output and
+    residual, the sum.
+
+    Attributes:
+        options: norm, norm_placement, norm_epsilon, norm_bias, residual_dropout_rate and dtype are
+            read.
+
+    Parameters:
+        normalize/scale [d_model], and normalize/bias [d_model] if the normalization has one; the
+        same of normalize_output if there are both.
+
+    Reference:
+        Vaswani et al. 2017, sections 3.1 and 5.4 (post); Xiong et al. 2020 (pre); Gemma Team 2024,
+        "Gemma 2", section 2 (both).
+    """
+
+    options: "LayerOptions"
+
+    def setup(self) -> None:
+        """Creates the normalizations."""
+        self.normalize = make_norm(self.options)
+        if self.options.norm_placement == "both":
+            self.normalize_output = make_norm(self.options)
+        self.dropout = Dropout(self.options.residual_dropout_rate)
+
+    def before(
+        self,
+        inputs: Float[Array, "batch length d_model"],
+        is_token: Bool[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch length d_model"]:
+        """Gives what the sublayer reads.
+
+        Args:
+            inputs: of the connection.
+            is_token: False at padding, which batch normalization leaves out.
+            deterministic: running statistics in batch normalization.
+        """
+        if self.options.norm_placement != "post":
+            inputs = self.normalize(inputs, is_token, deterministic)
+        return observe(self, "sublayer_input", inputs)
+
+    def after(
+        self,
+        inputs: Float[Array, "batch length d_model"],
+        outputs: Float[Array, "batch length d_model"],
+        is_token: Bool[Array, "batch length"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch length d_model"]:
+        """Adds what the sublayer gives to the inputs.
+
+        Args:
+            inputs: of the connection.
+            outputs: of the sublayer.
+            is_token: see `before`.
+            deterministic: likewise, and no dropout.
+        """
+        outputs = observe(self, "sublayer_output", outputs)
+        if self.options.norm_placement == "both":
+            outputs = self.normalize_output(outputs, is_token, deterministic)
+        x = inputs + self.dropout(outputs, deterministic)
+        if self.options.norm_placement == "post":
+            x = self.normalize(x, is_token, deterministic)
+        return observe(self, "residual", x)
+
+
+def make_norm(options: "LayerOptions") -> nn.Module:
+    """Makes a normalization of the kind that the options name."""
+    return NORMS[options.norm](options.norm_epsilon, options.dtype, options.norm_bias)

@@ -6,8 +6,9 @@ from jaxtyping import Array, Float
 from flax_transformer.functional.layout import Layout
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.layer_options import LayerOptions
-from flax_transformer.modules.layers import Residual, attend_to_self
+from flax_transformer.modules.layers import attend_to_self
 from flax_transformer.modules.multi_head_attention import MultiHeadAttention
+from flax_transformer.modules.norms import Residual
 
 
 class SpaceTimeLayer(nn.Module):

@@ -162,9 +162,7 @@ class Task(ABC):
         """Gives the examples of a batch as plain data that a person can read."""
 
 
-def draw(
-    model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable
-) -> Variables:
+def draw(model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable) -> Variables:
     """Draws the variables of a model by one of its methods; sown losses are none of them."""
     init = jax.jit(model.init, static_argnames="method")
     return {k: v for k, v in init(rng, *inputs, method=method).items() if k != LOSSES}

@@ -10,6 +10,7 @@ from flax_transformer.tasks.language_modeling.language_modeling_task import Lang
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingTask,
 )
+from flax_transformer.tasks.tagging.tagging_task import TaggingTask
 from flax_transformer.tasks.task import Experiment, Task
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 
@@ -20,6 +21,7 @@ TASKS: dict[str, type[Task]] = {
     "text_classification": TextClassification,
     "image_classification": ImageClassification,
     "video_classification": VideoClassification,
+    "tagging": TaggingTask,
 }
 
 

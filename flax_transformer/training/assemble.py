@@ -13,7 +13,7 @@ import jax
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Predictor, Task, Variables
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints

@@ -9,7 +9,7 @@ from typing import Any
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.evaluation.report import Record, write_scores
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir

@@ -59,27 +59,51 @@ def test_a_text_that_is_none_is_told_and_nothing_is_written(run, folder, tmp_pat
 
 EXPERIMENTS = {
     "empty": (b"", "Expecting value: line 1"),
-    "cut": (b'{"data": {"dataset": "text_fi', "Unterminated string"),
+    "cut": (b'{"version": 2, "data": {"dataset": "text_fi', "Unterminated string"),
     "binary": (bytes(range(256)), "can't decode byte 0x80"),
     "a_list": (b"[7]", r"no fields, but \[7\]"),
     "null": (b"null", "no fields, but None"),
     "a_string": (b'"data"', "no fields, but 'data'"),
     "byte_order_mark": (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
-    "newer_version": (b'{"sede": 7}', r"extra fields found \(sede\)"),
-    "newer_version_of_a_part": (b'{"model": {"num_head": 7}}', r"\(num_head\) @ \$\.model"),
-    "text_for_a_number": (b'{"data": {"vocab_size": "307"}}', r"'307' is no int @ .*vocab_size"),
-    "fraction_for_a_count": (b'{"data": {"vocab_size": 307.5}}', r"307.5 is no int @ .*vocab_size"),
-    "text_for_a_switch": (b'{"data": {"packing": "no"}}', r"'no' is no bool @ \$\.data\.packing"),
-    "switch_for_a_number": (b'{"seed": true}', r"True is no int @ \$\.seed"),
-    "switch_for_a_rate": (b'{"model": {"norm_epsilon": true}}', r"True is no float @ \$\.model"),
-    "number_for_a_name": (b'{"data": {"dataset": 7}}', r"7 is no str @ \$\.data\.dataset"),
-    "null_for_a_part": (b'{"data": null}', r"\$\.data"),
-    "impossible_value": (b'{"data": {"vocab_size": 3}}', "version: vocab_size 3 must be at least"),
-    "impossible_together": (
-        b'{"model": {"num_heads": 7}}',
-        "model.d_model .* is not a multiple of",
+    "newer_version": (b'{"version": 2, "sede": 7}', r"extra fields found \(sede\)"),
+    "newer_version_of_a_part": (
+        b'{"version": 2, "model": {"num_head": 7}}',
+        r"\(num_head\) @ \$\.model",
     ),
-    "not_a_number": (b'{"task": {"label_smoothing": NaN}}', "label_smoothing must be .* not nan"),
+    "text_for_a_number": (
+        b'{"version": 2, "data": {"vocab_size": "307"}}',
+        r"'307' is not of type int @ .*vocab_size",
+    ),
+    "fraction_for_a_count": (
+        b'{"version": 2, "data": {"vocab_size": 307.5}}',
+        r"307.5 is not of type int @ .*vocab_size",
+    ),
+    "text_for_a_switch": (
+        b'{"version": 2, "data": {"packing": "no"}}',
+        r"'no' is not of type bool @ \$\.data\.packing",
+    ),
+    "switch_for_a_number": (b'{"version": 2, "seed": true}', r"True is not of type int @ \$\.seed"),
+    "switch_for_a_rate": (
+        b'{"version": 2, "model": {"norm_epsilon": true}}',
+        r"True is not of type float @ \$\.model",
+    ),
+    "number_for_a_name": (
+        b'{"version": 2, "data": {"dataset": 7}}',
+        r"7 is not of type str @ \$\.data\.dataset",
+    ),
+    "null_for_a_part": (b'{"version": 2, "data": null}', r"\$\.data"),
+    "impossible_value": (
+        b'{"version": 2, "data": {"vocab_size": 3}}',
+        "version: vocab_size 3 must be at least",
+    ),
+    "impossible_together": (
+        b'{"version": 2, "model": {"num_heads": 7}}',
+        "model.d_model .* is no multiple of",
+    ),
+    "not_a_number": (
+        b'{"version": 2, "task": {"label_smoothing": NaN}}',
+        "label_smoothing must be .* not nan",
+    ),
 }
 
 

@@ -43,7 +43,7 @@ NUMBERS = {
     "--decoding.temperature inf": "--decoding.temperature must be positive, not inf",
     "--decoding.top-p nan": "--decoding.top-p must be in .0, 1., not nan",
     f"--decoding.max-extra-length {LARGE}": "max-extra-length must be at most .* not 10+",
-    f"--decoding.beam-size {LARGE}": "--decoding.beam-size must be at most 2,147,483,647, not 10+",
+    f"--decoding.beam-size {LARGE}": "beam-size must be at most 2,147,483,647, not 10+",
     "--data.packing maybe": "Unrecognized options: maybe",
     "--data.train-split train[:0]": r"'train\[:0\]' is not a part of text_files's train, or one with",
     "--data.train-split train[7:3]": r"'train\[7:3\]' is not a part of text_files's train, or one",

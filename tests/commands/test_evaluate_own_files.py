@@ -275,7 +275,7 @@ def test_blank_lines_are_no_text_to_hide_tokens_of(run, workdirs, tmp_path):
         (["--folder", "."], "--folder does not fit this model: give --file"),
         (["--file", "empty.txt"], "empty.txt has 0 characters"),
         (["--file", "no.txt"], "no.txt does not exist"),
-        (["--bleu-tokenizer", "zh"], "is not scored by BLEU: leave --bleu-tokenizer out"),
+        (["--bleu-tokenizer", "zh"], "has no --bleu-tokenizer: leave it out"),
     ],
 )
 def test_a_text_that_cannot_be_scored_is_one_line(run, workdirs, kind, words, message):

@@ -34,7 +34,7 @@ def prepare(
 
 
 def _has(folder: pathlib.Path, split: str) -> bool:
-    return any(path.name.lower().startswith(split[:3]) for path in folder.iterdir())
+    return folder.is_dir() and any(p.name.lower().startswith(split[:3]) for p in folder.iterdir())
 
 
 def save(path: pathlib.Path, grey: int) -> None:

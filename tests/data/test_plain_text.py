@@ -1,4 +1,5 @@
 import pathlib
+from typing import Any
 
 import pytest
 from prepared import read_splits
@@ -8,7 +9,7 @@ from flax_transformer.errors import UserError
 
 
 def texts(tmp_path: pathlib.Path, **paths: pathlib.Path) -> dict[str, list[str]]:
-    given = {f"{split}_text": str(path) for split, path in paths.items()}
+    given: Any = {f"{split}_text": str(path) for split, path in paths.items()}
     config = PlainTextConfig("plain_text", data_dir=str(tmp_path / "prepared"), **given)
     splits = read_splits(config, "train", "validation")
     return {split: [x["text"] for x in examples] for split, examples in splits.items()}

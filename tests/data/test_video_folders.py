@@ -15,18 +15,19 @@ from flax_transformer.errors import UserError
 
 def prepare(folder: pathlib.Path, **options: Any) -> tuple[tuple[str, ...], dict]:
     data_dir = str(folder.parent / "prepared")
+    sizes: Any = {"image_size": 5, "num_frames": 2} | options
     config = VideosConfig(
         "video_folders",
         folder=str(folder),
         data_dir=data_dir,
-        **{"image_size": 5, "num_frames": 2} | options,
+        **sizes,
     )
     names = [name for name in ("validation", "test") if _has(folder, name)]
     return open_split(config, "train").class_names, read_splits(config, "train", *names)
 
 
 def _has(folder: pathlib.Path, split: str) -> bool:
-    return any(path.name.lower().startswith(split[:3]) for path in folder.iterdir())
+    return folder.is_dir() and any(p.name.lower().startswith(split[:3]) for p in folder.iterdir())
 
 
 def save(path: pathlib.Path, *greys: int) -> None:

@@ -9,7 +9,16 @@ import reference
 from jax.test_util import check_grads
 from reference import assert_close
 
-from flax_transformer.functional import attend, causal_mask, multi_head_attend
+from flax_transformer.functional import (
+    attend,
+    attention_scores,
+    attention_weights,
+    causal_mask,
+    multi_head_attend,
+    over_heads,
+    weighted_values,
+)
+from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.kernels import cudnn_attention
 
 BATCH, HEADS, QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13
@@ -269,3 +278,52 @@ def test_only_a_cpu_gives_sums_of_16_bits_in_float32(platform, gives):
     program = attend.trace(x, x, x).lower(lowering_platforms=(platform,)).as_text()
     # Of scores and of weights with values.
     assert re.findall(r"dot_general.*-> tensor<\w+x(\w+)>", program) == ["f32", gives]
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 1.0}, {"cap": 0.7}, {"scale": 0.3, "cap": 2.0}])
+def test_scores_are_scaled_then_capped_then_biased(tolerance, one_head, normal, options):
+    query, key, value = one_head
+    bias = normal(query.shape[0], key.shape[0])
+    scores = np.asarray(query, np.float64) @ np.asarray(key, np.float64).T
+    scores = scores * options.get("scale", query.shape[1] ** -0.5)
+    if "cap" in options:
+        scores = options["cap"] * np.tanh(scores / options["cap"])
+    scores = scores + np.asarray(bias, np.float64)
+    assert_close(attention_scores(query, key, bias=bias, **options), scores, tolerance)
+    weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    expected = weights @ np.asarray(value, np.float64)
+    assert_close(attend(query, key, value, bias=bias, **options), expected, tolerance)
+
+
+@pytest.mark.parametrize("implementation", ["xla", "blockwise", "auto"])
+def test_all_heads_are_scaled_and_capped(normal, tolerance, implementation):
+    query, key, value = (normal(2, 5, heads, 3) for heads in (4, 2, 2))
+    options = {"scale": 0.3, "cap": 0.7}
+    actual = multi_head_attend(query, key, value, **options, implementation=implementation)
+    for head in range(4):
+        one = [query[1, :, head], key[1, :, head // 2], value[1, :, head // 2]]
+        assert_close(actual[1, :, head], attend(*one, **options), tolerance)
+
+
+def test_the_three_parts_lifted_over_heads_are_the_whole(normal):
+    query, key, value = (normal(2, 5, heads, 3) for heads in (4, 2, 2))
+    mask, bias = normal(1, 5, 5) > 0, normal(1, 4, 5, 5)
+    dropout = (normal(2, 4, 5, 5) > 0) * 2.0
+    scores = over_heads(attention_scores, 0)(query=query, key=key, bias=bias)
+    weights = over_heads(attention_weights, 0)(scores=scores, mask=mask)
+    output = over_heads(weighted_values, 1)(weights=weights, value=value, dropout=dropout)
+    options = {"mask": mask, "bias": bias, "dropout": dropout, "return_weights": True}
+    expected, expected_weights = multi_head_attend(query, key, value, **options)
+    assert_close(weights, expected_weights, 1e-6)
+    assert_close(output, expected, 1e-6)
+
+
+def test_weights_to_show_take_the_formula(normal):
+    x = normal(1, 2, 3, 8)
+    shown = [
+        multi_head_attend(x, x, x, return_weights=True, implementation=name)
+        for name in attention_implementations()
+    ]
+    for output, weights in shown:
+        np.testing.assert_array_equal(output, shown[0][0])
+        np.testing.assert_array_equal(weights, shown[0][1])

@@ -46,7 +46,9 @@ def test_outputs_are_the_weighted_sum_of_the_chosen_networks(
     hidden, output = normal(EXPERTS, D_MODEL, *halves, D_FF), normal(EXPERTS, D_FF, D_MODEL)
     biases = normal(EXPERTS, *halves, D_FF), normal(EXPERTS, D_MODEL)
     given = biases if has_biases else (None, None)
-    actual = expert_feed_forward(inputs, weights, hidden, given[0], output, given[1], activation)
+    actual = expert_feed_forward(
+        inputs, weights, hidden, given[0], output, given[1], activation=activation
+    )
     expected = np.zeros(inputs.shape)
     for place in np.ndindex(BATCH, LENGTH):
         for e in chosen_of(logits, 2)[place]:
@@ -66,7 +68,9 @@ def test_an_expert_that_no_token_chose_has_no_gradient(normal):
 
     def total(hidden, logits):
         weights = jnp.broadcast_to(expert_weights(logits), (LENGTH, EXPERTS))
-        return expert_feed_forward(inputs, weights, hidden, None, output, None, "silu").sum()
+        return expert_feed_forward(
+            inputs, weights, hidden, None, output, None, activation="silu"
+        ).sum()
 
     of_hidden, of_logits = jax.grad(total, (0, 1))(hidden, logits)
     np.testing.assert_array_equal(jnp.abs(of_hidden).sum((1, 2)) > 0, [True, True, False, False])
@@ -77,7 +81,7 @@ def test_dropout_multiplies_the_hidden_layer_of_every_expert(normal):
     hidden, output = normal(EXPERTS, D_MODEL, D_FF), normal(EXPERTS, D_FF, D_MODEL)
     inputs, weights = normal(LENGTH, D_MODEL), jnp.full((LENGTH, EXPERTS), 0.25)
     call = lambda dropout: expert_feed_forward(  # noqa: E731
-        inputs, weights, hidden, None, output, None, "relu", dropout
+        inputs, weights, hidden, None, output, None, activation="relu", dropout=dropout
     )
     only = jnp.zeros((LENGTH, EXPERTS, D_FF)).at[:, 1].set(1)
     one = 0.25 * jax.nn.relu(inputs @ hidden[1]) @ output[1]

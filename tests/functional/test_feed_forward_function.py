@@ -99,3 +99,18 @@ def test_a_gate_must_have_two_halves_and_a_name_must_be_known(normal):
 def test_every_activation_is_described():
     assert all(activation.description for activation in ACTIVATIONS.values())
     assert len({np.asarray(a.function(jnp.ones((2, 1)))).item(0) for a in ACTIVATIONS.values()}) > 1
+
+
+@each_activation
+def test_a_bias_that_is_not_there_is_one_of_zeros(normal, name):
+    inputs, (hidden, hidden_bias, output, output_bias) = draw(normal, name)
+    for without in ((None, output_bias), (hidden_bias, None), (None, None)):
+        zeros = [
+            jnp.zeros_like(bias) if given is None else given
+            for bias, given in zip((hidden_bias, output_bias), without, strict=True)
+        ]
+        actual, expected = (
+            feed_forward(inputs, hidden, first, output, second, activation=name)
+            for first, second in (without, zeros)
+        )
+        np.testing.assert_array_equal(actual, expected)

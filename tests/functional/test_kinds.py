@@ -116,8 +116,8 @@ def test_which_places_are_tokens_is_told_by_booleans(name, dtype):
         TAKE_IS_TOKEN[name](is_token.astype(dtype))
 
 
-TAKE_BIAS = ["attend", "multi_head_attend"]
-TAKE_DROPOUT = [*TAKE_BIAS, "feed_forward"]
+TAKE_BIAS = ["attend", "attention_scores", "multi_head_attend"]
+TAKE_DROPOUT = ["attend", "weighted_values", "multi_head_attend", "feed_forward"]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,12 @@ IDS = [
     ("learned_positions", "positions"),
     ("lineage_mask", "lineage"),
     ("linear_cross_entropy", "targets"),
-    ("padding_mask", "tokens"),
+    ("padding_mask", "segments"),
     ("segment_lengths", "segments"),
     ("segment_mask", "query_segments"),
     ("segment_mask", "key_segments"),
     ("segment_positions", "segments"),
+    ("token_segments", "tokens"),
 ]
 
 

@@ -134,3 +134,9 @@ def test_statistics_of_nothing_are_zero(inputs):
 def test_what_does_not_fit_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(jnp.ones((BATCH, LENGTH, D_MODEL)), jnp.ones(D_MODEL))
+
+
+def test_a_layer_norm_without_a_bias_adds_none(inputs, normal):
+    scale = normal(D_MODEL)
+    expected = layer_norm(inputs, scale, jnp.zeros(D_MODEL, scale.dtype))
+    np.testing.assert_array_equal(layer_norm(inputs, scale), expected)

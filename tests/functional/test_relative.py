@@ -33,6 +33,21 @@ def test_the_base_of_a_rotation_is_its_longest_wavelength(normal):
     assert_close(rotary(x, QUERY_POSITIONS, 17.0), expected, 1e-5)
 
 
+@pytest.mark.parametrize("head_dim", [1, 2, 6, 7])
+def test_pairs_of_halves_are_those_of_neighbors_in_another_order(normal, tolerance, head_dim):
+    x, half = normal(QUERIES, head_dim), head_dim // 2
+    order = [*np.arange(2 * half).reshape(2, half).T.ravel(), *range(2 * half, head_dim)]
+    expected = rotary(x[:, np.array(order)], QUERY_POSITIONS)
+    rotated = rotary(x, QUERY_POSITIONS, layout="halves")
+    assert_close(rotated[:, np.array(order)], expected, tolerance)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_layout_of_a_rotation_is_refused(normal):
+    with pytest.raises(ValueError, match="layout must be interleaved or halves, not pairs"):
+        rotary(normal(QUERIES, 2), QUERY_POSITIONS, layout="pairs")  # pyright: ignore[reportArgumentType]
+
+
 def test_products_of_rotated_vectors_depend_on_distances_alone(normal, double):
     query, key = normal(QUERIES, HEAD_DIM), normal(KEYS, HEAD_DIM)
     near, far = (

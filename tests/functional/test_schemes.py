@@ -1,4 +1,7 @@
+import dataclasses
 import functools
+import types
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +10,16 @@ import pytest
 import reference
 from reference import assert_close
 
-from flax_transformer.functional import SCHEMES, Head, alibi_bias, rotary, t5_bias
+from flax_transformer.functional import (
+    SCHEMES,
+    Head,
+    PositionalScheme,
+    alibi_bias,
+    positional_scheme,
+    relative_bias,
+    rotary,
+    t5_bias,
+)
 
 LENGTH, D_MODEL, HEAD_DIM, HEADS = 11, 13, 7, 3
 POSITIONS, LENGTHS = jnp.arange(LENGTH), jnp.full(LENGTH, LENGTH)
@@ -117,6 +129,64 @@ def test_one_scheme_rotates(normal):
     (rotate,) = [scheme.rotate for scheme in SCHEMES.values() if scheme.rotate]
     x = normal(LENGTH, HEAD_DIM)
     np.testing.assert_array_equal(rotate(x, POSITIONS), rotary(x, POSITIONS))
+
+
+@dataclasses.dataclass
+class Options:
+    """As a config states the parameters of schemes, among others."""
+
+    rotary_base: float = 500.0
+    rotary_layout: str = "halves"
+    relative_max_distance: int = 2
+    t5_num_buckets: int = 8
+    t5_max_distance: int = 7
+    d_model: int = D_MODEL
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_without_options_a_scheme_is_the_published_one(name):
+    published, made = SCHEMES[name], positional_scheme(name, object())
+    assert made.description == published.description
+    if made.head_table_shape is not None:
+        assert published.head_table_shape is not None
+        assert made.head_table_shape(HEAD_DIM) == published.head_table_shape(HEAD_DIM)
+
+
+def test_options_are_parameters_of_the_schemes_that_have_them(normal):
+    x, key = normal(LENGTH, HEAD_DIM), jnp.arange(2 * LENGTH)
+    made: dict[str, Any] = {name: positional_scheme(name, Options()) for name in SCHEMES}
+    rotated = rotary(x, POSITIONS, 500.0, "halves")
+    np.testing.assert_array_equal(made["rotary"].rotate(x, POSITIONS), rotated)
+    head = Head(0, HEADS, False)
+    table = normal(*made["t5"].head_table_shape(HEAD_DIM))
+    assert table.shape == (8,)
+    np.testing.assert_array_equal(
+        made["t5"].bias(x, POSITIONS, key, head, table),
+        t5_bias(POSITIONS, key, table, 7, bidirectional=False),
+    )
+    table = normal(*made["relative"].head_table_shape(HEAD_DIM))
+    assert table.shape == (5, HEAD_DIM)
+    np.testing.assert_array_equal(
+        made["relative"].bias(x, POSITIONS, key, head, table),
+        relative_bias(x, POSITIONS, key, table),
+    )
+    assert made["alibi"] is SCHEMES["alibi"]
+
+
+def test_a_scheme_from_outside_has_parameters_too(monkeypatch):
+    def make(shift: float = 1.0) -> PositionalScheme:
+        return PositionalScheme("shifted", rotate=lambda x, _: x + shift, make=make)
+
+    monkeypatch.setitem(SCHEMES, "shifted", make())
+    shifted: Any = positional_scheme("shifted", types.SimpleNamespace(shift=3.0))
+    assert shifted.rotate(0.0, None) == 3.0
+    published: Any = positional_scheme("shifted")
+    assert published.rotate(0.0, None) == 1.0
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(ValueError, match="no positional scheme 'rotery': known are number, "):
+        positional_scheme("rotery")
 
 
 @pytest.mark.parametrize("length", [1, 5, 100, 101])

@@ -9,7 +9,8 @@ import pytest
 from double_precision import enable_x64
 from small_models import MODELS, PUBLISHED
 
-from flax_transformer.training.step import init_state, make_train_step
+from flax_transformer.tasks.task import Loss
+from flax_transformer.training.step import init_state, make_train_step, split_variables
 
 pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("double")]
 TYPES = {jnp.dtype("float32"), jnp.dtype("int32")}
@@ -38,9 +39,10 @@ def test_parameters_and_results_are_not_of_double_precision(name):
 def test_a_training_step_keeps_the_types_of_the_state(name, accumulate_steps):
     small = MODELS[name]
 
-    def loss(params, statistics, batch, rng):
-        outputs, statistics = small.train(params, statistics)
-        return jnp.square(outputs.astype(jnp.float32)).sum(), jnp.float32(outputs.size), statistics
+    def loss(variables, batch, rng):
+        outputs, statistics = small.train(*split_variables(variables))
+        total = jnp.square(outputs.astype(jnp.float32)).sum()
+        return Loss(total, jnp.float32(outputs.size), statistics, {})
 
     optimizer = optax.adam(0.1)
     step = make_train_step(loss, optimizer, max_skipped=3, accumulate_steps=accumulate_steps)

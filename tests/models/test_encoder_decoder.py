@@ -266,7 +266,7 @@ def test_attention_can_be_looked_at_in_every_layer(model):
     _, stored = jax.eval_shape(
         lambda: module.apply(model.variables, SOURCE, TARGET, mutable=["activations"])
     )
-    by_path = flatten_dict(stored["activations"])
+    by_path: Any = flatten_dict(stored["activations"])
     shapes = sorted(x.shape for path, x in by_path.items() if path[-1] == "weights")
     lengths = (SOURCE_LENGTH, SOURCE_LENGTH), (LENGTH, SOURCE_LENGTH), (LENGTH, LENGTH)
     assert shapes == sorted((BATCH, CONFIG.num_heads, *pair) for pair in lengths)

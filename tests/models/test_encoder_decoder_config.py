@@ -32,6 +32,7 @@ CUDNN: dict[str, Any] = {"attention_implementation": "cudnn", "dtype": "bfloat16
         ({"embedding_scaling": "input"}, "unknown .*scaling 'input': did you mean 'inputs'"),
         ({"attention_implementation": "cudn"}, "unknown .*'cudn': did you mean 'cudnn'"),
         ({"attention_implementation": "cudnn"}, "cudnn computes in bfloat16, not float32: give"),
+        (CUDNN | {"attention_soft_cap": 3.0}, r"leave attention_soft_cap 3\.0 out, or choose auto"),
         (CUDNN | {"attention_dropout_rate": 0.1}, "set attention_dropout_rate 0.1 to 0, or"),
         ({"num_key_value_heads": 3}, "num_heads 8 is not a multiple of .*num_key_value_heads 3"),
         ({"num_key_value_heads": 0}, "model.num_key_value_heads must be at least 1, not 0"),

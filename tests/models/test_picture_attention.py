@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_transformer.visualization.rollout import attention_rollout
 from parameters import draw_parameters
 from reference import assert_close
 
@@ -21,6 +20,7 @@ from flax_transformer.models import (
 )
 from flax_transformer.models.video import Variant
 from flax_transformer.visualization import view_attention
+from flax_transformer.visualization.attention_view import attention_rollout
 
 LAYERS, TIME_LAYERS, HEADS, TIMES, ROWS, COLUMNS = 2, 3, 4, 5, 1, 7
 PLACES = ROWS * COLUMNS

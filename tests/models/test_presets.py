@@ -26,7 +26,7 @@ def expected_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
     encoder = config.num_encoder_layers * (attention + feed_forward + 2 * norm)
     decoder = config.num_decoder_layers * (2 * attention + feed_forward + 3 * norm)
     final_norms = 2 * 2 * config.d_model * (config.norm_placement != "post")
-    scheme = SCHEMES[config.positions]
+    scheme = SCHEMES[config.embedded_positions()]
     tables = 2 * config.max_positions * config.d_model * scheme.has_table
     if scheme.head_table_shape is not None:
         head_table = math.prod(scheme.head_table_shape(key_dim))

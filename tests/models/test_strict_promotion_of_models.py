@@ -17,7 +17,8 @@ from test_targets_of_objectives import (
 )
 
 from flax_transformer.models.attention_weights import attention_weights
-from flax_transformer.training.step import init_state, make_train_step
+from flax_transformer.tasks.task import Loss
+from flax_transformer.training.step import init_state, make_train_step, split_variables
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -78,9 +79,10 @@ def test_weights_are_shown(name):
 def test_a_training_step_is_made(name, accumulate_steps):
     small = MODELS[name]
 
-    def loss(params, statistics, batch, rng):
-        outputs, statistics = small.train(params, statistics)
-        return jnp.square(outputs).sum(), jnp.float32(outputs.size), statistics
+    def loss(variables, batch, rng):
+        outputs, statistics = small.train(*split_variables(variables))
+        total = jnp.square(outputs).sum()
+        return Loss(total, jnp.float32(outputs.size), statistics, {})
 
     step = make_train_step(loss, optax.sgd(0.1), max_skipped=3, accumulate_steps=accumulate_steps)
     with strict():

@@ -13,8 +13,8 @@ from reference import assert_close
 from flax_transformer.errors import UserError
 from flax_transformer.functional import label_smoothed_cross_entropy, split_tubelets
 from flax_transformer.models import VideoConfig, VideoTransformer, stack_layers
-from flax_transformer.models.pooled_encoder import PooledEncoder
 from flax_transformer.models.video import SpaceTimeEncoder, Variant
+from flax_transformer.models.vision import PooledEncoder
 
 BATCH, CLASSES, CHANNELS, TIMES, PLACES = 2, 3, 2, 3, 4
 CONFIG = VideoConfig(

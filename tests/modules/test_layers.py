@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import flax.errors
@@ -75,7 +76,7 @@ def test_a_residual_drops_the_sublayer_and_keeps_the_inputs(inputs):
 @pytest.mark.parametrize(("layer", "method"), [(EncoderLayer, encode), (DecoderLayer, decode)])
 @pytest.mark.parametrize("rate", RATES)
 def test_each_rate_drops_something_and_only_in_training(inputs, memory, layer, method, rate):
-    module = layer(OPTIONS.of_layer(**{rate: 0.5}))
+    module = layer(dataclasses.replace(OPTIONS, **{rate: 0.5}))
     variables = draw_parameters(module, inputs, memory, method=method)
     plain = layer(OPTIONS).apply(variables, inputs, memory, method=method)
 

@@ -13,7 +13,7 @@ from reference import assert_close
 from flax_transformer.errors import UserError
 from flax_transformer.functional import SCHEMES, Positions
 from flax_transformer.modules import LayerOptions, MultiHeadAttention
-from flax_transformer.modules.cached_attention import attend_to_shared
+from flax_transformer.modules.layers import attend_to_shared
 
 pytestmark = pytest.mark.platforms
 

@@ -61,6 +61,7 @@ RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(1, VOCAB, (2, LENGTH))
 TOKENS[0, 4:] = 0
 IS_TOKEN = TOKENS != 0
+SEGMENTS = jnp.asarray(IS_TOKEN, jnp.int32)
 SENTENCES = np.array([[0, 0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1]])
 
 
@@ -108,7 +109,7 @@ def test_gpt2():
     }
     model = DecoderOnly(DecoderOnlyConfig(max_positions=11, **OURS), VOCAB)
     expected = theirs(torch.tensor(TOKENS), attention_mask=torch.tensor(IS_TOKEN)).logits
-    actual = apply(model, params, TOKENS)
+    actual = apply(model, params, TOKENS, segments=SEGMENTS)
     assert_close(actual[IS_TOKEN], numpy(expected)[IS_TOKEN], TOLERANCE)
 
 
@@ -163,7 +164,7 @@ def test_bert(head):
     ).logits
     actual = jax.jit(
         lambda params, tokens, sentences: model.apply(
-            {"params": params}, tokens, sentences=sentences, method=method
+            {"params": params}, tokens, sentences=sentences, segments=SEGMENTS, method=method
         )
     )(params, TOKENS, SENTENCES)
     assert_close(actual[counted], numpy(expected)[counted], TOLERANCE)

@@ -45,7 +45,8 @@ def case(request) -> tuple[Any, Any, Any, Any]:
 def start(case: Any) -> Any:
     model, variables, begin, prompt = case
     capacity = prompt.shape[1] + MAX_LENGTH
-    return model.apply(variables, begin, capacity, method=model.start)
+    of_source = {} if isinstance(begin, int) else {"segments": (begin != PAD).astype(jnp.int32)}
+    return model.apply(variables, begin, capacity, **of_source, method=model.start)
 
 
 def found_by(case: Any, config: DecodingConfig) -> Hypotheses:
@@ -53,7 +54,7 @@ def found_by(case: Any, config: DecodingConfig) -> Hypotheses:
     model, variables, _, prompt = case
 
     def step(tokens: Any, cache: Any) -> Any:
-        logits, cache = model.apply(variables, tokens, cache, method=model.decode)
+        logits, cache = model.apply(variables, tokens, cache, tokens != PAD, method=model.decode)
         return logits.at[..., jnp.array([PAD, EOS])].set(-1e9), cache
 
     return search(
@@ -73,16 +74,18 @@ def cached_weights(case: Any, tokens: np.ndarray) -> dict[str, np.ndarray]:
     cache, rows = start(case), []
 
     def decode(new: Any, cache: Any) -> Any:
-        return model.apply(variables, new, cache, method=model.decode, mutable=["attention"])
+        return model.apply(
+            variables, new, cache, new != PAD, method=model.decode, mutable=["activations"]
+        )
 
     step = jax.jit(decode)
     for new in [prompt, *(jnp.asarray(tokens[:, i : i + 1]) for i in range(MAX_LENGTH - 1))]:
         (_, cache), stored = step(new, cache)
-        rows.append(stored["attention"])
+        rows.append(stored["activations"])
     return {
         part: np.stack(
             [
-                np.concatenate([row[f"decoder_{layer}"][module]["weights"][0] for row in rows], 2)
+                np.concatenate([row[f"decoder_{layer}"][module]["weights"] for row in rows], 2)
                 for layer in range(LAYERS)
             ]
         )

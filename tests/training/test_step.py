@@ -10,7 +10,7 @@ from small_tasks import pair_batch, translation_task
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.models.model_config import ComputeType
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Loss
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices

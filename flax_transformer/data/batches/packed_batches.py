@@ -52,7 +52,7 @@ class PackedBatches(Batches):
         packed = redraw(self._packed, self._pairs, rng)
         return [Group(groups[index].indices, packed) for index in order]
 
-    def make(self, indices: Int[np.ndarray, " rows"], form: "PackedRows") -> Batch:
+    def make(self, indices: Int[np.ndarray, " rows"], form: "_PackedRows") -> Batch:
         """Lays pairs side by side."""
         return pack(self._pairs, form, indices, self.bucket.target_length)
 
@@ -61,7 +61,7 @@ class PackedBatches(Batches):
         return describe_pairs(self._pairs, [self.bucket] * self.batches_per_epoch, devices)
 
 
-class PackedRows(NamedTuple):
+class _PackedRows(NamedTuple):
     """Which pairs share a row: of row i the pairs `places[offsets[i]:offsets[i + 1]]`, in order."""
 
     places: Int64[np.ndarray, " pairs"]
@@ -132,7 +132,7 @@ def _first_fit(
     return rows
 
 
-def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> PackedRows:
+def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> _PackedRows:
     """Chooses the rows of all pairs, as `assign_rows` does, from windows of random pairs.
 
     Args:
@@ -149,10 +149,10 @@ def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> PackedRows:
     order = np.random.default_rng(seed).permutation(pairs.num_pairs)
     rows = assign_rows(pairs.source.lengths[order], pairs.target.lengths[order], row_length)
     offsets = np.cumsum(np.concatenate([[0], np.bincount(rows)]))
-    return PackedRows(order[np.argsort(rows, kind="stable")], offsets)
+    return _PackedRows(order[np.argsort(rows, kind="stable")], offsets)
 
 
-def redraw(rows: PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) -> PackedRows:
+def redraw(rows: _PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) -> _PackedRows:
     """Puts other pairs together: pairs of equal lengths on both sides exchange their places.
 
     So every pair keeps one place, no row grows longer, and there are as many rows in every epoch.
@@ -167,7 +167,7 @@ def redraw(rows: PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) ->
 
 
 def pack(
-    pairs: TokenizedPairs, rows: PackedRows, indices: Int[np.ndarray, " rows"], row_length: int
+    pairs: TokenizedPairs, rows: _PackedRows, indices: Int[np.ndarray, " rows"], row_length: int
 ) -> Batch:
     """Makes a batch of rows.
 

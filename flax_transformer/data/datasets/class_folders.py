@@ -11,8 +11,8 @@ from PIL import ImageColor
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.clips import images_in
-from flax_transformer.data.files.example_files import ExampleFiles, Found
-from flax_transformer.data.files.example_paths import KINDS, find_examples
+from flax_transformer.data.files.example_files import Found, read_examples
+from flax_transformer.data.files.example_paths import IMAGE, VIDEO, find_examples
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.image_files import read_pixels
 from flax_transformer.data.files.kept_arrays import Kept
@@ -32,8 +32,8 @@ def open_split(config: Any, split: str) -> Split:
     """
     if config.folder is None:
         raise UserError(f"{config.dataset} needs --data.folder: give the folder with train/CLASS.")
-    folder, kind = Path(config.folder).expanduser(), KINDS[config.kind]
-    frames = [config.num_frames] if config.kind == "video" else []
+    is_video, folder = config.kind == "video", Path(config.folder).expanduser()
+    kind, frames = (VIDEO, [config.num_frames]) if is_video else (IMAGE, [])
     shape = (*frames, config.image_size, config.image_size, 3)
     found, passed_over = find_examples(folder, kind)
     # Includes the option, so that data without bad files is not used without the option.
@@ -43,11 +43,10 @@ def open_split(config: Any, split: str) -> Split:
 
     def make() -> Iterator[dict[str, np.ndarray]]:
         read = partial(_read, shape, config.background)
-        files = ExampleFiles(found, read, skip_bad_files=config.skip_bad_files)
         numbers = {name: np.array([number], np.int32) for number, name in enumerate(found["train"])}
-        for name in found:
-            for label, pixels in files.split(name):
-                yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
+        examples = read_examples(found, read, skip_bad_files=config.skip_bad_files)
+        for name, label, pixels in examples:
+            yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
 
     # An array is too large to be read as a whole at every start.
     arrays = Kept(made).arrays(["pixels", digest], make, is_checked=False)

@@ -156,6 +156,7 @@ DATASETS = {
         _own("labelled_text"),
         ("train_file", "validation_file", "test_file"),
     ),
+    "conllu": Dataset("your own tagged words, as CoNLL-U", "tagged_words", _own("conllu")),
     "digits": Dataset(
         "1,797 digits of 8 × 8 pixels; needs scikit-learn, but no network",
         "image",

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from flax_transformer.data.datasets.recipe import Recipe
 
-ORDERS: dict[str, Callable[[list[str]], list[str]]] = {
+_ORDERS: dict[str, Callable[[list[str]], list[str]]] = {
     "copy": list,
     "reverse": lambda letters: letters[::-1],
     "sort": sorted,
@@ -27,7 +27,7 @@ def recipe(config: Any) -> Recipe:
         "letters",
         description,
         {"source": text, "target": text},
-        lambda _: _splits(ORDERS[config.dataset]),
+        lambda _: _splits(_ORDERS[config.dataset]),
         variant=config.dataset,
     )
 

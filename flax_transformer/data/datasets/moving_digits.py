@@ -40,7 +40,7 @@ SPLITS = {
 SEED = 0
 
 
-class Scene(NamedTuple):
+class _Scene(NamedTuple):
     """How a video begins."""
 
     digit: int
@@ -80,13 +80,13 @@ def make_videos(
     return videos, (MOTIONS[motion] for _, motion in order)
 
 
-def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) -> list[Scene]:
+def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) -> list[_Scene]:
     """Draws scenes with equal chances, none twice."""
     shape = (len(digits), SIZE, SIZE, NUM_ANGLES)
     drawn = np.unravel_index(rng.choice(np.prod(shape), number, replace=False), shape)
     directions = rng.choice(list(DIRECTIONS), number)
     return [
-        Scene(digits[digit], row, column, angle, direction)
+        _Scene(digits[digit], row, column, angle, direction)
         for digit, row, column, angle, direction in zip(
             *(axis.tolist() for axis in drawn), directions.tolist(), strict=True
         )
@@ -119,7 +119,7 @@ def move(motion: str, direction: str) -> np.ndarray:
     return STEP * times[:, None] * np.array([*DIRECTIONS[motion], 0])
 
 
-def film(scene: Scene, motion: str, pictures: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+def film(scene: _Scene, motion: str, pictures: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
     """Makes a video.
 
     Args:

@@ -12,7 +12,7 @@ from flax_transformer.data.batches.examples import ArrayInputs, Examples
 from flax_transformer.data.datasets.labelled_text import check_labels, read_table
 from flax_transformer.data.datasets.plain_text import check_size, find_documents
 from flax_transformer.data.datasets.split import Pair
-from flax_transformer.data.files.example_files import ExampleFiles, Read
+from flax_transformer.data.files.example_files import Read, read_examples
 from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.text_files import read_lines, read_parallel, read_text
@@ -156,8 +156,8 @@ def read_own_folder(
     labels = np.array([numbers[name] for name, paths in found.items() for _ in paths], np.int32)
     with tempfile.TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(len(labels), *shape))
-    examples = ExampleFiles({folder.name: found}, read, skip_bad_files=False, can_skip=False)
-    for index, (_, one) in enumerate(examples.split(folder.name)):
+    examples = read_examples({folder.name: found}, read, skip_bad_files=False, can_skip=False)
+    for index, (_, _, one) in enumerate(examples):
         pixels[index] = one
     return Examples(ArrayInputs(pixels), labels, tuple(class_names))
 

@@ -16,12 +16,11 @@ from flax_transformer.data.data_config import DataConfig, data_root
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.records import (
     INFO,
-    ReadableRecords,
     check_info,
     check_infos,
     check_shards,
     damaged,
-    in_pieces,
+    read_records,
 )
 from flax_transformer.errors import UserError, unknown
 
@@ -69,7 +68,7 @@ def open_prepared(
     info = (folder / INFO).read_bytes() if folder.exists() else b""
     languages = [getattr(config, f"{side}_language", "") for side in ("source", "target")]
     digest = hashlib.sha256(info + repr(languages).encode())
-    records = Records(len(source), lambda: map(read, in_pieces(source)))
+    records = Records(len(source), lambda: map(read, read_records(source, folder)))
     return Split(split, records, folder, digest.hexdigest(), class_names)
 
 
@@ -135,12 +134,12 @@ def _reason(error: BaseException) -> str:
     return next(iter(str(error).strip().split("\n")), "") or type(error).__name__
 
 
-def _open_source(config: DataConfig, builder: Any, split: str) -> ReadableRecords:
+def _open_source(config: DataConfig, builder: Any, split: str) -> Any:
     """Opens TFDS's records, and refuses an unknown split, or one whose files are damaged."""
     folder = Path(builder.data_path)
     try:
-        records = ReadableRecords(builder.as_data_source(split), folder)
-        len(records)  # of a part that ends before it begins: negative, and thus a ValueError
+        source = builder.as_data_source(split)
+        len(source)  # of a part that ends before it begins: negative, and thus a ValueError
     except NotImplementedError:
         raise UserError(
             f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
@@ -151,7 +150,7 @@ def _open_source(config: DataConfig, builder: Any, split: str) -> ReadableRecord
         raise unknown_split(config, split, builder.info.splits) from None
     if folder.exists():  # it does not with `tfds.testing.mock_data`
         check_shards(builder, split)
-    return records
+    return source
 
 
 def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> UserError:

@@ -33,9 +33,6 @@ VIDEO = ExampleKind(
 )
 
 
-KINDS = {"image": IMAGE, "video": VIDEO}  # by the kind of a config
-
-
 def find_examples(folder: Path, kind: ExampleKind) -> tuple[Found, list[Path]]:
     """Gives the paths of every split and class, all in natural order, and the other files.
 

@@ -1,7 +1,6 @@
 """The records of a prepared data set; if its files are damaged, errors say what to delete."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,27 @@ INFO = "dataset_info.json"  # which TFDS writes beside the records
 READ_SIZE = 4096  # records read at one time
 
 
-class ReadableRecords(Sequence[Mapping[str, Any]]):
-    """The records of a split, with random access.
+def read_records(source: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Gives all records of a split, read many at once: one at a time takes three times as long.
 
     Each shard carries checksums: a changed byte makes a record unreadable, never different.
 
     Args:
         source: TFDS's data source.
         folder: of the prepared data set.
+
+    Raises:
+        UserError: if a record is damaged.
     """
-
-    def __init__(self, source: Any, folder: Path):
-        self._source, self._folder = source, folder
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: Any) -> Any:
-        with _readable(self._folder):
-            return self._source[index]
-
-    def __getitems__(self, indices: list[int]) -> Any:
-        """Reads several at once."""
-        with _readable(self._folder):
-            return self._source.__getitems__(indices)
-
-
-def in_pieces(records: ReadableRecords) -> Iterator[Mapping[str, Any]]:
-    """Gives all records, read many at once: one at a time, each takes three times as long."""
-    for start in range(0, len(records), READ_SIZE):
-        indices = list(range(len(records))[start : start + READ_SIZE])
+    for start in range(0, len(source), READ_SIZE):
+        indices = list(range(len(source))[start : start + READ_SIZE])
         try:
-            yield from records.__getitems__(indices)
+            records = source.__getitems__(indices)
         except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
-            yield from (records[index] for index in indices)
+            records = [source[index] for index in indices]
+        except RuntimeError as error:  # of the library for array_record, in C++
+            raise damaged(folder, "a record cannot be read") from error
+        yield from records
 
 
 def check_info(folder: Path) -> None:
@@ -108,14 +94,6 @@ def check_shards(builder: Any, split: str) -> None:
             is_whole = False
         if not is_whole:
             raise damaged(folder, f"{path.name} is cut or changed")
-
-
-@contextlib.contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:  # of the library for array_record, in C++
-        raise damaged(folder, "a record cannot be read") from error
 
 
 def damaged(folder: Path, reason: str) -> UserError:

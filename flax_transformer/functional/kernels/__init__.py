@@ -119,7 +119,7 @@ def with_kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
         def run(*args: Any, **options: Any) -> Any:
             return (formula if _takes_formulas else kernel(name))(*args, **options)
 
-        run.formula = formula  # pyright: ignore[reportFunctionMemberAccess]
+        run.formula = formula  # pyright: ignore[reportAttributeAccessIssue]
         return run
 
     return decorate

@@ -40,11 +40,11 @@ def attend_by_number(
     all_at_once = formula("auto")
     batch, query_length, num_heads, _ = query.shape
     num_scores = batch * num_heads * query_length * key.shape[1]
+    options: dict[str, Any] = {"scale": scale, "cap": cap}
     # In a program for symbolic sizes the number is unknown, and blocks are not used.
-    options = {"scale": scale, "cap": cap}
     if not isinstance(num_scores, int) or not blocks_pay(num_scores, "cpu"):
         return all_at_once(query, key, value, **scores, **options)
-    if blocks_pay(num_scores, "other"):
+    if blocks_pay(num_scores, "gpu"):
         return attend_in_blocks(query, key, value, **scores, **options)
     cpu, default = (_of_arrays(form, options) for form in (attend_in_blocks, all_at_once))
     return jax.lax.platform_dependent(query, key, value, scores, cpu=cpu, default=default)

@@ -87,13 +87,14 @@ def linear_losses(
     bias: Float[Array, " vocab"] | None,
     targets: Int[Array, "*batch"],
     weights: Float[Array, "*batch"],
+    *,
     label_smoothing: float,
     smoothing_over: SmoothingOver,
     cap: float | None,
 ) -> Float[Array, ""]:
     """The sum over all positions, of which some are computed at a time."""
     rows = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
-    total: Any = _linear_losses(table, bias, *rows, label_smoothing, smoothing_over, cap)
+    total: Any = _linear_losses(table, bias, *rows, (label_smoothing, smoothing_over, cap))
     return total
 
 
@@ -119,13 +120,16 @@ def _chunks(array: Array, length: int) -> Array:
     return filled.reshape(-1, length, *array.shape[1:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
-def _linear_losses(table, bias, hidden, targets, weights, smoothing, over, cap):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _linear_losses(table, bias, hidden, targets, weights, options):
+    """The weighted sum; options: label_smoothing, smoothing_over, cap."""
+    *smoothing, cap = options
+
     def over_chunks(table, bias, chunks):
         def add(total, chunk):
             hidden, targets, weights = chunk
             logits = token_logits(hidden, table, bias, cap)
-            losses = weighted_losses(logits, targets, weights, smoothing, over)
+            losses = weighted_losses(logits, targets, weights, *smoothing)
             return total + jnp.sum(losses), None
 
         return jax.lax.scan(add, jnp.zeros((), weights.dtype), chunks)[0]
@@ -133,13 +137,13 @@ def _linear_losses(table, bias, hidden, targets, weights, smoothing, over, cap):
     return _by_chunks(over_chunks, table, bias, hidden, targets, weights)
 
 
-def _linear_losses_forward(table, bias, hidden, targets, weights, smoothing, over, cap):
+def _linear_losses_forward(table, bias, hidden, targets, weights, options):
     """The sum, and already its gradients: to make them later, all logits would be made again."""
 
     def over_chunks(table, bias, chunks):
         def add(carry, chunk):
             total, by_table, by_bias = carry
-            losses, by_logits = _losses_and_gradient(table, bias, chunk, smoothing, over, cap)
+            losses, by_logits = _losses_and_gradient(table, bias, chunk, options)
             by_bias = None if by_bias is None else by_bias + jnp.sum(by_logits, axis=0)
             by_logits, (hidden, _, weights) = by_logits.astype(table.dtype), chunk
             # Hidden vectors at weight 0 may be NaN, and 0 times NaN is NaN.
@@ -164,9 +168,9 @@ def _linear_losses_forward(table, bias, hidden, targets, weights, smoothing, ove
     return total, (by_table.T.astype(table.dtype), by_bias, by_hidden, losses)
 
 
-def _losses_and_gradient(table, bias, chunk, smoothing, over, cap):
+def _losses_and_gradient(table, bias, chunk, options):
     """The losses of a chunk, and their weighted gradient by its logits, before these are capped."""
-    hidden, targets, weights = chunk
+    (hidden, targets, weights), (smoothing, over, cap) = chunk, options
     logits, uncap = token_logits(hidden, table, bias), None
     if cap is not None:
         logits, uncap = jax.vjp(functools.partial(soft_cap, cap=cap), logits)
@@ -176,7 +180,7 @@ def _losses_and_gradient(table, bias, chunk, smoothing, over, cap):
     return _finite_or_weighted(losses, weights), by_logits
 
 
-def _linear_losses_backward(smoothing, over, cap, gradients, cotangent):
+def _linear_losses_backward(options, gradients, cotangent):
     scaled = jax.tree.map(lambda x: x * cotangent.astype(x.dtype), gradients)
     by_table, by_bias, by_hidden, by_weights = scaled
     return by_table, by_bias, by_hidden, None, by_weights

@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -14,7 +15,10 @@ DEVIATIONS = 5  # of the number of chosen tokens, for which there is room: 3 in 
 
 
 def mask_tokens(
-    rng: PRNGKeyArray, tokens: Int[Array, "rows length"], tokenizer: Tokenizer, rate: float
+    rng: PRNGKeyArray,
+    tokens: Int[Array | np.ndarray, "rows length"],
+    tokenizer: Tokenizer,
+    rate: float,
 ) -> tuple[Int[Array, "rows length"], Bool[Array, "rows length"]]:
     """Chooses tokens at random and hides them as BERT does.
 
@@ -41,7 +45,7 @@ def mask_tokens(
         Devlin et al. 2019, "BERT", section 3.1, task 1, and appendix A.1.
     """
     ids = tokenizer.mask_id, tokenizer.num_special, tokenizer.vocab_size
-    return _mask_tokens(rng, tokens, ids, rate)
+    return _mask_tokens(rng, jnp.asarray(tokens), ids, rate)
 
 
 @functools.partial(jax.jit, static_argnames=("ids", "rate"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -197,6 +196,6 @@ class TranslationTask(TextTask):
         return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def _logit_factors(model: Model, **inputs: Any) -> LogitFactors:
+def _logit_factors(model: Model, **inputs: Array | bool) -> LogitFactors:
     """The factors of the logits, see `functional.linear_cross_entropy`."""
     return model.embedding.logit_factors(model.represent(**inputs))
