@@ -168,7 +168,7 @@ def test_a_command_of_another_package_is_one_more_entry(run, tmp_path, monkeypat
     assert_is_error(run("shuot"), "unknown command 'shuot': did you mean 'shout'")
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "workdirs", "inputs")
+POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
 
 
 def option_names(command, prefix=""):
