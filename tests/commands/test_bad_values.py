@@ -45,7 +45,9 @@ NUMBERS = {
     f"--decoding.max-extra-length {LARGE}": "max-extra-length must be at most .* not 10+",
     f"--decoding.beam-size {LARGE}": "beam-size must be at most 2,147,483,647, not 10+",
     "--data.packing maybe": "Unrecognized options: maybe",
-    "--data.train-split train[:0]": r"'train\[:0\]' is not a part of text_files's train, or one with",
+    "--data.train-split train[:0]": (
+        r"'train\[:0\]' is not a part of text_files's train, or one with"
+    ),
     "--data.train-split train[7:3]": r"'train\[7:3\]' is not a part of text_files's train, or one",
     "--data.train-split train[:307%]": r"'train\[:307%\]' is not a part of text_files's train",
     "--data.train-split train[:7": r"'train\[:7' is not a part of text_files's train",
