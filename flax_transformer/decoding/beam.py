@@ -109,10 +109,11 @@ def beam_search(
         logits, cache = step(last, beams.cache)
         return extend(beams._replace(cache=cache), logits.reshape(*beams.log_probs.shape, -1))
 
+    max_lengths = limits.of_examples(prompt.shape[0])
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
     given = None if processor is None else processor.given
-    beams = _start(cache, limits, prompt.shape[0], beam_size, num_best, given)
+    beams = _start(cache, limits, max_lengths, beam_size, num_best, given)
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
     beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
     return _result(beams, length_penalty, limits.pad_id)
@@ -158,14 +159,20 @@ def best_continuations(
 
 
 def _start(
-    cache: Cache, limits: SearchLimits, batch: int, beam_size: int, num_best: int, given: Any
+    cache: Cache,
+    limits: SearchLimits,
+    max_lengths: Int[Array, " batch"],
+    beam_size: int,
+    num_best: int,
+    given: Any,
 ) -> _Beams:
     """One empty hypothesis for each example: were they several, all would stay the same."""
+    batch = max_lengths.shape[0]
     first = jnp.arange(beam_size) == 0
     absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
     return _Beams(
         length=jnp.int32(0),
-        limits=limits.of_examples(batch),
+        limits=max_lengths,
         tokens=jnp.full((batch, beam_size, limits.max_length), limits.pad_id, jnp.int32),
         log_probs=jnp.tile(jnp.where(first, 0.0, -jnp.inf).astype(jnp.float32), (batch, 1)),
         finished=Hypotheses(

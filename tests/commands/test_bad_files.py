@@ -31,10 +31,10 @@ TEXTS = {
     "surrogate": (TEXT.encode().replace(b"7", b"\xed\xa0\x80", 1), "line 8 is not UTF-8"),
     "overlong": (TEXT.encode().replace(b"7", b"\xc0\xaf", 1), "line 8 is not UTF-8"),
     "cut_character": (TEXT.encode()[:-1] + b"\xe2\x82", "line 20 is not UTF-8"),
-    "carriage_returns": (TEXT.replace("\n", "\r").encode(), r"carriage returns alone: .* tr '\\r'"),
-    "zip": (b"PK\x03\x04" + bytes(range(256)), "is a zip archive, no UTF-8 text: unpack it"),
-    "bzip2": (bz2.compress(TEXT.encode()), "is packed by bzip2, no UTF-8 text: unpack it"),
-    "xz": (lzma.compress(TEXT.encode()), "is packed by xz, no UTF-8 text: unpack it"),
+    "carriage_returns": (TEXT.replace("\n", "\r").encode(), r"carriage returns only: .* tr '\\r'"),
+    "zip": (b"PK\x03\x04" + bytes(range(256)), "is a zip archive, not UTF-8 text: unpack it"),
+    "bzip2": (bz2.compress(TEXT.encode()), "is packed by bzip2, not UTF-8 text: unpack it"),
+    "xz": (lzma.compress(TEXT.encode()), "is packed by xz, not UTF-8 text: unpack it"),
     "gzipped_twice": (gzip.compress(gzip.compress(TEXT.encode())), "is gzipped twice"),
     "no_gzip": (b"\x1f\x8b" + b"junk" * 29, r"cannot read .*no_gzip: Unknown compression method"),
     "gzip_of_nothing": (gzip.compress(b""), "is empty: give a file with one sentence a line"),
@@ -98,7 +98,7 @@ EXPERIMENTS = {
     ),
     "impossible_together": (
         b'{"version": 2, "model": {"num_heads": 7}}',
-        "model.d_model .* is no multiple of",
+        "model.d_model .* is not a multiple of",
     ),
     "not_a_number": (
         b'{"version": 2, "task": {"label_smoothing": NaN}}',

@@ -43,12 +43,14 @@ NUMBERS = {
     "--decoding.temperature inf": "--decoding.temperature must be positive, not inf",
     "--decoding.top-p nan": "--decoding.top-p must be in .0, 1., not nan",
     f"--decoding.max-extra-length {LARGE}": "max-extra-length must be at most .* not 10+",
-    f"--decoding.beam-size {LARGE}": "--decoding.beam-size must be at most 2,147,483,647, not 10+",
+    f"--decoding.beam-size {LARGE}": "beam-size must be at most 2,147,483,647, not 10+",
     "--data.packing maybe": "Unrecognized options: maybe",
-    "--data.train-split train[:0]": r"'train\[:0\]' is no part of text_files's train, or one with",
-    "--data.train-split train[7:3]": r"'train\[7:3\]' is no part of text_files's train, or one",
-    "--data.train-split train[:307%]": r"'train\[:307%\]' is no part of text_files's train",
-    "--data.train-split train[:7": r"'train\[:7' is no part of text_files's train",
+    "--data.train-split train[:0]": (
+        r"'train\[:0\]' is not a part of text_files's train, or one with"
+    ),
+    "--data.train-split train[7:3]": r"'train\[7:3\]' is not a part of text_files's train, or one",
+    "--data.train-split train[:307%]": r"'train\[:307%\]' is not a part of text_files's train",
+    "--data.train-split train[:7": r"'train\[:7' is not a part of text_files's train",
     "--data.validation-split train[97:]": r"give one such as 'train\[:1000\]' or",
     "--data.train-split train+trian": r"unknown split of text_files 'train\+trian': did you mean",
 }
@@ -97,7 +99,7 @@ def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, messa
         (("list", "--vocab-size", "1e3"), "--vocab-size: invalid literal for int"),
         (("table3", "--vocab-size", str(LARGE)), f"--vocab-size must be at most .* not {LARGE}"),
         (("table3", "--vocab-size", "-7"), "--vocab-size must be at least 1, not -7"),
-        (("positions", "--d-model", str(LARGE)), f"d_model must be at most .* not {LARGE}"),
+        (("positions", "--d-model", str(LARGE)), f"--d-model must be at most .* not {LARGE}"),
         (("positions", "--length", "-7"), "length must be at least 2, not -7"),
         (("positions", "--out", ""), r"cannot write a picture \.: end its name in one of"),
         (("conventions", "paper"), "Unrecognized options: paper"),
@@ -113,7 +115,7 @@ def test_a_value_that_a_command_cannot_use_gets_one_line(run, line, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("evaluate --split train[7:3]", r"'train\[7:3\]' is no part of text_files's train"),
+        ("evaluate --split train[7:3]", r"'train\[7:3\]' is not a part of text_files's train"),
         ("evaluate --split=", "unknown split of text_files ''"),
         ("translate --decoding.method sample --seed -1 two", "seed must be at least 0, not -1"),
         (f"translate --seed {LARGE} two", f"seed must be at most 2,147,483,647, not {LARGE}"),

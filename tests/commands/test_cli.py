@@ -55,7 +55,7 @@ def test_a_mistaken_command_gets_one_line(run, line, message):
         ("syntax.py", r"SyntaxError: invalid syntax \(syntax.py, line 2\); correct the file"),
         ("failing.py", "failing.py, line 3: ZeroDivisionError: division by zero; correct"),
         ("field.py", "field.py, line 10: TypeError: .* unexpected keyword argument 'num_head'"),
-        ("sizes.py", "model.d_model 512 is no multiple of model.num_heads 3: change one"),
+        ("sizes.py", "model.d_model 512 is not a multiple of model.num_heads 3: change one"),
     ],
 )
 def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
@@ -73,7 +73,10 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ),
         ("--convention farseq", "unknown convention 'farseq': did you mean 'fairseq'"),
         ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
-        ("--model.d-model 130 --model.num-heads 4", "d_model 130 is no multiple of .*num_heads 4"),
+        (
+            "--model.d-model 130 --model.num-heads 4",
+            "d_model 130 is not a multiple of .*num_heads 4",
+        ),
         ("--model.num-encoder-layers 0", "model.num_encoder_layers must be at least 1, not 0"),
         ("--model.residual-dropout-rate -0.1", r"dropout_rate must be in \[0, 1\), not -0.1"),
         ("--model.residual-dropout-rate 1", r"dropout_rate must be in \[0, 1\), not 1"),
@@ -165,15 +168,16 @@ def test_a_command_of_another_package_is_one_more_entry(run, tmp_path, monkeypat
     assert_is_error(run("shuot"), "unknown command 'shuot': did you mean 'shout'")
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "workdirs", "inputs")
+POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
 
 
 def option_names(command, prefix=""):
     """The options of a command's fields, with dots between the parts."""
     for field in dataclasses.fields(command):
-        if dataclasses.is_dataclass(field.default):
+        value = getattr(command, field.name, None)  # what an instance filled in, or the default
+        if dataclasses.is_dataclass(value):
             nested = "" if field.name == "experiment" else f"{prefix}{field.name}."
-            yield from option_names(field.default, nested)
+            yield from option_names(value, nested)
         elif field.name not in POSITIONAL:
             yield f"--{prefix}{field.name}".replace("_", "-")
 

@@ -1,5 +1,6 @@
 """Tables that break no word, on terminals of any width, in files and in pipes."""
 
+import functools
 import io
 import json
 import re
@@ -13,11 +14,11 @@ from flax_transformer.console import show_scores, show_table
 from flax_transformer.evaluation.report import Record
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.evaluation.wishes import HEADINGS, Verdict
-from flax_transformer.models.zoo import count
+from flax_transformer.models.zoo import count_parameters
 
 COMMANDS = ["list", "table3", "positions", "conventions"]
-COUNTS: dict[int, int] = {}
 WIDTHS = [40, 60, 80, 200]
+count_once = functools.cache(count_parameters)  # counting takes half the time of a list
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +32,7 @@ def quickly_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "flax_transformer.visualization.position_pictures.plot_positions", lambda *_: Figure()
     )
-    monkeypatch.setattr("flax_transformer.commands.list_command.count", count_once)
-
-
-def count_once(model, inputs, method):
-    """Counts parameters once: counting takes half the time of a list."""
-    if id(model) not in COUNTS:
-        COUNTS[id(model)] = count(model, inputs, method=method)
-    return COUNTS[id(model)]
+    monkeypatch.setattr("flax_transformer.commands.list_command.count_parameters", count_once)
 
 
 @pytest.fixture
@@ -51,7 +45,7 @@ def printed(run, monkeypatch):
         show_table(console, title, rows)
 
     def printed(command, width):
-        module = f"flax_transformer.commands.{command}.show_table"
+        module = f"flax_transformer.commands.{command}_command.show_table"
         monkeypatch.setattr(module, shown)
         # Makes rich see a terminal; without a width it assumes 80 columns.
         environment = {"FORCE_COLOR": "1", "COLUMNS": str(width), "LINES": "25"} if width else {}

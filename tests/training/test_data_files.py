@@ -222,10 +222,6 @@ def test_a_damaged_note_is_told(tmp_path, images, text):
         DataFiles(tmp_path, images[1])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="prepared images are found by sizes and times, not yet by the digest that a run keeps",
-)
 def test_what_was_prepared_of_touched_files_is_found_again(tmp_path, images):
     folder, config = images
     config = dataclasses.replace(config, data_dir=str(tmp_path / "prepared"), image_size=4)
