@@ -323,7 +323,7 @@ def workdir(registered, tmp_path_factory) -> Path:
         data=CaptionsConfig(),
         model=MODEL,
         task=CaptioningConfig(),
-        optimizer=ft.OptimizerConfig("constant", 0.01, 10, clip_norm=1.0),
+        optimizer=ft.OptimizerConfig("constant", 3e-3, 10, clip_norm=1.0),
         training=ft.TrainingConfig(
             num_steps=300,
             evaluate_every_steps=300,
