@@ -71,7 +71,7 @@ def draw_squares(split: str) -> list[dict[str, Any]]:
     rng = np.random.default_rng(len(split))
     records = []
     for color, place in itertools.product(COLORS, PLACES):
-        for _ in range(4):
+        for _ in range(40 if split == "train" else 4):
             image = rng.integers(0, 60, (SIDE, SIDE, 3), np.uint8)
             row, column = PLACES[place]
             image[row : row + 4, column : column + 4, COLORS[color]] += 180
@@ -323,7 +323,7 @@ def workdir(registered, tmp_path_factory) -> Path:
         data=CaptionsConfig(),
         model=MODEL,
         task=CaptioningConfig(),
-        optimizer=ft.OptimizerConfig("constant", 0.01, 10, clip_norm=1.0),
+        optimizer=ft.OptimizerConfig("constant", 3e-3, 10, clip_norm=1.0),
         training=ft.TrainingConfig(
             num_steps=300,
             evaluate_every_steps=300,
