@@ -117,7 +117,7 @@ def _load(folder: Path, stem: str, is_checked: bool) -> Arrays:
 
 
 def _map(path: Path, wanted: Mapping[str, Any], is_checked: bool) -> np.ndarray:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = np.load(path, mmap_mode="r")
     is_whole = HEADER_SIZE + array.nbytes == path.stat().st_size
     if not is_whole or [array.dtype.str, list(array.shape)] != [wanted["dtype"], wanted["shape"]]:
         raise ValueError(f"{path} is changed")
