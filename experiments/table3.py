@@ -17,6 +17,7 @@ another data set, and what can agree is the order of the rows, not the values.
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -49,7 +50,8 @@ class TrainRow:
         experiment = row_experiment(self.row, self.manual_dir, self.num_steps, self.seed)
         console = Console()
         record, _ = train_and_score(experiment, self.workdir, console)
-        row, vocab_size = table3()[self.row], experiment.data.vocab_size
+        data: Any = experiment.data
+        row, vocab_size = table3()[self.row], data.vocab_size
         here = {
             "parameters": f"{count_parameters(experiment.model, vocab_size) / 1e6:.1f} million",
             "updates": f"{experiment.training.num_steps:,}",

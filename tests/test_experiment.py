@@ -2,6 +2,7 @@ import dataclasses
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import make_experiment, with_fields
@@ -75,7 +76,7 @@ def test_what_is_no_experiment_is_refused(change, message):
 
 def test_a_table_of_positions_must_hold_the_longest_sentence():
     experiment = with_fields(Experiment(), "data", max_length=128)
-    learned = with_fields(experiment, "model", positions="learned", max_positions=128)
+    learned: Any = with_fields(experiment, "model", positions="learned", max_positions=128)
     assert learned.model.max_positions == 128
     with pytest.raises(UserError, match=r"max_length 128 exceeds model\.max_positions 127"):
         with_fields(experiment, "model", positions="learned", max_positions=127)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -54,7 +55,8 @@ def test_an_experiment_begins(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["trec", "labelled_text"])
 def test_what_is_learnt_from_raw_text_fits_an_experiment_of_labelled_texts(name):
-    masked, labelled = (load_experiment(FOLDER / f"{n}.py") for n in ("masked_text", name))
+    masked: Any = load_experiment(FOLDER / "masked_text.py")
+    labelled: Any = load_experiment(FOLDER / f"{name}.py")
     # What has no parameters may differ.
     free = {
         field: getattr(labelled.model, field)

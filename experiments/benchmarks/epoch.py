@@ -138,9 +138,11 @@ def our_epoch(experiment: Experiment, folder: Path) -> Contender:
 
 def flax_epochs(experiment: Experiment, folder: Path, examples: Path) -> dict[str, Contender]:
     """Packs the pairs into a file in the folder, for the example's processes."""
-    tokenizer = make_tokenizer(experiment.data)
-    pairs = tokenize_pairs(experiment.data, tokenizer, experiment.data.train_split)
-    model, num_rows = experiment.model, max(experiment.data.tokens_per_batch // PACKED_LENGTH, 1)
+    data: Any = experiment.data
+    model: Any = experiment.model
+    tokenizer = make_tokenizer(data)
+    pairs = tokenize_pairs(data, tokenizer, data.train_split)
+    num_rows = max(data.tokens_per_batch // PACKED_LENGTH, 1)
     save_packed(pairs, experiment.seed, num_rows, folder / "packed.npz")
     sizes = model.num_encoder_layers, model.d_model, model.d_ff, model.num_heads
     job = {

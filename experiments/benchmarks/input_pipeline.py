@@ -81,7 +81,7 @@ class InputPipeline:
 
     def data(self) -> ParallelTextConfig:
         """The experiment's data, with these options in place of its own."""
-        config = load_experiment(self.experiment).data
+        config: Any = load_experiment(self.experiment).data
         names = ("manual_dir", "num_buckets")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         config = dataclasses.replace(config, **given)

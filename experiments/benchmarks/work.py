@@ -93,9 +93,10 @@ def _plain_loss(task: TranslationTask) -> LossFunction:
         # Dropout's random bits are integers, which XLA counts too.
         logits = model.apply(variables, batch.source, read, deterministic=True)
         config = task.experiment.task
-        smoothing = config.label_smoothing, config.smoothing_over
-        weights = jnp.ones(target.shape)
-        return Loss(*label_smoothed_cross_entropy(logits, target, weights, *smoothing), {}, {})
+        loss, weight = label_smoothed_cross_entropy(
+            logits, target, jnp.ones(target.shape), config.label_smoothing, config.smoothing_over
+        )
+        return Loss(loss, weight, {}, {})
 
     return loss
 

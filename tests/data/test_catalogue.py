@@ -48,7 +48,7 @@ def make_config(folder: pathlib.Path, name: str) -> Any:
     given = {"train_text": text, "train_file": table, "folder": folder / "own"}
     given |= {f"{split}_pairs": folder / "pairs.tsv" for split in ("train", "validation")}
     (folder / "pairs.tsv").write_text("eins\tone\n")
-    fields = {key: str(path) for key, path in given.items() if key in DATASETS[name].reads}
+    fields: Any = {key: str(path) for key, path in given.items() if key in DATASETS[name].reads}
     config = BY_KIND[DATASETS[name].kind]
     return config(dataset=name, data_dir=str(folder / "prepared"), **fields)
 
@@ -81,7 +81,7 @@ def test_no_name_is_taken_by_tfds(tmp_path):
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     known = set(result.stdout.decode().split())
     assert {"trec", "fashion_mnist"} <= known
-    ours = set(OWN)
+    ours = set[str](OWN)
     for name in (*BUILT_IN, *PUBLISHED):
         config = make_config(tmp_path / name, name)
         module = name if name not in ("copy", "reverse", "sort") else "letters"

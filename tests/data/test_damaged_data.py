@@ -5,6 +5,7 @@ import dataclasses
 import re
 import shutil
 from functools import partial
+from typing import Any
 
 import pytest
 import tensorflow_datasets as tfds
@@ -32,8 +33,8 @@ NAME = "lines_of_tests"
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The configuration of a small data set, registered here, and the folder where it is."""
-    features = dict.fromkeys(("source", "target"), tfds.features.Text())
-    examples = [dict(zip(features, pair, strict=True)) for pair in PAIRS]
+    features: Any = dict.fromkeys(("source", "target"), tfds.features.Text())
+    examples: Any = [dict(zip(features, pair, strict=True)) for pair in PAIRS]
     recipe = Recipe(NAME, "Lines.", features, lambda _: {"train": examples, "validation": examples})
     opened = partial(open_recipe, recipe)
     with pytest.MonkeyPatch.context() as patch:

@@ -92,8 +92,8 @@ def test_every_line_of_a_split_to_score_comes_exactly_once(tmp_path_factory, lin
     config = write(folder, [("two", "zwei"), *lines])
     tokenizer = make_tokenizer(config)
     sides = zip(*read_texts(config, "validation"), strict=True)
-    cut = [TokenizedText.encode(tokenizer, side).cut(MAX_LENGTH) for side in sides]
-    pairs = TokenizedPairs(*cut)
+    source, target = (TokenizedText.encode(tokenizer, side).cut(MAX_LENGTH) for side in sides)
+    pairs = TokenizedPairs(source, target)
     seen = []
     for indices, batch in LengthBatches.for_evaluation(pairs, budget, MAX_LENGTH).epoch():
         assert batch.source.shape[1] <= MAX_LENGTH

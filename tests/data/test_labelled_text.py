@@ -1,5 +1,6 @@
 import gzip
 import pathlib
+from typing import Any
 
 import pytest
 from prepared import read_splits
@@ -23,7 +24,7 @@ def write(tmp_path):
 
 
 def prepare(tmp_path: pathlib.Path, **files: str) -> tuple[tuple[str, ...], dict]:
-    given = {f"{split}_file": path for split, path in files.items()}
+    given: Any = {f"{split}_file": path for split, path in files.items()}
     config = LabelledTextConfig("labelled_text", data_dir=str(tmp_path / "prepared"), **given)
     return open_split(config, "train").class_names, read_splits(config, *files)
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -140,7 +141,7 @@ def test_a_trained_classifier_without_its_files_is_refused(tmp_path, lost, messa
 def test_the_examples_of_a_batch_are_its_texts(tmp_path):
     """As a report of numbers that are not finite shows them."""
     workdir = write_workdir(tmp_path / "run", EXPERIMENTS["texts"])
-    task = open_run(workdir, "last").task
+    task: Any = open_run(workdir, "last").task
     texts, segments = task.read(["good", "a b"]).take(np.array([1, 0, -1]))
     batch = LabelledBatch(texts, np.array([2, 0, NO_CLASS], np.int32), segments)
     assert list(task.examples(batch)) == [

@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,12 +102,14 @@ def test_a_text_of_the_maximum_is_not_warned_of(searched, tokenizer):
 
 
 def test_the_same_shape_is_compiled_once(translator):
-    def num_compiled(texts) -> int:
-        before = source_search._search._cache_size()
-        translator.translate(texts)
-        return source_search._search._cache_size() - before
+    search: Any = source_search._search
 
-    source_search._search.clear_cache()
+    def num_compiled(texts) -> int:
+        before = search._cache_size()
+        translator.translate(texts)
+        return search._cache_size() - before
+
+    search.clear_cache()
     assert [num_compiled(SOURCES[i : i + 1]) for i in (0, 1, 0)] == [1, 0, 0]
     assert num_compiled(SOURCES[:2]) == 1
 

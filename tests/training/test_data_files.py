@@ -225,9 +225,9 @@ def test_a_damaged_note_is_told(tmp_path, images, text):
 def test_what_was_prepared_of_touched_files_is_found_again(tmp_path, images):
     folder, config = images
     config = dataclasses.replace(config, data_dir=str(tmp_path / "prepared"), image_size=4)
-    before = open_split(config, IMAGES, "train").folder
+    before = open_split(config, "train").folder
     touch(folder / "train/dog/2.png")
-    assert open_split(config, IMAGES, "train").folder == before
+    assert open_split(config, "train").folder == before
 
 
 def test_a_run_in_a_folder_of_its_own_data_is_refused(tmp_path):

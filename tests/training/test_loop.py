@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from typing import Any
 
 import jax
 import numpy as np
@@ -215,7 +216,7 @@ def test_training_ends_early_without_a_better_score(experiment, tmp_path, monkey
     scores = iter([3.0, 5.0, 4.0, 5.0, 9.0])
 
     def evaluate(self, state, log):
-        name = experiment.training.best_score
+        name = experiment.training.score
         scored = Scored({name: Score(name, next(scores))}, [], [], "")
         log.evaluation(int(self.devices.first(state).step), scored, 0.0)
 
@@ -281,5 +282,6 @@ def test_packed_rows_are_trained_on(experiment, tmp_path, monkeypatch):
     )
     train(experiment, tmp_path / "run")
     (batch,) = given
-    assert batch.target.shape == (8, experiment.data.max_length)
+    data: Any = experiment.data
+    assert batch.target.shape == (8, data.max_length)
     assert batch.target_segments.max() > 1

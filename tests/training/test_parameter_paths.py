@@ -51,7 +51,7 @@ def init(name: str, scan_layers: bool = False) -> dict[str, Any]:
         calls = [((tokens, tokens), "__call__")]
     else:
         entry: Any = ZOO[name]
-        rank = len(entry.inputs.shape)
+        rank = len(entry.inputs[0].shape)
         config = dataclasses.replace(entry.model.config, **SETTINGS[rank], scan_layers=scan_layers)
         model = entry.model.clone(config=config)
         inputs = {2: tokens, 4: jnp.zeros((1, 4, 6, 3)), 5: jnp.zeros((1, 4, 4, 6, 3))}[rank]
@@ -109,7 +109,7 @@ DECAYED: dict[str, set[str]] = {
     "ViViT-B/16x2-factorised-dot-product": VIDEO | SPACE_TIME,
     **dict.fromkeys(TRANSLATORS, TRANSLATOR),
 }
-MODELS = [*ZOO, *TRANSLATORS]
+MODELS = [*(name for name, entry in ZOO.items() if entry.parameters is not None), *TRANSLATORS]
 
 
 def stack_of(number: int, side: str = "encoder") -> dict[str, int]:
