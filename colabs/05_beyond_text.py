@@ -53,7 +53,7 @@ data_folder = str(folder / "data")
 # %%
 image_data = ft.ImagesConfig(dataset="digits", batch_size=64, data_dir=data_folder)
 digits = ft.open_pixels(image_data, "train")
-images = digits.inputs.take(np.arange(16))
+images = digits.inputs.take(np.arange(16))[0]
 ft.visualization.plot_images(images, [digits.class_names[label] for label in digits.labels[:16]])
 
 # %% [markdown]
@@ -153,7 +153,7 @@ ft.visualization.plot_matrices(
 # %%
 classifier = ft.load(folder / "digits")
 test = ft.open_pixels(image_data, "test")
-image = test.inputs.take(np.array([0]))[0]
+image = test.inputs.take(np.array([0]))[0][0]
 classifier.classify([image])[0]
 
 # %% [markdown]
@@ -184,7 +184,7 @@ moving = ft.open_pixels(video_data, "train")
 motions = moving.class_names
 shown = ["right", "up_left", "turning", "bouncing"]
 rows = [np.flatnonzero(moving.labels == motions.index(motion))[0] for motion in shown]
-videos = moving.inputs.take(np.array(rows))
+videos = moving.inputs.take(np.array(rows))[0]
 frame_names = [f"{motion} {frame}" for motion in shown for frame in range(8)]
 ft.visualization.plot_images(videos.reshape(-1, 32, 32, 1), frame_names)
 
@@ -194,7 +194,7 @@ ft.visualization.plot_images(videos.reshape(-1, 32, 32, 1), frame_names)
 # A model may answer rightly for a wrong reason: if all digits that move to the right began on the left, one picture would be enough. Here that is ruled out by how the videos are made. Every scene (which digit, where, at what angle) is filmed once in each class. So the first frames of all classes are the very same pictures:
 
 # %%
-first_frames = moving.inputs.take(np.arange(len(moving.labels)))[:, 0].reshape(-1, 32 * 32)
+first_frames = moving.inputs.take(np.arange(len(moving.labels)))[0][:, 0].reshape(-1, 32 * 32)
 of_class = [np.unique(first_frames[moving.labels == label], axis=0) for label in range(10)]
 assert all(np.array_equal(frames, of_class[0]) for frames in of_class)
 [frames.shape for frames in of_class][:2]  # different pictures, pixels
@@ -258,7 +258,7 @@ ft.visualization.plot_matrices({"videos of the test split": confusions}, motions
 watcher = ft.load(folder / "moving_digits")
 still_data = ft.VideosConfig(dataset="moving_digits", still=True, data_dir=data_folder)
 still = ft.open_pixels(still_data, "test")
-answers = watcher.classify([*still.inputs.take(np.arange(len(still.labels)))])
+answers = watcher.classify([*still.inputs.take(np.arange(len(still.labels)))[0]])
 is_right = np.array([answer.label for answer in answers]) == np.array(motions)[still.labels]
 assert is_right.mean() == 0.1
 is_right.mean()
@@ -269,7 +269,7 @@ is_right.mean()
 # Below the picture are the times; choose one to see how much attention goes there, and where. A tubelet may look at places of other times, which is how it can tell where the digit came from. What a tubelet sees by itself are two frames, and these already tell a direction.
 
 # %%
-video = moving.inputs.take(np.array(rows[:1]))[0]
+video = moving.inputs.take(np.array(rows[:1]))[0][0]
 ft.view_attention(**watcher.attend(video))
 
 # %% [markdown]

@@ -118,7 +118,7 @@ def test_an_update_may_be_counted_in_pairs(run, folder, monkeypatch, options, ro
 def test_pairs_that_devices_cannot_share_are_refused(run, folder):
     options = "--data.tokens-per-batch 4096 --data.batch-size 7"
     result = run("train", "small.py", "--workdir", "new", *options.split())
-    assert_is_error(result, "batch_size of 7 over all devices is not a multiple of 8")
+    assert_is_error(result, "--data.batch-size 7 over all devices is not a multiple of 8")
     assert not (folder / "new").exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from prepared import read_splits, read_texts
 
+from flax_transformer.data.datasets.conllu import TaggedWordsConfig
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
 from flax_transformer.data.datasets.recipe import builder_of
 from flax_transformer.data.datasets.split import Records, Split
@@ -22,17 +23,21 @@ from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokeni
 from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.errors import UserError
 
-CONFIGS = (ParallelTextConfig, PlainTextConfig, LabelledTextConfig, ImagesConfig, VideosConfig)
+CONFIGS = (
+    *(ParallelTextConfig, PlainTextConfig, LabelledTextConfig, TaggedWordsConfig),
+    *(ImagesConfig, VideosConfig),
+)
 BY_KIND = {config.kind: config for config in CONFIGS}
 FEATURES = {
     "pair": {"source", "target"},
     "text": {"text"},
     "labelled_text": {"text", "label"},
+    "tagged_words": {"words", "tags"},
     "image": {"image", "label"},
     "video": {"video", "label"},
 }
 BUILT_IN = ("number_words", "copy", "reverse", "sort", "digits", "moving_digits")
-OWN = ("text_files", "plain_text", "labelled_text", "image_folders", "video_folders")
+OWN = ("text_files", "plain_text", "labelled_text", "conllu", "image_folders", "video_folders")
 PUBLISHED = set(DATASETS) - {*BUILT_IN, *OWN}
 
 
@@ -49,6 +54,9 @@ def make_config(folder: pathlib.Path, name: str) -> Any:
     given |= {f"{split}_pairs": folder / "pairs.tsv" for split in ("train", "validation")}
     (folder / "pairs.tsv").write_text("eins\tone\n")
     fields: Any = {key: str(path) for key, path in given.items() if key in DATASETS[name].reads}
+    if name == "conllu":
+        fields["train_file"] = str(folder / "words.conllu")
+        (folder / "words.conllu").write_text("1\tone\tone\tNUM\t_\t_\t0\troot\t_\t_\n\n")
     config = BY_KIND[DATASETS[name].kind]
     return config(dataset=name, data_dir=str(folder / "prepared"), **fields)
 

@@ -189,7 +189,10 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
     variables = draw_parameters(module, tokens)
     layer = variables["params"]["encoder_0"]
     _, state = module.apply(
-        variables, tokens, capture_intermediates=True, mutable=["intermediates"]
+        variables,
+        tokens,
+        capture_intermediates=lambda _, method: method in ("__call__", "after"),
+        mutable=["intermediates"],
     )
     within = state["intermediates"]["encoder_0"]
     x = np.asarray(within["attention_residual"]["normalize"]["__call__"][0][0], np.float64)
@@ -206,7 +209,7 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
         kernels.append(np.asarray(part["output"]["kernel"], np.float64)[0])
     output = np.concatenate(side_by_side, axis=1) @ np.concatenate(kernels)
     expected = tokens[0] + output + layer["space_attention"]["output"]["bias"]
-    actual = within["attention_residual"]["__call__"][0][0]
+    actual = within["attention_residual"]["after"][0][0]
     assert_close(actual, expected, 1e-5)
 
 
