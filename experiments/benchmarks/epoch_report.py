@@ -9,21 +9,29 @@ class EpochReport(NamedTuple):
     """Counts of an epoch.
 
     Attributes:
+        num_pairs: sentence pairs.
         num_shapes: different shapes of batches.
         batches_per_epoch: batches.
+        target_tokens_per_batch: mean, padding not counted.
         padding_share: share of padding on both sides.
     """
 
+    num_pairs: int
     num_shapes: int
     batches_per_epoch: int
+    target_tokens_per_batch: float
     padding_share: float
 
 
 def report(batches: Batches) -> EpochReport:
     """Counts the first epoch."""
-    shapes, cells, tokens = set(), 0, 0
+    shapes, cells, pairs, sources, targets = set(), 0, 0, 0, 0
     for _, batch in batches.epoch():
         shapes.add((batch.source.shape, batch.target.shape))
         cells += batch.source.size + batch.target.size
-        tokens += int((batch.source_segments > 0).sum() + (batch.target_segments > 0).sum())
-    return EpochReport(len(shapes), batches.batches_per_epoch, 1 - tokens / cells)
+        pairs += int(batch.target_segments.max(axis=1).sum())
+        sources += int((batch.source_segments > 0).sum())
+        targets += int((batch.target_segments > 0).sum())
+    number = batches.batches_per_epoch
+    padding_share = 1 - (sources + targets) / cells
+    return EpochReport(pairs, len(shapes), number, targets / number, padding_share)

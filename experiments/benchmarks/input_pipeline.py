@@ -222,7 +222,7 @@ def show(result: Result, options: InputPipeline) -> None:
     by_length, packed = result.by_length, result.packed
     first, second = result.start_seconds
     starts = f"first start {first:.1f} s, second {second:.1f} s"
-    say(console, f"{starts}, to the first batch")
+    say(console, f"{by_length.report.num_pairs:,} pairs; {starts}, to the first batch")
     shapes, chosen = f"{by_length.planning_seconds:.2f} s", f"{packed.planning_seconds:.2f} s"
     say(console, f"once a training: shapes chosen in {shapes}, packed rows in {chosen}")
     rows = {
