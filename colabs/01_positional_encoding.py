@@ -145,7 +145,7 @@ encoder_program = jax.make_jaxpr(lambda x: encoder.apply(variables, x, method="e
 #
 # The encoder must be told where each word stands. The obvious way is to add the position's number to the word's embedding. It fails, because the number grows without end while the embedding does not.
 #
-# Below, all four words are put at position 1, 10 and 1,000, and normalised as every layer of a Transformer does. The library puts the number in column 0. At position 1,000 that column is all that is left: the words have become nearly the same.
+# Below, all four words are put at position 1, 10 and 1,000, and normalized as every layer of a Transformer does. The library puts the number in column 0. At position 1,000 that column is all that is left: the words have become nearly the same.
 
 # %%
 scale, bias = jnp.ones(8), jnp.zeros(8)
@@ -235,7 +235,7 @@ ft.visualization.plot_wishes({name: ft.check_wishes(schemes[name]) for name in s
 ft.visualization.plot_scheme(ft.functional.SCHEMES["learned"])
 
 # %% [markdown]
-# **Rotary** (RoPE): nothing is added to embeddings; inside attention, queries and keys are turned by angles that grow with the position, so that the product of two given vectors depends on their distance alone. On the left a vector of ones, turned; on the right each diagonal, which is one distance, has one colour.
+# **Rotary** (RoPE): nothing is added to embeddings; inside attention, queries and keys are turned by angles that grow with the position, so that the product of two given vectors depends on their distance alone. On the left a vector of ones, turned; on the right each diagonal, which is one distance, has one color.
 
 # %%
 ft.visualization.plot_scheme(ft.functional.SCHEMES["rotary"])

@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/03_build_a_transformer.ipynb)
 #
-# A Transformer is [attention](02_attention.ipynb), a small network, and two things that make them trainable: residual connections and normalisation. This notebook takes each by itself, puts them together by hand, and compares the result with the package's model, number by number.
+# A Transformer is [attention](02_attention.ipynb), a small network, and two things that make them trainable: residual connections and normalization. This notebook takes each by itself, puts them together by hand, and compares the result with the package's model, number by number.
 #
 # It runs from top to bottom in under a minute on two CPU cores.
 
@@ -88,25 +88,25 @@ residual = ft.modules.Residual(ft.modules.LayerOptions(d_model=d_model, norm_pla
 np.testing.assert_array_equal(residual.apply({}, x, 0 * x, method="after"), x)
 
 # %% [markdown]
-# ## Normalisation
+# ## Normalization
 #
-# Every addition can make the vectors larger. Normalisation brings each vector back to mean 0 and variance 1 and then lets the model choose scale $\gamma$ and shift $\beta$:
+# Every addition can make the vectors larger. Normalization brings each vector back to mean 0 and variance 1 and then lets the model choose scale $\gamma$ and shift $\beta$:
 #
 # $$\text{LayerNorm}(x) = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \epsilon}}\, \gamma + \beta$$
 #
-# **Layer** normalisation takes mean and variance over the features of one word, a row below. **Batch** normalisation takes them over all words of a batch, a column. The frames show what shares a mean.
+# **Layer** normalization takes mean and variance over the features of one word, a row below. **Batch** normalization takes them over all words of a batch, a column. The frames show what shares a mean.
 #
-# The lower row shows why Transformers take the first: if one word changes, layer normalisation changes that word alone. With batch normalisation all words of all sentences in the batch change with it.
+# The lower row shows why Transformers take the first: if one word changes, layer normalization changes that word alone. With batch normalization all words of all sentences in the batch change with it.
 
 # %%
 ft.visualization.plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
 
 # %% [markdown]
-# The paper normalises after the addition (*post*), $\text{norm}(x + f(x))$. Many later models do it before (*pre*), $x + f(\text{norm}(x))$, which leaves a way through all layers that nothing normalises. In this package it is one word: `norm_placement`.
+# The paper normalizes after the addition (*post*), $\text{norm}(x + f(x))$. Many later models do it before (*pre*), $x + f(\text{norm}(x))$, which leaves a way through all layers that nothing normalizes. In this package it is one word: `norm_placement`.
 #
 # ## An encoder layer by hand
 #
-# Attention in a residual connection with normalisation, then the feed-forward network in another. Here is the package's layer, with random parameters, and below it the same from functions.
+# Attention in a residual connection with normalization, then the feed-forward network in another. Here is the package's layer, with random parameters, and below it the same from functions.
 
 # %%
 tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens and two places of padding
@@ -131,7 +131,7 @@ heads = ft.functional.multi_head_attend(
 )
 attended = jnp.einsum("blhk,hkd->bld", heads, attention["output"]["kernel"])
 
-# Add and normalise, twice.
+# Add and normalize, twice.
 first_norm = params["attention_residual"]["normalize"]
 second_norm = params["feed_forward_residual"]["normalize"]
 y = ft.functional.layer_norm(x + attended, first_norm["scale"], first_norm["bias"])

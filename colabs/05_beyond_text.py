@@ -48,7 +48,7 @@ data_folder = str(folder / "data")
 # %% [markdown]
 # ## Images
 #
-# Handwritten digits of 8 × 8 grey pixels, which come with scikit-learn: 1,297 to train on, 200 to validate, 300 to test. A pixel is a number from 0 to 255.
+# Handwritten digits of 8 × 8 gray pixels, which come with scikit-learn: 1,297 to train on, 200 to validate, 300 to test. A pixel is a number from 0 to 255.
 
 # %%
 image_data = ft.ImagesConfig(dataset="digits", batch_size=64, data_dir=data_folder)
@@ -87,7 +87,7 @@ ft.visualization.plot_images(
 #
 # $$PE(\text{row}, \text{column}) = [PE(\text{row});\ PE(\text{column})]$$
 #
-# Each panel of the picture stands for one patch, and shows the whole grid in the colours of its similarity with that patch. First by the number in the sequence, then by row and column:
+# Each panel of the picture stands for one patch, and shows the whole grid in the colors of its similarity with that patch. First by the number in the sequence, then by row and column:
 
 # %%
 ft.visualization.plot_grid_similarity(ft.functional.sinusoidal_positions(np.arange(16), 64), (4, 4))
@@ -167,7 +167,7 @@ classifier.classify([image])[0]
 ft.view_attention(**classifier.attend(image))
 
 # %% [markdown]
-# And what did it learn of places? Here is its table of positions, drawn as the sines and cosines were above. It shows no rows and columns; its vectors are about as similar as any drawn at random, which they were before the training. To tell places apart it is enough that they differ. That a table comes to show which places are neighbours was seen in large models, trained on many images (Dosovitskiy et al. 2021, figure 7).
+# And what did it learn of places? Here is its table of positions, drawn as the sines and cosines were above. It shows no rows and columns; its vectors are about as similar as any drawn at random, which they were before the training. To tell places apart it is enough that they differ. That a table comes to show which places are neighbors was seen in large models, trained on many images (Dosovitskiy et al. 2021, figure 7).
 
 # %%
 table = classifier.variables["params"]["image_encoder"]["positions"]["table"]
@@ -273,11 +273,11 @@ video = moving.inputs.take(np.array(rows[:1]))[0][0]
 ft.view_attention(**watcher.attend(video))
 
 # %% [markdown]
-# Attention between all tubelets grows with the square of their number. `variant="factorised_encoder"` and two others look over space and over time separately, which is what long videos need.
+# Attention between all tubelets grows with the square of their number. `variant="factorized_encoder"` and two others look over space and over time separately, which is what long videos need.
 #
 # ## The same for text
 #
-# Classes of texts are told by the same task: `LabelledTextConfig` (your own .csv files, or the data set TREC) in place of `ImagesConfig`, `EncoderOnlyConfig` in place of `VisionConfig`, and all else as above. From the command line:
+# Classes of texts are told by the same task: `LabeledTextConfig` (your own .csv files, or the data set TREC) in place of `ImagesConfig`, `EncoderOnlyConfig` in place of `VisionConfig`, and all else as above. From the command line:
 #
 # ```
 # flax-transformer train experiments/trec.py --workdir runs/trec

@@ -6,7 +6,7 @@ flax-transformer train experiments/digits.py --workdir runs/digits
 core, and 97.7 % with --data.train-split train+validation --data.augmentation.mixup 0.2; 99 % of the
 validation split.
 scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split, its three nearest
-neighbours as many.
+neighbors as many.
 """
 
 import flax_transformer as ft

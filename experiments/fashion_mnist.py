@@ -1,4 +1,4 @@
-"""Fashion-MNIST: grey images of clothes in ten classes, a Vision Transformer in minutes.
+"""Fashion-MNIST: gray images of clothes in ten classes, a Vision Transformer in minutes.
 
 flax-transformer train experiments/fashion_mnist.py --workdir runs/fashion_mnist
 

@@ -4,7 +4,7 @@ flax-transformer train experiments/moving_digits.py --workdir runs/moving_digits
 
 99.8 % of the test split, whose digits no training showed, after 50 s of processor time. A control
 sees the first frame alone, eight times, and can only guess (10 %): --data.still
-The other variants: --model.variant joint, factorised_self_attention or factorised_dot_product
+The other variants: --model.variant joint, factorized_self_attention or factorized_dot_product
 """
 
 import flax_transformer as ft
@@ -12,7 +12,7 @@ import flax_transformer as ft
 experiment = ft.Experiment(
     data=ft.VideosConfig(batch_size=32),
     model=ft.VideoConfig(
-        variant="factorised_encoder",
+        variant="factorized_encoder",
         num_layers=2,
         num_time_layers=2,
         d_model=64,

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation side by side: the same model trained twice.
+"""Batch and layer normalization side by side: the same model trained twice.
 
     python experiments/normalization.py --workdir runs/normalization
 
@@ -6,7 +6,7 @@ Both runs are experiments/number_words.py but for `model.norm`: the same placeme
 order of the data and updates. The picture curves.png in the workdir draws the training loss and the
 validation score of both over the updates. The same command continues what was interrupted.
 
-A vector that layer normalisation treats depends on nothing else. Batch normalisation ties it to all
+A vector that layer normalization treats depends on nothing else. Batch normalization ties it to all
 tokens of the batch in training, and to running statistics afterwards; of padding it takes nothing.
 """
 
@@ -27,7 +27,7 @@ NORMS = ("layer", "batch")
 
 @dataclasses.dataclass(frozen=True)
 class CompareNorms:
-    """Train the number words with layer and with batch normalisation, and draw both curves."""
+    """Train the number words with layer and with batch normalization, and draw both curves."""
 
     workdir: Path
     """Folder of both runs and of the picture; the same command continues what it holds."""
@@ -52,7 +52,7 @@ def compare(experiment: ft.Experiment, workdir: Path, console: Console) -> None:
     score = experiment.training.score
     runs, rows = {}, {}
     for norm in NORMS:
-        say(console, f"{norm} normalisation")
+        say(console, f"{norm} normalization")
         model = dataclasses.replace(experiment.model, norm=norm)
         ft.train(dataclasses.replace(experiment, model=model), workdir / norm, console)
         runs[norm] = Workdir(workdir / norm).metrics

@@ -12,7 +12,7 @@ is used. Distances (Shaw et al.) tell more of such sentences than places.
 import flax_transformer as ft
 
 experiment = ft.Experiment(
-    data=ft.LabelledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),
+    data=ft.LabeledTextConfig(dataset="sst2", vocab_size=8000, max_length=64, batch_size=64),
     model=ft.EncoderOnlyConfig(
         num_layers=1,
         d_model=128,

@@ -6,7 +6,7 @@ The row is scaled down as a whole: every width divided by 4 (d_model, d_ff, and 
 head), the layers by 2, the number of heads as it is; base becomes 3 + 3 layers of d_model 128 and
 d_ff 512. So each row differs from base as it does in the paper, but for its size.
 
-All rows are trained alike, and not as the paper trains. Normalisation comes before each sublayer
+All rows are trained alike, and not as the paper trains. Normalization comes before each sublayer
 and the learning rate follows a cosine to zero, because the paper's own placement and schedule learn
 little in the 1,500 updates of this file; its peak falls with the root of d_model, as the paper's
 does. Dropout and label smoothing are those of the row. So rows trained by this file with the same

@@ -12,7 +12,7 @@ if the model has first filled gaps in the training questions themselves, see REA
 import flax_transformer as ft
 
 experiment = ft.Experiment(
-    data=ft.LabelledTextConfig(
+    data=ft.LabeledTextConfig(
         dataset="trec",
         train_split="train[:90%]",
         validation_split="train[90%:]",

@@ -23,7 +23,7 @@ experiment = ft.Experiment(
         augmentation=ft.AugmentationConfig(shift=2),
     ),
     model=ft.VideoConfig(
-        variant="factorised_encoder",
+        variant="factorized_encoder",
         num_layers=2,
         num_time_layers=2,
         d_model=64,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flax_transformer.data.datasets.datasets import open_split
     from flax_transformer.data.files.pixel_splits import open_pixels
     from flax_transformer.data.images_config import ImagesConfig
-    from flax_transformer.data.labelled_text_config import LabelledTextConfig
+    from flax_transformer.data.labeled_text_config import LabeledTextConfig
     from flax_transformer.data.parallel_text_config import ParallelTextConfig
     from flax_transformer.data.plain_text_config import PlainTextConfig
     from flax_transformer.data.videos_config import VideosConfig
@@ -76,7 +76,7 @@ _HOMES = {
     "Experiment": ".experiment",
     "functional": ".functional",
     "ImagesConfig": ".data.images_config",
-    "LabelledTextConfig": ".data.labelled_text_config",
+    "LabeledTextConfig": ".data.labeled_text_config",
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
     "load": ".training.assemble",
     "load_experiment": ".experiment",

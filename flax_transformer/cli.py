@@ -116,7 +116,7 @@ def _reported(error: BaseException) -> tuple[str, int]:
 
 
 def _prepare_output() -> None:
-    """Prints UTF-8, warnings as one line, and no traceback of a read or write that was cancelled.
+    """Prints UTF-8, warnings as one line, and no traceback of a read or write that was canceled.
 
     Orbax closes the loop on which these still run when another one failed; that one is reported.
     """
@@ -143,21 +143,21 @@ def _parse(command: Any, words: list[str], **options: Any) -> Any:
         if not stop.code:
             raise
     said = _unframed(printed.getvalue())
-    # Where something is missing tyro looks no further, although it may only be misspelt.
+    # Where something is missing tyro looks no further, although it may only be misspelled.
     if said.startswith("Missing") and any(word.startswith("--") for word in words):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
             subcommand_given = [word for word in words[:1] if not word.startswith("-")]
             tyro.cli(command, args=[*subcommand_given, "--help"], **options)
-        said = _misspelt(words, set(re.findall(r"--[a-z][\w.-]*", helped.getvalue()))) or said
+        said = _misspelled(words, set(re.findall(r"--[a-z][\w.-]*", helped.getvalue()))) or said
     raise UserError(said)
 
 
-def _misspelt(words: list[str], known: set[str]) -> str:
+def _misspelled(words: list[str], known: set[str]) -> str:
     """Names the first option that is none, and the nearest one; says nothing if there is none."""
     for option in (word.partition("=")[0] for word in words if word.startswith("--")):
-        spelt = option.replace("_", "-")  # which is as good to tyro
-        near = difflib.get_close_matches(spelt, known, n=1, cutoff=0.8)
-        if spelt not in known and near:
+        spelled = option.replace("_", "-")  # which is as good to tyro
+        near = difflib.get_close_matches(spelled, known, n=1, cutoff=0.8)
+        if spelled not in known and near:
             return f"unknown option '{option}': did you mean '{near[0]}'?"
     return ""
 

@@ -24,17 +24,15 @@ spare_threads()
 MANY_MAPS = 25_000
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once() -> Iterator[None]:
-    """Lets tests that compile the same program share it: a quarter of their time."""
-    with tempfile.TemporaryDirectory() as folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        # For processes that tests start: no command of theirs writes into the user's own cache.
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-        yield
-        del os.environ["JAX_COMPILATION_CACHE_DIR"]
-        jax.config.update("jax_compilation_cache_dir", None)
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets all processes of a test run share what they compile: a third of their time."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        # Processes that tests start read it too: no command of theirs writes into the user's cache.
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.data.batches.batch import Batch, LabelledBatch, TextBatch
+from flax_transformer.data.batches.batch import Batch, LabeledBatch, TextBatch
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
@@ -85,10 +85,10 @@ def text_batch(tokens: np.ndarray) -> TextBatch:
     return TextBatch(tokens, (tokens != 0).astype(np.int32))
 
 
-def labelled_texts(tokens: np.ndarray, labels: Any = None) -> LabelledBatch:
+def labeled_texts(tokens: np.ndarray, labels: Any = None) -> LabeledBatch:
     """A text a row; 0 is padding, and without labels all are of class 0."""
     labels = np.zeros(len(tokens), np.int32) if labels is None else labels
-    return LabelledBatch(tokens, labels, (tokens != 0).astype(np.int32))
+    return LabeledBatch(tokens, labels, (tokens != 0).astype(np.int32))
 
 
 def to_segments(tokens: Any) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
@@ -37,7 +37,7 @@ LENGTH = 13
 
 
 def write_table(folder: Path) -> str:
-    """Writes the labelled texts."""
+    """Writes the labeled texts."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{text}\t{label}\n" for text, label in TEXTS)
     (folder / "texts.tsv").write_text(f"text\tlabel\n{rows}")
@@ -54,8 +54,8 @@ def write_lines(folder: Path) -> str:
 def classification(folder: Path) -> Experiment:
     """An experiment that learns the classes of these texts."""
     return Experiment(
-        data=LabelledTextConfig(
-            dataset="labelled_text",
+        data=LabeledTextConfig(
+            dataset="labeled_text",
             data_dir=str(folder / "prepared"),
             train_file=write_table(folder),
             validation_file=write_table(folder),

@@ -285,7 +285,8 @@ def test_an_import_does_not_bring_in_what_it_does_not_need(modules, libraries):
     assert not set(result.stdout.splitlines()) & libraries
 
 
-REPOSITORY = ROOT.parent
+# Of this file: the package may be installed elsewhere.
+REPOSITORY = pathlib.Path(__file__).parents[1]
 PAGES = [REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 

@@ -227,7 +227,7 @@ TEXTS = 2 * [("the sun is warm", 0), ("rain falls", 0), ("a goal at last", 1), (
 
 
 def open_topics(config, split):
-    """A data set of labelled texts."""
+    """A data set of labeled texts."""
     records = Records(8, lambda: iter([{"text": text, "label": label} for text, label in TEXTS]))
     folder = Path(config.data_dir) / "topics"
     return Split(split, records, folder, "topics-1", class_names=("weather", "sports"))
@@ -238,7 +238,7 @@ def topics(registered, monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "cube", Activation(cube, False, "x^3"))
     monkeypatch.setitem(POOLINGS, "last", last_token)
     monkeypatch.setitem(TASKS, "topics", Topics)
-    monkeypatch.setitem(DATASETS, "topics", Dataset("four texts", "labelled_text", open_topics))
+    monkeypatch.setitem(DATASETS, "topics", Dataset("four texts", "labeled_text", open_topics))
     model = BagConfig(d_model=8, d_ff=16, num_heads=1).build(vocab_size=11, num_classes=3)
     tokens = jax.ShapeDtypeStruct((1, 5), jnp.int32)
     size = 11 * 8 + 2 * 8 * 16 + 16 + 8 + 8 * 3 + 3
@@ -249,7 +249,7 @@ def topics(registered, monkeypatch):
 
 def test_a_task_and_a_model_from_outside(topics, tmp_path, capsys):
     experiment = ft.Experiment(
-        data=ft.LabelledTextConfig(
+        data=ft.LabeledTextConfig(
             "topics", data_dir=str(tmp_path), vocab_size=300, max_length=24, batch_size=8
         ),
         model=topics,

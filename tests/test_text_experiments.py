@@ -34,12 +34,12 @@ def own_files(folder: Path) -> dict[str, dict[str, str]]:
     """What the experiments of a user's own texts read, by their names."""
     table, lines = write_table(folder), write_lines(folder)
     return {
-        "labelled_text": {"train_file": table, "validation_file": table},
+        "labeled_text": {"train_file": table, "validation_file": table},
         "masked_text": {"train_text": lines},
     }
 
 
-@pytest.mark.parametrize("name", ["sst2", "trec", "labelled_text", "masked_text"])
+@pytest.mark.parametrize("name", ["sst2", "trec", "labeled_text", "masked_text"])
 def test_an_experiment_begins(name, tmp_path):
     files = own_files(tmp_path).get(name)
     if files is None:
@@ -53,14 +53,14 @@ def test_an_experiment_begins(name, tmp_path):
     assert Workdir(tmp_path / "run").has_checkpoint()
 
 
-@pytest.mark.parametrize("name", ["trec", "labelled_text"])
-def test_what_is_learnt_from_raw_text_fits_an_experiment_of_labelled_texts(name):
+@pytest.mark.parametrize("name", ["trec", "labeled_text"])
+def test_what_is_learned_from_raw_text_fits_an_experiment_of_labeled_texts(name):
     masked: Any = load_experiment(FOLDER / "masked_text.py")
-    labelled: Any = load_experiment(FOLDER / f"{name}.py")
+    labeled: Any = load_experiment(FOLDER / f"{name}.py")
     # What has no parameters may differ.
     free = {
-        field: getattr(labelled.model, field)
+        field: getattr(labeled.model, field)
         for field in ("pooling", "residual_dropout_rate", "token_dropout_rate")
     }
-    assert dataclasses.replace(masked.model, **free) == labelled.model
-    assert labelled.data.max_length <= masked.model.max_positions
+    assert dataclasses.replace(masked.model, **free) == labeled.model
+    assert labeled.data.max_length <= masked.model.max_positions

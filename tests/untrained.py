@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from flax_transformer.data.images_config import ImagesConfig
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.data.videos_config import VideosConfig
@@ -49,8 +49,8 @@ def _classification(data: Any, model: Any) -> Experiment:
 
 EXPERIMENTS = {
     "texts": _classification(
-        LabelledTextConfig(
-            dataset="labelled_text",
+        LabeledTextConfig(
+            dataset="labeled_text",
             train_file="train.csv",
             validation_file="validation.csv",
             max_length=MAX_LENGTH,
@@ -61,7 +61,7 @@ EXPERIMENTS = {
     "videos": _classification(
         VideosConfig(),
         VideoConfig(
-            variant="factorised_self_attention", pooling="mean", num_frames=6, **SIZES, **PIXELS
+            variant="factorized_self_attention", pooling="mean", num_frames=6, **SIZES, **PIXELS
         ),
     ),
     "masked": Experiment(

@@ -10,7 +10,7 @@ pairs each (--data.packing of the train command). Tokens are those of targets, p
 
 Before that it is started twice, each time in a process of its own, timed with Python and what it
 imports until the first batch is there. The first start finds nothing: it prepares the data, trains
-the tokenizer and tokenises. The second finds what the first has kept.
+the tokenizer and tokenizes. The second finds what the first has kept.
 
 The first line needs no network; the data set of the second is downloaded where no folder is given,
 and the first start takes that much longer. Half a minute each.

@@ -114,5 +114,5 @@ def _datasets() -> dict[str, dict[str, Any]]:
         for name, dataset in DATASETS.items()
     }
     other = "any such data set of TFDS, such as wmt14_translate/de-en"
-    rows["NAME/CONFIG"] = {"of": "pair, labelled text or image", "description": other}
+    rows["NAME/CONFIG"] = {"of": "pair, labeled text or image", "description": other}
     return rows

@@ -30,7 +30,7 @@ class DataConfig:
     """Split that is held out."""
 
     kind: ClassVar[str]
-    """Of the data sets that it names: pair, text, labelled_text, image or video."""
+    """Of the data sets that it names: pair, text, labeled_text, image or video."""
     PUBLISHED_READS: ClassVar[tuple[str, ...] | None] = ("manual_dir",)
     """Fields that data sets of TFDS read, of those that not every data set does; None if it names
     none of these."""
@@ -82,8 +82,8 @@ def check_counts(config: DataConfig) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledConfig(DataConfig):
-    """What all labelled data sets are told."""
+class LabeledConfig(DataConfig):
+    """What all labeled data sets are told."""
 
     batch_size: int = 64
     """Examples of an update, over all devices."""

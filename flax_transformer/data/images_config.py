@@ -1,18 +1,18 @@
-"""Labelled images: which, and how they are read."""
+"""Labeled images: which, and how they are read."""
 
 import dataclasses
 from typing import ClassVar
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
-from flax_transformer.data.data_config import LabelledConfig
+from flax_transformer.data.data_config import LabeledConfig
 from flax_transformer.data.datasets.datasets import check_fields
 from flax_transformer.data.files.pixels import check_color
 from flax_transformer.errors import check_number
 
 
 @dataclasses.dataclass(frozen=True)
-class ImagesConfig(LabelledConfig):
-    """Which labelled images."""
+class ImagesConfig(LabeledConfig):
+    """Which labeled images."""
 
     dataset: str = "digits"
     """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data

@@ -1,18 +1,18 @@
-"""Labelled videos: which, and how they are read."""
+"""Labeled videos: which, and how they are read."""
 
 import dataclasses
 from typing import ClassVar
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
-from flax_transformer.data.data_config import LabelledConfig
+from flax_transformer.data.data_config import LabeledConfig
 from flax_transformer.data.datasets.datasets import check_fields
 from flax_transformer.data.files.pixels import check_color
 from flax_transformer.errors import check_number
 
 
 @dataclasses.dataclass(frozen=True)
-class VideosConfig(LabelledConfig):
-    """Which labelled videos."""
+class VideosConfig(LabeledConfig):
+    """Which labeled videos."""
 
     dataset: str = "moving_digits"
     """moving_digits (built in), or video_folders (your own)."""

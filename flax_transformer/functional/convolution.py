@@ -1,4 +1,4 @@
-"""Convolution over the tokens of one sequence, which mixes each with its neighbours."""
+"""Convolution over the tokens of one sequence, which mixes each with its neighbors."""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,11 @@ def convolve(
     bias: Float[Array, " outputs"],
     segments: Int[Array, " length"] | None = None,
 ) -> Float[Array, "length outputs"]:
-    """Makes one vector of each token and its neighbours, a matrix for each place beside it.
+    """Makes one vector of each token and its neighbors, a matrix for each place beside it.
 
     output[i] = bias + sum over j of inputs[i + j - (width - 1) // 2] kernel[j]
 
-    Neighbours beyond the ends, in padding or in another segment count as zeros.
+    Neighbors beyond the ends, in padding or in another segment count as zeros.
 
     Args:
         inputs: one vector a token.
@@ -61,6 +61,6 @@ def convolve(
         is_near = (padded_segments[place : place + length] == segments) & (segments != 0)
         return jnp.where(is_near[:, None], padded[place : place + length], 0)
 
-    # Each token beside its neighbours: one product in place of one for each place.
-    neighbours = jnp.stack([from_place(place) for place in range(width)], axis=1)
-    return jnp.einsum("lwf,wfo->lo", neighbours, kernel) + along_last_axes(bias, 2)
+    # Each token beside its neighbors: one product in place of one for each place.
+    neighbors = jnp.stack([from_place(place) for place in range(width)], axis=1)
+    return jnp.einsum("lwf,wfo->lo", neighbors, kernel) + along_last_axes(bias, 2)

@@ -28,7 +28,7 @@ def label_smoothed_cross_entropy(
     q(k) = (1 - label_smoothing) [k = target] + label_smoothing [k in S] / |S|
 
     Args:
-        logits: unnormalised log-probabilities.
+        logits: unnormalized log-probabilities.
         targets: the right token ids, in [0, vocab); any other gives NaN, in the gradient too.
         weights: factor of each position's loss; at 0 a position counts for nothing, whatever its
             target and its logits are.
@@ -71,7 +71,7 @@ def weighted_losses(
     counted = jnp.where(is_counted[..., None], logits.astype(weights.dtype), 0)
     log_probabilities = jax.nn.log_softmax(counted, axis=-1)
     at_target = jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1, mode="clip")
-    # A traced id cannot be refused; clipped, it would train towards another token.
+    # A traced id cannot be refused; clipped, it would train toward another token.
     is_id = (targets >= 0) & (targets < vocab)
     at_target = jnp.where(is_id | ~is_counted, at_target[..., 0], jnp.nan)
     spread, size = jnp.sum(log_probabilities, axis=-1), set_size(vocab, smoothing_over)

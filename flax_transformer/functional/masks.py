@@ -50,7 +50,7 @@ def window_mask(
     window: int,
     offset: int | Int[Array, ""] = 0,
 ) -> Bool[Array, "query_length key_length"]:
-    """Lets each position attend to itself and to its nearest neighbours on either side.
+    """Lets each position attend to itself and to its nearest neighbors on either side.
 
     mask[i, j] = |j - (i + offset)| < window
 

@@ -52,8 +52,8 @@ def layer_norm(
     _check(inputs, epsilon, scale=scale, bias=bias)
     wide = inputs.astype(at_least_float32(inputs.dtype))
     # Not mean(x^2) - mean(x)^2, which loses the variance of vectors far from zero.
-    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    scaled = to_unit_mean_square(centred, epsilon) * _along(wide, scale)[0]
+    centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    scaled = to_unit_mean_square(centered, epsilon) * _along(wide, scale)[0]
     if bias is not None:
         scaled = scaled + _along(wide, bias)[0]
     return scaled.astype(inputs.dtype)

@@ -22,7 +22,7 @@ def position_numbers(
 
     PE(position, 0) = position,  PE(position, i) = 0 for i > 0
 
-    The number stands in one column alone, because layer normalisation would remove a constant that
+    The number stands in one column alone, because layer normalization would remove a constant that
     is added to all of them.
 
     Args:

@@ -106,7 +106,7 @@ def alibi_bias(
     key_positions: Int[Array, " key_length"],
     slope: Float[Array, ""] | float,
 ) -> Float[Array, "query_length key_length"]:
-    """Penalises a key in proportion to its distance from the query.
+    """Penalizes a key in proportion to its distance from the query.
 
     bias_ij = -slope |i - j|
 

@@ -47,11 +47,11 @@ def attention_weights(
         VisionTransformer  "encoder" [n, n], a class token before the patches if there is one
         VideoTransformer, by variant (S places of each time, T times; n = T S, time by time)
           joint                     "encoder" [n, n], a class token first if there is one
-          factorised_encoder        "space" [S, S] of each time, a class token first if there is
+          factorized_encoder        "space" [S, S] of each time, a class token first if there is
                                     one: [layers, batch, T, heads, S, S]; "time" [T, T], likewise
-          factorised_self_attention "space" as above, "time" [T, T] of each place:
+          factorized_self_attention "space" as above, "time" [T, T] of each place:
                                     [layers, batch, S, heads, T, T]
-          factorised_dot_product    the same, each with one half of the heads
+          factorized_dot_product    the same, each with one half of the heads
 
     Args:
         model: a model of this package, with or without `scan_layers`.

@@ -74,7 +74,7 @@ class EncoderOnlyConfig(TransformerConfig):
     """Dropout of the embeddings of whole tokens."""
     convolution_width: int | None = None
     """Adjacent tokens that a convolution mixes before the first layer, in a residual connection;
-    none if not given. From few texts words in their order are learnt better so."""
+    none if not given. From few texts words in their order are learned better so."""
 
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""
@@ -90,7 +90,7 @@ class EncoderOnlyConfig(TransformerConfig):
 class EncoderOnly(nn.Module):
     """Represents every token of a text in its context, and the text as a whole.
 
-    The heads are methods, and have parameters if the model is initialised by them:
+    The heads are methods, and have parameters if the model is initialized by them:
     `model.init(key, tokens, method="predict_tokens")`. The variables of layers are named encoder_0,
     encoder_1, ..., as in `EncoderDecoder`. Observed, see `modules.observe`: embedded and logits.
 
@@ -205,7 +205,7 @@ class EncoderOnly(nn.Module):
         Args:
             hidden: what the call gives for these places.
             is_token: False at padding.
-            deterministic: whether a batch normalisation uses its running statistics.
+            deterministic: whether a batch normalization uses its running statistics.
 
         Returns:
             Logits of the token at each place.

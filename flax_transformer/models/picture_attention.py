@@ -32,7 +32,7 @@ def image_attention(
         variables: of the model.
         image: what the model reads.
         pixels: what is shown, whole numbers to 255 or fractions to 1, of one channel or three; the
-            image itself if not given, which is no picture any more once it is standardised.
+            image itself if not given, which is no picture any more once it is standardized.
 
     Returns:
         "weights" [layers, heads, tokens, tokens]; "tokens", the names of all: "[class]" at first if
@@ -81,10 +81,10 @@ def video_attention(
     time, and zero elsewhere. By variant:
 
         joint                     layers and heads as they are
-        factorised_self_attention layer 2 l is layer l's attention over space, 2 l + 1 that over
+        factorized_self_attention layer 2 l is layer l's attention over space, 2 l + 1 that over
                                   time: in this order each has a residual connection of its own
-        factorised_dot_product    the first half of the heads goes over space, the other over time
-        factorised_encoder        the layers over space, then those over time, between the times'
+        factorized_dot_product    the first half of the heads goes over space, the other over time
+        factorized_encoder        the layers over space, then those over time, between the times'
                                   class tokens; with mean pooling a time is all of its places, so
                                   each gets an equal share of what its time gets
 
@@ -98,7 +98,7 @@ def video_attention(
 
     Returns:
         "weights" [layers, heads, tokens, tokens]; "tokens", the names of all: before the tubelets
-        "[class]" if there is a class token, and in the factorised encoder "[class] of time 0" and
+        "[class]" if there is a class token, and in the factorized encoder "[class] of time 0" and
         so on, then "time 0, row 0, column 0" and so on, time by time; "video", the pixels in three
         channels; "patches", how many (times, rows, columns) there are; "title".
 
@@ -106,7 +106,7 @@ def video_attention(
         >>> import jax, jax.numpy as jnp
         >>> from flax_transformer.models import VideoConfig
         >>> config = VideoConfig(
-        ...     variant="factorised_self_attention", pooling="mean", num_layers=2, d_model=6,
+        ...     variant="factorized_self_attention", pooling="mean", num_layers=2, d_model=6,
         ...     d_ff=5, num_heads=3, image_size=(4, 6), patch_size=(2, 2), num_frames=10,
         ... )
         >>> model, video = VideoTransformer(config, num_classes=10), jnp.zeros((10, 4, 6, 1))
@@ -123,7 +123,7 @@ def video_attention(
     found = attention_weights(model, variables, jnp.asarray(video)[None])
     parts = {name: np.asarray(array[:, 0], np.float32) for name, array in found.items()}
     class_tokens = [CLASS_TOKEN] if config.pooling == "class_token" else []
-    if class_tokens and config.variant == "factorised_encoder":
+    if class_tokens and config.variant == "factorized_encoder":
         class_tokens += [f"{CLASS_TOKEN} of time {time}" for time in range(patches[0])]
     return {
         "weights": _lay_out(config, parts),
@@ -143,7 +143,7 @@ def _names(axes: tuple[str, ...], patches: tuple[int, ...]) -> list[str]:
 
 
 def _three_channels(pixels: Pixels) -> np.ndarray:
-    """Makes colours of grey."""
+    """Makes colors of gray."""
     array = np.asarray(pixels)
     return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
 
@@ -152,10 +152,10 @@ def _title(config: VideoConfig) -> str:
     last, heads = config.num_layers - 1, config.num_heads
     return {
         "joint": "Attention over space and time",
-        "factorised_self_attention": "Attention: even layers over space, odd layers over time",
-        "factorised_dot_product": f"Attention: heads 0 to {heads // 2 - 1} over space, "
+        "factorized_self_attention": "Attention: even layers over space, odd layers over time",
+        "factorized_dot_product": f"Attention: heads 0 to {heads // 2 - 1} over space, "
         f"{heads // 2} to {heads - 1} over time",
-        "factorised_encoder": f"Attention: layers 0 to {last} over space, then over time",
+        "factorized_encoder": f"Attention: layers 0 to {last} over space, then over time",
     }[config.variant]
 
 
@@ -165,11 +165,11 @@ def _lay_out(config: VideoConfig, parts: Mapping[str, np.ndarray]) -> Whole:
         return parts["encoder"]
     rows, columns = config.grid()
     tubelets = np.arange(config.num_times() * rows * columns).reshape(config.num_times(), -1)
-    if config.variant == "factorised_encoder":
+    if config.variant == "factorized_encoder":
         return _of_encoders(config, parts, tubelets)
     space = _scatter(parts["space"], tubelets, tubelets.size)
     time = _scatter(parts["time"], tubelets.T, tubelets.size)
-    if config.variant == "factorised_dot_product":
+    if config.variant == "factorized_dot_product":
         return np.concatenate([space, time], axis=1)
     in_turns = np.stack([space, time], axis=1)
     return in_turns.reshape(-1, *space.shape[1:])
@@ -180,7 +180,7 @@ def _of_encoders(
     parts: Mapping[str, np.ndarray],
     tubelets: Int[np.ndarray, "times places"],
 ) -> Whole:
-    """Those of the factorised encoder: its layers over space, then its layers over time."""
+    """Those of the factorized encoder: its layers over space, then its layers over time."""
     times, places = tubelets.shape
     if config.pooling == "mean":
         # A time's vector is the mean of its places: all of them look, and an equal share is seen.

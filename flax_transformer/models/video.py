@@ -26,7 +26,7 @@ from flax_transformer.modules.space_time import SpaceTimeLayer
 from flax_transformer.modules.token_embedding import SMALL_DEVIATION, PositionalEmbedding
 
 Variant = Literal[
-    "joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"
+    "joint", "factorized_encoder", "factorized_self_attention", "factorized_dot_product"
 ]
 
 
@@ -38,8 +38,8 @@ class VideoConfig(VisionConfig):
 
     variant: Variant = "joint"
     """All tubelets attend to all (joint), those of a time before the times to each other
-    (factorised_encoder), over space then over time in each layer (factorised_self_attention), or
-    over space with half of the heads and over time with the others (factorised_dot_product)."""
+    (factorized_encoder), over space then over time in each layer (factorized_self_attention), or
+    over space with half of the heads and over time with the others (factorized_dot_product)."""
     activation: str = "gelu_tanh"
     """Function in the feed-forward networks."""
     num_frames: int = 32
@@ -47,7 +47,7 @@ class VideoConfig(VisionConfig):
     tubelet_frames: int = 2
     """Frames of a tubelet, whose height and width are a patch's."""
     num_time_layers: int = 4
-    """Layers over times of the factorised encoder, beside num_layers over places."""
+    """Layers over times of the factorized encoder, beside num_layers over places."""
 
     def __post_init__(self) -> None:
         """Refuses values that no model can have."""
@@ -61,14 +61,14 @@ class VideoConfig(VisionConfig):
             raise UserError(
                 "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal"
             )
-        factorised = self.variant in ("factorised_self_attention", "factorised_dot_product")
-        if factorised and self.pooling != "mean":
+        factorized = self.variant in ("factorized_self_attention", "factorized_dot_product")
+        if factorized and self.pooling != "mean":
             raise UserError(
                 f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
                 "choose mean"
             )
         heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
-        if self.variant == "factorised_dot_product" and any(n % 2 for n in heads):
+        if self.variant == "factorized_dot_product" and any(n % 2 for n in heads):
             raise UserError(
                 f"model.variant {self.variant} halves the heads, but model.num_heads and "
                 f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
@@ -106,7 +106,7 @@ class VideoTransformer(nn.Module):
         if config.variant == "joint":
             num_tokens = num_times * num_places
             self.video_encoder = PooledEncoder(config, config.num_layers, num_tokens)
-        elif config.variant == "factorised_encoder":
+        elif config.variant == "factorized_encoder":
             self.space_encoder = PooledEncoder(config, config.num_layers, num_places)
             self.time_encoder = PooledEncoder(config, config.num_time_layers, num_times)
         else:
@@ -145,7 +145,7 @@ class VideoTransformer(nn.Module):
         """Makes one vector of the tokens of each video."""
         if self.config.variant == "joint":
             return self.video_encoder(x, deterministic=deterministic)
-        if self.config.variant != "factorised_encoder":
+        if self.config.variant != "factorized_encoder":
             return self.space_time_encoder(x, deterministic=deterministic)
         batch, _, d_model = x.shape
         num_times = self.config.num_times()
@@ -158,7 +158,7 @@ class VideoTransformer(nn.Module):
 
 
 class SpaceTimeEncoder(nn.Module):
-    """Positions, layers whose attention is factorised, and the mean of their outputs.
+    """Positions, layers whose attention is factorized, and the mean of their outputs.
 
     Attributes:
         config: sizes and choices.
@@ -178,7 +178,7 @@ class SpaceTimeEncoder(nn.Module):
             config.embedded_positions(), num_tokens, SMALL_DEVIATION
         )
         self.dropout = Dropout(config.residual_dropout_rate)
-        divides_heads = config.variant == "factorised_dot_product"
+        divides_heads = config.variant == "factorized_dot_product"
         layer = functools.partial(SpaceTimeLayer, divides_heads=divides_heads)
         self.encoder = make_layers(layer, config, config.num_layers)
         self.encoder_positions = make_position_table(config)

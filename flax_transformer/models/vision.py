@@ -65,7 +65,7 @@ class VisionConfig(ModelConfig):
     patch_size: tuple[int, int] = (16, 16)
     """Height and width of a patch, in pixels."""
     num_channels: int = 3
-    """Channels of images: 3 of colours, 1 of grey levels."""
+    """Channels of images: 3 of colors, 1 of gray levels."""
     pooling: Pooling = "class_token"
     """What represents a whole image: a token of its own, or the mean of all patches."""
 

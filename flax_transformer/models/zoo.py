@@ -114,12 +114,12 @@ ZOO: dict[str, Published] = {
         "torchvision's ViT_B_16_Weights.IMAGENET1K_V1",
     ),
     "ViViT-B/16x2": _vivit(88_900_000),
-    "ViViT-B/16x2-factorised-encoder": _vivit(115_100_000, variant="factorised_encoder"),
-    "ViViT-B/16x2-factorised-self-attention": _vivit(
-        117_300_000, variant="factorised_self_attention", pooling="mean"
+    "ViViT-B/16x2-factorized-encoder": _vivit(115_100_000, variant="factorized_encoder"),
+    "ViViT-B/16x2-factorized-self-attention": _vivit(
+        117_300_000, variant="factorized_self_attention", pooling="mean"
     ),
-    "ViViT-B/16x2-factorised-dot-product": _vivit(
-        88_900_000, variant="factorised_dot_product", pooling="mean"
+    "ViViT-B/16x2-factorized-dot-product": _vivit(
+        88_900_000, variant="factorized_dot_product", pooling="mean"
     ),
 }
 
@@ -142,7 +142,7 @@ def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
     Args:
         model: the module.
         *inputs: arrays or their shapes.
-        method: the method that the model is initialised by.
+        method: the method that the model is initialized by.
 
     Example:
         >>> count(nn.Dense(3), jnp.zeros((1, 2)))

@@ -10,7 +10,7 @@ from flax_transformer.functional.feed_forward import gelu
 
 
 class TokenConvolution(nn.Module):
-    """Mixes each token with its neighbours, see `functional.convolve`.
+    """Mixes each token with its neighbors, see `functional.convolve`.
 
     gelu(convolve(x))
 

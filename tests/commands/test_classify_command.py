@@ -31,9 +31,9 @@ def save(path, kind: str, name: str, shade: int) -> None:
     if kind == "image":
         Image.new("L", (9, 11), shade if name == "dark" else 255 - shade).save(path)
         return
-    greys = [shade, 90 + shade, 150 + shade, 220 + shade]
-    greys = greys[::-1] if name == "dark" else greys
-    first, *rest = [Image.new("L", (9, 11), grey) for grey in greys]
+    grays = [shade, 90 + shade, 150 + shade, 220 + shade]
+    grays = grays[::-1] if name == "dark" else grays
+    first, *rest = [Image.new("L", (9, 11), gray) for gray in grays]
     first.save(path, save_all=True, append_images=rest)
 
 
@@ -67,7 +67,7 @@ def classes(kind, tmp_path_factory):
     return folder
 
 
-def test_what_was_learnt_is_scored_with_all_confusions(run, classes):
+def test_what_was_learned_is_scored_with_all_confusions(run, classes):
     path = classes / "run"
     kept = json.loads((path / "scores" / "validation-average.json").read_text())
     assert kept["scores"]["accuracy"]["value"] == 100

@@ -108,9 +108,9 @@ def test_many_files_are_answered(run, workdirs, tmp_path):
     assert [line[-1] for line in columns(found.out)] == names
 
 
-def clip(path, *greys: int) -> None:
+def clip(path, *grays: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, *rest = [Image.new("L", (9, 7), grey) for grey in greys]
+    first, *rest = [Image.new("L", (9, 7), gray) for gray in grays]
     first.save(path, save_all=True, append_images=rest)
 
 

@@ -13,7 +13,7 @@ SOURCE, TARGET, _ = PAIRS[6]  # drei und dreißig
 
 @pytest.fixture(scope="module")
 def repeating(tmp_path_factory):
-    """The workdir of a model that has learnt to repeat abc."""
+    """The workdir of a model that has learned to repeat abc."""
     folder = tmp_path_factory.mktemp("language_model")
     with unchecked():
         main(["train", str(write_experiment_file(folder)), "--workdir", str(folder / "run")])

@@ -11,7 +11,7 @@ from flax_transformer.cli import main
 
 @pytest.fixture(scope="module")
 def repeating(tmp_path_factory):
-    """The workdir of a model that has learnt to repeat abc."""
+    """The workdir of a model that has learned to repeat abc."""
     folder = tmp_path_factory.mktemp("language_model")
     with unchecked():
         main(["train", str(write_experiment_file(folder)), "--workdir", str(folder / "run")])
@@ -35,7 +35,7 @@ def test_a_training_leaves_scores_of_the_validation_split(repeating):
     assert measured[-1] == pytest.approx(scores["loss"])
 
 
-def test_what_was_learnt_is_written(repeating, run):
+def test_what_was_learned_is_written(repeating, run):
     options = ["--length", "23", "--decoding.method", "greedy"]
     printed = run("generate", "--workdir", str(repeating), *options, "abcab", "cab").out
     assert printed.splitlines() == [("abc" * 10)[:28], "---", ("cab" * 10)[:26]]

@@ -8,17 +8,17 @@ from flax_transformer.experiment import write_experiment
 
 
 @pytest.fixture
-def labelled(tmp_path):
+def labeled(tmp_path):
     """A file with an experiment of the classes "before" and "after"."""
-    path = tmp_path / "labelled.json"
+    path = tmp_path / "labeled.json"
     write_experiment(path, classification(tmp_path))
     return str(path)
 
 
-def test_weights_of_classes_are_given_by_name(run, labelled, tmp_path):
+def test_weights_of_classes_are_given_by_name(run, labeled, tmp_path):
     workdir = str(tmp_path / "run")
     option = "--task.class-weights"
-    command = ["train", labelled, "--workdir", workdir, option, "before=2", option]
+    command = ["train", labeled, "--workdir", workdir, option, "before=2", option]
     assert_is_error(run(*command, "aftr=3"), "unknown class of .*'aftr': did you mean 'after'")
     assert_is_error(run(*command, "after=0"), "with a positive number .* not 'after=0'")
     assert not (tmp_path / "run").exists()

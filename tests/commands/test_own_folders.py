@@ -56,8 +56,8 @@ def test_bad_files_are_left_out_and_the_background_holds_in_classification(run, 
     with Image.open(drawing) as image:
         alpha = np.asarray(image)[..., 3]
     for name, level in (("black", 0), ("white", 255)):
-        grey = np.round((255.0 - alpha) * level / 255).astype(np.uint8)
-        Image.fromarray(grey).save(tmp_path / f"{name}.png")
+        gray = np.round((255.0 - alpha) * level / 255).astype(np.uint8)
+        Image.fromarray(gray).save(tmp_path / f"{name}.png")
     files = [str(drawing), str(tmp_path / "black.png"), str(tmp_path / "white.png")]
     found = run("classify", *files, "--workdir", str(workdir), "--json")
     of_drawing, on_black, on_white = [json.loads(line) for line in found.out.splitlines()]

@@ -32,7 +32,7 @@ def test_digits_train(tmp_path):
 
 @pytest.mark.parametrize(
     "variant",
-    ["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"],
+    ["joint", "factorized_encoder", "factorized_self_attention", "factorized_dot_product"],
 )
 def test_moving_digits_train_in_every_variant(tmp_path_factory, variant):
     folder = tmp_path_factory.getbasetemp() / "moving_digits"

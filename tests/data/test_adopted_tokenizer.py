@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
 from flax_transformer.data.datasets import plain_text
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
 from flax_transformer.data.tokens.tokenized_splits import (
     make_tokenizer,
-    tokenize_labelled,
+    tokenize_labeled,
     tokenize_pairs,
     tokenize_stream,
 )
@@ -241,7 +241,7 @@ def test_only_a_tokenizer_of_words_reads_a_document_in_parts(make, is_local, wri
     assert stream.tolist() == [EOS, *tokenizer.encode(train), EOS]
 
 
-def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
+def test_plain_and_labeled_texts_are_tokenized_by_it(tmp_path, write, adopted):
     text, table = tmp_path / "a.txt", tmp_path / "a.csv"
     text.write_text("The house\nis small.\n" * 9)
     table.write_text("text,label\nThe house,x\nis small,y\n")
@@ -251,10 +251,10 @@ def test_plain_and_labelled_texts_are_tokenised_by_it(tmp_path, write, adopted):
     stream = tokenize_stream(plain, tokenizer, "train")
     assert tokenizer.to_json() == adopted.to_json()
     assert text.read_text().startswith(tokenizer.decode(stream[1:40]))
-    labelled = LabelledTextConfig(dataset="labelled_text", train_file=str(table), **fields)
-    tokenizer = make_tokenizer(labelled)
+    labeled = LabeledTextConfig(dataset="labeled_text", train_file=str(table), **fields)
+    tokenizer = make_tokenizer(labeled)
     assert tokenizer.to_json() == adopted.to_json()
-    examples = tokenize_labelled(labelled, tokenizer, "train")
+    examples = tokenize_labeled(labeled, tokenizer, "train")
     assert tokenizer.decode(examples.inputs.take(examples.labels[:1] * 0)[0][0]) == "The house"
 
 

@@ -17,7 +17,7 @@ from flax_transformer.errors import UserError
 
 @pytest.fixture
 def images(tmp_path) -> ImagesConfig:
-    """Six images of two classes in folders, the first half grey levels 10, 20, 30."""
+    """Six images of two classes in folders, the first half gray levels 10, 20, 30."""
     for number in range(6):
         path = tmp_path / "own" / "train" / ("cat" if number < 3 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +91,8 @@ def test_several_inputs_of_which_none_has_the_usual_name_are_told(tmp_path):
 
 
 def test_a_video_that_stands_shows_its_first_frame(tmp_path):
-    greys = [30, 60, 90]
-    frames = [Image.new("L", (5, 5), grey) for grey in greys]
+    grays = [30, 60, 90]
+    frames = [Image.new("L", (5, 5), gray) for gray in grays]
     for name in ("rise", "fall"):
         path = tmp_path / "own" / "train" / name / "a.gif"
         path.parent.mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_a_video_that_stands_shows_its_first_frame(tmp_path):
         num_frames=3,
         data_dir=str(tmp_path / "prepared"),
     )
-    assert all_of(open_pixels(config, "train"))[0, :, 0, 0, 0].tolist() == greys
+    assert all_of(open_pixels(config, "train"))[0, :, 0, 0, 0].tolist() == grays
     still = dataclasses.replace(config, still=True)
     assert all_of(open_pixels(still, "train"))[0, :, 0, 0, 0].tolist() == [30] * 3
 

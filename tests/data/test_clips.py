@@ -16,12 +16,12 @@ from flax_transformer.data.files.clips import (
 from flax_transformer.data.files.image_files import fit, read_images
 from flax_transformer.errors import UserError
 
-GREYS = [0, 40, 80, 120, 160, 200, 240]
+GRAYS = [0, 40, 80, 120, 160, 200, 240]
 SIZE = (16, 16)
 
 
 def images() -> list[Image.Image]:
-    return [Image.new("L", SIZE, grey) for grey in GREYS]
+    return [Image.new("L", SIZE, gray) for gray in GRAYS]
 
 
 def save_folder(path):
@@ -65,7 +65,7 @@ SAVE = {
 def test_frames_are_taken_evenly(tmp_path, name, number, chosen):
     SAVE[name](tmp_path / name)
     (video,) = read_images([tmp_path / name], (number, 5, 5, 3))
-    expected = [GREYS[round(index)] for index in chosen]
+    expected = [GRAYS[round(index)] for index in chosen]
     assert video.shape == (number, 5, 5, 3)
     lossy = 4 if name.lower().endswith((".mp4", ".avi", ".mov")) else 0
     assert np.abs(video.astype(int) - np.reshape(expected, (-1, 1, 1, 1))).max() <= lossy
@@ -73,7 +73,7 @@ def test_frames_are_taken_evenly(tmp_path, name, number, chosen):
 
 def test_an_image_of_several_frames_is_its_first(tmp_path):
     save_frames(tmp_path / "clip.gif")
-    assert read_images([tmp_path / "clip.gif"], (5, 5, 1)).max() == GREYS[0]
+    assert read_images([tmp_path / "clip.gif"], (5, 5, 1)).max() == GRAYS[0]
 
 
 def test_a_still_image_is_a_video_that_stands(tmp_path):
@@ -133,7 +133,7 @@ def test_frames_in_a_folder_are_upright(tmp_path):
 def test_frames_are_evenly_spaced_in_time_where_a_file_says_how_long_each_is_shown(
     tmp_path, ending
 ):
-    first, *rest = [Image.new("L", SIZE, grey) for grey in range(0, 240, 20)]
+    first, *rest = [Image.new("L", SIZE, gray) for gray in range(0, 240, 20)]
     options: Any = {"lossless": True} if ending == "webp" else {}
     # Ten frames in the first second, then one for four seconds.
     durations = [100] * 10 + [4000, 100]
@@ -147,7 +147,7 @@ def test_a_stack_of_pages_is_read_evenly(tmp_path):
     first, *rest = images()
     first.save(tmp_path / "a.tif", save_all=True, append_images=rest)
     (video,) = read_images([tmp_path / "a.tif"], (4, 2, 2, 1))
-    assert video[:, 0, 0, 0].tolist() == [GREYS[index] for index in (0, 2, 4, 6)]
+    assert video[:, 0, 0, 0].tolist() == [GRAYS[index] for index in (0, 2, 4, 6)]
 
 
 def test_what_can_be_read_of_a_damaged_clip_is_used_where_that_is_asked_for(tmp_path):
@@ -202,7 +202,7 @@ def test_a_folder_is_a_clip_if_it_holds_images_that_do_not_move(tmp_path):
 
 def test_every_ending_that_pillow_and_pyav_read_is_known():
     assert {".jpg", ".tif", ".avif", ".jp2", ".pgm", ".tga", ".jfif"} <= image_endings()
-    # Formats that Pillow recognises but cannot read, and PostScript, whose code it would run.
+    # Formats that Pillow recognizes but cannot read, and PostScript, whose code it would run.
     assert not {".mpg", ".eps", ".ps", ".h5", ".wmf", ".pdf"} & image_endings()
     films = [
         ".mpg",

@@ -16,9 +16,9 @@ from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_spli
 from flax_transformer.data.datasets.recipe import Recipe, open_recipe
 from flax_transformer.data.files.pixel_splits import open_pixels
 from flax_transformer.data.images_config import ImagesConfig
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
-from flax_transformer.data.tokens.tokenized_splits import tokenize_labelled
+from flax_transformer.data.tokens.tokenized_splits import tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 
@@ -212,9 +212,9 @@ class DamagedByTests(tfds.core.GeneratorBasedBuilder):
 @pytest.mark.parametrize("pattern", [INFO, "*-train.array_record*"])
 @pytest.mark.parametrize("change", [cut_half, empty, None, fill_with_zeros])
 def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
-    config = LabelledTextConfig(dataset="damaged_by_tests", data_dir=str(tmp_path))
+    config = LabeledTextConfig(dataset="damaged_by_tests", data_dir=str(tmp_path))
     tokenizer = Tokenizer.train(["one"], vocab_size=300)
-    assert len(tokenize_labelled(config, tokenizer, "train").labels) == 2
+    assert len(tokenize_labeled(config, tokenizer, "train").labels) == 2
     (path,) = tmp_path.rglob(pattern)
     if change is None:
         path.unlink()
@@ -223,4 +223,4 @@ def test_data_sets_of_tfds_are_refused_likewise(tmp_path, pattern, change):
     with pytest.raises(
         UserError, match=re.escape(f"data in {path.parent} is damaged ({path.name}")
     ):
-        tokenize_labelled(config, tokenizer, "train")
+        tokenize_labeled(config, tokenizer, "train")

@@ -16,7 +16,7 @@ from flax_transformer.errors import UserError
 LOSSY = 6
 
 
-def greys(values, size=(32, 16)) -> list[Image.Image]:
+def grays(values, size=(32, 16)) -> list[Image.Image]:
     return [Image.new("L", size, int(value)) for value in values]
 
 
@@ -66,20 +66,20 @@ def test_a_film_is_turned_as_its_matrix_says(tmp_path, name):
     ("aspect", "size"), [(Fraction(2), (64, 16)), (Fraction(1, 2), (16, 16)), (None, (32, 16))]
 )
 def test_pixels_that_are_not_square_become_square(tmp_path, aspect, size):
-    save_film(tmp_path / "a.mp4", greys([90]), aspect=aspect)
+    save_film(tmp_path / "a.mp4", grays([90]), aspect=aspect)
     assert first_frame(tmp_path / "a.mp4", (2, 2)).size == size
 
 
 def test_the_shape_of_pixels_is_that_before_turning(tmp_path):
-    save_film(tmp_path / "a.mp4", greys([90]), aspect=Fraction(2))
+    save_film(tmp_path / "a.mp4", grays([90]), aspect=Fraction(2))
     turn(tmp_path / "a.mp4", 0, 1, -1, 0)
     assert first_frame(tmp_path / "a.mp4", (2, 2)).size == (16, 64)
 
 
 def test_frames_are_evenly_spaced_in_time_not_by_their_numbers(tmp_path):
-    # Thirty frames in the first second, then one a second; the grey value is the time.
+    # Thirty frames in the first second, then one a second; the gray value is the time.
     times = [*np.arange(30) / 30, *range(1, 8)]
-    save_film(tmp_path / "a.mp4", greys(np.array(times) * 32), times=times)
+    save_film(tmp_path / "a.mp4", grays(np.array(times) * 32), times=times)
     assert np.abs(np.subtract(levels(tmp_path / "a.mp4", 8), np.arange(8) * 32)).max() <= LOSSY
     assert np.abs(np.subtract(levels(tmp_path / "a.mp4", 3), [0, 112, 224])).max() <= 16 + LOSSY
 
@@ -96,7 +96,7 @@ CODECS = {
 @pytest.mark.parametrize("ending", CODECS)
 def test_films_of_every_kind_are_read(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
-    save_film(path, greys(np.arange(13) * 20), codec=CODECS[ending])
+    save_film(path, grays(np.arange(13) * 20), codec=CODECS[ending])
     assert np.abs(np.subtract(levels(path, 4), [0, 80, 160, 240])).max() <= LOSSY
     assert levels(path, 1)[0] <= LOSSY
 
@@ -133,7 +133,7 @@ def test_a_film_without_pictures_is_named(tmp_path):
 
 
 def test_a_film_without_frames_is_named(tmp_path):
-    save_film(tmp_path / "a.mkv", greys([90]))
+    save_film(tmp_path / "a.mkv", grays([90]))
     contents = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(contents[: contents.index(b"\x1f\x43\xb6\x75")])
     for shape in ((2, 2, 2, 1), (2, 2, 1)):
@@ -191,7 +191,7 @@ def test_frames_that_decode_are_read_of_a_film_with_a_hole(tmp_path):
 
 
 def test_only_wanted_frames_become_images(tmp_path, monkeypatch):
-    save_film(tmp_path / "a.mp4", greys(np.arange(60) * 4))
+    save_film(tmp_path / "a.mp4", grays(np.arange(60) * 4))
     made = []
     shown = films._shown
     monkeypatch.setattr(films, "_shown", lambda *frame: made.append(frame) or shown(*frame))

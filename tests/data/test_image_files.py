@@ -14,11 +14,11 @@ def test_paths_and_arrays_keep_their_order(tmp_path):
     assert read.max(axis=(1, 2, 3)).tolist() == read.min(axis=(1, 2, 3)).tolist() == [47, 23, 23]
 
 
-def test_colours_become_what_the_model_reads(tmp_path):
+def test_colors_become_what_the_model_reads(tmp_path):
     Image.new("RGBA", (5, 5), (200, 100, 0, 255)).save(tmp_path / "a.png")
     assert read_images([tmp_path / "a.png"], (2, 2, 3))[0, 0, 0].tolist() == [200, 100, 0]
-    grey = round(0.299 * 200 + 0.587 * 100)
-    assert read_images([tmp_path / "a.png"], (2, 2, 1))[0, 0, 0].tolist() == [grey]
+    gray = round(0.299 * 200 + 0.587 * 100)
+    assert read_images([tmp_path / "a.png"], (2, 2, 1))[0, 0, 0].tolist() == [gray]
 
 
 def test_the_middle_of_the_wanted_proportions_is_kept():

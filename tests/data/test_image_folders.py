@@ -12,7 +12,7 @@ from flax_transformer.data.files.image_files import read_file
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.errors import UserError
 
-GREYS = {
+GRAYS = {
     "train/cat/b.png": 11,
     "train/cat/a.PNG": 23,
     "train/dog/c.bmp": 47,
@@ -37,16 +37,16 @@ def _has(folder: pathlib.Path, split: str) -> bool:
     return folder.is_dir() and any(p.name.lower().startswith(split[:3]) for p in folder.iterdir())
 
 
-def save(path: pathlib.Path, grey: int) -> None:
+def save(path: pathlib.Path, gray: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (13, 7), grey).save(path)
+    Image.new("L", (13, 7), gray).save(path)
 
 
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "images"
-    for name, grey in GREYS.items():
-        save(folder / name, grey)
+    for name, gray in GRAYS.items():
+        save(folder / name, gray)
     (folder / "train" / "cat" / "notes.txt").touch()
     (folder / ".git").mkdir()
     return folder
@@ -74,7 +74,7 @@ def test_changed_images_and_another_size_are_prepared_anew(folder):
     assert prepare(folder, 3)[1]["test"][0]["image"].shape == (3, 3, 3)
 
 
-def test_an_image_is_upright_and_cropped_to_its_centre(tmp_path):
+def test_an_image_is_upright_and_cropped_to_its_center(tmp_path):
     pixels = np.zeros((3, 9), np.uint8)
     pixels[:, 3:6] = [[0, 31, 61], [97, 127, 157], [193, 223, 253]]
     image = Image.fromarray(pixels)
@@ -125,16 +125,16 @@ def test_too_few_folders_are_refused(tmp_path):
         prepare(tmp_path / "images", image_size=0)
 
 
-def greys(examples: list[dict]) -> list[int]:
+def grays(examples: list[dict]) -> list[int]:
     return [int(example["image"].max()) for example in examples]
 
 
 def test_classes_and_images_are_in_natural_order(tmp_path):
-    for grey, name in enumerate(("10/1.png", "2/12.png", "2/3.png", "2/1.png")):
-        save(tmp_path / "images" / "train" / name, grey)
+    for gray, name in enumerate(("10/1.png", "2/12.png", "2/3.png", "2/1.png")):
+        save(tmp_path / "images" / "train" / name, gray)
     names, splits = prepare(tmp_path / "images")
     assert names == ("2", "10")
-    assert greys(splits["train"]) == [3, 2, 1, 0]
+    assert grays(splits["train"]) == [3, 2, 1, 0]
     assert [example["label"] for example in splits["train"]] == [0, 0, 0, 1]
 
 
@@ -166,7 +166,7 @@ def test_what_is_passed_over_is_named_but_for_what_systems_add(folder):
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
 def test_a_validation_split_has_several_names(folder, name):
     save(folder / name / "dog" / "e.png", 97)
-    assert greys(prepare(folder)[1]["validation"]) == [97]
+    assert grays(prepare(folder)[1]["validation"]) == [97]
 
 
 def test_two_validation_splits_are_refused(folder):
@@ -223,7 +223,7 @@ def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
     spoil(folder)
     with pytest.warns(UserWarning, match=r"left out 3 of 6 files: .*b\.png \(.*c\.jpg \(.*e\.jpg"):
         _, splits = prepare(folder, skip_bad_files=True)
-    assert {split: greys(examples) for split, examples in splits.items()} == {
+    assert {split: grays(examples) for split, examples in splits.items()} == {
         "train": [23, 47],
         "test": [89],
     }
@@ -232,7 +232,7 @@ def test_bad_files_are_left_out_and_named_where_that_is_asked_for(folder):
         prepare(folder)
     # Fixed files are read.
     save(folder / "train" / "cat" / "b.png", 11)
-    assert greys(prepare(folder, skip_bad_files=True)[1]["train"]) == [23, 11, 47]
+    assert grays(prepare(folder, skip_bad_files=True)[1]["train"]) == [23, 11, 47]
 
 
 def test_a_class_of_bad_files_alone_is_refused(folder):
@@ -247,6 +247,6 @@ def test_another_background_is_prepared_apart(tmp_path):
         path = tmp_path / "images" / "train" / name / "a.png"
         path.parent.mkdir(parents=True)
         Image.new("RGBA", (3, 3), (0, 0, 0, 0)).save(path)
-    found = [greys(prepare(tmp_path / "images", background=name)[1]["train"]) for name in COLORS]
+    found = [grays(prepare(tmp_path / "images", background=name)[1]["train"]) for name in COLORS]
     assert found == [[255, 255], [0, 0], [255, 255]]
     assert len(list(tmp_path.rglob("*train_inputs.npy"))) == 2  # white under both names

@@ -60,7 +60,7 @@ def test_a_png_of_16_bits_that_pillow_opens_as_32(tmp_path):
 
 
 def tiff(bits: int, row: bytes, width: int, *, is_white_0: bool) -> bytes:
-    """A TIFF of one row of grey pixels, in a form that Pillow itself does not write."""
+    """A TIFF of one row of gray pixels, in a form that Pillow itself does not write."""
     interpretation = 0 if is_white_0 else 1
     tags = {256: width, 257: 1, 258: bits, 259: 1, 262: interpretation, 273: 8, 277: 1, 278: 1}
     tags[279] = len(row)
@@ -126,7 +126,7 @@ def test_32_bits_that_hold_0_to_255_are_read(tmp_path, kind):
 
 
 COLOR = (200, 100, 40)
-GREY = round(0.299 * 200 + 0.587 * 100 + 0.114 * 40)
+GRAY = round(0.299 * 200 + 0.587 * 100 + 0.114 * 40)
 MODES = {
     "1": (255, (255, 255, 255)),
     "L": (90, (90, 90, 90)),
@@ -148,8 +148,8 @@ def test_each_mode_becomes_its_colors_on_white(mode):
     value, color = MODES[mode]
     image = Image.new(mode, (2, 2), value)
     assert np.asarray(convert(image, 3))[0, 0].tolist() == list(color)
-    grey = GREY if color == COLOR else color[0]
-    assert np.asarray(convert(image, 1))[0, 0] == grey
+    gray = GRAY if color == COLOR else color[0]
+    assert np.asarray(convert(image, 1))[0, 0] == gray
 
 
 def test_a_palette_with_transparency():

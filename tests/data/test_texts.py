@@ -108,7 +108,7 @@ def test_impossible_values_are_refused(fields, message):
         PlainTextConfig(**fields)
 
 
-def test_what_is_missing_or_misspelt_is_told(tmp_path):
+def test_what_is_missing_or_misspelled_is_told(tmp_path):
     with pytest.raises(UserError, match=r"plain_text needs --data\.train-text"):
         prepare_stream(PlainTextConfig(dataset="plain_text"))
     with pytest.raises(UserError, match="did you mean 'tinyshakespeare'"):

@@ -39,7 +39,7 @@ def test_no_text_spells_a_special_token(text):
 
 
 def test_markers_seen_in_training_stay_text():
-    assert len(TOKENIZER.encode("<pad>")) < len("<pad>")  # merged, so it was learnt
+    assert len(TOKENIZER.encode("<pad>")) < len("<pad>")  # merged, so it was learned
     assert {PAD, BOS, EOS}.isdisjoint(TOKENIZER.encode("<pad>"))
 
 

@@ -6,8 +6,8 @@ import gzip
 import pytest
 
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.datasets.labelled_text import Row, read_table
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.datasets.labeled_text import Row, read_table
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.errors import UserError
 
 
@@ -87,8 +87,8 @@ def test_what_is_no_table_is_told_in_one_line(contents, message, read):
 def test_a_split_without_a_file_names_the_option_of_the_file(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text("text,label\na,1\nb,2\n")
-    config = LabelledTextConfig(
-        dataset="labelled_text", train_file=str(path), data_dir=str(tmp_path / "prepared")
+    config = LabeledTextConfig(
+        dataset="labeled_text", train_file=str(path), data_dir=str(tmp_path / "prepared")
     )
     with pytest.raises(UserError, match=r"'validation'.* Give --data.validation-file"):
         open_split(config, "validation")

@@ -30,9 +30,9 @@ def _has(folder: pathlib.Path, split: str) -> bool:
     return folder.is_dir() and any(p.name.lower().startswith(split[:3]) for p in folder.iterdir())
 
 
-def save(path: pathlib.Path, *greys: int) -> None:
+def save(path: pathlib.Path, *grays: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, *rest = [Image.new("L", (13, 7), grey) for grey in greys]
+    first, *rest = [Image.new("L", (13, 7), gray) for gray in grays]
     first.save(path, save_all=True, append_images=rest)
 
 
@@ -97,8 +97,8 @@ def test_clips_in_folders_at_any_depth_are_read_and_what_is_passed_over_is_named
     more = folder / "train" / "fall" / "more"
     save(more / "c" / "2.png", 10)
     save(more / "c" / "10.png", 20)
-    save_film(more / "a.MPG", grey_frames(), codec="mpeg2video")
-    save_film(more / "b.ts", grey_frames())
+    save_film(more / "a.MPG", gray_frames(), codec="mpeg2video")
+    save_film(more / "b.ts", gray_frames())
     with pytest.warns(UserWarning, match=r"skipped 1 file .*videos: train/fall/notes\.txt$"):
         _, splits = prepare(folder)
     found = [video["video"][:, 2, 2, 0].tolist() for video in splits["train"]]
@@ -115,7 +115,7 @@ def test_clips_in_folders_at_any_depth_are_read_and_what_is_passed_over_is_named
 
 def test_bad_videos_are_left_out_and_of_damaged_ones_a_part_is_read(folder):
     path = folder / "train" / "fall" / "d.mkv"
-    save_film(path, grey_frames())
+    save_film(path, gray_frames())
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     (folder / "train" / "rise" / "b.gif").write_text("<html>")
     (folder / "train" / "rise" / "a" / "1.png").write_text("<html>")
@@ -136,5 +136,5 @@ def test_bad_videos_are_left_out_and_of_damaged_ones_a_part_is_read(folder):
     assert of_folder.tolist() == [40, 40]
 
 
-def grey_frames() -> list[Image.Image]:
-    return [Image.new("L", (16, 16), grey) for grey in range(0, 201, 10)]
+def gray_frames() -> list[Image.Image]:
+    return [Image.new("L", (16, 16), gray) for gray in range(0, 201, 10)]

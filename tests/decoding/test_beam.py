@@ -160,8 +160,8 @@ def test_best_continuations_are_those_of_a_full_sort():
         logits = rng.integers(0, 3, (2, 1, vocab)).astype(np.float32).repeat(beam_size, axis=1)
         log_probs = rng.integers(-2, 0, (2, beam_size)).astype(np.float32)
         best, parents, tokens = beam.best_continuations(jnp.asarray(logits), jnp.asarray(log_probs))
-        normalised = logits - np.asarray(jax.nn.logsumexp(logits, axis=-1, keepdims=True))
-        candidates = (log_probs[..., None] + normalised).reshape(2, -1)
+        normalized = logits - np.asarray(jax.nn.logsumexp(logits, axis=-1, keepdims=True))
+        candidates = (log_probs[..., None] + normalized).reshape(2, -1)
         order = np.argsort(-candidates, axis=1, kind="stable")[:, :beam_size]
         np.testing.assert_array_equal(best, np.take_along_axis(candidates, order, axis=1))
         np.testing.assert_array_equal(parents, order // vocab)

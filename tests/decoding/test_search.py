@@ -99,7 +99,7 @@ def test_impossible_values_are_refused_in_one_line(settings, message):
     ("field", "name", "meant"),
     [("method", "baem", "beam"), ("length-penalty", "powr", "power")],
 )
-def test_a_misspelt_name_gets_a_suggestion(field, name, meant):
+def test_a_misspelled_name_gets_a_suggestion(field, name, meant):
     config = DecodingConfig()
     # The type checker of the tests would refuse the name before the config sees it.
     object.__setattr__(config, field.replace("-", "_"), name)

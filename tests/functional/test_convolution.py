@@ -19,15 +19,15 @@ def by_hand(inputs, kernel, bias, segments):
     outputs = np.repeat(bias[None], len(inputs), axis=0)
     for i in range(len(inputs)):
         for j in range(len(kernel)):
-            neighbour = i + j - (len(kernel) - 1) // 2
-            if 0 <= neighbour < len(inputs) and segments[neighbour] == segments[i] != 0:
-                outputs[i] += inputs[neighbour] @ kernel[j]
+            neighbor = i + j - (len(kernel) - 1) // 2
+            if 0 <= neighbor < len(inputs) and segments[neighbor] == segments[i] != 0:
+                outputs[i] += inputs[neighbor] @ kernel[j]
     return outputs
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 2 * LENGTH + 1])
 @pytest.mark.parametrize("segments", [(1,) * LENGTH, SEGMENTS], ids=["one text", "several texts"])
-def test_each_token_is_mixed_with_its_neighbours(normal, tolerance, width, segments):
+def test_each_token_is_mixed_with_its_neighbors(normal, tolerance, width, segments):
     arrays = normal(LENGTH, FEATURES), normal(width, FEATURES, OUTPUTS), normal(OUTPUTS)
     expected = by_hand(*arrays, segments)
     assert_close(convolve(*arrays, jnp.array(segments)), expected, tolerance)

@@ -30,7 +30,7 @@ def test_a_number_stands_in_the_first_column_alone():
     assert not encodings[:, 1:].any()
 
 
-def test_a_number_survives_layer_normalisation(normal):
+def test_a_number_survives_layer_normalization(normal):
     embedded = normal(D_MODEL)
     first, last = (embedded + position_numbers(jnp.array([n]), D_MODEL)[0] for n in (0, 5))
     change = np.abs(reference.layer_norm(last) - reference.layer_norm(first)).max()

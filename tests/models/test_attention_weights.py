@@ -98,26 +98,26 @@ MODELS: dict[str, tuple[Any, tuple[jax.Array, ...], dict[str, tuple[int, ...]]]]
         (VIDEOS,),
         {"encoder": (LAYERS, BATCH, HEADS, 1 + TIMES * PLACES, 1 + TIMES * PLACES)},
     ),
-    "factorised_encoder": (
-        video("factorised_encoder"),
+    "factorized_encoder": (
+        video("factorized_encoder"),
         (VIDEOS,),
         {"space": SPACE, "time": (DECODER_LAYERS, BATCH, HEADS, TIMES, TIMES)},
     ),
-    "factorised_encoder, class token": (
-        video("factorised_encoder", pooling="class_token"),
+    "factorized_encoder, class token": (
+        video("factorized_encoder", pooling="class_token"),
         (VIDEOS,),
         {
             "space": (LAYERS, BATCH, TIMES, HEADS, 1 + PLACES, 1 + PLACES),
             "time": (DECODER_LAYERS, BATCH, HEADS, 1 + TIMES, 1 + TIMES),
         },
     ),
-    "factorised_self_attention": (
-        video("factorised_self_attention"),
+    "factorized_self_attention": (
+        video("factorized_self_attention"),
         (VIDEOS,),
         {"space": SPACE, "time": TIME},
     ),
-    "factorised_dot_product": (
-        video("factorised_dot_product"),
+    "factorized_dot_product": (
+        video("factorized_dot_product"),
         (VIDEOS,),
         {
             "space": (*SPACE[:3], HALF, *SPACE[4:]),
@@ -191,7 +191,7 @@ class TestEveryModel:
         found, again, other = (
             look(model, variables[name], *inputs, dropout_rng=key) for key in keys
         )
-        first = {"factorised_self_attention": "space", "factorised_encoder": "space"}
+        first = {"factorized_self_attention": "space", "factorized_encoder": "space"}
         part = first.get(name.partition(",")[0], next(iter(found)))
         assert_close(found[part][0], weights[name][part][0], 1e-5)
         assert not np.allclose(found[part][1], weights[name][part][1], atol=1e-3)
@@ -224,8 +224,8 @@ def test_nothing_attends_to_padding_or_to_later_targets(weights):
 
 def test_a_first_layer_s_weights_are_the_softmax_of_its_scores(variables, weights):
     """In NumPy float64, of a layer whose inputs are seen, for each kind of attention."""
-    of_model = variables["factorised_dot_product"]
-    model = MODELS["factorised_dot_product"][0]
+    of_model = variables["factorized_dot_product"]
+    model = MODELS["factorized_dot_product"][0]
     _, state = model.apply(of_model, VIDEOS, capture_intermediates=True, mutable=["intermediates"])
     within = state["intermediates"]["space_time_encoder"]["encoder_0"]["attention_residual"]
     normalized = within["normalize"]["__call__"][0]
@@ -240,10 +240,10 @@ def test_a_first_layer_s_weights_are_the_softmax_of_its_scores(variables, weight
         )
         scores = np.exp(query @ key.swapaxes(-1, -2) / np.sqrt(SIZES["d_model"] / HEADS))
         expected = scores / scores.sum(axis=-1, keepdims=True)
-        assert_close(weights["factorised_dot_product"][part][0], expected, 1e-5)
+        assert_close(weights["factorized_dot_product"][part][0], expected, 1e-5)
 
 
-@pytest.mark.parametrize("variant", ["factorised_encoder", "factorised_self_attention"])
+@pytest.mark.parametrize("variant", ["factorized_encoder", "factorized_self_attention"])
 def test_space_is_that_of_each_time(variables, weights, variant):
     changed = look(MODELS[variant][0], variables[variant], VIDEOS.at[0, 4:6].add(1.0))
     difference = np.abs(changed["space"][0] - weights[variant]["space"][0]).max(axis=(2, 3, 4))
@@ -254,7 +254,7 @@ def test_space_is_that_of_each_time(variables, weights, variant):
 
 def test_time_is_that_of_each_place(variables, weights):
     """Where attention over space, before it in the layer, passes nothing on."""
-    name = "factorised_self_attention"
+    name = "factorized_self_attention"
     silent = jax.tree.map(jnp.copy, variables[name])
     space = silent["params"]["space_time_encoder"]["encoder_0"]["space_attention"]
     space["output"] = jax.tree.map(jnp.zeros_like, space["output"])
@@ -277,7 +277,7 @@ def test_packed_rows_do_not_see_each_other(variables):
     np.testing.assert_array_equal(np.asarray(found > 0).any(axis=(0, 2)), seen)
 
 
-def test_statistics_of_batch_normalisation_are_left_as_they_are():
+def test_statistics_of_batch_normalization_are_left_as_they_are():
     model = with_config(ENCODER_DECODER, norm="batch")
     variables = draw_parameters(model, SOURCE, TARGET)
     variables["batch_stats"] = jax.tree.map(jnp.ones_like, variables["batch_stats"])

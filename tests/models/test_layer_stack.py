@@ -121,7 +121,7 @@ def test_logits_statistics_and_gradients_are_those_of_the_plain_model(plain, dep
     assert_close(actual, logits, TOLERANCE)
     assert_trees_close(unstack(actual_state), state)
     assert jax.tree.structure(unstack(actual_gradients)) == jax.tree.structure(gradients)
-    # All in one: before a batch normalisation a bias has no gradient but what rounding leaves.
+    # All in one: before a batch normalization a bias has no gradient but what rounding leaves.
     flat, actual_flat = (ravel_pytree(x)[0] for x in (gradients, unstack(actual_gradients)))
     assert_close(actual_flat, flat, TOLERANCE)
 

@@ -101,22 +101,22 @@ def test_a_video_s_weights_stand_where_its_tubelets_do(variant):
         np.testing.assert_array_equal(arguments["weights"], parts["encoder"])
         return
     num_tokens = TIMES * PLACES
-    layers = LAYERS + TIME_LAYERS if variant == "factorised_encoder" else 2 * LAYERS
-    if variant == "factorised_dot_product":
+    layers = LAYERS + TIME_LAYERS if variant == "factorized_encoder" else 2 * LAYERS
+    if variant == "factorized_dot_product":
         layers = LAYERS
     expected = np.zeros((layers, HEADS, num_tokens, num_tokens))
     for layer, time, a, b in itertools.product(*map(range, (LAYERS, TIMES, PLACES, PLACES))):
-        place = {"factorised_self_attention": 2 * layer}.get(variant, layer)
-        heads = slice(HEADS // 2 if variant == "factorised_dot_product" else HEADS)
+        place = {"factorized_self_attention": 2 * layer}.get(variant, layer)
+        heads = slice(HEADS // 2 if variant == "factorized_dot_product" else HEADS)
         expected[place, heads, token(time, a), token(time, b)] = parts["space"][
             layer, time, :, a, b
         ]
     for a, b, place in itertools.product(range(TIMES), range(TIMES), range(PLACES)):
-        if variant == "factorised_encoder":
+        if variant == "factorized_encoder":
             for other in range(PLACES):
                 share = parts["time"][..., a, b] / PLACES
                 expected[LAYERS:, :, token(a, place), token(b, other)] = share
-        elif variant == "factorised_self_attention":
+        elif variant == "factorized_self_attention":
             of_place = parts["time"][:, place, :, a, b]
             expected[1::2, :, token(a, place), token(b, place)] = of_place
         else:
@@ -127,7 +127,7 @@ def test_a_video_s_weights_stand_where_its_tubelets_do(variant):
 
 
 def test_class_tokens_stand_between_the_encoders():
-    model, variables = video("factorised_encoder", "class_token")
+    model, variables = video("factorized_encoder", "class_token")
     arguments = video_attention(model, variables, VIDEO)
     parts = attention_weights(model, variables, jnp.asarray(VIDEO)[None])
     names = ["[class]", *(f"[class] of time {time}" for time in range(TIMES))]
@@ -150,9 +150,9 @@ def test_the_title_tells_space_from_time():
     titles = {variant: video_attention(*video(variant), VIDEO)["title"] for variant in VARIANTS}
     assert titles == {
         "joint": "Attention over space and time",
-        "factorised_encoder": "Attention: layers 0 to 1 over space, then over time",
-        "factorised_self_attention": "Attention: even layers over space, odd layers over time",
-        "factorised_dot_product": "Attention: heads 0 to 1 over space, 2 to 3 over time",
+        "factorized_encoder": "Attention: layers 0 to 1 over space, then over time",
+        "factorized_self_attention": "Attention: even layers over space, odd layers over time",
+        "factorized_dot_product": "Attention: heads 0 to 1 over space, 2 to 3 over time",
     }
 
 
@@ -204,7 +204,7 @@ def test_rollout_of_the_class_token_is_a_map_of_the_image():
     [
         *((variant, "mean") for variant in VARIANTS),
         ("joint", "class_token"),
-        ("factorised_encoder", "class_token"),
+        ("factorized_encoder", "class_token"),
     ],
 )
 def test_rollout_over_a_video_follows_the_model_from_space_to_time(variant, pooling):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from small_tasks import (
-    labelled_texts,
+    labeled_texts,
     language_modeling_task,
     masked_task,
     pair_batch,
@@ -17,7 +17,7 @@ from small_tasks import (
 from untrained import PIXELS, SIZES
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
-from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.models import (
     DecoderOnlyConfig,
     EncoderDecoderConfig,
@@ -47,7 +47,7 @@ def language_model() -> tuple[Any, Any]:
 
 def masked_language_model() -> tuple[Any, Any]:
     task = masked_task(EncoderOnlyConfig(max_positions=7, **SIZES), VOCAB, mask_rate=0.9)
-    return task, lambda wrong: labelled_texts(with_last(TOKENS, wrong))
+    return task, lambda wrong: labeled_texts(with_last(TOKENS, wrong))
 
 
 def with_last(tokens: np.ndarray, wrong: int | None) -> np.ndarray:
@@ -87,10 +87,10 @@ def classification(mixup: float = 0.0) -> ImageClassification:
     return task
 
 
-def images_of(*labels: int) -> LabelledBatch:
+def images_of(*labels: int) -> LabeledBatch:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (len(labels), 4, 6, 1), np.uint8)
-    return LabelledBatch(images, np.array(labels, np.int32))
+    return LabeledBatch(images, np.array(labels, np.int32))
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])

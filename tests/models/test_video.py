@@ -32,7 +32,7 @@ CONFIG = VideoConfig(
 )
 VIDEOS = jnp.asarray(np.random.default_rng(0).normal(size=(BATCH, 6, 4, 6, CHANNELS)), jnp.float32)
 VARIANTS = get_args(Variant)
-FACTORISED = ["factorised_self_attention", "factorised_dot_product"]
+FACTORIZED = ["factorized_self_attention", "factorized_dot_product"]
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
@@ -47,7 +47,7 @@ def make_model(variant: str, **settings: Any) -> tuple[VideoConfig, Any]:
 
 
 def test_all_variants_were_found():
-    assert set(VARIANTS) > set(FACTORISED)
+    assert set(VARIANTS) > set(FACTORIZED)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -135,18 +135,18 @@ def test_joint_attention_sees_all(tokens):
 
 def test_divided_heads_see_their_own_time_and_their_own_place(tokens):
     """In one layer, so no token sees one of another time at another place."""
-    config = dataclasses.replace(CONFIG, variant="factorised_dot_product")
+    config = dataclasses.replace(CONFIG, variant="factorized_dot_product")
     np.testing.assert_array_equal(
         who_sees_whom(SpaceTimeEncoder(config), tokens), SAME_TIME | SAME_PLACE
     )
 
 
 def test_attention_over_space_then_time_sees_all_in_one_layer(tokens):
-    config = dataclasses.replace(CONFIG, variant="factorised_self_attention")
+    config = dataclasses.replace(CONFIG, variant="factorized_self_attention")
     assert who_sees_whom(SpaceTimeEncoder(config), tokens).all()
 
 
-@pytest.mark.parametrize("variant", FACTORISED)
+@pytest.mark.parametrize("variant", FACTORIZED)
 @pytest.mark.parametrize(
     ("silent", "seen"), [("time_attention", SAME_TIME), ("space_attention", SAME_PLACE)]
 )
@@ -163,9 +163,9 @@ def test_each_attention_goes_over_its_own_axis_alone(tokens, variant, silent, se
 
 
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
-def test_a_factorised_encoder_sees_one_time_at_a_time_before_it_sees_all(pooling):
+def test_a_factorized_encoder_sees_one_time_at_a_time_before_it_sees_all(pooling):
     """What it makes of a time does not change with the frames of others."""
-    config, variables = make_model("factorised_encoder", pooling=pooling)
+    config, variables = make_model("factorized_encoder", pooling=pooling)
     model = VideoTransformer(config, CLASSES)
 
     def of_times(videos: jax.Array) -> Any:
@@ -184,7 +184,7 @@ def test_a_factorised_encoder_sees_one_time_at_a_time_before_it_sees_all(pooling
 
 def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
     """The scores of all heads in NumPy, each over its own axis, and one output projection."""
-    config = dataclasses.replace(CONFIG, variant="factorised_dot_product", positions="none")
+    config = dataclasses.replace(CONFIG, variant="factorized_dot_product", positions="none")
     module = SpaceTimeEncoder(config)
     variables = draw_parameters(module, tokens)
     layer = variables["params"]["encoder_0"]
@@ -221,14 +221,14 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
             "num_frames 31 is not a multiple of model.tubelet_frames 2: change one",
         ),
         ({"variant": "jiont"}, "unknown model.variant 'jiont': did you mean 'joint'"),
-        ({"variant": FACTORISED[0]}, "has no place for model.pooling class_token: choose mean"),
+        ({"variant": FACTORIZED[0]}, "has no place for model.pooling class_token: choose mean"),
         ({"positions": "sinusoidal_2d"}, "tells no times apart: choose learned or sinusoidal"),
         (
-            {"variant": FACTORISED[1], "pooling": "mean", "num_heads": 3},
+            {"variant": FACTORIZED[1], "pooling": "mean", "num_heads": 3},
             "halves the heads, but .* are 3 and 3: choose even numbers",
         ),
         (
-            {"variant": FACTORISED[1], "pooling": "mean", "num_key_value_heads": 1},
+            {"variant": FACTORIZED[1], "pooling": "mean", "num_key_value_heads": 1},
             "halves the heads, but .* are 12 and 1: choose even numbers",
         ),
         ({"num_time_layers": 0}, "model.num_time_layers must be at least 1, not 0"),

@@ -121,7 +121,7 @@ def test_biases_are_added_after_each_projection(inputs, mask):
     assert_close(apply(variables, *inputs, module=module, mask=mask), expected, 1e-5)
 
 
-def test_normalised_queries_and_keys_do_not_depend_on_their_size(inputs, mask):
+def test_normalized_queries_and_keys_do_not_depend_on_their_size(inputs, mask):
     module = with_options(normalize_query_key=True)
     variables = draw_parameters(module, *inputs, method=attend)
     params = variables["params"]

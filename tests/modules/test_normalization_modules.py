@@ -91,7 +91,7 @@ def test_layer_norm_is_that_of_flax(inputs):
     )
 
 
-def test_running_statistics_move_a_tenth_towards_those_of_each_batch(inputs):
+def test_running_statistics_move_a_tenth_toward_those_of_each_batch(inputs):
     module = BatchNorm()
     variables = module.init(jax.random.key(0), inputs)
     expected = {"mean": np.zeros(D_MODEL), "variance": np.ones(D_MODEL)}
@@ -104,13 +104,13 @@ def test_running_statistics_move_a_tenth_towards_those_of_each_batch(inputs):
             assert_close(variables["batch_stats"][name], expected[name], 1e-5)
 
 
-def test_running_statistics_normalise_when_deterministic(inputs):
+def test_running_statistics_normalize_when_deterministic(inputs):
     module = BatchNorm(epsilon=0.01)
     variables = jax.tree.map(jnp.abs, draw_parameters(module, inputs))
     params, running = variables["params"], variables["batch_stats"]
     outputs, changed = module.apply(variables, inputs, mutable=["batch_stats"])
-    normalised = (inputs - running["mean"]) / np.sqrt(running["variance"] + 0.01)
-    assert_close(outputs, normalised * params["scale"] + params["bias"], 1e-5)
+    normalized = (inputs - running["mean"]) / np.sqrt(running["variance"] + 0.01)
+    assert_close(outputs, normalized * params["scale"] + params["bias"], 1e-5)
     jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], running)
 
 

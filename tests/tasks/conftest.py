@@ -32,7 +32,7 @@ def task(tokenizer) -> TranslationTask:
 
 
 @pytest.fixture(scope="session")
-def memorised(task, tokenizer):
+def memorized(task, tokenizer):
     """Variables that translate the twenty pairs by heart."""
     sides = [TokenizedText.encode(tokenizer, texts) for texts in (SOURCES, TARGETS)]
     rows = np.arange(len(PAIRS))
@@ -47,6 +47,6 @@ def memorised(task, tokenizer):
 
 
 @pytest.fixture
-def translator(task, memorised, tokenizer) -> Translator:
+def translator(task, memorized, tokenizer) -> Translator:
     decoding = DecodingConfig("greedy", max_extra_length=16)
-    return Translator(task.model, memorised, tokenizer, decoding, max_length=23)
+    return Translator(task.model, memorized, tokenizer, decoding, max_length=23)

@@ -9,7 +9,7 @@ from pixels import smoothed_cross_entropy, warp_by_loops
 from small_tasks import picture_task
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.models import VisionConfig
 from flax_transformer.tasks.classification.augmentation import (
@@ -96,7 +96,7 @@ def test_mixup_is_the_cross_entropy_of_mixed_targets():
     inputs = rng.random((7, 2, 3, 1)).astype(np.float32)
     mixed, parts = mixup(jax.random.key(0), jnp.asarray(inputs), (target(labels),), 0.7)
     share = np.asarray(parts[0].weights, np.float64)
-    # The third row fills the batch: neither it nor its neighbour has a partner.
+    # The third row fills the batch: neither it nor its neighbor has a partner.
     np.testing.assert_array_equal(share[[2, 3]], [0, 1])
     assert len(np.unique(share)) == 7
     share[2] = 1
@@ -134,8 +134,8 @@ class Constant:
         return self.logits, {}
 
 
-def batch_of(inputs, labels) -> LabelledBatch:
-    return LabelledBatch(np.asarray(inputs), np.array(labels, np.int32))
+def batch_of(inputs, labels) -> LabeledBatch:
+    return LabeledBatch(np.asarray(inputs), np.array(labels, np.int32))
 
 
 def task_of(augment, label_smoothing: float = 0.0) -> ImageClassification:
@@ -148,7 +148,7 @@ def task_of(augment, label_smoothing: float = 0.0) -> ImageClassification:
 
 
 @pytest.fixture
-def batch() -> LabelledBatch:
+def batch() -> LabeledBatch:
     pixels = np.random.default_rng(1).integers(0, 256, (4, 5, 7, 3), np.uint8)
     return batch_of(pixels, [0, 1, 2, 0])
 

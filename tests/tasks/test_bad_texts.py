@@ -38,7 +38,7 @@ def test_a_seed_that_is_none_is_told(translator, seed):
         translator.translate_n_best(["two"], seed=seed)
 
 
-def test_the_tokenizer_of_another_model_is_told(task, memorised, translator):
+def test_the_tokenizer_of_another_model_is_told(task, memorized, translator):
     other = Tokenizer.train(["seven"], 263)
     with pytest.raises(UserError, match=rf"{other.vocab_size} ids but the model 307: restore"):
-        Translator(task.model, memorised, other, translator.decoding, max_length=23)
+        Translator(task.model, memorized, other, translator.decoding, max_length=23)

@@ -14,7 +14,7 @@ from small import with_fields
 from small_tasks import picture_task
 from small_texts import TEXTS, classification
 
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig
@@ -43,9 +43,9 @@ def task_of(weights=None, label_smoothing=0.0, augment=None) -> ImageClassificat
     return task
 
 
-def batch_of(labels) -> LabelledBatch:
+def batch_of(labels) -> LabeledBatch:
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), *SHAPE), np.uint8)
-    return LabelledBatch(pixels, np.array(labels, np.int32))
+    return LabeledBatch(pixels, np.array(labels, np.int32))
 
 
 BATCH = batch_of([2, -1, 0, 1, 0, 0, -1, 2])

@@ -10,7 +10,7 @@ from pixels import smoothed_cross_entropy
 from reference import assert_close
 from small_tasks import picture_task
 
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
 from flax_transformer.errors import UserError
 from flax_transformer.models import VideoConfig, VisionConfig
@@ -41,10 +41,10 @@ def video_task(variant: Any) -> ImageClassification:
     return picture_task(config, NAMES)
 
 
-def batch_of(shape, labels) -> LabelledBatch:
+def batch_of(shape, labels) -> LabeledBatch:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (len(labels), *shape), np.uint8)
-    return LabelledBatch(pixels, np.array(labels, np.int32))
+    return LabeledBatch(pixels, np.array(labels, np.int32))
 
 
 def logits_of(task, variables, batch):
@@ -70,7 +70,7 @@ def test_rows_that_fill_a_batch_change_no_gradient():
     gradient = jax.grad(lambda params, batch: task.loss({"params": params}, batch, key)[0])
     key = jax.random.key(1)
     batch = batch_of((4, 6, 1), [2, -1, 0])
-    without = LabelledBatch(batch.inputs[[0, 2]], batch.labels[[0, 2]])
+    without = LabeledBatch(batch.inputs[[0, 2]], batch.labels[[0, 2]])
     both = [gradient(variables["params"], given) for given in (batch, without)]
     # Of the whole gradient: that of a key's bias is nothing but rounding.
     actual, expected = (ravel_pytree(tree)[0] for tree in both)
@@ -97,9 +97,9 @@ def test_a_prediction_is_the_softmax_and_its_loss():
             video_task(variant)
             for variant in (
                 "joint",
-                "factorised_encoder",
-                "factorised_self_attention",
-                "factorised_dot_product",
+                "factorized_encoder",
+                "factorized_self_attention",
+                "factorized_dot_product",
             )
         ),
     ],
@@ -138,7 +138,7 @@ def test_a_classifier_tells_the_most_probable_class_first():
     one = classifier()
     images = list(batch_of((4, 6, 1), [0, 0]).inputs)
     predictions = one.classify(images)
-    batch = LabelledBatch(np.stack(images), np.array([-1, -1], np.int32))
+    batch = LabeledBatch(np.stack(images), np.array([-1, -1], np.int32))
     for row, (label, probabilities) in zip(
         one.task.predict(one.variables, batch)[0], predictions, strict=True
     ):

@@ -142,9 +142,9 @@ def test_only_the_best_hypothesis_counts_up_to_its_end(case):
 
 
 @pytest.fixture(scope="module")
-def translator(task, memorised, tokenizer) -> Translator:
+def translator(task, memorized, tokenizer) -> Translator:
     decoding = DecodingConfig("beam", beam_size=3, max_extra_length=16)
-    return Translator(task.model, memorised, tokenizer, decoding, max_length=23)
+    return Translator(task.model, memorized, tokenizer, decoding, max_length=23)
 
 
 def test_a_text_is_translated_and_its_subwords_are_named(translator):

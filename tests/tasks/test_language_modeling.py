@@ -67,7 +67,7 @@ def test_dropout_is_that_of_the_training_alone():
     assert task.count(variables, text_batch(TOKENS)).nll != losses[0]
 
 
-def test_a_batch_is_learnt_by_heart():
+def test_a_batch_is_learned_by_heart():
     task, optimizer = make_task(), optax.adam(0.02)
     state = init_state(task.init(jax.random.key(0)), optimizer)
     update = jax.jit(make_train_step(task.loss, optimizer, max_skipped=1))

@@ -11,7 +11,7 @@ from overfitting import fit
 from reference import assert_close
 from rich.console import Console
 from small import with_fields
-from small_tasks import labelled_texts, letters, masked_task
+from small_tasks import labeled_texts, letters, masked_task
 from small_texts import MODEL, TEXTS, classification, masked
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
@@ -79,7 +79,7 @@ def test_the_loss_is_that_of_the_chosen_places_alone(task):
     """By its formula, from the scores of all places, in float64."""
     tokens, key = draw_tokens(ROWS, LENGTH), jax.random.key(7)
     variables = task.init(jax.random.key(0))
-    loss, weight, statistics, _ = task.loss(variables, labelled_texts(tokens), key)
+    loss, weight, statistics, _ = task.loss(variables, labeled_texts(tokens), key)
     hidden, is_chosen = mask_tokens(jax.random.split(key)[0], tokens, TOKENIZER, 0.4)
     logits = task.model.apply(
         variables, hidden, segments=jnp.asarray(tokens != PAD, jnp.int32), method="predict_tokens"
@@ -105,7 +105,7 @@ def test_a_token_that_is_hidden_is_not_seen(task):
     )
     variables = task.init(jax.random.key(0))
     gradients = [
-        jax.grad(lambda p, x=x: task.loss({"params": p}, labelled_texts(x), key)[0])(
+        jax.grad(lambda p, x=x: task.loss({"params": p}, labeled_texts(x), key)[0])(
             variables["params"]
         )
         for x in (tokens, changed)
@@ -119,14 +119,14 @@ def test_a_token_that_is_hidden_is_not_seen(task):
 
 def test_a_batch_without_a_text_asks_for_nothing(task):
     params = task.init(jax.random.key(0))["params"]
-    empty = labelled_texts(np.zeros((ROWS, LENGTH), np.int32))
+    empty = labeled_texts(np.zeros((ROWS, LENGTH), np.int32))
     loss, weight, *_ = task.loss({"params": params}, empty, jax.random.key(0))
     assert (float(loss), float(weight)) == (0, 0)
 
 
-def test_one_batch_is_learnt_by_heart(task):
+def test_one_batch_is_learned_by_heart(task):
     """With the same tokens hidden each time."""
-    batch = labelled_texts(draw_tokens(ROWS, LENGTH))
+    batch = labeled_texts(draw_tokens(ROWS, LENGTH))
     first, last = fit(
         lambda params: task.loss({"params": params}, batch, jax.random.key(0))[0],
         task.init(jax.random.key(0))["params"],
@@ -139,10 +139,10 @@ def test_the_sum_over_micro_batches_takes_other_masks_for_each(task):
     variables = task.init(jax.random.key(0))
     optimizer = optax.sgd(0.1)
     step = make_train_step(task.loss, optimizer, max_skipped=1, accumulate_steps=2)
-    _, metrics = step(init_state(variables, optimizer), labelled_texts(tokens), jax.random.key(0))
+    _, metrics = step(init_state(variables, optimizer), labeled_texts(tokens), jax.random.key(0))
     key = jax.random.fold_in(jax.random.key(0), 0)
     parts = [
-        task.loss(variables, labelled_texts(tokens[:4]), jax.random.fold_in(key, i))
+        task.loss(variables, labeled_texts(tokens[:4]), jax.random.fold_in(key, i))
         for i in range(2)
     ]
     assert parts[0][0] != parts[1][0]
@@ -178,26 +178,26 @@ def test_a_continued_training_hides_the_same_tokens(experiment, folder, monkeypa
 def test_it_learns_fills_and_is_scored_the_same_way_twice(folder):
     experiment = with_fields(masked(folder), "task", mask_rate=0.3)
     experiment = with_fields(experiment, "training", num_steps=150)
-    train(experiment, folder / "learnt", Console(quiet=True))
-    scores = [evaluate(folder / "learnt", "validation", command=())[0].scores for _ in range(2)]
+    train(experiment, folder / "learned", Console(quiet=True))
+    scores = [evaluate(folder / "learned", "validation", command=())[0].scores for _ in range(2)]
     assert scores[0] == scores[1]
     assert set(scores[0]) == {"loss", "perplexity", "token_accuracy"}
     assert_close(math.exp(scores[0]["loss"].value), scores[0]["perplexity"].value, 1e-6)
-    # A name cannot be told from its neighbours, a verb to a half, and bytes of a name entirely.
+    # A name cannot be told from its neighbors, a verb to a half, and bytes of a name entirely.
     assert scores[0]["loss"].value < 2
-    [filled] = load(folder / "learnt").fill(["Ada [MASK] Ben"], top=2)
+    [filled] = load(folder / "learned").fill(["Ada [MASK] Ben"], top=2)
     assert set(filled.gaps[0]) == {" greets", " calls"}
     assert sum(filled.gaps[0].values()) > 0.8
     assert filled.text in {"Ada greets Ben", "Ada calls Ben"}
 
 
-def test_labelled_texts_are_read_in_the_same_layout(folder):
-    """What is learnt from lines of text is used on labelled texts."""
+def test_labeled_texts_are_read_in_the_same_layout(folder):
+    """What is learned from lines of text is used on labeled texts."""
     lines = masked(folder)
-    labelled = dataclasses.replace(lines, data=classification(folder).data)
+    labeled = dataclasses.replace(lines, data=classification(folder).data)
     tasks = [
         MaskedLanguageModelingTask.open(one, folder / "none", training=True)
-        for one in (lines, labelled)
+        for one in (lines, labeled)
     ]
     batches = [task.batches("train") for task in tasks]
     texts = [

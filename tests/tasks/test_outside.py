@@ -41,13 +41,13 @@ class EchoConfig(TaskConfig):
     """How echoes are learned."""
 
     label_smoothing: float = 0.0
-    """As of language modelling."""
+    """As of language modeling."""
     distance: int = 1
     """Of the wall."""
 
 
 class EchoTask(LanguageModelingTask):
-    """Continues texts as language modelling does."""
+    """Continues texts as language modeling does."""
 
     config, reads, takes = EchoConfig, (EchoData,), ("tokens", "echoes")
     scores = ("token_accuracy", "loss")

@@ -39,7 +39,7 @@ def test_the_control_of_videos_shows_first_frames_of_ones_own_files_too(tmp_path
 
 
 def test_texts_to_fill_are_those_of_a_table_or_the_lines_of_a_text(tmp_path):
-    """For a model trained on labelled texts; longer texts are cut and reported."""
+    """For a model trained on labeled texts; longer texts are cut and reported."""
     parts = dataclasses.replace(EXPERIMENTS["masked"], data=EXPERIMENTS["texts"].data)
     task = MaskedLanguageModelingTask(parts, SUBWORDS)
     variables = task.init(jax.random.key(0))

@@ -19,9 +19,9 @@ SAMPLE = DecodingConfig("sample", num_best=3, temperature=0.5, max_extra_length=
 
 
 @pytest.fixture(scope="module")
-def prefixed(task, memorised, tokenizer) -> Translator:
+def prefixed(task, memorized, tokenizer) -> Translator:
     """Of the module, so that each shape compiles once."""
-    return Translator(task.model, memorised, tokenizer, GREEDY, max_length=23)
+    return Translator(task.model, memorized, tokenizer, GREEDY, max_length=23)
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, BEAM, SAMPLE], ids=lambda config: config.method)

@@ -67,7 +67,7 @@ def test_every_change_is_its_formula(image, name, strength):
     np.testing.assert_allclose(changed, expected, atol=1e-5)
 
 
-def test_grey_images_have_no_saturation():
+def test_gray_images_have_no_saturation():
     assert set(names(3)) - set(names(1)) == {"saturation"}
 
 

@@ -12,7 +12,7 @@ WRONG = [Pair("twenty two", "drei und vierzig"), Pair("thirty six", "zwei und zw
 
 
 @pytest.fixture
-def evaluate(task, memorised, tmp_path):
+def evaluate(task, memorized, tmp_path):
     """Scores pairs as a user's own files, by greedy search."""
 
     def score(pairs):
@@ -20,12 +20,12 @@ def evaluate(task, memorised, tmp_path):
         for side, path in enumerate(paths):
             path.write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
         task.read.cache_clear()
-        return task.evaluate(memorised, OwnFiles(paths[0], (paths[1],)), is_quick=True)
+        return task.evaluate(memorized, OwnFiles(paths[0], (paths[1],)), is_quick=True)
 
     return score
 
 
-def test_what_is_memorised_is_scored_as_perfect(evaluate):
+def test_what_is_memorized_is_scored_as_perfect(evaluate):
     scored = evaluate(PAIRS)
     assert scored.outputs == [pair.target for pair in PAIRS]
     values = {name: score.value for name, score in scored.scores.items()}

@@ -11,7 +11,7 @@ from small import with_fields
 from small_texts import TEXTS, classification
 from untrained import EXPERIMENTS, write_workdir
 
-from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.training.assemble import load, open_run
@@ -36,7 +36,7 @@ def prepared(folder):
     return task, task.batches("train")
 
 
-def test_the_order_of_words_is_learnt_and_scored(workdir):
+def test_the_order_of_words_is_learned_and_scored(workdir):
     record, scored = evaluate(workdir, "validation", command=())
     assert record.scores["accuracy"].value == 100
     assert 0 < record.scores["loss"].value < 0.3
@@ -75,7 +75,7 @@ def test_a_text_of_any_length_is_told(workdir):
         classifier.classify(["Ada", 3])
 
 
-def test_one_batch_is_learnt_by_heart(prepared):
+def test_one_batch_is_learned_by_heart(prepared):
     task, batches = prepared
     batch = batches[0]
     first, last = fit(
@@ -143,7 +143,7 @@ def test_the_examples_of_a_batch_are_its_texts(tmp_path):
     workdir = write_workdir(tmp_path / "run", EXPERIMENTS["texts"])
     task: Any = open_run(workdir, "last").task
     texts, segments = task.read(["good", "a b"]).take(np.array([1, 0, -1]))
-    batch = LabelledBatch(texts, np.array([2, 0, NO_CLASS], np.int32), segments)
+    batch = LabeledBatch(texts, np.array([2, 0, NO_CLASS], np.int32), segments)
     assert list(task.examples(batch)) == [
         {"row": 0, "class": "newt", "text": "a b"},
         {"row": 1, "class": "cat", "text": "good"},

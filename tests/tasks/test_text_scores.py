@@ -38,8 +38,8 @@ def generator() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def scored(task, memorised, tokenizer) -> Translator:
-    return Translator(task.model, memorised, tokenizer, GREEDY, max_length=23)
+def scored(task, memorized, tokenizer) -> Translator:
+    return Translator(task.model, memorized, tokenizer, GREEDY, max_length=23)
 
 
 def log_prob(logits: Any, token: int) -> float:
@@ -90,14 +90,14 @@ def test_all_continuations_of_a_text_have_probability_one(generator):
     texts = ["bad" + letter for letter in "abcdefgh"]
     # The rest goes to PAD, BOS and the unknown character, which texts cannot hold.
     logits = logits_after(generator, [EOS, *TOKENIZER.encode("bad")])
-    unspelt = sum(np.exp(log_prob(logits, token)) for token in (0, BOS, 3))
+    unspelled = sum(np.exp(log_prob(logits, token)) for token in (0, BOS, 3))
     before = generator.score("bad").log_prob - log_prob(logits, EOS)
     goes_on = [
         score.log_prob - log_prob(logits_after(generator, [EOS, *TOKENIZER.encode(text)]), EOS)
         for text, score in zip(texts, generator.score(texts), strict=True)
     ]
     ends = generator.score("bad").log_prob
-    total = sum(np.exp(np.array([ends, *goes_on]) - before)) + unspelt
+    total = sum(np.exp(np.array([ends, *goes_on]) - before)) + unspelled
     assert total == pytest.approx(1, rel=1e-5)
 
 

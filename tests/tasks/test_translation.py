@@ -110,7 +110,7 @@ def test_dropout_changes_the_loss_but_not_the_counts(variables):
     assert jax.jit(task.count)(variables, BATCH) == jax.jit(make_task().count)(variables, BATCH)
 
 
-def test_batch_normalisation_learns_statistics_in_training_and_counts_with_them():
+def test_batch_normalization_learns_statistics_in_training_and_counts_with_them():
     task = make_task(norm="batch")
     params, statistics = split_variables(task.init(jax.random.key(0)))
     loss, count = jax.jit(task.loss), jax.jit(task.count)

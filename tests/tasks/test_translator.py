@@ -19,13 +19,13 @@ STRANGE = ["fifty fifty", "x", "two twenty two", "<pad>", "six four", "drei und"
 
 
 @pytest.fixture(scope="module")
-def searched(task, memorised, tokenizer) -> Translator:
+def searched(task, memorized, tokenizer) -> Translator:
     """One translator for all that only read from it, so that each shape compiles once."""
-    return Translator(task.model, memorised, tokenizer, GREEDY, max_length=23)
+    return Translator(task.model, memorized, tokenizer, GREEDY, max_length=23)
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, BEAM], ids=["greedy", "beam"])
-def test_a_memorised_pair_is_translated_exactly(searched, decoding):
+def test_a_memorized_pair_is_translated_exactly(searched, decoding):
     assert searched.translate(SOURCES, decoding) == TARGETS
 
 
@@ -54,9 +54,9 @@ def test_other_texts_in_the_batch_have_no_influence(searched):
     assert searched.translate_n_best(texts[::-1])[::-1] == together
 
 
-def test_many_batches_are_halved_and_translated_the_same(task, memorised, tokenizer, monkeypatch):
+def test_many_batches_are_halved_and_translated_the_same(task, memorized, tokenizer, monkeypatch):
     """Here one batch counts as many."""
-    several = Translator(task.model, memorised, tokenizer, BEAM, max_length=23)
+    several = Translator(task.model, memorized, tokenizer, BEAM, max_length=23)
     texts = [*SOURCES, *STRANGE]
     expected = several.translate_n_best(texts)
     num_halvings = []

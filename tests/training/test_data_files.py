@@ -20,7 +20,7 @@ from small import make_experiment, with_fields
 from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files import source_files
 from flax_transformer.data.images_config import ImagesConfig
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
@@ -125,7 +125,7 @@ def images(tmp_path):
 def tables(tmp_path):
     file = tmp_path / "train.csv"
     file.write_text("text,label\ngood,yes\nbad,no\n")
-    return tmp_path, LabelledTextConfig("labelled_text", train_file=str(file))
+    return tmp_path, LabeledTextConfig("labeled_text", train_file=str(file))
 
 
 def noted(tmp_path, config) -> tuple[DataFiles, dict]:

@@ -102,11 +102,11 @@ DECAYED: dict[str, set[str]] = {
     "ViT-S/16": IMAGE | within("image_encoder", layers("attention")),
     "ViT-B/16": IMAGE | within("image_encoder", layers("attention")),
     "ViViT-B/16x2": VIDEO | within("video_encoder", layers("attention")),
-    "ViViT-B/16x2-factorised-encoder": VIDEO
+    "ViViT-B/16x2-factorized-encoder": VIDEO
     | within("space_encoder", layers("attention"))
     | within("time_encoder", layers("attention")),
-    "ViViT-B/16x2-factorised-self-attention": VIDEO | SPACE_TIME,
-    "ViViT-B/16x2-factorised-dot-product": VIDEO | SPACE_TIME,
+    "ViViT-B/16x2-factorized-self-attention": VIDEO | SPACE_TIME,
+    "ViViT-B/16x2-factorized-dot-product": VIDEO | SPACE_TIME,
     **dict.fromkeys(TRANSLATORS, TRANSLATOR),
 }
 MODELS = [*(name for name, entry in ZOO.items() if entry.parameters is not None), *TRANSLATORS]
@@ -138,14 +138,14 @@ ABOVE: dict[str, dict[str, int]] = {
     "ViT-S/16": IMAGE_ABOVE,
     "ViT-B/16": IMAGE_ABOVE,
     "ViViT-B/16x2": {"tubelet_embedding": 4, "classifier": 0, **inside("video_encoder", POOLED)},
-    "ViViT-B/16x2-factorised-encoder": {
+    "ViViT-B/16x2-factorized-encoder": {
         "tubelet_embedding": 4,
         "classifier": 0,
         **inside("space_encoder", POOLED),
         **inside("time_encoder", {"class_token": 3, "positions": 3, **stack_of(2)}),
     },
-    "ViViT-B/16x2-factorised-self-attention": MEAN_POOLED,
-    "ViViT-B/16x2-factorised-dot-product": MEAN_POOLED,
+    "ViViT-B/16x2-factorized-self-attention": MEAN_POOLED,
+    "ViViT-B/16x2-factorized-dot-product": MEAN_POOLED,
     "learned": TRANSLATOR_ABOVE | {"source_positions": 4, "target_positions": 4},
     "relative": TRANSLATOR_ABOVE,
     "t5": TRANSLATOR_ABOVE,

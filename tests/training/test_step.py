@@ -138,7 +138,7 @@ def test_statistics_take_in_micro_batches_in_order_and_are_averaged_over_devices
 
 
 @pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (8, 1), (2, 2)])
-def test_a_model_with_batch_normalisation_trains(num_devices, accumulate_steps):
+def test_a_model_with_batch_normalization_trains(num_devices, accumulate_steps):
     """Also where some devices get nothing but padding."""
     first, state, metrics = train(num_devices, norm="batch", accumulate_steps=accumulate_steps)
     assert set(state.variables) == {"params", "batch_stats"}

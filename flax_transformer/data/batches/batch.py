@@ -73,7 +73,7 @@ class TextBatch(NamedTuple):
         return f"{rows:,} rows of {length - 1:,} tokens"
 
 
-class LabelledBatch(NamedTuple):
+class LabeledBatch(NamedTuple):
     """Some inputs and their classes.
 
     Attributes:

@@ -39,8 +39,8 @@ def plan_buckets(
 ) -> tuple[Bucket, ...]:
     """Chooses the shapes that pad least, each holding every sentence that a former one holds.
 
-    An exact dynamic programme over chains of boxes (source_length, target_length): with N(b) the
-    pairs that fit into box b, it minimises the sum of (S_b + T_b) (N(b) - N(b - 1)).
+    An exact dynamic program over chains of boxes (source_length, target_length): with N(b) the
+    pairs that fit into box b, it minimizes the sum of (S_b + T_b) (N(b) - N(b - 1)).
 
     Args:
         source_lengths: tokens of every source.

@@ -1,11 +1,11 @@
-"""Batches of labelled examples of any kind."""
+"""Batches of labeled examples of any kind."""
 
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.data.batches.batches import Batches, Group, check_batch_size, in_rows
 from flax_transformer.data.batches.examples import Examples
 from flax_transformer.errors import UserError
@@ -14,7 +14,7 @@ SORTED_BATCHES = 50  # whose texts are sorted together, so that a batch's are ab
 
 
 class ExampleBatches(Batches):
-    """Batches of equally many labelled examples; rows without a class fill an epoch's last one.
+    """Batches of equally many labeled examples; rows without a class fill an epoch's last one.
 
     Args:
         examples: of any kind.
@@ -52,11 +52,11 @@ class ExampleBatches(Batches):
             rows = rng.permutation(in_rows(np.concatenate(parts), self._batch_size))
         return list(map(Group, rows))
 
-    def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> LabelledBatch:
+    def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> LabeledBatch:
         """Takes some examples."""
         inputs, segments = self._examples.inputs.take(indices)
         labels = np.where(indices < 0, NO_CLASS, self._examples.labels[indices])
-        return LabelledBatch(inputs, labels.astype(np.int32), segments)
+        return LabeledBatch(inputs, labels.astype(np.int32), segments)
 
     def describe(self, devices: str) -> list[str]:
         """Says what an epoch holds."""

@@ -1,4 +1,4 @@
-"""Labelled examples of any kind: inputs and the numbers of their classes."""
+"""Labeled examples of any kind: inputs and the numbers of their classes."""
 
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ Inputs = TextInputs | ArrayInputs
 
 
 class Examples(NamedTuple):
-    """Labelled examples.
+    """Labeled examples.
 
     Attributes:
         inputs: texts, images or videos.

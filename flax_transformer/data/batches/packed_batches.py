@@ -136,7 +136,7 @@ def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> _PackedRows:
     """Chooses the rows of all pairs, as `assign_rows` does, from windows of random pairs.
 
     Args:
-        pairs: tokenised sentences.
+        pairs: tokenized sentences.
         row_length: tokens of a row at most, on either side.
         seed: of the windows; in the order of a file, long sentences may stand side by side.
 
@@ -172,7 +172,7 @@ def pack(
     """Makes a batch of rows.
 
     Args:
-        pairs: tokenised sentences.
+        pairs: tokenized sentences.
         rows: which of them share a row.
         indices: the rows of the batch, -1 for an empty one.
         row_length: tokens of a row on either side.

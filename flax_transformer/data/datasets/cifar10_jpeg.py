@@ -1,4 +1,4 @@
-"""CIFAR-10 as JPEG: small colour images in ten classes, a tenth of the original's size.
+"""CIFAR-10 as JPEG: small color images in ten classes, a tenth of the original's size.
 
 The images went through JPEG (quality 75, halved chroma), so accuracies on them are not strictly
 comparable with published ones.
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
+from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
 CLASS_NAMES = (
     "airplane",
@@ -49,7 +49,7 @@ def recipe(config: Any) -> Recipe:
     the last one ends, and `labels`.
     """
     inputs, description = ("image", pixels(32, 32, 3)), "Small images of animals and vehicles."
-    return labelled("cifar10_jpeg", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
+    return labeled("cifar10_jpeg", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, tuple[Iterator[np.ndarray], list[int]]]:

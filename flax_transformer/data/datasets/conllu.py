@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from flax_transformer.data.data_config import DataConfig, LabelledConfig
+from flax_transformer.data.data_config import DataConfig, LabeledConfig
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.text_files import read_bytes, read_lines
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
@@ -24,7 +24,7 @@ class TaggedSentence(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TaggedWordsConfig(LabelledConfig):
+class TaggedWordsConfig(LabeledConfig):
     """Which tagged words, and how they become tokens."""
 
     kind: ClassVar[str] = "tagged_words"

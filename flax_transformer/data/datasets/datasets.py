@@ -15,7 +15,7 @@ class Dataset(NamedTuple):
 
     Attributes:
         description: a line.
-        kind: of the config that names it: pair, text, labelled_text, image or video.
+        kind: of the config that names it: pair, text, labeled_text, image or video.
         open: gives a split, of the config and the split's name; prepares the data set if needed.
         reads: fields of the config that it reads, of those that not every data set of its kind
             reads.
@@ -140,20 +140,20 @@ DATASETS = {
     ),
     "sst2": Dataset(
         "9,613 sentences of film reviews, negative or positive",
-        "labelled_text",
+        "labeled_text",
         _builtin("sst2"),
         ("manual_dir",),
     ),
     "trec": Dataset(
         "5,952 questions by what they ask for, 6 classes",
-        "labelled_text",
+        "labeled_text",
         _builtin("trec"),
         ("manual_dir",),
     ),
-    "labelled_text": Dataset(
+    "labeled_text": Dataset(
         "your own .csv or .tsv files with columns text and label",
-        "labelled_text",
-        _own("labelled_text"),
+        "labeled_text",
+        _own("labeled_text"),
         ("train_file", "validation_file", "test_file"),
     ),
     "conllu": Dataset("your own tagged words, as CoNLL-U", "tagged_words", _own("conllu")),
@@ -163,7 +163,7 @@ DATASETS = {
         _builtin("digits"),
     ),
     "fashion_mnist": Dataset(
-        "70,000 grey images of clothes, 28 × 28, 10 classes",
+        "70,000 gray images of clothes, 28 × 28, 10 classes",
         "image",
         _builtin("fashion_mnist"),
         ("manual_dir",),

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
+from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 from flax_transformer.errors import UserError
 
-# In the package's order: neighbours may be of one person's hand, which should not be in two splits.
+# In the package's order: neighbors may be of one person's hand, which should not be in two splits.
 SPLIT_SIZES = {"train": 1_297, "validation": 200, "test": 300}
 CLASS_NAMES = tuple("0123456789")
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives grey images of digits, their 17 levels spread over 0 to 255."""
+    """Gives gray images of digits, their 17 levels spread over 0 to 255."""
     inputs = "image", pixels(8, 8, 1)
-    return labelled("digits", "Handwritten digits.", inputs, CLASS_NAMES, lambda _: _splits())
+    return labeled("digits", "Handwritten digits.", inputs, CLASS_NAMES, lambda _: _splits())
 
 
 def _splits() -> dict[str, tuple[np.ndarray, list[int]]]:

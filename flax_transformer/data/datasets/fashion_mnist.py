@@ -1,4 +1,4 @@
-"""Fashion-MNIST: grey images of clothes, in ten classes.
+"""Fashion-MNIST: gray images of clothes, in ten classes.
 
 Reference: Xiao et al. 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms".
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
+from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -45,7 +45,7 @@ PUBLISHED = Published(
 def recipe(config: Any) -> Recipe:
     """Gives images of 28 × 28 pixels and their classes, from the authors' IDX files."""
     inputs = "image", pixels(28, 28, 1)
-    return labelled(
+    return labeled(
         "fashion_mnist_idx", "Images of clothes.", inputs, CLASS_NAMES, _splits, PUBLISHED
     )
 

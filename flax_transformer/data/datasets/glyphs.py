@@ -40,7 +40,7 @@ def draw(digit: int, angle: float, size: int, scale: float) -> np.ndarray:
         scale: pixels of the square for one pixel of the bitmap.
 
     Returns:
-        The grey levels, (size, size), 0 to 255.
+        The gray levels, (size, size), 0 to 255.
 
     Example:
         >>> draw(1, angle=0.0, size=7, scale=1.0)[0].tolist()

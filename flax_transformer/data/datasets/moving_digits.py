@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flax_transformer.data.datasets.glyphs import draw
-from flax_transformer.data.datasets.recipe import Recipe, labelled, pixels
+from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
 DIRECTIONS = {  # pixels down and to the right, in units of a step
     "right": (0, 1),
@@ -51,10 +51,10 @@ class _Scene(NamedTuple):
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives videos of eight frames of 32 × 32 grey pixels, and their motions."""
+    """Gives videos of eight frames of 32 × 32 gray pixels, and their motions."""
     inputs = "video", pixels(NUM_FRAMES, SIZE, SIZE, 1)
     description = "Digits in ten kinds of motion."
-    return labelled("moving_digits", description, inputs, MOTIONS, lambda _: _splits())
+    return labeled("moving_digits", description, inputs, MOTIONS, lambda _: _splits())
 
 
 def _splits() -> dict[str, tuple[Iterator[np.ndarray], Iterator[str]]]:
@@ -128,7 +128,7 @@ def film(scene: _Scene, motion: str, pictures: dict[tuple[int, int], np.ndarray]
         pictures: of every digit at every angle, (size, size).
 
     Returns:
-        The grey levels, (frames, size, size, 1).
+        The gray levels, (frames, size, size, 1).
     """
     frames = []
     for down, right, turn in move(motion, scene.direction).tolist():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.datasets.labelled_text import check_labels, read_table
+from flax_transformer.data.datasets.labeled_text import check_labels, read_table
 from flax_transformer.data.datasets.plain_text import check_size, find_documents
 from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.files.example_files import Read, read_examples
@@ -28,7 +28,7 @@ class OwnFiles:
     Attributes:
         source: text file with sentences to translate, one a line.
         target: text files with their translations, line by line: one, or several references.
-        file: table of labelled texts, or a text.
+        file: table of labeled texts, or a text.
         folder: with images or videos in folders of classes.
     """
 
@@ -88,7 +88,7 @@ def read_own_pairs(files: OwnFiles) -> list[Pair]:
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Reads labelled texts, and gives the texts and the numbers of their classes.
+    """Reads labeled texts, and gives the texts and the numbers of their classes.
 
     Raises:
         UserError: if the table cannot be read, or a label is not one of the classes.

@@ -26,7 +26,7 @@ from flax_transformer.errors import UserError, unknown
 
 Read = Callable[[Mapping[str, Any]], dict[str, Any]]
 # The usual name of the inputs, and their axes.
-INPUTS = {"labelled_text": ("text", 0), "image": ("image", 3), "video": ("video", 4)}
+INPUTS = {"labeled_text": ("text", 0), "image": ("image", 3), "video": ("video", 4)}
 
 
 @contextlib.contextmanager

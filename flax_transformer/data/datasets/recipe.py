@@ -34,7 +34,7 @@ class Recipe(NamedTuple):
     variant: str | None = None
 
 
-def labelled(
+def labeled(
     name: str,
     description: str,
     inputs: tuple[str, Any],
@@ -42,7 +42,7 @@ def labelled(
     splits: Callable[[dict[str, bytes]], Mapping[str, tuple[Iterable[Any], Iterable[Any]]]],
     published: Published | None = None,
 ) -> Recipe:
-    """Makes the recipe of labelled examples.
+    """Makes the recipe of labeled examples.
 
     Args:
         name: of the folder.

@@ -48,7 +48,7 @@ class Split:
         name: as it was asked for, such as "train" or "train[:1000]".
         records: by the config's kind: of pairs source and target, perhaps references (a tuple of
             texts); of a text, text (a string, or its parts in order, cut before line ends); of
-            labelled ones label (an integer) and text, image or video (arrays of uint8).
+            labeled ones label (an integer) and text, image or video (arrays of uint8).
         folder: of the prepared data set, where what is made of it is kept.
         digest: of the contents of the data set.
         class_names: in the order of the labels.

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labelled
+from flax_transformer.data.datasets.recipe import Recipe, labeled
 
 CLASS_NAMES = ("negative", "positive")
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -30,7 +30,7 @@ def recipe(config: Any) -> Recipe:
     """Gives lower-cased, tokenized sentences and what is felt in them."""
     description = "Sentences of film reviews, negative or positive."
     inputs = "text", tfds.features.Text()
-    return labelled("sst2_sentences", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
+    return labeled("sst2_sentences", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, tuple[list[str], list[int]]]:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labelled
+from flax_transformer.data.datasets.recipe import Recipe, labeled
 
 # The authors' marks of their coarse classes, and what they stand for.
 CLASSES = {
@@ -35,7 +35,7 @@ PUBLISHED = Published(
 def recipe(config: Any) -> Recipe:
     """Gives tokenized questions and the coarse class of their answers."""
     inputs, names = ("text", tfds.features.Text()), tuple(CLASSES.values())
-    return labelled(
+    return labeled(
         "trec_questions", "Questions by their answers.", inputs, names, _splits, PUBLISHED
     )
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from flax_transformer.data.files import films
 from flax_transformer.data.files.folders import visible
 
-# Formats that Pillow only recognises, or reads by a program that runs code from the file.
+# Formats that Pillow only recognizes, or reads by a program that runs code from the file.
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
 TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown

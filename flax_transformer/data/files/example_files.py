@@ -1,4 +1,4 @@
-"""Files of labelled examples: all are read in one pass, and all bad ones are listed."""
+"""Files of labeled examples: all are read in one pass, and all bad ones are listed."""
 
 import contextlib
 import warnings

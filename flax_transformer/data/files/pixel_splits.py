@@ -12,7 +12,7 @@ from flax_transformer.data.files.kept_arrays import Kept
 
 
 def open_pixels(config: Any, split: str) -> Examples:
-    """Reads a split of labelled images or videos, all of one size.
+    """Reads a split of labeled images or videos, all of one size.
 
     Raises:
         UserError: if it cannot be opened, or examples are not all of one size.

@@ -1,4 +1,4 @@
-"""Converts pixels of any kind to 8 bits, in grey or in three colors."""
+"""Converts pixels of any kind to 8 bits, in gray or in three colors."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def convert(image: Image.Image, channels: int, background: str = "white") -> Ima
 
     Args:
         image: of any Pillow mode; numbers of 16 bits are divided by 257.
-        channels: 1 for grey or 3 for red, green and blue.
+        channels: 1 for gray or 3 for red, green and blue.
         background: color behind transparent pixels.
 
     Raises:
@@ -90,11 +90,11 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
         bits = 12 if image.info.get("bits") == 12 else 16
         eight_bits = _from_bits(values, bits)
         # Pillow itself inverts only images of at most 8 bits.
-        grey = Image.fromarray(255 - eight_bits if image.info.get("is_white_0") else eight_bits)
+        gray = Image.fromarray(255 - eight_bits if image.info.get("is_white_0") else eight_bits)
         transparent = image.info.get("transparency")
         if transparent is not None:
-            grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-        return grey
+            gray.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        return gray
     _check_range(values)
     return Image.fromarray(values.round().astype(np.uint8))
 

@@ -33,7 +33,7 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
     If the config names a tokenizer, that one is used instead.
 
     Args:
-        config: of data sets of texts, pairs or labelled texts.
+        config: of data sets of texts, pairs or labeled texts.
         by_line: whether a text is read line by line, so that line ends are not encoded.
     """
     split = open_split(config, config.train_split)
@@ -133,8 +133,8 @@ def encode_lines(tokenizer: Tokenizer, documents: Iterable[str], max_length: int
     return join(_line_parts(tokenizer, ([text] for text in documents), max_length))
 
 
-def tokenize_labelled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
-    """Tokenizes a split of labelled texts.
+def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
+    """Tokenizes a split of labeled texts.
 
     Raises:
         UserError: if it cannot be opened.
@@ -148,7 +148,7 @@ def tokenize_labelled(config: Any, tokenizer: Tokenizer, split: str) -> Examples
             yield _part(text, "text") | {"label": np.array(labels, np.int32)}
             labels.clear()
 
-    key = ["labelled texts", *opened.key, tokenizer.to_json()]
+    key = ["labeled texts", *opened.key, tokenizer.to_json()]
     arrays = Kept(opened.folder).arrays(key, make)
     inputs = TextInputs(_text(arrays, "text"), config.max_length)
     return Examples(inputs, arrays["label"], opened.class_names)

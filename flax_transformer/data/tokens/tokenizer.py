@@ -27,8 +27,8 @@ from flax_transformer.whole_files import written_whole
 PAD, BOS, EOS = 0, 1, 2
 NUM_SPECIAL = 3
 MIN_VOCAB_SIZE = NUM_SPECIAL + 256
-MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learnt
-# Bytes of a word from which merges are learnt at once: their time grows with its square, and one
+MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learned
+# Bytes of a word from which merges are learned at once: their time grows with its square, and one
 # line of ten million letters would take hours.
 MAX_WORD_LENGTH = 1000
 UNKNOWN = "\ufffd"

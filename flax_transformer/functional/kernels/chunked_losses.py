@@ -47,7 +47,7 @@ def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
     wide = logits.astype(at_least_float32(logits.dtype))
     log_normalizer = jax.nn.logsumexp(wide, axis=-1)
     at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1, mode="clip")[..., 0]
-    # A traced id cannot be refused; clipped, it would train towards another token.
+    # A traced id cannot be refused; clipped, it would train toward another token.
     at_target = jnp.where(_is_id(targets, logits.shape[-1]), at_target, jnp.nan)
     expected = (1 - label_smoothing) * at_target
     if label_smoothing:

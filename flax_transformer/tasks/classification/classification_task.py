@@ -1,4 +1,4 @@
-"""Classification: from labelled examples of any kind to a loss, a classifier and its scores."""
+"""Classification: from labeled examples of any kind to a loss, a classifier and its scores."""
 
 import functools
 from abc import abstractmethod
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flax_transformer.data.batches.batch import NO_CLASS, LabelledBatch
+from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples, Inputs
 from flax_transformer.data.data_config import DataConfig
@@ -112,7 +112,7 @@ class ClassificationTask(Task):
         """Draws the model's first parameters; statistics start neutral."""
         return draw(self.model, rng, self.example(), method=self.method)
 
-    def loss(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Loss:
+    def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the classes.
 
         sum = sum_i w_i l_i, weight = sum_i w_i, with the weight w_i of the class of example i and
@@ -159,7 +159,7 @@ class ClassificationTask(Task):
         """Makes a classifier."""
         return Classifier(self, variables)
 
-    def examples(self, batch: LabelledBatch) -> Iterator[Fields]:
+    def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
@@ -180,7 +180,7 @@ class ClassificationTask(Task):
 
     @abstractmethod
     def read_own(self, files: OwnFiles) -> Examples:
-        """Reads a user's own labelled examples, with the classes of the model."""
+        """Reads a user's own labeled examples, with the classes of the model."""
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:
@@ -191,7 +191,7 @@ class ClassificationTask(Task):
         """Makes inputs of one row, by which the model's parameters are drawn."""
 
     @abstractmethod
-    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
         """Makes what the model's method takes of a batch, and its options."""
 
     @abstractmethod
@@ -211,7 +211,7 @@ class ClassificationTask(Task):
         return ""
 
     def _predict(
-        self, variables: Variables, batch: LabelledBatch
+        self, variables: Variables, batch: LabeledBatch
     ) -> tuple[Float[Array, "rows classes"], Float[Array, " rows"]]:
         """The probabilities of the classes, and the loss of the right one; 0 without one."""
         taken, options = self.model_inputs(batch)

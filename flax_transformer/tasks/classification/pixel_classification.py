@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_folder
@@ -79,7 +79,7 @@ class ImageClassification(ClassificationTask):
         """Makes a black image."""
         return scale_pixels(jnp.zeros((1, *self.shape), jnp.uint8))
 
-    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
         """Makes numbers from -1 to 1 of the pixels."""
         return scale_pixels(jnp.asarray(batch.inputs)), {}
 

@@ -90,22 +90,22 @@ def names(num_channels: int) -> list[str]:
 
 
 def apply_change(image: Image, index: Array, strength: Strength) -> Image:
-    """Applies the change of an index: colours by their own functions, all others by one warp.
+    """Applies the change of an index: colors by their own functions, all others by one warp.
 
-    Mapped over many images, every branch of a choice is computed for all of them: colours cost
+    Mapped over many images, every branch of a choice is computed for all of them: colors cost
     little, and a warp that moves nothing stands for those of the others.
     """
     height, width, num_channels = image.shape
-    colours = _colors(num_channels)
+    colors = _colors(num_channels)
     nowhere, unchanged = jnp.zeros(2), jnp.eye(2)
     sizes = jnp.array([height, width])
     moves = [jnp.array(share) * sizes * strength for share in _MOVES.values()]
     matrices = [matrix(strength) for matrix in _MATRICES.values()]
-    matrix = jnp.stack([*[unchanged] * len(colours), *matrices, *[unchanged] * len(moves)])[index]
-    move = jnp.stack([*[nowhere] * (len(colours) + len(matrices)), *moves])[index]
-    branch = jnp.where(index < len(colours), index, 0)
-    coloured = jax.lax.switch(branch, list(colours.values()), image, strength)
-    return jnp.clip(warp(coloured, matrix, move), 0, 1)
+    matrix = jnp.stack([*[unchanged] * len(colors), *matrices, *[unchanged] * len(moves)])[index]
+    move = jnp.stack([*[nowhere] * (len(colors) + len(matrices)), *moves])[index]
+    branch = jnp.where(index < len(colors), index, 0)
+    colored = jax.lax.switch(branch, list(colors.values()), image, strength)
+    return jnp.clip(warp(colored, matrix, move), 0, 1)
 
 
 def _colors(num_channels: int) -> dict[str, Color]:

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.examples import Examples, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_table
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedText
-from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labelled
+from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.models.attention_weights import attention_weights
@@ -26,7 +26,7 @@ class TextClassification(ClassificationTask):
     """Predicts the classes of texts."""
 
     description = "a text to its class"
-    reads = (LabelledTextConfig,)
+    reads = (LabeledTextConfig,)
     takes = ("tokens", "vectors")
     unit = "texts"
     method = "classify"
@@ -41,10 +41,10 @@ class TextClassification(ClassificationTask):
     @classmethod
     def read_split(cls, data: DataConfig, tokenizer: Tokenizer, split: str) -> Examples:
         """Reads a split."""
-        return tokenize_labelled(data, tokenizer, split)
+        return tokenize_labeled(data, tokenizer, split)
 
     def read_own(self, files: OwnFiles) -> Examples:
-        """Reads a table of labelled texts."""
+        """Reads a table of labeled texts."""
         texts, labels = read_own_table(files, self.class_names)
         return Examples(self.read(texts), labels, self.class_names)
 
@@ -57,7 +57,7 @@ class TextClassification(ClassificationTask):
         """Makes a text of one token."""
         return jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
 
-    def model_inputs(self, batch: LabelledBatch) -> tuple[Array, dict[str, Array]]:
+    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
         """Takes token ids as they are."""
         return jnp.asarray(batch.inputs), {"segments": jnp.asarray(batch.segments)}
 

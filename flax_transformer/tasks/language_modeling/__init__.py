@@ -1,1 +1,1 @@
-"""Language modelling: the beginning of a text to its continuation."""
+"""Language modeling: the beginning of a text to its continuation."""

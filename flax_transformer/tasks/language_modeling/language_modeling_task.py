@@ -1,4 +1,4 @@
-"""Language modelling: from files of text to the loss of the next token, a generator and scores."""
+"""Language modeling: from files of text to the loss of the next token, a generator and scores."""
 
 import dataclasses
 from collections.abc import Iterator

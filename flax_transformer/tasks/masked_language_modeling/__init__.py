@@ -1,1 +1,1 @@
-"""Masked language modelling: texts with gaps to the tokens that fill them."""
+"""Masked language modeling: texts with gaps to the tokens that fill them."""

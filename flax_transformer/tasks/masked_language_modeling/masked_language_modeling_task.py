@@ -1,4 +1,4 @@
-"""Masked language modelling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
+"""Masked language modeling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
 from collections.abc import Iterator
 
@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from flax_transformer.data.batches.batch import LabelledBatch
+from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import (
     encode_lines,
     make_tokenizer,
-    tokenize_labelled,
+    tokenize_labeled,
     tokenize_lines,
 )
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -58,7 +58,7 @@ class MaskedLanguageModelingTask(TextTask):
 
     description = "a text with gaps to what is missing"
     config = MaskedLanguageModelingConfig
-    reads = (PlainTextConfig, LabelledTextConfig)
+    reads = (PlainTextConfig, LabeledTextConfig)
     takes = ("tokens", "vectors")
     scores = ("loss", "perplexity", "token_accuracy")
     unit = "texts"
@@ -82,7 +82,7 @@ class MaskedLanguageModelingTask(TextTask):
         tokens = jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
         return draw(self.model, rng, tokens, method="predict_tokens")
 
-    def loss(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Loss:
+    def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of tokens that are hidden at random."""
         mask_rng, dropout_rng = jax.random.split(rng)
         inputs, targets, is_asked = self._hide(batch, mask_rng)
@@ -93,7 +93,7 @@ class MaskedLanguageModelingTask(TextTask):
         loss, weight = label_smoothed_cross_entropy(logits, targets, weights)
         return loss_of(loss, weight, collections)
 
-    def count(self, variables: Variables, batch: LabelledBatch, rng: PRNGKeyArray) -> Counts:
+    def count(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Counts:
         """Counts how well the model predicts tokens that are hidden as in training."""
         inputs, targets, is_asked = self._hide(batch, rng)
         logits = self.model.apply(variables, **inputs, deterministic=True, method=_score)
@@ -118,7 +118,7 @@ class MaskedLanguageModelingTask(TextTask):
         max_length = self.experiment.data.max_length
         return MaskFiller(self.model, variables, self.tokenizer, max_length)
 
-    def examples(self, batch: LabelledBatch) -> Iterator[Fields]:
+    def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Gives the texts."""
         assert batch.segments is not None
         for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
@@ -126,7 +126,7 @@ class MaskedLanguageModelingTask(TextTask):
                 yield {"row": row, "text": self.tokenizer.decode(tokens)}
 
     def _hide(
-        self, batch: LabelledBatch, rng: PRNGKeyArray
+        self, batch: LabeledBatch, rng: PRNGKeyArray
     ) -> tuple[dict[str, Array], Int[Array, "1 room"], Bool[Array, "1 room"]]:
         """What the model reads, the hidden tokens, and False where fewer are hidden than room."""
         tokens, rate = jnp.asarray(batch.inputs), self.experiment.task.mask_rate
@@ -169,7 +169,7 @@ class MaskedLanguageModelingTask(TextTask):
         data = self.experiment.data
         if isinstance(data, PlainTextConfig):
             return TextInputs(tokenize_lines(data, self.tokenizer, split), data.max_length)
-        return tokenize_labelled(data, self.tokenizer, split).inputs
+        return tokenize_labeled(data, self.tokenizer, split).inputs
 
     def _read_own(self, files: OwnFiles) -> Inputs:
         data = self.experiment.data

@@ -38,7 +38,7 @@ class Translator:
 
     Attributes:
         model: the encoder-decoder.
-        variables: its parameters and, with batch normalisation, its running statistics.
+        variables: its parameters and, with batch normalization, its running statistics.
         tokenizer: its joint subwords.
         decoding: how translations are searched for unless a call says otherwise.
         max_length: source tokens translated at most, end mark included.

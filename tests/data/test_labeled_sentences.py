@@ -1,4 +1,4 @@
-"""The published data sets of labelled sentences, against the counts of their authors."""
+"""The published data sets of labeled sentences, against the counts of their authors."""
 
 import collections
 import pathlib
@@ -8,12 +8,12 @@ from prepared import read_splits
 
 from flax_transformer.data.datasets import sst2, trec
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.errors import UserError
 
 
 def prepare(name: str, folder: pathlib.Path, tmp_path: pathlib.Path) -> tuple[list[str], dict]:
-    config = LabelledTextConfig(name, manual_dir=str(folder), data_dir=str(tmp_path))
+    config = LabeledTextConfig(name, manual_dir=str(folder), data_dir=str(tmp_path))
     names = [
         split for split in ("train", "validation", "test") if name == "sst2" or split[0] == "t"
     ]

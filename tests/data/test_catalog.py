@@ -16,7 +16,7 @@ from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_spli
 from flax_transformer.data.datasets.recipe import builder_of
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.images_config import ImagesConfig
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_stream
@@ -24,20 +24,20 @@ from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.errors import UserError
 
 CONFIGS = (
-    *(ParallelTextConfig, PlainTextConfig, LabelledTextConfig, TaggedWordsConfig),
+    *(ParallelTextConfig, PlainTextConfig, LabeledTextConfig, TaggedWordsConfig),
     *(ImagesConfig, VideosConfig),
 )
 BY_KIND = {config.kind: config for config in CONFIGS}
 FEATURES = {
     "pair": {"source", "target"},
     "text": {"text"},
-    "labelled_text": {"text", "label"},
+    "labeled_text": {"text", "label"},
     "tagged_words": {"words", "tags"},
     "image": {"image", "label"},
     "video": {"video", "label"},
 }
 BUILT_IN = ("number_words", "copy", "reverse", "sort", "digits", "moving_digits")
-OWN = ("text_files", "plain_text", "labelled_text", "conllu", "image_folders", "video_folders")
+OWN = ("text_files", "plain_text", "labeled_text", "conllu", "image_folders", "video_folders")
 PUBLISHED = set(DATASETS) - {*BUILT_IN, *OWN}
 
 

@@ -6,8 +6,8 @@ import pytest
 from prepared import read_splits
 
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.datasets.labelled_text import read_table
-from flax_transformer.data.labelled_text_config import LabelledTextConfig
+from flax_transformer.data.datasets.labeled_text import read_table
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.errors import UserError
 
 
@@ -25,7 +25,7 @@ def write(tmp_path):
 
 def prepare(tmp_path: pathlib.Path, **files: str) -> tuple[tuple[str, ...], dict]:
     given: Any = {f"{split}_file": path for split, path in files.items()}
-    config = LabelledTextConfig("labelled_text", data_dir=str(tmp_path / "prepared"), **given)
+    config = LabeledTextConfig("labeled_text", data_dir=str(tmp_path / "prepared"), **given)
     return open_split(config, "train").class_names, read_splits(config, *files)
 
 

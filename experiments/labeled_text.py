@@ -1,6 +1,6 @@
-r"""Your own labelled texts: a .csv or .tsv file to train on and one to validate on.
+r"""Your own labeled texts: a .csv or .tsv file to train on and one to validate on.
 
-    flax-transformer train experiments/labelled_text.py --workdir runs/mine \
+    flax-transformer train experiments/labeled_text.py --workdir runs/mine \
         --data.train-file train.csv --data.validation-file valid.csv
     flax-transformer classify --workdir runs/mine "..."
 
@@ -15,7 +15,7 @@ ones begin with a model of your own raw text: see experiments/masked_text.py.
 import flax_transformer as ft
 
 experiment = ft.Experiment(
-    data=ft.LabelledTextConfig(dataset="labelled_text", max_length=64),
+    data=ft.LabeledTextConfig(dataset="labeled_text", max_length=64),
     model=ft.EncoderOnlyConfig(
         num_layers=2,
         d_model=128,

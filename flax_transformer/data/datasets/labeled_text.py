@@ -1,4 +1,4 @@
-"""Labelled sentences of the user's own, from CSV or TSV files: a data set without code."""
+"""Labeled sentences of the user's own, from CSV or TSV files: a data set without code."""
 
 import csv
 import difflib
@@ -19,7 +19,7 @@ Row = tuple[int, str, str]  # a line's number, the text and the label
 
 
 def open_split(config: Any, split: str) -> Split:
-    """Opens a split of labelled_text.
+    """Opens a split of labeled_text.
 
     The classes are the labels of the train split, in alphabetical order.
 
@@ -27,7 +27,7 @@ def open_split(config: Any, split: str) -> Split:
         UserError: if a file is missing or is not a table, or there is no such split.
     """
     if config.train_file is None:
-        raise UserError("labelled_text needs --data.train-file, whose labels are the classes.")
+        raise UserError("labeled_text needs --data.train-file, whose labels are the classes.")
     given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
     files = {name: path for name, path in given.items() if path is not None}
     for path in files.values():
@@ -80,7 +80,7 @@ def check_labels(path: str, rows: Iterable[Row], class_names: Sequence[str]) -> 
 
 
 def read_table(path: str) -> Iterator[Row]:
-    """Reads labelled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
+    """Reads labeled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
 
     The first line names the columns, of which text and label are read, in any order. In a .csv,
     commas, semicolons or tabs separate them, whichever is most frequent in the first line, and
