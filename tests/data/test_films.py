@@ -8,7 +8,7 @@ from films_of_tests import save_film, turn
 from PIL import Image
 
 from flax_transformer.data.files import films
-from flax_transformer.data.files.clips import even_frames, first_frame
+from flax_transformer.data.files.clips import even_frames
 from flax_transformer.data.files.films import evenly
 from flax_transformer.data.files.image_files import read_images
 from flax_transformer.errors import UserError
@@ -50,7 +50,7 @@ def test_a_film_is_turned_as_its_matrix_says(tmp_path, name):
     turn(tmp_path / "a.mp4", *matrix)
     is_upright = matrix[0] == 0
     for image in (
-        first_frame(tmp_path / "a.mp4", (2, 2)),
+        *even_frames(tmp_path / "a.mp4", 1, (2, 2)),
         *even_frames(tmp_path / "a.mp4", 2, (2, 2)),
     ):
         assert image.size == ((32, 64) if is_upright else (64, 32))
@@ -67,13 +67,13 @@ def test_a_film_is_turned_as_its_matrix_says(tmp_path, name):
 )
 def test_pixels_that_are_not_square_become_square(tmp_path, aspect, size):
     save_film(tmp_path / "a.mp4", grays([90]), aspect=aspect)
-    assert first_frame(tmp_path / "a.mp4", (2, 2)).size == size
+    assert even_frames(tmp_path / "a.mp4", 1, (2, 2))[0].size == size
 
 
 def test_the_shape_of_pixels_is_that_before_turning(tmp_path):
     save_film(tmp_path / "a.mp4", grays([90]), aspect=Fraction(2))
     turn(tmp_path / "a.mp4", 0, 1, -1, 0)
-    assert first_frame(tmp_path / "a.mp4", (2, 2)).size == (16, 64)
+    assert even_frames(tmp_path / "a.mp4", 1, (2, 2))[0].size == (16, 64)
 
 
 def test_frames_are_evenly_spaced_in_time_not_by_their_numbers(tmp_path):

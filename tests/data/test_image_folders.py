@@ -8,7 +8,7 @@ from PIL import Image
 from prepared import read_splits
 
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.files.image_files import read_file
+from flax_transformer.data.files.image_files import read_images
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.errors import UserError
 
@@ -79,12 +79,13 @@ def test_an_image_is_upright_and_cropped_to_its_center(tmp_path):
     pixels[:, 3:6] = [[0, 31, 61], [97, 127, 157], [193, 223, 253]]
     image = Image.fromarray(pixels)
     image.save(tmp_path / "a.png")
-    read = read_file(tmp_path / "a.png", (3, 3, 3), "")
+    read = read_images(tmp_path / "a.png", (3, 3, 3))[0]
     np.testing.assert_array_equal(read, np.stack([pixels[:, 3:6]] * 3, axis=-1))
     exif = Image.Exif()
     exif[0x0112] = 6  # what the camera wrote must be turned clockwise by a quarter
     image.save(tmp_path / "b.png", exif=exif)
-    np.testing.assert_array_equal(read_file(tmp_path / "b.png", (3, 3, 3), ""), np.rot90(read, -1))
+    turned = read_images(tmp_path / "b.png", (3, 3, 3))[0]
+    np.testing.assert_array_equal(turned, np.rot90(read, -1))
 
 
 def test_a_damaged_image_is_named_and_nothing_written(folder):

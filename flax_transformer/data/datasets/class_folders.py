@@ -11,8 +11,13 @@ from PIL import ImageColor
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.clips import images_in
-from flax_transformer.data.files.example_files import Found, read_examples
-from flax_transformer.data.files.example_paths import IMAGE, VIDEO, find_examples
+from flax_transformer.data.files.example_files import (
+    IMAGE,
+    VIDEO,
+    Found,
+    find_examples,
+    read_examples,
+)
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.image_files import read_pixels
 from flax_transformer.data.files.kept_arrays import Kept
@@ -42,7 +47,7 @@ def open_split(config: Any, split: str) -> Split:
     made, digest, _ = prepare_own(config, _files(found), settings, scan)
 
     def make() -> Iterator[dict[str, np.ndarray]]:
-        read = partial(_read, shape, config.background)
+        read = partial(read_pixels, shape, config.background)
         numbers = {name: np.array([number], np.int32) for number, name in enumerate(found["train"])}
         examples = read_examples(found, read, skip_bad_files=config.skip_bad_files)
         for name, label, pixels in examples:
@@ -61,12 +66,6 @@ def open_split(config: Any, split: str) -> Split:
 
 def _records(name: str, inputs: np.ndarray, labels: np.ndarray) -> Iterator[dict[str, Any]]:
     return ({name: one, "label": int(label)} for one, label in zip(inputs, labels, strict=True))
-
-
-def _read(
-    shape: tuple[int, ...], background: str, path: Path, damages: list[str] | None
-) -> np.ndarray:
-    return read_pixels(path, shape, background, damages)
 
 
 def _files(found: Found) -> Iterator[Path]:

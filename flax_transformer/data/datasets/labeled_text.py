@@ -3,7 +3,7 @@
 import csv
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.folders import natural_key
-from flax_transformer.data.files.text_files import check_text, read_raw_lines
+from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 
 TEXT, LABEL = "text", "label"
@@ -30,20 +30,18 @@ def open_split(config: Any, split: str) -> Split:
         raise UserError("labeled_text needs --data.train-file, whose labels are the classes.")
     given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
     files = {name: path for name, path in given.items() if path is not None}
-    for path in files.values():
-        check_text(path)
-    paths = list(files.values())
+    check_texts(files.values())
     # The ending says what separates the columns.
     endings = [(name, _ending(path)) for name, path in files.items()]
-    folder, digest, found = prepare_own(config, paths, endings, partial(_scan, files))
-    numbers = {name: number for number, name in enumerate(found["class_names"])}
+    folder, digest, found = prepare_own(config, files.values(), endings, partial(_scan, files))
+    class_names = tuple(found["class_names"])
     splits = {
-        name: Records(found["sizes"][name], partial(_records, path, numbers))
+        name: Records(found["sizes"][name], partial(read_labeled, path, class_names))
         for name, path in files.items()
     }
     hint = f" Give --data.{split}-file." if split in given else ""
     records = choose_split(config, splits, split, hint)
-    return Split(split, records, folder, digest, tuple(numbers))
+    return Split(split, records, folder, digest, class_names)
 
 
 def _scan(files: Mapping[str, str]) -> dict[str, Any]:
@@ -58,25 +56,22 @@ def _scan(files: Mapping[str, str]) -> dict[str, Any]:
     sizes = {"train": len(labels)}
     for name, path in files.items():
         if name != "train":
-            sizes[name] = sum(1 for _ in check_labels(path, read_table(path), class_names))
+            sizes[name] = sum(1 for _ in read_labeled(path, class_names))
     return {"sizes": sizes, "class_names": class_names}
 
 
-def _records(path: str, numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    return ({TEXT: text, LABEL: numbers[label]} for _, text, label in read_table(path))
-
-
-def check_labels(path: str, rows: Iterable[Row], class_names: Sequence[str]) -> Iterator[Row]:
-    """Gives rows, and refuses a label that no training example has: no model could give it.
+def read_labeled(path: str, class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Reads a table's texts and the numbers of their classes.
 
     Raises:
-        UserError: naming its line and the nearest label.
+        UserError: naming the line and the nearest class, if a label is not one of them: no model
+            could give it; and as `read_table`.
     """
-    known = set(class_names)
-    for line, text, label in rows:
-        if label not in known:
+    numbers = {name: number for number, name in enumerate(class_names)}
+    for line, text, label in read_table(path):
+        if label not in numbers:
             raise unknown(f"label in {path}, line {line:,}:", label, class_names)
-        yield line, text, label
+        yield {TEXT: text, LABEL: numbers[label]}
 
 
 def read_table(path: str) -> Iterator[Row]:

@@ -4,18 +4,24 @@ import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
-from flax_transformer.data.datasets.labeled_text import check_labels, read_table
+from flax_transformer.data.datasets.labeled_text import read_labeled, read_table
 from flax_transformer.data.datasets.plain_text import check_size, find_documents
 from flax_transformer.data.datasets.split import Pair
-from flax_transformer.data.files.example_files import Read, read_examples
-from flax_transformer.data.files.example_paths import SPLITS, ExampleKind, find_classes
+from flax_transformer.data.files.example_files import (
+    SPLITS,
+    ExampleKind,
+    find_classes,
+    read_examples,
+)
 from flax_transformer.data.files.folders import tell_passed_over
-from flax_transformer.data.files.text_files import read_lines, read_parallel, read_text
+from flax_transformer.data.files.image_files import read_pixels
+from flax_transformer.data.files.text_files import read_lines, read_parallel, read_raw_lines
 from flax_transformer.errors import UserError, unknown
 
 TABLES = (".csv", ".tsv")
@@ -39,10 +45,9 @@ class OwnFiles:
 
     def paths(self) -> dict[str, str]:
         """The absolute paths of the files given: source, target, target_2 and so on."""
-        further = {f"target_{number}": path for number, path in enumerate(self.target[1:], 2)}
-        target = self.target[0] if self.target else None
-        given = {"source": self.source, "target": target, **further}
-        given |= {"file": self.file, "folder": self.folder}
+        names = ("target", *(f"target_{number}" for number in range(2, 1 + len(self.target))))
+        targets = zip(names, self.target, strict=False)
+        given = {"source": self.source, **dict(targets), "file": self.file, "folder": self.folder}
         return {
             name: str(path.expanduser().absolute())
             for name, path in given.items()
@@ -94,10 +99,8 @@ def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[st
         UserError: if the table cannot be read, or a label is not one of the classes.
     """
     (path,) = files.take("file")
-    rows = list(check_labels(path, read_table(path), list(class_names)))
-    numbers = {name: number for number, name in enumerate(class_names)}
-    labels = np.array([numbers[label] for _, _, label in rows], np.int32)
-    return [text for _, text, _ in rows], labels
+    rows = list(read_labeled(path, class_names))
+    return [row["text"] for row in rows], np.array([row["label"] for row in rows], np.int32)
 
 
 def read_own_texts(files: OwnFiles) -> list[str]:
@@ -122,10 +125,10 @@ def read_own_documents(files: OwnFiles) -> list[str]:
         UserError: if one cannot be read, or a folder holds none.
     """
     (path,) = files.take("file")
-    documents = [read_text(document) for document in find_documents(path)]
-    for document, text in zip(find_documents(path), documents, strict=True):
+    documents = {found: "".join(read_raw_lines(found)) for found in find_documents(path)}
+    for document, text in documents.items():
         check_size(document, len(text))
-    return documents
+    return list(documents.values())
 
 
 def read_own_folder(
@@ -133,7 +136,7 @@ def read_own_folder(
     kind: ExampleKind,
     class_names: Sequence[str],
     shape: tuple[int, ...],
-    read: Read,
+    background: str,
 ) -> Examples:
     """Reads the images or videos in FOLDER/CLASS/EXAMPLE.
 
@@ -145,7 +148,7 @@ def read_own_folder(
         kind: of the examples.
         class_names: of the model.
         shape: of an example.
-        read: gives the pixels of a file.
+        background: color behind transparent pixels.
 
     Raises:
         UserError: if a folder is not named after a class, or a file cannot be read.
@@ -156,6 +159,7 @@ def read_own_folder(
     labels = np.array([numbers[name] for name, paths in found.items() for _ in paths], np.int32)
     with tempfile.TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(len(labels), *shape))
+    read = partial(read_pixels, shape, background)
     examples = read_examples({folder.name: found}, read, skip_bad_files=False, can_skip=False)
     for index, (_, _, one) in enumerate(examples):
         pixels[index] = one
@@ -166,7 +170,8 @@ def _find_own(folder: Path, kind: ExampleKind, class_names: Sequence[str]) -> di
     wanted = f"CLASS/{kind.name.upper()}"
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give a folder with {wanted}")
-    found, passed_over = find_classes(folder, kind)
+    passed_over: list[Path] = []
+    found = find_classes(folder, kind, passed_over)
     for name in found:
         if name not in class_names:
             is_split = any(name.lower() in names for names in SPLITS.values())

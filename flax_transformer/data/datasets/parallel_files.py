@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
 from flax_transformer.data.datasets.split import Records, Split
 from flax_transformer.data.files.text_files import (
-    check_text,
+    check_texts,
     read_lines,
     read_parallel,
     read_together,
@@ -40,15 +40,11 @@ class _PairFiles(NamedTuple):
         Raises:
             UserError: if a file cannot be read, lacks a column, or has another number of lines.
         """
+        paths = (*self.paths, *self.references)
         if self.columns is None:
-            yield from read_parallel(*self.paths, *self.references)
-            return
-        paths, pairs = (self.paths[0], *self.references), read_columns(self.paths[0], self.columns)
-        if not self.references:
-            yield from pairs
-            return
-        for pair, *further in read_together(paths, [pairs, *map(read_lines, paths[1:])], "pair"):
-            yield *pair, *further
+            return read_parallel(*paths)
+        files = [read_columns(paths[0], self.columns), *map(read_lines, self.references)]
+        return ((*pair, *further) for pair, *further in read_together(paths, files, "pair"))
 
 
 def open_split(config: Any, split: str) -> Split:
@@ -64,8 +60,7 @@ def open_split(config: Any, split: str) -> Split:
     hold_out = "validation" not in files
     hold_out = hold_out and config.validation_split.partition("[")[0] == "validation"
     paths = [path for part in files.values() for path in (*part.paths, *part.references)]
-    for path in paths:
-        check_text(path)
+    check_texts(paths)
     numbers = [
         (name, len(part.paths), part.columns, len(part.references)) for name, part in files.items()
     ]

@@ -7,8 +7,8 @@ from typing import Any
 
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
 from flax_transformer.data.datasets.split import Records, Split
-from flax_transformer.data.files.folders import sort_out, tell_passed_over
-from flax_transformer.data.files.text_files import check_text, read_raw_lines
+from flax_transformer.data.files.folders import files_in, tell_passed_over
+from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import UserError
 
 # Of the files that are read in a folder; a file given by its name may have any ending.
@@ -29,8 +29,7 @@ def open_split(config: Any, split: str) -> Split:
     given = {"train": config.train_text, "validation": config.validation_text}
     files = {name: find_documents(path) for name, path in given.items() if path is not None}
     paths = [path for documents in files.values() for path in documents]
-    for path in paths:
-        check_text(path)
+    check_texts(paths)
     # Where one split's documents end is not in the contents, but makes another data set.
     numbers = [len(documents) for documents in files.values()]
     folder, digest, sizes = prepare_own(config, paths, numbers, lambda: list(map(_size, paths)))
@@ -55,7 +54,7 @@ def find_documents(path: str) -> list[Path]:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return [folder]
-    found, others = sort_out(folder, _is_document)
+    found, others = files_in(folder, ENDINGS)
     tell_passed_over(others, folder, "text")
     if not found:
         raise UserError(f"{path} holds no .txt file: give a text file, or a folder with some.")
@@ -94,10 +93,6 @@ def hold_out_end(text: str) -> tuple[str, str]:
 
 def _records(parts: list[tuple[Path, int, int]]) -> Iterator[dict[str, Iterator[str]]]:
     return ({"text": read_document(*part)} for part in parts)
-
-
-def _is_document(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS) and path.is_file()
 
 
 def _size(path: Path) -> int:

@@ -89,15 +89,13 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def first_frame(path: Path, size: Size) -> Image.Image:
-    """Reads an image upright, or the first frame of a film; raises one of `DAMAGED`.
+    """Reads an image upright, the first one of several; raises one of `DAMAGED`.
 
     Args:
-        path: of a file.
+        path: of a file that Pillow reads.
         size: to which the image will be cropped and resized; a JPEG is decoded with fewer pixels
             if that is enough.
     """
-    if is_film(path):
-        return films.first_film_frame(path)
     with _opened(path) as image:
         _draft(image, size)
         return upright(image)
@@ -214,17 +212,13 @@ def _even_images(
     read: dict[Path, Image.Image] = {}
     while paths:
         chosen = [paths[index] for index in films.evenly(range(len(paths)), number)]
-        bad = None
         for path in dict.fromkeys(chosen):
             try:
                 read[path] = read.get(path) or first_frame(path, size)
             except DAMAGED as error:
-                bad = path
-                if damages is None:
-                    raise ValueError(f"{path.name}: {reason(error)}") from None
-                damages.append(f"{path.name}: {reason(error)}")
+                films.note(damages, f"{path.name}: {reason(error)}")
+                paths.remove(path)  # and choose again
                 break
-        if bad is None:
+        else:
             return [read[path] for path in chosen]
-        paths.remove(bad)
     raise ValueError("no frame in it")

@@ -20,19 +20,6 @@ ENDINGS = frozenset(KNOWN.split())
 SHORTEST = 0.9  # of the length that a film states: one that ends earlier was cut
 
 
-def first_film_frame(path: Path) -> Image.Image:
-    """Reads the first frame of a film.
-
-    Raises:
-        UserError: if PyAV is not installed.
-        ValueError: if the film is damaged.
-    """
-    with _opened(path) as (film, stream):
-        for frame in _decoded(film, stream, None):
-            return _shown(frame, stream)
-    raise ValueError("no frame in it")
-
-
 def even_film_frames(path: Path, number: int, damages: list[str] | None) -> list[Image.Image]:
     """Reads frames of a film evenly in time, its first and its last among them.
 
@@ -126,7 +113,7 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
     stated = (film.duration or 0) / 1e6
     passed = end - (film.start_time or 0) / 1e6
     if is_cut or (is_timed and passed < SHORTEST * stated):
-        _note(damages, f"it ends after {passed:.1f} s of {stated:.1f} s")
+        note(damages, f"it ends after {passed:.1f} s of {stated:.1f} s")
     return sorted(times) if is_timed else None
 
 
@@ -143,7 +130,7 @@ def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]
                 return
             frames = packet.decode()
         except av.error.FFmpegError as error:
-            _note(damages, error.strerror or "it is damaged")
+            note(damages, error.strerror or "it is damaged")
         yield from frames
 
 
@@ -174,7 +161,12 @@ def _nearest(
     return images
 
 
-def _note(damages: list[str] | None, damage: str) -> None:
+def note(damages: list[str] | None, damage: str) -> None:
+    """Collects what is damaged, where the rest is to be read.
+
+    Raises:
+        ValueError: otherwise: damages is None.
+    """
     if damages is None:
         raise ValueError(damage)
     damages.append(damage)

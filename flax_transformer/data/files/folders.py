@@ -69,6 +69,11 @@ def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path
     return wanted, others
 
 
+def files_in(folder: Path, endings: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """Finds the files whose names end so, in small letters or capitals; see `sort_out`."""
+    return sort_out(folder, lambda path: path.name.lower().endswith(endings) and path.is_file())
+
+
 def name_some(names: list[str], most: int = 10) -> str:
     """Names a few of many.
 

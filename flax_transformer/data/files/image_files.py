@@ -43,35 +43,15 @@ def read_images(
     return np.stack(read) if read else np.zeros((0, *shape), np.uint8)
 
 
-def read_file(
-    path: Path, shape: tuple[int, ...], advice: str, background: str = "white"
-) -> UInt8[np.ndarray, "..."]:
-    """Reads one image or video of a shape as above.
-
-    Args:
-        path: of a file, or of a folder of images.
-        shape: wanted.
-        advice: what to do where it cannot be read.
-        background: color behind transparent pixels.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    try:
-        return read_pixels(path, shape, background)
-    except DAMAGED as error:
-        raise UserError(f"cannot read {path} ({reason(error)}): {advice}") from None
-
-
 def read_pixels(
-    path: Path, shape: tuple[int, ...], background: str, damages: list[str] | None = None
+    shape: tuple[int, ...], background: str, path: Path, damages: list[str] | None = None
 ) -> UInt8[np.ndarray, "..."]:
-    """Does what `read_file` does, but raises one of `DAMAGED`.
+    """Reads an image or a video; raises one of `DAMAGED`.
 
     Args:
-        path: of a file, or of a folder of images.
-        shape: wanted.
+        shape: wanted, as of `read_images`.
         background: color behind transparent pixels.
+        path: of a file, or of a folder of images.
         damages: collects what is damaged, while the rest is read; None: damage is an error.
     """
     *frames, height, width, _ = shape
@@ -122,15 +102,20 @@ def _has_channels(array: Any) -> bool:
 
 def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
     kind = "a video" if len(shape) == 4 else "an image"
-    if isinstance(value, str | os.PathLike):
-        return read_file(Path(value), shape, f"give {kind}", background)
     if getattr(value, "shape", None) == shape and value.dtype == np.uint8:
         return np.asarray(value)
+    is_path = isinstance(value, str | os.PathLike)
     try:
+        if is_path:
+            return read_pixels(shape, background, Path(value))
         images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
         return _fit_all(images, shape, background)
     except DAMAGED as error:
-        raise UserError(f"cannot read {_told(value)} as {kind}: {reason(error)}") from None
+        raise UserError(
+            f"cannot read {Path(value)} ({reason(error)}): give {kind}"
+            if is_path
+            else f"cannot read {_told(value)} as {kind}: {reason(error)}"
+        ) from None
 
 
 def _frames(value: Any, number: int) -> list[Image.Image]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flax_transformer.data.data_config import DataConfig
-from flax_transformer.data.files.folders import sort_out
+from flax_transformer.data.files.folders import files_in
 
 # Of all files together. Hashing more would delay the first step by many seconds; then only sizes
 # and times are compared.
@@ -46,28 +46,14 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
     Args:
         config: whose paths are absolute.
     """
-
-    def is_wanted(path: Path) -> bool:
-        return path.is_file() and path.name.lower().endswith(config.ENDINGS)
-
     single = (getattr(config, name) for name in config.PATHS)
     lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
     for value in (*single, *lists):
         path = None if value is None else Path(value)
         if path is not None and path.is_dir():
-            yield from sort_out(path, is_wanted)[0]
+            yield from files_in(path, config.ENDINGS)[0]
         elif path is not None and path.is_file():
             yield path
-
-
-def read_states(config: DataConfig, known: Mapping[str, FileState]) -> dict[str, FileState]:
-    """Gives the state of each of a config's own files by its path; see `file_states`.
-
-    Args:
-        config: whose paths are absolute.
-        known: earlier states.
-    """
-    return file_states(find_source_files(config), known)
 
 
 def file_states(paths: Iterable[Path], known: Mapping[str, FileState]) -> dict[str, FileState]:

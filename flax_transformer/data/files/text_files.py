@@ -6,7 +6,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,6 @@ def read_lines(path: str | Path) -> Iterator[str]:
         raise UserError(f"{path} is empty: give a file with one sentence a line.")
 
 
-def read_text(path: str | Path) -> str:
-    """Reads a UTF-8 file, which may be gzipped, character by character as it is.
-
-    Raises:
-        UserError: if it is no such file, as `read_lines` says; it may be empty.
-    """
-    return "".join(read_raw_lines(path))
-
-
 def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
     """Reads a file as `read_lines` does, but leaves line ends as they are; it may be empty."""
     number = 0
@@ -118,14 +109,15 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
         raise UserError(f"cannot read {path}: {error}.") from None
 
 
-def check_text(path: str | Path) -> None:
-    """Refuses a file that does not begin as text, without reading more of it.
+def check_texts(paths: Iterable[str | Path]) -> None:
+    """Refuses files that do not begin as text, without reading more of them.
 
     Raises:
         UserError: as `read_lines`; an empty file may pass.
     """
-    with contextlib.closing(read_raw_lines(path)) as lines:
-        next(lines, None)
+    for path in paths:
+        with contextlib.closing(read_raw_lines(path)) as lines:
+            next(lines, None)
 
 
 def read_bytes(path: str | Path) -> bytes:

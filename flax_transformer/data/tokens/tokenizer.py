@@ -8,9 +8,9 @@ import itertools
 import json
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import SupportsIndex
+from typing import ClassVar, SupportsIndex
 
 # Said before the library starts its threads: with a value of ours it neither warns on a fork nor
 # gives up its threads. Nothing of ours tokenizes in a forked process.
@@ -56,6 +56,18 @@ class Tokenizer:
     Reference: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units",
     section 3.2; over bytes as in Radford et al. 2019, section 2.2.
     """
+
+    num_special: ClassVar = NUM_SPECIAL
+    """Number of special ids: those of subwords follow them."""
+    pad_id: ClassVar = PAD
+    """Id at padding."""
+    bos_id: ClassVar = BOS
+    """Id of the mark at the beginning."""
+    eos_id: ClassVar = EOS
+    """Id of the mark at the end."""
+    mask_id: ClassVar = PAD
+    """Id instead of a hidden token: that of padding, which segments tell apart. So a model that
+    never saw a mask has the same parameters."""
 
     def __init__(self, subwords: tokenizers.Tokenizer):
         # A special token in a text is plain text. The library does not save this setting.
@@ -158,34 +170,6 @@ class Tokenizer:
         """Number of ids, the special ones counted: the rows an embedding needs."""
         return self._num_subwords + NUM_SPECIAL
 
-    @property
-    def num_special(self) -> int:
-        """Number of special ids: those of subwords follow them."""
-        return NUM_SPECIAL
-
-    @property
-    def pad_id(self) -> int:
-        """Id at padding."""
-        return PAD
-
-    @property
-    def bos_id(self) -> int:
-        """Id of the mark at the beginning."""
-        return BOS
-
-    @property
-    def eos_id(self) -> int:
-        """Id of the mark at the end."""
-        return EOS
-
-    @property
-    def mask_id(self) -> int:
-        """Id in place of a hidden token: that of padding, which segments tell apart.
-
-        So a model that never saw a mask has the same parameters.
-        """
-        return PAD
-
     def encode(self, text: str) -> list[int]:
         """Gives the ids of a text, without special tokens.
 
@@ -205,27 +189,27 @@ class Tokenizer:
         self, texts: Sequence[str]
     ) -> tuple[Int32[np.ndarray, " total"], Int64[np.ndarray, " texts"]]:
         """Gives the ids of many texts end to end, and how many each has; see `encode`."""
-        encodings = [encoding.ids for encoding in self._encodings(texts)]
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        total = int(lengths.sum())
-        ids = np.fromiter(itertools.chain.from_iterable(encodings), np.int32, total)
-        return ids + np.int32(NUM_SPECIAL), lengths
-
-    def _encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         try:
-            return self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
+            found = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:
-            bad = next(text for text in texts if not _is_unicode(text))
+            bad = next(text for text in texts if any("\ud800" <= c <= "\udfff" for c in text))
             raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
         except Exception as error:  # the library raises nothing narrower
             raise UserError(
                 f"the tokenizer cannot encode every text ({error}): give another one with an "
                 "unknown token"
             ) from error
+        encodings = [encoding.ids for encoding in found]
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        total = int(lengths.sum())
+        ids = np.fromiter(itertools.chain.from_iterable(encodings), np.int32, total)
+        return ids + np.int32(NUM_SPECIAL), lengths
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Gives the text of ids up to the first EOS; PAD and BOS stand for nothing."""
-        return self._subwords.decode(list(_subwords(ids)), skip_special_tokens=False)
+        text = itertools.takewhile(lambda token: token != EOS, map(operator.index, ids))
+        subwords = [token - NUM_SPECIAL for token in text if token >= NUM_SPECIAL]
+        return self._subwords.decode(subwords, skip_special_tokens=False)
 
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
         r"""Gives one string an id, to be looked at.
@@ -266,17 +250,3 @@ class Tokenizer:
         decoder = json.loads(self.to_json())["decoder"] or {}
         parts = decoder.get("decoders", [decoder])
         return any(part.get("type") == "ByteLevel" for part in parts)
-
-
-def _subwords(ids: Iterable[SupportsIndex]) -> Iterator[int]:
-    for token in itertools.takewhile(lambda token: token != EOS, map(operator.index, ids)):
-        if token >= NUM_SPECIAL:
-            yield token - NUM_SPECIAL
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

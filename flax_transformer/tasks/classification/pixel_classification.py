@@ -11,9 +11,9 @@ from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_folder
-from flax_transformer.data.files.example_paths import IMAGE, VIDEO, examples_in
+from flax_transformer.data.files.example_files import IMAGE, VIDEO, examples_in
 from flax_transformer.data.files.folders import tell_passed_over
-from flax_transformer.data.files.image_files import read_images, read_pixels
+from flax_transformer.data.files.image_files import read_images
 from flax_transformer.data.files.pixel_splits import open_pixels, still
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -58,11 +58,7 @@ class ImageClassification(ClassificationTask):
     def read_own(self, files: OwnFiles) -> Examples:
         """Reads files in folders of classes."""
         background = self.experiment.data.background
-
-        def read(path: Path, damages: list[str] | None) -> np.ndarray:
-            return read_pixels(path, self.shape, background, damages)
-
-        return read_own_folder(files, self.kind, self.class_names, self.shape, read)
+        return read_own_folder(files, self.kind, self.class_names, self.shape, background)
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:

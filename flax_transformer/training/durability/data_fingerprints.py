@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from flax_transformer.data.data_config import DataConfig
-from flax_transformer.data.files.source_files import FileState, read_states
+from flax_transformer.data.files.source_files import FileState, file_states, find_source_files
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoint_contents import shortened
 from flax_transformer.whole_files import written_whole
@@ -54,7 +54,7 @@ class DataFiles:
         noted = self._noted
         if noted is None:
             return
-        states = read_states(self._config, noted)
+        states = file_states(find_source_files(self._config), noted)
         changed = [
             *(f"{path} is missing" for path in noted if path not in states),
             *(f"{path} is new" for path in states if path not in noted),
@@ -72,7 +72,7 @@ class DataFiles:
 
     def note(self) -> None:
         """Records the state of the files now, unless the note has it already."""
-        states = read_states(self._config, self._noted or {})
+        states = file_states(find_source_files(self._config), self._noted or {})
         if states == (self._noted or {}):
             return
         with written_whole(self._path) as file:
