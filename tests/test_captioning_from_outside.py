@@ -23,7 +23,7 @@ import flax_transformer as ft
 from flax_transformer.data.batches.batches import Batches, Group, in_rows
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding import SearchLimits, search
@@ -82,7 +82,7 @@ def draw_squares(split: str) -> list[dict[str, Any]]:
 def open_squares(config: CaptionsConfig, split: str) -> Split:
     records = draw_squares(split)
     digest = hashlib.sha256(split.encode()).hexdigest()
-    return Split(split, Records(len(records), lambda: iter(records)), Path(), digest)
+    return Split(split, len(records), lambda: iter(records), Path(), digest)
 
 
 # Batches of it.
@@ -106,7 +106,7 @@ class CaptionBatches(Batches):
     """Equally many images a batch; rows of zeros fill the last one of an evaluation."""
 
     def __init__(self, split: Split, tokenizer: Tokenizer, batch_size: int, seed: int | None):
-        records = list(split.records)
+        records = list(split)
         self._images = np.stack([record["image"] for record in records])
         self._captions = TokenizedText.encode(tokenizer, (r["caption"] for r in records))
         self._batch_size = batch_size
@@ -248,7 +248,7 @@ class CaptioningTask(Task):
         path = folder / TOKENIZER
         if path.exists():
             return cls(experiment, Tokenizer.load(path))
-        records = open_split(experiment.data, experiment.data.train_split).records
+        records = open_split(experiment.data, experiment.data.train_split)
         return cls(experiment, Tokenizer.train((r["caption"] for r in records), 300))
 
     def save(self, folder: Path) -> None:
@@ -276,7 +276,7 @@ class CaptioningTask(Task):
         return loss_of(loss, weight, collections)
 
     def evaluate(self, variables: Any, split: Any, *, is_quick: bool = False) -> Scored:
-        records = list(open_split(self.experiment.data, split).records)
+        records = list(open_split(self.experiment.data, split))
         outputs = self.predictor(variables).caption(np.stack([r["image"] for r in records]))
         right = [out == record["caption"] for out, record in zip(outputs, records, strict=True)]
         scores = {"exact_match": Score("exact_match", 100 * sum(right) / len(right))}

@@ -20,7 +20,7 @@ from flax_transformer.cli import main
 from flax_transformer.commands import COMMANDS
 from flax_transformer.conventions import CONVENTIONS, Convention, apply_convention
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.evaluation.metric import METRICS, Metric
 from flax_transformer.evaluation.scores import Score
@@ -90,8 +90,8 @@ def attend_evenly(query, key, value, *, mask=None, **options):
 def open_phrases(config, split):
     """A data set: twenty phrases, the same in each split."""
     used("dataset")
-    records = Records(len(PAIRS), lambda: iter([pair._asdict() for pair in PAIRS]))
-    return Split(split, records, Path(config.data_dir) / "phrases", "phrases-1")
+    folder = Path(config.data_dir) / "phrases"
+    return Split(split, len(PAIRS), lambda: (p._asdict() for p in PAIRS), folder, "phrases-1")
 
 
 def sign_descent(b1: float):
@@ -228,9 +228,9 @@ TEXTS = 2 * [("the sun is warm", 0), ("rain falls", 0), ("a goal at last", 1), (
 
 def open_topics(config, split):
     """A data set of labeled texts."""
-    records = Records(8, lambda: iter([{"text": text, "label": label} for text, label in TEXTS]))
-    folder = Path(config.data_dir) / "topics"
-    return Split(split, records, folder, "topics-1", class_names=("weather", "sports"))
+    records = [{"text": text, "label": label} for text, label in TEXTS]
+    folder, class_names = Path(config.data_dir) / "topics", ("weather", "sports")
+    return Split(split, 8, lambda: iter(records), folder, "topics-1", class_names)
 
 
 @pytest.fixture

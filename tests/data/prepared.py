@@ -7,7 +7,7 @@ from flax_transformer.data.datasets.datasets import open_split, read_pairs
 
 def read_splits(config: Any, *names: str) -> dict[str, list[Any]]:
     """Gives the records of some splits, a text as one string."""
-    return {name: [_whole(record) for record in open_split(config, name).records] for name in names}
+    return {name: [_whole(record) for record in open_split(config, name)] for name in names}
 
 
 def read_texts(config: Any, split: str) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from prepared import read_splits, read_texts
 from flax_transformer.data.datasets.conllu import TaggedWordsConfig
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
 from flax_transformer.data.datasets.recipe import builder_of
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
@@ -69,7 +69,7 @@ def test_records_are_what_the_kind_says(name, tmp_path):
     assert set(split.first(1)[0]) == FEATURES[DATASETS[name].kind]
     if "label" in split.first(1)[0]:
         assert len(set(split.class_names)) == len(split.class_names) > 1
-        assert {type(record["label"]) for record in split.records} == {int}
+        assert {type(record["label"]) for record in split} == {int}
     assert split.folder.is_dir()
     assert len(split.digest) == 64
 
@@ -127,8 +127,8 @@ def test_a_data_set_may_be_added_from_outside(tmp_path, monkeypatch):
     texts = {"train": "to be or not", "validation": "to be"}
 
     def open_mine(config: PlainTextConfig, split: str) -> Split:
-        records = Records(1, lambda: iter([{"text": texts[split] + (config.train_text or "")}]))
-        return Split(split, records, tmp_path, "of the digest")
+        record = {"text": texts[split] + (config.train_text or "")}
+        return Split(split, 1, lambda: iter([record]), tmp_path, "of the digest")
 
     mine = Dataset("a line of a play", "text", open_mine, reads=("train_text",))
     monkeypatch.setitem(DATASETS, "mine", mine)
@@ -148,5 +148,5 @@ def test_a_data_set_may_be_added_from_outside(tmp_path, monkeypatch):
 
 
 def open_pairs(config: ParallelTextConfig, split: str) -> Split:
-    records = Records(1, lambda: iter([{"source": "eins", "target": "one"}]))
-    return Split(split, records, pathlib.Path("nowhere"), "of pairs")
+    record = {"source": "eins", "target": "one"}
+    return Split(split, 1, lambda: iter([record]), pathlib.Path("nowhere"), "of pairs")

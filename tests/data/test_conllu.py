@@ -77,10 +77,10 @@ def test_a_split_has_records_tags_and_a_digest_of_its_contents(tmp_path):
     path = write(tmp_path / "a.conllu", *DO_NOT)
     config = TaggedWordsConfig(train_file=str(path), validation_file=str(path))
     split = open_split(config, "train")
-    assert len(split.records) == 1
+    assert len(split) == 1
     # Each reading begins anew.
     for _ in range(2):
-        assert [TaggedSentence(**record) for record in split.records] == [EXPECTED]
+        assert [TaggedSentence(**record) for record in split] == [EXPECTED]
     assert split.class_names == ("AUX", "PART", "PUNCT", "VERB")
     assert open_split(config, "validation").digest == split.digest
     write(path, *DO_NOT, "", row("1", "Go", "VERB"))

@@ -99,10 +99,10 @@ def test_every_data_set_is_described_in_a_line(name):
 def test_a_split_is_a_sequence_of_pairs(number_words):
     split = open_split(number_words, "test")
     pairs = read_pairs(number_words, "test")
-    assert len(split.records) == len(pairs) == 1_000
+    assert len(split) == len(pairs) == 1_000
     assert isinstance(pairs[7], Pair)
     assert all(isinstance(text, str) for text in pairs[7][:2])
-    assert [Pair(**record) for record in split.records] == pairs
+    assert [Pair(**record) for record in split] == pairs
     assert [Pair(**record) for record in split.first(3)] == pairs[:3]
 
 
@@ -150,7 +150,7 @@ def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
         raise OSError("the folder is already there")
 
     monkeypatch.setattr(recipe._Builder, "download_and_prepare", second)
-    assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test").records) == 3
+    assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test")) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from flax_transformer.data.files import kept_arrays
-from flax_transformer.data.files.kept_arrays import Kept
 from flax_transformer.errors import UserError
 
 # As tokens are kept: pieces of several arrays, of which one comes only at the end.
@@ -38,17 +37,17 @@ def as_lists(arrays) -> dict:
 
 
 def keep(folder, key=("key",), make=None) -> dict:
-    return as_lists(Kept(folder).arrays(list(key), make or Maker(PIECES)))
+    return as_lists(kept_arrays.keep(folder, list(key), make or Maker(PIECES)))
 
 
 def test_what_is_kept_is_made_once_and_lies_in_files(tmp_path):
     make = Maker(PIECES)
     for _ in range(3):
-        arrays = Kept(tmp_path).arrays(["key"], make)
+        arrays = kept_arrays.keep(tmp_path, ["key"], make)
         assert as_lists(arrays) == WHOLE
         assert all(isinstance(array, np.memmap) for array in arrays.values())
     assert make.calls == 1
-    suffixes = sorted(path.suffix for path in Kept(tmp_path).folder.iterdir())
+    suffixes = sorted(path.suffix for path in (tmp_path / kept_arrays.FOLDER).iterdir())
     assert suffixes == [".json", ".npy", ".npy", ".npy"]
 
 
@@ -84,7 +83,7 @@ def pickle(path):
 @pytest.mark.parametrize("which", range(4))
 def test_damaged_arrays_are_made_again(tmp_path, damage, which):
     keep(tmp_path)
-    damage(sorted(Kept(tmp_path).folder.iterdir())[which])
+    damage(sorted((tmp_path / kept_arrays.FOLDER).iterdir())[which])
     make = Maker(PIECES)
     for _ in range(2):
         assert keep(tmp_path, make=make) == WHOLE
@@ -102,7 +101,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kept_arrays._GrowingArray, "append", full)
     assert keep(tmp_path) == WHOLE
-    assert not list(Kept(tmp_path).folder.iterdir())
+    assert not list((tmp_path / kept_arrays.FOLDER).iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
@@ -117,8 +116,8 @@ def test_what_cannot_be_made_leaves_nothing_behind(tmp_path):
         raise UserError("damaged")
 
     with pytest.raises(UserError, match="damaged"):
-        Kept(tmp_path).arrays(["key"], make)
-    assert not list(Kept(tmp_path).folder.iterdir())
+        kept_arrays.keep(tmp_path, ["key"], make)
+    assert not list((tmp_path / kept_arrays.FOLDER).iterdir())
 
 
 def change_bit(content: bytes, place: int, bit: int) -> bytes:
@@ -129,7 +128,7 @@ def change_bit(content: bytes, place: int, bit: int) -> bytes:
 @pytest.mark.parametrize("which", range(4))
 def test_no_changed_byte_of_a_kept_file_passes_unnoticed(tmp_path, which):
     keep(tmp_path)
-    path = sorted(Kept(tmp_path).folder.iterdir())[which]
+    path = sorted((tmp_path / kept_arrays.FOLDER).iterdir())[which]
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(change_bit(whole, place, place % 8))
@@ -144,14 +143,14 @@ def assert_are_rows(arrays):
 
 
 def keep_rows(folder):
-    return Kept(folder).arrays(["key"], Maker(ROWS), is_checked=False)
+    return kept_arrays.keep(folder, ["key"], Maker(ROWS), is_checked=False)
 
 
 @pytest.mark.filterwarnings("ignore:Data type alias")  # which a changed bit causes
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_changed_description_is_found_without_reading_all(tmp_path, which):
     assert_are_rows(keep_rows(tmp_path))
-    path = sorted(Kept(tmp_path).folder.iterdir())[which]
+    path = sorted((tmp_path / kept_arrays.FOLDER).iterdir())[which]
     whole = path.read_bytes()
     shape = whole.index(b")")  # behind it are only spaces
     for place, bit in itertools.product(range(whole.index(b"descr"), shape), range(8)):

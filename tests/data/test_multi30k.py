@@ -36,7 +36,7 @@ def test_both_forms_are_read_line_by_line(multi30k_dir, tmp_path, form, folder):
         manual_dir=str(files / folder),
         data_dir=str(tmp_path),
     )
-    assert {split: len(open_split(config, split).records) for split in SIZES} == SIZES
+    assert {split: len(open_split(config, split)) for split in SIZES} == SIZES
     stem = files / ("test_2017_flickr" if form == "raw" else "tok/test_2017_flickr.lc.norm.tok")
     lines = tuple(last_line(pathlib.Path(f"{stem}.{language}.gz")) for language in ("en", "fr"))
     assert read_texts(config, "test_2017_flickr")[-1] == lines

@@ -133,8 +133,8 @@ def test_without_validation_files_pairs_are_held_out(table, make_config):
     assert sorted(train + validation) == sorted(row[:2] for row in ROWS)
     split = "train[10%:20%]"
     other = dataclasses.replace(config, validation_split=split)
-    assert len(read_texts(other, "train")) == len(open_split(other, "train").records) == 60
-    assert len(read_texts(other, split)) == len(open_split(other, split).records) == 6
+    assert len(read_texts(other, "train")) == len(open_split(other, "train")) == 60
+    assert len(read_texts(other, split)) == len(open_split(other, split)) == 6
 
 
 def hold_out(pairs):

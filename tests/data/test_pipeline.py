@@ -9,9 +9,8 @@ from batch_contents import training_batches
 
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.prefetching import training_pipeline
-from flax_transformer.data.datasets import parallel_files
+from flax_transformer.data.datasets import parallel_files, split
 from flax_transformer.data.datasets.datasets import read_pairs
-from flax_transformer.data.files.kept_arrays import Kept
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens import tokenized_splits
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
@@ -147,12 +146,12 @@ def test_what_is_kept_is_not_taken_for_another(number_words, monkeypatch, fields
     prepare(first)
     tokenizer, pairs = prepare(other)
 
-    def join(self, key, make):
+    def join(folder, key, make):
         pieces = list(make())
         names = dict.fromkeys(name for piece in pieces for name in piece)
         return {name: np.concatenate([p[name] for p in pieces if name in p]) for name in names}
 
-    monkeypatch.setattr(Kept, "arrays", join)
+    monkeypatch.setattr(split, "keep", join)
     made_tokenizer, made_pairs = prepare(other)
     assert tokenizer == made_tokenizer
     assert all(map(same, pairs[:2], made_pairs[:2]))

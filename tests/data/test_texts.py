@@ -83,7 +83,7 @@ def test_a_text_in_parts_has_the_tokens_of_the_whole(tmp_path, monkeypatch, fiel
             data_dir=str(tmp_path / str(size)),
             **fields,
         )
-        parts = [list(record["text"]) for record in open_split(config, "train").records]
+        parts = [list(record["text"]) for record in open_split(config, "train")]
         assert (len(parts[0]) > 10) == (size == 5)
         streams.append(
             [*prepare_stream(config), tokenize_stream(config, make_tokenizer(config), "validation")]

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ImageColor
 
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.clips import images_in
 from flax_transformer.data.files.example_files import (
     IMAGE,
@@ -20,7 +20,7 @@ from flax_transformer.data.files.example_files import (
 )
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.image_files import read_pixels
-from flax_transformer.data.files.kept_arrays import Kept
+from flax_transformer.data.files.kept_arrays import keep
 from flax_transformer.errors import UserError
 
 
@@ -54,14 +54,13 @@ def open_split(config: Any, split: str) -> Split:
             yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
 
     # An array is too large to be read as a whole at every start.
-    arrays = Kept(made).arrays(["pixels", digest], make, is_checked=False)
-    pairs = {name: (arrays[f"{name}_inputs"], arrays[f"{name}_labels"]) for name in found}
-    splits = {
-        name: Records(len(labels), partial(_records, kind.name, inputs, labels))
-        for name, (inputs, labels) in pairs.items()
-    }
-    records = choose_split(config, splits, split)
-    return Split(split, records, made, digest, tuple(found["train"]), pairs.get(split))
+    arrays = keep(made, ["pixels", digest], make, is_checked=False)
+    splits = {}
+    for name in found:
+        both = arrays[f"{name}_inputs"], arrays[f"{name}_labels"]
+        read, names = partial(_records, kind.name, *both), tuple(found["train"])
+        splits[name] = Split(name, len(both[1]), read, made, digest, names, both)
+    return choose_split(config, splits, split)
 
 
 def _records(name: str, inputs: np.ndarray, labels: np.ndarray) -> Iterator[dict[str, Any]]:

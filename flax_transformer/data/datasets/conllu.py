@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from flax_transformer.data.data_config import DataConfig, LabeledConfig
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.text_files import read_bytes, read_lines
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
 from flax_transformer.errors import UserError, check_number
@@ -78,7 +78,8 @@ def open_split(config: DataConfig, split: str) -> Split:
     sentences = list(read_conllu(path))
     return Split(
         name=split,
-        records=Records(len(sentences), lambda: (sentence._asdict() for sentence in sentences)),
+        number=len(sentences),
+        read=lambda: (sentence._asdict() for sentence in sentences),
         folder=Path(path).parent,
         digest=hashlib.sha256(read_bytes(path)).hexdigest(),
         class_names=tuple(sorted({tag for sentence in sentences for tag in sentence.tags})),

@@ -74,7 +74,7 @@ def read_pairs(config: DataConfig, split: str) -> list[Pair]:
     Raises:
         UserError: as `open_split`.
     """
-    return [Pair(**record) for record in open_split(config, split).records]
+    return [Pair(**record) for record in open_split(config, split)]
 
 
 def _builtin(module: str) -> Callable[[Any, str], Split]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.folders import natural_key
 from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
@@ -33,15 +33,14 @@ def open_split(config: Any, split: str) -> Split:
     check_texts(files.values())
     # The ending says what separates the columns.
     endings = [(name, _ending(path)) for name, path in files.items()]
-    folder, digest, found = prepare_own(config, files.values(), endings, partial(_scan, files))
-    class_names = tuple(found["class_names"])
+    *made, found = prepare_own(config, files.values(), endings, partial(_scan, files))
+    sizes, class_names = found["sizes"], tuple(found["class_names"])
     splits = {
-        name: Records(found["sizes"][name], partial(read_labeled, path, class_names))
+        name: Split(name, sizes[name], partial(read_labeled, path, class_names), *made, class_names)
         for name, path in files.items()
     }
     hint = f" Give --data.{split}-file." if split in given else ""
-    records = choose_split(config, splits, split, hint)
-    return Split(split, records, folder, digest, class_names)
+    return choose_split(config, splits, split, hint)
 
 
 def _scan(files: Mapping[str, str]) -> dict[str, Any]:

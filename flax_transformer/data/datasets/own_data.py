@@ -1,16 +1,17 @@
 """Data sets of a user's own files, each found again by the digest of its files' contents."""
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from flax_transformer.data.data_config import DataConfig, data_root
-from flax_transformer.data.datasets.split import Records
+from flax_transformer.data.datasets.split import Record, Split
 from flax_transformer.data.files.source_files import FileState, file_states
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.whole_files import written_whole
@@ -60,9 +61,9 @@ def prepare_own(
 
 
 def choose_split(
-    config: DataConfig, splits: Mapping[str, Records], split: str, hint: str = ""
-) -> Records:
-    """Gives the records of a split, or of a part of one such as "train[:1000]".
+    config: DataConfig, splits: Mapping[str, Split], split: str, hint: str = ""
+) -> Split:
+    """Gives a split, or a part of one such as "train[:1000]".
 
     Args:
         config: names the data set.
@@ -82,23 +83,23 @@ def choose_split(
     from flax_transformer.data.datasets.prepared import unknown_split
 
     sizes = {
-        name: tfds.core.SplitInfo(name=name, shard_lengths=[len(records)], num_bytes=0)
-        for name, records in splits.items()
+        name: tfds.core.SplitInfo(name=name, shard_lengths=[len(whole)], num_bytes=0)
+        for name, whole in splits.items()
     }
     try:
         parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes)
     except (ValueError, AssertionError, KeyError):
         raise unknown_split(config, split, splits) from None
     bounds = [(splits[part.splitname], part.from_ or 0, part.to) for part in parts]
-    sizes = [len(range(len(records))[start:end]) for records, start, end in bounds]
-    if not sum(sizes):
+    number = sum(len(range(len(whole))[start:end]) for whole, start, end in bounds)
+    if not number:
         raise unknown_split(config, split, splits)
-    return Records(
-        sum(sizes),
-        lambda: itertools.chain.from_iterable(
-            itertools.islice(records, start, end) for records, start, end in bounds
-        ),
-    )
+
+    def read() -> Iterator[Record]:
+        for whole, start, end in bounds:
+            yield from itertools.islice(whole, start, end)
+
+    return dataclasses.replace(bounds[0][0], name=split, number=number, read=read, arrays=None)
 
 
 def _digest(root: Path, files: list[Path], settings: Any) -> str:

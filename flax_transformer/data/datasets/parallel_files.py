@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.text_files import (
     check_texts,
     read_lines,
@@ -71,11 +71,13 @@ def open_split(config: Any, split: str) -> Split:
     if hold_out:
         for name in ("train", "validation"):
             parts[name] = partial(_records, files["train"], held_out, name == "train")
-    splits = {name: Records(found["sizes"][name], read) for name, read in parts.items()}
+    splits = {
+        name: Split(name, found["sizes"][name], read, folder, digest)
+        for name, read in parts.items()
+    }
     is_missing = split in ("validation", "test")
     hint = f" Give --data.{split}-source and --data.{split}-target." if is_missing else ""
-    records = choose_split(config, splits, split, hint)
-    return Split(split, records, folder, digest)
+    return choose_split(config, splits, split, hint)
 
 
 def _scan(files: Mapping[str, _PairFiles], hold_out: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_transformer.data.datasets.own_data import choose_split, prepare_own
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.folders import files_in, tell_passed_over
 from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import UserError
@@ -40,9 +40,11 @@ def open_split(config: Any, split: str) -> Split:
         parts = {"train": whole[:number], "validation": whole[number:]}
     else:
         parts = {"train": [(path, 0, end) for path, end, _ in bounds], "validation": bounds}
-    splits = {name: Records(len(part), partial(_records, part)) for name, part in parts.items()}
-    records = choose_split(config, splits, split)
-    return Split(split, records, folder, digest)
+    splits = {
+        name: Split(name, len(part), partial(_records, part), folder, digest)
+        for name, part in parts.items()
+    }
+    return choose_split(config, splits, split)
 
 
 def find_documents(path: str) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from flax_transformer.data.data_config import DataConfig, data_root
-from flax_transformer.data.datasets.split import Records, Split
+from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.records import (
     INFO,
     check_info,
@@ -68,8 +68,14 @@ def open_prepared(
     info = (folder / INFO).read_bytes() if folder.exists() else b""
     languages = [getattr(config, f"{side}_language", "") for side in ("source", "target")]
     digest = hashlib.sha256(info + repr(languages).encode())
-    records = Records(len(source), lambda: map(read, read_records(source, folder)))
-    return Split(split, records, folder, digest.hexdigest(), class_names)
+    return Split(
+        split,
+        len(source),
+        lambda: map(read, read_records(source, folder)),
+        folder,
+        digest.hexdigest(),
+        class_names,
+    )
 
 
 def find_published(config: DataConfig, own: Collection[str]) -> Any:

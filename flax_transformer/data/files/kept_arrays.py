@@ -16,13 +16,15 @@ from flax_transformer.whole_files import written_whole
 # NumPy and json do not document their errors for a missing, cut or changed file: a single bit can
 # make an array look larger than any memory.
 DAMAGED = Exception
-Arrays = dict[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 VERSION = 2  # to be raised when what the same key stands for is made in another way
-HEADER_SIZE = 128  # of a .npy file, which has room for every number of rows
+FOLDER = "flax_transformer"  # in that of the prepared data set
 
 
-class Kept:
-    """A folder of arrays, each named by a digest of all that its content depends on.
+def keep(
+    dataset: Path, key: Any, make: Callable[[], Iterable[Arrays]], *, is_checked: bool = True
+) -> Arrays:
+    """Gives the arrays of a key by their names, made if they are not here.
 
     They are written in pieces and read by memory mapping, so they may be larger than the memory.
     Damaged arrays are made again. If the folder cannot be written, they are made in a temporary
@@ -30,38 +32,23 @@ class Kept:
 
     Args:
         dataset: folder of the prepared data set, which exists.
+        key: plain data, all that the content depends on; its digest names the files.
+        make: gives pieces of arrays, of which each array is the concatenation.
+        is_checked: whether every changed bit is to be found, for which all is read; otherwise only
+            a changed size, shape or type is found.
     """
-
-    def __init__(self, dataset: Path):
-        self.folder = dataset / "flax_transformer"
-
-    def arrays(
-        self,
-        key: Any,
-        make: Callable[[], Iterable[Mapping[str, np.ndarray]]],
-        *,
-        is_checked: bool = True,
-    ) -> Arrays:
-        """Gives the arrays of a key by their names, made if they are not here.
-
-        Args:
-            key: plain data.
-            make: gives pieces of arrays, of which each array is the concatenation.
-            is_checked: whether every changed bit is to be found, for which all is read; otherwise
-                only a changed size, shape or type is found.
-        """
-        text = json.dumps([VERSION, key])
-        stem = hashlib.sha256(text.encode()).hexdigest()[:32]
-        with contextlib.suppress(DAMAGED):
-            return _load(self.folder, stem, is_checked)
-        # Somebody else's folder, or a full disk.
-        with contextlib.suppress(OSError):
-            self.folder.mkdir(exist_ok=True)
-            _write(self.folder, stem, make())
-            return _load(self.folder, stem, is_checked=False)
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), stem, make())
-            return _load(Path(folder), stem, is_checked=False)
+    kept, text = dataset / FOLDER, json.dumps([VERSION, key])
+    stem = hashlib.sha256(text.encode()).hexdigest()[:32]
+    with contextlib.suppress(DAMAGED):
+        return _load(kept, stem, is_checked)
+    # Somebody else's folder, or a full disk.
+    with contextlib.suppress(OSError):
+        kept.mkdir(exist_ok=True)
+        _write(kept, stem, make())
+        return _load(kept, stem, is_checked=False)
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder), stem, make())
+        return _load(Path(folder), stem, is_checked=False)
 
 
 class _GrowingArray:
@@ -69,8 +56,8 @@ class _GrowingArray:
 
     def __init__(self, path: Path, like: np.ndarray):
         self._file = path.open("wb")
-        self._file.write(bytes(HEADER_SIZE))
         self._dtype, self._shape, self._rows, self._crc = like.dtype, like.shape[1:], 0, 0
+        self._write_header()
 
     def append(self, rows: np.ndarray) -> None:
         """Writes rows of the first ones' shape and type."""
@@ -81,17 +68,20 @@ class _GrowingArray:
 
     def close(self) -> dict[str, Any]:
         """Ends the file, and gives what `_load` compares it with."""
+        self._file.seek(0)
+        shape = self._write_header()
+        self._file.close()
+        return {"dtype": self._dtype.str, "shape": shape, "crc32": self._crc}
+
+    def _write_header(self) -> tuple[int, ...]:
+        """Writes the shape, for which NumPy leaves equal room whatever the number of rows."""
         shape = (self._rows, *self._shape)
         described = {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
-        length = HEADER_SIZE - 10
-        self._file.seek(0)
-        self._file.write(b"\x93NUMPY\x01\0" + length.to_bytes(2, "little"))
-        self._file.write(f"{described!r:<{length - 1}}\n".encode())
-        self._file.close()
-        return {"dtype": self._dtype.str, "shape": list(shape), "crc32": self._crc}
+        np.lib.format.write_array_header_1_0(self._file, described)
+        return shape
 
 
-def _write(folder: Path, stem: str, pieces: Iterable[Mapping[str, np.ndarray]]) -> None:
+def _write(folder: Path, stem: str, pieces: Iterable[Arrays]) -> None:
     """Writes all arrays, and at last what there is, so that half of them are never read."""
     growing: dict[str, _GrowingArray] = {}
     with contextlib.ExitStack() as stack:
@@ -117,8 +107,8 @@ def _load(folder: Path, stem: str, is_checked: bool) -> Arrays:
 
 
 def _map(path: Path, wanted: Mapping[str, Any], is_checked: bool) -> np.ndarray:
-    array = np.load(path, mmap_mode="r")
-    is_whole = HEADER_SIZE + array.nbytes == path.stat().st_size
+    array: np.memmap = np.load(path, mmap_mode="r")
+    is_whole = array.offset + array.nbytes == path.stat().st_size
     if not is_whole or [array.dtype.str, list(array.shape)] != [wanted["dtype"], wanted["shape"]]:
         raise ValueError(f"{path} is changed")
     if is_checked and zlib.crc32(_bytes(array)) != wanted["crc32"]:

@@ -8,7 +8,6 @@ from jaxtyping import UInt8
 
 from flax_transformer.data.batches.examples import ArrayInputs, Examples
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.files.kept_arrays import Kept
 
 
 def open_pixels(config: Any, split: str) -> Examples:
@@ -20,15 +19,15 @@ def open_pixels(config: Any, split: str) -> Examples:
     opened = open_split(config, split)
 
     def make() -> Iterator[dict[str, np.ndarray]]:
-        for record in opened.records:
+        for record in opened:
             label = np.array([record["label"]], np.int32)
             yield {"inputs": record[config.kind][None], "labels": label}
 
     inputs_and_labels = opened.arrays
     if inputs_and_labels is None:
         # Only size and background may change; the prepared data set fixes the rest.
-        key = ["pixels", *opened.key, config.image_size, config.background]
-        arrays = Kept(opened.folder).arrays(key, make, is_checked=False)
+        settings = [config.image_size, config.background]
+        arrays = opened.keep("pixels", settings, make, is_checked=False)
         inputs_and_labels = arrays["inputs"], arrays["labels"]
     inputs, labels = inputs_and_labels
     if getattr(config, "still", False):

@@ -10,7 +10,7 @@ from jaxtyping import Int32
 from flax_transformer.data.batches.examples import Examples, TextInputs
 from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.datasets.split import Split
-from flax_transformer.data.files.kept_arrays import Arrays, Kept
+from flax_transformer.data.files.kept_arrays import Arrays
 from flax_transformer.data.tokens.adopted_tokenizer import NUM_TRIED, adopt_tokenizer
 from flax_transformer.data.tokens.tokenized import (
     CHUNK_SIZE,
@@ -46,8 +46,9 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
         yield {"json": np.frombuffer(tokenizer.to_json().encode(), np.uint8)}
 
     unit = getattr(config, "tokens", "subwords")
-    key = ["tokenizer", *split.key, unit, config.vocab_size, config.tokenizer_lines]
-    return Tokenizer.from_json(Kept(split.folder).arrays(key, make)["json"].tobytes().decode())
+    settings = [unit, config.vocab_size, config.tokenizer_lines]
+    kept = split.keep("tokenizer", settings, make)["json"]
+    return Tokenizer.from_json(kept.tobytes().decode())
 
 
 def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPairs:
@@ -60,7 +61,7 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
     sides = "source", "target"
 
     def make() -> Parts:
-        records, number, num_chosen = iter(opened.records), 0, 0
+        records, number, num_chosen = iter(opened), 0, 0
         while chunk := list(itertools.islice(records, CHUNK_SIZE)):
             texts = [TokenizedText.encode(tokenizer, [r[side] for r in chunk]) for side in sides]
             fits = np.maximum(*(text.lengths for text in texts)) <= config.max_length
@@ -76,8 +77,7 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
             )
         yield {"left_out": np.array([number - num_chosen])}
 
-    key = ["pairs", *opened.key, config.max_length, tokenizer.to_json()]
-    arrays = Kept(opened.folder).arrays(key, make)
+    arrays = opened.keep("pairs", [config.max_length, tokenizer.to_json()], make)
     source, target = (_text(arrays, side) for side in sides)
     return TokenizedPairs(source, target, int(arrays["left_out"][0]))
 
@@ -93,8 +93,7 @@ def tokenize_stream(config: Any, tokenizer: Tokenizer, split: str) -> Stream:
     def make() -> Parts:
         return ({"tokens": part} for part in _stream_parts(tokenizer, _documents(opened)))
 
-    key = ["stream", *opened.key, tokenizer.to_json()]
-    return Kept(opened.folder).arrays(key, make)["tokens"]
+    return opened.keep("stream", [tokenizer.to_json()], make)["tokens"]
 
 
 def encode_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Stream:
@@ -114,8 +113,7 @@ def tokenize_lines(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedTe
         for text in _line_parts(tokenizer, _documents(opened), config.max_length):
             yield _part(text, "line")
 
-    key = ["lines", *opened.key, config.max_length, tokenizer.to_json()]
-    text = _text(Kept(opened.folder).arrays(key, make), "line")
+    text = _text(opened.keep("lines", [config.max_length, tokenizer.to_json()], make), "line")
     if not len(text.lengths):
         raise UserError(f"the split {split} of {config.dataset} has no line of text: give others")
     return text
@@ -143,13 +141,12 @@ def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
 
     def make() -> Parts:
         labels: list[int] = []
-        texts = (labels.append(record["label"]) or record["text"] for record in opened.records)
+        texts = (labels.append(record["label"]) or record["text"] for record in opened)
         for text in encode_parts(tokenizer, texts, begin=True):
             yield _part(text, "text") | {"label": np.array(labels, np.int32)}
             labels.clear()
 
-    key = ["labeled texts", *opened.key, tokenizer.to_json()]
-    arrays = Kept(opened.folder).arrays(key, make)
+    arrays = opened.keep("labeled texts", [tokenizer.to_json()], make)
     inputs = TextInputs(_text(arrays, "text"), config.max_length)
     return Examples(inputs, arrays["label"], opened.class_names)
 
@@ -170,7 +167,7 @@ def _text(arrays: Arrays, name: str) -> TokenizedText:
 
 def _documents(split: Split) -> Iterator[Iterable[str]]:
     """The documents of a split, each in parts that end between a word and a line end."""
-    for record in split.records:
+    for record in split:
         yield [record["text"]] if isinstance(record["text"], str) else record["text"]
 
 
@@ -183,7 +180,7 @@ def _texts(config: Any, split: Split) -> Iterator[str]:
         return
     sides = ("source", "target") if config.kind == "pair" else ("text",)
     most = config.tokenizer_lines
-    for record in itertools.islice(split.records, 0, None, -(-len(split.records) // most) or 1):
+    for record in itertools.islice(split, 0, None, -(-len(split) // most) or 1):
         yield from (record[side] for side in sides)
 
 

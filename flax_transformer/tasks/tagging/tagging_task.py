@@ -83,7 +83,7 @@ class TaggingTask(Task):
         if (folder / TOKENIZER).exists():
             tokenizer = Tokenizer.load(folder / TOKENIZER)
         else:
-            texts = (" ".join(record["words"]) for record in split.records)
+            texts = (" ".join(record["words"]) for record in split)
             tokenizer = Tokenizer.train(texts, data.vocab_size)
         task = cls(experiment, tokenizer, split.class_names)
         task._opened(data.validation_split)
@@ -165,8 +165,8 @@ class TaggingTask(Task):
 
     def _open(self, split: str | OwnFiles) -> _Tagged:
         if isinstance(split, str):
-            records = open_split(self.experiment.data, split).records
-            sentences = [TaggedSentence(**record) for record in records]
+            opened = open_split(self.experiment.data, split)
+            sentences = [TaggedSentence(**record) for record in opened]
             where = f"the split {split}"
         else:
             (where,) = split.take("file")
