@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from flax_transformer.data.datasets.conllu import TaggedWordsConfig
     from flax_transformer.data.datasets.datasets import open_split
     from flax_transformer.data.files.pixel_splits import open_pixels
-    from flax_transformer.data.images_config import ImagesConfig
     from flax_transformer.data.labeled_text_config import LabeledTextConfig
     from flax_transformer.data.parallel_text_config import ParallelTextConfig
+    from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
     from flax_transformer.data.plain_text_config import PlainTextConfig
-    from flax_transformer.data.videos_config import VideosConfig
     from flax_transformer.decoding.search import DecodingConfig
     from flax_transformer.evaluation.wishes import check_wishes
     from flax_transformer.experiment import Experiment, load_experiment
@@ -75,7 +74,7 @@ _HOMES = {
     "evaluation": ".evaluation",
     "Experiment": ".experiment",
     "functional": ".functional",
-    "ImagesConfig": ".data.images_config",
+    "ImagesConfig": ".data.pixels_config",
     "LabeledTextConfig": ".data.labeled_text_config",
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
     "load": ".training.assemble",
@@ -97,7 +96,7 @@ _HOMES = {
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",
     "VideoConfig": ".models.video",
-    "VideosConfig": ".data.videos_config",
+    "VideosConfig": ".data.pixels_config",
     "view_attention": ".visualization.attention_view",
     "VisionConfig": ".models.vision",
     "visualization": ".visualization",

@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_transformer.data.batches.batch import Batch, LabeledBatch, TextBatch
-from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VideoConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig

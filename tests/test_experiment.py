@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from small import make_experiment, with_fields
 
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import VERSION, Experiment, read_experiment

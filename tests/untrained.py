@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import (

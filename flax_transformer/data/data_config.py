@@ -2,14 +2,13 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from flax_transformer.data.datasets.datasets import check_fields
+from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
 from flax_transformer.errors import check_number
-
-# What is as large as a user likes, but counted in 32 bits.
-COUNTS = ("max_length", "tokens_per_batch", "batch_size", "num_buckets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,16 @@ class DataConfig:
     """Fields that are paths of files copied into the workdir: the originals may be deleted."""
     ENDINGS: ClassVar[tuple[str, ...]] = ("",)
     """Endings of the files that are read in a folder given as a path."""
+    LOWEST: ClassVar[Mapping[str, int]] = {"batch_size": 1}
+    """The least values of numbers, of those that the data set is told."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that nothing can have, and fields that have no effect."""
+        for name, lowest in self.LOWEST.items():
+            number = getattr(self, name, None)
+            if number is not None:
+                check_number(f"data.{name}", number, lowest)
+        check_fields(self)
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
@@ -60,7 +69,9 @@ class DataConfig:
 
     def smaller_batches(self, batch: Any) -> Iterator[str]:
         """Says what to lower where a batch is too large for the memory, the gentlest first."""
-        raise NotImplementedError
+        batch_size = getattr(self, "batch_size", None)
+        if batch_size is not None and batch_size > 1:
+            yield f"lower --data.batch-size to {batch_size // 2}"
 
 
 def _absolute(path: str) -> str:
@@ -73,26 +84,22 @@ def data_root(config: DataConfig) -> Path:
     return Path(config.data_dir or usual).expanduser()
 
 
-def check_counts(config: DataConfig) -> None:
-    """Refuses numbers beyond 32 bits; what is too small is told by each config in its own way."""
-    for name in COUNTS:
-        number = getattr(config, name, None)
-        if number is not None:
-            check_number(name, number, number)
-
-
 @dataclasses.dataclass(frozen=True)
-class LabeledConfig(DataConfig):
-    """What all labeled data sets are told."""
+class TextConfig(DataConfig):
+    """What all data sets of texts are told."""
 
-    batch_size: int = 64
-    """Examples of an update, over all devices."""
+    vocab_size: int = 10_000
+    """Rows of the vocabulary at most; a small training split may give fewer."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
+    of the vocabulary. It is copied into the workdir."""
+    tokenizer_lines: int = 1_000_000
+    """Texts of the training split (pairs, or lines of plain text) from which the subwords are
+    learned at most; of more, so many evenly spread ones are taken."""
+
+    COPIED_PATHS = ("tokenizer",)
+    LOWEST: ClassVar = {"batch_size": 1, "tokenizer_lines": 1, "max_length": 2}
 
     def __post_init__(self) -> None:
-        check_counts(self)
-        check_number("data.batch_size", self.batch_size)
-
-    def smaller_batches(self, batch: Any) -> Iterator[str]:
-        """Says what to lower where a batch is too large."""
-        if self.batch_size > 1:
-            yield f"lower --data.batch-size to {self.batch_size // 2}"
+        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        super().__post_init__()

@@ -3,14 +3,11 @@
 import dataclasses
 from typing import ClassVar
 
-from flax_transformer.data.data_config import LabeledConfig
-from flax_transformer.data.datasets.datasets import check_fields
-from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
-from flax_transformer.errors import check_number
+from flax_transformer.data.data_config import TextConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class LabeledTextConfig(LabeledConfig):
+class LabeledTextConfig(TextConfig):
     """Which labeled texts, and how they become tokens."""
 
     dataset: str = "sst2"
@@ -22,27 +19,15 @@ class LabeledTextConfig(LabeledConfig):
     """labeled_text: file to validate on."""
     test_file: str | None = None
     """labeled_text: file to test on; may be left out."""
+    batch_size: int = 64
+    """Examples of an update, over all devices."""
     vocab_size: int = 8_000
     """Rows of the vocabulary at most; a small training split may give fewer."""
-    tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
-    of the vocabulary. It is copied into the workdir."""
-    tokenizer_lines: int = 1_000_000
-    """Texts of the training split from which the subwords are learned at most; of more, so many
-    evenly spread ones are taken."""
     max_length: int = 64
     """Tokens of a text with its marks; what is longer is cut."""
 
     kind: ClassVar = "labeled_text"
     PATHS = ("train_file", "validation_file", "test_file")
-    COPIED_PATHS = ("tokenizer",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
-        check_number("data.tokenizer_lines", self.tokenizer_lines)
-        check_number("data.max_length", self.max_length, 2)
-        check_fields(self)
 
     @property
     def held_out_split(self) -> str:

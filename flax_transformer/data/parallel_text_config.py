@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, get_args
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.data_config import DataConfig, check_counts
-from flax_transformer.data.datasets.datasets import DATASETS, check_fields
-from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
-from flax_transformer.errors import UserError, check_number, unknown
+from flax_transformer.data.data_config import TextConfig
+from flax_transformer.data.datasets.datasets import DATASETS
+from flax_transformer.errors import UserError, unknown
 
 BatchScope = Literal["all_devices", "device"]
-COLUMNS = ("source_column", "target_column")
 
 
 @dataclasses.dataclass(frozen=True)
-class ParallelTextConfig(DataConfig):
+class ParallelTextConfig(TextConfig):
     """Which sentence pairs, how they become tokens, and how tokens become batches."""
 
     dataset: str = "number_words"
@@ -57,14 +55,6 @@ class ParallelTextConfig(DataConfig):
     the first."""
     test_references: tuple[str, ...] = ()
     """text_files: the same for the pairs to test on."""
-    vocab_size: int = 10_000
-    """Rows of the joint vocabulary at most; a small training split may give fewer."""
-    tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
-    of the vocabulary. It is copied into the workdir."""
-    tokenizer_lines: int = 1_000_000
-    """Pairs of the training split from which the subwords are learned at most; of more, so many
-    evenly spread ones are taken."""
     max_length: int = 128
     """Tokens of a sentence with its end mark; longer pairs are left out of training."""
     tokens_per_batch: int = 4096
@@ -86,21 +76,14 @@ class ParallelTextConfig(DataConfig):
         for side in ("source", "target", "pairs")
     )
     PATH_LISTS = ("validation_references", "test_references")
-    COPIED_PATHS = ("tokenizer",)
+    LOWEST: ClassVar = {
+        **TextConfig.LOWEST,
+        **dict.fromkeys(("tokens_per_batch", "num_buckets", "source_column", "target_column"), 1),
+    }
 
     def __post_init__(self) -> None:
-        if self.vocab_size < MIN_VOCAB_SIZE:
-            raise UserError(f"vocab_size {self.vocab_size} must be at least {MIN_VOCAB_SIZE}.")
-        check_number("vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
-        check_number("data.tokenizer_lines", self.tokenizer_lines)
-        check_counts(self)
-        if self.max_length < 2:
-            raise UserError(
-                f"max_length {self.max_length} must be at least 2: a token and its end."
-            )
+        super().__post_init__()
         _check_batch(self)
-        if self.num_buckets < 1:
-            raise UserError(f"num_buckets {self.num_buckets} must be at least 1.")
         dataset = DATASETS.get(self.dataset)
         languages = self.source_language, self.target_language
         # Of a data set of TFDS, they are known when it is opened.
@@ -109,8 +92,11 @@ class ParallelTextConfig(DataConfig):
                 f"source_language and target_language are both '{self.source_language}': "
                 "give two languages."
             )
-        check_fields(self)
-        _check_columns(self)
+        if self.source_column == self.target_column:
+            raise UserError(
+                f"--data.source-column and --data.target-column are both {self.source_column}: "
+                "give two columns"
+            )
         known = () if dataset is None else dataset.languages
         for language in languages if known else ():
             if language not in known:
@@ -135,8 +121,7 @@ class ParallelTextConfig(DataConfig):
             half = max(self.tokens_per_batch // 2, self.max_length)
             if half < self.tokens_per_batch:
                 yield f"lower --data.tokens-per-batch to {half}"
-        elif self.batch_size > 1:
-            yield f"lower --data.batch-size to {self.batch_size // 2}"
+        yield from super().smaller_batches(batch)
         longest = max(batch.source.shape[1], batch.target.shape[1])
         if longest > 2:
             yield f"lower --data.max-length to {longest // 2} (leaves longer pairs out)"
@@ -151,8 +136,6 @@ def _check_batch(config: ParallelTextConfig) -> None:
             f"tokens_per_batch {tokens} holds no sentence of max_length {config.max_length}: "
             "raise the one or lower the other."
         )
-    if pairs is not None and pairs < 1:
-        raise UserError(f"batch_size {pairs} must be at least 1.")
     if pairs is not None and config.packing:
         raise UserError(
             f"batch_size {pairs} counts pairs, of which packed rows hold any number: give "
@@ -163,14 +146,4 @@ def _check_batch(config: ParallelTextConfig) -> None:
             f"batch_size {pairs} and tokens_per_batch {tokens} both say how large an update is: "
             "leave one out, tokens_per_batch at its default, "
             f"{ParallelTextConfig.tokens_per_batch}."
-        )
-
-
-def _check_columns(config: ParallelTextConfig) -> None:
-    for name in COLUMNS:
-        check_number(f"data.{name}", getattr(config, name))
-    if config.source_column == config.target_column:
-        raise UserError(
-            f"--data.source-column and --data.target-column are both {config.source_column}: give "
-            "two columns"
         )

@@ -15,12 +15,11 @@ from flax_transformer.data.datasets.conllu import TaggedWordsConfig
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
 from flax_transformer.data.datasets.recipe import builder_of
 from flax_transformer.data.datasets.split import Split
-from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_stream
-from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.errors import UserError
 
 CONFIGS = (

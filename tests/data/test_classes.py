@@ -10,8 +10,7 @@ from PIL import Image
 from flax_transformer.data.augmentation_config import AugmentationConfig
 from flax_transformer.data.datasets.prepared import _reader
 from flax_transformer.data.files.pixel_splits import open_pixels
-from flax_transformer.data.images_config import ImagesConfig
-from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.errors import UserError
 
 

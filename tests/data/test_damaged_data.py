@@ -15,9 +15,9 @@ from prepared import read_texts
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
 from flax_transformer.data.datasets.recipe import Recipe, open_recipe
 from flax_transformer.data.files.pixel_splits import open_pixels
-from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.tokens.tokenized_splits import tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError

@@ -21,9 +21,9 @@ from flax_transformer.errors import UserError
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"vocab_size": 258}, "vocab_size 258 must be at least 259"),
-        ({"max_length": 1}, "max_length 1 must be at least 2"),
-        ({"batch_size": 0}, "batch_size 0 must be at least 1"),
+        ({"vocab_size": 258}, r"data\.vocab_size must be at least 259, not 258"),
+        ({"max_length": 1}, r"data\.max_length must be at least 2, not 1"),
+        ({"batch_size": 0}, r"data\.batch_size must be at least 1, not 0"),
         (
             {"batch_size": 31, "tokens_per_batch": 997},
             "batch_size 31 and tokens_per_batch 997 both say .* at its default, 4096",
@@ -34,7 +34,7 @@ from flax_transformer.errors import UserError
             "batch_size 31 counts pairs, .* give tokens_per_batch",
         ),
         ({"tokens_per_batch": 127}, "tokens_per_batch 127 holds no sentence of max_length 128"),
-        ({"num_buckets": 0}, "num_buckets 0 must be at least 1"),
+        ({"num_buckets": 0}, r"data\.num_buckets must be at least 1, not 0"),
         ({"target_language": "en"}, "source_language and target_language are both 'en'"),
         ({"target_language": "dee"}, "language of number_words 'dee': did you mean 'de'"),
         ({"train_source": "a.txt"}, "train_source is set, but number_words does not read it"),
@@ -179,7 +179,7 @@ def test_unknown_data_sets_get_a_suggestion():
 
 def test_the_configuration_imports_no_heavy_library():
     heavy = ("jax", "flax", "tensorflow", "tensorflow_datasets", "grain")
-    module = "flax_transformer.data.parallel_text_config, flax_transformer.data.images_config"
+    module = "flax_transformer.data.parallel_text_config, flax_transformer.data.pixels_config"
     code = f"import sys, {module}; print(*set({heavy}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -9,7 +9,7 @@ from prepared import read_splits
 
 from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files.image_files import read_images
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.errors import UserError
 
 GRAYS = {

@@ -13,7 +13,7 @@ from flax_transformer.data.datasets.moving_digits import (
     SIZE,
     move,
 )
-from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.data.pixels_config import VideosConfig
 
 SPLIT_SIZES = {"train": 4_000, "validation": 500, "test": 1_000}
 PATHS = [(motion, "up") for motion in MOTIONS[:-1]]

@@ -12,7 +12,7 @@ from prepared import read_splits
 
 from flax_transformer.data.datasets import cifar10_jpeg, digits
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.errors import UserError
 
 

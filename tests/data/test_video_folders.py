@@ -9,7 +9,7 @@ from PIL import Image
 from prepared import read_splits
 
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.videos_config import VideosConfig
+from flax_transformer.data.pixels_config import VideosConfig
 from flax_transformer.errors import UserError
 
 

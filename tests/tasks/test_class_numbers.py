@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.classification_task import CLASSES
 from flax_transformer.training.assemble import open_run

@@ -19,8 +19,8 @@ from small import make_experiment, with_fields
 
 from flax_transformer.data.datasets.datasets import open_split
 from flax_transformer.data.files import source_files
-from flax_transformer.data.images_config import ImagesConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop

@@ -13,7 +13,7 @@ import small
 import small_texts
 import text_models
 
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.models import VisionConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from flax_transformer.data.data_config import DataConfig, LabeledConfig
+from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.text_files import read_bytes, read_lines
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
@@ -24,7 +24,7 @@ class TaggedSentence(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TaggedWordsConfig(LabeledConfig):
+class TaggedWordsConfig(DataConfig):
     """Which tagged words, and how they become tokens."""
 
     kind: ClassVar[str] = "tagged_words"
@@ -45,12 +45,11 @@ class TaggedWordsConfig(LabeledConfig):
     """Tokens of a piece with its two marks; the words of a longer sentence are several pieces."""
 
     PATHS = ("train_file", "validation_file", "test_file")
+    LOWEST: ClassVar = {"batch_size": 1, "max_length": 3}
 
     def __post_init__(self) -> None:
-        """Refuses numbers that nothing can have."""
         super().__post_init__()
         check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
-        check_number("data.max_length", self.max_length, 3)
 
     @property
     def held_out_split(self) -> str:

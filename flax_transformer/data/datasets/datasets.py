@@ -3,11 +3,13 @@
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.split import Pair, Split
 from flax_transformer.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from flax_transformer.data.data_config import DataConfig
 
 
 class Dataset(NamedTuple):
@@ -29,7 +31,7 @@ class Dataset(NamedTuple):
     languages: tuple[str, ...] = ()
 
 
-def open_split(config: DataConfig, split: str) -> Split:
+def open_split(config: "DataConfig", split: str) -> Split:
     """Opens a split, preparing the data set first if this has not been done.
 
     Args:
@@ -49,7 +51,7 @@ def open_split(config: DataConfig, split: str) -> Split:
     return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)
 
 
-def check_fields(config: DataConfig) -> None:
+def check_fields(config: "DataConfig") -> None:
     """Refuses a field that is set for another data set of the kind.
 
     Raises:
@@ -68,7 +70,7 @@ def check_fields(config: DataConfig) -> None:
             )
 
 
-def read_pairs(config: DataConfig, split: str) -> list[Pair]:
+def read_pairs(config: "DataConfig", split: str) -> list[Pair]:
     """Reads the texts of a split of sentence pairs, into memory.
 
     Raises:

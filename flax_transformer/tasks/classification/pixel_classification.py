@@ -15,9 +15,8 @@ from flax_transformer.data.files.example_files import IMAGE, VIDEO, examples_in
 from flax_transformer.data.files.folders import tell_passed_over
 from flax_transformer.data.files.image_files import read_images
 from flax_transformer.data.files.pixel_splits import open_pixels, still
-from flax_transformer.data.images_config import ImagesConfig
+from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.data.videos_config import VideosConfig
 from flax_transformer.errors import UserError
 from flax_transformer.models.picture_attention import image_attention, video_attention
 from flax_transformer.tasks.classification.augmentation import make_augment

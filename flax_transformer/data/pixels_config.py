@@ -1,0 +1,64 @@
+"""Labeled images and videos: which, and how they are read."""
+
+import dataclasses
+from typing import ClassVar
+
+from flax_transformer.data.augmentation_config import AugmentationConfig
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.files.pixels import check_color
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelsConfig(DataConfig):
+    """What data sets of images and of videos are told."""
+
+    batch_size: int = 64
+    """Examples of an update, over all devices."""
+    folder: str | None = None
+    """image_folders, video_folders: folder with train/CLASS/FILE, and validation and test beside
+    train; a video is a GIF, WebP or PNG of several frames, a film, or a folder of images."""
+    image_size: int = 32
+    """The same, and data sets of TFDS with images of several sizes: pixels of the height and width
+    to which images and frames are cropped and resized."""
+    background: str = "white"
+    """The same data sets, and files to classify: color behind transparent pixels, as a name or
+    #rrggbb."""
+    skip_bad_files: bool = False
+    """image_folders, video_folders: leave out files that cannot be read, use the readable part of
+    damaged videos, and report how many."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How images and videos are changed at random in training."""
+
+    PATHS = ("folder",)
+    LOWEST: ClassVar = {"batch_size": 1, "image_size": 1, "num_frames": 1}
+
+    def __post_init__(self) -> None:
+        check_color("--data.background", self.background)
+        super().__post_init__()
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesConfig(PixelsConfig):
+    """Which labeled images."""
+
+    dataset: str = "digits"
+    """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data
+    set of TFDS with one image and one label: beans."""
+
+    kind: ClassVar = "image"
+    PUBLISHED_READS = ("manual_dir", "image_size", "background")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideosConfig(PixelsConfig):
+    """Which labeled videos."""
+
+    dataset: str = "moving_digits"
+    """moving_digits (built in), or video_folders (your own)."""
+    num_frames: int = 8
+    """video_folders: frames, taken evenly in time over a clip."""
+    still: bool = False
+    """Show the first frame instead of all others, a control: what a model then knows, it knows
+    from one picture."""
+
+    kind: ClassVar = "video"
