@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from flax_transformer.data.batches.batch import NO_CLASS
-from flax_transformer.data.batches.example_batches import ExampleBatches
 from flax_transformer.data.batches.examples import (
     ArrayInputs,
+    ExampleBatches,
     Examples,
     TextInputs,
 )

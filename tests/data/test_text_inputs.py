@@ -1,7 +1,6 @@
 import numpy as np
 
-from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples, TextInputs
+from flax_transformer.data.batches.examples import ExampleBatches, Examples, TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
 
 LENGTHS = (3, 40, 17, 5, 16, 33, 2)

@@ -48,8 +48,14 @@ def recipe(config: Any) -> Recipe:
     Each NumPy file holds `jpeg`, all images one after the other, `offsets`, where each begins and
     the last one ends, and `labels`.
     """
-    inputs, description = ("image", pixels(32, 32, 3)), "Small images of animals and vehicles."
-    return labeled("cifar10_jpeg", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
+    return labeled(
+        "cifar10_jpeg",
+        "Small images of animals and vehicles.",
+        ("image", pixels(32, 32, 3)),
+        CLASS_NAMES,
+        _splits,
+        PUBLISHED,
+    )
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, tuple[Iterator[np.ndarray], list[int]]]:

@@ -14,7 +14,6 @@ from flax_transformer.data.files.clips import images_in
 from flax_transformer.data.files.example_files import (
     IMAGE,
     VIDEO,
-    Found,
     find_examples,
     read_examples,
 )
@@ -41,16 +40,27 @@ def open_split(config: Any, split: str) -> Split:
     kind, frames = (VIDEO, [config.num_frames]) if is_video else (IMAGE, [])
     shape = (*frames, config.image_size, config.image_size, 3)
     found, passed_over = find_examples(folder, kind)
+    # Of each example by split and class; a video may be a folder of images.
+    files = {
+        (split, name): [images_in(path) if path.is_dir() else [path] for path in paths]
+        for split, classes in found.items()
+        for name, paths in classes.items()
+    }
+    # What the contents of all files do not say.
+    outline = [[*key, list(map(len, examples))] for key, examples in files.items()]
     # Includes the option, so that data without bad files is not used without the option.
-    settings = [shape, ImageColor.getrgb(config.background), config.skip_bad_files, _outline(found)]
-    scan = partial(tell_passed_over, passed_over, folder, kind.name)
-    made, digest, _ = prepare_own(config, _files(found), settings, scan)
+    settings = [shape, ImageColor.getrgb(config.background), config.skip_bad_files, outline]
+    made, digest, _ = prepare_own(
+        config,
+        [file for examples in files.values() for parts in examples for file in parts],
+        settings,
+        partial(tell_passed_over, passed_over, folder, kind.name),
+    )
 
     def make() -> Iterator[dict[str, np.ndarray]]:
         read = partial(read_pixels, shape, config.background)
         numbers = {name: np.array([number], np.int32) for number, name in enumerate(found["train"])}
-        examples = read_examples(found, read, skip_bad_files=config.skip_bad_files)
-        for name, label, pixels in examples:
+        for name, label, pixels in read_examples(found, read, skip_bad_files=config.skip_bad_files):
             yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
 
     # An array is too large to be read as a whole at every start.
@@ -65,19 +75,3 @@ def open_split(config: Any, split: str) -> Split:
 
 def _records(name: str, inputs: np.ndarray, labels: np.ndarray) -> Iterator[dict[str, Any]]:
     return ({name: one, "label": int(label)} for one, label in zip(inputs, labels, strict=True))
-
-
-def _files(found: Found) -> Iterator[Path]:
-    """All files of the examples; a video may be a folder of images."""
-    for classes in found.values():
-        for path in (path for paths in classes.values() for path in paths):
-            yield from images_in(path) if path.is_dir() else [path]
-
-
-def _outline(found: Found) -> list[Any]:
-    """How many files each example has, by split and class: what the contents alone do not say."""
-    return [
-        [split, name, [len(images_in(path)) if path.is_dir() else 1 for path in paths]]
-        for split, classes in found.items()
-        for name, paths in classes.items()
-    ]

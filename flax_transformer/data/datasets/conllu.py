@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.split import Split
@@ -57,13 +58,12 @@ class TaggedWordsConfig(DataConfig):
         return self.validation_split if self.test_file is None else self.test_split
 
 
-def open_split(config: DataConfig, split: str) -> Split:
+def open_split(config: Any, split: str) -> Split:
     """Opens the file of a split, whose records have words and tags.
 
     Raises:
         UserError: if there is no such split, its file is not given, or it cannot be read.
     """
-    assert isinstance(config, TaggedWordsConfig)
     files = {
         "train": config.train_file,
         "validation": config.validation_file,
@@ -99,23 +99,17 @@ def read_conllu(path: str | Path) -> Iterator[TaggedSentence]:
         v2".
     """
     rows: list[list[str]] = []
-    has_any = False
-    for number, line in enumerate(read_lines(path), 1):
+    is_empty = True
+    for number, line in enumerate(itertools.chain(read_lines(path), [""]), 1):
         if line.startswith("#"):
             continue
         if line.strip():
             rows += _word(path, number, line, len(rows) + 1)
         elif rows:
-            yield _sentence(rows)
-            rows, has_any = [], True
-    if rows:
-        yield _sentence(rows)
-    elif not has_any:
+            yield TaggedSentence(tuple(row[FORM] for row in rows), tuple(row[UPOS] for row in rows))
+            rows, is_empty = [], False
+    if is_empty:
         raise UserError(f"{path} has no word: give a file in the format CoNLL-U")
-
-
-def _sentence(rows: list[list[str]]) -> TaggedSentence:
-    return TaggedSentence(tuple(row[FORM] for row in rows), tuple(row[UPOS] for row in rows))
 
 
 def _word(path: str | Path, number: int, line: str, expected: int) -> list[list[str]]:

@@ -19,8 +19,13 @@ CLASS_NAMES = tuple("0123456789")
 
 def recipe(config: Any) -> Recipe:
     """Gives gray images of digits, their 17 levels spread over 0 to 255."""
-    inputs = "image", pixels(8, 8, 1)
-    return labeled("digits", "Handwritten digits.", inputs, CLASS_NAMES, lambda _: _splits())
+    return labeled(
+        "digits",
+        "Handwritten digits.",
+        ("image", pixels(8, 8, 1)),
+        CLASS_NAMES,
+        lambda _: _splits(),
+    )
 
 
 def _splits() -> dict[str, tuple[np.ndarray, list[int]]]:

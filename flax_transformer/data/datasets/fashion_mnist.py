@@ -44,9 +44,13 @@ PUBLISHED = Published(
 
 def recipe(config: Any) -> Recipe:
     """Gives images of 28 × 28 pixels and their classes, from the authors' IDX files."""
-    inputs = "image", pixels(28, 28, 1)
     return labeled(
-        "fashion_mnist_idx", "Images of clothes.", inputs, CLASS_NAMES, _splits, PUBLISHED
+        "fashion_mnist_idx",
+        "Images of clothes.",
+        ("image", pixels(28, 28, 1)),
+        CLASS_NAMES,
+        _splits,
+        PUBLISHED,
     )
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,16 +113,12 @@ def _ending(path: str) -> str:
 
 def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, and the line on which each begins."""
-    ending, lines = _ending(path), read_raw_lines(path)
-    if ending == ".csv":
-        # Up to the header, which says what separates the columns.
-        start = []
-        for line in lines:
-            start.append(line)
-            if line.strip():
-                break
-        separator = _separator(start[-1] if start else "")
-        reader = csv.reader(itertools.chain(start, lines), delimiter=separator, strict=True)
+    lines = read_raw_lines(path)
+    if _ending(path) == ".csv":
+        header = next(filter(str.strip, read_raw_lines(path)), "")
+        # Where the comma is the decimal point, spreadsheets write semicolons.
+        separator = max(",;\t", key=header.count)  # the first of those that are equally frequent
+        reader = csv.reader(lines, delimiter=separator, strict=True)
     else:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     line = 1
@@ -143,11 +138,6 @@ def _next(reader: Any) -> list[str] | None:
         return next(reader, None)
     finally:
         csv.field_size_limit(before)
-
-
-def _separator(header: str) -> str:
-    """Finds the separator: where the comma is the decimal point, spreadsheets write semicolons."""
-    return max(",;\t", key=header.count)  # the first of those that are equally frequent
 
 
 def _column(path: str, header: list[str], name: str) -> int:

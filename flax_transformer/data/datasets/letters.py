@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from flax_transformer.data.datasets.recipe import Recipe
+from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 _ORDERS: dict[str, Callable[[list[str]], list[str]]] = {
     "copy": list,
@@ -21,12 +20,10 @@ SEED = 0
 
 def recipe(config: Any) -> Recipe:
     """Gives rows of up to 16 letters, none twice, and the same letters in another order."""
-    text = tfds.features.Text()
-    description = "Rows of letters and what to make of them."
     return Recipe(
         "letters",
-        description,
-        {"source": text, "target": text},
+        "Rows of letters and what to make of them.",
+        {"source": TEXT, "target": TEXT},
         lambda _: _splits(_ORDERS[config.dataset]),
         variant=config.dataset,
     )

@@ -52,9 +52,13 @@ class _Scene(NamedTuple):
 
 def recipe(config: Any) -> Recipe:
     """Gives videos of eight frames of 32 × 32 gray pixels, and their motions."""
-    inputs = "video", pixels(NUM_FRAMES, SIZE, SIZE, 1)
-    description = "Digits in ten kinds of motion."
-    return labeled("moving_digits", description, inputs, MOTIONS, lambda _: _splits())
+    return labeled(
+        "moving_digits",
+        "Digits in ten kinds of motion.",
+        ("video", pixels(NUM_FRAMES, SIZE, SIZE, 1)),
+        MOTIONS,
+        lambda _: _splits(),
+    )
 
 
 def _splits() -> dict[str, tuple[Iterator[np.ndarray], Iterator[str]]]:

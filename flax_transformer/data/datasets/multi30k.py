@@ -8,10 +8,8 @@ the test split of 2017).
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe
+from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 LANGUAGES = ("en", "de", "fr")
 SPLITS = {  # and how the authors call their files
@@ -31,7 +29,7 @@ def recipe(config: Any) -> Recipe:
     return Recipe(
         "multi30k",
         "Image captions in English, German and French.",
-        {language: tfds.features.Text() for language in LANGUAGES},
+        dict.fromkeys(LANGUAGES, TEXT),
         lambda contents: _splits(contents, end),
         Published(
             title="Multi30k",

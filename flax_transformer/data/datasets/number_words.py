@@ -11,9 +11,8 @@ from typing import Any
 
 import num2words
 import numpy as np
-import tensorflow_datasets as tfds
 
-from flax_transformer.data.datasets.recipe import Recipe
+from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 LANGUAGES = ("en", "de", "fr")
 SPLIT_SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
@@ -25,10 +24,12 @@ SEED = 0
 
 def recipe(config: Any) -> Recipe:
     """Gives numbers below a million in words, split so that no number is in two splits."""
-    features: dict[str, Any] = {language: tfds.features.Text() for language in LANGUAGES}
-    description = "Numbers from 0 to 999,999 in English, German and French words."
-    features = {"number": np.int64, **features}
-    return Recipe("number_words", description, features, lambda _: _splits())
+    return Recipe(
+        "number_words",
+        "Numbers from 0 to 999,999 in English, German and French words.",
+        {"number": np.int64, **dict.fromkeys(LANGUAGES, TEXT)},
+        lambda _: _splits(),
+    )
 
 
 def _splits() -> dict[str, Iterator[dict[str, Any]]]:
@@ -44,8 +45,7 @@ def spell(numbers: np.ndarray) -> Iterator[dict[str, Any]]:
     """Gives numbers and their words in every language."""
     spellers = {language: speller(language) for language in LANGUAGES}
     for number in numbers.tolist():
-        words = {language: spellers[language](number) for language in LANGUAGES}
-        yield {"number": number, **words}
+        yield {"number": number} | {name: spell(number) for name, spell in spellers.items()}
 
 
 def speller(language: str) -> Callable[[int], str]:

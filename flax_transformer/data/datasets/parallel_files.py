@@ -202,20 +202,16 @@ def _find_files(config: Any) -> dict[str, _PairFiles]:
         if pairs is not None:
             found[split] = _PairFiles((pairs,), columns, references)
         elif split == "train" or any(sides) or references:
-            found[split] = _PairFiles(_both(split, *sides), None, references)
+            for side, path in zip((SOURCE, TARGET), sides, strict=True):
+                if path is None:
+                    raise UserError(
+                        f"text_files needs {split}_{side}: give --data.{split}-{side} FILE, or "
+                        f"both sides in columns of one file, --data.{split}-pairs FILE"
+                    )
+            found[split] = _PairFiles(tuple(sides), None, references)
     if not any(files.columns for files in found.values()) and columns != (1, 2):
         raise UserError(
             "--data.source-column or --data.target-column is set, but no file of pairs is given: "
             "give --data.train-pairs FILE"
         )
     return found
-
-
-def _both(split: str, source: str | None, target: str | None) -> tuple[str, str]:
-    for side, path in ((SOURCE, source), (TARGET, target)):
-        if path is None:
-            raise UserError(
-                f"text_files needs {split}_{side}: give --data.{split}-{side} FILE, or both sides "
-                f"in columns of one file, --data.{split}-pairs FILE"
-            )
-    return str(source), str(target)

@@ -132,12 +132,9 @@ def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> 
             if is_fetched
             else "give a folder that can be written to as --data.data-dir"
         )
-        raise UserError(f"cannot prepare {config.dataset} ({_reason(error)}): {advice}.") from error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"cannot prepare {config.dataset} ({reason}): {advice}.") from error
     return builder
-
-
-def _reason(error: BaseException) -> str:
-    return next(iter(str(error).strip().split("\n")), "") or type(error).__name__
 
 
 def _open_source(config: DataConfig, builder: Any, split: str) -> Any:

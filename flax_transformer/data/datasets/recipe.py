@@ -11,6 +11,7 @@ from flax_transformer.data.datasets.published import Published, read_published
 from flax_transformer.data.datasets.split import Split
 
 LABEL = "label"
+TEXT = tfds.features.Text()
 Examples = Iterable[Mapping[str, Any]]
 
 

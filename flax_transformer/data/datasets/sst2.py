@@ -6,10 +6,8 @@ Treebank"; whole sentences without the phrases in them, and none of the neutral 
 
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labeled
+from flax_transformer.data.datasets.recipe import TEXT, Recipe, labeled
 
 CLASS_NAMES = ("negative", "positive")
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -28,9 +26,14 @@ PUBLISHED = Published(
 
 def recipe(config: Any) -> Recipe:
     """Gives lower-cased, tokenized sentences and what is felt in them."""
-    description = "Sentences of film reviews, negative or positive."
-    inputs = "text", tfds.features.Text()
-    return labeled("sst2_sentences", description, inputs, CLASS_NAMES, _splits, PUBLISHED)
+    return labeled(
+        "sst2_sentences",
+        "Sentences of film reviews, negative or positive.",
+        ("text", TEXT),
+        CLASS_NAMES,
+        _splits,
+        PUBLISHED,
+    )
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, tuple[list[str], list[int]]]:

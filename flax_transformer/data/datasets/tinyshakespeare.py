@@ -6,11 +6,9 @@ is that of Karpathy 2022, nanoGPT, data/shakespeare_char.
 
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from flax_transformer.data.datasets.plain_text import hold_out_end
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe
+from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 PUBLISHED = Published(
     title="tinyshakespeare",
@@ -21,9 +19,13 @@ PUBLISHED = Published(
 
 def recipe(config: Any) -> Recipe:
     """Gives the text in two pieces: its first nine tenths to train on, the last to validate."""
-    features = {"text": tfds.features.Text()}
-    description = "Plays of Shakespeare as one text."
-    return Recipe("tinyshakespeare", description, features, _splits, PUBLISHED)
+    return Recipe(
+        "tinyshakespeare",
+        "Plays of Shakespeare as one text.",
+        {"text": TEXT},
+        _splits,
+        PUBLISHED,
+    )
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, list[dict[str, str]]]:

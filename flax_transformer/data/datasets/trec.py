@@ -5,10 +5,8 @@ Reference: Li and Roth 2002, "Learning Question Classifiers".
 
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from flax_transformer.data.datasets.published import Published
-from flax_transformer.data.datasets.recipe import Recipe, labeled
+from flax_transformer.data.datasets.recipe import TEXT, Recipe, labeled
 
 # The authors' marks of their coarse classes, and what they stand for.
 CLASSES = {
@@ -34,9 +32,13 @@ PUBLISHED = Published(
 
 def recipe(config: Any) -> Recipe:
     """Gives tokenized questions and the coarse class of their answers."""
-    inputs, names = ("text", tfds.features.Text()), tuple(CLASSES.values())
     return labeled(
-        "trec_questions", "Questions by their answers.", inputs, names, _splits, PUBLISHED
+        "trec_questions",
+        "Questions by their answers.",
+        ("text", TEXT),
+        tuple(CLASSES.values()),
+        _splits,
+        PUBLISHED,
     )
 
 

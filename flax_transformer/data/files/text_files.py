@@ -86,11 +86,15 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
     number = 0
     try:
         with _opened(path) as file:
-            text = io.TextIOWrapper(file, "utf-8", newline="\n")
-            for number, line in enumerate(text, 1):
+            for number, encoded in enumerate(file, 1):
+                line = encoded.decode()
                 if number == 1:
                     line = line.removeprefix("\ufeff")
-                    _check_line_end(path, line)
+                    if not line.endswith("\n") and "\r" in line.rstrip("\r"):
+                        raise UserError(
+                            f"{path} ends its lines in carriage returns only: give each a line "
+                            "feed, for example with tr '\\r' '\\n'."
+                        )
                 if "\0" in line:
                     raise UserError(
                         f"{path}, line {number:,} holds a NUL character, as UTF-16 "
@@ -103,7 +107,6 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
     except UnicodeDecodeError:
-        number = _find_bad_line(path)
         raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {error}.") from None
@@ -139,28 +142,10 @@ def _opened(path: str | Path) -> Any:
     with contextlib.ExitStack() as stack:
         file: Any = stack.enter_context(path.open("rb"))
         if file.peek(2).startswith(GZIP_MAGIC):
-            file = stack.enter_context(gzip.open(path, "rb"))
+            file = io.BufferedReader(stack.enter_context(gzip.open(path, "rb")))
         start = file.peek(16)
         for magic, (what, advice) in UNREADABLE.items():
             if start.startswith(magic):
                 raise UserError(f"{path} {what}, not UTF-8 text: {advice}")
         stack.pop_all()
     return file
-
-
-def _check_line_end(path: str | Path, line: str) -> None:
-    if not line.endswith("\n") and "\r" in line.rstrip("\r"):
-        raise UserError(
-            f"{path} ends its lines in carriage returns only: give each a line feed, for example "
-            "with tr '\\r' '\\n'."
-        )
-
-
-def _find_bad_line(path: str | Path) -> int:
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 0

@@ -108,20 +108,13 @@ def encode_parts(
     """Tokenizes texts as `TokenizedText.encode` does, some thousand at a time."""
     texts = iter(texts)
     while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
-        yield _encode(tokenizer, chunk, begin)
-
-
-def _encode(tokenizer: Tokenizer, texts: list[str], begin: bool) -> TokenizedText:
-    ids, lengths = tokenizer.encode_flat(texts)
-    offsets = offsets_of(lengths + 1 + begin)
-    tokens = np.full(offsets[-1], tokenizer.eos_id, np.int32)
-    is_subword = np.ones(len(tokens), bool)
-    is_subword[offsets[1:] - 1] = False
-    if begin:
-        is_subword[offsets[:-1]] = False
-        tokens[offsets[:-1]] = tokenizer.bos_id
-    tokens[is_subword] = ids
-    return TokenizedText(tokens, offsets)
+        ids, lengths = tokenizer.encode_flat(chunk)
+        offsets = offsets_of(lengths + 1 + begin)
+        tokens = np.full(offsets[-1], tokenizer.eos_id, np.int32)
+        if begin:
+            tokens[offsets[:-1]] = tokenizer.bos_id
+        tokens[ranges(offsets[:-1] + begin, lengths)] = ids
+        yield TokenizedText(tokens, offsets)
 
 
 def join(texts: Iterable[TokenizedText]) -> TokenizedText:

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
-from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples, Inputs
+from flax_transformer.data.batches.examples import ExampleBatches, Examples, Inputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenizer import Tokenizer

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flax_transformer.data.batches.batch import NO_CLASS
-from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples
+from flax_transformer.data.batches.examples import ExampleBatches, Examples
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import Fields, Variables

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import LabeledBatch
-from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
+from flax_transformer.data.batches.examples import ExampleBatches, Examples, Inputs, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
 from flax_transformer.data.labeled_text_config import LabeledTextConfig

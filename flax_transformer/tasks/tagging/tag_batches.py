@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from flax_transformer.data.batches.batch import NO_CLASS
-from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples, TextInputs
+from flax_transformer.data.batches.examples import ExampleBatches, Examples, TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 
