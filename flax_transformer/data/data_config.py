@@ -54,13 +54,12 @@ class DataConfig:
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""
-        single = ("manual_dir", "data_dir", *self.PATHS, *self.COPIED_PATHS)
-        paths = {name: getattr(self, name) for name in single}
-        given: dict[str, Any] = {
-            name: _absolute(path) for name, path in paths.items() if path is not None
+        names = ("manual_dir", "data_dir", *self.PATHS, *self.COPIED_PATHS)
+        paths: dict[str, Any] = {
+            name: _absolute(path) for name in names if (path := getattr(self, name)) is not None
         }
         lists = {name: tuple(map(_absolute, getattr(self, name))) for name in self.PATH_LISTS}
-        return dataclasses.replace(self, **given, **lists)
+        return dataclasses.replace(self, **paths, **lists)
 
     @property
     def held_out_split(self) -> str:

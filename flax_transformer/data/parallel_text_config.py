@@ -111,9 +111,9 @@ class ParallelTextConfig(TextConfig):
     @property
     def held_out_split(self) -> str:
         """The split of the final score: test, or validation where text_files has no test files."""
-        has_test = self.test_source is not None or self.test_pairs is not None
-        without_test = self.dataset == "text_files" and not has_test
-        return self.validation_split if without_test else self.test_split
+        without_test = self.test_source is None and self.test_pairs is None
+        is_validation = self.dataset == "text_files" and without_test
+        return self.validation_split if is_validation else self.test_split
 
     def smaller_batches(self, batch: Batch) -> Iterator[str]:
         """Says what to lower where a batch is too large: an update, then the longest pairs."""

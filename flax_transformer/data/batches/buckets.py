@@ -183,8 +183,7 @@ def _chain(
     chain = [fitting.size - 1]
     for former in reversed(formers):
         chain.append(int(former[chain[-1]]))
-    boxes = {(int(sources[row[box]]), int(targets[column[box]])) for box in chain}
-    return sorted(boxes)
+    return sorted({(int(sources[row[box]]), int(targets[column[box]])) for box in chain})
 
 
 def _levels(lengths: np.ndarray) -> np.ndarray:

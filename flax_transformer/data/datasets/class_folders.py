@@ -14,6 +14,7 @@ from flax_transformer.data.files.clips import images_in
 from flax_transformer.data.files.example_files import (
     IMAGE,
     VIDEO,
+    Found,
     find_examples,
     read_examples,
 )
@@ -40,12 +41,7 @@ def open_split(config: Any, split: str) -> Split:
     kind, frames = (VIDEO, [config.num_frames]) if is_video else (IMAGE, [])
     shape = (*frames, config.image_size, config.image_size, 3)
     found, passed_over = find_examples(folder, kind)
-    # Of each example by split and class; a video may be a folder of images.
-    files = {
-        (split, name): [images_in(path) if path.is_dir() else [path] for path in paths]
-        for split, classes in found.items()
-        for name, paths in classes.items()
-    }
+    files = _files(found)
     # What the contents of all files do not say.
     outline = [[*key, list(map(len, examples))] for key, examples in files.items()]
     # Includes the option, so that data without bad files is not used without the option.
@@ -71,6 +67,15 @@ def open_split(config: Any, split: str) -> Split:
         read, names = partial(_records, kind.name, *both), tuple(found["train"])
         splits[name] = Split(name, len(both[1]), read, made, digest, names, both)
     return choose_split(config, splits, split)
+
+
+def _files(found: Found) -> dict[tuple[str, str], list[list[Path]]]:
+    """The files of each example, by split and class; a video may be a folder of images."""
+    return {
+        (split, name): [images_in(path) if path.is_dir() else [path] for path in paths]
+        for split, classes in found.items()
+        for name, paths in classes.items()
+    }
 
 
 def _records(name: str, inputs: np.ndarray, labels: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -160,7 +160,7 @@ def read_own_folder(
     with tempfile.TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(len(labels), *shape))
     read = partial(read_pixels, shape, background)
-    examples = read_examples({folder.name: found}, read, skip_bad_files=False, can_skip=False)
+    examples = read_examples({folder.name: found}, read, skip_bad_files=None)
     for index, (_, _, one) in enumerate(examples):
         pixels[index] = one
     return Examples(ArrayInputs(pixels), labels, tuple(class_names))
@@ -175,7 +175,7 @@ def _find_own(folder: Path, kind: ExampleKind, class_names: Sequence[str]) -> di
     for name in found:
         if name not in class_names:
             is_split = any(name.lower() in names for names in SPLITS.values())
-            hint = f" (give {folder / name} to score on that split)" if is_split else ""
+            hint = f" (give {folder / name} to score on that split)" * is_split
             raise UserError(f"{unknown(f'class in {folder}', name, class_names)}{hint}")
     if not found:
         raise UserError(f"{folder} has no class folder: give a folder with {wanted}")

@@ -64,8 +64,9 @@ def open_split(config: Any, split: str) -> Split:
     numbers = [
         (name, len(part.paths), part.columns, len(part.references)) for name, part in files.items()
     ]
-    scan = partial(_scan, files, hold_out)
-    folder, digest, found = prepare_own(config, paths, [numbers, hold_out], scan)
+    folder, digest, found = prepare_own(
+        config, paths, [numbers, hold_out], partial(_scan, files, hold_out)
+    )
     held_out = set(found["held_out"])
     parts = {name: partial(_records, part, set(), True) for name, part in files.items()}
     if hold_out:
@@ -75,9 +76,8 @@ def open_split(config: Any, split: str) -> Split:
         name: Split(name, found["sizes"][name], read, folder, digest)
         for name, read in parts.items()
     }
-    is_missing = split in ("validation", "test")
-    hint = f" Give --data.{split}-source and --data.{split}-target." if is_missing else ""
-    return choose_split(config, splits, split, hint)
+    hint = f" Give --data.{split}-source and --data.{split}-target."
+    return choose_split(config, splits, split, hint if split in ("validation", "test") else "")
 
 
 def _scan(files: Mapping[str, _PairFiles], hold_out: bool) -> dict[str, Any]:

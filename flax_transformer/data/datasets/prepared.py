@@ -102,8 +102,8 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
         raise unknown("data set", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # the latter of a version
         check_infos(data_root(config) / name)
-        known = tfds.builder_cls(name).builder_configs
-        raise unknown(f"variant of {name}", variant, known) from None
+        variants = tfds.builder_cls(name).builder_configs
+        raise unknown(f"variant of {name}", variant, variants) from None
 
 
 def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> Any:

@@ -104,9 +104,8 @@ def check_network(title: str, address: str) -> None:
     Raises:
         UserError: if the address cannot be reached.
     """
-    request = urllib.request.Request(address, method="HEAD")
     try:
-        urllib.request.urlopen(request, timeout=20).close()
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=20).close()
     except OSError as error:
         raise UserError(
             f"cannot download {title} from {address} ({error}): fetch it elsewhere and give "

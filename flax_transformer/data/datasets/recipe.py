@@ -79,15 +79,24 @@ def open_recipe(recipe: Recipe, config: Any, split: str) -> Split:
     Raises:
         UserError: if there is no such split, or the files cannot be had.
     """
-    is_fetched = recipe.published is not None
-    return open_prepared(config, split, lambda: builder_of(recipe, config), is_fetched=is_fetched)
+    return open_prepared(
+        config,
+        split,
+        lambda: builder_of(recipe, config),
+        is_fetched=recipe.published is not None,
+    )
 
 
 def builder_of(recipe: Recipe, config: Any) -> "tfds.core.DatasetBuilder":
     """Gives TFDS's builder of a recipe, of which nothing is prepared yet."""
     variant = recipe.variant and tfds.core.BuilderConfig(name=recipe.variant)
-    given = {"data_dir": config.data_dir, "file_format": "array_record"}
-    return _Builder(recipe, config.manual_dir, config=variant, **given)
+    return _Builder(
+        recipe,
+        config.manual_dir,
+        config=variant,
+        data_dir=config.data_dir,
+        file_format="array_record",
+    )
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -74,5 +74,4 @@ class Split:
             make: gives it in pieces.
             options: further ones of `keep`.
         """
-        key = [kind, self.name, self.digest, *settings]
-        return keep(self.folder, key, make, **options)
+        return keep(self.folder, [kind, self.name, self.digest, *settings], make, **options)

@@ -45,8 +45,8 @@ def image_endings() -> frozenset[str]:
         >>> {".jpg", ".tif", ".mpg"} & image_endings() == {".jpg", ".tif"}
         True
     """
-    kinds = Image.registered_extensions()
-    return frozenset(ending for ending, kind in kinds.items() if kind in _formats())
+    formats = _formats()
+    return frozenset(e for e, kind in Image.registered_extensions().items() if kind in formats)
 
 
 @functools.cache

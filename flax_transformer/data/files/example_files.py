@@ -76,8 +76,10 @@ def _splits(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[st
             )
         splits[split] = inner
     if "train" not in splits:
-        wanted = f"train/CLASS/{kind.name.upper()}"
-        raise UserError(f"{folder} has no folder train: put {kind.name}s as {wanted} in it.")
+        raise UserError(
+            f"{folder} has no folder train: put {kind.name}s as train/CLASS/{kind.name.upper()} "
+            "in it."
+        )
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
@@ -129,7 +131,7 @@ def examples_in(folder: Path, kind: ExampleKind) -> tuple[list[Path], list[Path]
 
 
 def read_examples(
-    found: Found, read: Read, *, skip_bad_files: bool, can_skip: bool = True
+    found: Found, read: Read, *, skip_bad_files: bool | None
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Reads the examples of every split, one split after the other.
 
@@ -137,8 +139,8 @@ def read_examples(
         found: paths by split and class.
         read: reads one; its second argument is None, or collects what is damaged while the rest of
             the example is read.
-        skip_bad_files: whether files that cannot be read are left out.
-        can_skip: whether there is an option to leave them out.
+        skip_bad_files: whether files that cannot be read are left out; None if there is no option
+            to leave them out.
 
     Yields:
         The split, the class and the pixels of each example that can be read.
@@ -172,18 +174,14 @@ def read_examples(
                     "them, or take the folder away"
                 )
     if bad and not skip_bad_files:
-        raise _refusal(bad, can_skip)
+        number = len(bad)
+        those, it = (f"{number:,} files: ", "them") if number > 1 else ("", "it")
+        option = f"take {it} away, or give --data.skip-bad-files to leave {it} out"
+        advice = option if skip_bad_files is not None else f"or take {it} away"
+        raise UserError(f"cannot read {those}{name_some(bad)}: fix {it}, {advice}")
     total = sum(len(paths) for classes in found.values() for paths in classes.values())
     for told, names in (("left out", bad), ("read a part of", damaged)):
         if names:
-            line = f"{told} {len(names):,} of {total:,} files: {name_some(names)}"
-            warnings.warn(line, stacklevel=2)
-
-
-def _refusal(bad: list[str], can_skip: bool) -> UserError:
-    number = len(bad)
-    those, it = (f"{number:,} files: ", "them") if number > 1 else ("", "it")
-    advice = f"fix {it}, or take {it} away"
-    if can_skip:
-        advice = f"fix {it}, take {it} away, or give --data.skip-bad-files to leave {it} out"
-    return UserError(f"cannot read {those}{name_some(bad)}: {advice}")
+            warnings.warn(
+                f"{told} {len(names):,} of {total:,} files: {name_some(names)}", stacklevel=2
+            )

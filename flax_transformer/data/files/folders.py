@@ -90,5 +90,4 @@ def tell_passed_over(paths: list[Path], folder: Path, kind: str) -> None:
     if paths:
         files = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
         names = name_some([str(path.relative_to(folder)) for path in paths])
-        told = f"skipped {files} in {folder}, not read as {kind}s: {names}"
-        warnings.warn(told, stacklevel=2)
+        warnings.warn(f"skipped {files} in {folder}, not read as {kind}s: {names}", stacklevel=2)

@@ -76,8 +76,9 @@ class _GrowingArray:
     def _write_header(self) -> tuple[int, ...]:
         """Writes the shape, for which NumPy leaves equal room whatever the number of rows."""
         shape = (self._rows, *self._shape)
-        described = {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, described)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
+        )
         return shape
 
 
@@ -92,9 +93,8 @@ def _write(folder: Path, stem: str, pieces: Iterable[Arrays]) -> None:
                     growing[name] = _GrowingArray(path, rows)
                 growing[name].append(rows)
         contents = {name: array.close() for name, array in growing.items()}
-        text = json.dumps(contents)
         path = stack.enter_context(written_whole(folder / f"{stem}.json"))
-        path.write_text(text)
+        path.write_text(json.dumps(contents))
 
 
 def _load(folder: Path, stem: str, is_checked: bool) -> Arrays:

@@ -123,5 +123,4 @@ def _compose(image: Image.Image, background: str) -> Image.Image:
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
     if image.mode == "La":  # Pillow converts it only to LA
         image = image.convert("LA")
-    behind = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(behind, image.convert("RGBA"))
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image.convert("RGBA"))

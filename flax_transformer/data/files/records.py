@@ -47,8 +47,8 @@ def check_info(folder: Path) -> None:
         info = dataset_info.read_proto_from_builder_dir(folder)
     except Exception:  # of JSON, of UTF-8 or of protocol buffers
         raise damaged(folder, f"{INFO} cannot be read") from None
-    formats = {known.value for known in FileFormat}
-    if not info.splits or info.version != folder.name or info.file_format not in {"", *formats}:
+    known = {"", *(file_format.value for file_format in FileFormat)}
+    if not info.splits or info.version != folder.name or info.file_format not in known:
         raise damaged(folder, f"{INFO} is changed")
 
 

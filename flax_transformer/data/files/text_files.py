@@ -143,9 +143,8 @@ def _opened(path: str | Path) -> Any:
         file: Any = stack.enter_context(path.open("rb"))
         if file.peek(2).startswith(GZIP_MAGIC):
             file = io.BufferedReader(stack.enter_context(gzip.open(path, "rb")))
-        start = file.peek(16)
         for magic, (what, advice) in UNREADABLE.items():
-            if start.startswith(magic):
+            if file.peek(16).startswith(magic):
                 raise UserError(f"{path} {what}, not UTF-8 text: {advice}")
         stack.pop_all()
     return file

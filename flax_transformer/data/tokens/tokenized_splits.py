@@ -42,8 +42,7 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
         return adopt_tokenizer(config.tokenizer, itertools.islice(texts, NUM_TRIED))
 
     def make() -> Parts:
-        tokenizer = _learn(config, split)
-        yield {"json": np.frombuffer(tokenizer.to_json().encode(), np.uint8)}
+        yield {"json": np.frombuffer(_learn(config, split).to_json().encode(), np.uint8)}
 
     unit = getattr(config, "tokens", "subwords")
     settings = [unit, config.vocab_size, config.tokenizer_lines]
@@ -153,8 +152,9 @@ def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
 
 def count_bytes(config: Any, split: str) -> int:
     """Counts the bytes of UTF-8 of all documents of a split."""
-    documents = _documents(open_split(config, split))
-    return sum(len(part.encode()) for document in documents for part in document)
+    return sum(
+        len(part.encode()) for text in _documents(open_split(config, split)) for part in text
+    )
 
 
 def _part(text: TokenizedText, name: str) -> dict[str, np.ndarray]:
@@ -179,8 +179,7 @@ def _texts(config: Any, split: Split) -> Iterator[str]:
                 yield from part.splitlines(keepends=True)
         return
     sides = ("source", "target") if config.kind == "pair" else ("text",)
-    most = config.tokenizer_lines
-    for record in itertools.islice(split, 0, None, -(-len(split) // most) or 1):
+    for record in itertools.islice(split, 0, None, -(-len(split) // config.tokenizer_lines) or 1):
         yield from (record[side] for side in sides)
 
 

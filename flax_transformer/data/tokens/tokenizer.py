@@ -201,8 +201,8 @@ class Tokenizer:
             ) from error
         encodings = [encoding.ids for encoding in found]
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        total = int(lengths.sum())
-        ids = np.fromiter(itertools.chain.from_iterable(encodings), np.int32, total)
+        flat = itertools.chain.from_iterable(encodings)
+        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
         return ids + np.int32(NUM_SPECIAL), lengths
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
