@@ -111,9 +111,9 @@ class ParallelTextConfig(TextConfig):
     @property
     def held_out_split(self) -> str:
         """The split of the final score: test, or validation where text_files has no test files."""
-        without_test = self.test_source is None and self.test_pairs is None
-        is_validation = self.dataset == "text_files" and without_test
-        return self.validation_split if is_validation else self.test_split
+        if self.dataset == "text_files" and self.test_source is None and self.test_pairs is None:
+            return self.validation_split
+        return self.test_split
 
     def smaller_batches(self, batch: Batch) -> Iterator[str]:
         """Says what to lower where a batch is too large: an update, then the longest pairs."""

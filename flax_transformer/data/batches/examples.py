@@ -37,9 +37,8 @@ class TextInputs:
 
     def __init__(self, texts: TokenizedText, max_length: int):
         self.texts, self.max_length = texts, max_length
-        lengths = texts.lengths
-        self.lengths = np.minimum(lengths, max_length)
-        self.num_cut = int(np.count_nonzero(lengths > max_length))
+        self.lengths = np.minimum(texts.lengths, max_length)
+        self.num_cut = int(np.count_nonzero(texts.lengths > max_length))
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -57,11 +57,10 @@ def check_fields(config: "DataConfig") -> None:
     Raises:
         UserError: naming a field that has no effect.
     """
-    kind = [dataset for dataset in DATASETS.values() if dataset.kind == config.kind]
     published = config.PUBLISHED_READS or ()
+    of_kind = (dataset.reads for dataset in DATASETS.values() if dataset.kind == config.kind)
     named = DATASETS.get(config.dataset)
-    reads = published if named is None else named.reads
-    others = {*published, *(name for dataset in kind for name in dataset.reads)}.difference(reads)
+    others = set().union(published, *of_kind).difference(named.reads if named else published)
     for field in dataclasses.fields(config):
         if field.name in others and getattr(config, field.name) != field.default:
             raise UserError(

@@ -51,11 +51,12 @@ def _scan(files: Mapping[str, str]) -> dict[str, Any]:
             f"{files['train']} has no label but '{class_names[0]}': give examples of at least two "
             "classes."
         )
-    sizes = {"train": len(labels)}
-    for name, path in files.items():
-        if name != "train":
-            sizes[name] = sum(1 for _ in read_labeled(path, class_names))
-    return {"sizes": sizes, "class_names": class_names}
+    sizes = {
+        name: sum(1 for _ in read_labeled(path, class_names))
+        for name, path in files.items()
+        if name != "train"
+    }
+    return {"sizes": sizes | {"train": len(labels)}, "class_names": class_names}
 
 
 def read_labeled(path: str, class_names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -38,8 +38,7 @@ def prepare_own(
         UserError: if the folder cannot be written to.
     """
     root = data_root(config) / config.dataset
-    files = [Path(path).expanduser() for path in paths]
-    digest = _digest(root, files, settings)
+    digest = _digest(root, [Path(path).expanduser() for path in paths], settings)
     folder = root / digest[:16]
     # Whatever is wrong with the file, it is made again.
     with contextlib.suppress(Exception):

@@ -31,8 +31,8 @@ def open_split(config: Any, split: str) -> Split:
     paths = [path for documents in files.values() for path in documents]
     check_texts(paths)
     # Where one split's documents end is not in the contents, but makes another data set.
-    numbers = [len(documents) for documents in files.values()]
-    folder, digest, sizes = prepare_own(config, paths, numbers, lambda: list(map(_size, paths)))
+    ends = [len(documents) for documents in files.values()]
+    folder, digest, sizes = prepare_own(config, paths, ends, lambda: list(map(_size, paths)))
     bounds = [(path, size * 9 // 10, size) for path, size in zip(paths, sizes, strict=True)]
     if "validation" in files:
         number = len(files["train"])

@@ -22,18 +22,19 @@ def show_progress(
         console: where to show it, if not on standard error.
     """
     console = console or Console(stderr=True)
-    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    # rich must not redirect what others print: it may be redirected already, on purpose.
-    bar = Progress(
-        *columns,
+    said = time.monotonic()
+    with Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
+        # rich must not redirect what others print: it may be redirected already, on purpose.
         redirect_stdout=False,
         redirect_stderr=False,
         disable=not console.is_terminal,
-    )
-    said = time.monotonic()
-    with bar:
+    ) as bar:
         task = bar.add_task("", total=len(items))
         for number, item in enumerate(items, 1):
             yield item
