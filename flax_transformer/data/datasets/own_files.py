@@ -88,8 +88,8 @@ def read_own_pairs(files: OwnFiles) -> list[Pair]:
     Raises:
         UserError: if a file cannot be read, or they have different numbers of lines.
     """
-    lines = read_parallel(*files.take("source", "target"))
-    return [Pair(source, target, tuple(further)) for source, target, *further in lines]
+    paths = files.take("source", "target")
+    return [Pair(source, target, tuple(more)) for source, target, *more in read_parallel(*paths)]
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -57,8 +57,8 @@ def open_split(config: Any, split: str) -> Split:
     """
     # Not when the config is made: an experiment file leaves the files to the command line.
     files = _find_files(config)
-    hold_out = "validation" not in files
-    hold_out = hold_out and config.validation_split.partition("[")[0] == "validation"
+    wanted = config.validation_split.partition("[")[0]
+    hold_out = wanted == "validation" and wanted not in files
     paths = [path for part in files.values() for path in (*part.paths, *part.references)]
     check_texts(paths)
     numbers = [
@@ -70,8 +70,8 @@ def open_split(config: Any, split: str) -> Split:
     held_out = set(found["held_out"])
     parts = {name: partial(_records, part, set(), True) for name, part in files.items()}
     if hold_out:
-        for name in ("train", "validation"):
-            parts[name] = partial(_records, files["train"], held_out, name == "train")
+        parts["train"] = partial(_records, files["train"], held_out, True)
+        parts["validation"] = partial(_records, files["train"], held_out, False)
     splits = {
         name: Split(name, found["sizes"][name], read, folder, digest)
         for name, read in parts.items()
@@ -101,12 +101,10 @@ def _scan(files: Mapping[str, _PairFiles], hold_out: bool) -> dict[str, Any]:
 
 def _records(files: _PairFiles, held_out: set[str], is_train: bool) -> Iterator[dict[str, Any]]:
     """Reads the pairs of a split: to train on, those not held out, and else only those."""
-    chosen = files.read()
-    if held_out:
-        chosen = (texts for texts in chosen if (texts[0] in held_out) != is_train)
-    for source, target, *references in chosen:
-        record: dict[str, Any] = {SOURCE: source, TARGET: target}
-        yield record | {"references": tuple(references)} if references else record
+    for source, target, *references in files.read():
+        if not held_out or (source in held_out) != is_train:
+            record: dict[str, Any] = {SOURCE: source, TARGET: target}
+            yield record | {"references": tuple(references)} if references else record
 
 
 def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:

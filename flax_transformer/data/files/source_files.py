@@ -48,11 +48,10 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
     """
     single = (getattr(config, name) for name in config.PATHS)
     lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
-    for value in (*single, *lists):
-        path = None if value is None else Path(value)
-        if path is not None and path.is_dir():
+    for path in map(Path, filter(None, (*single, *lists))):
+        if path.is_dir():
             yield from files_in(path, config.ENDINGS)[0]
-        elif path is not None and path.is_file():
+        elif path.is_file():
             yield path
 
 
