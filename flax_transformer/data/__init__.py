@@ -1,4 +1,4 @@
-"""Parallel sentences: one TFDS builder per data set, the tokenizer, batches by length, Grain.
+"""Data sets of texts, images and videos, the tokenizer, and batches, which Grain builds ahead.
 
 Nothing here knows Flax or a model, and importing this package loads none of the heavy libraries.
 """

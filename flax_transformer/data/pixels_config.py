@@ -9,7 +9,7 @@ from flax_transformer.data.files.pixels import check_color
 
 
 @dataclasses.dataclass(frozen=True)
-class PixelsConfig(DataConfig):
+class _PixelsConfig(DataConfig):
     """What data sets of images and of videos are told."""
 
     batch_size: int = 64
@@ -38,7 +38,7 @@ class PixelsConfig(DataConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImagesConfig(PixelsConfig):
+class ImagesConfig(_PixelsConfig):
     """Which labeled images."""
 
     dataset: str = "digits"
@@ -50,7 +50,7 @@ class ImagesConfig(PixelsConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class VideosConfig(PixelsConfig):
+class VideosConfig(_PixelsConfig):
     """Which labeled videos."""
 
     dataset: str = "moving_digits"

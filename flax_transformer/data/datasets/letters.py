@@ -30,8 +30,10 @@ def recipe(config: Any) -> Recipe:
 
 
 def _splits(order: Callable[[list[str]], list[str]]) -> dict[str, list[dict[str, str]]]:
-    rows = draw_rows(sum(SPLIT_SIZES.values()))
-    pairs = [{"source": " ".join(row), "target": " ".join(order(list(row)))} for row in rows]
+    pairs = [
+        {"source": " ".join(row), "target": " ".join(order(list(row)))}
+        for row in draw_rows(sum(SPLIT_SIZES.values()))
+    ]
     ends = np.cumsum([0, *SPLIT_SIZES.values()]).tolist()
     return {
         split: pairs[start:end]

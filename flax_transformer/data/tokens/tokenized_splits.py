@@ -44,8 +44,7 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
     def make() -> Parts:
         yield {"json": np.frombuffer(_learn(config, split).to_json().encode(), np.uint8)}
 
-    unit = getattr(config, "tokens", "subwords")
-    settings = [unit, config.vocab_size, config.tokenizer_lines]
+    settings = [getattr(config, "tokens", "subwords"), config.vocab_size, config.tokenizer_lines]
     kept = split.keep("tokenizer", settings, make)["json"]
     return Tokenizer.from_json(kept.tobytes().decode())
 

@@ -122,10 +122,7 @@ class Tokenizer:
         Raises:
             UserError: if there is no text.
         """
-        found: set[str] = set()
-        for text in texts:
-            found.update(text)
-        characters = sorted(found - {UNKNOWN})
+        characters = sorted(set(itertools.chain.from_iterable(texts)) - {UNKNOWN})
         if not characters:
             raise UserError("no text to take characters from: the training split is empty.")
         numbers = {character: number for number, character in enumerate([UNKNOWN, *characters])}
