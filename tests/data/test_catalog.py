@@ -13,7 +13,7 @@ from prepared import read_splits, read_texts
 
 from flax_transformer.data.datasets.conllu import TaggedWordsConfig
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
-from flax_transformer.data.datasets.recipe import builder_of
+from flax_transformer.data.datasets.prepared import builder_of
 from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig

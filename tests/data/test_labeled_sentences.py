@@ -51,7 +51,7 @@ def test_trec_has_its_sizes_and_classes(shared_dir, tmp_path):
 
 @pytest.mark.parametrize("module", [sst2, trec])
 def test_another_file_of_the_same_name_is_refused(module, tmp_path):
-    for name in module.PUBLISHED.sha256:
+    for name in module.recipe(None).sha256:
         (tmp_path / name).write_text("good\t1\n")
     with pytest.raises(UserError, match=r"train\.t.. \(7 bytes\) is not .*'s train\.t..: download"):
         prepare(module.__name__.rpartition(".")[2], tmp_path, tmp_path)

@@ -80,7 +80,7 @@ def test_no_network_asks_for_the_files(tmp_path, monkeypatch):
 def test_addresses_are_those_of_the_authors_files():
     form: Any
     for form, address in (("raw", "raw/val.de.gz"), ("tokenized", "tok/val.lc.norm.tok.de")):
-        published: Any = multi30k.recipe(ParallelTextConfig("multi30k", form=form)).published
+        published: Any = multi30k.recipe(ParallelTextConfig("multi30k", form=form))
         addresses = [
             f"{published.url}/{name}{'.gz' * published.packed}" for name in published.sha256
         ]

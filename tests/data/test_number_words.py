@@ -7,7 +7,7 @@ import pytest
 
 from flax_transformer.data.datasets.datasets import read_pairs
 from flax_transformer.data.datasets.number_words import LANGUAGES, SPLIT_SIZES, recipe, speller
-from flax_transformer.data.datasets.recipe import builder_of
+from flax_transformer.data.datasets.prepared import builder_of
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ import hashlib
 import pathlib
 import types
 import zipfile
+from typing import Any
 
 import pytest
 
-from flax_transformer.data.datasets.published import Published, download, read_folder
+from flax_transformer.data.datasets.published import download, read_folder
+from flax_transformer.data.datasets.recipe import Recipe
 from flax_transformer.errors import UserError
 
 FILES = {"one.txt": b"one\n", "two.txt": "zw\xf6lf\n".encode("latin-1")}
@@ -38,8 +40,13 @@ def archive(path: pathlib.Path, files: dict[str, bytes]) -> str:
     return f"file://{path}"
 
 
+def numbers(url: str, packed: bool = False) -> Recipe:
+    published: Any = {"title": "Numbers", "sha256": SHA256, "url": url, "packed": packed}
+    return Recipe("numbers", "", {}, lambda contents: {}, **published)
+
+
 def fetch(url: str, dl_manager, packed: bool = False) -> dict[str, bytes]:
-    return download(Published("Numbers", SHA256, url, packed), url, dl_manager)
+    return download(numbers(url, packed), url, dl_manager)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -90,6 +97,6 @@ def test_an_unpacked_archive_is_found_from_the_folder_around_it(tmp_path):
     (tmp_path / "numbers").mkdir()
     for name, contents in FILES.items():
         (tmp_path / "numbers" / name).write_bytes(contents)
-    published = Published("Numbers", SHA256, "https://example.org/numbers.zip")
+    published = numbers("https://example.org/numbers.zip")
     assert read_folder(published, tmp_path) == FILES
     assert read_folder(published, tmp_path / "numbers") == FILES

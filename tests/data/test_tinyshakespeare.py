@@ -1,4 +1,3 @@
-import dataclasses
 import pathlib
 import shutil
 
@@ -47,7 +46,7 @@ def test_a_folder_without_the_file_is_refused(tmp_path):
 
 
 def test_no_network_asks_for_the_file(tmp_path, monkeypatch):
-    nowhere = dataclasses.replace(tinyshakespeare.PUBLISHED, url="http://127.0.0.1:9/nothing")
-    monkeypatch.setattr(tinyshakespeare, "PUBLISHED", nowhere)
+    nowhere = tinyshakespeare.recipe(None)._replace(url="http://127.0.0.1:9/nothing")
+    monkeypatch.setattr(tinyshakespeare, "recipe", lambda config: nowhere)
     with pytest.raises(UserError, match=r"cannot download tinyshakespeare .* give --data\.manual"):
         make(tmp_path, None)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
 CLASS_NAMES = (
@@ -32,16 +31,6 @@ CLASS_NAMES = (
 FILES = {"train": "cifar10_train_jpeg.npz", "test": "cifar10_test_jpeg.npz"}
 
 
-PUBLISHED = Published(
-    title="CIFAR-10 as JPEG",
-    url=None,
-    sha256={
-        FILES["train"]: "63ff08aa0c456f055546c6a2e12098ec11c79b45e0b4090697ef73cdffe8f5c0",
-        FILES["test"]: "c2eb4fcddf72b133d8d253c5b5e8b2dc25229cb86699163a79a2d4cf06032588",
-    },
-)
-
-
 def recipe(config: Any) -> Recipe:
     """Gives images of 32 × 32 pixels and their classes, decoded once, in the order of the files.
 
@@ -54,7 +43,12 @@ def recipe(config: Any) -> Recipe:
         ("image", pixels(32, 32, 3)),
         CLASS_NAMES,
         _splits,
-        PUBLISHED,
+        title="CIFAR-10 as JPEG",
+        url=None,
+        sha256={
+            FILES["train"]: "63ff08aa0c456f055546c6a2e12098ec11c79b45e0b4090697ef73cdffe8f5c0",
+            FILES["test"]: "c2eb4fcddf72b133d8d253c5b5e8b2dc25229cb86699163a79a2d4cf06032588",
+        },
     )
 
 

@@ -83,7 +83,7 @@ def _builtin(module: str) -> Callable[[Any, str], Split]:
 
     # TFDS takes a second to import, and who lists data sets does not need it.
     def open(config: Any, split: str) -> Split:
-        from flax_transformer.data.datasets.recipe import open_recipe
+        from flax_transformer.data.datasets.prepared import open_recipe
 
         return open_recipe(_import(module).recipe(config), config, split)
 

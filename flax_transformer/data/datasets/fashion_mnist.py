@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
 CLASS_NAMES = (
@@ -29,19 +28,6 @@ FILES = {
 }
 
 
-PUBLISHED = Published(
-    title="Fashion-MNIST",
-    url="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
-    packed=True,
-    sha256={
-        FILES["train"][0]: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        FILES["train"][1]: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        FILES["test"][0]: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        FILES["test"][1]: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-)
-
-
 def recipe(config: Any) -> Recipe:
     """Gives images of 28 × 28 pixels and their classes, from the authors' IDX files."""
     return labeled(
@@ -50,7 +36,15 @@ def recipe(config: Any) -> Recipe:
         ("image", pixels(28, 28, 1)),
         CLASS_NAMES,
         _splits,
-        PUBLISHED,
+        title="Fashion-MNIST",
+        url="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+        packed=True,
+        sha256={
+            FILES["train"][0]: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            FILES["train"][1]: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            FILES["test"][0]: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            FILES["test"][1]: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
     )
 
 

@@ -8,7 +8,6 @@ the test split of 2017).
 from collections.abc import Iterator
 from typing import Any
 
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 LANGUAGES = ("en", "de", "fr")
@@ -31,13 +30,11 @@ def recipe(config: Any) -> Recipe:
         "Image captions in English, German and French.",
         dict.fromkeys(LANGUAGES, TEXT),
         lambda contents: _splits(contents, end),
-        Published(
-            title="Multi30k",
-            url=f"{URL}/{'raw' if is_raw else 'tok'}",
-            packed=is_raw,
-            sha256=sha256,
-        ),
         variant=config.form,
+        title="Multi30k",
+        url=f"{URL}/{'raw' if is_raw else 'tok'}",
+        packed=is_raw,
+        sha256=sha256,
     )
 
 

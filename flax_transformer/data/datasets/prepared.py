@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from flax_transformer.data.data_config import DataConfig, data_root
+from flax_transformer.data.datasets.published import read_published
+from flax_transformer.data.datasets.recipe import Examples, Recipe
 from flax_transformer.data.datasets.split import Split
 from flax_transformer.data.files.records import (
     INFO,
@@ -238,3 +240,58 @@ def _resize(
 def _text(value: bytes | str) -> str:
     # TFDS gives bytes, but its `mock_data` gives text.
     return value.decode() if isinstance(value, bytes) else value
+
+
+def open_recipe(recipe: Recipe, config: Any, split: str) -> Split:
+    """Opens a split of a data set, making the data set first if this has not been done.
+
+    Raises:
+        UserError: if there is no such split, or the files cannot be had.
+    """
+    return open_prepared(
+        config,
+        split,
+        lambda: builder_of(recipe, config),
+        is_fetched=bool(recipe.sha256),
+    )
+
+
+def builder_of(recipe: Recipe, config: Any) -> "tfds.core.DatasetBuilder":
+    """Gives TFDS's builder of a recipe, of which nothing is prepared yet."""
+    variant = recipe.variant and tfds.core.BuilderConfig(name=recipe.variant)
+    return _Builder(
+        recipe,
+        config.manual_dir,
+        config=variant,
+        data_dir=config.data_dir,
+        file_format="array_record",
+    )
+
+
+class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes the examples of a recipe."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, recipe: Recipe, manual_dir: str | None, **kwargs: Any):
+        vars(self)["name"] = recipe.name  # of this one, not of the class
+        self._recipe, self._manual_dir = recipe, manual_dir
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self._recipe.description,
+            features=tfds.features.FeaturesDict(self._recipe.features),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
+        recipe, contents = self._recipe, {}
+        if recipe.sha256:
+            contents = read_published(recipe, self._manual_dir, dl_manager)
+        splits = recipe.splits(contents)
+        return {split: self._generate_examples(examples) for split, examples in splits.items()}
+
+    def _generate_examples(self, examples: Examples) -> Iterator[tuple[int, Any]]:
+        yield from enumerate(examples)

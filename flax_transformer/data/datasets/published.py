@@ -1,87 +1,73 @@
 """Files of a data set as their authors published them: found or downloaded, and never others."""
 
-import dataclasses
 import hashlib
 import itertools
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from flax_transformer.data.datasets.recipe import Recipe
 from flax_transformer.data.files import text_files
 from flax_transformer.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """What a data set consists of."""
-
-    title: str
-    """The data set as its authors call it."""
-    sha256: Mapping[str, str]
-    """Of each file by its name, once unpacked, in hexadecimal digits."""
-    url: str | None
-    """Where the files are: a folder of them, or a zip archive; None where they are nowhere."""
-    packed: bool = False
-    """Whether each file of the folder is gzipped there."""
-
-
-def read_published(published: Published, folder: str | None, dl_manager: Any) -> dict[str, bytes]:
+def read_published(recipe: Recipe, folder: str | None, dl_manager: Any) -> dict[str, bytes]:
     """Reads a data set's files from a folder; without one, downloads them by TFDS's manager.
 
     Raises:
         UserError: if one is missing or is not the authors', or they cannot be downloaded.
     """
     if folder is not None:
-        return read_folder(published, Path(folder))
-    if published.url is None:
+        return read_folder(recipe, Path(folder))
+    if recipe.url is None:
         raise UserError(
-            f"{published.title} has no place to be downloaded from: give --data.manual-dir the "
-            f"folder with {' and '.join(published.sha256)}."
+            f"{recipe.title} has no place to be downloaded from: give --data.manual-dir the "
+            f"folder with {' and '.join(recipe.sha256)}."
         )
-    return download(published, published.url, dl_manager)
+    return download(recipe, recipe.url, dl_manager)
 
 
-def read_folder(published: Published, folder: Path) -> dict[str, bytes]:
+def read_folder(recipe: Recipe, folder: Path) -> dict[str, bytes]:
     """Reads a data set's files, gzipped or not, from a folder.
 
     Raises:
         UserError: if one is missing or is not the authors'.
     """
     contents, parts, files = {}, [], "it"
-    if published.url is not None:
-        parts = [Path(published.url).stem]  # where an archive or a repository's clone has them
-        files = f"the files of {published.url}, or leave it out to download them"
-    for name, sha256 in published.sha256.items():
+    if recipe.url is not None:
+        parts = [Path(recipe.url).stem]  # where an archive or a repository's clone has them
+        files = f"the files of {recipe.url}, or leave it out to download them"
+    for name, sha256 in recipe.sha256.items():
         path = find(folder, name, parts, files)
         contents[name] = text_files.read_bytes(path)
-        verify(str(path), contents[name], sha256, f"{published.title}'s {name}")
+        verify(str(path), contents[name], sha256, f"{recipe.title}'s {name}")
     return contents
 
 
-def download(published: Published, url: str, dl_manager: Any) -> dict[str, bytes]:
+def download(recipe: Recipe, url: str, dl_manager: Any) -> dict[str, bytes]:
     """Downloads a data set's files.
 
     Raises:
         UserError: if there is no network, or a file is no longer the authors'.
     """
     archived = url.endswith(".zip")
-    end = ".gz" if published.packed else ""
-    addresses = {name: f"{url}/{name}{end}" for name in published.sha256}
-    check_network(published.title, url if archived else next(iter(addresses.values())))
+    end = ".gz" if recipe.packed else ""
+    addresses = {name: f"{url}/{name}{end}" for name in recipe.sha256}
+    check_network(recipe.title, url if archived else next(iter(addresses.values())))
     if archived:
-        contents = unzip(Path(dl_manager.download(url)), published)
+        contents = unzip(Path(dl_manager.download(url)), recipe)
     else:
         paths = dl_manager.download(addresses)
         contents = {name: text_files.read_bytes(path) for name, path in paths.items()}
-    for name, sha256 in published.sha256.items():
-        verify(addresses[name], contents[name], sha256, f"{published.title}'s {name}")
+    for name, sha256 in recipe.sha256.items():
+        verify(addresses[name], contents[name], sha256, f"{recipe.title}'s {name}")
     return contents
 
 
-def unzip(path: Path, published: Published) -> dict[str, bytes]:
+def unzip(path: Path, recipe: Recipe) -> dict[str, bytes]:
     """Reads a data set's files out of an archive, in whichever of its folders they lie.
 
     Raises:
@@ -90,10 +76,10 @@ def unzip(path: Path, published: Published) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {Path(member).name: member for member in archive.namelist()}
-            return {name: archive.read(members[name]) for name in published.sha256}
+            return {name: archive.read(members[name]) for name in recipe.sha256}
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"what {published.url} sends is not {published.title} ({error}): fetch its files "
+            f"what {recipe.url} sends is not {recipe.title} ({error}): fetch its files "
             "elsewhere and give --data.manual-dir the folder with them."
         ) from None
 

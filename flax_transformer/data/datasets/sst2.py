@@ -6,22 +6,10 @@ Treebank"; whole sentences without the phrases in them, and none of the neutral 
 
 from typing import Any
 
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import TEXT, Recipe, labeled
 
 CLASS_NAMES = ("negative", "positive")
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
-
-
-PUBLISHED = Published(
-    title="SST-2",
-    url="https://raw.githubusercontent.com/clairett/pytorch-sentiment-classification/master/data/SST2",
-    sha256={
-        "train.tsv": "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920",
-        "dev.tsv": "eddea6b39e601dd4e7a672b53cc40fdf6019fa80522f351206c24340ca5d9359",
-        "test.tsv": "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7",
-    },
-)
 
 
 def recipe(config: Any) -> Recipe:
@@ -32,7 +20,13 @@ def recipe(config: Any) -> Recipe:
         ("text", TEXT),
         CLASS_NAMES,
         _splits,
-        PUBLISHED,
+        title="SST-2",
+        url="https://raw.githubusercontent.com/clairett/pytorch-sentiment-classification/master/data/SST2",
+        sha256={
+            "train.tsv": "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920",
+            "dev.tsv": "eddea6b39e601dd4e7a672b53cc40fdf6019fa80522f351206c24340ca5d9359",
+            "test.tsv": "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7",
+        },
     )
 
 

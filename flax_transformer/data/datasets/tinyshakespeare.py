@@ -7,14 +7,7 @@ is that of Karpathy 2022, nanoGPT, data/shakespeare_char.
 from typing import Any
 
 from flax_transformer.data.datasets.plain_text import hold_out_end
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import TEXT, Recipe
-
-PUBLISHED = Published(
-    title="tinyshakespeare",
-    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare",
-    sha256={"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
-)
 
 
 def recipe(config: Any) -> Recipe:
@@ -24,7 +17,9 @@ def recipe(config: Any) -> Recipe:
         "Plays of Shakespeare as one text.",
         {"text": TEXT},
         _splits,
-        PUBLISHED,
+        title="tinyshakespeare",
+        url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare",
+        sha256={"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
     )
 
 

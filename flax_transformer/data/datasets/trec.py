@@ -5,7 +5,6 @@ Reference: Li and Roth 2002, "Learning Question Classifiers".
 
 from typing import Any
 
-from flax_transformer.data.datasets.published import Published
 from flax_transformer.data.datasets.recipe import TEXT, Recipe, labeled
 
 # The authors' marks of their coarse classes, and what they stand for.
@@ -20,16 +19,6 @@ CLASSES = {
 FILES = {"train": "train.txt", "test": "test.txt"}
 
 
-PUBLISHED = Published(
-    title="TREC",
-    url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/qc.zip",
-    sha256={
-        "train.txt": "9e4c8bdcaffb96ed61041bd64b564183d52793a8e91d84fc3a8646885f466ec3",
-        "test.txt": "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e",
-    },
-)
-
-
 def recipe(config: Any) -> Recipe:
     """Gives tokenized questions and the coarse class of their answers."""
     return labeled(
@@ -38,7 +27,12 @@ def recipe(config: Any) -> Recipe:
         ("text", TEXT),
         tuple(CLASSES.values()),
         _splits,
-        PUBLISHED,
+        title="TREC",
+        url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/qc.zip",
+        sha256={
+            "train.txt": "9e4c8bdcaffb96ed61041bd64b564183d52793a8e91d84fc3a8646885f466ec3",
+            "test.txt": "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e",
+        },
     )
 
 
