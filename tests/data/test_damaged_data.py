@@ -13,7 +13,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from prepared import read_texts
 
 from flax_transformer.data.datasets.datasets import DATASETS, Dataset, open_split
-from flax_transformer.data.datasets.recipe import Recipe, open_recipe
+from flax_transformer.data.datasets.prepared import open_recipe
+from flax_transformer.data.datasets.recipe import Recipe
 from flax_transformer.data.files.pixel_splits import open_pixels
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig

@@ -10,7 +10,7 @@ from prepared import read_texts
 
 from flax_transformer.data import data_config, parallel_text_config
 from flax_transformer.data.datasets import number_words as numbers
-from flax_transformer.data.datasets import recipe
+from flax_transformer.data.datasets import prepared
 from flax_transformer.data.datasets.datasets import DATASETS, open_split, read_pairs
 from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
@@ -143,13 +143,13 @@ def test_an_interrupted_preparation_is_done_again(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("three_numbers")
 def test_two_processes_may_prepare_the_same_data(tmp_path, monkeypatch):
-    prepare: Any = recipe._Builder.download_and_prepare
+    prepare: Any = prepared._Builder.download_and_prepare
 
     def second(self, **options):
         prepare(self, **options)
         raise OSError("the folder is already there")
 
-    monkeypatch.setattr(recipe._Builder, "download_and_prepare", second)
+    monkeypatch.setattr(prepared._Builder, "download_and_prepare", second)
     assert len(open_split(ParallelTextConfig(data_dir=str(tmp_path)), "test")) == 3
 
 
