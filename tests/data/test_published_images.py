@@ -59,8 +59,8 @@ def test_cifar10_jpeg_is_prepared_decoded_and_in_order(tmp_path, monkeypatch):
             labels=labels,
         )
         sha256[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-    small = dataclasses.replace(cifar10_jpeg.PUBLISHED, sha256=sha256)
-    monkeypatch.setattr(cifar10_jpeg, "PUBLISHED", small)
+    small = cifar10_jpeg.recipe(None)._replace(sha256=sha256)
+    monkeypatch.setattr(cifar10_jpeg, "recipe", lambda config: small)
     config = ImagesConfig("cifar10_jpeg", manual_dir=str(tmp_path), data_dir=str(tmp_path))
     splits = read_splits(config, "train", "test")
     for examples in splits.values():
