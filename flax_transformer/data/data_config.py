@@ -79,8 +79,8 @@ def _absolute(path: str) -> str:
 
 def data_root(config: DataConfig) -> Path:
     """Gives the folder of all prepared data sets: the config's, or TFDS's."""
-    usual = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    return Path(config.data_dir or usual).expanduser()
+    folder = config.data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return Path(folder).expanduser()
 
 
 @dataclasses.dataclass(frozen=True)
