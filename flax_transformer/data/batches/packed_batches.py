@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from flax_transformer.data.batches.batch import Batch
-from flax_transformer.data.batches.batches import Batches, Group
-from flax_transformer.data.batches.buckets import Bucket, deal, rows_by_length
+from flax_transformer.data.batches.batches import Batches, Group, in_rows
+from flax_transformer.data.batches.buckets import Bucket, rows_by_length
 from flax_transformer.data.batches.length_batches import describe_pairs
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText, ranges
 
@@ -44,13 +44,11 @@ class PackedBatches(Batches):
 
     def plan(self, rng: np.random.Generator | None) -> list[Group]:
         """Chooses the rows of every batch; the form says which pairs are in each row."""
-        members = np.arange(self._packed.num_rows)
-        if rng is None:
-            return [Group(g.indices, self._packed) for g in deal([self.bucket], [members])]
-        groups = deal([self.bucket], [rng.permutation(members)])
-        order = rng.permutation(len(groups))
+        assert rng is not None, "packed rows are only for training"
+        members = rng.permutation(self._packed.num_rows)
+        batches = rng.permutation(in_rows(members, self.bucket.rows))
         packed = redraw(self._packed, self._pairs, rng)
-        return [Group(groups[index].indices, packed) for index in order]
+        return [Group(rows, packed) for rows in batches]
 
     def make(self, indices: Int[np.ndarray, " rows"], form: "_PackedRows") -> Batch:
         """Lays pairs side by side."""
