@@ -32,10 +32,12 @@ def open_split(config: Any, split: str) -> Split:
     check_texts(files.values())
     # The ending says what separates the columns.
     endings = [(name, _ending(path)) for name, path in files.items()]
-    *made, found = prepare_own(config, files.values(), endings, partial(_scan, files))
+    folder, digest, found = prepare_own(config, files.values(), endings, partial(_scan, files))
     sizes, class_names = found["sizes"], tuple(found["class_names"])
     splits = {
-        name: Split(name, sizes[name], partial(read_labeled, path, class_names), *made, class_names)
+        name: Split(
+            name, sizes[name], partial(read_labeled, path, class_names), folder, digest, class_names
+        )
         for name, path in files.items()
     }
     hint = f" Give --data.{split}-file." if split in given else ""

@@ -61,7 +61,7 @@ class _GrowingArray:
 
     def append(self, rows: np.ndarray) -> None:
         """Writes rows of the first ones' shape and type."""
-        content = np.ascontiguousarray(rows, self._dtype).ravel().view(np.uint8)
+        content = np.ascontiguousarray(rows, self._dtype).ravel().data
         self._file.write(content)
         self._crc = zlib.crc32(content, self._crc)
         self._rows += len(rows)
@@ -110,6 +110,6 @@ def _map(path: Path, wanted: Mapping[str, Any], is_checked: bool) -> np.ndarray:
     array: np.memmap = np.load(path, mmap_mode="r")
     is_whole = array.offset + array.nbytes == path.stat().st_size
     is_whole &= [array.dtype.str, list(array.shape)] == [wanted["dtype"], wanted["shape"]]
-    if not is_whole or (is_checked and zlib.crc32(array.ravel().view(np.uint8)) != wanted["crc32"]):
+    if not is_whole or (is_checked and zlib.crc32(array.ravel().data) != wanted["crc32"]):
         raise ValueError(f"{path} is changed")
     return array
