@@ -94,7 +94,7 @@ EXPERIMENTS = {
     "null_for_a_part": (b'{"version": 2, "data": null}', r"\$\.data"),
     "impossible_value": (
         b'{"version": 2, "data": {"vocab_size": 3}}',
-        "version: vocab_size 3 must be at least",
+        r"version: data\.vocab_size must be at least 259, not 3",
     ),
     "impossible_together": (
         b'{"version": 2, "model": {"num_heads": 7}}',

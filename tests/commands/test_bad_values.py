@@ -17,9 +17,9 @@ LARGE = 10**20
 
 NUMBERS = {
     f"--data.vocab-size {LARGE}": f"vocab_size must be at most 16,777,216, not {LARGE}",
-    "--data.vocab-size -7": "vocab_size -7 must be at least 259",
+    "--data.vocab-size -7": r"data\.vocab_size must be at least 259, not -7",
     f"--data.tokens-per-batch {LARGE}": f"tokens_per_batch must be at most .* not {LARGE}",
-    "--data.tokens-per-batch -7": "tokens_per_batch -7 holds no sentence",
+    "--data.tokens-per-batch -7": r"data\.tokens_per_batch must be at least 1, not -7",
     f"--data.batch-size {LARGE}": f"batch_size must be at most 2,147,483,647, not {LARGE}",
     f"--data.num-buckets {LARGE}": f"num_buckets must be at most 2,147,483,647, not {LARGE}",
     f"--data.max-length {LARGE}": f"max_length must be at most 2,147,483,647, not {LARGE}",
