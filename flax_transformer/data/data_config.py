@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flax_transformer.data.datasets.datasets import check_fields
+from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
-from flax_transformer.errors import check_number
+from flax_transformer.errors import UserError, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +45,21 @@ class DataConfig:
     """The least values of numbers, of those that the data set is told."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that nothing can have, and fields that have no effect."""
+        """Refuses numbers that nothing can have, and fields that another data set reads."""
         for name, lowest in self.LOWEST.items():
             number = getattr(self, name, None)
             if number is not None:
                 check_number(f"data.{name}", number, lowest)
-        check_fields(self)
+        published = self.PUBLISHED_READS or ()
+        of_kind = (dataset.reads for dataset in DATASETS.values() if dataset.kind == self.kind)
+        named = DATASETS.get(self.dataset)
+        others = set().union(published, *of_kind).difference(named.reads if named else published)
+        for field in dataclasses.fields(self):
+            if field.name in others and getattr(self, field.name) != field.default:
+                raise UserError(
+                    f"{field.name} is set, but {self.dataset} does not read it: leave "
+                    f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
+                )
 
     def with_absolute_paths(self) -> "DataConfig":
         """The same files, found from any working folder."""

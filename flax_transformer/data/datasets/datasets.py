@@ -1,12 +1,11 @@
 """All data sets by name, and the one way to open a split of one."""
 
-import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flax_transformer.data.datasets.split import Pair, Split
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import unknown
 
 if TYPE_CHECKING:
     from flax_transformer.data.data_config import DataConfig
@@ -49,24 +48,6 @@ def open_split(config: "DataConfig", split: str) -> Split:
     from flax_transformer.data.datasets.prepared import find_published, open_prepared
 
     return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)
-
-
-def check_fields(config: "DataConfig") -> None:
-    """Refuses a field that is set for another data set of the kind.
-
-    Raises:
-        UserError: naming a field that has no effect.
-    """
-    published = config.PUBLISHED_READS or ()
-    of_kind = (dataset.reads for dataset in DATASETS.values() if dataset.kind == config.kind)
-    named = DATASETS.get(config.dataset)
-    others = set().union(published, *of_kind).difference(named.reads if named else published)
-    for field in dataclasses.fields(config):
-        if field.name in others and getattr(config, field.name) != field.default:
-            raise UserError(
-                f"{field.name} is set, but {config.dataset} does not read it: leave "
-                f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
-            )
 
 
 def read_pairs(config: "DataConfig", split: str) -> list[Pair]:
