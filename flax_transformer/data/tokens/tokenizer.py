@@ -178,9 +178,7 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes many texts at once, in several threads; see `encode`."""
         ids, lengths = self.encode_flat(texts)
-        ends = np.cumsum(lengths).tolist()
-        tokens = ids.tolist()
-        return [tokens[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
+        return [part.tolist() for part in np.split(ids, np.cumsum(lengths))[:-1]]
 
     def encode_flat(
         self, texts: Sequence[str]
