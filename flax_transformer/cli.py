@@ -113,16 +113,16 @@ def _mistakes_reported() -> Iterator[None]:
 
 def _reported(error: BaseException) -> tuple[str, int]:
     """The line that reports an error, and the exit code; an error of our own is raised again."""
-    from jax.errors import JaxRuntimeError
-
     if isinstance(error, UserError):
         return f"error: {error}", EXIT_USER_ERROR
+    from jax.errors import JaxRuntimeError
+
     if isinstance(error, KeyboardInterrupt):
         line = "interrupted: the same command continues a training"
         return line, getattr(error, "exit_code", EXIT_INTERRUPTED)
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
-        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
-        return f"error: {reason} Give smaller sizes, or fewer tokens at a time.", EXIT_USER_ERROR
+        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
+        return f"error: {reason}: give smaller sizes, or fewer tokens at a time", EXIT_USER_ERROR
     if isinstance(error, OSError) and error.filename is not None:
         line = f"error: {error.strerror}: {error.filename}; fix this, or give another path"
     elif isinstance(error, OSError) and error.errno in FULL:

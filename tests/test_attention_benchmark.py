@@ -64,8 +64,8 @@ def test_cudnn_is_measured_where_it_is(benchmark, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--lengths", "0"], "lengths must be at least 1, not 0"),
-        (["--tokens", "0"], "tokens must be at least 1, not 0"),
+        (["--lengths", "0"], "--lengths must be at least 1, not 0"),
+        (["--tokens", "0"], "--tokens must be at least 1, not 0"),
         (["--lenghts", "3"], "Unrecognized options: --lenghts, 3 Perhaps you meant: --lengths"),
     ],
 )

@@ -72,7 +72,7 @@ def test_the_tables_say_what_was_measured(benchmark, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
         (["--experiment", "no.py"], "no.py made no step: no experiment file"),
     ],
 )

@@ -86,8 +86,11 @@ def test_the_table_says_what_was_measured(benchmark, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        (["--row-length", "63"], "row_length 63 cannot hold a sentence of max_length 64: raise it"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
+        (
+            ["--row-length", "63"],
+            "--row-length 63 cannot hold a sentence of data.max_length 64: raise it",
+        ),
         (["--manual-dir", "."], "manual_dir is set, but number_words does not read it"),
     ],
 )

@@ -35,4 +35,4 @@ def test_both_are_measured(benchmark):
 
 
 def test_too_little_is_refused(benchmark):
-    assert_refuses(benchmark.main, ["--num-steps", "3"], "num_steps must be at least 8, not 3")
+    assert_refuses(benchmark.main, ["--num-steps", "3"], "--num-steps must be at least 8, not 3")

@@ -37,7 +37,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
@@ -63,8 +63,7 @@ class CompileTime:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_repeats < 1:
-            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+        check_options(self, "num_repeats")
 
     def run(self) -> None:
         """Measures and prints."""

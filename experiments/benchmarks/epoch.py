@@ -39,7 +39,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
-from flax_transformer.errors import UserError
+from flax_transformer.errors import check_options
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment
 
 EXPERIMENT = Path(__file__).parents[1] / "multi30k_en_de.py"
@@ -61,8 +61,7 @@ class EpochTime:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_epochs < 1:
-            raise UserError(f"num_epochs must be at least 1, not {self.num_epochs}")
+        check_options(self, "num_epochs")
         if self.flax_examples is not None:
             check_flax_examples(self.flax_examples)
 

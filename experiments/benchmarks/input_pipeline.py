@@ -48,7 +48,7 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import load_experiment
 
 NUM_WARMUP_EPOCHS = 1
@@ -76,8 +76,7 @@ class InputPipeline:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_repeats < 1:
-            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+        check_options(self, "num_repeats")
 
     def data(self) -> ParallelTextConfig:
         """The experiment's data, with these options in place of its own."""
@@ -87,7 +86,7 @@ class InputPipeline:
         config = dataclasses.replace(config, **given)
         if self.row_length is not None and self.row_length < config.max_length:
             raise UserError(
-                f"row_length {self.row_length} cannot hold a sentence of max_length "
+                f"--row-length {self.row_length} cannot hold a sentence of data.max_length "
                 f"{config.max_length}: raise it"
             )
         return config

@@ -168,7 +168,7 @@ class Failing:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("memory", r"Out of memory allocating .* bytes\. Give smaller sizes"),
+        ("memory", r"Out of memory allocating .* bytes: give smaller sizes"),
         ("file", "No such file or directory: /nowhere/of/all; fix this, or give another path"),
     ],
 )
