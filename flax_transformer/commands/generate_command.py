@@ -24,8 +24,8 @@ class Generate(OfSearch):
     length: int | None = None
     """Tokens to write; --decoding.max-extra-length if not given."""
     num_samples: int | None = None
-    """Continuations of each text; --decoding.num-best if not given. With several, a line "--- INDEX"
-    before each output gives the index of its text, from 0."""
+    """Continuations of each text; --decoding.num-best if not given. With several, a line
+    "--- INDEX" before each output gives the index of its text, from 0."""
 
     def run(self) -> None:
         """Prints each beginning with what the model writes after it."""
