@@ -33,7 +33,7 @@ def multi30k(tmp_path):
 
 def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
     with turns_in_this_process():
-        figures, progress = run_for_json(benchmark.main, TINY)
+        figures, progress = run_for_json(benchmark.Decode, TINY)
     assert figures["num_target_tokens"] == 5 * 4
     assert figures["options"]["batch"] == 3
     assert figures["environment"]["versions"]["jax"]
@@ -167,7 +167,7 @@ def test_a_package_that_is_not_there_is_named(benchmark, monkeypatch):
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.Decode, words, message)
 
 
 def test_more_sentences_than_there_are_cannot_be_asked_for(benchmark, multi30k):

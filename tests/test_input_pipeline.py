@@ -27,7 +27,7 @@ def tiny(benchmark, tiny_folder):
     )
     words = ["--experiment", str(experiment), "--data-dir", str(tiny_folder), "--num-buckets", "2"]
     words += ["--row-length", "71", "--num-repeats", "2"]
-    return run_for_json(benchmark.main, words)
+    return run_for_json(benchmark.InputPipeline, words)
 
 
 @pytest.mark.parametrize("way", ["by_length", "packed"])
@@ -95,4 +95,4 @@ def test_the_table_says_what_was_measured(benchmark, capsys):
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.InputPipeline, words, message)

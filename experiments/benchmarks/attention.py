@@ -18,7 +18,7 @@ for xla at 2,048 and more tokens.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -186,10 +186,5 @@ def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(Attention, list(argv), defaults=lambda words: Attention())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(Attention, sys.argv[1:])

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -271,10 +271,5 @@ def as_json(result: Result, options: CompileTime) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(CompileTime, list(argv), defaults=lambda words: CompileTime())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(CompileTime, sys.argv[1:])

@@ -275,10 +275,5 @@ def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[st
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(Decode, list(argv), defaults=lambda words: Decode())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(Decode, sys.argv[1:])

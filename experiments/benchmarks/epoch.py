@@ -23,7 +23,6 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,10 +197,5 @@ def as_json(results: list[Result], options: EpochTime) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(EpochTime, list(argv), defaults=lambda words: EpochTime())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(EpochTime, sys.argv[1:])

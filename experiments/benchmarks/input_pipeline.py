@@ -28,7 +28,6 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -264,10 +263,5 @@ def _figures(epochs: Epochs) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(InputPipeline, list(argv), defaults=lambda words: InputPipeline())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(InputPipeline, sys.argv[1:])

@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +157,5 @@ def _experiment(folder: Path, num_steps: int) -> Experiment:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(MemoryGrowth, list(argv), defaults=lambda words: MemoryGrowth())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(MemoryGrowth, sys.argv[1:])

@@ -13,7 +13,6 @@ A large matrix product runs among them: the share of its speed that a step reach
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -244,10 +243,5 @@ def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(PowersOfTwo, list(argv), defaults=lambda words: PowersOfTwo())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(PowersOfTwo, sys.argv[1:])

@@ -25,7 +25,6 @@ peak. Some two minutes for each contender and setting on two CPU cores.
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,10 +187,5 @@ def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) 
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(TrainStep, list(argv), defaults=lambda words: TrainStep())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(TrainStep, sys.argv[1:])

@@ -26,7 +26,7 @@ matrix product, see train_step.py.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from circumstances import circumstances, describe, tell
@@ -138,10 +138,5 @@ def as_json(seconds: dict[str, float], whole: Spread, options: WhereTimeGoes) ->
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(WhereTimeGoes, list(argv), defaults=lambda words: WhereTimeGoes())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(WhereTimeGoes, sys.argv[1:])

@@ -60,8 +60,6 @@ def _check_score(score: str, runs: Mapping[str, list[str]]) -> None:
     names = {name for line in lines if line["kind"] == VALIDATION for name in line}
     known = names - {"step", "kind"}
     if not known:
-        raise UserError(
-            f"--score {score} has no values: none of these trainings was evaluated yet, so leave it out"
-        )
+        raise UserError(f"--score {score} has no values yet: leave it out, or evaluate a training")
     if score not in known:
         raise unknown("--score", score, known)

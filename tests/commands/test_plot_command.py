@@ -61,7 +61,7 @@ def test_workdirs_stand_side_by_side_even_if_one_was_cut_off(trained, folder, ru
         (["run", "--score", "chfr"], "unknown --score 'chfr': did you mean 'chrf'"),
         (["begun"], "begun has measured no training loss yet"),
         (["run", "gap"], "gap has measured no training loss yet"),
-        (["unscored", "--score", "chrf"], "--score chrf has no values: .* leave it out"),
+        (["unscored", "--score", "chrf"], "--score chrf has no values yet: leave it out"),
     ],
 )
 def test_a_mistake_gets_one_line_and_the_old_picture_stays(trained, folder, run, words, message):
