@@ -48,6 +48,16 @@ def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_
         raise UserError(f"{name} must be at most {highest:,}, not {value}")
 
 
+def option(field: str) -> str:
+    """Writes a field as the command line does.
+
+    Example:
+        >>> option("data.max_length")
+        '--data.max-length'
+    """
+    return f"--{field.replace('_', '-')}"
+
+
 def check_options(command: object, *names: str, lowest: int = 1) -> None:
     """Refuses a command some of whose options are numbers that they cannot have.
 
@@ -68,7 +78,7 @@ def check_options(command: object, *names: str, lowest: int = 1) -> None:
     """
     for name in names:
         if (value := getattr(command, name)) is not None:
-            check_number(f"--{name.replace('_', '-')}", value, lowest)
+            check_number(option(name), value, lowest)
 
 
 def check_positive(name: str, value: float) -> None:

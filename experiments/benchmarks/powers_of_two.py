@@ -26,7 +26,7 @@ from work import Work, matrix_product, training_step
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenizer import EOS
-from flax_transformer.errors import UserError, check_number, check_options
+from flax_transformer.errors import UserError, check_number, check_options, option
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
@@ -72,11 +72,12 @@ class PowersOfTwo:
             self, "num_heads", "num_layers", "batch", "length", "peak_size", "num_repeats"
         )
         for name, sizes in self.groups().items():
-            option = f"--{name.replace('_', '-')}"
             for size in sizes:
-                check_number(option, size, EOS + 1 if name == "vocab_size" else 1)
+                check_number(option(name), size, EOS + 1 if name == "vocab_size" else 1)
             if len(set(sizes)) < max(len(sizes), 2):
-                raise UserError(f"{option} {sizes} is too few: give two or more sizes, each once")
+                raise UserError(
+                    f"{option(name)} {sizes} is too few: give two or more sizes, each once"
+                )
         if self.out is not None:
             check_picture_path(self.out)
 
