@@ -30,15 +30,15 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
     name, *words = (sys.argv[1:] if argv is None else argv) or [""]
-    if name in HELP:
-        print(_overview())
-        return
     with _mistakes_reported():
-        if name.startswith("-") or not name:
-            raise UserError(f"no command: begin with one of {', '.join(COMMANDS)}")
-        if name not in COMMANDS:
+        if name in COMMANDS:
+            _run(find_command(name), words, lambda: _defaults(name, words), f"{PROGRAM} {name}")
+        elif name in HELP:
+            print(_overview())
+        elif name and not name.startswith("-"):
             raise unknown("command", name, COMMANDS)
-        _run(find_command(name), words, lambda: _defaults(name, words), f"{PROGRAM} {name}")
+        else:
+            raise UserError(f"no command: begin with one of {', '.join(COMMANDS)}")
 
 
 def execute(command: type, words: list[str]) -> None:

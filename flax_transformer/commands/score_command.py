@@ -32,15 +32,10 @@ class Score(OfLines):
 
     def run(self) -> None:
         """Prints the scores."""
-        name, kind = find_task(Workdir(self.workdir).load())
-        if not kind.searches:
-            raise UserError(
-                f"{self.workdir} holds a model for {name}, which cannot score texts: run "
-                f"flax-transformer {kind.command} --workdir {self.workdir}"
-            )
+        _, kind = find_task(Workdir(self.workdir).load())
         is_translator = kind.takes[1] == "target_tokens"
         pairs = self._pairs_of_files(is_translator)
-        predictor = self.load(kind.command)
+        predictor = self.load(kind.command if kind.searches else "score")
         if pairs:
             scores = predictor.score(*map(list, zip(*pairs, strict=True)))
             for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):
