@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _run(find_command(name), words, lambda: _defaults(name, words), f"{PROGRAM} {name}")
         elif name in HELP:
             print(_overview())
-        elif name and not name.startswith("-"):
+        elif name:
             raise unknown("command", name, COMMANDS)
         else:
             raise UserError(f"no command: begin with one of {', '.join(COMMANDS)}")
