@@ -49,7 +49,7 @@ def test_a_difference_is_told(run, file, monkeypatch):
     monkeypatch.setattr(verify_resume, "differences", lambda *paths: ["best step: 3 in a, 5 in b"])
     result = run("verify-resume", str(file), "--kills", "1")
     assert result.code == 2
-    assert "1 differences after 1 kills: best step: 3 in a, 5 in b; use --workdir" in result.err
+    assert "1 differences after 1 kills: best step: 3 in a, 5 in b; give --workdir" in result.err
 
 
 def test_a_training_that_fails_by_itself_is_told(run, file):
