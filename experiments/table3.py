@@ -80,7 +80,7 @@ def row_experiment(
         UserError: if there is no such row.
     """
     if name not in table3():
-        raise unknown("row", name, table3())
+        raise unknown("--row", name, table3())
     row = table3()[name]
     model = scaled_down(row.model)
     return ft.Experiment(

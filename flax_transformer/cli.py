@@ -4,23 +4,23 @@ import contextlib
 import dataclasses
 import difflib
 import errno
-import functools
 import io
 import logging
-import operator
 import re
+import shutil
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
-from tyro.conf import subcommand
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
 
+PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
@@ -29,54 +29,57 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    kinds = (_command(name, is_asked_for=words[:1] == [name]) for name in COMMANDS)
-    execute(
-        functools.reduce(operator.or_, kinds),
-        words,
-        defaults=_defaults,
-        prog="flax-transformer",
-        description="Train Transformers, score them and use them.",
-    )
+    name, *words = (sys.argv[1:] if argv is None else argv) or [""]
+    with _mistakes_reported():
+        if name in COMMANDS:
+            _run(find_command(name), words, lambda: _defaults(name, words), f"{PROGRAM} {name}")
+        elif name in HELP:
+            print(_overview())
+        elif name:
+            raise unknown("command", name, COMMANDS)
+        else:
+            raise UserError(f"no command: begin with one of {', '.join(COMMANDS)}")
 
 
-def _command(name: str, is_asked_for: bool) -> Any:
-    """Gives a command to the parser; without its options if the user did not ask for it."""
-    if is_asked_for:
-        return Annotated[find_command(name), subcommand(name)]
-    other = dataclasses.make_dataclass(name.replace("-", "_"), [])
-    return Annotated[other, subcommand(name, description=read_description(name))]
-
-
-def execute(
-    command: Any,
-    words: list[str],
-    defaults: Callable[[list[str]], Any] = lambda words: tyro.MISSING_NONPROP,
-    prog: str | None = None,
-    description: str | None = None,
-) -> None:
-    """Reads words into a command and runs it; see `main` for what becomes of a mistake.
+def execute(command: type, words: list[str]) -> None:
+    """Reads the words of a script into its one command and runs it, as `main` does.
 
     Args:
-        command: a dataclass with a method `run`, or a union of several.
+        command: a dataclass with a method `run`.
         words: the command line without the program's name.
-        defaults: gives the command's values before the words are read.
-        prog: name of the program, as --help shows it.
-        description: what the program does; that of the dataclass if not given.
     """
-    _prepare_output()
+    with _mistakes_reported():
+        _run(command, words)
+
+
+def _run(
+    command: type,
+    words: list[str],
+    defaults: Callable[[], Any] = lambda: tyro.MISSING_NONPROP,
+    program: str | None = None,
+) -> None:
     # Help computes nothing, and does not wait for JAX.
     if not HELP & set(words):
         _prepare_jax()
-    try:
-        _parse(command, words, default=defaults(words), prog=prog, description=description).run()
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`: nobody is left to tell.
-        sys.stderr.close()
-    except (Exception, KeyboardInterrupt) as error:
-        line, code = _reported(error)
-        print(line, file=sys.stderr)
-        sys.exit(code)
+    _parse(command, words, default=defaults(), prog=program).run()
+
+
+def _overview() -> str:
+    """What each command does, by group."""
+    width = shutil.get_terminal_size().columns
+    groups: dict[str, str] = {}
+    for name, (group, *_) in COMMANDS.items():
+        summary = read_description(name).partition("\n\n")[0]
+        line = textwrap.fill(f"  {name:15}{summary}", width, subsequent_indent=" " * 17)
+        groups[group] = f"{groups.get(group, group)}\n{line}"
+    return "\n\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "Train Transformers, score them and use them.",
+            *groups.values(),
+            f"{PROGRAM} COMMAND --help explains a command and its options.",
+        ]
+    )
 
 
 def _prepare_jax() -> None:
@@ -93,18 +96,33 @@ def _prepare_jax() -> None:
     keep_compiled_programs()
 
 
+@contextlib.contextmanager
+def _mistakes_reported() -> Iterator[None]:
+    """Reports what a user can fix in a line, with an exit code; see `main`."""
+    _prepare_output()
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`: nobody is left to tell.
+        sys.stderr.close()
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = _reported(error)
+        print(line, file=sys.stderr)
+        sys.exit(code)
+
+
 def _reported(error: BaseException) -> tuple[str, int]:
     """The line that reports an error, and the exit code; an error of our own is raised again."""
-    from jax.errors import JaxRuntimeError
-
     if isinstance(error, UserError):
         return f"error: {error}", EXIT_USER_ERROR
+    from jax.errors import JaxRuntimeError
+
     if isinstance(error, KeyboardInterrupt):
         line = "interrupted: the same command continues a training"
         return line, getattr(error, "exit_code", EXIT_INTERRUPTED)
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
-        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
-        return f"error: {reason} Give smaller sizes, or fewer tokens at a time.", EXIT_USER_ERROR
+        reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
+        return f"error: {reason}: give smaller sizes, or fewer tokens at a time", EXIT_USER_ERROR
     if isinstance(error, OSError) and error.filename is not None:
         line = f"error: {error.strerror}: {error.filename}; fix this, or give another path"
     elif isinstance(error, OSError) and error.errno in FULL:
@@ -134,7 +152,7 @@ def _show_unraisable(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _parse(command: Any, words: list[str], **options: Any) -> Any:
+def _parse(command: type, words: list[str], **options: Any) -> Any:
     printed, helped = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -146,8 +164,7 @@ def _parse(command: Any, words: list[str], **options: Any) -> Any:
     # Where something is missing tyro looks no further, although it may only be misspelled.
     if said.startswith("Missing") and any(word.startswith("--") for word in words):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
-            subcommand_given = [word for word in words[:1] if not word.startswith("-")]
-            tyro.cli(command, args=[*subcommand_given, "--help"], **options)
+            tyro.cli(command, args=["--help"], **options)
         said = _misspelled(words, set(re.findall(r"--[a-z][\w.-]*", helped.getvalue()))) or said
     raise UserError(said)
 
@@ -172,22 +189,17 @@ def _unframed(box: str) -> str:
     return said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
 
 
-def _defaults(words: list[str]) -> Any:
+def _defaults(command: str, words: list[str]) -> Any:
     """The command's values before its options are read: those of its experiment or workdir."""
-    command, rest = (words[0], words[1:]) if words else ("", [])
-    workdir = _option(rest, "--workdir")
+    workdir = _option(words, "--workdir")
     if workdir == "":
         raise UserError("--workdir is empty: give a folder, such as runs/number_words")
-    if not command or command.startswith("-"):
-        return tyro.MISSING
-    if command not in COMMANDS:
-        raise unknown("command", command, COMMANDS)
     options = {field.name for field in dataclasses.fields(find_command(command))}
     if "experiment" in options:
-        return _experiment_defaults(command, rest)
+        return _experiment_defaults(command, words)
     if "decoding" in options and workdir is not None:
         return _decoding_defaults(command, Path(workdir))
-    return tyro.MISSING
+    return tyro.MISSING_NONPROP
 
 
 def _experiment_defaults(command: str, words: list[str]) -> Any:
@@ -198,9 +210,9 @@ def _experiment_defaults(command: str, words: list[str]) -> Any:
     path = _experiment_file(words)
     if path is None:
         if HELP & set(words):
-            return tyro.MISSING
+            return tyro.MISSING_NONPROP
         raise UserError(
-            f"no experiment file: give one, flax-transformer {command} experiments/number_words.py"
+            f"no experiment file: give one, {PROGRAM} {command} experiments/number_words.py"
         )
     experiment = load_experiment(path)
     for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):

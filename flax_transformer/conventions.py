@@ -166,18 +166,14 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
         0.997
     """
     if name not in CONVENTIONS:
-        raise unknown("convention", name, CONVENTIONS)
+        raise unknown("--convention", name, CONVENTIONS)
     task, _ = find_task(experiment)
     if task != "translation":
         raise UserError(
             f"--convention {name} is about translation, and this experiment is {task}: leave it out"
         )
-    changes: dict[str, dict[str, Any]] = {}
     for path, value in CONVENTIONS[name].fields.items():
         part, field = path.split(".")
-        changes.setdefault(part, {})[field] = value
-    parts = {
-        part: dataclasses.replace(getattr(experiment, part), **fields)
-        for part, fields in changes.items()
-    }
-    return dataclasses.replace(experiment, **parts)
+        config = dataclasses.replace(getattr(experiment, part), **{field: value})
+        experiment = dataclasses.replace(experiment, **{part: config})
+    return experiment

@@ -48,6 +48,39 @@ def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_
         raise UserError(f"{name} must be at most {highest:,}, not {value}")
 
 
+def option(field: str) -> str:
+    """Writes a field as the command line does.
+
+    Example:
+        >>> option("data.max_length")
+        '--data.max-length'
+    """
+    return f"--{field.replace('_', '-')}"
+
+
+def check_options(command: object, *names: str, lowest: int = 1) -> None:
+    """Refuses a command some of whose options are numbers that they cannot have.
+
+    Args:
+        command: a dataclass of options.
+        names: of its fields to check; one that is None is an option not given.
+        lowest: the least allowed.
+
+    Raises:
+        UserError: names the first such option, as the command line knows it.
+
+    Example:
+        >>> import types
+        >>> check_options(types.SimpleNamespace(num_steps=0), "num_steps")
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: --num-steps must be at least 1, not 0
+    """
+    for name in names:
+        if (value := getattr(command, name)) is not None:
+            check_number(option(name), value, lowest)
+
+
 def check_positive(name: str, value: float) -> None:
     """Refuses a number that is not positive, or not finite.
 
@@ -66,9 +99,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
     Example:
         >>> str(unknown("preset", "bsae", ["base", "big"]))
-        "unknown preset 'bsae': did you mean 'base'? Known: base, big."
+        "unknown preset 'bsae': did you mean 'base'? Known: base, big"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return UserError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}.")
+    return UserError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")

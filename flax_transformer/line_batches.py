@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError
 
 CHUNK_SIZE = 65_536  # bytes read at once: what a pipe of Linux holds
 
@@ -35,15 +35,10 @@ def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
     Args:
         given: texts of the command line.
         batch_lines: see `standard_input`.
-
-    Raises:
-        UserError: if batch_lines is below 1.
     """
-    check_number("--batch-lines", batch_lines)
-    return iter([LineBatch(0, list(given), False)]) if given else _numbered(batch_lines)
-
-
-def _numbered(batch_lines: int) -> Iterator[LineBatch]:
+    if given:
+        yield LineBatch(0, list(given), False)
+        return
     first = 0
     for lines in standard_input(batch_lines):
         yield LineBatch(first, lines, True)
@@ -82,7 +77,7 @@ def answer_lines(
         sys.stdout.flush()
         count += len(texts)
     if num_bad:
-        raise UserError(f"{num_bad} of {count} lines could not be answered")
+        raise UserError(f"{num_bad} of {count} lines could not be answered: correct them")
 
 
 def json_line(index: int, text: str, answer: Any) -> str:
@@ -150,18 +145,12 @@ def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
             lines = []
 
 
-def is_pipe_or_file() -> bool:
-    """Whether standard input is a pipe, a socket or a file: not a terminal, and not /dev/null."""
+def is_input_given() -> bool:
+    """Whether standard input is a pipe or a file: not closed, a terminal or /dev/null."""
     try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
+        return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
     except (AttributeError, OSError):  # closed, or replaced within Python
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
-
-
-def is_terminal() -> bool:
-    """Whether a person types standard input."""
-    return sys.stdin is not None and sys.stdin.buffer.isatty()
+        return sys.stdin is not None
 
 
 def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:

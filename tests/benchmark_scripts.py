@@ -6,14 +6,15 @@ import io
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from flax_transformer.cli import execute
+
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments" / "benchmarks"
-Main = Callable[[Sequence[str]], None]
 
 
 @contextlib.contextmanager
@@ -43,20 +44,20 @@ def turns_in_this_process() -> Iterator[None]:
         yield
 
 
-def run_for_json(main: Main, words: Sequence[str]) -> tuple[Any, str]:
-    """The figures that a script prints as JSON, and the progress that it tells."""
+def run_for_json(command: type, words: Sequence[str]) -> tuple[Any, str]:
+    """The figures that the command of a script prints as JSON, and the progress that it tells."""
     with (
         contextlib.redirect_stdout(io.StringIO()) as printed,
         contextlib.redirect_stderr(io.StringIO()) as progress,
     ):
-        main([*words, "--json"])
+        execute(command, [*words, "--json"])
     return json.loads(printed.getvalue()), progress.getvalue()
 
 
-def assert_refuses(main: Main, words: Sequence[str], message: str) -> None:
+def assert_refuses(command: type, words: Sequence[str], message: str) -> None:
     """Asserts that a script ends with one line that begins with the message."""
     with contextlib.redirect_stderr(io.StringIO()) as printed, pytest.raises(SystemExit, match="2"):
-        main(words)
+        execute(command, [*words])
     error = printed.getvalue()
     assert error.startswith(f"error: {message}"), error
     assert error.count("\n") == 1

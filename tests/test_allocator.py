@@ -46,7 +46,7 @@ class Compute:
         multiply(matrix).block_until_ready()
         print(multiply(matrix).is_ready())
 
-execute(Compute, [], defaults=lambda words: Compute())
+execute(Compute, [])
 """
 
 

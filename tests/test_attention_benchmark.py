@@ -17,7 +17,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def printed(benchmark):
     """The JSON and the progress of tiny sizes."""
-    return run_for_json(benchmark.main, TINY)
+    return run_for_json(benchmark.Attention, TINY)
 
 
 def test_every_implementation_is_measured_at_every_length(printed):
@@ -64,10 +64,10 @@ def test_cudnn_is_measured_where_it_is(benchmark, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--lengths", "0"], "lengths must be at least 1, not 0"),
-        (["--tokens", "0"], "tokens must be at least 1, not 0"),
+        (["--lengths", "0"], "--lengths must be at least 1, not 0"),
+        (["--tokens", "0"], "--tokens must be at least 1, not 0"),
         (["--lenghts", "3"], "Unrecognized options: --lenghts, 3 Perhaps you meant: --lengths"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.Attention, words, message)

@@ -33,7 +33,7 @@ def multi30k(tmp_path):
 
 def test_speeds_follow_from_the_time_and_the_forced_tokens(benchmark):
     with turns_in_this_process():
-        figures, progress = run_for_json(benchmark.main, TINY)
+        figures, progress = run_for_json(benchmark.Decode, TINY)
     assert figures["num_target_tokens"] == 5 * 4
     assert figures["options"]["batch"] == 3
     assert figures["environment"]["versions"]["jax"]
@@ -159,17 +159,17 @@ def test_a_package_that_is_not_there_is_named(benchmark, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        (["--vocab-size", "259"], "vocab_size must be above 259, not 259"),
-        (["--num-heads", "3"], "d_model 256 must divide by 3 heads"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
+        (["--vocab-size", "259"], "--vocab-size must be at least 260, not 259"),
+        (["--num-heads", "3"], "--d-model 256 is not a multiple of --num-heads 3: change one"),
         (["--manual-dir", "no/such"], "no Multi30k in no/such: --manual-dir lacks train.en or"),
         ([*TINY, "--flax-examples", "no/such"], "no examples/wmt/train.py in no/such: give --flax"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.Decode, words, message)
 
 
 def test_more_sentences_than_there_are_cannot_be_asked_for(benchmark, multi30k):
-    with pytest.raises(benchmark.UserError, match="num_sentences must be at most 3, not 5"):
+    with pytest.raises(benchmark.UserError, match="--num-sentences must be at most 3, not 5"):
         benchmark.Decode(multi30k, num_sentences=5, vocab_size=307).work()

@@ -247,18 +247,27 @@ def test_an_epoch_counts_every_real_target_token_once(on_path, tmp_path, checkou
 @pytest.mark.parametrize(
     ("script", "words", "message"),
     [
-        ("train_step", ["--size", "W3"], "unknown size 'W3': Known: W1, W2, big"),
-        ("train_step", ["--num-turns", "0"], "num_turns must be at least 1, not 0"),
-        ("train_step", ["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        ("train_step", ["--flax-examples", "nowhere"], "no examples/wmt/train.py in nowhere"),
-        ("where_time_goes", ["--size", "W3"], "unknown size 'W3'"),
-        ("where_time_goes", ["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        ("epoch", ["--num-epochs", "0"], "num_epochs must be at least 1, not 0"),
+        ("train_step", ["--size", "W3"], "unknown --size 'W3': Known: W1, W2, big"),
+        ("train_step", ["--num-turns", "0"], "--num-turns must be at least 1, not 0"),
+        ("train_step", ["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
+        (
+            "train_step",
+            ["--flax-examples", "nowhere"],
+            "no examples/wmt/train.py in nowhere",
+        ),
+        ("where_time_goes", ["--size", "W3"], "unknown --size 'W3'"),
+        (
+            "where_time_goes",
+            ["--num-repeats", "0"],
+            "--num-repeats must be at least 1, not 0",
+        ),
+        ("epoch", ["--num-epochs", "0"], "--num-epochs must be at least 1, not 0"),
         ("epoch", ["--flax-examples", "nowhere"], "no examples/wmt/train.py in nowhere"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(on_path, script, words, message):
-    assert_refuses(importlib.import_module(script).main, words, message)
+    kind = {"train_step": "TrainStep", "where_time_goes": "WhereTimeGoes", "epoch": "EpochTime"}
+    assert_refuses(getattr(importlib.import_module(script), kind[script]), words, message)
 
 
 def test_a_contender_gets_only_its_own_settings(tiny, monkeypatch, tmp_path):

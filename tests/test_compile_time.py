@@ -19,7 +19,9 @@ def small(benchmark, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compile_time")
     experiment = folder / "small.py"
     experiment.write_text(f"{IMPORTS}\nexperiment = {make_experiment(folder)!r}\n")
-    return run_for_json(benchmark.main, ["--experiment", str(experiment), "--num-repeats", "1"])
+    return run_for_json(
+        benchmark.CompileTime, ["--experiment", str(experiment), "--num-repeats", "1"]
+    )
 
 
 def test_the_second_start_of_a_training_compiles_nothing(small):
@@ -72,9 +74,9 @@ def test_the_tables_say_what_was_measured(benchmark, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
         (["--experiment", "no.py"], "no.py made no step: no experiment file"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.CompileTime, words, message)

@@ -107,5 +107,5 @@ def test_the_defaults_are_the_paper():
 
 
 def test_an_unknown_convention_gets_a_suggestion():
-    with pytest.raises(UserError, match="unknown convention 'farseq': did you mean 'fairseq'"):
+    with pytest.raises(UserError, match="unknown --convention 'farseq': did you mean 'fairseq'"):
         apply_convention(Experiment(), "farseq")

@@ -55,7 +55,9 @@ def test_every_row_of_table_3_can_be_trained_small():
         assert model.residual_dropout_rate == row.model.residual_dropout_rate
         models.add((model, experiment.task.label_smoothing))
     assert len(models) == len(table3())
-    with pytest.raises(UserError, match="unknown row 'B-key-dim-17': did you mean 'B-key-dim-16'"):
+    with pytest.raises(
+        UserError, match="unknown --row 'B-key-dim-17': did you mean 'B-key-dim-16'"
+    ):
         program["row_experiment"]("B-key-dim-17")
 
 

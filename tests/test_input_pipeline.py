@@ -27,7 +27,7 @@ def tiny(benchmark, tiny_folder):
     )
     words = ["--experiment", str(experiment), "--data-dir", str(tiny_folder), "--num-buckets", "2"]
     words += ["--row-length", "71", "--num-repeats", "2"]
-    return run_for_json(benchmark.main, words)
+    return run_for_json(benchmark.InputPipeline, words)
 
 
 @pytest.mark.parametrize("way", ["by_length", "packed"])
@@ -86,10 +86,13 @@ def test_the_table_says_what_was_measured(benchmark, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        (["--row-length", "63"], "row_length 63 cannot hold a sentence of max_length 64: raise it"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
+        (
+            ["--row-length", "63"],
+            "--row-length 63 cannot hold a sentence of data.max_length 64: raise it",
+        ),
         (["--manual-dir", "."], "manual_dir is set, but number_words does not read it"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.InputPipeline, words, message)

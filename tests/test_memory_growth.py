@@ -26,7 +26,7 @@ def test_memory_that_is_taken_is_seen(benchmark):
 
 def test_both_are_measured(benchmark):
     words = ["--num-steps", "8", "--num-sentences", "8"]
-    figures, progress = run_for_json(benchmark.main, words)
+    figures, progress = run_for_json(benchmark.MemoryGrowth, words)
     for name in ("training", "translating"):
         assert figures[name]["middle"] > 100
         assert figures[name]["end"] > 100
@@ -35,4 +35,6 @@ def test_both_are_measured(benchmark):
 
 
 def test_too_little_is_refused(benchmark):
-    assert_refuses(benchmark.main, ["--num-steps", "3"], "num_steps must be at least 8, not 3")
+    assert_refuses(
+        benchmark.MemoryGrowth, ["--num-steps", "3"], "--num-steps must be at least 8, not 3"
+    )

@@ -282,7 +282,7 @@ def test_a_task_and_a_model_from_outside(topics, tmp_path, capsys):
 def test_a_command_from_outside(monkeypatch, tmp_path, capsys):
     (tmp_path / "shout_command.py").write_text(SHOUT, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(COMMANDS, "shout", "shout_command:Shout")
+    monkeypatch.setitem(COMMANDS, "shout", ("use", "shout_command", "Shout"))
     main(["shout", "--text", "hello"])
     assert capsys.readouterr().out == "HELLO\n"
 

@@ -28,7 +28,7 @@ def drawn_and_printed(benchmark, tmp_path_factory):
     picture = tmp_path_factory.mktemp("powers_of_two") / "tiny.png"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark.PowersOfTwo, "step", product)
-        return picture, *run_for_json(benchmark.main, [*TINY, "--out", str(picture)])
+        return picture, *run_for_json(benchmark.PowersOfTwo, [*TINY, "--out", str(picture)])
 
 
 def test_every_size_is_measured_and_compared_with_the_roundest_of_its_group(drawn_and_printed):
@@ -103,14 +103,17 @@ def test_a_step_trains_a_model_of_the_sizes(benchmark):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-repeats", "0"], "num_repeats must be at least 1, not 0"),
-        (["--d-ff", "16", "-3"], "d_ff must be at least 1, not -3"),
-        (["--vocab-size", "2", "5"], "vocab_size must be at least 3, not 2"),
-        (["--d-model", "8"], "d_model (8,) needs two or more sizes, each once"),
-        (["--head-dim", "5", "5"], "head_dim (5, 5) needs two or more sizes, each once"),
+        (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
+        (["--d-ff", "16", "-3"], "--d-ff must be at least 1, not -3"),
+        (["--vocab-size", "2", "5"], "--vocab-size must be at least 3, not 2"),
+        (["--d-model", "8"], "--d-model (8,) is too few: give two or more sizes, each once"),
+        (
+            ["--head-dim", "5", "5"],
+            "--head-dim (5, 5) is too few: give two or more",
+        ),
         (["--out", "figure.docx"], "cannot write a picture figure.docx: end its name in"),
         (["--out", "no/such/folder.png"], "no folder no/such for the picture folder.png"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):
-    assert_refuses(benchmark.main, words, message)
+    assert_refuses(benchmark.PowersOfTwo, words, message)

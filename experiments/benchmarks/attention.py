@@ -18,7 +18,7 @@ for xla at 2,048 and more tokens.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +30,7 @@ from work import matrix_product
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_number, check_options
 from flax_transformer.functional import causal_mask, multi_head_attend
 from flax_transformer.functional.kernels.blockwise_attention import blocks_pay
 from flax_transformer.modules.layer_options import ComputeType
@@ -62,13 +62,10 @@ class Attention:
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
         if not self.lengths:
-            raise UserError("lengths must name at least one length")
+            raise UserError("--lengths is empty: give one or several")
         for length in self.lengths:
-            if length < 1:
-                raise UserError(f"lengths must be at least 1, not {length}")
-        for name in ("tokens", "num_heads", "head_dim", "peak_size", "num_repeats"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+            check_number("--lengths", length)
+        check_options(self, "tokens", "num_heads", "head_dim", "peak_size", "num_repeats")
 
     def run(self) -> None:
         """Measures and prints."""
@@ -189,10 +186,5 @@ def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(Attention, list(argv), defaults=lambda words: Attention())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(Attention, sys.argv[1:])

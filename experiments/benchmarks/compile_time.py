@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.buckets import Bucket
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
@@ -63,8 +63,7 @@ class CompileTime:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_repeats < 1:
-            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+        check_options(self, "num_repeats")
 
     def run(self) -> None:
         """Measures and prints."""
@@ -272,10 +271,5 @@ def as_json(result: Result, options: CompileTime) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(CompileTime, list(argv), defaults=lambda words: CompileTime())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(CompileTime, sys.argv[1:])

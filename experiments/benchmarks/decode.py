@@ -40,7 +40,7 @@ from flax_transformer.console import say, show_table
 from flax_transformer.data.datasets import published
 from flax_transformer.data.files.text_files import read_lines
 from flax_transformer.data.tokens.tokenizer import EOS, MIN_VOCAB_SIZE, Tokenizer
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.modules.layer_options import ComputeType
 
 PACKAGES = "torch", "transformers", "ctranslate2"
@@ -91,13 +91,13 @@ class Decode:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        for name in (*SIZES, *REPEATS):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.vocab_size <= MIN_VOCAB_SIZE:
-            raise UserError(f"vocab_size must be above {MIN_VOCAB_SIZE}, not {self.vocab_size}")
-        if self.num_heads < 1 or self.d_model % self.num_heads:
-            raise UserError(f"d_model {self.d_model} must divide by {self.num_heads} heads")
+        check_options(self, *SIZES, *REPEATS, "num_heads")
+        check_options(self, "vocab_size", lowest=MIN_VOCAB_SIZE + 1)
+        if self.d_model % self.num_heads:
+            raise UserError(
+                f"--d-model {self.d_model} is not a multiple of --num-heads {self.num_heads}: "
+                "change one of them"
+            )
 
     def work(self) -> DecodeWork:
         """What every contender does."""
@@ -203,7 +203,7 @@ def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> list[li
         ) from None
     english, german, test = (list(read_lines(path)) for path in paths)
     if len(test) < num_sentences:
-        raise UserError(f"num_sentences must be at most {len(test):,}, not {num_sentences:,}")
+        raise UserError(f"--num-sentences must be at most {len(test):,}, not {num_sentences:,}")
     # Marian keeps its padding in the last row of the vocabulary.
     tokenizer = Tokenizer.train([*english, *german], vocab_size - 1)
     return [[*ids, EOS] for ids in tokenizer.encode_batch(test[:num_sentences])]
@@ -275,10 +275,5 @@ def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[st
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(Decode, list(argv), defaults=lambda words: Decode())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(Decode, sys.argv[1:])

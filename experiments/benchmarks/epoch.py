@@ -23,7 +23,6 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +38,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
-from flax_transformer.errors import UserError
+from flax_transformer.errors import check_options
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment
 
 EXPERIMENT = Path(__file__).parents[1] / "multi30k_en_de.py"
@@ -61,8 +60,7 @@ class EpochTime:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_epochs < 1:
-            raise UserError(f"num_epochs must be at least 1, not {self.num_epochs}")
+        check_options(self, "num_epochs")
         if self.flax_examples is not None:
             check_flax_examples(self.flax_examples)
 
@@ -199,10 +197,5 @@ def as_json(results: list[Result], options: EpochTime) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(EpochTime, list(argv), defaults=lambda words: EpochTime())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(EpochTime, sys.argv[1:])

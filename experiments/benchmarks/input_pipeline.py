@@ -28,7 +28,6 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +47,7 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_pairs
 from flax_transformer.data.tokens.tokenizer import PAD
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import load_experiment
 
 NUM_WARMUP_EPOCHS = 1
@@ -76,8 +75,7 @@ class InputPipeline:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        if self.num_repeats < 1:
-            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+        check_options(self, "num_repeats")
 
     def data(self) -> ParallelTextConfig:
         """The experiment's data, with these options in place of its own."""
@@ -87,7 +85,7 @@ class InputPipeline:
         config = dataclasses.replace(config, **given)
         if self.row_length is not None and self.row_length < config.max_length:
             raise UserError(
-                f"row_length {self.row_length} cannot hold a sentence of max_length "
+                f"--row-length {self.row_length} cannot hold a sentence of data.max_length "
                 f"{config.max_length}: raise it"
             )
         return config
@@ -265,10 +263,5 @@ def _figures(epochs: Epochs) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(InputPipeline, list(argv), defaults=lambda words: InputPipeline())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(InputPipeline, sys.argv[1:])

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError, check_options
 
 EXPERIMENT = Path(__file__).parent.parent / "shakespeare.py"
 OPTIONS = (
@@ -65,7 +65,7 @@ class LanguageModel:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained."""
-        check_number("num_steps", self.num_steps, 100)
+        check_options(self, "num_steps", lowest=100)
         data = self.nanogpt and self.nanogpt / "data" / "shakespeare_char" / "train.bin"
         if data and not data.is_file():
             raise UserError(
@@ -123,7 +123,7 @@ def _timed(command: list[str], folder: Path) -> tuple[float, float, str]:
     wall, after = time.perf_counter() - started, os.times()
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"{' '.join(command[:4])} failed ({reason}): run it alone to see why")
+        raise UserError(f"{' '.join(command[:4])} failed ({reason}): run only it to see why")
     processor = after.children_user + after.children_system
     processor -= before.children_user + before.children_system
     return wall, processor, done.stdout

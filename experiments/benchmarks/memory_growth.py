@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say
 from flax_transformer.data.datasets.datasets import read_pairs
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.training.assemble import load
@@ -51,11 +51,9 @@ class MemoryGrowth:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        for name in ("num_steps", "num_sentences"):
-            if getattr(self, name) < 8:
-                raise UserError(f"{name} must be at least 8, not {getattr(self, name)}")
+        check_options(self, "num_steps", "num_sentences", lowest=8)
         if not STATUS.exists():
-            raise UserError(f"no {STATUS}: the memory of a process is read there, on Linux")
+            raise UserError(f"no {STATUS}, which tells the memory of a process: use Linux")
 
     def run(self) -> None:
         """Measures and prints."""
@@ -159,10 +157,5 @@ def _experiment(folder: Path, num_steps: int) -> Experiment:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(MemoryGrowth, list(argv), defaults=lambda words: MemoryGrowth())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(MemoryGrowth, sys.argv[1:])

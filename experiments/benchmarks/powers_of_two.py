@@ -13,7 +13,6 @@ A large matrix product runs among them: the share of its speed that a step reach
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from work import Work, matrix_product, training_step
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.data.tokens.tokenizer import EOS
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_number, check_options, option
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
@@ -69,15 +68,16 @@ class PowersOfTwo:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
-        for name in ("num_heads", "num_layers", "batch", "length", "peak_size", "num_repeats"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_options(
+            self, "num_heads", "num_layers", "batch", "length", "peak_size", "num_repeats"
+        )
         for name, sizes in self.groups().items():
-            least = EOS + 1 if name == "vocab_size" else 1
-            if min(sizes, default=least) < least:
-                raise UserError(f"{name} must be at least {least}, not {min(sizes)}")
+            for size in sizes:
+                check_number(option(name), size, EOS + 1 if name == "vocab_size" else 1)
             if len(set(sizes)) < max(len(sizes), 2):
-                raise UserError(f"{name} {sizes} needs two or more sizes, each once")
+                raise UserError(
+                    f"{option(name)} {sizes} is too few: give two or more sizes, each once"
+                )
         if self.out is not None:
             check_picture_path(self.out)
 
@@ -244,10 +244,5 @@ def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(PowersOfTwo, list(argv), defaults=lambda words: PowersOfTwo())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(PowersOfTwo, sys.argv[1:])

@@ -25,7 +25,6 @@ peak. Some two minutes for each contender and setting on two CPU cores.
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +37,7 @@ from turns import HOW, Contender, in_both_settings, take_turns
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import check_options, unknown
 from flax_transformer.modules.layer_options import ComputeType
 
 PEAK = "matrix product"
@@ -69,10 +68,8 @@ class TrainStep:
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
         if self.size not in SIZES:
-            raise unknown("size", self.size, SIZES)
-        for name in ("peak_size", "num_turns", "num_repeats"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+            raise unknown("--size", self.size, SIZES)
+        check_options(self, "peak_size", "num_turns", "num_repeats")
 
     def run(self) -> None:
         """Measures and prints."""
@@ -190,10 +187,5 @@ def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) 
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(TrainStep, list(argv), defaults=lambda words: TrainStep())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(TrainStep, sys.argv[1:])

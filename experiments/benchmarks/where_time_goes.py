@@ -26,7 +26,7 @@ matrix product, see train_step.py.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from circumstances import circumstances, describe, tell
@@ -38,7 +38,7 @@ from work import parameter_update, training_loss, training_step
 
 from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import check_options, unknown
 from flax_transformer.modules.layer_options import ComputeType
 
 STEP, FORWARD, UPDATE, LAYERS = "the whole step", "forward pass", "update", "layers"
@@ -72,9 +72,8 @@ class WhereTimeGoes:
     def __post_init__(self) -> None:
         """Refuses what cannot be measured."""
         if self.size not in SIZES:
-            raise unknown("size", self.size, SIZES)
-        if self.num_repeats < 1:
-            raise UserError(f"num_repeats must be at least 1, not {self.num_repeats}")
+            raise unknown("--size", self.size, SIZES)
+        check_options(self, "num_repeats")
 
     def programs(self) -> dict[str, Callable[[], Any]]:
         """Compiles the step, the step without each part, and the parts that can run alone."""
@@ -139,10 +138,5 @@ def as_json(seconds: dict[str, float], whole: Spread, options: WhereTimeGoes) ->
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
-    execute(WhereTimeGoes, list(argv), defaults=lambda words: WhereTimeGoes())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    execute(WhereTimeGoes, sys.argv[1:])

@@ -9,7 +9,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfLines
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.line_batches import line_batches
 from flax_transformer.tasks.classification.classifier import ROWS, Classifier, Prediction
 
@@ -29,28 +29,24 @@ class Classify(OfLines):
 
     def run(self) -> None:
         """Prints the classes, and on standard error which inputs cannot be read."""
-        check_number("--top", self.top)
-        batches = line_batches(self.inputs, self.batch_lines)
+        check_options(self, "top")
         classifier = self.load("classify")
         has_failed, index = False, 0
-        for batch in batches:
+        for batch in line_batches(self.inputs, self.batch_lines):
             for value, answer in _answers(classifier, batch.texts):
-                is_bad = isinstance(answer, UserError)
-                if is_bad:
+                if isinstance(answer, UserError):
                     has_failed = True
                     print(f"error: {answer}", file=sys.stderr, flush=True)
                 # A line of standard input always has its line of output.
-                if batch.is_input or not is_bad:
+                if batch.is_input or not isinstance(answer, UserError):
                     self.write(index, value, answer)
                 index += 1
             sys.stdout.flush()
         if has_failed:
             sys.exit(2)  # as for any error of a user
 
-    def form(self, index: int, text: Any, answer: Prediction | UserError) -> str:
+    def form(self, index: int, text: Any, answer: Prediction) -> str:
         """The classes; the name of a file is the last column."""
-        if isinstance(answer, UserError):
-            return ""
         name = [" ".join(str(text).splitlines())] if isinstance(text, Path) else []
         ranked = list(answer.probabilities.items())[: self.top]
         return "\t".join([*(f"{label}\t{share:.4f}" for label, share in ranked), *name])

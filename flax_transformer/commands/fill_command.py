@@ -6,8 +6,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfLines
-from flax_transformer.errors import UserError, check_number
-from flax_transformer.line_batches import answer_lines, line_batches
+from flax_transformer.errors import check_options
 from flax_transformer.tasks.masked_language_modeling.mask_filler import Filled
 
 
@@ -24,16 +23,13 @@ class Fill(OfLines):
 
     def run(self) -> None:
         """Prints the texts without gaps."""
-        top = 5 if self.top is None else self.top
-        check_number("--top", top)
-        batches = line_batches(self.texts, self.batch_lines)
+        check_options(self, "top")
+        top = self.top or 5  # words of each gap, which JSON always shows
         filler = self.load("fill")
-        answer_lines(batches, lambda texts, n: filler.fill(texts, top, first_line=n), self.write)
+        self.answer(self.texts, lambda texts, first: filler.fill(texts, top, first_line=first))
 
-    def form(self, index: int, text: Any, answer: Filled | UserError) -> str:
+    def form(self, index: int, text: Any, answer: Filled) -> str:
         """The text, and the words of its gaps if they are asked for."""
-        if isinstance(answer, UserError):
-            return ""
         words = [] if self.top is None else [pair for gap in answer.gaps for pair in gap.items()]
         filled = " ".join(answer.text.splitlines())
         return "\t".join([filled, *(f"{word.strip()}\t{p:.4f}" for word, p in words)])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flax_transformer.console import explain, show_table
 from flax_transformer.data.datasets.datasets import DATASETS
-from flax_transformer.errors import check_number
+from flax_transformer.errors import check_options
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
@@ -34,7 +34,7 @@ class List:
 
     def run(self) -> None:
         """Prints what can be chosen from."""
-        check_number("--vocab-size", self.vocab_size)
+        check_options(self, "vocab_size")
         listed = {
             "tasks": _tasks(),
             "presets": self._presets(),
@@ -93,19 +93,17 @@ def _tasks() -> dict[str, dict[str, Any]]:
 
 
 def _models() -> dict[str, dict[str, Any]]:
-    rows = {}
-    for name, entry in ZOO.items():
-        config = entry.config
-        if isinstance(config, EncoderDecoderConfig):
-            continue
-        rows[name] = {
+    return {
+        name: {
             "model": type(entry.model).__name__,
             "parameters": entry.parameters,
-            "layers": str(getattr(config, "num_layers", "")),
-            "d_model": config.d_model,
-            "heads": config.num_heads,
+            "layers": str(getattr(entry.config, "num_layers", "")),
+            "d_model": entry.config.d_model,
+            "heads": entry.config.num_heads,
         }
-    return rows
+        for name, entry in ZOO.items()
+        if not isinstance(entry.config, EncoderDecoderConfig)
+    }
 
 
 def _datasets() -> dict[str, dict[str, Any]]:
@@ -113,6 +111,8 @@ def _datasets() -> dict[str, dict[str, Any]]:
         name: {"of": dataset.kind.replace("_", " "), "description": dataset.description}
         for name, dataset in DATASETS.items()
     }
-    other = "any such data set of TFDS, such as wmt14_translate/de-en"
-    rows["NAME/CONFIG"] = {"of": "pair, labeled text or image", "description": other}
-    return rows
+    other = {
+        "of": "pair, labeled text or image",
+        "description": "any such data set of TFDS, such as wmt14_translate/de-en",
+    }
+    return rows | {"NAME/CONFIG": other}

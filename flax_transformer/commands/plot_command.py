@@ -12,6 +12,8 @@ from flax_transformer.console import say
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import VALIDATION, whole_lines
+from flax_transformer.visualization.curves import plot_curves, read_curve
+from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +25,18 @@ class Plot:
     out: Path = Path("curves.png")
     """Picture to write."""
     score: str | None = None
-    """Score of the validation split; the first folder's training.best-score if not given."""
+    """Score of the validation split; the first folder's --training.best-score if not given."""
 
     def run(self) -> None:
         """Draws the training loss and the validation score over the updates."""
         if not self.workdirs:
             raise UserError("no workdir to plot: name one or several, such as runs/number_words")
-        # Imported when a picture is asked for: no other command waits for matplotlib.
-        from flax_transformer.visualization.curves import plot_curves
-        from flax_transformer.visualization.pictures import check_picture_path, save_picture
-
         check_picture_path(self.out)
         runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
         if self.score is not None:
             _check_score(self.score, runs)
         score = self.score or Workdir(self.workdirs[0]).load().training.score
-        save_picture(plot_curves(runs, str(score)), self.out)
+        save_picture(plot_curves(runs, score), self.out)
         say(Console(), f"drawn in {self.out}")
 
 
@@ -52,8 +50,7 @@ def _measured(path: Path) -> list[str]:
     workdir = Workdir(path)
     workdir.load()
     lines = whole_lines(workdir.metrics)
-    measured = (line for line in map(json.loads, lines) if line["kind"] == "train")
-    if all(line.get("loss") is None for line in measured):
+    if not read_curve(lines, "train", "loss"):
         raise UserError(f"{path} has measured no training loss yet: leave it out, or train on")
     return lines
 
@@ -63,6 +60,6 @@ def _check_score(score: str, runs: Mapping[str, list[str]]) -> None:
     names = {name for line in lines if line["kind"] == VALIDATION for name in line}
     known = names - {"step", "kind"}
     if not known:
-        raise UserError(f"no score {score} to draw: none of these trainings was evaluated yet")
+        raise UserError(f"--score {score} has no values yet: leave it out, or evaluate a training")
     if score not in known:
-        raise unknown("score", score, known)
+        raise unknown("--score", score, known)

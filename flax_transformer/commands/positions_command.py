@@ -7,9 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from flax_transformer.console import say, show_table
-from flax_transformer.errors import check_number
-from flax_transformer.evaluation.wishes import HEADINGS, Verdict, check_wishes
+from flax_transformer.errors import check_options
+from flax_transformer.evaluation.wishes import HEADINGS, check_wishes
 from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.visualization.pictures import check_picture_path, save_picture
+from flax_transformer.visualization.position_pictures import plot_positions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +29,7 @@ class Positions:
 
     def run(self) -> None:
         """Prints schemes against wishes, and draws the schemes."""
-        for option, size in {"--length": self.length, "--d-model": self.d_model}.items():
-            check_number(option, size, 2)
-        # Imported when a picture is asked for: no other command waits for matplotlib.
-        from flax_transformer.visualization.pictures import check_picture_path, save_picture
-        from flax_transformer.visualization.position_pictures import plot_positions
-
+        check_options(self, "length", "d_model", lowest=2)
         check_picture_path(self.out)
         wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:
@@ -43,14 +40,13 @@ class Positions:
             print(json.dumps(verdicts, indent=2))
         else:
             rows = {
-                name: {HEADINGS[wish]: _cell(verdict) for wish, verdict in row.items()}
+                name: {
+                    HEADINGS[wish]: "yes" if verdict.met else f"no: {verdict.reason}"
+                    for wish, verdict in row.items()
+                }
                 for name, row in wishes.items()
             }
             show_table(Console(), "--model.positions, against what one would wish of them", rows)
         save_picture(plot_positions(self.length, self.d_model), self.out)
         # Only JSON on standard output, so that a program can read it.
         say(Console(stderr=self.json), f"drawn in {self.out}")
-
-
-def _cell(verdict: Verdict) -> str:
-    return "yes" if verdict.met else f"no: {verdict.reason}"

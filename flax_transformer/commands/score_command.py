@@ -9,7 +9,6 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfLines
 from flax_transformer.data.files.text_files import read_parallel
 from flax_transformer.errors import UserError
-from flax_transformer.line_batches import answer_lines, line_batches
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_scores import TextScore
 from flax_transformer.training.checkpoints.workdir import Workdir
@@ -33,16 +32,10 @@ class Score(OfLines):
 
     def run(self) -> None:
         """Prints the scores."""
-        name, kind = find_task(Workdir(self.workdir).load())
-        if not kind.searches:
-            raise UserError(
-                f"{self.workdir} holds a model for {name}, which cannot score texts: run "
-                f"flax-transformer {kind.command} --workdir {self.workdir}"
-            )
+        _, kind = find_task(Workdir(self.workdir).load())
         is_translator = kind.takes[1] == "target_tokens"
         pairs = self._pairs_of_files(is_translator)
-        batches = line_batches(self.texts, self.batch_lines)
-        predictor = self.load(kind.command)
+        predictor = self.load(kind.command if kind.searches else "score")
         if pairs:
             scores = predictor.score(*map(list, zip(*pairs, strict=True)))
             for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):
@@ -53,12 +46,10 @@ class Score(OfLines):
             given = _sides(texts, first) if is_translator else [texts]
             return predictor.score(*given, first_line=first)
 
-        answer_lines(batches, score, self.write)
+        self.answer(self.texts, score)
 
-    def form(self, index: int, text: Any, answer: TextScore | UserError) -> str:
+    def form(self, index: int, text: Any, answer: TextScore) -> str:
         """The three numbers of a text."""
-        if isinstance(answer, UserError):
-            return ""
         return f"{answer.log_prob:.4f}\t{answer.num_tokens}\t{answer.mean_log_prob:.4f}"
 
     def _pairs_of_files(self, is_translator: bool) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from flax_transformer.console import explain, show_table
-from flax_transformer.errors import check_number
+from flax_transformer.errors import check_options
 from flax_transformer.models.table3 import (
     FITTING_VOCAB_SIZE,
     PAPER_VOCAB_SIZE,
@@ -39,8 +39,7 @@ class Table3:
 
     def run(self) -> None:
         """Prints the rows, and why the published counts need another vocabulary."""
-        if self.vocab_size is not None:
-            check_number("--vocab-size", self.vocab_size)
+        check_options(self, "vocab_size")
         rows = {name: self._row(row) for name, row in table3().items()}
         if self.json:
             print(json.dumps(rows, indent=2))
@@ -77,13 +76,13 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     """The words of a line of the table."""
     published = row["published"]
     (size, count), *fitting = row["counted_parameters"].items()
-    counts = {f"at {int(size):,}": count}
-    for _, other in fitting:
-        counts[f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"] = other
+    fitting_sizes = f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"
+    others = {fitting_sizes: f"{fitting[0][1] / 1e6:.1f}"} if fitting else {}
     return {
         "change": row["change"],
         "paper": str(published["parameters_in_millions"] or ""),
-        **{heading: f"{count / 1e6:.1f}" for heading, count in counts.items()},
+        f"at {int(size):,}": f"{count / 1e6:.1f}",
+        **others,
         "PPL": f"{published['perplexity']:.2f}",
         "BLEU": f"{published['bleu']:.1f}",
     }

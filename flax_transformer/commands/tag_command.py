@@ -6,8 +6,6 @@ from typing import Any
 from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfLines
-from flax_transformer.errors import UserError
-from flax_transformer.line_batches import answer_lines, line_batches
 from flax_transformer.tasks.tagging.tagger import TaggedWord, show
 
 
@@ -22,10 +20,9 @@ class Tag(OfLines):
 
     def run(self) -> None:
         """Prints the words with their tags."""
-        batches = line_batches(self.sentences, self.batch_lines)
         tagger = self.load("tag")
-        answer_lines(batches, lambda sentences, _: tagger.tag(sentences), self.write)
+        self.answer(self.sentences, lambda sentences, _: tagger.tag(sentences))
 
-    def form(self, index: int, text: Any, answer: list[TaggedWord] | UserError) -> str:
+    def form(self, index: int, text: Any, answer: list[TaggedWord]) -> str:
         """The words, each with its tag."""
-        return "" if isinstance(answer, UserError) else show(answer)
+        return show(answer)

@@ -1,15 +1,18 @@
 """The options that commands share which use a trained model."""
 
 import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import UseAppendAction
 
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError
-from flax_transformer.line_batches import json_line
+from flax_transformer.errors import UserError, check_options
+from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.modules.layer_options import ComputeType
+from flax_transformer.tasks.text_scores import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
 
 
@@ -31,10 +34,6 @@ class OfModel(OfWorkdir):
     """Type of the computation; the training's own if not given. bfloat16 takes half the time or
     less for products where the device can, with two to three significant digits."""
 
-    def load(self, command: str, decoding: DecodingConfig | None = None) -> Any:
-        """Loads the predictor that a command is for."""
-        return load_for(command, self.workdir, self.weights, decoding, self.dtype)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OfLines(OfModel):
@@ -47,14 +46,36 @@ class OfLines(OfModel):
     """Maximum number of lines of standard input that are answered together; 1 answers each line at
     once. Fewer are taken if no more have arrived."""
 
+    def load(self, command: str, decoding: DecodingConfig | None = None) -> Any:
+        """Loads the predictor that a command is for, and checks the options of all."""
+        check_options(self, "batch_lines")
+        return load_for(command, self.workdir, self.weights, decoding, self.dtype)
+
+    def answer(self, given: Sequence[str], find: Callable[[list[str], int], Sequence[Any]]) -> None:
+        """Prints the answers of the texts given, or of the lines of standard input.
+
+        Args:
+            given: texts of the command line.
+            find: see `answer_lines`.
+        """
+        answer_lines(line_batches(given, self.batch_lines), find, self.write)
+
     def write(self, index: int, text: Any, answer: Any) -> None:
         """Prints the answer of an input, or its error, as JSON or in the command's own form."""
-        shown = "" if isinstance(text, UserError) else str(text)
-        print(json_line(index, shown, answer) if self.json else self.form(index, text, answer))
+        if self.json:
+            print(json_line(index, "" if isinstance(text, UserError) else str(text), answer))
+        elif isinstance(answer, UserError) or not answer:
+            print(self.form_none(index))
+        else:
+            print(self.form(index, text, answer))
 
-    def form(self, index: int, text: Any, answer: Any | UserError) -> str:
-        """Makes the lines of an answer; one that is empty if there is none."""
+    def form(self, index: int, text: Any, answer: Any) -> str:
+        """Makes the lines of an answer."""
         raise NotImplementedError
+
+    def form_none(self, index: int) -> str:
+        """Makes the line of an input that is bad or for which nothing was found."""
+        return ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,3 +91,7 @@ class OfSearch(OfLines):
         if num_best is None:
             return self.decoding
         return dataclasses.replace(self.decoding, num_best=num_best)
+
+    def form_none(self, index: int) -> str:
+        """Makes the lines of one empty output."""
+        return self.form(index, "", [ScoredText("", -math.inf)])

@@ -1,15 +1,12 @@
 """`flax-transformer translate`."""
 
 import dataclasses
-import math
 from functools import partial
 from typing import Any
 
 from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfSearch
-from flax_transformer.errors import UserError
-from flax_transformer.line_batches import answer_lines, line_batches
 from flax_transformer.tasks.text_scores import ScoredText
 
 
@@ -20,8 +17,8 @@ class Translate(OfSearch):
     texts: Positional[tuple[str, ...]]
     """Texts to translate; standard input if there are none."""
     n_best: int | None = None
-    """Translations of each text, the best first, one a line; decoding.num-best if not given. With
-    several, each line begins with the text's index, from 0, and a tab."""
+    """Translations of each text, the best first, one a line; --decoding.num-best if not given.
+    With several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
     """Put each translation's score, the normalized log-probability, and a tab before it."""
     prefix: str = ""
@@ -30,20 +27,17 @@ class Translate(OfSearch):
 
     def run(self) -> None:
         """Prints the translations."""
-        decoding = self.finding(self.n_best)
-        batches = line_batches(self.texts, self.batch_lines)
-        translator = self.load("translate", decoding)
+        translator = self.load("translate", self.finding(self.n_best))
         translate = partial(translator.translate_n_best, seed=self.seed, prefix=self.prefix)
         translate([])  # an impossible prefix is one error, not an error for each line
-        answer_lines(batches, lambda texts, first: translate(texts, first_line=first), self.write)
+        self.answer(self.texts, lambda texts, first: translate(texts, first_line=first))
 
-    def form(self, index: int, text: Any, answer: list[ScoredText] | UserError) -> str:
+    def form(self, index: int, text: Any, answer: list[ScoredText]) -> str:
         """A line for each translation."""
         is_n_best = (self.n_best or self.decoding.num_best) > 1
-        found = [] if isinstance(answer, UserError) else answer
         columns = (
             # Whatever its reader takes for the end of a line.
             [str(index)] * is_n_best + [f"{score:.4f}"] * self.scores + [" ".join(t.splitlines())]
-            for t, score in found or [ScoredText("", -math.inf)]
+            for t, score in answer
         )
         return "\n".join(map("\t".join, columns))

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flax_transformer.commands.train_command import OfExperiment
 from flax_transformer.console import say
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import write_experiment
 from flax_transformer.training.durability.differences import differences
 from flax_transformer.training.durability.resume_proof import KilledTrainings
@@ -29,14 +29,14 @@ class VerifyResume(OfExperiment):
 
     def run(self) -> None:
         """Trains, kills, compares, and says what differs."""
-        check_number("--kills", self.kills)
+        check_options(self, "kills")
         with tempfile.TemporaryDirectory(prefix="verify-resume-") as temporary:
             folder = self.workdir or Path(temporary)
             try:
                 folder.mkdir(parents=True, exist_ok=self.workdir is None)
             except OSError as error:
                 raise UserError(
-                    f"cannot make {folder} ({error.strerror}): name a new one"
+                    f"--workdir {folder} cannot be made ({error.strerror}): give a new one"
                 ) from error
             self._verify(folder.absolute(), Console())
 
@@ -58,7 +58,7 @@ class VerifyResume(OfExperiment):
             found += differences(folder / "uninterrupted", killed)
         if found:
             raise UserError(
-                f"{len(found)} differences after {len(kills)} kills: {'; '.join(found[:3])}; use "
+                f"{len(found)} differences after {len(kills)} kills: {'; '.join(found[:3])}; give "
                 "--workdir to keep the runs and look at them"
             )
         halves = sum(kill.was_writing for kill in kills)

@@ -161,22 +161,22 @@ def attention_rollout(
 
 def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
     """Names the parts of what was given."""
-
-    def read(name: str, array: Any) -> np.ndarray:
-        return host_array(f"{name} weights", array, np.float32)
-
-    if not isinstance(weights, Mapping):
-        name = "cross" if has_target else "attention"
-        return {name: read(name, weights)}
     names = [name for name in _SIDES if name != "attention"]
+    if not isinstance(weights, Mapping):
+        names = ["cross" if has_target else "attention"]
+        weights = dict.fromkeys(names, weights)
     for name in weights:
         if name not in names:
             raise unknown("part of attention", str(name), names)
     if not weights:
         raise UserError(f"no weights to show: give an array, or a dictionary of {', '.join(names)}")
-    if not has_target and {*weights} - {"encoder"}:
+    if not has_target and {*weights} & {"decoder", "cross"}:
         raise UserError("weights of a decoder need its tokens: pass them as target_tokens")
-    return {name: read(name, weights[name]) for name in names if name in weights}
+    return {
+        name: host_array(f"{name} weights", weights[name], np.float32)
+        for name in names
+        if name in weights
+    }
 
 
 def _describe(
@@ -185,19 +185,20 @@ def _describe(
     """Says what the page must know of a part, whose weights it checks."""
     queries, keys = _SIDES[name]
     if array.ndim != 4:
-        hint = ": take one example of the batch" if array.ndim == 5 else ""
+        remedy = "take one example of the batch" if array.ndim == 5 else "give such an array"
         raise UserError(
-            f"{name} weights of shape {list(array.shape)} are not [layers, heads, queries, keys]"
-            f"{hint}"
+            f"{name} weights of shape {list(array.shape)} are not [layers, heads, queries, keys]: "
+            f"{remedy}"
         )
     expected = (len(sides[queries]), len(sides[keys]))
     if array.shape[2:] != expected:
         raise UserError(
             f"{name} weights of shape {list(array.shape)} end in [{array.shape[2]}, "
-            f"{array.shape[3]}], but there are {expected[0]} query and {expected[1]} key tokens"
+            f"{array.shape[3]}], but there are {expected[0]} query and {expected[1]} key tokens: "
+            "give one for each query and key"
         )
     if not array.size:
-        raise UserError(f"{name} weights of shape {list(array.shape)} are empty: nothing to show")
+        raise UserError(f"{name} weights of shape {list(array.shape)} are empty: give others")
     # A computation in bfloat16 or float32 may round a weight of 1 to a little more.
     is_weight = (array >= 0) & (array <= 1.01)
     if not is_weight.all():

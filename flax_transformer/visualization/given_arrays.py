@@ -36,7 +36,7 @@ def host_array(name: str, array: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(array, dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{name} are not an array of numbers: {reason}") from error
+        raise UserError(f"{name} are not an array of numbers ({reason}): give one") from error
 
 
 def check_picture(
@@ -77,17 +77,25 @@ def check_picture(
     axes, grid = _AXES[name]
     given = tuple(() if patches is None else patches)
     if pixels.ndim != axes.count(",") + 1 or pixels.shape[-1] != 3 or not pixels.size:
-        raise UserError(f"{name} of shape {list(pixels.shape)} is not {axes}")
+        raise UserError(
+            f"{name} of shape {list(pixels.shape)} is not {axes}: give pixels of that shape"
+        )
     if len(given) != grid.count(",") + 1 or min(given) < 1:
         raise UserError(f"patches {patches} of the {name} are not {grid}: say how many there are")
     if name == "image":
         pixels, given = pixels[None], (1, *given)
     first = num_tokens - math.prod(given)
     if first < 0:
-        raise UserError(f"{math.prod(given)} patches are more than the {num_tokens} tokens")
+        raise UserError(
+            f"{math.prod(given)} patches are more than the {num_tokens} tokens: give a token for "
+            "each patch"
+        )
     for axis, size, number in zip(("time", "height", "width"), pixels.shape, given, strict=False):
         if size % number:
-            raise UserError(f"the {name}'s {axis} of {size} is not a multiple of {number} patches")
+            raise UserError(
+                f"the {name}'s {axis} of {size} is not a multiple of {number} patches: give "
+                "another number of patches"
+            )
     header = dict(zip(("frames", "height", "width"), pixels.shape, strict=False))
     return {**header, "patches": given, "first": first}, pixel_bytes(name, pixels)
 

@@ -52,9 +52,8 @@ def plot_images(
     height, width = _SIDE * np.array(pixels.shape[1:3]) / max(pixels.shape[1:3])
     size = (columns * width + 0.2, rows * (height + _NAME * bool(names)) + 0.2)
     figure, panels = new_figure(*size, rows, columns, len(pixels), subplot_kw=NO_TICKS)
-    for axes, image in zip(panels, pixels, strict=True):
+    for axes, image, name in zip(panels, pixels, names or [""] * len(pixels), strict=True):
         shown = image[..., 0] if image.shape[-1] == 1 else image
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for axes, name in zip(panels, names, strict=False):
         axes.set_title(name, fontsize="small")
     return figure

@@ -112,10 +112,13 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
         for index, length in enumerate(sorted(lengths, reverse=True)):
             steps = jnp.arange(length)
             values = np.asarray(step_values(scheme, steps, length, max_positions=max(lengths)))
-            width = 1.5 + 3 * (len(lengths) - 1 - index)
-            color = COLORS[index % len(COLORS)]
-            label = f"sentence of {length}"
-            axes.plot(steps, values[:, 0], color=color, linewidth=width, label=label)
+            axes.plot(
+                steps,
+                values[:, 0],
+                color=COLORS[index % len(COLORS)],
+                linewidth=1.5 + 3 * (len(lengths) - 1 - index),
+                label=f"sentence of {length}",
+            )
         style_axes(axes, name, "position, tokens", fontsize="medium")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(lengths), frameon=False)
@@ -149,8 +152,7 @@ def plot_wishes(wishes: Mapping[str, Mapping[str, Verdict]]) -> Figure:
             corner = (column + 0.01, row + 0.04)
             axes.add_patch(Rectangle(corner, 0.98, 0.92, color=color, alpha=0.18, linewidth=0))
             text = "\n".join([word, *textwrap.wrap(verdict.reason, _LINE)])
-            place = (column + 0.5, row + 0.5)
-            axes.text(*place, text, ha="center", va="center", fontsize="small")
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize="small")
     axes.set(xlim=(0, len(HEADINGS)), ylim=(len(wishes), 0))
     axes.set_xticks([column + 0.5 for column in range(len(HEADINGS))], list(HEADINGS.values()))
     axes.set_yticks([row + 0.5 for row in range(len(wishes))], list(wishes))

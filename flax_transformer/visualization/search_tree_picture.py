@@ -59,22 +59,21 @@ def plot_search_tree(
         Wu et al. 2016, Google's Neural Machine Translation System, section 7.
     """
     _check(parents, best, len(tokens), len(log_probs), len(scores), len(is_kept))
-    depths, heights = _places(parents)
-    path = {-1, best}
-    while best >= 0:
-        path.add(best := parents[best])
-    size = (_STEP * (max(depths) + 2), _ROW * (max(heights) + 1) + 1.2)
+    paths = _paths(parents)
+    depths = [len(paths[node]) for node in range(len(parents))] + [0]
+    heights = _heights(parents, paths)
+    size = (_STEP * (max(depths) + 2), _ROW * (max(heights.values()) + 1) + 1.2)
     figure, (axes,) = new_figure(*size)
     _name(axes, 0, heights[-1], "prompt", {"color": "black"}, False)
     for node, parent in enumerate(parents):
-        state = 0 if node in path else 1 if is_kept[node] else 2
+        state = 0 if node in paths[best] else 1 if is_kept[node] else 2
         look = list(_LOOKS.values())[state]
         places = (depths[parent], depths[node]), (heights[parent], heights[node])
         # The best path lies over the others, and all names over all lines.
         axes.plot(*places, **look, zorder=2 - state / 4)
         score = "" if np.isnan(scores[node]) else f" → {scores[node]:.2f}"
         name = f"{visible_token(tokens[node])}  {log_probs[node]:.2f}{score}"
-        _name(axes, depths[node], heights[node], name, look, node in path)
+        _name(axes, depths[node], heights[node], name, look, state == 0)
     axes.invert_yaxis()
     axes.margins(x=0.6 / max(depths), y=0.06)
     label = "tokens generated; in each box the log-probability so far in nats, → score"
@@ -100,29 +99,25 @@ def _check(parents: Sequence[int], best: int, *lengths: int) -> None:
         raise ValueError(f"best {best} must be one of {len(parents)} nodes")
 
 
-def _places(parents: Sequence[int]) -> tuple[list[int], list[float]]:
-    """Depth and height of every node, those of the prompt at the end.
-
-    Leaves lie one below the other, in the order of their hypotheses; a node between its branches.
-    """
-    children: dict[int, list[int]] = {node: [] for node in range(-1, len(parents))}
-    depths = [0] * (len(parents) + 1)
+def _paths(parents: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """The nodes from the first token to each node; none to the prompt, which is -1."""
+    paths: dict[int, tuple[int, ...]] = {-1: ()}
     for node, parent in enumerate(parents):
-        children[parent].append(node)
-        depths[node] = depths[parent] + 1
-    order, waiting = [], [-1]
-    while waiting:
-        order.append(waiting.pop())
-        waiting += reversed(children[order[-1]])
-    leaves = [node for node in order if not children[node]]
-    heights = [0.0] * len(depths)
-    for height, leaf in enumerate(leaves):
-        heights[leaf] = float(height)
-    for node in reversed(order):
-        if children[node]:
-            ends = [heights[child] for child in children[node]]
-            heights[node] = (min(ends) + max(ends)) / 2
-    return depths, heights
+        paths[node] = (*paths[parent], node)
+    return paths
+
+
+def _heights(parents: Sequence[int], paths: dict[int, tuple[int, ...]]) -> dict[int, float]:
+    """Leaves lie one below the other, by hypothesis; a node between its branches."""
+    branches: dict[int, list[float]] = {parent: [] for parent in parents}
+    leaves = sorted(path for node, path in paths.items() if node not in branches)
+    heights = {path[-1]: float(height) for height, path in enumerate(leaves)}
+    for node in reversed(paths):
+        if node in branches:
+            heights[node] = (min(branches[node]) + max(branches[node])) / 2
+        if node >= 0:
+            branches[parents[node]].append(heights[node])
+    return heights
 
 
 def _name(axes: Axes, depth: int, height: float, name: str, look: dict, is_best: bool) -> None:

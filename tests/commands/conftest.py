@@ -56,13 +56,16 @@ def trained(folder):
 
 @pytest.fixture
 def run(folder, monkeypatch, capsys):
-    """Runs a command line in the folder; gives its exit code, output and errors."""
+    """Runs a command line in the folder; gives its exit code, output and errors.
+
+    Standard input is closed if it is None.
+    """
     monkeypatch.chdir(folder)
 
     def run(*words, stdin=b""):
         # All that is read of standard input is its buffer.
-        stream = io.BytesIO(stdin)
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+        stream = None if stdin is None else SimpleNamespace(buffer=io.BytesIO(stdin))
+        monkeypatch.setattr(sys, "stdin", stream)
         code = 0
         try:
             main(list(words))

@@ -103,8 +103,8 @@ def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, messa
         (("positions", "--length", "-7"), "length must be at least 2, not -7"),
         (("positions", "--out", ""), r"cannot write a picture \.: end its name in one of"),
         (("conventions", "paper"), "Unrecognized options: paper"),
-        (("--version",), "Unrecognized options: --version"),
-        (("",), "Unrecognized options"),
+        (("--version",), "unknown command '--version': Known: "),
+        (("",), "no command: begin with one of"),
     ],
 )
 def test_a_value_that_a_command_cannot_use_gets_one_line(run, line, message):
@@ -168,7 +168,7 @@ class Failing:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("memory", r"Out of memory allocating .* bytes\. Give smaller sizes"),
+        ("memory", r"Out of memory allocating .* bytes: give smaller sizes"),
         ("file", "No such file or directory: /nowhere/of/all; fix this, or give another path"),
     ],
 )

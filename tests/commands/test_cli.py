@@ -17,7 +17,8 @@ NAMES = ", ".join(COMMANDS)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", rf"Expected one of \{{{NAMES}\}}"),
+        ("", f"no command: begin with one of {NAMES}"),
+        ("--workdir run translate", "unknown command '--workdir': Known: attention, "),
         ("trian", "unknown command 'trian': did you mean 'train'"),
         (
             "table3 --vocab-siz 5",
@@ -71,7 +72,7 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
             "--preset bsae",
             r"unknown preset 'bsae': did you mean 'base'\? Known: .* base, big, small",
         ),
-        ("--convention farseq", "unknown convention 'farseq': did you mean 'fairseq'"),
+        ("--convention farseq", "unknown --convention 'farseq': did you mean 'fairseq'"),
         ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
         (
             "--model.d-model 130 --model.num-heads 4",
@@ -161,11 +162,19 @@ class Shout:
 def test_a_command_of_another_package_is_one_more_entry(run, tmp_path, monkeypatch):
     (tmp_path / "shouting.py").write_text(OUTSIDE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(COMMANDS, "shout", "shouting:Shout")
+    monkeypatch.setitem(COMMANDS, "shout", ("use", "shouting", "Shout"))
     assert run("shout", "--word", "zwei").out == "ZWEI\n"
     assert re.search(r"shout +Say something loudly", run("--help").out)
     assert "What to say" in run("shout", "--help").out
     assert_is_error(run("shuot"), "unknown command 'shuot': did you mean 'shout'")
+
+
+def test_the_commands_are_listed_by_group(run):
+    _, _, *groups, _ = run("--help").out.split("\n\n")
+    listed = [group.splitlines()[0] for group in groups]
+    assert listed == ["train", "use", "inspect"]
+    lines = "\n".join(groups)
+    assert re.findall(r"^  ([a-z][\w-]*)", lines, re.MULTILINE) == list(COMMANDS)
 
 
 POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
@@ -226,7 +235,7 @@ class Command:
         Remark("something else")
         asyncio.run(leave_undone())
 
-execute(Command, [], defaults=lambda words: Command())
+execute(Command, [])
 """
 
 

@@ -33,8 +33,8 @@ def test_help_waits_for_no_library(word):
 @pytest.mark.parametrize("name", ["list", "table3", "conventions"])
 def test_a_command_waits_for_no_other_and_for_no_data(name):
     modules = imported(name)
-    others = {entry.partition(":")[0] for entry in COMMANDS.values()}
-    assert modules & others == {COMMANDS[name].partition(":")[0]}
+    others = {module for _, module, _ in COMMANDS.values()}
+    assert modules & others == {COMMANDS[name][1]}
     assert not modules & {"orbax", "tensorflow_datasets", "matplotlib", "grain", "tensorboardX"}
 
 

@@ -55,7 +55,11 @@ def test_samples_differ_by_seed_alone(repeating, run):
 
 def test_a_document_is_begun_without_a_prompt(repeating, run):
     options = ["--length", "2", "--decoding.method", "greedy"]
-    assert run("generate", "--workdir", str(repeating), *options).out in ("ab\n", "bc\n", "ca\n")
+    assert run("generate", "--workdir", str(repeating), *options, stdin=None).out in (
+        "ab\n",
+        "bc\n",
+        "ca\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.line_batches import (
     LineBatch,
     answer_lines,
-    is_pipe_or_file,
-    is_terminal,
+    is_input_given,
     line_batches,
     standard_input,
 )
@@ -90,17 +89,15 @@ def test_lines_are_counted_over_batches(monkeypatch):
 def test_a_closed_standard_input_has_no_lines(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert list(standard_input(1)) == []
-    assert not is_terminal()
-    assert not is_pipe_or_file()
+    assert not is_input_given()
 
 
 def test_a_pipe_and_a_file_have_lines_and_the_null_device_has_none(pipe, monkeypatch, tmp_path):
-    assert is_pipe_or_file()
-    assert not is_terminal()
+    assert is_input_given()
     for path, expected in ((tmp_path / "empty", True), (os.devnull, False)):
         with open(path, "a+") as stream:
             monkeypatch.setattr(sys, "stdin", stream)
-            assert is_pipe_or_file() == expected
+            assert is_input_given() == expected
 
 
 def lengths_below(limit: int):
@@ -150,8 +147,7 @@ def test_a_terminal_is_typed_on(monkeypatch):
     of_person, of_process = os.openpty()
     with open(of_process) as stream, open(of_person, "wb", buffering=0) as keys:
         monkeypatch.setattr(sys, "stdin", stream)
-        assert is_terminal()
-        assert not is_pipe_or_file()
+        assert not is_input_given()
         batches = standard_input(64)
         for line in ("a", "b"):
             keys.write(f"{line}\n".encode())

@@ -4,19 +4,19 @@ import shutil
 import pytest
 from command_line import assert_is_error
 
-from flax_transformer.visualization import curves
+from flax_transformer.commands import plot_command
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that a command makes."""
-    figures, plot_curves = [], curves.plot_curves
+    figures, plot_curves = [], plot_command.plot_curves
 
     def plot(*given):
         figures.append(plot_curves(*given))
         return figures[-1]
 
-    monkeypatch.setattr(curves, "plot_curves", plot)
+    monkeypatch.setattr(plot_command, "plot_curves", plot)
     return figures
 
 
@@ -58,10 +58,10 @@ def test_workdirs_stand_side_by_side_even_if_one_was_cut_off(trained, folder, ru
         (["run", "rnu"], "rnu holds no run"),
         (["run", "--out", "missing/curves.png"], "no folder missing for the picture curves.png"),
         (["run", "--out", "curves.docx"], r"curves\.docx: end its name in one of .*\.png"),
-        (["run", "--score", "chfr"], "unknown score 'chfr': did you mean 'chrf'"),
+        (["run", "--score", "chfr"], "unknown --score 'chfr': did you mean 'chrf'"),
         (["begun"], "begun has measured no training loss yet"),
         (["run", "gap"], "gap has measured no training loss yet"),
-        (["unscored", "--score", "chrf"], "no score chrf to draw"),
+        (["unscored", "--score", "chrf"], "--score chrf has no values yet: leave it out"),
     ],
 )
 def test_a_mistake_gets_one_line_and_the_old_picture_stays(trained, folder, run, words, message):

@@ -48,7 +48,7 @@ def test_every_wish_has_a_heading():
 def test_a_picture_is_drawn_where_it_is_asked_for(measured, tmp_path, capsys, monkeypatch, as_json):
     sizes = []
     monkeypatch.setattr(
-        "flax_transformer.visualization.position_pictures.plot_positions",
+        "flax_transformer.commands.positions_command.plot_positions",
         lambda *given: sizes.append(given) or Figure(),
     )
     path = tmp_path / "positions.png"

@@ -29,9 +29,7 @@ def quickly_measured(monkeypatch, tmp_path):
     no, yes = Verdict(False, "in [-63.5, 0] in 128 steps, in [-4,096, 0]"), Verdict(True, "apart")
     wishes = dict(zip(HEADINGS, (yes, no, yes, no), strict=True))
     monkeypatch.setattr(f"{command}.check_wishes", lambda _: wishes)
-    monkeypatch.setattr(
-        "flax_transformer.visualization.position_pictures.plot_positions", lambda *_: Figure()
-    )
+    monkeypatch.setattr(f"{command}.plot_positions", lambda *_: Figure())
     monkeypatch.setattr("flax_transformer.commands.list_command.count_parameters", count_once)
 
 

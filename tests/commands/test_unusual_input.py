@@ -82,7 +82,7 @@ def test_a_line_that_is_not_utf8_is_named_and_the_others_are_translated(run, std
     first, last = result.err.splitlines()
     assert first.startswith(f"error: standard input, line {line}, is not UTF-8 (")
     assert first.endswith("): convert it, for example with iconv")
-    assert last == f"error: 1 of {len(lines)} lines could not be answered"
+    assert last == f"error: 1 of {len(lines)} lines could not be answered: correct them"
 
 
 @pytest.mark.parametrize("scores", [False, True])

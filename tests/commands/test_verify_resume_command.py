@@ -49,7 +49,7 @@ def test_a_difference_is_told(run, file, monkeypatch):
     monkeypatch.setattr(verify_resume, "differences", lambda *paths: ["best step: 3 in a, 5 in b"])
     result = run("verify-resume", str(file), "--kills", "1")
     assert result.code == 2
-    assert "1 differences after 1 kills: best step: 3 in a, 5 in b; use --workdir" in result.err
+    assert "1 differences after 1 kills: best step: 3 in a, 5 in b; give --workdir" in result.err
 
 
 def test_a_training_that_fails_by_itself_is_told(run, file):
@@ -68,7 +68,10 @@ def test_a_training_that_fails_by_itself_is_told(run, file):
         ("", "no experiment file: give one, flax-transformer verify-resume experiments/"),
         ("small.py --kills 0", "--kills must be at least 1, not 0"),
         ("small.py --kils 3", "Unrecognized options: --kils.*Perhaps you meant: --kills"),
-        ("small.py --workdir nothing", "cannot make nothing .File exists.: name a new one"),
+        (
+            "small.py --workdir nothing",
+            "--workdir nothing cannot be made .File exists.: give a new one",
+        ),
         ("smal.py", "unknown experiment file 'smal.py': did you mean 'small.py'"),
     ],
 )
