@@ -24,8 +24,6 @@ exclude_patterns = ["_build"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 4
-# A badge at a line's begin is not a link to a page of this site.
-myst_links_external_new_tab = False
 
 # Docstrings: Google's sections; a single backtick names a part of the package where it can.
 default_role = "py:obj"

@@ -62,10 +62,13 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
 
 def _escaped(paragraph: list[str]) -> list[str]:
     """Takes characters for themselves outside of code and of doctests."""
-    is_code = False
-    lines = []
+    is_code = is_list = False
+    lines: list[str] = []
     for line in paragraph:
         is_code = is_code or line.lstrip().startswith(">>>")
+        if line.lstrip().startswith("- ") and lines and not is_list:
+            lines.append("")
+        is_list = is_list or line.lstrip().startswith("- ")
         parts = [line] if is_code else CODE.split(line)
         lines.append(
             line
