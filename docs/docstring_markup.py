@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import formulas
+
 # A section of Google's style, or the first line of one.
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Example|Examples|Reference|Note):$")
 # A character that reStructuredText would read as markup.
@@ -18,14 +20,21 @@ def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
     for paragraph in _paragraphs(lines):
         in_sections = in_sections or bool(SECTION.match(paragraph[0]))
         if marked and not in_sections and is_formula(paragraph):
-            marked += [".. code-block:: text", "   :class: formula", ""]
-            marked += [f"   {line}" for line in paragraph]
+            marked += _shown(paragraph)
         elif paragraph[0].lstrip().startswith(">>>"):
             marked += paragraph
         else:
             marked += _escaped(paragraph)
         marked.append("")
     lines[:] = marked
+
+
+def _shown(paragraph: list[str]) -> list[str]:
+    """A formula as mathematics, or its lines as they are if they hold more than that."""
+    mathematics = formulas.to_mathml(paragraph)
+    if mathematics is not None:
+        return [".. raw:: html", "", f'   <div class="formula">{mathematics}</div>']
+    return [".. code-block:: text", "   :class: formula", "", *(f"   {one}" for one in paragraph)]
 
 
 def is_formula(paragraph: list[str]) -> bool:

@@ -5,8 +5,10 @@ import collections
 import html.parser
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -99,6 +101,37 @@ def test_every_public_name_is_documented_once(pages):
     assert outside == defined
 
 
-def test_formulas_keep_their_lines(pages):
-    (path,) = (path for path in pages if path.name == "positions.html" and "api" in path.parts)
-    assert "\nPE(position, 2i + 1)" in path.read_text("utf-8").replace("              PE", "PE")
+def test_formulas_are_mathematics(pages):
+    (path,) = (path for path in pages if path.name == "attention.html" and "api" in path.parts)
+    text = path.read_text("utf-8")
+    assert "<mi>head_dim</mi></msqrt>" in text.replace(' mathvariant="normal"', "")
+    # What a formula's notation does not hold keeps its lines.
+    (path,) = (path for path in pages if path.name.startswith("masks_") and "api" in path.parts)
+    assert "1 0 0\n" in path.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def to_mathml() -> Callable[[list[str]], str | None]:
+    return runpy.run_path(str(ROOT / "docs" / "formulas.py"))["to_mathml"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "shown"),
+    [
+        ("x / 2 + b", "<mfrac><mrow><mi>x</mi></mrow><mrow><mn>2</mn></mrow></mfrac><mo>+</mo>"),
+        ("W_1", "<msub><mi>W</mi><mrow><mn>1</mn></mrow></msub>"),
+        ("d_model", "<mi>d_model</mi>"),
+        ("x^-0.5", "<msup><mrow><mi>x</mi></mrow><mrow><mo>−</mo><mn>0.5</mn></mrow></msup>"),
+        ("sqrt(x)", "<msqrt><mi>x</mi></msqrt>"),
+        ("x,  x being a number", "<mtext>x being a number</mtext>"),
+    ],
+)
+def test_a_formula_is_converted(to_mathml, formula, shown):
+    assert shown in to_mathml([formula]).replace(' mathvariant="normal"', "")
+
+
+@pytest.mark.parametrize(
+    "text", ["a / b c", "x_2i+1", "the sum of x", "p(x | y)", "(a + b", "a   b"]
+)
+def test_what_is_not_clear_is_not_converted(to_mathml, text):
+    assert to_mathml([text]) is None
