@@ -25,13 +25,12 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 4
 
-# Docstrings: Google's sections; a single backtick names a part of the package where it can.
-default_role = "py:obj"
+# Docstrings have Google's sections, and two of our own.
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
-napoleon_custom_sections = [("Reference", "returns_style")]
+napoleon_custom_sections = ["Reference", "Module parameters"]
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"

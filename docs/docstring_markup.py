@@ -1,16 +1,21 @@
 """Reads docstrings as they are meant: plain text with formulas, not reStructuredText."""
 
+import functools
 import re
 from typing import Any
 
+import api_pages
 import formulas
 
 # A section of Google's style, or the first line of one.
-SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Example|Examples|Reference|Note):$")
+SECTION = re.compile(
+    r"^(Args|Module parameters|Attributes|Returns|Raises|Yields|Example|Examples|Reference|Note):$"
+)
 # A character that reStructuredText would read as markup.
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 # Code in single backticks, which stays as it is.
-CODE = re.compile(r"(`[^`]*`)")
+CODE = re.compile(r"`([^`]*)`")
+DOCTEST = re.compile(r"\s*>>> ")
 
 
 def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -18,11 +23,12 @@ def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
     marked: list[str] = []
     in_sections = False
     for paragraph in _paragraphs(lines):
+        # Those of a linen module; its arguments are attributes.
+        if paragraph[0] == "Parameters:":
+            paragraph[0] = "Module parameters:"
         in_sections = in_sections or bool(SECTION.match(paragraph[0]))
         if marked and not in_sections and is_formula(paragraph):
             marked += _shown(paragraph)
-        elif paragraph[0].lstrip().startswith(">>>"):
-            marked += paragraph
         else:
             marked += _escaped(paragraph)
         marked.append("")
@@ -70,21 +76,36 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
 
 
 def _escaped(paragraph: list[str]) -> list[str]:
-    """Takes characters for themselves outside of code and of doctests."""
-    is_code = is_list = False
+    """Takes characters for themselves, code for code, and lines with dashes for a list."""
     lines: list[str] = []
-    for line in paragraph:
-        is_code = is_code or line.lstrip().startswith(">>>")
-        if line.lstrip().startswith("- ") and lines and not is_list:
+    doctest = next((n for n, line in enumerate(paragraph) if DOCTEST.match(line)), len(paragraph))
+    text, code = "\n".join(paragraph[:doctest]), paragraph[doctest:]
+    parts = CODE.split(text)
+    for place in range(0, len(parts), 2):
+        parts[place] = MARKUP.sub(lambda found: f"\\{found[0]}", parts[place])
+    for place in range(1, len(parts), 2):
+        # A letter right after code needs a mark between them.
+        parts[place] = _code(parts[place]) + "\\ " * parts[place + 1][:1].isalnum()
+    for line in "".join(parts).splitlines():
+        if line.lstrip().startswith("- ") and not any(o.lstrip().startswith("- ") for o in lines):
             lines.append("")
-        is_list = is_list or line.lstrip().startswith("- ")
-        parts = [line] if is_code else CODE.split(line)
-        lines.append(
-            line
-            if is_code
-            else "".join(
-                part if part.startswith("`") else MARKUP.sub(lambda found: f"\\{found[0]}", part)
-                for part in parts
-            )
-        )
-    return lines
+        lines.append(line)
+    return lines + code
+
+
+def _code(name: str) -> str:
+    """A link if this is the name of one part of the package, else what it is."""
+    first, dot, member = name.removeprefix("ft.").removeprefix("functional.").partition(".")
+    path = _paths().get(first)
+    if path is None or not re.fullmatch(r"[\w.]+", name):
+        return f"``{name}``"
+    return f":py:obj:`{name} <{path}{dot}{member}>`"
+
+
+@functools.cache
+def _paths() -> dict[str, str]:
+    """Maps the names that only one part of the package has to their full paths."""
+    paths: dict[str, list[str]] = {}
+    for entry in api_pages.public_entries():
+        paths.setdefault(entry.name.rpartition(".")[2], []).append(entry.name)
+    return {name: found[0] for name, found in paths.items() if len(found) == 1}
