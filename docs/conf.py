@@ -19,6 +19,8 @@ author = "The authors of flax_transformer"
 html_title = "flax_transformer"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build"]
+# Blocks without a language are commands and their output.
+highlight_language = "none"
 
 # Markdown pages and notebooks. Notebooks are shown as they are committed; nothing is executed.
 nb_execution_mode = "off"
@@ -28,6 +30,8 @@ myst_heading_anchors = 4
 # Docstrings have Google's sections, and two of our own.
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+# They are in the signature.
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 napoleon_custom_sections = ["Reference", "Module parameters"]

@@ -15,6 +15,8 @@ SECTION = re.compile(
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 # Code in single backticks, which stays as it is.
 CODE = re.compile(r"`([^`]*)`")
+# Where a type is defined, before its name.
+HOME = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])")
 DOCTEST = re.compile(r"\s*>>> ")
 
 
@@ -32,7 +34,8 @@ def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
         else:
             marked += _escaped(paragraph)
         marked.append("")
-    lines[:] = marked
+    # Without the first line, napoleon would take "name:" for the type of an attribute.
+    lines[:] = ["", *marked] if what in ("attribute", "property") else marked
 
 
 def _shown(paragraph: list[str]) -> list[str]:
@@ -57,10 +60,9 @@ def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: A
 
 def shorten_signature(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returned: str
-) -> tuple[str, str] | None:
-    """Leaves out what linen adds to the arguments of every module."""
-    if what != "class" or not signature:
-        return None
+) -> tuple[str, str]:
+    """Leaves out modules of types, and what linen adds to the arguments of every module."""
+    signature, returned = (HOME.sub("", text or "") for text in (signature, returned))
     return re.sub(r", parent: .*, name: str \| None = None\)$", ")", signature), returned
 
 

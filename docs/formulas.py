@@ -42,7 +42,7 @@ def to_mathml(lines: list[str]) -> str | None:
     except _NotAFormulaError:
         return None
     cells = "".join(f"<mtr><mtd>{row}</mtd></mtr>" for row in rows)
-    return f'<math display="block"><mtable>{cells}</mtable></math>'
+    return f'<math display="block"><mtable displaystyle="true">{cells}</mtable></math>'
 
 
 def _row(line: str, is_first: bool) -> str:
