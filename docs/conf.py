@@ -15,7 +15,7 @@ import docstring_markup
 from sphinx.application import Sphinx
 
 project = "flax_transformer"
-author = "The authors of flax_transformer"
+author = copyright = "the authors of flax_transformer"
 html_title = "flax_transformer"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build"]

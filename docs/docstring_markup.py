@@ -15,8 +15,8 @@ SECTION = re.compile(
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 # Code in single backticks, which stays as it is.
 CODE = re.compile(r"`([^`]*)`")
-# Where a type is defined, before its name.
-HOME = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])")
+# Where JAX defines its arrays.
+HOME = re.compile(r"\b(?:jaxlib|jax)\.(?:\w+\.)*(?=Array\b)")
 DOCTEST = re.compile(r"\s*>>> ")
 
 
@@ -34,8 +34,8 @@ def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
         else:
             marked += _escaped(paragraph)
         marked.append("")
-    # Without the first line, napoleon would take "name:" for the type of an attribute.
-    lines[:] = ["", *marked] if what in ("attribute", "property") else marked
+    # Without an empty comment first, napoleon would take "words:" for the type of an attribute.
+    lines[:] = ["..", "", *marked] if what in ("attribute", "property") else marked
 
 
 def _shown(paragraph: list[str]) -> list[str]:
@@ -60,8 +60,10 @@ def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: A
 
 def shorten_signature(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returned: str
-) -> tuple[str, str]:
-    """Leaves out modules of types, and what linen adds to the arguments of every module."""
+) -> tuple[str, str] | None:
+    """Leaves out the home of arrays, and what linen adds to the arguments of every module."""
+    if not signature:
+        return None
     signature, returned = (HOME.sub("", text or "") for text in (signature, returned))
     return re.sub(r", parent: .*, name: str \| None = None\)$", ")", signature), returned
 
