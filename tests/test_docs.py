@@ -93,12 +93,11 @@ def test_every_public_name_is_documented_once(pages):
         defined.update({node.name for node in nodes if not node.name.startswith("_")})
     documented = [name for page in pages.values() for name in page.objects]
     assert len(documented) == len(set(documented))
-    # Of classes the members are documented too, below the name of the class.
-    inside = {name for name in documented if name.rpartition(".")[0] in set(documented)}
-    outside = collections.Counter(
-        name.rpartition(".")[2] for name in documented if name not in inside
-    )
-    assert outside == defined
+    # Of classes the members are documented too, below the name of the class. A module may have the
+    # name of a function.
+    classes = {name for name in documented if name.rpartition(".")[2][0].isupper()}
+    outside = [name for name in documented if name.rpartition(".")[0] not in classes]
+    assert collections.Counter(name.rpartition(".")[2] for name in outside) == defined
 
 
 def test_formulas_are_mathematics(pages):
