@@ -29,7 +29,6 @@ FUNCTIONAL = {
 }
 # A folder of the package -> the title of its page, in the order of the reference.
 FOLDERS = {
-    "": "Training and using a model",
     "functional": "Other functions",
     "functional.kernels": "Kernels",
     "modules": "Modules",
@@ -54,6 +53,7 @@ FOLDERS = {
     "visualization": "Visualization",
     "runtime": "Runtime",
     "commands": "Commands",
+    "": "Command line, experiment, errors",
 }
 
 
@@ -150,7 +150,7 @@ def _page_of(home: str) -> str:
 
 
 def _order(pages: dict[str, dict[str, list[Entry]]]) -> Iterator[str]:
-    known = [FOLDERS[""], *FUNCTIONAL, *list(FOLDERS.values())[1:]]
+    known = [*FUNCTIONAL, *FOLDERS.values()]
     yield from (title for title in known if title in pages)
     yield from (title for title in pages if title not in known)
 
@@ -188,11 +188,15 @@ def _file_name(title: str) -> str:
 
 def _index(titles: list[str]) -> str:
     names = "\n".join(f"   {_file_name(title).removesuffix('.rst')}" for title in titles)
+    ours = [entry.name for entry in public_entries() if entry.name.count(".") == 1]
+    links = ",\n".join(f":py:obj:`ft.{name.partition('.')[2]} <{name}>`" for name in sorted(ours))
     return (
         "API reference\n=============\n\n"
         "Every public function and class of the package, by subject. ``import flax_transformer as "
-        "ft`` gives the names that an experiment, a notebook or a script needs; ``ft.functional``, "
-        "``ft.modules``, ``ft.models``, ``ft.decoding`` and ``ft.visualization`` are its parts.\n\n"
+        "ft`` gives the names that an experiment, a notebook or a script needs:\n\n"
+        f"{links}.\n\n"
+        "``ft.functional``, ``ft.modules``, ``ft.models``, ``ft.decoding``, ``ft.evaluation`` and "
+        "``ft.visualization`` are its parts.\n\n"
         "Shapes of arrays are in the types: ``Float[Array, 'length d_model']`` is an array of "
         "floating-point numbers with two axes, ``Bool[Array, 'length']`` a row of booleans.\n\n"
         f".. toctree::\n   :maxdepth: 1\n\n{names}\n"

@@ -19,6 +19,8 @@ author = copyright = "the authors of flax_transformer"
 html_title = "flax_transformer"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build"]
+# Two dashes are those of an option.
+smartquotes = False
 # Blocks without a language are commands and their output.
 highlight_language = "none"
 

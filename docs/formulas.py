@@ -41,14 +41,16 @@ def to_mathml(lines: list[str]) -> str | None:
         rows = [_row(line.strip(), is_first=number == 0) for number, line in enumerate(aligned)]
     except _NotAFormulaError:
         return None
-    cells = "".join(f"<mtr><mtd>{row}</mtd></mtr>" for row in rows)
+    # Labels are a column of their own.
+    between = "</mtd><mtd>" if has_label else ""
+    cells = "".join(f"<mtr><mtd>{label}{between}{row}</mtd></mtr>" for label, row in rows)
     return f'<math display="block"><mtable displaystyle="true">{cells}</mtable></math>'
 
 
-def _row(line: str, is_first: bool) -> str:
-    """A line: a label if there is one, formulas, and what is said about them."""
+def _row(line: str, is_first: bool) -> tuple[str, str]:
+    """A line: a label if there is one; formulas, and what is said about them."""
     label = LABEL.match(line)
-    parts = [f"<mtext>{label[1]}</mtext><mspace width='1em'/>"] if label else []
+    parts: list[str] = []
     text = line[label.end() :] if label else line
     for number, (part, mark) in enumerate(re.findall(r"(.+?)([,;]  |$)", text)):
         try:
@@ -58,7 +60,7 @@ def _row(line: str, is_first: bool) -> str:
                 raise
             parts.append(f"<mtext>{escape(part)}</mtext>")
         parts += [f"<mo>{mark[0]}</mo><mspace width='1.5em'/>"] if mark else []
-    return "".join(parts)
+    return f"<mtext>{label[1]}</mtext><mspace width='1em'/>" if label else "", "".join(parts)
 
 
 class _Parser:
@@ -75,6 +77,7 @@ class _Parser:
             self.tokens.append((kind, found[kind]))
             place = found.end()
         self.place = 0
+        self.depth = 0  # of exponents
 
     def formula(self) -> str:
         """Reads all of it."""
@@ -110,9 +113,14 @@ class _Parser:
         while (mark := self._next()) is not None:
             if mark == "/":
                 self._take()
+                start = self.place
+                fenced = self._power()
+                end, self.place = self.place, start
                 below = self._power(as_group=True)
+                assert self.place == end
                 above = "".join(factors)
-                factors = [f"<mfrac><mrow>{_bare(above)}</mrow><mrow>{below}</mrow></mfrac>"]
+                fraction = f"<mfrac><mrow>{_bare(above)}</mrow><mrow>{below}</mrow></mfrac>"
+                factors = [fraction if not self.depth else f"{above}<mo>/</mo>{fenced}"]
                 # Of a / b c it cannot be seen what c belongs to.
                 if self._begins_factor():
                     raise _NotAFormulaError
@@ -125,7 +133,8 @@ class _Parser:
                     self._power(),
                 ]
             elif self._begins_factor():
-                factors += ["<mspace width='0.25em'/>", self._power()]
+                gap = "<mspace width='0.25em'/>" * (self.tokens[self.place - 1][0] == "space")
+                factors += [gap, self._power()]
             else:
                 break
         return "".join(factors)
@@ -142,7 +151,10 @@ class _Parser:
         while self._next() in ("^", "**"):
             self._take()
             sign = f"<mo>{self._take() and '−'}</mo>" if self._next() == "-" else ""
-            base = f"<msup><mrow>{base}</mrow><mrow>{sign}{self._atom(as_group=True)}</mrow></msup>"
+            self.depth += 1  # where fractions would be too small to read
+            above = self._atom(as_group=True)
+            self.depth -= 1
+            base = f"<msup><mrow>{base}</mrow><mrow>{sign}{above}</mrow></msup>"
         return base
 
     def _atom(self, as_group: bool = False) -> str:
