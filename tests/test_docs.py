@@ -122,6 +122,7 @@ def to_mathml() -> Callable[[list[str]], str | None]:
         ("d_model", "<mi>d_model</mi>"),
         ("x^-0.5", "<msup><mrow><mi>x</mi></mrow><mrow><mo>−</mo><mn>0.5</mn></mrow></msup>"),
         ("sqrt(x)", "<msqrt><mi>x</mi></msqrt>"),
+        ("x^(1 / 2)", "<mrow><mn>1</mn><mo>/</mo><mn>2</mn></mrow></msup>"),
         ("x,  x being a number", "<mtext>x being a number</mtext>"),
     ],
 )
@@ -130,7 +131,7 @@ def test_a_formula_is_converted(to_mathml, formula, shown):
 
 
 @pytest.mark.parametrize(
-    "text", ["a / b c", "x_2i+1", "the sum of x", "p(x | y)", "(a + b", "a   b"]
+    "text", ["x / y z", "x_2i+1", "the mean of x", "p(x | y)", "(x + y", "x   y"]
 )
 def test_what_is_not_clear_is_not_converted(to_mathml, text):
     assert to_mathml([text]) is None
