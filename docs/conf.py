@@ -67,3 +67,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", docstring_markup.mark_up, priority=400)
     app.connect("autodoc-skip-member", docstring_markup.skip_member)
     app.connect("autodoc-process-signature", docstring_markup.shorten_signature)
+    app.connect("doctree-read", docstring_markup.set_dashes)

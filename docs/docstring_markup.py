@@ -6,6 +6,7 @@ from typing import Any
 
 import api_pages
 import formulas
+from docutils import nodes
 
 # A section of Google's style, or the first line of one.
 SECTION = re.compile(
@@ -66,6 +67,13 @@ def shorten_signature(
         return None
     signature, returned = (HOME.sub("", text or "") for text in (signature, returned))
     return re.sub(r", parent: .*, name: str \| None = None\)$", ")", signature), returned
+
+
+def set_dashes(app: Any, doctree: Any) -> None:
+    """Sets the dash between an argument and its meaning, for which Sphinx writes two hyphens."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:
