@@ -4,9 +4,9 @@ r"""A masked language model of your own raw text, to begin a classifier with: BE
     flax-transformer fill --workdir runs/masked "What is the [MASK] of France ?"
     flax-transformer train experiments/trec.py --workdir runs/trec --init-from runs/masked
 
-`raw` is a text file, or a folder of .txt files; each line is read as a text. That of the figures in
-README.md is the sentences of SST-2's and the questions of TREC's training files, without their
-labels, and the English sentences of Tatoeba:
+`raw` is a text file, or a folder of .txt files; each line is read as a text. For the figures in
+docs/results.md it holds the sentences of SST-2's and the questions of TREC's training files,
+without their labels, and the English sentences of Tatoeba:
 
     mkdir raw
     zcat sst2/train.tsv.gz | cut -f1 > raw/sst2.txt

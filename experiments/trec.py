@@ -6,7 +6,7 @@ r"""Questions by what they ask for, in six classes: TREC, from scratch.
 The data is downloaded, or read from --data.manual-dir. It has no split to validate on: the last
 tenth of the training questions serves. With --data.train-split train all of them are trained on,
 and the scores on the way are no longer of unseen questions. More of the test questions are right
-if the model has first filled gaps in the training questions themselves, see README.md, "Results".
+if the model has first filled gaps in the training questions themselves, see docs/results.md.
 """
 
 import flax_transformer as ft

@@ -1,4 +1,4 @@
-"""The README lists every value of an option that a registry has, and no other."""
+"""The page of options lists every value of an option that a registry has, and no other."""
 
 import re
 import typing
@@ -15,7 +15,7 @@ from flax_transformer.modules import NORMS
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "guides" / "options.md").read_text("utf-8")
 
 
 def values_of(config: type, field: str) -> tuple[str, ...]:
@@ -29,8 +29,8 @@ def listed(option: str) -> set[str]:
     The lists of several options of a row are separated by semicolons; what is in parentheses or
     after a colon explains a value or the list.
     """
-    row = re.search(rf"^\|([^|\n]*`{re.escape(option)}`[^|\n]*)\|([^|\n]*)\|", README, re.M)
-    assert row, f"README has no row of {option}"
+    row = re.search(rf"^\|([^|\n]*`{re.escape(option)}`[^|\n]*)\|([^|\n]*)\|", PAGE, re.M)
+    assert row, f"docs/guides/options.md has no row of {option}"
     options = re.findall(r"`(--[^`]+)`", row[1])
     cell = re.sub(r"\([^)]*\)|`", "", row[2]).partition(":")[0]
     values = cell.split(";")[options.index(option)]
@@ -49,5 +49,5 @@ def listed(option: str) -> set[str]:
         ("--convention", CONVENTIONS),
     ],
 )
-def test_the_readme_lists_the_values_of_an_option(option: str, values: Iterable[str]):
+def test_the_page_lists_the_values_of_an_option(option: str, values: Iterable[str]):
     assert listed(option) == set(values)

@@ -1,3 +1,5 @@
+"""Runs the code of README.md and of the guides as it is given, and holds README.md short."""
+
 import re
 from pathlib import Path
 from typing import Any
@@ -7,20 +9,60 @@ import pytest
 
 import flax_transformer as ft
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+GUIDES = ROOT / "docs" / "guides"
 
 
-def example(word: str) -> str:
-    return next(
-        block for block in re.findall(r"```python\n(.*?)```", README, re.S) if word in block
-    )
+def example(page: str, word: str) -> str:
+    """The first block of Python with a word, of a guide."""
+    text = (GUIDES / f"{page}.md").read_text("utf-8")
+    return next(block for block in blocks(text) if word in block)
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.S)
+
+
+def prose() -> list[str]:
+    """The paragraphs and items of README.md: without code, tables, headings and addresses."""
+    text = re.sub(r"```.*?```", "", README, flags=re.S)
+    text = re.sub(r"^(\||#|!\[|\[\w+\]: ).*$", "", text, flags=re.M)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    return [part for part in re.split(r"\n\s*\n|\n(?=- )", text) if part.strip()]
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= 130
+    assert max(len(line) for line in lines if line.startswith("|")) <= 160
+    assert max(len(part.split()) for part in prose()) <= 60
+
+
+def test_its_sentences_are_short():
+    sentences = [one for part in prose() for one in re.split(r"(?<=[.!?])\s+", part.strip())]
+    words = [len(sentence.split()) for sentence in sentences]
+    assert sum(words) / len(words) < 18
+
+
+def test_its_links_lead_to_files():
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_its_library_example_runs():
+    (block,) = blocks(README)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["weights"].shape == (7, 7)
+    assert names["logits"].shape == (1, 3, 8000)
 
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
-    """What the library example has defined."""
+    """What the library example of the guide has defined."""
     names: dict[str, Any] = {}
-    exec(example("attend("), names)
+    exec(example("library", "attend("), names)
     return names
 
 
@@ -33,18 +75,19 @@ def test_the_library_example_runs(names):
 
 def test_the_viewer_example_runs_after_it(names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(example("view_attention"), dict(names))
+    exec(example("attention_viewer", "view_attention"), dict(names))
     assert (tmp_path / "attention.html").read_text("utf-8").endswith("</html>\n")
 
 
 def test_the_pictures_run_after_it(names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(example("plot_search_tree"), dict(names))
+    exec(example("figures", "plot_search_tree"), dict(names))
     assert {path.name for path in tmp_path.iterdir()} == {"mask.svg", "encodings.png", "tree.png"}
 
 
-def test_the_table_of_pictures_has_them_all():
-    rows = re.findall(r"^\| (`plot_.*?) \| .* \|$", README, re.M)
+def test_the_table_of_figures_has_them_all():
+    page = (GUIDES / "figures.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`plot_.*?) \| .* \|$", page, re.M)
     named = {name for functions in rows for name in re.findall(r"`(\w+)`", functions)}
     assert named == {name for name in dir(ft.visualization) if name.startswith("plot_")} - {
         "plot_positions"  # a command, above the table
@@ -53,7 +96,7 @@ def test_the_table_of_pictures_has_them_all():
 
 def test_the_example_of_a_training_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = example("ft.train(").replace("num_steps=200", "num_steps=2")
+    text = example("library", "ft.train(").replace("num_steps=200", "num_steps=2")
     few = '"number_words", validation_split="validation[:5]", test_split="test[:5]",'
     text = text.replace('"number_words",', few)
     names: dict[str, Any] = {"ft": ft}
@@ -63,7 +106,7 @@ def test_the_example_of_a_training_runs(tmp_path, monkeypatch):
 
 def test_the_example_of_the_other_models_runs_after_it(names):
     names = dict(names)
-    exec(example("ft.VisionConfig("), names)
+    exec(example("library", "ft.VisionConfig("), names)
     assert names["logits"].shape == (1, 3, 8000)
     assert names["scores"].shape == (1, 10)
     logits, _ = names["gpt2"].apply(
@@ -75,6 +118,12 @@ def test_the_example_of_the_other_models_runs_after_it(names):
 def test_the_viewer_of_images_runs_after_both(names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = dict(names)
-    for word in ("view_attention", "ft.VisionConfig(", "image_attention"):
-        exec(example(word), names)
+    exec(example("library", "ft.VisionConfig("), names)
+    exec(example("attention_viewer", "image_attention"), names)
     assert (tmp_path / "image.html").read_text("utf-8").endswith("</html>\n")
+
+
+def test_the_search_of_the_guide_runs():
+    names: dict[str, Any] = {}
+    exec(example("decoding", "greedy_search"), names)
+    assert names["found"].tokens.shape == (1, 1, 8)
