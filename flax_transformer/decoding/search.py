@@ -1,6 +1,7 @@
 """One entry to the three searches, chosen by a config."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -10,11 +11,10 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.generation import greedy_search
-from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.errors import UserError, check_number, unknown
 from flax_transformer.functional.cache import Cache
 
@@ -166,3 +166,20 @@ def _processor(
         eos_id=limits.eos_id,
         pad_id=limits.pad_id,
     )
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """Gives the text before the first stop string, or the whole text if there is none.
+
+    Args:
+        text: an output.
+        stop: strings that end it; they are not part of the result.
+
+    Returns:
+        The beginning of the text.
+
+    Example:
+        >>> cut_at_stop("one, two. three", [".", ", "])
+        'one'
+    """
+    return text[: min((text.index(string) for string in stop if string in text), default=len(text))]

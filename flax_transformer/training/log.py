@@ -26,7 +26,6 @@ class Log:
         progress: what is shown.
         training: says after which steps the metrics since the last line are shown and written.
         learning_rate: of the update that is made after a number of updates.
-        unit: what the speed is counted in.
         pending: `pending` of the checkpoint from which the training goes on.
         first: takes the first device's copy of the metrics of steps; see `Devices.first`.
 
@@ -40,15 +39,12 @@ class Log:
         progress: TrainingProgress,
         training: TrainingConfig,
         learning_rate: Callable[[int], Any],
-        unit: str,
-        pending: Sequence[Mapping[str, float]] = (),
-        *,
+        pending: Sequence[Mapping[str, float]],
         first: Callable[[Any], Any],
     ):
         self._writer, self._progress = writer, progress
         self._training, self._learning_rate = training, learning_rate
-        self._unit, self._first = unit, first
-        self._pending = [dict(values) for values in pending]
+        self._pending, self._first = [dict(values) for values in pending], first
         self._metrics: list[StepMetrics] = []
         # Their time was another process': they count for the mean loss, not for the speed.
         self._count = 0
@@ -77,7 +73,7 @@ class Log:
                 **means,
                 "skipped_updates": num_skipped,
                 "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
-                speed_name(self._unit): round(speed),
+                speed_name(self._progress.unit): round(speed),
             },
         )
         # A longer training would have its next line later, with these steps in it.
@@ -99,10 +95,6 @@ class Log:
         for line in scored.samples:
             self._progress.say(line)
         self._progress.pause(since=started)
-
-    def close(self) -> None:
-        """Finishes the files."""
-        self._writer.close()
 
 
 def _numbers(metrics: StepMetrics) -> dict[str, float]:

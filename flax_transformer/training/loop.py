@@ -19,7 +19,6 @@ from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.progress import TrainingProgress
 from flax_transformer.training.run import Run
 from flax_transformer.training.step import TrainState, make_train_step
-from flax_transformer.training.time_left import TimeLeft
 
 
 def train(
@@ -65,7 +64,7 @@ def train(
 
 def _train(run: Run, interruption: Interruption) -> bool:
     """Makes the steps that are left; tells whether there were any."""
-    training = run.experiment.training
+    training, workdir = run.experiment.training, run.workdir
     with interruption.at_once():
         state, notes = run.begin()
         step = int(state.step)
@@ -78,9 +77,12 @@ def _train(run: Run, interruption: Interruption) -> bool:
         batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
     with (
-        _open_progress(run, step) as progress,
-        contextlib.closing(_open_log(run, progress, step, notes)) as log,
+        TrainingProgress(run.console, training, step, run.task.unit) as progress,
+        contextlib.closing(MetricsWriter(workdir.metrics, workdir.tensorboard, step)) as writer,
     ):
+        log = Log(
+            writer, progress, training, run.schedule, notes.get("pending", ()), run.devices.first
+        )
         _evaluate_if_due(run, interruption, step, state, log)
         while not run.milestones.is_over(step):
             with run.accounts.of("data"):
@@ -112,27 +114,6 @@ def _compiled_step(run: Run) -> Any:
             accumulate_steps=run.experiment.training.accumulate_steps,
             axis_name=run.devices.axis_name,
         )
-    )
-
-
-def _open_progress(run: Run, step: int) -> TrainingProgress:
-    training = run.experiment.training
-    time_left = TimeLeft(training.num_steps, training.evaluate_every_steps)
-    return TrainingProgress(run.console, training.num_steps, step, run.task.unit, time_left)
-
-
-def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, Any]) -> Log:
-    writer = MetricsWriter(run.workdir.metrics, run.workdir.tensorboard, step)
-    training = run.experiment.training
-    pending = notes.get("pending", ())
-    return Log(
-        writer,
-        progress,
-        training,
-        run.schedule,
-        run.task.unit,
-        pending,
-        first=run.devices.first,
     )
 
 

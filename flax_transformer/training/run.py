@@ -23,7 +23,7 @@ from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log
-from flax_transformer.training.milestones import Milestones
+from flax_transformer.training.metrics import Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import TrainState, init_state, make_gradient

@@ -17,7 +17,7 @@ from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 

@@ -13,7 +13,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training import loop, run
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.log import MAX_STEPS_IN_FLIGHT
 from flax_transformer.training.metrics import MetricsWriter
 from flax_transformer.training.parallel import Devices

@@ -23,7 +23,7 @@ from flax_transformer.tasks.task import Scored
 from flax_transformer.training import loop, run
 from flax_transformer.training.assemble import load, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.evaluation import evaluate
 from flax_transformer.training.optimizer.moving_average import moving_average
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer

@@ -13,8 +13,7 @@ from jaxtyping import Int32
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.decoding.stop import cut_at_stop
+from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
