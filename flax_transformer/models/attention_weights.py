@@ -10,9 +10,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from flax_transformer.errors import UserError
 from flax_transformer.models.stacking import unstack_layers
-from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.observe import ACTIVATIONS
 
 # The attention of a layer whose number is left out, and the part's name.
@@ -70,9 +68,6 @@ def attention_weights(
         which `visualization.view_attention` takes for models of text; for images and videos see
         `image_attention` and `video_attention`.
 
-    Raises:
-        UserError: if the model's attention is cuDNN's, which never holds the weights.
-
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from flax_transformer.models import EncoderDecoderConfig
@@ -89,7 +84,6 @@ def attention_weights(
         Vaswani et al. 2017, section 3.2.3 (the three uses of attention); Arnab et al. 2021,
         section 3.3 (those of videos).
     """
-    check_holds_weights(model.config)
     observed = activations(model, variables, *inputs, dropout_rng=dropout_rng, **options)
     layers: dict[str, dict[int, Array]] = {}
     for path, value in observed.items():
@@ -105,19 +99,6 @@ def attention_weights(
             shape = (len(of_layers), len(inputs[0]), -1, *of_layers.shape[2:])
             found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = of_layers.reshape(shape)
     return found
-
-
-def check_holds_weights(config: LayerOptions) -> None:
-    """Refuses a model of which nobody can see where it looks.
-
-    Raises:
-        UserError: if its attention never holds the weights.
-    """
-    if config.attention_implementation in ("blockwise", "cudnn"):
-        raise UserError(
-            f"model.attention_implementation {config.attention_implementation} never holds the "
-            "weights to show them: choose auto, for which the same variables serve"
-        )
 
 
 def activations(

@@ -60,8 +60,8 @@ class LayerOptions:
     """What this normalization adds to the mean square."""
     attention_implementation: str = "auto"
     """auto: plain attention (xla), or where there are very many scores a block of queries at a time
-    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
-    and cudnn show no attention weights."""
+    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. Where
+    weights are to be shown, plain attention computes them."""
     norm: str = "layer"
     """Normalization: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"

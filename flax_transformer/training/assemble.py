@@ -13,6 +13,7 @@ import jax
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
+from flax_transformer.functional.kernels.cudnn_attention import has_gpu
 from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Predictor, Task, Variables
 from flax_transformer.tasks.tasks import find_task
@@ -81,6 +82,10 @@ def open_run(
         experiment = dataclasses.replace(experiment, model=model)
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
+    if experiment.model.attention_implementation == "cudnn" and not has_gpu():
+        warnings.warn("there is no NVIDIA GPU for attention by cudnn: auto is used", stacklevel=3)
+        model = dataclasses.replace(experiment.model, attention_implementation="auto")
+        experiment = dataclasses.replace(experiment, model=model)
     if task_options:
         experiment = _with_task_options(experiment, task_options)
     task = find_task(experiment)[1].open(experiment, path, training=False)

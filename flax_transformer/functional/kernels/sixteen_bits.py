@@ -1,8 +1,8 @@
 """Arithmetic of 16 bits, for which a CPU has few instructions: products, and writes into a cache.
 
-A CPU sums products in float32, by its instructions for factors of 16 bits. XLA takes these where two
-arrays of 16 bits give float32. Accelerators sum in float32 whatever they give, and give 16 bits with
-fewer bytes.
+A CPU sums products in float32, by its instructions for factors of 16 bits. XLA takes these where
+two arrays of 16 bits give float32. Accelerators sum in float32 whatever they give, and give 16 bits
+with fewer bytes.
 """
 
 import functools
