@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.convolution import convolve
 from flax_transformer.functional.feed_forward import gelu
+from flax_transformer.functional.projection import convolve
 
 
 class TokenConvolution(nn.Module):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.functional.embedding import embed, token_logits
+from flax_transformer.functional.projection import embed, token_logits
 from flax_transformer.functional.schemes import SCHEMES
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]

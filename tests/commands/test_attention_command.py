@@ -13,7 +13,7 @@ from unchecked import unchecked
 from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
 from flax_transformer.experiment import write_experiment
-from flax_transformer.functional.kernels.cudnn_attention import has_gpu
+from flax_transformer.functional.kernels.attention_forms import has_gpu
 from flax_transformer.training.checkpoints.workdir import Workdir
 
 TEXT, TARGET, _ = PAIRS[7]

@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from flax_transformer.training import progress as progress_module
-from flax_transformer.training.progress import TimeLeft, TrainingProgress
+from flax_transformer.training import log
+from flax_transformer.training.log import TimeLeft, TrainingProgress
 from flax_transformer.training.training_config import TrainingConfig
 
 
@@ -92,7 +92,7 @@ def test_an_evaluation_that_was_suspended_does_not_count():
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_line_and_a_bar_say_the_same(monkeypatch, is_terminal):
     clock = Clock()
-    monkeypatch.setattr(progress_module.time, "perf_counter", clock)
+    monkeypatch.setattr(log.time, "perf_counter", clock)
     printed = io.StringIO()
     console = Console(file=printed, force_terminal=is_terminal, width=200)
     training = TrainingConfig(num_steps=1000, evaluate_every_steps=2000)

@@ -90,17 +90,17 @@ KERNELS: dict[str, Kernel] = {
     ),
     "auto": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.blockwise_attention:attend_by_number",
+        f"{_KERNELS}.attention_forms:attend_by_number",
         "always, to attend in blocks if there are very many scores",
     ),
     "blockwise": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.blockwise_attention:attend_in_blocks",
+        f"{_KERNELS}.attention_forms:attend_in_blocks",
         "if it is asked for by its name; never holds all weights",
     ),
     "cudnn": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.cudnn_attention:cudnn_attend",
+        f"{_KERNELS}.attention_forms:cudnn_attend",
         "if it is asked for by its name, on NVIDIA GPUs in 16 bits",
         "NVIDIA's library has the gradient in reverse mode only",
     ),

@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoint_contents import check_shapes, digest, shapes
 from flax_transformer.training.metrics import Goodness, best_step
-from flax_transformer.training.optimizer.moving_average import exchange_average
+from flax_transformer.training.optimizer.update_rules import exchange_average
 from flax_transformer.training.step import TrainState, split_variables
 
 

@@ -12,9 +12,8 @@ import optax
 from jaxtyping import Array
 
 from flax_transformer.errors import UserError, check_number, check_positive, unknown
-from flax_transformer.training.optimizer.moving_average import keep_moving_average
 from flax_transformer.training.optimizer.parameter_paths import layers_above
-from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
 Schedule = Literal["paper", "inverse_sqrt", "cosine", "linear", "constant"]
 # Those that read final_fraction, because they know the last step.
