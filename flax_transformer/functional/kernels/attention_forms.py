@@ -133,7 +133,6 @@ def at_once(heads: dict[str, Array], block: int) -> Blocks:
 
 
 _TYPES = ("bfloat16", "float16")
-_USE_AUTO = "use implementation='auto'"
 
 
 def cudnn_attend(
@@ -153,11 +152,21 @@ def cudnn_attend(
         ValueError: if dropout, a soft cap, another type or other widths are asked for, or there is
             no such device.
     """
-    if dropout is not None:
-        raise ValueError(f"cudnn attention has no dropout of the weights: {_USE_AUTO}")
-    if cap is not None:
-        raise ValueError(f"cudnn attention has no soft cap: {_USE_AUTO}")
-    _check(query, value)
+    widths_fit = query.shape[-1] == value.shape[-1] and query.shape[-1] % 8 == 0
+    for is_possible, problem in (
+        (dropout is None, "has no dropout of the weights"),
+        (cap is None, "has no soft cap"),
+        (query.dtype in _TYPES, f"computes in {_TYPES}, not {query.dtype}"),
+        (
+            widths_fit,
+            "needs head_dim = value_dim, a multiple of 8, not query "
+            f"{query.shape} and value {value.shape}",
+        ),
+        # JAX asks the library of this machine for its version already while it traces.
+        (has_gpu(), "needs an NVIDIA GPU, and there is none"),
+    ):
+        if not is_possible:
+            raise ValueError(f"cudnn attention {problem}: use implementation='auto'")
     output = dot_product_attention(
         query,
         key,
@@ -171,19 +180,6 @@ def cudnn_attend(
         return output
     # The kernel averages all values for a query that may attend to nothing; `attend` gives zeros.
     return jnp.where(mask.any(axis=-1)[..., None, None], output, 0)
-
-
-def _check(query: Array, value: Array) -> None:
-    if query.dtype not in _TYPES:
-        raise ValueError(f"cudnn attention computes in {_TYPES}, not {query.dtype}: {_USE_AUTO}")
-    if query.shape[-1] != value.shape[-1] or query.shape[-1] % 8:
-        raise ValueError(
-            f"cudnn attention needs head_dim = value_dim, a multiple of 8, not query "
-            f"{query.shape} and value {value.shape}: {_USE_AUTO}"
-        )
-    # JAX asks the library of this machine for its version already while it traces.
-    if not has_gpu():
-        raise ValueError(f"cudnn attention needs an NVIDIA GPU, and there is none: {_USE_AUTO}")
 
 
 def has_gpu() -> bool:
