@@ -14,7 +14,7 @@ from flax_transformer.models.layer_stack import (
     Layouts,
     all_one,
     any_of,
-    encoder_step,
+    encode_whole,
     finish,
     lay_out_next,
     lay_out_windows,
@@ -163,10 +163,7 @@ class EncoderDecoder(nn.Module):
         x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
         x = finish(self.source_embedding_norm, x, layout, deterministic)
         x = observe(self, "source_embedded", self.embedding_dropout(x, deterministic))
-        step = encoder_step(layouts, self.encoder_positions, deterministic)
-        given = [None] * config.num_encoder_layers
-        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
-        return finish(self.encoder_norm, x, layout, deterministic)
+        return encode_whole(self, x, layouts, config.num_encoder_layers, deterministic)
 
     def start(
         self,

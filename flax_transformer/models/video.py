@@ -187,16 +187,7 @@ class SpaceTimeEncoder(nn.Module):
     def __call__(
         self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
     ) -> Float[Array, "batch d_model"]:
-        """Represents each video by one vector.
-
-        The arguments are those of `represent`.
-        """
-        return self.represent(tokens, deterministic=deterministic).mean(axis=1)
-
-    def represent(
-        self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
-    ) -> Float[Array, "batch length d_model"]:
-        """Represents every tubelet in view of all those of its time and of its place.
+        """Represents each video by the mean over tubelets, seen with those of its time and place.
 
         Args:
             tokens: one vector a tubelet, all places of the first time before those of the second.
@@ -218,7 +209,7 @@ class SpaceTimeEncoder(nn.Module):
 
         def step(layer: SpaceTimeLayer, x: Array, _: None) -> tuple[Array, Any]:
             window = layer.options.attention_window
-            x = layer(
+            outputs = layer(
                 x,
                 space[window],
                 time[window],
@@ -226,7 +217,7 @@ class SpaceTimeEncoder(nn.Module):
                 position_table=table,
                 deterministic=deterministic,
             )
-            return x, None
+            return outputs, None
 
         x, _ = pass_through(self.encoder, step, x, [None] * config.num_layers, remat=config.remat)
-        return finish(self.encoder_norm, x, whole, deterministic)
+        return finish(self.encoder_norm, x, whole, deterministic).mean(axis=1)

@@ -17,13 +17,11 @@ from flax_transformer.functional.positional import ResizeMethod, resize_position
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.layer_stack import (
     any_of,
-    encoder_step,
-    finish,
+    encode_whole,
     lay_out_windows,
     make_last_norm,
     make_layers,
     make_position_table,
-    pass_through,
 )
 from flax_transformer.modules.layer_options import ModelConfig, NormPlacement
 from flax_transformer.modules.layers import EncoderLayer
@@ -167,9 +165,7 @@ class PooledEncoder(nn.Module):
         assert layout.positions is not None
         x = self.positions(x, layout.positions.query, layout.lengths, coordinates)
         x = observe(self, "embedded", self.dropout(x, deterministic))
-        step = encoder_step(layouts, self.encoder_positions, deterministic)
-        x, _ = pass_through(self.encoder, step, x, [None] * self.num_layers, remat=config.remat)
-        return finish(self.encoder_norm, x, layout, deterministic)
+        return encode_whole(self, x, layouts, self.num_layers, deterministic)
 
 
 class VisionTransformer(nn.Module):

@@ -67,7 +67,7 @@ class Run:
             rows_multiple=num_devices * training.accumulate_steps,
         )
         self.milestones = Milestones(training, workdir.metrics)
-        self._first = None if workdir.has_checkpoint() else self._first_variables()
+        self._first = None if workdir.saved_steps() else self._first_variables()
         workdir.start(experiment)
         self._note(files)
         self.task.save(workdir.path)

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +26,13 @@ def whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n") and _parsed(line)]
 
 
+def keep_lines(path: Path, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Writes a metrics.jsonl anew, with those of its whole lines that are kept."""
+    kept = [line for line in whole_lines(path) if is_kept(json.loads(line))]
+    with written_whole(path) as file:
+        file.write_text("".join(kept))
+
+
 Goodness = float | tuple[float, ...]
 """A score of which more is better; or a score of 0, and the scores after it."""
 
@@ -40,20 +47,18 @@ def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
         path: of a metrics.jsonl; there may be none yet.
         name: of the score.
     """
-    lines = _validation_lines(path, name)
-    return {line["step"]: tuple(_goodness(line, name).values()) for line in lines}
+    return {step: tuple(found.values()) for step, found in _goodness_by_step(path, name).items()}
 
 
 def deciding_score(path: Path, name: str) -> str:
     """Names the score by which the best step is found: another one if `name` is 0 at every step."""
-    found = {line["step"]: _goodness(line, name) for line in _validation_lines(path, name)}
-    best = best_step({step: tuple(goodness.values()) for step, goodness in found.items()})
-    return name if best is None else list(found[best])[-1]
+    best = best_step(validation_scores(path, name))
+    return name if best is None else list(_goodness_by_step(path, name)[best])[-1]
 
 
-def _validation_lines(path: Path, name: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, whole_lines(path))
-    return [line for line in lines if line["kind"] == VALIDATION and name in line]
+def _goodness_by_step(path: Path, name: str) -> dict[int, dict[str, float]]:
+    lines = [line for line in map(json.loads, whole_lines(path)) if line["kind"] == VALIDATION]
+    return {line["step"]: _goodness(line, name) for line in lines if name in line}
 
 
 def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
@@ -107,9 +112,7 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
-        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
-        with written_whole(path) as file:
-            file.write_text("".join(kept))
+        keep_lines(path, lambda line: line["step"] <= step)
         self._lines: TextIO = path.open("a")
         self._events, self._event, self._scalar = _open_events(tensorboard, step + 1)
 

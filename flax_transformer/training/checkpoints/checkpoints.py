@@ -212,7 +212,9 @@ class Checkpoints:
         """Reads some items, and makes sure that they are what was saved."""
         where = f"the checkpoint {self._directory / str(step)}"
         args: dict[str, Any] = {
-            name: ocp.args.StandardRestore(jax.tree.map(_empty, item))
+            name: ocp.args.StandardRestore(
+                jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), item)
+            )
             for name, item in like.items()
         }
         if notes:
@@ -283,10 +285,6 @@ def _check_room(directory: Path, num_bytes: int) -> None:
             except OSError as error:
                 needed = f"{error.strerror} for {num_bytes / 1e6:,.1f} MB"
                 raise OSError(error.errno, needed) from error
-
-
-def _empty(leaf: Any) -> np.ndarray:
-    return np.empty(leaf.shape, leaf.dtype)
 
 
 def _first_line(error: BaseException) -> str:

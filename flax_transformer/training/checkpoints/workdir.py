@@ -2,18 +2,17 @@
 
 import contextlib
 import errno
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
-from flax_transformer.training.metrics import VALIDATION, whole_lines
+from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
 from flax_transformer.training.training_config import TrainingConfig
-from flax_transformer.whole_files import written_whole
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # They decide when something is shown, and do not change parameters, scores or checkpoints.
@@ -107,9 +106,10 @@ class Workdir:
         """Whether a training has begun in the folder."""
         return self._experiment.is_file()
 
-    def has_checkpoint(self) -> bool:
-        """Whether a training can be continued in the folder."""
-        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+    def saved_steps(self) -> list[int]:
+        """The steps of the checkpoints, from the newest of which a training can be continued."""
+        names = [path.name for path in self.checkpoints.glob("*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def load(self) -> Experiment:
         """Reads the experiment of the folder.
@@ -178,13 +178,11 @@ def forget_end(metrics: Path, training: TrainingConfig) -> None:
     step = training.num_steps
     ending = {"train": training.logs_as_last(step), VALIDATION: training.evaluates_as_last(step)}
 
-    def is_kept(line: dict) -> bool:
+    def is_kept(line: Mapping[str, Any]) -> bool:
         return line["step"] != step or not ending.get(line["kind"], False)
 
-    kept = [line for line in whole_lines(metrics) if is_kept(json.loads(line))]
     if any(ending.values()) and metrics.exists():
-        with written_whole(metrics) as file:
-            file.write_text("".join(kept))
+        keep_lines(metrics, is_kept)
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

@@ -115,8 +115,8 @@ class KilledTrainings:
             if now - since > delay and (kind != "write" or _unfinished(workdir) - left):
                 process.kill()
                 process.wait()
-                was_writing = bool(_unfinished(workdir) - left)
-                return Kill(now - started, _last_step(workdir), was_writing)
+                last_step = max(Workdir(workdir).saved_steps(), default=0)
+                return Kill(now - started, last_step, bool(_unfinished(workdir) - left))
             time.sleep(_POLL_SECONDS)
         self._check(process.returncode)
         return None
@@ -150,11 +150,6 @@ def _unfinished(workdir: Path) -> set[int]:
         with contextlib.suppress(FileNotFoundError):
             found.add(path.stat().st_ino)
     return found
-
-
-def _last_step(workdir: Path) -> int:
-    names = [path.name for path in Workdir(workdir).checkpoints.glob("*")]
-    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def differences(first: Path, second: Path) -> list[str]:
