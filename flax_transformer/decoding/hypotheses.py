@@ -156,13 +156,13 @@ def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
     repeat = lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=0)  # noqa: E731
     return cache._replace(
         history=jax.tree.map(repeat, cache.history),
-        written=tuple(_repeat_places(written, num_hypotheses) for written in cache.written),
-    )
-
-
-def _repeat_places(written: Written, members: int) -> Written:
-    return Written(
-        jnp.repeat(written.key, members, axis=3), jnp.repeat(written.value, members, axis=2)
+        written=tuple(
+            Written(
+                jnp.repeat(written.key, num_hypotheses, axis=3),
+                jnp.repeat(written.value, num_hypotheses, axis=2),
+            )
+            for written in cache.written
+        ),
     )
 
 

@@ -119,9 +119,8 @@ def _folded(
     """Folds sequences row by row into the smallest squares that hold them."""
     side = jnp.rint(jnp.sqrt(lengths)).astype(positions.dtype)
     side = jnp.maximum(side + (side * side < lengths).astype(side.dtype), 1)
-    return sinusoidal_2d_positions(
-        jnp.stack([positions // side, positions % side], axis=1), d_model
-    )
+    coordinates = jnp.stack([positions // side, positions % side], axis=1)
+    return sinusoidal_2d_positions(coordinates, d_model)
 
 
 SCHEMES: dict[str, PositionalScheme] = {

@@ -21,9 +21,6 @@ _PARTS = {
     "image_encoder/encoder/attention": "encoder",
     "video_encoder/encoder/attention": "encoder",
     "time_encoder/encoder/attention": "time",
-}
-# The same where a video's places of each time, or times of each place, are sequences of their own.
-_PARTS_OF_SEVERAL_SEQUENCES = {
     "space_encoder/encoder/attention": "space",
     "space_time_encoder/encoder/space_attention": "space",
     "space_time_encoder/encoder/time_attention": "time",
@@ -93,11 +90,11 @@ def attention_weights(
     found: dict[str, Array] = {}
     for module, by_number in layers.items():
         of_layers = jnp.stack([by_number[number] for number in sorted(by_number)])
-        if module in _PARTS:
-            found[_PARTS[module]] = of_layers
-        else:
+        # A video's places of each time, or times of each place, are sequences of their own.
+        if module.startswith("space_"):
             shape = (len(of_layers), len(inputs[0]), -1, *of_layers.shape[2:])
-            found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = of_layers.reshape(shape)
+            of_layers = of_layers.reshape(shape)
+        found[_PARTS[module]] = of_layers
     return found
 
 

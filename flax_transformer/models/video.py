@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from flax_transformer.errors import UserError
 from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.functional.patches import split_tubelets
 from flax_transformer.models.layer_stack import (
@@ -49,30 +49,30 @@ class VideoConfig(VisionConfig):
     num_time_layers: int = 4
     """Layers over times of the factorized encoder, beside num_layers over places."""
 
-    def __post_init__(self) -> None:
-        """Refuses values that no model can have."""
-        super().__post_init__()
-        if self.num_frames % self.tubelet_frames:
-            raise UserError(
-                f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
-                f"{self.tubelet_frames}: change one"
-            )
-        if self.positions == "sinusoidal_2d":
-            raise UserError(
-                "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal"
-            )
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
+        """Adds sizes and choices that no videos or variants have."""
+        yield from super().contradictions()
+        yield (
+            self.num_frames % self.tubelet_frames != 0,
+            f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
+            f"{self.tubelet_frames}: change one",
+        )
+        yield (
+            self.positions == "sinusoidal_2d",
+            "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal",
+        )
         factorized = self.variant in ("factorized_self_attention", "factorized_dot_product")
-        if factorized and self.pooling != "mean":
-            raise UserError(
-                f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
-                "choose mean"
-            )
+        yield (
+            factorized and self.pooling != "mean",
+            f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
+            "choose mean",
+        )
         heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
-        if self.variant == "factorized_dot_product" and any(n % 2 for n in heads):
-            raise UserError(
-                f"model.variant {self.variant} halves the heads, but model.num_heads and "
-                f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
-            )
+        yield (
+            self.variant == "factorized_dot_product" and any(n % 2 for n in heads),
+            f"model.variant {self.variant} halves the heads, but model.num_heads and "
+            f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers",
+        )
 
     def build(self, *, num_classes: int) -> "VideoTransformer":
         """Makes the model for so many classes."""

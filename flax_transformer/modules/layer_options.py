@@ -129,7 +129,7 @@ class LayerOptions:
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
-        for is_so, message in self._contradictions():
+        for is_so, message in self.contradictions():
             if is_so:
                 raise UserError(message)
 
@@ -148,7 +148,7 @@ class LayerOptions:
             if single not in known:
                 raise unknown(f"{self.prefix}{name}", single, known)
 
-    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
         """What options of a layer rule each other out, with the message for each."""
         model, groups = self.prefix, self.num_key_value_heads or self.num_heads
         by_layer, shares = isinstance(self.positions, tuple), self.share_position_table

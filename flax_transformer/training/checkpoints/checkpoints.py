@@ -211,12 +211,8 @@ class Checkpoints:
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
         """Reads some items, and makes sure that they are what was saved."""
         where = f"the checkpoint {self._directory / str(step)}"
-        args: dict[str, Any] = {
-            name: ocp.args.StandardRestore(
-                jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), item)
-            )
-            for name, item in like.items()
-        }
+        empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), {**like})
+        args: dict[str, Any] = {n: ocp.args.StandardRestore(item) for n, item in empty.items()}
         if notes:
             args["notes"] = ocp.args.JsonRestore()
         try:
