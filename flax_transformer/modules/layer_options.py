@@ -265,5 +265,4 @@ class TransformerConfig(ModelConfig):
 
     def position_limit(self) -> int | None:
         """The most tokens that a learned table of positions has rows for; None without one."""
-        scheme = SCHEMES[self.embedded_positions()]
-        return self.max_positions if scheme.has_table else None
+        return self.max_positions if SCHEMES[self.embedded_positions()].has_table else None
