@@ -30,8 +30,11 @@ from flax_transformer.modules.layer_options import TransformerConfig
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.norms import Dropout, Residual, make_norm
 from flax_transformer.modules.observe import observe
-from flax_transformer.modules.token_convolution import TokenConvolution
-from flax_transformer.modules.token_embedding import EmbeddingScaling, TokenEmbedding
+from flax_transformer.modules.token_embedding import (
+    EmbeddingScaling,
+    TokenConvolution,
+    TokenEmbedding,
+)
 
 
 @dataclasses.dataclass(frozen=True)

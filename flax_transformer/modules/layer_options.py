@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from flax_transformer.errors import UserError, check_positive, unknown
+from flax_transformer.errors import UserError, check_positive, refuse, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
@@ -129,9 +129,7 @@ class LayerOptions:
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
-        for is_so, message in self.contradictions():
-            if is_so:
-                raise UserError(message)
+        refuse(self.contradictions())
 
     def _check_number(self, name: str, value: Any) -> None:
         if name.endswith("_rate"):
