@@ -185,7 +185,7 @@ def test_attention_in_blocks_shows_the_weights_of_the_formula(predictors, files,
     write_workdir(tmp_path / kind, experiment)
     task = find_task(changed)[1].open(changed, tmp_path / kind, training=False)
     for options in ({}, {"length": 3}) if kind == "language_model" else ({},):
-        example = files.get(kind, "abc")
+        example = {"masked": "abc [MASK]", **files}.get(kind, "abc")
         shown = task.predictor(predictors[kind].variables).attend(example, **options)
         expected = predictors[kind].attend(example, **options)
         assert shown["title"] == expected["title"]
