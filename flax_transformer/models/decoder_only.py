@@ -127,7 +127,7 @@ def decode_next(
     table = model.decoder_positions and model.decoder_positions()
 
     def step(layer: DecoderLayer, x: Array, given: Any) -> tuple[Array, Any]:
-        written, memory = given
+        memory, written = given
         return layer(
             x,
             layouts[layer.options.attention_window],
@@ -137,7 +137,7 @@ def decode_next(
             position_table=table,
         )
 
-    given = list(itertools.zip_longest(cache.written, memories))
+    given = list(itertools.zip_longest(memories, cache.written))
     x, written = pass_through(model.decoder, step, inputs, given)
     cache = cache._replace(length=cache.length + inputs.shape[1], written=written)
     return finish(model.decoder_norm, x, any_of(layouts), True), cache

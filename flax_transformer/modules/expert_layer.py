@@ -76,11 +76,12 @@ class Experts(nn.Module):
             loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)
             self.sow(LOSSES, "balancing", options.balancing_weight * loss)
         shape = (*inputs.shape[:-1], options.num_experts, options.d_ff)
+        dropout = dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic)
         return expert_feed_forward(
             inputs.astype(options.dtype),
             expert_weights(router_logits, options.experts_per_token),
             *self.hidden(),
             *self.output(),
             activation=options.activation,
-            dropout=dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic),
+            dropout=dropout,
         )

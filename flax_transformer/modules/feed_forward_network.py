@@ -58,12 +58,13 @@ class FeedForward(nn.Module):
             deterministic: no dropout.
         """
         options, shape = self.options, (*inputs.shape[:-1], self.options.d_ff)
+        dropout = dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic)
         return feed_forward(
             inputs.astype(options.dtype),
             *self.hidden(),
             *self.output(),
             activation=options.activation,
-            dropout=dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic),
+            dropout=dropout,
         )
 
 
