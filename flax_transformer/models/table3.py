@@ -61,7 +61,7 @@ def _row(
     )
 
 
-def depth(number: int) -> dict[str, int]:
+def depth(number: int) -> dict[str, Any]:
     """As many layers in the encoder as in the decoder."""
     return {"num_encoder_layers": number, "num_decoder_layers": number}
 
