@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     )
     from flax_transformer.tasks.tagging.tagging_config import TaggingConfig
     from flax_transformer.tasks.translation.translation_config import TranslationConfig
-    from flax_transformer.training.assemble import load
-    from flax_transformer.training.evaluation import evaluate
+    from flax_transformer.training.assemble import evaluate, load
     from flax_transformer.training.loop import train
     from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
     from flax_transformer.training.training_config import TrainingConfig
@@ -70,7 +69,7 @@ _HOMES = {
     "DecodingConfig": ".decoding.search",
     "EncoderDecoderConfig": ".models.encoder_decoder",
     "EncoderOnlyConfig": ".models.encoder_only",
-    "evaluate": ".training.evaluation",
+    "evaluate": ".training.assemble",
     "evaluation": ".evaluation",
     "Experiment": ".experiment",
     "functional": ".functional",

@@ -83,8 +83,8 @@ def _overview() -> str:
 
 
 def _prepare_jax() -> None:
-    from flax_transformer.runtime.compilation import keep_compiled_programs
     from flax_transformer.runtime.process import (
+        keep_compiled_programs,
         keep_freed_memory,
         run_one_program_at_a_time,
         spare_threads,

@@ -94,6 +94,26 @@ def check_positive(name: str, value: float) -> None:
         raise UserError(f"{name} must be positive, not {value}")
 
 
+def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
+    """Refuses values by the first mistake that was made.
+
+    Args:
+        mistakes: whether each was made, and its message.
+
+    Raises:
+        UserError: if one was made.
+
+    Example:
+        >>> refuse([(False, "alpha is negative"), (True, "top_p is above 1")])
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: top_p is above 1
+    """
+    for is_made, message in mistakes:
+        if is_made:
+            raise UserError(message)
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Makes the error for a name that is not among the known ones, with the nearest suggestion.
 

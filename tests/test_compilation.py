@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from flax_transformer.runtime import compilation
+from flax_transformer.runtime import process
 
 # A command that compiles, and says which folder is in use and what happened in it.
 PROGRAM = """
@@ -71,28 +71,28 @@ def test_files_that_were_not_used_for_the_longest_time_are_deleted(tmp_path):
     for name, used in (("b", 5), ("a", 3), ("c", 7)):
         (tmp_path / name).write_bytes(bytes(10))
         os.utime(tmp_path / name, (used, 1))
-    compilation.shrink(tmp_path, 30)
+    process.shrink(tmp_path, 30)
     assert len(list(tmp_path.iterdir())) == 3
-    compilation.shrink(tmp_path, 29)
+    process.shrink(tmp_path, 29)
     assert {path.name for path in tmp_path.iterdir()} == {"b", "c"}
-    compilation.shrink(tmp_path, 1)
+    process.shrink(tmp_path, 1)
     assert not list(tmp_path.iterdir())
 
 
 def test_our_own_folder_is_kept_small_and_a_chosen_one_is_not(unset, monkeypatch, tmp_path):
     shrunk = []
-    monkeypatch.setattr(compilation, "shrink", lambda *args: shrunk.append(args))
-    folder = compilation.keep_compiled_programs()
+    monkeypatch.setattr(process, "shrink", lambda *args: shrunk.append(args))
+    folder = process.keep_compiled_programs()
     assert shrunk == [(folder, 2 * 2**30)]
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "chosen"))
-    compilation.keep_compiled_programs()
+    process.keep_compiled_programs()
     assert len(shrunk) == 1
 
 
 @pytest.fixture
 def unset(monkeypatch, tmp_path):
     """A process in which no folder is set yet; its settings come back after the test."""
-    names = ("jax_compilation_cache_dir", *compilation._KEEP_EVERYTHING)
+    names = ("jax_compilation_cache_dir", *process._KEEP_EVERYTHING)
     before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -105,14 +105,14 @@ def test_without_a_cache_folder_of_its_own_it_is_in_the_home(unset, monkeypatch,
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / ".cache" / "flax_transformer" / "compiled"
-    assert compilation.keep_compiled_programs() == folder
+    assert process.keep_compiled_programs() == folder
     assert folder.is_dir()
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(unset, tmp_path):
     (tmp_path / "caches").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="compiled programs are not kept .*set XDG_CACHE_HOME"):
-        assert compilation.keep_compiled_programs() is None
+        assert process.keep_compiled_programs() is None
     assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
@@ -120,7 +120,7 @@ def test_limits_of_the_environment_stay(unset, monkeypatch):
     name = "jax_persistent_cache_min_compile_time_secs"
     jax.config.update(name, 7)
     monkeypatch.setenv(name.upper(), "7")
-    assert compilation.keep_compiled_programs() is not None
+    assert process.keep_compiled_programs() is not None
     assert getattr(jax.config, name) == 7
     assert jax.config.values["jax_persistent_cache_min_entry_size_bytes"] == -1
 
@@ -128,7 +128,7 @@ def test_limits_of_the_environment_stay(unset, monkeypatch):
 def test_a_cache_that_is_switched_off_stays_off(unset, tmp_path):
     jax.config.update("jax_enable_compilation_cache", False)
     try:
-        assert compilation.keep_compiled_programs() is None
+        assert process.keep_compiled_programs() is None
     finally:
         jax.config.update("jax_enable_compilation_cache", True)
     assert not (tmp_path / "caches").exists()

@@ -50,7 +50,7 @@ def test_an_experiment_begins(name, tmp_path):
         files["validation_split"] = f"{validation}[64:80]"
     experiment = load_small(name, tmp_path, **files)
     train(experiment, tmp_path / "run", Console(quiet=True))
-    assert Workdir(tmp_path / "run").has_checkpoint()
+    assert Workdir(tmp_path / "run").saved_steps()
 
 
 @pytest.mark.parametrize("name", ["trec", "labeled_text"])

@@ -32,7 +32,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError, check_number, check_options
 from flax_transformer.functional import causal_mask, multi_head_attend
-from flax_transformer.functional.kernels.blockwise_attention import blocks_pay
+from flax_transformer.functional.kernels.attention_forms import blocks_pay
 from flax_transformer.modules.layer_options import ComputeType
 
 PEAK = "matrix product"

@@ -10,7 +10,6 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import load
 from flax_transformer.training.checkpoints.workdir import Workdir
@@ -43,9 +42,7 @@ class Attention(OfWorkdir):
 
     def _checked_options(self) -> dict[str, Any]:
         """The options given, all of which this kind of model must read; checked before loading."""
-        experiment = Workdir(self.workdir).load()
-        check_holds_weights(experiment.model)
-        name, kind = find_task(experiment)
+        name, kind = find_task(Workdir(self.workdir).load())
         options = {"target": self.target, "length": self.length}
         given = {option: value for option, value in options.items() if value is not None}
         unread = [option for option in given if option not in kind.attention_options]

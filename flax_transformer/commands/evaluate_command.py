@@ -14,8 +14,8 @@ from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
+from flax_transformer.training.assemble import evaluate
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.evaluation import evaluate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

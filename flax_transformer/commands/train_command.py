@@ -15,7 +15,7 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.runtime.process import repeat_bits
 from flax_transformer.tasks.task import Scored
 from flax_transformer.tasks.tasks import find_task
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.assemble import evaluate
 from flax_transformer.training.loop import train
 
 

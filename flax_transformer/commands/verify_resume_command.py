@@ -10,8 +10,7 @@ from flax_transformer.commands.train_command import OfExperiment
 from flax_transformer.console import say
 from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import write_experiment
-from flax_transformer.training.durability.differences import differences
-from flax_transformer.training.durability.resume_proof import KilledTrainings
+from flax_transformer.training.durability.resume_proof import KilledTrainings, differences
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.generation import greedy_search
-from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step
 from flax_transformer.decoding.length_penalty import (
     LENGTH_PENALTIES,
     gnmt_length_penalty,
@@ -17,10 +17,8 @@ from flax_transformer.decoding.processors import (
     penalize_repetition,
 )
 from flax_transformer.decoding.sampling import filter_top_k, filter_top_p, sample
-from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.decoding.search_limits import SearchLimits
+from flax_transformer.decoding.search import DecodingConfig, cut_at_stop, search
 from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
-from flax_transformer.decoding.stop import cut_at_stop
 
 __all__ = [
     "LENGTH_PENALTIES",

@@ -7,17 +7,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.decoding.history import reorder_history, repeat_history, select_examples
 from flax_transformer.decoding.hypotheses import (
     Hypotheses,
+    SearchLimits,
     Step,
     concatenate,
+    reorder_history,
+    repeat_history,
+    select_examples,
     take,
     where_example,
 )
 from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.decoding.processors import LogitsProcessor
-from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.ranking import top_k
 

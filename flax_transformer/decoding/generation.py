@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.decoding.history import repeat_history
-from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step, repeat_history
 from flax_transformer.decoding.processors import LogitsProcessor
-from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.ranking import argmax
 

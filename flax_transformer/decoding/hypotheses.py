@@ -1,13 +1,14 @@
-"""What a search works over and what it returns."""
+"""What all searches share: the step they take, where they end, and what they move and return."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.cache import Cache, Written
 
 Step = Callable[
     [Int[Array, "rows new_length"], Cache],
@@ -78,3 +79,144 @@ def where_example(condition: Bool[Array, " batch"], true: Any, false: Any) -> An
         return jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
     return jax.tree.map(choose, true, false)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchLimits:
+    """Where every search ends.
+
+    Attributes:
+        max_length: most tokens generated, EOS included: the width of the result.
+        eos_id: token that ends a hypothesis.
+        pad_id: token that fills the rest of a hypothesis, and the prompt on the left.
+        max_lengths: [batch], the limit of each example, for example its source length + 50; at
+            least 1 and at most max_length are taken; None: max_length for all.
+        prompt_lengths: [batch], tokens before the generated ones, for a rule about the least
+            length, if they are more than the prompt holds; None: those of the prompt without
+            padding.
+
+    Raises:
+        ValueError: if max_length is below 1.
+
+    Example:
+        >>> lengths = jnp.array([0, 4, 9])
+        >>> limits = SearchLimits(max_length=5, eos_id=2, pad_id=0, max_lengths=lengths)
+        >>> limits.of_examples(3).tolist()
+        [1, 4, 5]
+    """
+
+    max_length: int
+    eos_id: int
+    pad_id: int
+    max_lengths: Int[Array, " batch"] | None = None
+    prompt_lengths: Int[Array, " batch"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses outputs without room for a token."""
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {self.max_length}")
+
+    def of_examples(self, batch: int) -> Int[Array, " batch"]:
+        """Gives each example's own limit, in tokens.
+
+        Args:
+            batch: number of examples.
+
+        Returns:
+            [batch], int32.
+
+        Raises:
+            ValueError: if max_lengths is not of shape [batch].
+        """
+        if self.max_lengths is None:
+            return jnp.full(batch, self.max_length, jnp.int32)
+        if self.max_lengths.shape != (batch,):
+            raise ValueError(
+                f"max_lengths must have shape ({batch},), got {self.max_lengths.shape}"
+            )
+        return jnp.clip(self.max_lengths, 1, self.max_length).astype(jnp.int32)
+
+
+def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
+    """Makes `num_hypotheses` adjacent rows of every row.
+
+    Args:
+        cache: of one row an example.
+        num_hypotheses: hypotheses of one example.
+
+    Returns:
+        The cache with history leaves [batch * num_hypotheses, ...], and all places written once
+        for each member.
+
+    Example:
+        >>> cache = Cache(jnp.int32(0), history=jnp.array([3, 5]), context=None)
+        >>> repeat_history(cache, 2).history.tolist()
+        [3, 3, 5, 5]
+    """
+    repeat = lambda leaf: jnp.repeat(leaf, num_hypotheses, axis=0)  # noqa: E731
+    return cache._replace(
+        history=jax.tree.map(repeat, cache.history),
+        written=tuple(
+            Written(
+                jnp.repeat(written.key, num_hypotheses, axis=3),
+                jnp.repeat(written.value, num_hypotheses, axis=2),
+            )
+            for written in cache.written
+        ),
+    )
+
+
+def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
+    """Gives every hypothesis the history of the one it continues.
+
+    Args:
+        cache: of `beam` rows an example.
+        parents: [batch, beam], for each new hypothesis the place of its old one, 0 .. beam - 1.
+
+    Returns:
+        The cache with its history reordered along axis 0; what is written stays, and the lineage
+        says who wrote it.
+
+    Example:
+        >>> cache = Cache(jnp.int32(1), history=jnp.array([3, 5, 7, 11]), context=None)
+        >>> reorder_history(cache, jnp.array([[1, 1], [0, 1]])).history.tolist()
+        [5, 5, 7, 11]
+    """
+    batch, beam = parents.shape
+    rows = (beam * jnp.arange(batch)[:, None] + parents).ravel()
+    # Parents are in range by construction; "clip" spares the masking of jnp.take's default mode.
+    gather = lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip")  # noqa: E731
+    cache = cache._replace(history=jax.tree.map(gather, cache.history))
+    if not cache.written:
+        return cache
+    capacity = cache.written[0].value.shape[2] // beam
+    own = jnp.broadcast_to(jnp.tile(jnp.arange(beam), batch)[:, None], (batch * beam, capacity))
+    lineage = own if cache.lineage is None else cache.lineage
+    # What is not yet written, every row will write itself.
+    is_written = jnp.arange(capacity) < cache.length
+    return cache._replace(lineage=jnp.where(is_written, gather(lineage), own))
+
+
+def select_examples(cache: Cache, examples: Int[Array, " chosen"], num_hypotheses: int) -> Cache:
+    """Keeps some examples with all of their hypotheses.
+
+    Args:
+        cache: of `num_hypotheses` rows an example.
+        examples: [chosen], which to keep, 0 .. batch - 1.
+        num_hypotheses: hypotheses of one example.
+
+    Returns:
+        The cache of only these examples, in the order given.
+
+    Example:
+        >>> cache = Cache(jnp.int32(1), jnp.array([3, 5, 7, 11]), context=jnp.array([13, 17]))
+        >>> selected = select_examples(cache, jnp.array([1]), 2)
+        >>> selected.history.tolist(), selected.context.tolist()
+        ([7, 11], [17])
+    """
+    rows = (num_hypotheses * examples[:, None] + jnp.arange(num_hypotheses)).ravel()
+    moved = (cache.history, cache.lineage)
+    shared = (cache.context, cache.written)
+    history, lineage = jax.tree.map(lambda leaf: leaf[rows], moved)
+    context, written = jax.tree.map(lambda leaf: leaf[examples], shared)
+    return Cache(cache.length, history, context, written, lineage)

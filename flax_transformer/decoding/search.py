@@ -1,6 +1,7 @@
 """One entry to the three searches, chosen by a config."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -10,12 +11,11 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.generation import greedy_search
-from flax_transformer.decoding.hypotheses import Hypotheses, Step
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.decoding.search_limits import SearchLimits
-from flax_transformer.errors import UserError, check_number, unknown
+from flax_transformer.errors import check_number, refuse, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
@@ -69,30 +69,39 @@ class DecodingConfig:
                 check_number(f"--decoding.{name.replace('_', '-')}", number)
         check_number("--decoding.no-repeat-ngram-size", self.no_repeat_ngram_size, 0)
         check_number("--decoding.min-length", self.min_length, 0)
-        if not 0 < self.temperature < math.inf:
-            raise UserError(
-                f"--decoding.temperature must be positive, not {self.temperature}: for 0 give "
-                "--decoding.method greedy"
-            )
-        if not 0 <= self.alpha < math.inf:
-            raise UserError(f"--decoding.alpha must be 0 or positive, not {self.alpha}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"--decoding.top-p must be in (0, 1], not {self.top_p}")
-        if not 1 / LARGEST_PENALTY <= self.repetition_penalty <= LARGEST_PENALTY:
-            raise UserError(
-                f"--decoding.repetition-penalty is {self.repetition_penalty}: give 1 for none, or "
-                f"at least {1 / LARGEST_PENALTY} and at most {LARGEST_PENALTY:g}"
-            )
-        if isinstance(self.stop, str) or "" in self.stop:
-            raise UserError(f"--decoding.stop {self.stop!r:.60} is not a tuple of non-empty texts")
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[tuple[bool, str]]:
+        yield (
+            not 0 < self.temperature < math.inf,
+            f"--decoding.temperature must be positive, not {self.temperature}: for 0 give "
+            "--decoding.method greedy",
+        )
+        yield (
+            not 0 <= self.alpha < math.inf,
+            f"--decoding.alpha must be 0 or positive, not {self.alpha}",
+        )
+        yield (
+            self.top_p is not None and not 0 < self.top_p <= 1,
+            f"--decoding.top-p must be in (0, 1], not {self.top_p}",
+        )
+        yield (
+            not 1 / LARGEST_PENALTY <= self.repetition_penalty <= LARGEST_PENALTY,
+            f"--decoding.repetition-penalty is {self.repetition_penalty}: give 1 for none, or "
+            f"at least {1 / LARGEST_PENALTY} and at most {LARGEST_PENALTY:g}",
+        )
+        yield (
+            isinstance(self.stop, str) or "" in self.stop,
+            f"--decoding.stop {self.stop!r:.60} is not a tuple of non-empty texts",
+        )
         most = {"greedy": 1, "beam": self.beam_size}.get(self.method, self.num_best)
-        if self.num_best > most:
-            way = "raise --decoding.beam-size" if self.method == "beam" else "give another method"
-            raise UserError(
-                f"{self.num_best} outputs are asked for (--n-best, --num-samples or "
-                f"--decoding.num-best), but --decoding.method {self.method} finds at most {most}: "
-                + way
-            )
+        way = "raise --decoding.beam-size" if self.method == "beam" else "give another method"
+        yield (
+            self.num_best > most,
+            f"{self.num_best} outputs are asked for (--n-best, --num-samples or "
+            f"--decoding.num-best), but --decoding.method {self.method} finds at most {most}: "
+            + way,
+        )
 
 
 def search(
@@ -166,3 +175,20 @@ def _processor(
         eos_id=limits.eos_id,
         pad_id=limits.pad_id,
     )
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """Gives the text before the first stop string, or the whole text if there is none.
+
+    Args:
+        text: an output.
+        stop: strings that end it; they are not part of the result.
+
+    Returns:
+        The beginning of the text.
+
+    Example:
+        >>> cut_at_stop("one, two. three", [".", ", "])
+        'one'
+    """
+    return text[: min((text.index(string) for string in stop if string in text), default=len(text))]

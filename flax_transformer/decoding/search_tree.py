@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.decoding.beam import best_continuations
-from flax_transformer.decoding.history import reorder_history, repeat_history
-from flax_transformer.decoding.hypotheses import Step
+from flax_transformer.decoding.hypotheses import Step, reorder_history, repeat_history
 from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.functional.cache import Cache
 

@@ -16,9 +16,7 @@ from flax_transformer.functional.cache import (
     read_all,
     read_own,
 )
-from flax_transformer.functional.convolution import convolve
 from flax_transformer.functional.dropout import dropout_multiplier, random_trials
-from flax_transformer.functional.embedding import embed, embed_one_hot, token_logits
 from flax_transformer.functional.experts import (
     expert_feed_forward,
     expert_weights,
@@ -83,7 +81,13 @@ from flax_transformer.functional.positional import (
     sinusoidal_2d_positions,
     sinusoidal_positions,
 )
-from flax_transformer.functional.projection import project
+from flax_transformer.functional.projection import (
+    convolve,
+    embed,
+    embed_one_hot,
+    project,
+    token_logits,
+)
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,

@@ -90,8 +90,7 @@ def expert_feed_forward(
     Reference:
         Shazeer et al. 2017, section 2, equation 1; Jiang et al. 2024, section 2.1.
     """
-    num_experts = output_kernels.shape[0]
-    if weights.shape != (*inputs.shape[:-1], num_experts):
+    if weights.shape != (*inputs.shape[:-1], output_kernels.shape[0]):
         raise ValueError(
             f"weights {weights.shape} must be [*batch, num_experts] for inputs {inputs.shape} and "
             f"output_kernels {output_kernels.shape}"
@@ -154,8 +153,7 @@ def load_balancing_loss(
     # Padding may hold NaN.
     num_chosen = (is_chosen & counts[..., None]).sum(axis=batch).astype(probabilities.dtype)
     probability = jnp.where(counts[..., None], probabilities, 0).sum(axis=batch)
-    num_experts = router_logits.shape[-1]
-    return num_experts * (num_chosen / num_tokens * (probability / num_tokens)).sum()
+    return router_logits.shape[-1] * (num_chosen / num_tokens * (probability / num_tokens)).sum()
 
 
 def _choose(router_logits: Array, experts_per_token: int) -> tuple[Array, Array]:

@@ -82,8 +82,7 @@ def multi_head_attend(
     check_shapes(query, key, value)
     check_masks(mask=mask)
     check_numbers(bias=bias, dropout=dropout)
-    arrays = {"mask": mask, "bias": bias, "dropout": dropout}
-    options = arrays | {"scale": scale, "cap": cap}
+    options = {"mask": mask, "bias": bias, "dropout": dropout, "scale": scale, "cap": cap}
     if implementation not in attention_implementations():
         known = ", ".join(map(repr, attention_implementations()))
         raise ValueError(f"implementation {implementation!r} must be one of {known}")
@@ -97,8 +96,7 @@ def multi_head_attend(
 
 def attention_implementations() -> tuple[str, ...]:
     """Names the ways to compute `multi_head_attend`: the formula, and its kernels."""
-    of_attention = formula("auto")
-    return "xla", *(name for name in KERNELS if formula(name) is of_attention)
+    return "xla", *(name for name in KERNELS if formula(name) is formula("auto"))
 
 
 @with_kernel("auto")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32, check_integers
-from flax_transformer.functional.embedding import token_logits
 from flax_transformer.functional.kernels import formula, with_kernel
+from flax_transformer.functional.projection import token_logits
 
 SmoothingOver = Literal["vocab", "others"]
 

@@ -1,7 +1,6 @@
 """Models, each composed of modules, and their named sizes."""
 
-from flax_transformer.models.activations import activations, looped
-from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.models.attention_weights import activations, attention_weights, looped
 from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig

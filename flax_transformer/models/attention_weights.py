@@ -1,15 +1,17 @@
-"""The attention weights of every layer of a model, in one call."""
+"""Every named activation of a model, and the attention weights among them, in one call."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from flax_transformer.errors import UserError
-from flax_transformer.models.activations import activations
-from flax_transformer.modules.layer_options import LayerOptions
+from flax_transformer.models.stacking import unstack_layers
+from flax_transformer.modules.observe import ACTIVATIONS
 
 # The attention of a layer whose number is left out, and the part's name.
 _PARTS = {
@@ -19,9 +21,6 @@ _PARTS = {
     "image_encoder/encoder/attention": "encoder",
     "video_encoder/encoder/attention": "encoder",
     "time_encoder/encoder/attention": "time",
-}
-# The same where a video's places of each time, or times of each place, are sequences of their own.
-_PARTS_OF_SEVERAL_SEQUENCES = {
     "space_encoder/encoder/attention": "space",
     "space_time_encoder/encoder/space_attention": "space",
     "space_time_encoder/encoder/time_attention": "time",
@@ -66,9 +65,6 @@ def attention_weights(
         which `visualization.view_attention` takes for models of text; for images and videos see
         `image_attention` and `video_attention`.
 
-    Raises:
-        UserError: if the model's attention is cuDNN's, which never holds the weights.
-
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from flax_transformer.models import EncoderDecoderConfig
@@ -85,7 +81,6 @@ def attention_weights(
         Vaswani et al. 2017, section 3.2.3 (the three uses of attention); Arnab et al. 2021,
         section 3.3 (those of videos).
     """
-    check_holds_weights(model.config)
     observed = activations(model, variables, *inputs, dropout_rng=dropout_rng, **options)
     layers: dict[str, dict[int, Array]] = {}
     for path, value in observed.items():
@@ -95,22 +90,64 @@ def attention_weights(
     found: dict[str, Array] = {}
     for module, by_number in layers.items():
         of_layers = jnp.stack([by_number[number] for number in sorted(by_number)])
-        if module in _PARTS:
-            found[_PARTS[module]] = of_layers
-        else:
+        # A video's places of each time, or times of each place, are sequences of their own.
+        if module.startswith("space_"):
             shape = (len(of_layers), len(inputs[0]), -1, *of_layers.shape[2:])
-            found[_PARTS_OF_SEVERAL_SEQUENCES[module]] = of_layers.reshape(shape)
+            of_layers = of_layers.reshape(shape)
+        found[_PARTS[module]] = of_layers
     return found
 
 
-def check_holds_weights(config: LayerOptions) -> None:
-    """Refuses a model of which nobody can see where it looks.
+def activations(
+    model: Any,
+    variables: Mapping[str, Any],
+    *inputs: Shaped[Array, "batch ..."],
+    dropout_rng: PRNGKeyArray | None = None,
+    **options: Any,
+) -> dict[str, Shaped[Array, "..."]]:
+    """Computes every named activation while a model reads its inputs.
 
-    Raises:
-        UserError: if its attention never holds the weights.
+    Each is named by the path of its module and its own name, such as
+    "decoder_3/self_attention/weights"; for all names see `modules.observe` and the modules. The
+    layers of a model with `scan_layers` are looped over, so that each has its number. To replace
+    an activation, give `model.apply` the collection "patches", see `modules.observe`.
+
+    Args:
+        model: a model of this package, with or without `scan_layers`.
+        variables: of the model.
+        *inputs: what the model is called with.
+        dropout_rng: random key of the dropout, for a pass as in training; None: deterministic.
+        **options: the model's other arguments, such as segments.
+
+    Returns:
+        Path and name -> activation.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax_transformer.models import DecoderOnlyConfig
+        >>> config = DecoderOnlyConfig(d_model=6, d_ff=5, num_heads=3, num_layers=2)
+        >>> model, tokens = config.build(vocab_size=7), jnp.array([[3, 4, 5, 2]])
+        >>> variables = model.init(jax.random.key(0), tokens)
+        >>> activations(model, variables, tokens)["decoder_1/self_attention/queries"].shape
+        (1, 4, 3, 2)
     """
-    if config.attention_implementation in ("blockwise", "cudnn"):
-        raise UserError(
-            f"model.attention_implementation {config.attention_implementation} never holds the "
-            "weights to show them: choose auto, for which the same variables serve"
-        )
+    model, variables = looped(model, variables)
+    _, stored = model.apply(
+        variables,
+        *inputs,
+        **options,
+        deterministic=dropout_rng is None,
+        rngs=None if dropout_rng is None else {"dropout": dropout_rng},
+        # In training, batch normalization writes its statistics, which are not kept here.
+        mutable=[ACTIVATIONS, *(name for name in variables if name != "params")],
+    )
+    by_path: Any = flatten_dict(stored[ACTIVATIONS], sep="/")
+    return by_path
+
+
+def looped(model: Any, variables: Mapping[str, Any]) -> tuple[nn.Module, Mapping[str, Any]]:
+    """Gives the same model without `scan_layers`, and its variables."""
+    if not model.config.scan_layers:
+        return model, variables
+    config = dataclasses.replace(model.config, scan_layers=False)
+    return model.clone(config=config), unstack_layers(variables)

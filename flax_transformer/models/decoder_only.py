@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.functional.cache import Cache, Written
+from flax_transformer.functional.cache import Cache, Written, read_all
 from flax_transformer.functional.layout import lay_out
 from flax_transformer.models.layer_stack import (
     Layouts,
@@ -26,6 +28,7 @@ from flax_transformer.models.layer_stack import (
 )
 from flax_transformer.modules.layer_options import NormPlacement, TransformerConfig
 from flax_transformer.modules.layers import DecoderLayer, Past
+from flax_transformer.modules.multi_head_attention import KeyValue
 from flax_transformer.modules.norms import Dropout, make_norm
 from flax_transformer.modules.observe import observe
 from flax_transformer.modules.token_embedding import EmbeddingScaling
@@ -64,6 +67,80 @@ class DecoderOnlyConfig(TransformerConfig):
     def build(self, *, vocab_size: int) -> "DecoderOnly":
         """Makes the model for a vocabulary of so many tokens."""
         return DecoderOnly(self, vocab_size)
+
+
+def decode_whole(
+    model: Any,
+    inputs: Float[Array, "batch length d_model"],
+    layouts: Layouts,
+    num_layers: int,
+    deterministic: bool,
+    memory: Float[Array, "batch source_length d_model"] | None = None,
+    memory_mask: Bool[Array, "batch length source_length"] | None = None,
+) -> Float[Array, "batch length d_model"]:
+    """Passes whole texts through the decoder of a model.
+
+    Args:
+        model: its decoder, decoder_positions and decoder_norm are used.
+        inputs: embedded tokens.
+        layouts: of the tokens.
+        num_layers: of the decoder.
+        deterministic: no dropout.
+        memory: what an encoder made of the source; None without an encoder.
+        memory_mask: True where a token may attend to the memory.
+    """
+    table = model.decoder_positions and model.decoder_positions()
+
+    def step(layer: DecoderLayer, x: Array, _: None) -> tuple[Array, Any]:
+        return layer(
+            x,
+            layouts[layer.options.attention_window],
+            None if memory is None else layer.memory_keys_values(memory),
+            memory_mask,
+            position_table=table,
+            deterministic=deterministic,
+        )
+
+    given = [None] * num_layers
+    x, _ = pass_through(model.decoder, step, inputs, given, remat=model.config.remat)
+    return finish(model.decoder_norm, x, any_of(layouts), deterministic)
+
+
+def decode_next(
+    model: Any,
+    inputs: Float[Array, "rows new_length d_model"],
+    layouts: Layouts,
+    cache: Cache,
+    memories: Sequence[Written] = (),
+    memory_mask: Bool[Array, "batch 1 source_length"] | None = None,
+) -> tuple[Float[Array, "rows new_length d_model"], Cache]:
+    """Passes the next tokens through the decoder of a model.
+
+    Args:
+        model: its decoder, decoder_positions and decoder_norm are used.
+        inputs: embedded tokens.
+        layouts: from `lay_out_next`.
+        cache: from `lay_out_next`.
+        memories: keys and values of the source for each layer; none without an encoder.
+        memory_mask: True where a token may attend to the source.
+    """
+    table = model.decoder_positions and model.decoder_positions()
+
+    def step(layer: DecoderLayer, x: Array, given: Any) -> tuple[Array, Any]:
+        memory, written = given
+        return layer(
+            x,
+            layouts[layer.options.attention_window],
+            None if memory is None else KeyValue(*read_all(memory)),
+            memory_mask,
+            past=Past(written, cache.length, cache.lineage is not None),
+            position_table=table,
+        )
+
+    given = list(itertools.zip_longest(memories, cache.written))
+    x, written = pass_through(model.decoder, step, inputs, given)
+    cache = cache._replace(length=cache.length + inputs.shape[1], written=written)
+    return finish(model.decoder_norm, x, any_of(layouts), True), cache
 
 
 class DecoderOnly(nn.Module):
@@ -135,14 +212,7 @@ class DecoderOnly(nn.Module):
             config, functools.partial(lay_out, all_one(tokens, segments), causal=True)
         )
         x = self._embed(tokens, layouts, deterministic)
-        table = self.decoder_positions and self.decoder_positions()
-
-        def step(layer: DecoderLayer, x: Array, _: None) -> tuple[Array, Any]:
-            layout = layouts[layer.options.attention_window]
-            return layer(x, layout, position_table=table, deterministic=deterministic)
-
-        x, _ = pass_through(self.decoder, step, x, [None] * config.num_layers, remat=config.remat)
-        return finish(self.decoder_norm, x, any_of(layouts), deterministic)
+        return decode_whole(self, x, layouts, config.num_layers, deterministic)
 
     def start(self, batch: int, capacity: int) -> Cache:
         """Makes an empty cache for decoding.
@@ -175,17 +245,7 @@ class DecoderOnly(nn.Module):
             Logits of the token after each given one, and the cache for the next call.
         """
         cache, layouts = lay_out_next(self.config, tokens, is_token, cache)
-        x = self._embed(tokens, layouts, True)
-        table = self.decoder_positions and self.decoder_positions()
-
-        def step(layer: DecoderLayer, x: Array, written: Written) -> tuple[Array, Any]:
-            past = Past(written, cache.length, cache.lineage is not None)
-            layout = layouts[layer.options.attention_window]
-            return layer(x, layout, past=past, position_table=table)
-
-        x, written = pass_through(self.decoder, step, x, cache.written)
-        cache = cache._replace(length=cache.length + tokens.shape[1], written=written)
-        x = finish(self.decoder_norm, x, any_of(layouts), True)
+        x, cache = decode_next(self, self._embed(tokens, layouts, True), layouts, cache)
         return observe(self, "logits", self.embedding.logits(x)), cache
 
     def _embed(self, tokens: Array, layouts: Layouts, deterministic: bool) -> Array:

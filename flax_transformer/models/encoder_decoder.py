@@ -2,18 +2,19 @@
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.functional.cache import Cache, Written, lay_down, read_all
+from flax_transformer.functional.cache import Cache, Written, lay_down
 from flax_transformer.functional.layout import lay_out, segment_mask
+from flax_transformer.models.decoder_only import decode_next, decode_whole
 from flax_transformer.models.layer_stack import (
     Layouts,
     all_one,
     any_of,
-    encoder_step,
+    encode_whole,
     finish,
     lay_out_next,
     lay_out_windows,
@@ -26,8 +27,7 @@ from flax_transformer.models.layer_stack import (
     pass_through,
 )
 from flax_transformer.modules.layer_options import TransformerConfig
-from flax_transformer.modules.layers import DecoderLayer, EncoderLayer, Past
-from flax_transformer.modules.multi_head_attention import KeyValue
+from flax_transformer.modules.layers import DecoderLayer, EncoderLayer
 from flax_transformer.modules.norms import Dropout, make_norm
 from flax_transformer.modules.observe import observe
 
@@ -139,21 +139,8 @@ class EncoderDecoder(nn.Module):
         memory_mask = segment_mask(segments, all_one(source, source_segments))
         layouts = lay_out_windows(config, functools.partial(lay_out, segments, causal=True))
         x = self._embed_target(target, layouts, deterministic)
-        table = self.decoder_positions and self.decoder_positions()
-
-        def step(layer: DecoderLayer, x: Array, _: None) -> tuple[Array, Any]:
-            return layer(
-                x,
-                layouts[layer.options.attention_window],
-                layer.memory_keys_values(memory),
-                memory_mask,
-                position_table=table,
-                deterministic=deterministic,
-            )
-
-        given = [None] * config.num_decoder_layers
-        x, _ = pass_through(self.decoder, step, x, given, remat=config.remat)
-        return finish(self.decoder_norm, x, any_of(layouts), deterministic)
+        num_layers = config.num_decoder_layers
+        return decode_whole(self, x, layouts, num_layers, deterministic, memory, memory_mask)
 
     def encode(
         self,
@@ -176,10 +163,7 @@ class EncoderDecoder(nn.Module):
         x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
         x = finish(self.source_embedding_norm, x, layout, deterministic)
         x = observe(self, "source_embedded", self.embedding_dropout(x, deterministic))
-        step = encoder_step(layouts, self.encoder_positions, deterministic)
-        given = [None] * config.num_encoder_layers
-        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
-        return finish(self.encoder_norm, x, layout, deterministic)
+        return encode_whole(self, x, layouts, config.num_encoder_layers, deterministic)
 
     def start(
         self,
@@ -231,23 +215,7 @@ class EncoderDecoder(nn.Module):
         memories, memory_mask = cache.context
         cache, layouts = lay_out_next(self.config, tokens, is_token, cache)
         x = self._embed_target(tokens, layouts, True)
-        table = self.decoder_positions and self.decoder_positions()
-
-        def step(layer: DecoderLayer, x: Array, given: Any) -> tuple[Array, Any]:
-            memory, written = given
-            return layer(
-                x,
-                layouts[layer.options.attention_window],
-                KeyValue(*read_all(memory)),
-                memory_mask,
-                past=Past(written, cache.length, cache.lineage is not None),
-                position_table=table,
-            )
-
-        given = list(zip(memories, cache.written, strict=True))
-        x, written = pass_through(self.decoder, step, x, given)
-        cache = cache._replace(length=cache.length + tokens.shape[1], written=written)
-        x = finish(self.decoder_norm, x, any_of(layouts), True)
+        x, cache = decode_next(self, x, layouts, cache, memories, memory_mask)
         return observe(self, "logits", self.embedding.logits(x)), cache
 
     def _embed_target(self, tokens: Array, layouts: Layouts, deterministic: bool) -> Array:

@@ -17,7 +17,7 @@ from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.models.layer_stack import (
     all_one,
     any_of,
-    encoder_step,
+    encode_whole,
     finish,
     lay_out_windows,
     make_embedding,
@@ -25,14 +25,16 @@ from flax_transformer.models.layer_stack import (
     make_layers,
     make_position_table,
     make_positions,
-    pass_through,
 )
 from flax_transformer.modules.layer_options import TransformerConfig
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.norms import Dropout, Residual, make_norm
 from flax_transformer.modules.observe import observe
-from flax_transformer.modules.token_convolution import TokenConvolution
-from flax_transformer.modules.token_embedding import EmbeddingScaling, TokenEmbedding
+from flax_transformer.modules.token_embedding import (
+    EmbeddingScaling,
+    TokenConvolution,
+    TokenEmbedding,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +168,7 @@ class EncoderOnly(nn.Module):
             y = self.embedding_residual.before(x, layout.is_token, deterministic)
             y = self.embedding_convolution(y, segments)
             x = self.embedding_residual.after(x, y, layout.is_token, deterministic)
-        step = encoder_step(layouts, self.encoder_positions, deterministic)
-        given = [None] * config.num_layers
-        x, _ = pass_through(self.encoder, step, x, given, remat=config.remat)
-        return finish(self.encoder_norm, x, layout, deterministic)
+        return encode_whole(self, x, layouts, config.num_layers, deterministic)
 
     def predict_tokens(
         self,

@@ -172,22 +172,31 @@ def _loop(layers: Sequence[Any], step: Step, x: Array, given: Sequence[Any]) -> 
     return x, tuple(results)
 
 
-def encoder_step(
-    layouts: Layouts, table: nn.Module | None, deterministic: bool
-) -> Callable[[EncoderLayer, Array, None], tuple[Array, None]]:
-    """Makes the step of `pass_through` for encoder layers.
+def encode_whole(
+    model: Any,
+    inputs: Float[Array, "batch length d_model"],
+    layouts: Layouts,
+    num_layers: int,
+    deterministic: bool,
+) -> Float[Array, "batch length d_model"]:
+    """Passes whole sequences through the encoder of a model.
 
     Args:
+        model: its encoder, encoder_positions and encoder_norm are used.
+        inputs: of the first layer.
         layouts: of the inputs.
-        table: from `make_position_table`.
+        num_layers: of the encoder.
         deterministic: no dropout.
     """
-    options = {"position_table": table and table(), "deterministic": deterministic}
+    table = model.encoder_positions and model.encoder_positions()
+    options = {"position_table": table, "deterministic": deterministic}
 
     def step(layer: EncoderLayer, x: Array, _: None) -> tuple[Array, None]:
         return layer(x, layouts[layer.options.attention_window], **options), None
 
-    return step
+    given = [None] * num_layers
+    x, _ = pass_through(model.encoder, step, inputs, given, remat=model.config.remat)
+    return finish(model.encoder_norm, x, any_of(layouts), deterministic)
 
 
 def finish(

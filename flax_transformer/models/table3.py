@@ -1,6 +1,5 @@
 """The paper's Table 3: every variation of the Transformer, with what was published about it."""
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -49,11 +48,10 @@ def _row(
     **fields: Any,
 ) -> Row:
     """A row that is base but for some fields of the model or the label smoothing."""
-    model = dataclasses.replace(EncoderDecoderConfig(), **fields)
     return Row(
         group,
         change,
-        model,
+        EncoderDecoderConfig(**fields),
         label_smoothing,
         num_steps=100_000,
         perplexity=perplexity,
@@ -63,7 +61,8 @@ def _row(
     )
 
 
-def _layers(number: int) -> dict[str, int]:
+def depth(number: int) -> dict[str, Any]:
+    """As many layers in the encoder as in the decoder."""
     return {"num_encoder_layers": number, "num_decoder_layers": number}
 
 
@@ -86,9 +85,9 @@ def table3() -> dict[str, Row]:
         "A-heads-32": _row("A", "32 heads of 16", 5.01, 25.4, num_heads=32),
         "B-key-dim-16": _row("B", "keys of 16, values of 64", 5.16, 25.1, 58, key_dim=16),
         "B-key-dim-32": _row("B", "keys of 32, values of 64", 5.01, 25.4, 60, key_dim=32),
-        "C-layers-2": _row("C", "2 layers", 6.11, 23.7, 36, **_layers(2)),
-        "C-layers-4": _row("C", "4 layers", 5.19, 25.3, 50, **_layers(4)),
-        "C-layers-8": _row("C", "8 layers", 4.88, 25.5, 80, **_layers(8)),
+        "C-layers-2": _row("C", "2 layers", 6.11, 23.7, 36, **depth(2)),
+        "C-layers-4": _row("C", "4 layers", 5.19, 25.3, 50, **depth(4)),
+        "C-layers-8": _row("C", "8 layers", 4.88, 25.5, 80, **depth(8)),
         "C-d-model-256": _row("C", "d_model 256, heads of 32", 5.75, 24.5, 28, d_model=256),
         "C-d-model-1024": _row("C", "d_model 1,024, heads of 128", 4.66, 26.0, 168, d_model=1024),
         "C-d-ff-1024": _row("C", "d_ff 1,024", 5.12, 25.4, 53, d_ff=1024),

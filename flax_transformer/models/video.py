@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from flax_transformer.errors import UserError
 from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.functional.patches import split_tubelets
 from flax_transformer.models.layer_stack import (
@@ -49,30 +49,30 @@ class VideoConfig(VisionConfig):
     num_time_layers: int = 4
     """Layers over times of the factorized encoder, beside num_layers over places."""
 
-    def __post_init__(self) -> None:
-        """Refuses values that no model can have."""
-        super().__post_init__()
-        if self.num_frames % self.tubelet_frames:
-            raise UserError(
-                f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
-                f"{self.tubelet_frames}: change one"
-            )
-        if self.positions == "sinusoidal_2d":
-            raise UserError(
-                "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal"
-            )
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
+        """Adds sizes and choices that no videos or variants have."""
+        yield from super().contradictions()
+        yield (
+            self.num_frames % self.tubelet_frames != 0,
+            f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
+            f"{self.tubelet_frames}: change one",
+        )
+        yield (
+            self.positions == "sinusoidal_2d",
+            "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal",
+        )
         factorized = self.variant in ("factorized_self_attention", "factorized_dot_product")
-        if factorized and self.pooling != "mean":
-            raise UserError(
-                f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
-                "choose mean"
-            )
+        yield (
+            factorized and self.pooling != "mean",
+            f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
+            "choose mean",
+        )
         heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
-        if self.variant == "factorized_dot_product" and any(n % 2 for n in heads):
-            raise UserError(
-                f"model.variant {self.variant} halves the heads, but model.num_heads and "
-                f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers"
-            )
+        yield (
+            self.variant == "factorized_dot_product" and any(n % 2 for n in heads),
+            f"model.variant {self.variant} halves the heads, but model.num_heads and "
+            f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers",
+        )
 
     def build(self, *, num_classes: int) -> "VideoTransformer":
         """Makes the model for so many classes."""
@@ -187,16 +187,7 @@ class SpaceTimeEncoder(nn.Module):
     def __call__(
         self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
     ) -> Float[Array, "batch d_model"]:
-        """Represents each video by one vector.
-
-        The arguments are those of `represent`.
-        """
-        return self.represent(tokens, deterministic=deterministic).mean(axis=1)
-
-    def represent(
-        self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
-    ) -> Float[Array, "batch length d_model"]:
-        """Represents every tubelet in view of all those of its time and of its place.
+        """Represents each video by the mean over tubelets, seen with those of its time and place.
 
         Args:
             tokens: one vector a tubelet, all places of the first time before those of the second.
@@ -218,7 +209,7 @@ class SpaceTimeEncoder(nn.Module):
 
         def step(layer: SpaceTimeLayer, x: Array, _: None) -> tuple[Array, Any]:
             window = layer.options.attention_window
-            x = layer(
+            outputs = layer(
                 x,
                 space[window],
                 time[window],
@@ -226,7 +217,7 @@ class SpaceTimeEncoder(nn.Module):
                 position_table=table,
                 deterministic=deterministic,
             )
-            return x, None
+            return outputs, None
 
         x, _ = pass_through(self.encoder, step, x, [None] * config.num_layers, remat=config.remat)
-        return finish(self.encoder_norm, x, whole, deterministic)
+        return finish(self.encoder_norm, x, whole, deterministic).mean(axis=1)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -10,20 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from flax_transformer.errors import UserError
 from flax_transformer.functional.layout import lay_out_unpadded
 from flax_transformer.functional.patches import grid_coordinates, split_patches
 from flax_transformer.functional.positional import ResizeMethod, resize_position_table
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.models.layer_stack import (
     any_of,
-    encoder_step,
-    finish,
+    encode_whole,
     lay_out_windows,
     make_last_norm,
     make_layers,
     make_position_table,
-    pass_through,
 )
 from flax_transformer.modules.layer_options import ModelConfig, NormPlacement
 from flax_transformer.modules.layers import EncoderLayer
@@ -69,17 +66,16 @@ class VisionConfig(ModelConfig):
     pooling: Pooling = "class_token"
     """What represents a whole image: a token of its own, or the mean of all patches."""
 
-    def __post_init__(self) -> None:
-        """Refuses values that no model can have."""
-        super().__post_init__()
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
+        """Adds sizes that no images have."""
+        yield from super().contradictions()
         for name, size in (("image_size", self.image_size), ("patch_size", self.patch_size)):
-            if min(size) < 1:
-                raise UserError(f"model.{name} must be at least 1 each way, not {size}")
-        if any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)):
-            raise UserError(
-                f"model.image_size {self.image_size} is not a multiple of model.patch_size "
-                f"{self.patch_size}: change one"
-            )
+            yield min(size) < 1, f"model.{name} must be at least 1 each way, not {size}"
+        yield (
+            any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)),
+            f"model.image_size {self.image_size} is not a multiple of model.patch_size "
+            f"{self.patch_size}: change one",
+        )
 
     def build(self, *, num_classes: int) -> Any:
         """Makes the model for so many classes, a `VisionTransformer`."""
@@ -167,9 +163,7 @@ class PooledEncoder(nn.Module):
         assert layout.positions is not None
         x = self.positions(x, layout.positions.query, layout.lengths, coordinates)
         x = observe(self, "embedded", self.dropout(x, deterministic))
-        step = encoder_step(layouts, self.encoder_positions, deterministic)
-        x, _ = pass_through(self.encoder, step, x, [None] * self.num_layers, remat=config.remat)
-        return finish(self.encoder_norm, x, layout, deterministic)
+        return encode_whole(self, x, layouts, self.num_layers, deterministic)
 
 
 class VisionTransformer(nn.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax_transformer.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.encoder_only import EncoderOnly, EncoderOnlyConfig
-from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, table3
+from flax_transformer.models.table3 import PAPER_VOCAB_SIZE, depth, table3
 from flax_transformer.models.video import VideoConfig, VideoTransformer
 from flax_transformer.models.vision import VisionConfig, VisionTransformer
 
@@ -57,11 +57,6 @@ def _translator(
     return Published(model, (_text(32), _text(32)), (1, 32, vocab_size), None, source)
 
 
-def _depth(num_layers: int, **settings: Any) -> EncoderDecoderConfig:
-    layers = {"num_encoder_layers": num_layers, "num_decoder_layers": num_layers}
-    return EncoderDecoderConfig(**layers, **settings)
-
-
 def _vivit(parameters: int, **settings: Any) -> Published:
     """ViViT-B/16x2 with the 400 classes of Kinetics; the paper's counts are in tenths of millions.
 
@@ -75,9 +70,13 @@ def _vivit(parameters: int, **settings: Any) -> Published:
 ZOO: dict[str, Published] = {
     "tiny": _translator(
         "Wu et al. 2021, Good for Misconceived Reasons: what does best on Multi30k",
-        _depth(4, d_model=128, d_ff=256, num_heads=4, residual_dropout_rate=0.3),
+        EncoderDecoderConfig(
+            d_model=128, d_ff=256, num_heads=4, residual_dropout_rate=0.3, **depth(4)
+        ),
     ),
-    "small": _translator("a size between", _depth(3, d_model=256, d_ff=1024, num_heads=8)),
+    "small": _translator(
+        "a size between", EncoderDecoderConfig(d_model=256, d_ff=1024, num_heads=8, **depth(3))
+    ),
     # Every row of the paper's Table 3, base and big among them.
     **{
         name: _translator("Vaswani et al. 2017, Table 3", row.model, row.vocab_size)

@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.experts import (
     expert_feed_forward,
     expert_weights,
     load_balancing_loss,
 )
 from flax_transformer.functional.feed_forward import ACTIVATIONS
+from flax_transformer.modules.feed_forward_network import Affine
+from flax_transformer.modules.norms import dropout_factors
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -52,9 +52,9 @@ class Experts(nn.Module):
         options, number = self.options, self.options.num_experts
         halves = (2,) if ACTIVATIONS[options.activation].is_gated else ()
         self.router = nn.Dense(number, use_bias=False, dtype=jnp.float32, param_dtype=jnp.float32)
-        others = (options.feed_forward_bias, options.dtype)
-        self.hidden = _Affines((number, options.d_model, *halves, options.d_ff), *others)
-        self.output = _Affines((number, options.d_ff, options.d_model), *others)
+        others = (options.feed_forward_bias, options.dtype, 1)
+        self.hidden = Affine((number, options.d_model, *halves, options.d_ff), *others)
+        self.output = Affine((number, options.d_ff, options.d_model), *others)
 
     def __call__(
         self,
@@ -75,10 +75,8 @@ class Experts(nn.Module):
         if self.is_mutable_collection(LOSSES) and not self.is_initializing():
             loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)
             self.sow(LOSSES, "balancing", options.balancing_weight * loss)
-        dropout, rate = None, options.feed_forward_dropout_rate
-        if rate and not deterministic:
-            shape = (*inputs.shape[:-1], options.num_experts, options.d_ff)
-            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
+        shape = (*inputs.shape[:-1], options.num_experts, options.d_ff)
+        dropout = dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic)
         return expert_feed_forward(
             inputs.astype(options.dtype),
             expert_weights(router_logits, options.experts_per_token),
@@ -87,23 +85,3 @@ class Experts(nn.Module):
             activation=options.activation,
             dropout=dropout,
         )
-
-
-class _Affines(nn.Module):
-    """The kernel and the bias of one layer of every expert, which are drawn as in `FeedForward`."""
-
-    shape: tuple[int, ...]
-    use_bias: bool
-    dtype: jax.typing.DTypeLike
-
-    @nn.compact
-    def __call__(self) -> tuple[Array, Array | None]:
-        num_experts, _, *outputs = self.shape
-        # Each expert and each half of a gated layer is a matrix of its own.
-        matrices = (0, *range(2, len(self.shape) - 1))
-        init = nn.initializers.xavier_uniform(in_axis=1, out_axis=-1, batch_axis=matrices)
-        kernel = self.param("kernel", init, self.shape, jnp.float32).astype(self.dtype)
-        if not self.use_bias:
-            return kernel, None
-        zeros, shape = nn.initializers.zeros, (num_experts, *outputs)
-        return kernel, self.param("bias", zeros, shape, jnp.float32).astype(self.dtype)

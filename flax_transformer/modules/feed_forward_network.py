@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
+from flax_transformer.modules.norms import dropout_factors
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -40,8 +40,8 @@ class FeedForward(nn.Module):
         options = self.options
         halves = (2,) if ACTIVATIONS[options.activation].is_gated else ()
         others = (options.feed_forward_bias, options.dtype)
-        self.hidden = _Affine((options.d_model, *halves, options.d_ff), *others)
-        self.output = _Affine((options.d_ff, options.d_model), *others)
+        self.hidden = Affine((options.d_model, *halves, options.d_ff), *others)
+        self.output = Affine((options.d_ff, options.d_model), *others)
 
     def __call__(
         self,
@@ -57,34 +57,43 @@ class FeedForward(nn.Module):
             is_token: False at padding; other kinds of networks read it.
             deterministic: no dropout.
         """
-        dropout, rate = None, self.options.feed_forward_dropout_rate
-        if rate and not deterministic:
-            shape = (*inputs.shape[:-1], self.options.d_ff)
-            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
+        options, shape = self.options, (*inputs.shape[:-1], self.options.d_ff)
+        dropout = dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic)
         return feed_forward(
-            inputs.astype(self.options.dtype),
+            inputs.astype(options.dtype),
             *self.hidden(),
             *self.output(),
-            activation=self.options.activation,
+            activation=options.activation,
             dropout=dropout,
         )
 
 
-class _Affine(nn.Module):
-    """The kernel and the bias of a layer; each half of a gated layer is a matrix of its own."""
+class Affine(nn.Module):
+    """The kernel and the bias of a layer, or of one layer of every expert.
+
+    Attributes:
+        shape: of the kernel; outputs are its last axis. Axes before it that are not the inputs' are
+            of matrices of their own: of experts, and of the halves of a gated layer.
+        use_bias: whether there is a bias.
+        dtype: of the computation.
+        in_axis: of the inputs.
+    """
 
     shape: tuple[int, ...]
     use_bias: bool
     dtype: jax.typing.DTypeLike
+    in_axis: int = 0
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array | None]:
-        halves = tuple(range(1, len(self.shape) - 1))
-        init = nn.initializers.xavier_uniform(in_axis=0, out_axis=-1, batch_axis=halves)
+        """Gives both in the type of the computation."""
+        matrices = tuple(axis for axis in range(len(self.shape) - 1) if axis != self.in_axis)
+        init = nn.initializers.xavier_uniform(self.in_axis, -1, batch_axis=matrices)
         kernel = self.param("kernel", init, self.shape, jnp.float32).astype(self.dtype)
         if not self.use_bias:
             return kernel, None
-        bias = self.param("bias", nn.initializers.zeros, self.shape[1:], jnp.float32)
+        shape = self.shape[: self.in_axis] + self.shape[self.in_axis + 1 :]
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         return kernel, bias.astype(self.dtype)
 
 

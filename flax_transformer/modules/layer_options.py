@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from flax_transformer.errors import UserError, check_positive, unknown
+from flax_transformer.errors import UserError, check_positive, refuse, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
@@ -60,8 +60,8 @@ class LayerOptions:
     """What this normalization adds to the mean square."""
     attention_implementation: str = "auto"
     """auto: plain attention (xla), or where there are very many scores a block of queries at a time
-    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. blockwise
-    and cudnn show no attention weights."""
+    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. Where
+    weights are to be shown, plain attention computes them."""
     norm: str = "layer"
     """Normalization: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
@@ -129,9 +129,7 @@ class LayerOptions:
             ("feed_forward", FEED_FORWARDS),
         ):
             self._check_known(name, known)
-        for is_so, message in self._contradictions():
-            if is_so:
-                raise UserError(message)
+        refuse(self.contradictions())
 
     def _check_number(self, name: str, value: Any) -> None:
         if name.endswith("_rate"):
@@ -148,7 +146,7 @@ class LayerOptions:
             if single not in known:
                 raise unknown(f"{self.prefix}{name}", single, known)
 
-    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+    def contradictions(self) -> Iterator[tuple[bool, str]]:
         """What options of a layer rule each other out, with the message for each."""
         model, groups = self.prefix, self.num_key_value_heads or self.num_heads
         by_layer, shares = isinstance(self.positions, tuple), self.share_position_table
@@ -265,5 +263,4 @@ class TransformerConfig(ModelConfig):
 
     def position_limit(self) -> int | None:
         """The most tokens that a learned table of positions has rows for; None without one."""
-        scheme = SCHEMES[self.embedded_positions()]
-        return self.max_positions if scheme.has_table else None
+        return self.max_positions if SCHEMES[self.embedded_positions()].has_table else None

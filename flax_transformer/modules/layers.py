@@ -87,9 +87,12 @@ def attend_to_past(
     written = append(written, lay_down(*new, members=members), length * members)
     keys_values = KeyValue(*(read_all(written) if is_shared else read_own(written, members)))
     attend = functools.partial(attend_to_shared, attention) if is_shared else attention
-    mask = layout.mask
     attended = attend(
-        inputs, keys_values, mask=mask, positions=positions, position_table=position_table
+        inputs,
+        keys_values,
+        mask=layout.mask,
+        positions=positions,
+        position_table=position_table,
     )
     return attended, written
 

@@ -13,13 +13,13 @@ from flax_transformer.functional.attention import (
     attention_weights,
     weighted_values,
 )
-from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
 from flax_transformer.functional.projection import project_as_dot_general
 from flax_transformer.functional.schemes import Head, PositionalScheme, positional_scheme
 from flax_transformer.modules.layer_options import LayerOptions
+from flax_transformer.modules.norms import dropout_factors
 from flax_transformer.modules.observe import is_observed, observe
 
 
@@ -165,7 +165,7 @@ class MultiHeadAttention(nn.Module):
             positions: where queries and keys are.
             position_table: from `PositionTable`, if layers share one.
         """
-        bias, options = self._scheme().bias, self.options
+        bias, options = scheme_of(self.options).bias, self.options
         if bias is None:
             return None
 
@@ -174,7 +174,7 @@ class MultiHeadAttention(nn.Module):
             return bias(query, query_positions, key_positions, head, table)
 
         table = position_table
-        if table is None and self._scheme().head_table_shape is not None:
+        if table is None and scheme_of(self.options).head_table_shape is not None:
             table = self.scheme_table
         over_heads = jax.vmap(one_head, (1, 0, 0, None, None))
         over_batch = jax.vmap(over_heads, (0, None, None, 0, 0))
@@ -190,12 +190,9 @@ class MultiHeadAttention(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "batch query_length heads value_dim"]:
         """Gives the outputs of all heads, see `functional.multi_head_attend`."""
-        dropout, rate = None, self.options.attention_dropout_rate
-        if rate and not deterministic:
-            batch, query_length, heads, _ = query.shape
-            shape = (batch, heads, query_length, keys_values.key.shape[1])
-            dropout = dropout_multiplier(self.make_rng("dropout"), rate, shape)
-        options = self.options
+        (batch, query_length, heads, _), options = query.shape, self.options
+        shape = (batch, heads, query_length, keys_values.key.shape[1])
+        dropout = dropout_factors(self, options.attention_dropout_rate, shape, deterministic)
         formula = {"scale": options.attention_scale, "cap": options.attention_soft_cap}
         if is_observed(self, "scores", "weights"):
             attended = self._attend_observed(query, *keys_values, mask, bias, dropout, **formula)
@@ -226,12 +223,9 @@ class MultiHeadAttention(nn.Module):
         """Makes one vector of the outputs of all heads."""
         return self.output(heads)
 
-    def _scheme(self) -> PositionalScheme:
-        return scheme_of(self.options)
-
     def _rotate(self, heads: Array, positions: Array | None) -> Array:
         """Turns the queries or keys [batch, length, heads, key_dim] of all heads."""
-        rotate = self._scheme().rotate
+        rotate = scheme_of(self.options).rotate
         if rotate is None:
             return heads
         over_heads = jax.vmap(rotate, (1, None), 1)

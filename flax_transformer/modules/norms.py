@@ -35,10 +35,17 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, inputs: Float[Array, "..."], deterministic: bool) -> Float[Array, "..."]:
         """Multiplies the inputs by random factors, or returns them as they are."""
-        if deterministic or not self.rate:
-            return inputs
-        factors = dropout_multiplier(self.make_rng("dropout"), self.rate, inputs.shape)
-        return inputs * factors.astype(inputs.dtype)
+        factors = dropout_factors(self, self.rate, inputs.shape, deterministic)
+        return inputs if factors is None else inputs * factors.astype(inputs.dtype)
+
+
+def dropout_factors(
+    module: nn.Module, rate: float, shape: tuple[int, ...], deterministic: bool
+) -> Float[Array, "..."] | None:
+    """Draws the factors of dropout with a module's key "dropout"; None where there is none."""
+    if deterministic or not rate:
+        return None
+    return dropout_multiplier(module.make_rng("dropout"), rate, shape)
 
 
 class Norm(nn.Module):

@@ -53,9 +53,6 @@ def hypothesis_attention(
 
     Returns:
         The attention of each example.
-
-    Raises:
-        UserError: if the model's attention is cuDNN's, which never holds the weights.
     """
     source = jnp.asarray(source)
     in_source = source != tokenizer.pad_id

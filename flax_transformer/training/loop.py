@@ -1,25 +1,191 @@
-"""Training from an experiment to its held-out score."""
+"""The training of an experiment in its workdir, from its data to the last step."""
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
 import jax
+from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
+from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
+from flax_transformer.tasks.tasks import find_task
+from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.checkpoints import Restored
+from flax_transformer.training.checkpoints.initialization import (
+    TakenOver,
+    take_over,
+    tokenizer_folder,
+)
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.debug_nans import debug_nans
+from flax_transformer.training.durability.data_fingerprints import DataFiles
+from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
 from flax_transformer.training.durability.interruption import Interruption
-from flax_transformer.training.durability.memory_errors import explain_out_of_memory
+from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
-from flax_transformer.training.log import Log
-from flax_transformer.training.metrics import MetricsWriter
-from flax_transformer.training.progress import TrainingProgress
-from flax_transformer.training.run import Run
-from flax_transformer.training.step import TrainState, make_train_step
-from flax_transformer.training.time_left import TimeLeft
+from flax_transformer.training.log import Log, TrainingProgress
+from flax_transformer.training.metrics import MetricsWriter, Milestones
+from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
+from flax_transformer.training.parallel import Devices
+from flax_transformer.training.step import TrainState, init_state, make_gradient, make_train_step
+
+
+class Run:
+    """One training of an experiment in its workdir, which no other process may train in.
+
+    Args:
+        experiment: what to train.
+        workdir: where; it may hold what an earlier process has done.
+        console: where progress is shown.
+        accounts: of the time.
+    """
+
+    def __init__(
+        self, experiment: Experiment, workdir: Workdir, console: Console, accounts: TimeAccounts
+    ):
+        self.experiment, self.workdir = experiment, workdir
+        self.console, self.accounts = console, accounts
+        self.devices = Devices()
+        training = experiment.training
+        workdir.check(experiment)
+        files = DataFiles(workdir.path, experiment.data)
+        files.check_place()
+        files.check()
+        # Nothing is written before the batches are made, so that no mistake leaves a trace.
+        source = None if experiment.init_from is None else Path(experiment.init_from)
+        folder = tokenizer_folder(workdir.path, source)
+        _, kind = find_task(experiment)
+        self.task = kind.open(experiment, folder, training=True)
+        num_devices = len(self.devices.devices) * jax.process_count()
+        self.batches = self.task.batches(
+            experiment.data.train_split,
+            num_devices=num_devices,
+            rows_multiple=num_devices * training.accumulate_steps,
+        )
+        self.milestones = Milestones(training, workdir.metrics)
+        self._first = None if workdir.saved_steps() else self._first_variables()
+        workdir.start(experiment)
+        self._note(files)
+        self.task.save(workdir.path)
+        self.schedule = make_schedule(
+            experiment.optimizer, experiment.model.d_model, training.num_steps
+        )
+        self.optimizer = make_optimizer(experiment.optimizer, self.schedule)
+        self.checkpoints = open_checkpoints(workdir, training)
+
+    def begin(self) -> Restored:
+        """The state of the last checkpoint, or a fresh one, and what was noted with it."""
+        init, key = self.task.init, jax.random.key(self.experiment.seed)
+        like = jax.eval_shape(lambda: init_state(init(key), self.optimizer))
+        restored = self.checkpoints.restore_newest(like)
+        if restored is None:
+            first = self._first or self._first_variables()
+            restored = Restored(init_state(first.variables, self.optimizer), {})
+        self.checkpoints.prune()
+        self.accounts.continue_from(restored.notes.get("seconds", {}))
+        self.accounts.write()
+        return restored
+
+    @property
+    def own_batches(self) -> Batches:
+        """This process's rows of every batch."""
+        return self.batches.shard(jax.process_index(), jax.process_count())
+
+    def describe(self, state: TrainState) -> None:
+        """Prints what is about to be trained on what."""
+        devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+        for line in self.batches.describe(devices):
+            self.say(line)
+        self.say(f"{sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
+        if step := int(state.step):
+            self.say(f"continuing after step {step:,}")
+        elif self._first is not None and self._first.told:
+            self.say(self._first.told)
+        self._warn_of_warm_up()
+
+    def stop_if_not_finite(self, step: int, state: TrainState, log: Log, rng: PRNGKeyArray) -> None:
+        """Ends a training that makes no updates any more, with what made them impossible."""
+        training = self.experiment.training
+        if log.skipped < training.max_skipped:
+            return
+        first = step - log.skipped + 1
+        batch = self.own_batches[first - 1]
+        gradient = make_gradient(
+            self.task.loss,
+            accumulate_steps=training.accumulate_steps,
+            axis_name=self.devices.axis_name,
+        )
+        report = write_report(
+            self.workdir.path / "not_finite" / f"step-{first}",
+            first,
+            gradient_again(gradient, self.devices, state, first, batch, rng),
+            self.devices.first(state.params),
+            batch,
+            self.task.examples(batch),
+        )
+        raise UserError(
+            f"loss or gradient was not finite in {log.skipped} updates in a row, from step {first} "
+            f"on (its batch and the gradient of each layer: {report}): lower "
+            "--optimizer.learning-rate, set --optimizer.clip-norm 1, or find the first operation "
+            "with --debug-nans"
+        )
+
+    def save(self, state: TrainState, log: Log) -> None:
+        """Saves a state as the devices hold it; writing goes on in the background."""
+        with self.accounts.of("step"):
+            jax.block_until_ready(state.step)
+        with self.accounts.of("checkpoint"):
+            notes = {"pending": log.pending(), "seconds": self.accounts.seconds()}
+            self.checkpoints.save(self.devices.first(state), notes)
+
+    def evaluate(self, state: TrainState, log: Log) -> None:
+        """Scores a state, as the devices hold it, on the validation split."""
+        with self.accounts.of("evaluation"):
+            started = time.perf_counter()
+            # On one device: from the host's memory, they would be copied again for each batch.
+            variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
+            split = self.experiment.data.validation_split
+            scored = self.task.evaluate(variables, split, is_quick=True)
+            step = int(self.devices.first(state.step))
+            log.evaluation(step, scored, started)
+        if line := self.milestones.other_choice(step):
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        with self.accounts.of("checkpoint"):
+            self.checkpoints.close()
+        self.accounts.write()
+
+    def _note(self, files: DataFiles) -> None:
+        was_noted = files.is_noted
+        files.note()
+        if self._first is None and files.is_noted and not was_noted:
+            self.say("the data files were not recorded before: they are recorded as they are now")
+
+    def _warn_of_warm_up(self) -> None:
+        """Warns that the peak is not reached, which is right only in a trial of a few updates."""
+        warmup_steps = self.experiment.optimizer.warmup_steps
+        num_steps = self.experiment.training.num_steps
+        if num_steps < warmup_steps:
+            self.say(
+                f"warning: the learning rate rises for {warmup_steps:,} updates, but the training "
+                f"has {num_steps:,}, and ends at {num_steps / warmup_steps:.1%} of the peak: lower "
+                "--optimizer.warmup-steps, or raise --training.num-steps"
+            )
+
+    def _first_variables(self) -> TakenOver:
+        drawn = self.task.init(jax.random.key(self.experiment.seed))
+        source = self.experiment.init_from
+        return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
 
 
 def train(
@@ -65,7 +231,7 @@ def train(
 
 def _train(run: Run, interruption: Interruption) -> bool:
     """Makes the steps that are left; tells whether there were any."""
-    training = run.experiment.training
+    training, workdir = run.experiment.training, run.workdir
     with interruption.at_once():
         state, notes = run.begin()
         step = int(state.step)
@@ -78,9 +244,12 @@ def _train(run: Run, interruption: Interruption) -> bool:
         batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
     with (
-        _open_progress(run, step) as progress,
-        contextlib.closing(_open_log(run, progress, step, notes)) as log,
+        TrainingProgress(run.console, training, step, run.task.unit) as progress,
+        contextlib.closing(MetricsWriter(workdir.metrics, workdir.tensorboard, step)) as writer,
     ):
+        log = Log(
+            writer, progress, training, run.schedule, notes.get("pending", ()), run.devices.first
+        )
         _evaluate_if_due(run, interruption, step, state, log)
         while not run.milestones.is_over(step):
             with run.accounts.of("data"):
@@ -112,27 +281,6 @@ def _compiled_step(run: Run) -> Any:
             accumulate_steps=run.experiment.training.accumulate_steps,
             axis_name=run.devices.axis_name,
         )
-    )
-
-
-def _open_progress(run: Run, step: int) -> TrainingProgress:
-    training = run.experiment.training
-    time_left = TimeLeft(training.num_steps, training.evaluate_every_steps)
-    return TrainingProgress(run.console, training.num_steps, step, run.task.unit, time_left)
-
-
-def _open_log(run: Run, progress: TrainingProgress, step: int, notes: dict[str, Any]) -> Log:
-    writer = MetricsWriter(run.workdir.metrics, run.workdir.tensorboard, step)
-    training = run.experiment.training
-    pending = notes.get("pending", ())
-    return Log(
-        writer,
-        progress,
-        training,
-        run.schedule,
-        run.task.unit,
-        pending,
-        first=run.devices.first,
     )
 
 

@@ -1,14 +1,15 @@
-"""What is measured on the way: one line of JSON each, and the same as TensorBoard curves."""
+"""What is measured on the way, as JSON lines and TensorBoard curves, and what follows from it."""
 
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from flax_transformer.evaluation.metric import is_less_better
+from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
 
 VALIDATION = "validation"
@@ -25,6 +26,13 @@ def whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n") and _parsed(line)]
 
 
+def keep_lines(path: Path, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Writes a metrics.jsonl anew, with those of its whole lines that are kept."""
+    kept = [line for line in whole_lines(path) if is_kept(json.loads(line))]
+    with written_whole(path) as file:
+        file.write_text("".join(kept))
+
+
 Goodness = float | tuple[float, ...]
 """A score of which more is better; or a score of 0, and the scores after it."""
 
@@ -39,20 +47,18 @@ def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
         path: of a metrics.jsonl; there may be none yet.
         name: of the score.
     """
-    lines = _validation_lines(path, name)
-    return {line["step"]: tuple(_goodness(line, name).values()) for line in lines}
+    return {step: tuple(found.values()) for step, found in _goodness_by_step(path, name).items()}
 
 
 def deciding_score(path: Path, name: str) -> str:
     """Names the score by which the best step is found: another one if `name` is 0 at every step."""
-    found = {line["step"]: _goodness(line, name) for line in _validation_lines(path, name)}
-    best = best_step({step: tuple(goodness.values()) for step, goodness in found.items()})
-    return name if best is None else list(found[best])[-1]
+    best = best_step(validation_scores(path, name))
+    return name if best is None else list(_goodness_by_step(path, name)[best])[-1]
 
 
-def _validation_lines(path: Path, name: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, whole_lines(path))
-    return [line for line in lines if line["kind"] == VALIDATION and name in line]
+def _goodness_by_step(path: Path, name: str) -> dict[int, dict[str, float]]:
+    lines = [line for line in map(json.loads, whole_lines(path)) if line["kind"] == VALIDATION]
+    return {line["step"]: _goodness(line, name) for line in lines if name in line}
 
 
 def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
@@ -95,46 +101,6 @@ def scores_since_best(scores: Mapping[int, Goodness]) -> int:
     return 0 if best is None else sum(step > best for step in scores)
 
 
-class _Curves:
-    """TensorBoard's events, written in this thread.
-
-    tensorboardX's own SummaryWriter writes in another one: an error there, such as a full disk, is
-    told by nobody, and the next events wait for ever.
-
-    Args:
-        folder: of the event files; made if it does not exist.
-        purge_step: from which on events of earlier files are to be forgotten.
-    """
-
-    def __init__(self, folder: Path, purge_step: int):
-        # The package imports PyTorch where there is one: two seconds saved.
-        modules: dict[str, Any] = sys.modules
-        is_hidden = modules.setdefault("torch", None) is None
-        try:
-            from tensorboardX import event_file_writer, summary, writer
-        finally:
-            if is_hidden:
-                del modules["torch"]
-        self._scalar, self._event = summary.scalar, writer.Event
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = event_file_writer.EventsWriter(str(folder / "events"))
-        start = writer.SessionLog(status=writer.SessionLog.START)
-        self._writer.write_event(self._event(step=purge_step, session_log=start))
-
-    def add(self, name: str, value: int | float, step: int) -> None:
-        """Adds a point to a curve."""
-        event = self._event(wall_time=time.time(), step=step, summary=self._scalar(name, value))
-        self._writer.write_event(event)
-
-    def flush(self) -> None:
-        """Lets readers see what was added."""
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
-
-
 class MetricsWriter:
     """Appends to metrics.jsonl and to TensorBoard's files.
 
@@ -146,11 +112,9 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
-        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
-        with written_whole(path) as file:
-            file.write_text("".join(kept))
+        keep_lines(path, lambda line: line["step"] <= step)
         self._lines: TextIO = path.open("a")
-        self._curves = _Curves(tensorboard, purge_step=step + 1)
+        self._events, self._event, self._scalar = _open_events(tensorboard, step + 1)
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Writes one line of metrics of one kind ("train" or a split's name)."""
@@ -159,13 +123,43 @@ class MetricsWriter:
         for name, value in values.items():
             # A curve has a gap where there was nothing to measure.
             if value is not None:
-                self._curves.add(f"{kind}/{name}", value, step)
-        self._curves.flush()
+                summary = self._scalar(f"{kind}/{name}", value)
+                event = self._event(wall_time=time.time(), step=step, summary=summary)
+                self._events.write_event(event)
+        self._events.flush()
 
     def close(self) -> None:
         """Writes what is left."""
         self._lines.close()
-        self._curves.close()
+        self._events.close()
+
+
+def _open_events(folder: Path, purge_step: int) -> tuple[Any, Any, Any]:
+    """Opens TensorBoard's events, to be written in this thread.
+
+    tensorboardX's own SummaryWriter writes in another one: an error there, such as a full disk, is
+    reported to nobody, and the next events wait for ever.
+
+    Args:
+        folder: of the event files; made if it does not exist.
+        purge_step: from which on events of earlier files are to be forgotten.
+
+    Returns:
+        The writer, and what makes an event and a summary of a scalar.
+    """
+    # The package imports PyTorch where there is one: two seconds saved.
+    modules: dict[str, Any] = sys.modules
+    is_hidden = modules.setdefault("torch", None) is None
+    try:
+        from tensorboardX import event_file_writer, summary, writer
+    finally:
+        if is_hidden:
+            del modules["torch"]
+    folder.mkdir(parents=True, exist_ok=True)
+    events = event_file_writer.EventsWriter(str(folder / "events"))
+    start = writer.SessionLog(status=writer.SessionLog.START)
+    events.write_event(writer.Event(step=purge_step, session_log=start))
+    return events, writer.Event, summary.scalar
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -176,3 +170,46 @@ def _parsed(line: str) -> dict[str, Any] | None:
         return None
     is_ours = isinstance(parsed, dict) and {"step", "kind"} <= parsed.keys()
     return parsed if is_ours else None
+
+
+class Milestones:
+    """Decides after a step what follows, by the scores measured so far.
+
+    Args:
+        training: how often to score, and for how long to train.
+        metrics: file of the scores; it may not exist yet.
+    """
+
+    def __init__(self, training: TrainingConfig, metrics: Path):
+        self._training, self._metrics = training, metrics
+        self._best_score = training.score
+
+    def needs_evaluation(self, step: int) -> bool:
+        """Whether the model is to be scored after a step, and was not yet."""
+        is_due = step > 0 and self._training.evaluates_at(step)
+        return is_due and step not in self._scores(step)
+
+    def is_over(self, step: int) -> bool:
+        """Whether no further step follows."""
+        training = self._training
+        if step >= training.num_steps or training.patience is None:
+            return step >= training.num_steps
+        # Only after an evaluation the scores are others than before.
+        return training.evaluates_at(step) and (
+            scores_since_best(self._scores(step)) >= training.patience
+        )
+
+    def other_choice(self, step: int) -> str | None:
+        """Says once, after two evaluations, that the chosen best_score is 0 at both."""
+        decides = deciding_score(self._metrics, self._best_score)
+        if decides == self._best_score or len(self._scores(step)) != 2:
+            return None
+        return (
+            f"{self._best_score} has been 0 at every evaluation: until it is not, the best "
+            f"checkpoint is chosen by {decides}"
+        )
+
+    def _scores(self, step: int) -> dict[int, Goodness]:
+        """Those up to a step: the file may hold later ones, which will be made again."""
+        scores = validation_scores(self._metrics, self._best_score)
+        return {scored: value for scored, value in scores.items() if scored <= step}

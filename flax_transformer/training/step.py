@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from flax_transformer.tasks.task import Loss, Variables
-from flax_transformer.training.optimizer.moving_average import moving_average
+from flax_transformer.training.optimizer.update_rules import moving_average
 
 
 class TrainState(NamedTuple):

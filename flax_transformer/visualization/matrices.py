@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from flax_transformer.functional.embedding import embed_one_hot
 from flax_transformer.functional.normalization import batch_norm, batch_statistics, layer_norm
+from flax_transformer.functional.projection import embed_one_hot
 from flax_transformer.visualization.pictures import new_figure
 from flax_transformer.visualization.visible_text import visible_token
 

@@ -2,6 +2,7 @@ import dataclasses
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from small import PAIRS
 from unchecked import unchecked
 from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
+from flax_transformer.experiment import write_experiment
+from flax_transformer.functional.kernels.attention_forms import has_gpu
 from flax_transformer.training.checkpoints.workdir import Workdir
 
 TEXT, TARGET, _ = PAIRS[7]
@@ -133,19 +136,18 @@ def test_a_mistake_with_another_kind_gets_one_line(run, words, message):
     assert_is_error(run("attention", "--workdir", *words), message)
 
 
-@pytest.mark.parametrize("kind", EXPERIMENTS)
-def test_cudnn_is_refused_before_the_model_is_loaded(run, folder, kind):
-    """On a machine without such a device, not even the shapes of its parameters are known."""
-    experiment = EXPERIMENTS[kind]
-    model = dataclasses.replace(
-        experiment.model,
-        d_model=24,
-        attention_implementation="cudnn",
-        attention_dropout_rate=0.0,
-        dtype="bfloat16",
-    )
-    workdir = Workdir(folder / f"cudnn_{kind}")
-    workdir.start(dataclasses.replace(experiment, model=model))
-    workdir.release()
-    result = run("attention", "--workdir", f"cudnn_{kind}", "two")
-    assert_is_error(result, "cudnn never holds the weights to show them: choose auto")
+@pytest.mark.skipif(has_gpu(), reason="cuDNN's attention computes here")
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("kind", "given"), [("texts", "two"), ("images", "frames.png"), ("language_model", "bad")]
+)
+def test_a_model_of_cudnn_is_shown_where_there_is_no_cudnn(run, folder, kind, given):
+    fused = folder / f"cudnn_{kind}"
+    shutil.copytree(folder / kind, fused)
+    experiment = Workdir(fused).load()
+    settings = {"attention_dropout_rate": 0.0, "dtype": "bfloat16"}
+    model = dataclasses.replace(experiment.model, attention_implementation="cudnn", **settings)
+    write_experiment(fused / "experiment.json", dataclasses.replace(experiment, model=model))
+    result = run("attention", "--workdir", fused.name, given)
+    assert result.code == 0, result.err
+    assert "there is no NVIDIA GPU for attention by cudnn: auto is used" in result.err

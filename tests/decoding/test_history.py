@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.decoding.history import reorder_history, repeat_history, select_examples
+from flax_transformer.decoding.hypotheses import reorder_history, repeat_history, select_examples
 from flax_transformer.functional.cache import Cache, Written, lay_down, read_own
 
 

@@ -19,7 +19,7 @@ from flax_transformer.functional import (
     weighted_values,
 )
 from flax_transformer.functional.heads import attention_implementations
-from flax_transformer.functional.kernels import cudnn_attention
+from flax_transformer.functional.kernels import attention_forms
 
 BATCH, HEADS, QUERIES, KEYS, HEAD_DIM, VALUE_DIM = 2, 3, 5, 7, 11, 13
 
@@ -235,8 +235,8 @@ def test_cudnn_is_given_the_same_question(monkeypatch, normal, mask):
         asked.append(implementation)
         return jax.nn.dot_product_attention(*arrays, scale=scale)
 
-    monkeypatch.setattr(cudnn_attention, "has_gpu", lambda: True)
-    monkeypatch.setattr(cudnn_attention, "dot_product_attention", answer)
+    monkeypatch.setattr(attention_forms, "has_gpu", lambda: True)
+    monkeypatch.setattr(attention_forms, "dot_product_attention", answer)
     query = normal(BATCH, QUERIES, 4, 8).astype(jnp.bfloat16)
     key, value = (normal(BATCH, KEYS, 2, 8).astype(jnp.bfloat16) for _ in range(2))
     bias = normal(BATCH, 4, QUERIES, KEYS)

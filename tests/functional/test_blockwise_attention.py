@@ -9,7 +9,7 @@ from reference import assert_close
 from flax_transformer.functional import multi_head_attend
 from flax_transformer.functional.heads import group_heads
 from flax_transformer.functional.kernels import blockwise_attention
-from flax_transformer.functional.kernels.blockwise_attention import attend_in_blocks
+from flax_transformer.functional.kernels.attention_forms import attend_in_blocks
 
 BATCH, QUERIES, KEYS, HEADS, KEY_VALUE_HEADS, HEAD_DIM, VALUE_DIM = 3, 5, 7, 6, 3, 11, 13
 # How many positions, heads of keys and examples a block of so many scores holds; a position has

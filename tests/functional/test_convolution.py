@@ -7,7 +7,7 @@ import pytest
 from reference import assert_close
 
 from flax_transformer.functional import convolve
-from flax_transformer.modules.token_convolution import TokenConvolution
+from flax_transformer.modules.token_embedding import TokenConvolution
 
 LENGTH, FEATURES, OUTPUTS = 11, 5, 7
 # Padding on either side, between texts too, and the first text's number again.

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flax_transformer.functional.kernels.platforms import computed_once
+from flax_transformer.functional.kernels import computed_once
 
 
 @pytest.mark.parametrize(("platform", "is_kept"), [("cpu", True), ("cuda", False), ("tpu", False)])

@@ -23,7 +23,7 @@ from flax_transformer.functional.kernels import (
     formulas_only,
     kernel,
 )
-from flax_transformer.functional.kernels.cudnn_attention import has_gpu
+from flax_transformer.functional.kernels.attention_forms import has_gpu
 from flax_transformer.functional.ranking import argmax
 from flax_transformer.models import EncoderDecoderConfig
 

@@ -11,7 +11,7 @@ from parameters import draw_parameters
 from reference import assert_close
 
 from flax_transformer.decoding import SearchLimits, beam_search, greedy_search, sample
-from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.decoding.hypotheses import reorder_history, repeat_history
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.functional import label_smoothed_cross_entropy
 from flax_transformer.models import DecoderOnly, DecoderOnlyConfig, stack_layers

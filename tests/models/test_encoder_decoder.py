@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.decoding.hypotheses import reorder_history, repeat_history
 from flax_transformer.functional import ACTIVATIONS, SCHEMES, Cache
 from flax_transformer.models import EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.modules import NORMS

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from parameters import draw_parameters
 from reference import assert_close
 
-from flax_transformer.decoding.history import reorder_history, repeat_history
+from flax_transformer.decoding.hypotheses import reorder_history, repeat_history
 from flax_transformer.models import (
     EncoderDecoder,
     EncoderDecoderConfig,

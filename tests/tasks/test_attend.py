@@ -178,18 +178,21 @@ def test_as_long_as_the_model_reads_is_not_too_long(predictors):
 
 
 @pytest.mark.parametrize("kind", EXPERIMENTS)
-def test_cudnn_is_refused_in_one_line(predictors, files, tmp_path, kind):
+def test_attention_in_blocks_shows_the_weights_of_the_formula(predictors, files, tmp_path, kind):
     experiment = EXPERIMENTS[kind]
-    settings = {"attention_dropout_rate": 0.0, "dtype": "bfloat16"}
-    config = dataclasses.replace(
-        experiment.model, attention_implementation="cudnn", d_model=24, **settings
-    )
+    config = dataclasses.replace(experiment.model, attention_implementation="blockwise")
     changed = dataclasses.replace(experiment, model=config)
     write_workdir(tmp_path / kind, experiment)
     task = find_task(changed)[1].open(changed, tmp_path / kind, training=False)
     for options in ({}, {"length": 3}) if kind == "language_model" else ({},):
-        with pytest.raises(UserError, match="cudnn never holds the weights"):
-            task.predictor(predictors[kind].variables).attend(files.get(kind, "abc"), **options)
+        example = {"masked": "abc [MASK]", **files}.get(kind, "abc")
+        shown = task.predictor(predictors[kind].variables).attend(example, **options)
+        expected = predictors[kind].attend(example, **options)
+        assert shown["title"] == expected["title"]
+        for found, weights in zip(
+            *map(jax.tree.leaves, (shown["weights"], expected["weights"])), strict=True
+        ):
+            assert_close(found, weights, 1e-5)
 
 
 def test_seeds_are_not_needed(predictors):

@@ -14,8 +14,7 @@ from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
     MaskedLanguageModelingConfig,
 )
-from flax_transformer.training.assemble import load
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.assemble import evaluate, load
 from flax_transformer.training.loop import train
 
 LONG = " and ".join(["Ada greets Ben"] * 9)

@@ -199,15 +199,12 @@ def test_a_target_is_no_longer_than_a_learned_table(translator):
         short.attend("x", "abcdefg")
 
 
-def test_cudnn_is_refused_before_anything_is_searched(translator):
-    config = dataclasses.replace(
-        translator.model.config,
-        attention_implementation="cudnn",
-        attention_dropout_rate=0.0,
-        dtype="bfloat16",
-    )
+def test_attention_in_blocks_shows_the_weights_of_the_formula(translator):
+    config = dataclasses.replace(translator.model.config, attention_implementation="blockwise")
     model = EncoderDecoder(config, translator.tokenizer.vocab_size)
-    fused = Translator(model, translator.variables, translator.tokenizer, translator.decoding, 23)
+    blocks = Translator(model, translator.variables, translator.tokenizer, translator.decoding, 23)
     for target in (None, "zwei"):
-        with pytest.raises(UserError, match="cudnn never holds the weights"):
-            fused.attend("two", target)
+        shown, expected = (one.attend("two", target) for one in (blocks, translator))
+        assert shown["title"] == expected["title"]
+        for part, weights in expected["weights"].items():
+            assert_close(shown["weights"][part], weights, 1e-5)

@@ -13,8 +13,7 @@ from untrained import EXPERIMENTS, write_workdir
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.classification_task import MAX_LISTED_CLASSES
-from flax_transformer.training.assemble import load, open_run
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.assemble import evaluate, load, open_run
 from flax_transformer.training.loop import train
 
 NUM_CLASSES = MAX_LISTED_CLASSES + 3

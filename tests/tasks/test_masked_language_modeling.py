@@ -23,9 +23,8 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_ta
     MaskedLanguageModelingTask,
 )
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens
-from flax_transformer.training.assemble import load
-from flax_transformer.training.durability.differences import differences
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.assemble import evaluate, load
+from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.loop import train
 from flax_transformer.training.step import init_state, make_train_step
 

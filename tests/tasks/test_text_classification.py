@@ -14,8 +14,7 @@ from untrained import EXPERIMENTS, write_workdir
 from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.text_classification import TextClassification
-from flax_transformer.training.assemble import load, open_run
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.assemble import evaluate, load, open_run
 from flax_transformer.training.loop import train
 
 

@@ -15,7 +15,7 @@ from flax_transformer.evaluation.scores import bleu
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.metrics import (
     best_step,
     deciding_score,

@@ -24,9 +24,9 @@ from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
+from flax_transformer.training.assemble import evaluate
 from flax_transformer.training.durability.data_fingerprints import DataFiles
-from flax_transformer.training.durability.differences import differences
-from flax_transformer.training.evaluation import evaluate
+from flax_transformer.training.durability.resume_proof import differences
 
 LATER = 10**9  # nanoseconds
 

@@ -12,7 +12,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.functional import projection
 from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
-from flax_transformer.training.durability.debug_nans import debug_nans
+from flax_transformer.training.durability.explained_errors import debug_nans
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 

@@ -14,10 +14,10 @@ from small import make_experiment, with_fields
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.tasks.task import Scored
-from flax_transformer.training import loop, run
+from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -33,7 +33,7 @@ def planned_scores(monkeypatch):
         name = self.experiment.training.best_score
         log.evaluation(step, Scored({name: Score(name, SCORES[step])}, [], [], ""), 0.0)
 
-    monkeypatch.setattr(run.Run, "evaluate", evaluate)
+    monkeypatch.setattr(loop.Run, "evaluate", evaluate)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.checkpoints.initialization import take_over
-from flax_transformer.training.durability.differences import differences
+from flax_transformer.training.durability.resume_proof import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 

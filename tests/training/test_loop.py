@@ -20,13 +20,12 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.models.zoo import count_parameters
 from flax_transformer.tasks.task import Scored
-from flax_transformer.training import loop, run
-from flax_transformer.training.assemble import load, open_checkpoints, open_run
+from flax_transformer.training import loop
+from flax_transformer.training.assemble import evaluate, load, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.differences import differences
-from flax_transformer.training.evaluation import evaluate
-from flax_transformer.training.optimizer.moving_average import moving_average
+from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer
+from flax_transformer.training.optimizer.update_rules import moving_average
 from flax_transformer.training.step import TrainState, init_state
 
 pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("quickly_compiled")]
@@ -79,14 +78,14 @@ def continued(request, experiment, tmp_path_factory):
         elif request.param == "at a step":
             interrupt_batches(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
         else:
-            evaluate = run.Run.evaluate
+            evaluate = loop.Run.evaluate
 
             def interrupted_evaluate(self, state, log):
                 if int(self.devices.first(state).step) == 6:
                     os.kill(os.getpid(), signal.SIGINT)
                 evaluate(self, state, log)
 
-            patch.setattr(run.Run, "evaluate", interrupted_evaluate)
+            patch.setattr(loop.Run, "evaluate", interrupted_evaluate)
         with pytest.raises(KeyboardInterrupt):
             train(experiment, path)
     return path, train(experiment, path), request.param
@@ -220,7 +219,7 @@ def test_training_ends_early_without_a_better_score(experiment, tmp_path, monkey
         scored = Scored({name: Score(name, next(scores))}, [], [], "")
         log.evaluation(int(self.devices.first(state).step), scored, 0.0)
 
-    monkeypatch.setattr(run.Run, "evaluate", evaluate)
+    monkeypatch.setattr(loop.Run, "evaluate", evaluate)
     experiment = with_fields(
         experiment, "training", num_steps=100, evaluate_every_steps=2, patience=2
     )

@@ -9,7 +9,7 @@ from small_tasks import pair_batch
 
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.durability.memory_errors import explain_out_of_memory
+from flax_transformer.training.durability.explained_errors import explain_out_of_memory
 from flax_transformer.training.parallel import Devices
 
 # What XLA says on a GPU, a TPU and a CPU, with what of it is repeated.

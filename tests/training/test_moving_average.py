@@ -9,13 +9,13 @@ import pytest
 from test_checkpoint import assert_same_bits, newest, open_checkpoints, zeros
 from test_skipped_updates import loss, make_batch
 
-from flax_transformer.training.optimizer.moving_average import (
+from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
+from flax_transformer.training.optimizer.update_rules import (
     MovingAverageState,
     exchange_average,
     keep_moving_average,
     moving_average,
 )
-from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import TrainState, init_state, make_train_step
 

@@ -13,7 +13,6 @@ from flax_transformer.training.optimizer.optimizer_config import (
     Schedule,
     make_optimizer,
     make_schedule,
-    paper_schedule,
 )
 
 PEAK, WARMUP, NUM_STEPS, D_MODEL = 0.03, 17, 101, 128
@@ -34,7 +33,8 @@ def make_rates(name, warmup_steps=WARMUP, num_steps=NUM_STEPS, **others):
 def test_the_papers_schedule_is_equation_3(d_model, warmup_steps):
     step = np.arange(1, 20_001, dtype=np.float64)
     expected = d_model**-0.5 * np.minimum(step**-0.5, step * warmup_steps**-1.5)
-    rates = rates_of(paper_schedule(d_model, warmup_steps), step.size)
+    config = OptimizerConfig(warmup_steps=warmup_steps)
+    rates = rates_of(make_schedule(config, d_model, step.size), step.size)
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 

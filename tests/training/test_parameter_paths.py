@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_transformer.models import ZOO, EncoderDecoder, EncoderDecoderConfig
+from flax_transformer.models import ZOO, DecoderOnlyConfig, EncoderDecoder, EncoderDecoderConfig
 from flax_transformer.models.stacking import stack_layers
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.optimizer.parameter_paths import decay_mask, layers_above
@@ -203,6 +203,13 @@ def test_stacked_layers_are_told_as_single_ones(name):
 
     expected = stack_layers({"params": filled(single)})["params"]
     jax.tree.map(np.testing.assert_array_equal, filled(scanned), expected)
+
+
+def test_logits_of_their_own_are_of_the_head():
+    config = DecoderOnlyConfig(tied_logits=False, logits_bias=True, **SIZES)
+    tokens = jnp.ones((1, 5), jnp.int32)
+    params = jax.eval_shape(config.build(vocab_size=11).init, jax.random.key(0), tokens)["params"]
+    assert layers_above(params)["embedding"] == {"table": 4, "logits_table": 0, "bias": 0}
 
 
 def test_without_layers_there_is_no_depth():

@@ -6,10 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from flax_transformer.training import progress as progress_module
-from flax_transformer.training import time_left as time_left_module
-from flax_transformer.training.progress import TrainingProgress
-from flax_transformer.training.time_left import TimeLeft
+from flax_transformer.training import log
+from flax_transformer.training.log import TimeLeft, TrainingProgress
+from flax_transformer.training.training_config import TrainingConfig
 
 
 class Clock:
@@ -93,11 +92,11 @@ def test_an_evaluation_that_was_suspended_does_not_count():
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_line_and_a_bar_say_the_same(monkeypatch, is_terminal):
     clock = Clock()
-    monkeypatch.setattr(progress_module.time, "perf_counter", clock)
-    monkeypatch.setattr(time_left_module.time, "perf_counter", clock)
+    monkeypatch.setattr(log.time, "perf_counter", clock)
     printed = io.StringIO()
     console = Console(file=printed, force_terminal=is_terminal, width=200)
-    with TrainingProgress(console, 1000, 0, "tokens", TimeLeft(1000, 2000, clock)) as progress:
+    training = TrainingConfig(num_steps=1000, evaluate_every_steps=2000)
+    with TrainingProgress(console, training, 0, "tokens") as progress:
         for step, seconds in enumerate([1] * 30 + [3600] + [1] * 9, 1):
             clock.now += seconds
             progress.step()

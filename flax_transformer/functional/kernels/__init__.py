@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+from jaxtyping import Array
 
 
 class Kernel(NamedTuple):
@@ -58,13 +59,13 @@ KERNELS: dict[str, Kernel] = {
     ),
     "product": Kernel(
         f"{_FUNCTIONAL}.projection:multiply",
-        f"{_KERNELS}.narrow_products:multiply",
+        f"{_KERNELS}.sixteen_bits:multiply",
         "for 16 bits; on a CPU sums are float32, in the gradients too",
         "the gradient in reverse mode is written by hand, to have factors of 16 bits",
     ),
     "weighted_sum": Kernel(
         f"{_FUNCTIONAL}.attention:weighted_sum",
-        f"{_KERNELS}.narrow_products:weighted_sum",
+        f"{_KERNELS}.sixteen_bits:weighted_sum",
         "for 16 bits; on a CPU sums are float32",
     ),
     "random_trials": Kernel(
@@ -74,7 +75,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "cache_write": Kernel(
         f"{_FUNCTIONAL}.cache:write",
-        f"{_KERNELS}.narrow_writes:write",
+        f"{_KERNELS}.sixteen_bits:write",
         "for 16 bits; a CPU writes them as whole numbers",
     ),
     "top_k": Kernel(
@@ -89,17 +90,17 @@ KERNELS: dict[str, Kernel] = {
     ),
     "auto": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.blockwise_attention:attend_by_number",
+        f"{_KERNELS}.attention_forms:attend_by_number",
         "always, to attend in blocks if there are very many scores",
     ),
     "blockwise": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.blockwise_attention:attend_in_blocks",
+        f"{_KERNELS}.attention_forms:attend_in_blocks",
         "if it is asked for by its name; never holds all weights",
     ),
     "cudnn": Kernel(
         f"{_FUNCTIONAL}.heads:attend_at_once",
-        f"{_KERNELS}.cudnn_attention:cudnn_attend",
+        f"{_KERNELS}.attention_forms:cudnn_attend",
         "if it is asked for by its name, on NVIDIA GPUs in 16 bits",
         "NVIDIA's library has the gradient in reverse mode only",
     ),
@@ -158,3 +159,14 @@ def formulas_only() -> Iterator[None]:
     finally:
         _takes_formulas = False
         jax.clear_caches()
+
+
+def computed_once(array: Array) -> Array:
+    """Keeps XLA on a CPU from computing an array again wherever it is used.
+
+    Computing again saves an accelerator the way to its memory. On a CPU it costs time, and memory
+    too where the array is computed from one that is as large.
+    """
+    return jax.lax.platform_dependent(
+        array, cpu=jax.lax.optimization_barrier, default=lambda array: array
+    )

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import along_last_axes, at_least_float32
 from flax_transformer.functional.attention import soft_cap
-from flax_transformer.functional.embedding import token_logits
-from flax_transformer.functional.kernels.narrow_products import transposed_copy
+from flax_transformer.functional.kernels.sixteen_bits import transposed_copy
 from flax_transformer.functional.losses import SmoothingOver, set_size
+from flax_transformer.functional.projection import token_logits
 
 # Logits of one chunk: on a CPU they stay in the cache of a core, while an accelerator needs more to
 # be busy.

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from flax_transformer.functional.kernels import formula
-from flax_transformer.functional.kernels.platforms import computed_once
+from flax_transformer.functional.kernels import computed_once, formula
 from flax_transformer.functional.normalization import inverse_root_mean_square
 
 

@@ -93,8 +93,7 @@ class Classifier:
             The arguments of `view_attention`; the title names the class and its probability.
 
         Raises:
-            UserError: if the input cannot be read or is longer than the model reads, or the
-                model's attention is cuDNN's, which never holds the weights.
+            UserError: if the input cannot be read or is longer than the model reads.
         """
         shown = self.task.attention(self.variables, example)
         (prediction,) = self.classify([example])

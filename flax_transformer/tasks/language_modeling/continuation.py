@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Int32, UInt32
 
-from flax_transformer.decoding.row_keys import text_number
+from flax_transformer.decoding.sampling import text_number
 
 # Tokens of a batch, read and written: enough rows to keep the processor busy.
 TOKENS_PER_BATCH = 8192

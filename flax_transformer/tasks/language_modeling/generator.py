@@ -13,10 +13,8 @@ from jaxtyping import Int32
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.decoding.stop import cut_at_stop
+from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
 from flax_transformer.tasks.language_modeling.continuation import (
     Continuation,
@@ -166,10 +164,8 @@ class Generator:
             of seed 0. The last token written is in the title alone: nothing reads it.
 
         Raises:
-            UserError: if the text is blank, both are longer than the model reads, or the model's
-                attention is cuDNN's, which never holds the weights.
+            UserError: if the text is blank, or both are longer than the model reads.
         """
-        check_holds_weights(self.model.config)
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
         hypotheses = self._found(ids[None], length)
         (found,) = hypothesis_attention(

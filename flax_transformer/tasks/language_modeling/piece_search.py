@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.row_keys import row_keys
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
+from flax_transformer.decoding.sampling import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.tasks.language_modeling.continuation import PieceBatch, Rows
 from flax_transformer.tasks.task import Model, Variables

@@ -13,7 +13,7 @@ from flax_transformer.data.batches.examples import TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
+from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.visualization.visible_text import arrow_title
@@ -85,7 +85,6 @@ class MaskFiller:
         Raises:
             UserError: if the text has no gap, or more tokens than the model reads.
         """
-        check_holds_weights(self.model.config)
         if MASK_TEXT not in text:
             raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
         ids = self._encode(1, text)

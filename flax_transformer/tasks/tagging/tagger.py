@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from flax_transformer.data.batches.batch import NO_CLASS
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import attention_weights, check_holds_weights
+from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.models.encoder_only import EncoderOnly
 from flax_transformer.tasks.tagging.tag_batches import Pieces, TagBatch, TagBatches, cut
 from flax_transformer.tasks.task import Variables
@@ -101,10 +101,8 @@ class Tagger:
             The arguments of `view_attention`; the title has the tags.
 
         Raises:
-            UserError: if the text has no word or does not fit into one piece, or the model's
-                attention is cuDNN's, which never holds the weights.
+            UserError: if the text has no word or does not fit into one piece.
         """
-        check_holds_weights(self.model.config)
         words = example.split()
         pieces = cut(self.tokenizer, [words], [[0] * len(words)], self.max_length)
         if len(pieces.sentences) != 1:

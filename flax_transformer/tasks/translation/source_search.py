@@ -12,10 +12,9 @@ from jaxtyping import Array, PRNGKeyArray, UInt32
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.row_keys import row_keys, text_number
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
+from flax_transformer.decoding.sampling import row_keys, text_number
 from flax_transformer.decoding.search import DecodingConfig, search
-from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.functional.cache import Cache
 from flax_transformer.tasks.task import Model, Variables
 

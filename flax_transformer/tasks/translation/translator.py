@@ -15,10 +15,8 @@ from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.decoding.stop import cut_at_stop
+from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.models.attention_weights import check_holds_weights
 from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_attention import hypothesis_attention
@@ -188,11 +186,9 @@ class Translator:
             The arguments of `view_attention` for the best translation; samples are of seed 0.
 
         Raises:
-            UserError: if a text is blank or longer than the model reads, or the model's attention
-                is cuDNN's, which never holds the weights.
+            UserError: if a text is blank or longer than the model reads.
         """
         config, tokenizer = self.model.config, self.tokenizer
-        check_holds_weights(config)
         source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)[None]
         if target is None:
             batch = Batch(source, source[:, :0], np.ones_like(source), source[:, :0])

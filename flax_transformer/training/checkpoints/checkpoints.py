@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoint_contents import check_shapes, digest, shapes
 from flax_transformer.training.metrics import Goodness, best_step
-from flax_transformer.training.optimizer.moving_average import exchange_average
+from flax_transformer.training.optimizer.update_rules import exchange_average
 from flax_transformer.training.step import TrainState, split_variables
 
 
@@ -211,10 +211,8 @@ class Checkpoints:
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
         """Reads some items, and makes sure that they are what was saved."""
         where = f"the checkpoint {self._directory / str(step)}"
-        args: dict[str, Any] = {
-            name: ocp.args.StandardRestore(jax.tree.map(_empty, item))
-            for name, item in like.items()
-        }
+        empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), {**like})
+        args: dict[str, Any] = {n: ocp.args.StandardRestore(item) for n, item in empty.items()}
         if notes:
             args["notes"] = ocp.args.JsonRestore()
         try:
@@ -283,10 +281,6 @@ def _check_room(directory: Path, num_bytes: int) -> None:
             except OSError as error:
                 needed = f"{error.strerror} for {num_bytes / 1e6:,.1f} MB"
                 raise OSError(error.errno, needed) from error
-
-
-def _empty(leaf: Any) -> np.ndarray:
-    return np.empty(leaf.shape, leaf.dtype)
 
 
 def _first_line(error: BaseException) -> str:

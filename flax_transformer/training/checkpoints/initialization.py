@@ -85,7 +85,7 @@ def tokenizer_folder(workdir: Path, source: Path | None) -> Path:
     Raises:
         UserError: if there is no such source, or the workdir has another tokenizer than it.
     """
-    if source is None or Workdir(workdir).has_checkpoint():
+    if source is None or Workdir(workdir).saved_steps():
         return workdir
     check_run(source)
     own, given = workdir / TOKENIZER, source / TOKENIZER

@@ -1,17 +1,23 @@
-"""The folder of a run: which file is where, and whose run it is."""
+"""The folder of a run: which file is where, whose run it is, and with which settings it goes on."""
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
-from flax_transformer.training.checkpoints.extension import check_settings, forget_end
+from flax_transformer.training.metrics import VALIDATION, keep_lines
+from flax_transformer.training.optimizer.optimizer_config import FALLING
+from flax_transformer.training.training_config import TrainingConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# They decide when something is shown, and do not change parameters, scores or checkpoints.
+FREE = ("training.log_every_steps",)
+NUM_STEPS = "training.num_steps"
 
 
 class Workdir:
@@ -100,9 +106,10 @@ class Workdir:
         """Whether a training has begun in the folder."""
         return self._experiment.is_file()
 
-    def has_checkpoint(self) -> bool:
-        """Whether a training can be continued in the folder."""
-        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+    def saved_steps(self) -> list[int]:
+        """The steps of the checkpoints, from the newest of which a training can be continued."""
+        names = [path.name for path in self.checkpoints.glob("*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def load(self) -> Experiment:
         """Reads the experiment of the folder.
@@ -116,3 +123,72 @@ class Workdir:
                 f"flax-transformer train experiments/number_words.py --workdir {self.path}"
             )
         return read_experiment(self._experiment)
+
+
+def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
+    """Makes sure that a run can go on with the settings that are wanted.
+
+    Only the intervals of what is shown may differ, and the number of steps may grow if the learning
+    rate does not depend on it. The run then ends as if it had begun with the larger number.
+
+    Args:
+        path: of the workdir.
+        found: what it holds.
+        wanted: what is to be trained.
+
+    Raises:
+        UserError: says what differs, and what to do.
+    """
+    before, after = _flat(found.to_json()), _flat(wanted.to_json())
+    differing = [
+        name
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name) and name not in FREE
+    ]
+    if not differing:
+        return
+    if differing != [NUM_STEPS]:
+        listed = ", ".join(f"{name} {before.get(name)!r}" for name in differing)
+        raise UserError(
+            f"{path} holds another experiment ({listed}): choose another --workdir, or the "
+            "settings with which that run began"
+        )
+    steps, more = found.training.num_steps, wanted.training.num_steps
+    if more < steps:
+        raise UserError(
+            f"{path} holds a training of {steps:,} steps, more than --training.num-steps "
+            f"{more}: give {steps} or more, or choose another --workdir"
+        )
+    schedule = found.optimizer.schedule
+    if schedule in FALLING:
+        raise UserError(
+            f"{path} cannot be extended from {steps:,} to --training.num-steps {more}: with "
+            f"--optimizer.schedule {schedule} every learning rate depends on the last step; choose "
+            f"another --workdir, and --init-from {path} to begin with its weights"
+        )
+
+
+def forget_end(metrics: Path, training: TrainingConfig) -> None:
+    """Drops what was measured only because the training ended, before it is made longer.
+
+    Args:
+        metrics: the lines of JSON of the run.
+        training: with the number of steps that it had.
+    """
+    step = training.num_steps
+    ending = {"train": training.logs_as_last(step), VALIDATION: training.evaluates_as_last(step)}
+
+    def is_kept(line: Mapping[str, Any]) -> bool:
+        return line["step"] != step or not ending.get(line["kind"], False)
+
+    if any(ending.values()) and metrics.exists():
+        keep_lines(metrics, is_kept)
+
+
+def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    """Names the leaves of nested dictionaries with dots."""
+    leaves = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        leaves |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return leaves

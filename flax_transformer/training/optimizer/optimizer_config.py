@@ -12,9 +12,8 @@ import optax
 from jaxtyping import Array
 
 from flax_transformer.errors import UserError, check_number, check_positive, unknown
-from flax_transformer.training.optimizer.moving_average import keep_moving_average
 from flax_transformer.training.optimizer.parameter_paths import layers_above
-from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
+from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
 Schedule = Literal["paper", "inverse_sqrt", "cosine", "linear", "constant"]
 # Those that read final_fraction, because they know the last step.
@@ -114,87 +113,47 @@ def _option(field: str) -> str:
     return f"--optimizer.{field.replace('_', '-')}"
 
 
-def warm_up(
-    peak: float, warmup_steps: int, course: Callable[[Array], Array | float]
-) -> optax.Schedule:
-    """Makes a schedule of a linear rise to the peak and the course of the rate after it.
+def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
+    """Makes the configured schedule: a linear rise to the peak, then a course.
 
     learning_rate(step) = peak step / warmup_steps  for step < warmup_steps, else
     learning_rate(step) = peak course(step)
 
     Steps are counted from 1, as in the paper: update number warmup_steps is the first that is made
-    with the peak, so that course(warmup_steps) is 1. All schedules here rise in this way.
+    with the peak, so that course(warmup_steps) is 1. With
+    done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
+    final_fraction, the courses are
 
-    Args:
-        peak: largest learning rate.
-        warmup_steps: updates of the rise.
-        course: from the number of an update to its share of the peak.
-
-    Returns:
-        A function from the number of updates made, 0 before the first, to the learning rate of
-        the next.
-
-    Example:
-        >>> schedule = warm_up(0.1, 4, lambda step: 1.0)
-        >>> [round(float(schedule(count)), 3) for count in (0, 1, 3, 15)]
-        [0.025, 0.05, 0.1, 0.1]
-    """
-
-    def learning_rate(count):
-        step = (jnp.asarray(count) + 1).astype(jnp.float32)
-        return peak * jnp.where(step < warmup_steps, step / warmup_steps, course(step))
-
-    return learning_rate
-
-
-def paper_schedule(d_model: int, warmup_steps: int) -> optax.Schedule:
-    """Makes the paper's schedule: a linear rise, then a fall with the root of the step.
-
-    learning_rate(step) = d_model^-0.5 min(step^-0.5, step warmup_steps^-1.5)
-
-    Args:
-        d_model: width of the model.
-        warmup_steps: updates of the rise.
-
-    Returns:
-        A function from the number of updates made, 0 before the first, to the learning rate of
-        the next. Updates are counted from 1 in the formula.
-
-    Example:
-        >>> round(float(paper_schedule(512, 4000)(3999)), 6)
-        0.000699
-
-    Reference:
-        Vaswani et al. 2017, section 5.3, equation 3.
-    """
-    peak = (d_model * warmup_steps) ** -0.5
-    return warm_up(peak, warmup_steps, lambda step: (warmup_steps / step) ** 0.5)
-
-
-def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
-    """Makes the configured schedule.
-
-    With done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
-    final_fraction, the share of the peak after the warm-up is
-
+    paper:    (warmup_steps / step)^0.5, with the peak (d_model warmup_steps)^-0.5
     inverse_sqrt: (warmup_steps / step)^0.5
     cosine:   f + (1 - f) (1 + cos(pi done)) / 2
     linear:   f + (1 - f) (1 - done)
     constant: 1
 
     Args:
-        config: which schedule, its peak and warm-up; see `warm_up`.
+        config: which schedule, its peak and warm-up.
         d_model: width of the model, which the paper's schedule depends on.
         num_steps: updates of the whole training, after which a cosine or a line is at its last
             value.
 
     Returns:
-        A function from the number of updates made to the learning rate of the next.
+        A function from the number of updates made, 0 before the first, to the learning rate of
+        the next.
+
+    Example:
+        >>> schedule = make_schedule(OptimizerConfig(warmup_steps=4000), 512, 100_000)
+        >>> round(float(schedule(3999)), 6)
+        0.000699
+
+    Reference:
+        Vaswani et al. 2017, section 5.3, equation 3 (paper).
     """
-    if config.schedule == "paper":
-        return paper_schedule(d_model, config.warmup_steps)
     warmup_steps, last = config.warmup_steps, config.final_fraction
-    assert config.learning_rate is not None, "OptimizerConfig asks for it"
+    # Only the paper's schedule has none of its own.
+    peak = config.learning_rate or (d_model * warmup_steps) ** -0.5
+
+    def inverse_sqrt(step: Array) -> Array:
+        return (warmup_steps / step) ** 0.5
 
     def left(step: Array) -> Array:
         # Where the training ends within the warm-up the course is not used.
@@ -202,12 +161,19 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
         return 1 - jnp.clip(done, 0, 1)
 
     courses: dict[str, Callable[[Array], Array | float]] = {
-        "inverse_sqrt": lambda step: (warmup_steps / step) ** 0.5,
+        "paper": inverse_sqrt,
+        "inverse_sqrt": inverse_sqrt,
         "cosine": lambda step: last + (1 - last) * (1 - jnp.cos(jnp.pi * left(step))) / 2,
         "linear": lambda step: last + (1 - last) * left(step),
         "constant": lambda step: 1.0,
     }
-    return warm_up(config.learning_rate, warmup_steps, courses[config.schedule])
+    course = courses[config.schedule]
+
+    def learning_rate(count):
+        step = (jnp.asarray(count) + 1).astype(jnp.float32)
+        return peak * jnp.where(step < warmup_steps, step / warmup_steps, course(step))
+
+    return learning_rate
 
 
 def make_optimizer(

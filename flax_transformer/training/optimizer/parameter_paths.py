@@ -8,6 +8,8 @@ import numpy as np
 from flax_transformer.models.stacking import LAYER_NAME, SIDES
 
 Path = tuple[str, ...]
+# Of a token embedding, what only the logits read: it belongs to the head.
+_OF_LOGITS = (("embedding", "logits_table"), ("embedding", "bias"))
 
 
 def names_of(path: Any) -> Path:
@@ -59,7 +61,8 @@ def layers_above(params: Any) -> Any:
     Of n layers, i = 0, 1, ..., n - 1: n - i for layer i, n + 1 for embeddings, 0 for the rest, as
     the last norm, a pooler or a classifier. With the numbers of BEiT, where embeddings are layer 0
     and the head is layer N = n + 1, it is N minus the number. Embeddings are whatever has
-    embedding in a name, tables of positions and class tokens.
+    embedding in a name, tables of positions and class tokens, but for the own table and the bias
+    of logits, which are of the head.
 
     Each stack of layers counts by itself: an encoder's last layer has 1 as a decoder's has.
     Embeddings belong to the deepest stack of the smallest part of the model that holds both them
@@ -125,7 +128,7 @@ def _layer_of(path: Path) -> tuple[Path, int | None]:
 
 
 def _is_embedding(path: Path) -> bool:
-    return any(
+    return path[-2:] not in _OF_LOGITS and any(
         "embedding" in name or name.endswith("positions") or name == "class_token" for name in path
     )
 

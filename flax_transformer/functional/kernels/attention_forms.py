@@ -1,11 +1,12 @@
-"""Attention a block of queries at a time, so that never more than a block of scores is held."""
+"""Attention a block of queries at a time, never holding all scores, and by cuDNN's fused kernel."""
 
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Shaped
+from jax.nn import dot_product_attention
+from jaxtyping import Array, Bool, Float, Shaped
 
 from flax_transformer.functional.attention import attend
 from flax_transformer.functional.heads import group_heads
@@ -129,3 +130,61 @@ def at_once(heads: dict[str, Array], block: int) -> Blocks:
             sizes.append(None)
         scores *= total
     return sizes[0], sizes[1], sizes[2]
+
+
+_TYPES = ("bfloat16", "float16")
+
+
+def cudnn_attend(
+    query: Float[Array, "batch query_length heads head_dim"],
+    key: Float[Array, "batch key_length key_value_heads head_dim"],
+    value: Float[Array, "batch key_length key_value_heads value_dim"],
+    *,
+    mask: Bool[Array, "#batch #query_length #key_length"] | None = None,
+    bias: Float[Array, "#batch heads query_length key_length"] | None = None,
+    dropout: Float[Array, "batch heads query_length key_length"] | None = None,
+    scale: float | None = None,
+    cap: float | None = None,
+) -> Float[Array, "batch query_length heads head_dim"]:
+    """Computes `multi_head_attend` in one kernel.
+
+    Raises:
+        ValueError: if dropout, a soft cap, another type or other widths are asked for, or there is
+            no such device.
+    """
+    widths_fit = query.shape[-1] == value.shape[-1] and query.shape[-1] % 8 == 0
+    for is_possible, problem in (
+        (dropout is None, "has no dropout of the weights"),
+        (cap is None, "has no soft cap"),
+        (query.dtype in _TYPES, f"computes in {_TYPES}, not {query.dtype}"),
+        (
+            widths_fit,
+            "needs head_dim = value_dim, a multiple of 8, not query "
+            f"{query.shape} and value {value.shape}",
+        ),
+        # JAX asks the library of this machine for its version already while it traces.
+        (has_gpu(), "needs an NVIDIA GPU, and there is none"),
+    ):
+        if not is_possible:
+            raise ValueError(f"cudnn attention {problem}: use implementation='auto'")
+    output = dot_product_attention(
+        query,
+        key,
+        value,
+        None if bias is None else bias.astype(query.dtype),
+        None if mask is None else mask[:, None],
+        scale=scale,
+        implementation="cudnn",
+    )
+    if mask is None:
+        return output
+    # The kernel averages all values for a query that may attend to nothing; `attend` gives zeros.
+    return jnp.where(mask.any(axis=-1)[..., None, None], output, 0)
+
+
+def has_gpu() -> bool:
+    """Whether this machine has a GPU."""
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:
+        return False
