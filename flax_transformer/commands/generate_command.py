@@ -16,7 +16,7 @@ from flax_transformer.line_batches import (
     is_terminal,
     line_batches,
 )
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 BETWEEN = "---"  # a line between two outputs
 

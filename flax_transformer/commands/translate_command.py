@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfSearch
 from flax_transformer.errors import UserError
 from flax_transformer.line_batches import answer_lines, line_batches
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

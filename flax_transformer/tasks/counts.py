@@ -1,30 +1,20 @@
 """Sums over tokens that scores are made of."""
 
 import functools
+import operator
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.ranking import argmax
 
-
-class Counts(NamedTuple):
-    """Sums over target tokens; dividing by `tokens` gives the means.
-
-    Attributes:
-        tokens: number of target tokens, padding not counted.
-        nll: negative log-likelihood of the targets in nats, without label smoothing.
-        correct: number of tokens to which the model gives the highest probability.
-    """
-
-    tokens: Float[Array, ""]
-    nll: Float[Array, ""]
-    correct: Float[Array, ""]
+# The number of target tokens ("num_targets"), their negative log-likelihood in nats ("loss_sum"),
+# and how many were the most probable ones ("num_correct"): arguments of `compute_scores`.
+Counts = dict[str, Any]
 
 
 def count_tokens(
@@ -42,20 +32,20 @@ def count_tokens(
     Example:
         >>> logits = jnp.log(jnp.array([[[0.2, 0.8], [0.5, 0.5]]]))
         >>> counts = count_tokens(logits, jnp.array([[1, 0]]), jnp.array([[True, False]]))
-        >>> [round(float(count), 3) for count in counts]
-        [1.0, 0.223, 1.0]
+        >>> {name: round(float(count), 3) for name, count in counts.items()}
+        {'num_targets': 1.0, 'loss_sum': 0.223, 'num_correct': 1.0}
     """
     weights = is_token.astype(jnp.float32)
     nll, tokens = label_smoothed_cross_entropy(logits, target, weights)
     correct = jnp.sum((argmax(logits.astype(jnp.float32)) == target) * weights)
-    return Counts(tokens, nll, correct)
+    return {"num_targets": tokens, "loss_sum": nll, "num_correct": correct}
 
 
 def add_counts(counts: Iterable[Counts]) -> Counts:
-    """Adds the counts of batches."""
-    return functools.reduce(lambda a, b: jax.tree.map(lambda x, y: x + y, a, b), counts)
+    """Adds the counts of batches.
 
-
-def sum_counts(counts: Iterable[Counts]) -> Float64[np.ndarray, "3"]:
-    """Adds the counts of batches on the host, in float64."""
-    return np.array([jax.device_get(count) for count in counts], np.float64).sum(axis=0)
+    Example:
+        >>> add_counts([{"num_targets": 2.0}, {"num_targets": 3.0}])
+        {'num_targets': 5.0}
+    """
+    return functools.reduce(functools.partial(jax.tree.map, operator.add), counts)

@@ -10,10 +10,10 @@ from small_tasks import language_modeling_task, text_batch
 from text_models import MODEL
 
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.language_modeling.language_modeling_config import (
+from flax_transformer.tasks.language_modeling.language_modeling_task import (
     LanguageModelingConfig,
+    LanguageModelingTask,
 )
-from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingTask
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB_SIZE = 13

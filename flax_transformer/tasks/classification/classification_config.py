@@ -3,15 +3,13 @@
 import dataclasses
 
 from flax_transformer.tasks.classification.class_weights import BALANCED, parse_class_weights
-from flax_transformer.tasks.task_config import TaskConfig, check_label_smoothing
+from flax_transformer.tasks.task_config import TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationConfig(TaskConfig):
     """How a classifier is trained."""
 
-    label_smoothing: float = 0.0
-    """Probability mass of the right class spread evenly over all classes."""
     class_weights: tuple[str, ...] = ()
     """Weights of the classes in the training loss: balanced, so that all classes count equally, or
     NAME=WEIGHT, given once for each of some classes; the others have weight 1. Scores are not
@@ -19,6 +17,6 @@ class ClassificationConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is not a share, and weights that are not positive numbers."""
-        check_label_smoothing(self.label_smoothing)
+        super().__post_init__()
         if self.class_weights != (BALANCED,):
             parse_class_weights(self.class_weights)

@@ -21,8 +21,8 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.augmentation import Augment, Target
-from flax_transformer.tasks.classification.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.class_weights import class_weights
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classifier import Classifier, Input

@@ -48,7 +48,8 @@ class ImageClassification(ClassificationTask):
     @classmethod
     def shape_of(cls, model: Model) -> tuple[int, ...]:
         """Gives the shape of the pixels that a model reads, by its config."""
-        return (*model.image_size, model.num_channels)
+        frames = (model.num_frames,) if cls.kind is VIDEO else ()
+        return (*frames, *model.image_size, model.num_channels)
 
     @classmethod
     def read_split(cls, data: DataConfig, tokenizer: Tokenizer | None, split: str) -> Examples:
@@ -56,13 +57,17 @@ class ImageClassification(ClassificationTask):
         return open_pixels(data, split)
 
     def read_own(self, files: OwnFiles) -> Examples:
-        """Reads files in folders of classes."""
-        background = self.experiment.data.background
+        """Reads files in folders of classes; of videos with data.still, only the first frames."""
+        data = self.experiment.data
 
         def read(path: Path, damages: list[str] | None) -> np.ndarray:
-            return read_pixels(path, self.shape, background, damages)
+            return read_pixels(path, self.shape, data.background, damages)
 
-        return read_own_folder(files, self.kind, self.class_names, self.shape, read)
+        examples = read_own_folder(files, self.kind, self.class_names, self.shape, read)
+        if not getattr(data, "still", False):
+            return examples
+        assert isinstance(examples.inputs, ArrayInputs)
+        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:
@@ -116,19 +121,6 @@ class VideoClassification(ImageClassification):
     unit = "videos"
     kind = VIDEO
     picture_attention = staticmethod(video_attention)
-
-    @classmethod
-    def shape_of(cls, model: Model) -> tuple[int, ...]:
-        """Gives the shape of the pixels that a model reads, by its config."""
-        return (model.num_frames, *super().shape_of(model))
-
-    def read_own(self, files: OwnFiles) -> Examples:
-        """Reads files in folders of classes; with data.still, only their first frames."""
-        examples = super().read_own(files)
-        if not self.experiment.data.still:
-            return examples
-        assert isinstance(examples.inputs, ArrayInputs)
-        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
 
 def scale_pixels(pixels: Array) -> Float[Array, "..."]:

@@ -16,10 +16,10 @@ from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.given_texts import encode_text
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
+from flax_transformer.tasks.text_attention import text_attention
 
 
 class TextClassification(ClassificationTask):
@@ -73,14 +73,8 @@ class TextClassification(ClassificationTask):
     def attention(self, variables: Variables, given: str) -> Fields:
         """Computes attention between the tokens of a text."""
         longest = self.experiment.data.max_length
-        ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)[None]
-        found = attention_weights(
-            self.model, variables, jnp.asarray(ids), segments=jnp.ones_like(ids)
-        )
-        return {
-            "weights": {"encoder": np.asarray(found["encoder"][:, 0])},
-            "tokens": self.tokenizer.names(ids[0].tolist()),
-        }
+        ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)
+        return text_attention(self.model, variables, self.tokenizer, ids)
 
     def show(self, given: np.ndarray) -> str:
         """Shows a text."""
