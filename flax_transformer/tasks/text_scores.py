@@ -17,7 +17,7 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.given_texts import CutTextWarning
-from flax_transformer.tasks.next_tokens import next_tokens
+from flax_transformer.tasks.target_tokens import next_tokens
 from flax_transformer.tasks.task import Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
 

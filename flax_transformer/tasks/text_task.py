@@ -16,8 +16,7 @@ from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.functional.losses import linear_cross_entropy
 from flax_transformer.modules.token_embedding import LogitFactors
-from flax_transformer.tasks.counts import Counts, count_tokens
-from flax_transformer.tasks.next_tokens import next_tokens
+from flax_transformer.tasks.target_tokens import Counts, count_tokens, next_tokens
 from flax_transformer.tasks.task import (
     TOKENIZER,
     Experiment,

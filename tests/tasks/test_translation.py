@@ -10,7 +10,7 @@ from small_tasks import pair_batch, to_segments, translation_task
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.step import split_variables

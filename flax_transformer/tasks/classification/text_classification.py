@@ -15,9 +15,8 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.errors import UserError
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
-from flax_transformer.tasks.given_texts import encode_text
+from flax_transformer.tasks.given_texts import encode_text, list_texts
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
 from flax_transformer.tasks.text_attention import text_attention
 
@@ -63,11 +62,7 @@ class TextClassification(ClassificationTask):
 
     def read(self, inputs: str | Sequence[str]) -> TextInputs:
         """Tokenizes texts."""
-        inputs = [inputs] if isinstance(inputs, str) else inputs
-        for number, text in enumerate(inputs, 1):
-            if not isinstance(text, str):
-                raise UserError(f"text {number} is not a string but {text!r:.60}: give strings")
-        texts = TokenizedText.encode(self.tokenizer, inputs, begin=True)
+        texts = TokenizedText.encode(self.tokenizer, list_texts(inputs), begin=True)
         return TextInputs(texts, self.experiment.data.max_length)
 
     def attention(self, variables: Variables, given: str) -> Fields:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from flax_transformer.data.batches.batches import padded_length
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.row_keys import text_number
 from flax_transformer.tasks.row_search import SearchRows
 
 # Tokens of a batch, read and written: enough rows to keep the processor busy.
 TOKENS_PER_BATCH = 8192
-MIN_LENGTH = 16  # of what a batch reads or writes; less saves nothing worth compiling for
 
 
 @dataclasses.dataclass(eq=False)  # a key of dictionaries
@@ -82,7 +82,7 @@ def piece_batches(
 
     def shape(text: Continuation) -> tuple[int, ...]:
         read, limit = text.piece(max_length)
-        return _rounded(len(read), max_length), _rounded(limit, max_length)
+        return padded_length(len(read), max_length), padded_length(limit, max_length)
 
     for (read, room), group in itertools.groupby(sorted(texts, key=shape), shape):
         rows = max(TOKENS_PER_BATCH // ((read + room) * hypotheses), 1)
@@ -91,11 +91,6 @@ def piece_batches(
         for start in range(0, len(group), rows):
             part = group[start : start + rows]
             yield part, _rows(part, read, max_length, tokenizer), room
-
-
-def _rounded(length: int, max_length: int) -> int:
-    """The power of two next above, but no more than the model reads."""
-    return min(max(1 << (length - 1).bit_length(), MIN_LENGTH), max_length)
 
 
 def _rows(

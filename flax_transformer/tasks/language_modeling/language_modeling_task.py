@@ -19,8 +19,8 @@ from flax_transformer.data.tokens.tokenized_splits import (
     tokenize_stream,
 )
 from flax_transformer.evaluation.metric import compute_scores
-from flax_transformer.tasks.counts import add_counts
 from flax_transformer.tasks.language_modeling.generator import Generator
+from flax_transformer.tasks.target_tokens import add_counts
 from flax_transformer.tasks.task import Fields, Scored, Variables, draw
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask

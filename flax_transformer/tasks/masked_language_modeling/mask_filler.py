@@ -51,16 +51,12 @@ class MaskFiller(TextPredictor):
             UserError: if a text with a gap has more tokens than the model reads.
         """
         check_number("top", top)
-        texts = list_texts(texts)
-        rows = [
-            self._encode(number, text) if MASK_TEXT in text else None
-            for number, text in enumerate(texts, first_line)
-        ]
         filled = []
-        for text, ids in zip(texts, rows, strict=True):
-            if ids is None:
+        for number, text in enumerate(list_texts(texts), first_line):
+            if MASK_TEXT not in text:
                 filled.append(Filled(text, []))
                 continue
+            ids = self._encode(number, text)
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
             # A mask may have the id of padding: segments say that it is a token.
             tokens, segments = inputs.take(np.zeros(1, np.int64))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.example_batches import ExampleBatches
-from flax_transformer.data.batches.examples import Examples, Inputs, TextInputs
+from flax_transformer.data.batches.examples import Examples, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
@@ -27,10 +27,10 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.masked_language_modeling.mask_filler import MASK_TEXT, MaskFiller
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
+from flax_transformer.tasks.target_tokens import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
     Fields,
@@ -166,28 +166,23 @@ class MaskedLanguageModelingTask(TextTask):
 
     def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
-        if isinstance(split, str):
-            inputs, where = self._read_split(split), f"of the split {split}"
+        data, tokenizer = self.experiment.data, self.tokenizer
+        is_plain, is_own = isinstance(data, PlainTextConfig), isinstance(split, OwnFiles)
+        if is_plain and is_own:
+            texts = encode_lines(tokenizer, read_own_documents(split), data.max_length)
+        elif is_plain:
+            texts = tokenize_lines(data, tokenizer, split)
+        elif is_own:
+            texts = TokenizedText.encode(tokenizer, read_own_texts(split), begin=True)
         else:
-            inputs, where = self._read_own(split), ""
-        warn_of_cut_texts(inputs, where)
+            labeled = tokenize_labeled(data, tokenizer, split).inputs
+            assert isinstance(labeled, TextInputs)
+            texts = labeled.texts
+        if is_own and not len(texts.lengths):
+            raise UserError(f"{split.file} has no line of text: give another file")
+        inputs = TextInputs(texts, data.max_length)
+        warn_of_cut_texts(inputs, "" if is_own else f"of the split {split}")
         return Examples(inputs, np.zeros(len(inputs), np.int32))
-
-    def _read_split(self, split: str) -> Inputs:
-        data = self.experiment.data
-        if isinstance(data, PlainTextConfig):
-            return TextInputs(tokenize_lines(data, self.tokenizer, split), data.max_length)
-        return tokenize_labeled(data, self.tokenizer, split).inputs
-
-    def _read_own(self, files: OwnFiles) -> Inputs:
-        data = self.experiment.data
-        if isinstance(data, PlainTextConfig):
-            texts = encode_lines(self.tokenizer, read_own_documents(files), data.max_length)
-        else:
-            texts = TokenizedText.encode(self.tokenizer, read_own_texts(files), begin=True)
-        if not len(texts.lengths):
-            raise UserError(f"{files.file} has no line of text: give another file")
-        return TextInputs(texts, data.max_length)
 
     def _gap(self, tokens: np.ndarray) -> str:
         """A text with its middle token hidden."""

@@ -21,7 +21,7 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
-from flax_transformer.tasks.counts import add_counts
+from flax_transformer.tasks.target_tokens import add_counts
 from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables, draw
 from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
