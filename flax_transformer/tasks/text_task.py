@@ -2,6 +2,7 @@
 
 import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from flax_transformer.tasks.task import (
     Task,
     Variables,
     apply_in_training,
+    draw,
     loss_of,
 )
 
@@ -35,12 +37,14 @@ class TextTask(Task):
     Unless a subclass says otherwise, the model predicts each token from those before it.
 
     Attributes:
+        method: of the model, by which its first parameters are drawn.
         smoothing: fields of the config that the loss takes.
         tokenizer: of all its texts.
         read: gives a split, or a user's own files, as the task scores them. During a training the
             validation split is scored many times, so the last one is kept.
     """
 
+    method: ClassVar[str | Callable] = "__call__"
     smoothing: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     def __init__(self, experiment: Experiment, tokenizer: Tokenizer, **sizes: int):
@@ -60,6 +64,12 @@ class TextTask(Task):
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""
         self.tokenizer.save(folder / TOKENIZER)
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters from texts of a token; statistics start neutral."""
+        num_sides = 2 if self.takes[1] == "target_tokens" else 1
+        tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
+        return draw(self.model, rng, *tokens, method=self.method)
 
     def loss(self, variables: Variables, batch: AnyBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the tokens to predict."""
@@ -101,9 +111,8 @@ class TextTask(Task):
 
     def predictor_parts(self, variables: Variables) -> tuple:
         """Gives what a predictor of texts is made of."""
-        experiment = self.experiment
-        parts = self.model, variables, self.tokenizer
-        return *parts, experiment.decoding, experiment.data.max_length
+        decoding, max_length = self.experiment.decoding, self.experiment.data.max_length
+        return self.model, variables, self.tokenizer, decoding, max_length
 
 
 def _logit_factors(model: Model, **inputs: Array | bool) -> LogitFactors:

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batches.batch import TextBatch
 from flax_transformer.data.batches.window_batches import WindowBatches
@@ -21,7 +19,7 @@ from flax_transformer.data.tokens.tokenized_splits import (
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.tasks.language_modeling.generator import Generator
 from flax_transformer.tasks.target_tokens import add_counts
-from flax_transformer.tasks.task import Fields, Scored, Variables, draw
+from flax_transformer.tasks.task import Fields, Scored, Variables
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
@@ -58,10 +56,6 @@ class LanguageModelingTask(TextTask):
         return WindowBatches(
             stream, data.max_length, data.batch_size, rows_multiple=rows_multiple, seed=seed
         )
-
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters."""
-        return draw(self.model, rng, jnp.zeros((1, 1), jnp.int32), method="__call__")
 
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False

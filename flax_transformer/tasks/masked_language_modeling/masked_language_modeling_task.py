@@ -39,7 +39,6 @@ from flax_transformer.tasks.task import (
     Scored,
     Variables,
     apply_in_training,
-    draw,
     loss_of,
 )
 from flax_transformer.tasks.task_config import TaskConfig
@@ -77,6 +76,7 @@ class MaskedLanguageModelingTask(TextTask):
     scores = ("loss", "perplexity", "token_accuracy")
     unit = "texts"
     command = "fill"
+    method = "predict_tokens"
 
     @classmethod
     def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
@@ -90,11 +90,6 @@ class MaskedLanguageModelingTask(TextTask):
         data, seed = self.experiment.data, self.experiment.seed
         examples = self.open_split(split)
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
-
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters."""
-        tokens = jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
-        return draw(self.model, rng, tokens, method="predict_tokens")
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of tokens that are hidden at random."""

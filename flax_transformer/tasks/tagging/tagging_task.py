@@ -30,7 +30,6 @@ from flax_transformer.tasks.task import (
     Scored,
     Variables,
     apply_in_training,
-    draw,
     loss_of,
 )
 from flax_transformer.tasks.task_config import TaskConfig
@@ -61,6 +60,7 @@ class TaggingTask(TextTask):
     scores = ("accuracy", "macro_f1", "loss")
     unit = "words"
     command = "tag"
+    method = staticmethod(tag_logits)
 
     def __init__(self, experiment: Experiment, tokenizer: Tokenizer, tags: tuple[str, ...]):
         super().__init__(experiment, tokenizer, num_classes=len(tags))
@@ -97,10 +97,6 @@ class TaggingTask(TextTask):
         _, _, *pieces = self.open_split(split)
         options = {"rows_multiple": rows_multiple, "seed": seed}
         return TagBatches(*pieces, data.max_length, data.batch_size, **options)
-
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters."""
-        return draw(self.model, rng, jnp.ones((1, 1), jnp.int32), method=tag_logits)
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of the tags."""

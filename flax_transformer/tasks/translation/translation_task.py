@@ -5,9 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.batches import Batches
@@ -22,7 +20,7 @@ from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.tasks.target_tokens import add_counts
-from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables, draw
+from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables
 from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translator import Translator
@@ -77,11 +75,6 @@ class TranslationTask(TextTask):
             rows_multiple=rows_multiple,
             seed=seed,
         )
-
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters; statistics start neutral."""
-        tokens = jnp.zeros((1, 1), jnp.int32)
-        return draw(self.model, rng, tokens, tokens, method="__call__")
 
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
