@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -13,9 +14,9 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.decoding.search_limits import SearchLimits
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError
+from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.row_search import SearchRows, search_rows
 from flax_transformer.tasks.task import Fields, Model, Variables
-from flax_transformer.tasks.text_attention import text_attention
 
 
 class ScoredText(NamedTuple):
@@ -105,3 +106,33 @@ def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
         [(ids, score) for ids, score in zip(*row, strict=True) if np.isfinite(score)]
         for row in zip(*sides, strict=True)
     ]
+
+
+def text_attention(
+    model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Sequence[int]
+) -> Fields:
+    """Computes where a model looks, in one pass.
+
+    Cached decoding computes the same for the hypothesis that a search has found, for it never
+    depends on the others.
+
+    Args:
+        model: of texts.
+        variables: of the model.
+        tokenizer: names the tokens.
+        *sides: token ids that the model reads, without padding: a text; of an encoder-decoder a
+            source and what the decoder reads, the begin mark first.
+
+    Returns:
+        Arguments of `view_attention`: the weights of each part, and the names of the tokens.
+
+    Raises:
+        UserError: if the model's attention is cuDNN's, which never holds the weights.
+    """
+    inputs = [jnp.asarray(ids, jnp.int32)[None] for ids in sides]
+    names = ("source_segments", "target_segments") if len(sides) > 1 else ("segments",)
+    segments = dict(zip(names, map(jnp.ones_like, inputs), strict=True))
+    found = attention_weights(model, variables, *inputs, **segments)
+    weights = {part: np.asarray(array[:, 0]) for part, array in found.items()}
+    tokens = zip(("tokens", "target_tokens"), map(tokenizer.names, sides), strict=False)
+    return {"weights": weights, **dict(tokens)}

@@ -20,7 +20,7 @@ from flax_transformer.models import (
     EncoderDecoderConfig,
     attention_weights,
 )
-from flax_transformer.tasks.text_attention import text_attention
+from flax_transformer.tasks.text_predictor import text_attention
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.visualization import view_attention
 

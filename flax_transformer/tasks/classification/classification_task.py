@@ -29,6 +29,7 @@ from flax_transformer.tasks.classification.classifier import Classifier, Input
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
+    TOKENIZER,
     Experiment,
     Fields,
     Loss,
@@ -97,8 +98,10 @@ class ClassificationTask(Task):
         return task
 
     def save(self, folder: Path) -> None:
-        """Writes the names of the classes."""
+        """Writes the names of the classes, and the tokenizer of texts."""
         save_class_names(folder / CLASSES, self.class_names)
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / TOKENIZER)
 
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1

@@ -18,7 +18,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.given_texts import encode_text, list_texts
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
-from flax_transformer.tasks.text_attention import text_attention
+from flax_transformer.tasks.text_predictor import text_attention
 
 
 class TextClassification(ClassificationTask):
@@ -46,11 +46,6 @@ class TextClassification(ClassificationTask):
         """Reads a table of labeled texts."""
         texts, labels = read_own_table(files, self.class_names)
         return Examples(self.read(texts), labels, self.class_names)
-
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer and the names of the classes."""
-        super().save(folder)
-        self.tokenizer.save(folder / TOKENIZER)
 
     def example(self) -> Array:
         """Makes a text of one token."""
