@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Float64
 
 from flax_transformer.data.batches.batch import Batch, TextBatch
 from flax_transformer.data.batches.length_batches import LengthBatches
-from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
@@ -72,7 +71,7 @@ def score_texts(
 
 
 def score_pairs(
-    predictor: TextPredictor, pairs: Sequence[Pair], first_line: int = 1
+    predictor: TextPredictor, sources: Sequence[str], targets: Sequence[str], first_line: int = 1
 ) -> list[TextScore]:
     """Computes log p(target | source), the target's end mark included.
 
@@ -81,7 +80,8 @@ def score_pairs(
 
     Args:
         predictor: of an encoder-decoder.
-        pairs: sources and targets.
+        sources: texts.
+        targets: as many translations.
         first_line: number of the first pair, as warnings and errors count.
 
     Returns:
@@ -92,8 +92,7 @@ def score_pairs(
     """
     max_length = predictor.max_length
     source, target = (
-        TokenizedText.encode(predictor.tokenizer, side)
-        for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
+        TokenizedText.encode(predictor.tokenizer, side) for side in (sources, targets)
     )
     lengths = target.lengths.tolist()
     longest, limit = max([max_length, *lengths]), predictor.model.config.position_limit()

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Int32
 
 from flax_transformer.data.batches.length_batches import LengthBatches
-from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.row_keys import text_number
@@ -143,8 +142,7 @@ class Translator(TextPredictor):
                 f"{len(sides[0])} sources but {len(sides[1])} targets: give one target for each "
                 "source"
             )
-        pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
-        scores = score_pairs(self, pairs, first_line)
+        scores = score_pairs(self, *sides, first_line)
         return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> Fields:
