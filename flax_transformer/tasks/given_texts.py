@@ -82,3 +82,21 @@ def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
         CutTextWarning,
         stacklevel=3,
     )
+
+
+def warn_of_long_lines(
+    lengths: Iterable[int], max_length: int, numbers: Iterable[int], consequence: str
+) -> None:
+    """Warns of each line that has more tokens than the model reads.
+
+    Args:
+        lengths: of the lines, in tokens.
+        max_length: tokens that the model reads.
+        numbers: of the lines, as the user counts them.
+        consequence: what is done with a longer one.
+    """
+    for number, length in zip(numbers, lengths, strict=False):
+        if length > max_length:
+            warnings.warn(
+                f"line {number} has {length} tokens: {consequence}", CutTextWarning, stacklevel=4
+            )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import warnings
 from collections.abc import Sequence
 from typing import overload
 
@@ -13,7 +12,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.decoding.stop import cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
+from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
 from flax_transformer.tasks.language_modeling.continuation import Continuation, piece_batches
 from flax_transformer.tasks.task import Fields
 from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
@@ -86,7 +85,8 @@ class Generator(TextPredictor):
             self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
             for prompt in list_texts(prompts)
         ]
-        self._warn_of_long(ids, first_line)
+        what = f"only the end is read, as the model reads {self.max_length} at a time"
+        warn_of_long_lines(map(len, ids), self.max_length, itertools.count(first_line), what)
         if decoding.method == "beam":
             found = self._search_once([Continuation(one, length) for one in ids], decoding)
         else:
@@ -151,16 +151,6 @@ class Generator(TextPredictor):
         ((_, rows, longest),) = piece_batches([text], self.max_length, self.tokenizer)
         found = self.search(rows, dataclasses.replace(self.decoding, num_best=1), longest)
         return found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
-
-    def _warn_of_long(self, prompts: list[list[int]], first_line: int) -> None:
-        for number, prompt in enumerate(prompts, first_line):
-            if len(prompt) > self.max_length:
-                warnings.warn(
-                    f"line {number} has {len(prompt)} tokens: only the end is read, as the model "
-                    f"reads {self.max_length} at a time",
-                    CutTextWarning,
-                    stacklevel=4,
-                )
 
     def _write(
         self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int

@@ -1,7 +1,6 @@
 """A trained model that translates strings."""
 
 import collections
-import warnings
 from collections.abc import Sequence
 from typing import overload
 
@@ -15,7 +14,7 @@ from flax_transformer.decoding.row_keys import text_number
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.models.attention_weights import check_holds_weights
-from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
+from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
 from flax_transformer.tasks.row_search import SearchRows
 from flax_transformer.tasks.task import Fields
 from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
@@ -98,9 +97,11 @@ class Translator(TextPredictor):
         decoding = decoding or self.decoding
         found = [[ScoredText("", 0.0)] for _ in texts]
         filled = [place for place, text in enumerate(texts) if text.strip()]
+        source = TokenizedText.encode(self.tokenizer, [texts[place] for place in filled])
         numbers = [first_line + place for place in filled]
-        source = self._tokenize([texts[place] for place in filled], numbers)
-        pairs = TokenizedPairs.without_targets(source)
+        what = f"only the first {self.max_length} are translated; split it into sentences"
+        warn_of_long_lines(source.lengths, self.max_length, numbers, what)
+        pairs = TokenizedPairs.without_targets(source.cut(self.max_length))
         prompt = self._prompt(prefix)
         batches = LengthBatches.for_evaluation(pairs, TOKENS_PER_BATCH, self.max_length)
         several = list(batches.epoch())
@@ -173,17 +174,6 @@ class Translator(TextPredictor):
             written = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
         shown = self.attention(source, [tokenizer.bos_id, *written[:-1]])
         return {**shown, "title": arrow_title(text, tokenizer.decode(written.tolist()))}
-
-    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
-        source = TokenizedText.encode(self.tokenizer, texts)
-        for index in np.flatnonzero(source.lengths > self.max_length):
-            warnings.warn(
-                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
-                f"{self.max_length} are translated; split it into sentences",
-                CutTextWarning,
-                stacklevel=4,
-            )
-        return source.cut(self.max_length)
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""
