@@ -50,7 +50,7 @@ class TextPredictor:
     model: Model
     variables: Variables
     tokenizer: Tokenizer
-    decoding: DecodingConfig
+    decoding: DecodingConfig | None
     max_length: int
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class TextPredictor:
             for ids, score in found
         ]
 
-    def attention(self, *sides: Sequence[int]) -> Fields:
+    def attention(self, *sides: Iterable[int]) -> Fields:
         """Computes where the model looks; see `text_attention`."""
         return text_attention(self.model, self.variables, self.tokenizer, *sides)
 
@@ -109,7 +109,7 @@ def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
 
 
 def text_attention(
-    model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Sequence[int]
+    model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Iterable[int]
 ) -> Fields:
     """Computes where a model looks, in one pass.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from flax_transformer.data.batches.batch import AnyBatch
+from flax_transformer.data.batches.batch import Batch, TextBatch
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
@@ -71,7 +71,7 @@ class TextTask(Task):
         tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
         return draw(self.model, rng, *tokens, method=self.method)
 
-    def loss(self, variables: Variables, batch: AnyBatch, rng: PRNGKeyArray) -> Loss:
+    def loss(self, variables: Variables, batch: Batch | TextBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the tokens to predict."""
         inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
         factors, collections = apply_in_training(
@@ -88,7 +88,7 @@ class TextTask(Task):
         )
         return loss_of(loss, weight, collections)
 
-    def count(self, variables: Variables, batch: AnyBatch, *rng: PRNGKeyArray) -> Counts:
+    def count(self, variables: Variables, batch: Batch | TextBatch) -> Counts:
         """Counts how well a model predicts the targets of a batch, given the right tokens."""
         inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
         return count_tokens(self.model.apply(variables, **inputs), target, is_target)

@@ -30,6 +30,8 @@ class Generator(TextPredictor):
     on the other prompts of a call.
     """
 
+    decoding: DecodingConfig
+
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -132,12 +134,12 @@ class Generator(TextPredictor):
         """
         check_holds_weights(self.model.config)
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
-        written = [] if length is None else self._continue(ids, length)
+        written = [] if length is None else self._continue(ids.tolist(), length)
         shown = self.attention([*ids, *written[:-1]])
         title = text + self.tokenizer.decode(written)
         return {**shown, "target_tokens": shown["tokens"], "title": title}
 
-    def _continue(self, prompt: Sequence[int], length: int) -> list[int]:
+    def _continue(self, prompt: list[int], length: int) -> list[int]:
         """The best continuation that fits into one piece."""
         room = self.max_length - len(prompt) + 1
         check_number("length", length)
@@ -147,7 +149,7 @@ class Generator(TextPredictor):
                 f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
                 "text"
             )
-        text = Continuation(list(prompt), length)
+        text = Continuation(prompt, length)
         ((_, rows, longest),) = piece_batches([text], self.max_length, self.tokenizer)
         found = self.search(rows, dataclasses.replace(self.decoding, num_best=1), longest)
         return found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()

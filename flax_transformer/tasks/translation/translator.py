@@ -34,6 +34,8 @@ class Translator(TextPredictor):
     It reads at most max_length tokens of a source, the end mark included.
     """
 
+    decoding: DecodingConfig
+
     @overload
     def translate(
         self, texts: str, decoding: DecodingConfig | None = None, *, prefix: str = ""
