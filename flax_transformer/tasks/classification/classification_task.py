@@ -23,8 +23,10 @@ from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.augmentation import Augment, Target
-from flax_transformer.tasks.classification.class_weights import class_weights
-from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import (
+    ClassificationConfig,
+    class_weights,
+)
 from flax_transformer.tasks.classification.classifier import Classifier, Input
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import (
