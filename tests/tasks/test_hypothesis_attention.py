@@ -105,9 +105,9 @@ def test_it_is_what_decoding_through_the_cache_computed(case, method):
         before, source = np.asarray(prompt[row]), np.asarray(SOURCE[row])
         # Padding stands before the prompt's own tokens.
         padding = int((before == PAD).sum())
-        read = [*before[padding:], *best[row, : length - 1]]
+        read = [*before[padding:].tolist(), *best[row, : length - 1].tolist()]
         kept = source != PAD
-        sides = [source[kept], read] if isinstance(model, EncoderDecoder) else [read]
+        sides = [source[kept].tolist(), read] if isinstance(model, EncoderDecoder) else [read]
         weights = text_attention(model, variables, letters(VOCAB), *sides)["weights"]
         end = len(before) + length - 1
         by_cache = expected["decoder"][:, row, :, padding:end, padding:end]

@@ -134,7 +134,7 @@ class Generator(TextPredictor):
         """
         check_holds_weights(self.model.config)
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
-        written = [] if length is None else self._continue(ids.tolist(), length)
+        written = [] if length is None else self._continue(ids, length)
         shown = self.attention([*ids, *written[:-1]])
         title = text + self.tokenizer.decode(written)
         return {**shown, "target_tokens": shown["tokens"], "title": title}

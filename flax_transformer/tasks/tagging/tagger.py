@@ -104,7 +104,7 @@ class Tagger(TextPredictor):
             )
         (tagged,) = self.tag([example])
         tags = " ".join(word.tag for word in tagged)
-        return {**self.attention(tokens.tokens), "title": arrow_title(example, tags)}
+        return {**self.attention(tokens.tokens.tolist()), "title": arrow_title(example, tags)}
 
     def _cut(self, words: list[list[str]]) -> tuple[TokenizedText, TokenizedText]:
         any_tags = ([0] * len(sentence) for sentence in words)

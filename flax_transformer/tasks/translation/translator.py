@@ -102,7 +102,7 @@ class Translator(TextPredictor):
         source = TokenizedText.encode(self.tokenizer, [texts[place] for place in filled])
         numbers = [first_line + place for place in filled]
         what = f"only the first {self.max_length} are translated; split it into sentences"
-        warn_of_long_lines(source.lengths, self.max_length, numbers, what)
+        warn_of_long_lines(source.lengths.tolist(), self.max_length, numbers, what)
         pairs = TokenizedPairs.without_targets(source.cut(self.max_length))
         prompt = self._prompt(prefix)
         batches = LengthBatches.for_evaluation(pairs, TOKENS_PER_BATCH, self.max_length)
@@ -168,14 +168,14 @@ class Translator(TextPredictor):
         check_holds_weights(config)
         source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)
         if target is None:
-            one = source[None]
+            one = np.array([source], np.int32)
             found = self._search(one, np.ones_like(one), self._prompt(""), self.decoding)
-            written = np.asarray(found.tokens)[0, 0, : int(found.lengths[0, 0])]
+            written = found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
         else:
             longest = config.position_limit()
             written = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
         shown = self.attention(source, [tokenizer.bos_id, *written[:-1]])
-        return {**shown, "title": arrow_title(text, tokenizer.decode(written.tolist()))}
+        return {**shown, "title": arrow_title(text, tokenizer.decode(written))}
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""
