@@ -162,21 +162,23 @@ class MaskedLanguageModelingTask(TextTask):
     def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
         data, tokenizer = self.experiment.data, self.tokenizer
-        is_plain, is_own = isinstance(data, PlainTextConfig), isinstance(split, OwnFiles)
-        if is_plain and is_own:
-            texts = encode_lines(tokenizer, read_own_documents(split), data.max_length)
+        is_plain, where = isinstance(data, PlainTextConfig), f"of the split {split}"
+        if isinstance(split, OwnFiles):
+            where = ""
+            if is_plain:
+                texts = encode_lines(tokenizer, read_own_documents(split), data.max_length)
+            else:
+                texts = TokenizedText.encode(tokenizer, read_own_texts(split), begin=True)
+            if not len(texts.lengths):
+                raise UserError(f"{split.file} has no line of text: give another file")
         elif is_plain:
             texts = tokenize_lines(data, tokenizer, split)
-        elif is_own:
-            texts = TokenizedText.encode(tokenizer, read_own_texts(split), begin=True)
         else:
             labeled = tokenize_labeled(data, tokenizer, split).inputs
             assert isinstance(labeled, TextInputs)
             texts = labeled.texts
-        if is_own and not len(texts.lengths):
-            raise UserError(f"{split.file} has no line of text: give another file")
         inputs = TextInputs(texts, data.max_length)
-        warn_of_cut_texts(inputs, "" if is_own else f"of the split {split}")
+        warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
 
     def _gap(self, tokens: np.ndarray) -> str:

@@ -95,8 +95,13 @@ class TaggingTask(TextTask):
         """Makes batches of pieces of sentences."""
         data, seed = self.experiment.data, self.experiment.seed
         _, _, *pieces = self.open_split(split)
-        options = {"rows_multiple": rows_multiple, "seed": seed}
-        return TagBatches(*pieces, data.max_length, data.batch_size, **options)
+        return TagBatches(
+            *pieces,
+            max_length=data.max_length,
+            batch_size=data.batch_size,
+            rows_multiple=rows_multiple,
+            seed=seed,
+        )
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of the tags."""
@@ -131,7 +136,7 @@ class TaggingTask(TextTask):
 
     def predictor(self, variables: Variables) -> Tagger:
         """Makes a tagger."""
-        return Tagger(*self.predictor_parts(variables), self.tags)
+        return Tagger(*self.predictor_parts(variables), tags=self.tags)
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Gives the texts of the pieces and the tags of their words."""
