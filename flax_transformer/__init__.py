@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from flax_transformer.models.vision import VisionConfig
     from flax_transformer.models.zoo import ZOO
     from flax_transformer.tasks.classification.classification_config import ClassificationConfig
-    from flax_transformer.tasks.language_modeling.language_modeling_config import (
+    from flax_transformer.tasks.language_modeling.language_modeling_task import (
         LanguageModelingConfig,
     )
-    from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+    from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
         MaskedLanguageModelingConfig,
     )
-    from flax_transformer.tasks.tagging.tagging_config import TaggingConfig
+    from flax_transformer.tasks.tagging.tagging_task import TaggingConfig
     from flax_transformer.tasks.translation.translation_config import TranslationConfig
     from flax_transformer.training.assemble import evaluate, load
     from flax_transformer.training.loop import train
@@ -75,11 +75,11 @@ _HOMES = {
     "functional": ".functional",
     "ImagesConfig": ".data.pixels_config",
     "LabeledTextConfig": ".data.labeled_text_config",
-    "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_config",
+    "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_task",
     "load": ".training.assemble",
     "load_experiment": ".experiment",
     "MaskedLanguageModelingConfig": (
-        ".tasks.masked_language_modeling.masked_language_modeling_config"
+        ".tasks.masked_language_modeling.masked_language_modeling_task"
     ),
     "models": ".models",
     "modules": ".modules",
@@ -90,7 +90,7 @@ _HOMES = {
     "PlainTextConfig": ".data.plain_text_config",
     "show_scores": ".console",
     "TaggedWordsConfig": ".data.datasets.conllu",
-    "TaggingConfig": ".tasks.tagging.tagging_config",
+    "TaggingConfig": ".tasks.tagging.tagging_task",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",

@@ -159,13 +159,12 @@ def _kinds(base: type) -> dict[str, type]:
     """The configs of a part by the names of their classes, from what is registered now."""
     from flax_transformer.tasks.tasks import TASKS
 
-    if base is DataConfig:
-        found = [config for task in TASKS.values() for config in task.reads]
-    elif base is TaskConfig:
-        found = [task.config for task in TASKS.values()]
-    else:
-        found = [type(entry.config) for entry in ZOO.values()]
-    return {kind.__name__: kind for kind in found}
+    found = {
+        DataConfig: [config for task in TASKS.values() for config in task.reads],
+        TaskConfig: [task.config for task in TASKS.values()],
+        ModelConfig: [type(entry.config) for entry in ZOO.values()],
+    }
+    return {kind.__name__: kind for kind in found[base]}
 
 
 def _tell_kinds_apart(converter: cattrs.Converter, base: type) -> None:

@@ -17,14 +17,12 @@ from flax_transformer.tasks.classification.pixel_classification import (
     ImageClassification,
     VideoClassification,
 )
-from flax_transformer.tasks.language_modeling.language_modeling_config import (
+from flax_transformer.tasks.language_modeling.language_modeling_task import (
     LanguageModelingConfig,
-)
-from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingTask
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
-    MaskedLanguageModelingConfig,
+    LanguageModelingTask,
 )
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
+    MaskedLanguageModelingConfig,
     MaskedLanguageModelingTask,
 )
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
@@ -56,7 +54,7 @@ def language_modeling_task(
 
 def masked_task(model: Any, vocab_size: int, mask_rate: float) -> MaskedLanguageModelingTask:
     data = PlainTextConfig(max_length=model.position_limit() or 64)
-    experiment = Experiment(data, model, MaskedLanguageModelingConfig(mask_rate))
+    experiment = Experiment(data, model, MaskedLanguageModelingConfig(mask_rate=mask_rate))
     return MaskedLanguageModelingTask(experiment, letters(vocab_size))
 
 

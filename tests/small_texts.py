@@ -9,7 +9,7 @@ from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderOnlyConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig

@@ -34,6 +34,7 @@ from flax_transformer.models.layer_stack import lay_out_next, make_cache
 from flax_transformer.models.zoo import ZOO, Published
 from flax_transformer.modules import DecoderLayer, PositionalEmbedding, RMSNorm, TokenEmbedding
 from flax_transformer.modules.layers import Past
+from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.task import (
     TOKENIZER,
     Loss,
@@ -45,7 +46,6 @@ from flax_transformer.tasks.task import (
 )
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.tasks import TASKS
-from flax_transformer.tasks.translation.shift_right import shift_right
 
 SIDE = 8
 COLORS = {"red": 0, "green": 1, "blue": 2}

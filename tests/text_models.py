@@ -6,7 +6,7 @@ from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment, write_experiment
 from flax_transformer.models import DecoderOnlyConfig
-from flax_transformer.tasks.language_modeling.language_modeling_config import LanguageModelingConfig
+from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 

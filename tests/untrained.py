@@ -22,8 +22,8 @@ from flax_transformer.models import (
 )
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.classification.classification_task import CLASSES
-from flax_transformer.tasks.language_modeling.language_modeling_config import LanguageModelingConfig
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.tasks.task import TOKENIZER

@@ -19,8 +19,8 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.functional.projection import project
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
+from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.task import Loss
-from flax_transformer.tasks.translation.shift_right import shift_right
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import (
     OptimizerConfig,

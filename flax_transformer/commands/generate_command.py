@@ -9,7 +9,7 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfSearch
 from flax_transformer.errors import check_options
 from flax_transformer.line_batches import is_input_given
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 BETWEEN = "---"  # a line between two outputs
 

@@ -7,7 +7,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfSearch
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ perfect translation would have a score of 0.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,11 +113,8 @@ def _missing(name: str) -> str:
 
 def _kind(texts: list[str]) -> str:
     """The kind of script of most words."""
-    counts = dict.fromkeys(WORD.groupindex, 0)
-    for text in texts:
-        for match in WORD.finditer(text):
-            counts[match.lastgroup or ""] += 1
-    half = sum(counts.values()) / 2
+    counts = Counter(match.lastgroup for text in texts for match in WORD.finditer(text))
+    half = counts.total() / 2
     chinese = counts["han"] + counts["kana"]
     if chinese > half:
         return "ja" if counts["kana"] > KANA_SHARE * chinese else "zh"

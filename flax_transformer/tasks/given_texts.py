@@ -3,9 +3,6 @@
 import warnings
 from collections.abc import Iterable
 
-import numpy as np
-from jaxtyping import Int32
-
 from flax_transformer.data.batches.examples import Inputs, TextInputs
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
@@ -41,7 +38,7 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
 
 def encode_text(
     tokenizer: Tokenizer, name: str, text: str, max_length: int | None, *, begin: bool, end: bool
-) -> Int32[np.ndarray, " length"]:
+) -> list[int]:
     """Gives the ids of a text to look at, which is shown whole or not at all.
 
     Args:
@@ -62,7 +59,7 @@ def encode_text(
         raise UserError(
             f"{name} has {len(ids)} tokens, but the model reads {max_length}: give a shorter one"
         )
-    return np.array(ids, np.int32)
+    return ids
 
 
 def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
@@ -82,3 +79,21 @@ def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
         CutTextWarning,
         stacklevel=3,
     )
+
+
+def warn_of_long_lines(
+    lengths: Iterable[int], max_length: int, numbers: Iterable[int], consequence: str
+) -> None:
+    """Warns of each line that has more tokens than the model reads.
+
+    Args:
+        lengths: of the lines, in tokens.
+        max_length: tokens that the model reads.
+        numbers: of the lines, as the user counts them.
+        consequence: what is done with a longer one.
+    """
+    for number, length in zip(numbers, lengths, strict=False):
+        if length > max_length:
+            warnings.warn(
+                f"line {number} has {length} tokens: {consequence}", CutTextWarning, stacklevel=4
+            )

@@ -9,8 +9,10 @@ from flax_transformer.errors import UserError
 class TaskConfig:
     """How a model is trained for a task; its class chooses the task."""
 
+    label_smoothing: float = 0.0
+    """Probability mass of the right answer spread evenly over all answers."""
 
-def check_label_smoothing(rate: float) -> None:
-    """Refuses a label smoothing that is not a share."""
-    if not 0 <= rate < 1:
-        raise UserError(f"task.label_smoothing must be in [0, 1), not {rate}")
+    def __post_init__(self) -> None:
+        """Refuses a smoothing that is not a share."""
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")

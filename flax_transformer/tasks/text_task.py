@@ -2,43 +2,61 @@
 
 import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
-from jaxtyping import PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
 
-from flax_transformer.data.batches.batch import AnyBatch
+from flax_transformer.data.batches.batch import Batch, TextBatch
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.tasks.counts import Counts
-from flax_transformer.tasks.task import TOKENIZER, Experiment, Task, Variables
+from flax_transformer.functional.losses import linear_cross_entropy
+from flax_transformer.modules.token_embedding import LogitFactors
+from flax_transformer.tasks.target_tokens import Counts, count_tokens, next_tokens
+from flax_transformer.tasks.task import (
+    TOKENIZER,
+    Experiment,
+    Loss,
+    Model,
+    Task,
+    Variables,
+    apply_in_training,
+    draw,
+    loss_of,
+)
 
 
 class TextTask(Task):
     """A task of one tokenizer, whose vocabulary is the model's.
 
+    Unless a subclass says otherwise, the model predicts each token from those before it.
+
     Attributes:
+        method: of the model, by which its first parameters are drawn.
+        smoothing: fields of the config that the loss takes.
         tokenizer: of all its texts.
         read: gives a split, or a user's own files, as the task scores them. During a training the
             validation split is scored many times, so the last one is kept.
     """
 
-    def __init__(self, experiment: Experiment, tokenizer: Tokenizer):
+    method: ClassVar[str | Callable] = "__call__"
+    smoothing: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+
+    def __init__(self, experiment: Experiment, tokenizer: Tokenizer, **sizes: int):
         self.experiment, self.tokenizer = experiment, tokenizer
-        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size)
+        self.model = experiment.model.build(vocab_size=tokenizer.vocab_size, **sizes)
         self.read = functools.lru_cache(maxsize=1)(self.open_split)
         self._count = jax.jit(self.count)
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TextTask":
         """Reads the tokenizer; for a new training it is learned from the training data."""
-        path = folder / TOKENIZER
-        is_kept = path.exists() or not training
-        tokenizer = Tokenizer.load(path) if is_kept else cls.learn_tokenizer(experiment.data)
-        task = cls(experiment, tokenizer)
+        task = cls(experiment, cls.open_tokenizer(experiment.data, folder, training=training))
         if training:
             task.read(experiment.data.validation_split)
         return task
@@ -46,6 +64,41 @@ class TextTask(Task):
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""
         self.tokenizer.save(folder / TOKENIZER)
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Draws the model's first parameters from texts of a token; statistics start neutral."""
+        num_sides = 2 if self.takes[1] == "target_tokens" else 1
+        tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
+        return draw(self.model, rng, *tokens, method=self.method)
+
+    def loss(self, variables: Variables, batch: Batch | TextBatch, rng: PRNGKeyArray) -> Loss:
+        """Computes the label-smoothed cross-entropy of the tokens to predict."""
+        inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
+        factors, collections = apply_in_training(
+            self.model, variables, rng, **inputs, deterministic=False, method=_logit_factors
+        )
+        loss, weight = linear_cross_entropy(
+            factors.hidden,
+            factors.table,
+            target,
+            is_target.astype(jnp.float32),
+            **{name: getattr(self.experiment.task, name) for name in self.smoothing},
+            bias=factors.bias,
+            cap=factors.cap,
+        )
+        return loss_of(loss, weight, collections)
+
+    def count(self, variables: Variables, batch: Batch | TextBatch) -> Counts:
+        """Counts how well a model predicts the targets of a batch, given the right tokens."""
+        inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
+        return count_tokens(self.model.apply(variables, **inputs), target, is_target)
+
+    @classmethod
+    def open_tokenizer(cls, data: DataConfig, folder: Path, *, training: bool) -> Tokenizer:
+        """Reads the tokenizer; of a trained model a lost one is an error: another has other ids."""
+        path = folder / TOKENIZER
+        is_new = training and not path.exists()
+        return cls.learn_tokenizer(data) if is_new else Tokenizer.load(path)
 
     @classmethod
     def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
@@ -56,6 +109,12 @@ class TextTask(Task):
     def open_split(self, split: str | OwnFiles) -> Any:
         """Opens a split, or a user's own files; see `read`."""
 
-    @abstractmethod
-    def count(self, variables: Variables, batch: AnyBatch, *rng: PRNGKeyArray) -> Counts:
-        """Counts how well a model predicts the targets of a batch."""
+    def predictor_parts(self, variables: Variables) -> tuple:
+        """Gives what a predictor of texts is made of."""
+        decoding, max_length = self.experiment.decoding, self.experiment.data.max_length
+        return self.model, variables, self.tokenizer, decoding, max_length
+
+
+def _logit_factors(model: Model, **inputs: Array | bool) -> LogitFactors:
+    """The factors of the logits, see `functional.linear_cross_entropy`."""
+    return model.embedding.logit_factors(model.represent(**inputs))

@@ -14,7 +14,7 @@ from flax_transformer.commands.translate_command import Translate
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.masked_language_modeling.mask_filler import Filled
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 LINES = "two\n\nsix\n"
 

@@ -10,7 +10,7 @@ from small import PAIRS
 from flax_transformer.commands import trained_model
 from flax_transformer.commands.translate_command import Translate
 from flax_transformer.line_batches import standard_input
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 
 FAMILY = "👩\u200d👩\u200d👧"
 LINES = {

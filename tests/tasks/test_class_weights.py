@@ -19,8 +19,10 @@ from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import VisionConfig
 from flax_transformer.tasks.classification.augmentation import Target
-from flax_transformer.tasks.classification.class_weights import class_weights
-from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import (
+    ClassificationConfig,
+    class_weights,
+)
 from flax_transformer.tasks.classification.pixel_classification import ImageClassification
 from flax_transformer.tasks.classification.text_classification import TextClassification
 from flax_transformer.training.parallel import Devices

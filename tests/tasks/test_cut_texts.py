@@ -11,7 +11,7 @@ from untrained import EXPERIMENTS, MAX_LENGTH, write_workdir
 
 from flax_transformer.cli import main
 from flax_transformer.tasks.given_texts import CutTextWarning
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingConfig,
 )
 from flax_transformer.training.assemble import evaluate, load

@@ -20,7 +20,7 @@ from flax_transformer.models import (
     EncoderDecoderConfig,
     attention_weights,
 )
-from flax_transformer.tasks.text_attention import hypothesis_attention
+from flax_transformer.tasks.text_predictor import text_attention
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.visualization import view_attention
 
@@ -100,45 +100,33 @@ def test_it_is_what_decoding_through_the_cache_computed(case, method):
     found = found_by(case, SEARCHES[method])
     best = np.asarray(found.tokens[:, 0])
     expected = cached_weights(case, best)
-    attentions = hypothesis_attention(model, variables, letters(VOCAB), SOURCE, found)
-    has_encoder = isinstance(model, EncoderDecoder)
     np.testing.assert_array_equal(found.lengths[:, 0], LENGTHS)
-    for row, attention in enumerate(attentions):
-        length = int(found.lengths[row, 0])
-        before = np.asarray(prompt[row])
+    for row, length in enumerate(LENGTHS):
+        before, source = np.asarray(prompt[row]), np.asarray(SOURCE[row])
         # Padding stands before the prompt's own tokens.
         padding = int((before == PAD).sum())
-        assert attention.read.tolist() == [*before[padding:], *best[row, : length - 1]]
+        read = [*before[padding:].tolist(), *best[row, : length - 1].tolist()]
+        kept = source != PAD
+        sides = [source[kept].tolist(), read] if isinstance(model, EncoderDecoder) else [read]
+        weights = text_attention(model, variables, letters(VOCAB), *sides)["weights"]
         end = len(before) + length - 1
         by_cache = expected["decoder"][:, row, :, padding:end, padding:end]
-        assert_close(attention.weights["decoder"], by_cache, 1e-5)
-        if not has_encoder:
-            assert attention.weights.keys() == {"decoder"}
-            assert attention.source.tolist() == []
+        assert_close(weights["decoder"], by_cache, 1e-5)
+        if len(sides) == 1:
+            assert weights.keys() == {"decoder"}
             continue
-        source = np.asarray(SOURCE[row])
-        kept = source != PAD
-        assert attention.source.tolist() == source[kept].tolist()
         cross = expected["cross"][:, row, :, :length][..., kept]
-        assert_close(attention.weights["cross"], cross, 1e-5)
-        sums = attention.weights["encoder"].sum(axis=-1)
-        assert_close(sums, np.ones((1, HEADS, kept.sum())), 1e-5)
+        assert_close(weights["cross"], cross, 1e-5)
+        assert_close(weights["encoder"].sum(axis=-1), np.ones((1, HEADS, kept.sum())), 1e-5)
 
 
-def test_only_the_best_hypothesis_counts_up_to_its_end(case):
+def test_the_names_are_those_of_the_tokens(case):
     model, variables, _, _ = case
-    tokens = jnp.asarray(np.random.default_rng(0).integers(3, VOCAB, (3, 2, MAX_LENGTH)))
-    lengths = jnp.array([[5, 1], [1, 7], [13, 11]])
-    both = Hypotheses(tokens, jnp.zeros((3, 2)), jnp.zeros((3, 2)), lengths)
-    first = Hypotheses(tokens[:, :1].at[0, :, 5:].set(PAD), *(array[:, :1] for array in both[1:]))
-    of_both, of_first = (
-        hypothesis_attention(model, variables, letters(VOCAB), SOURCE, found)
-        for found in (both, first)
-    )
-    for row, (a, b) in enumerate(zip(of_both, of_first, strict=True)):
-        count = int(lengths[row, 0]) - 1
-        assert a.read[len(a.read) - count :].tolist() == tokens[row, 0, :count].tolist()
-        assert_close(a.weights["decoder"], b.weights["decoder"], 1e-6)
+    tokenizer = letters(VOCAB)
+    sides = [[5, 6, EOS], [BOS, 7]] if isinstance(model, EncoderDecoder) else [[5, 6, EOS]]
+    shown = text_attention(model, variables, tokenizer, *sides)
+    assert shown.keys() == {"weights", *("tokens", "target_tokens")[: len(sides)]}
+    assert shown["tokens"] == tokenizer.names([5, 6, EOS])
 
 
 @pytest.fixture(scope="module")

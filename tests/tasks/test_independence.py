@@ -178,11 +178,11 @@ def test_pieces_come_in_few_shapes_of_bounded_size():
     rng = np.random.default_rng(0)
     reach = 1000
     texts = [Continuation([3] * n, 100) for n in rng.integers(1, 1500, 3000).tolist()]
-    batches = list(piece_batches([text.piece(reach) for text in texts], reach, PAD))
-    shapes = {(*batch.rows.prompts.shape, batch.max_length) for batch in batches}
+    batches = list(piece_batches(texts, reach, CHARACTERS))
+    shapes = {(*rows.prompts.shape, room) for _, rows, room in batches}
     assert len(shapes) < 40
     assert all(rows * (read + room) <= TOKENS_PER_BATCH for rows, read, room in shapes)
-    found = [piece.text for batch in batches for piece in batch.pieces]
+    found = [text for several, _, _ in batches for text in several]
     assert set(found) == set(texts)
     assert len(found) == len(texts)
 
@@ -193,7 +193,7 @@ def test_a_piece_never_exceeds_what_the_model_reads(reach):
         text = Continuation(list(range(3, 3 + size)), 7)
         lengths = []
         while not text.has_ended:
-            _, read, limit = text.piece(reach)
+            read, limit = text.piece(reach)
             assert 1 <= limit <= 7
             assert 1 <= len(read) <= len(read) + limit - 1 <= reach
             lengths.append(limit)

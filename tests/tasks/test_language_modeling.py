@@ -10,10 +10,10 @@ from small_tasks import language_modeling_task, text_batch
 from text_models import MODEL
 
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.language_modeling.language_modeling_config import (
+from flax_transformer.tasks.language_modeling.language_modeling_task import (
     LanguageModelingConfig,
+    LanguageModelingTask,
 )
-from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingTask
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB_SIZE = 13
@@ -49,11 +49,11 @@ def test_counts_are_those_of_the_loss_and_of_the_best_tokens():
     variables = task.init(jax.random.key(0))
     counts = task.count(variables, text_batch(TOKENS))
     plain, weight, *_ = make_task().loss(variables, text_batch(TOKENS), jax.random.key(1))
-    assert float(counts.nll) == pytest.approx(float(plain), rel=1e-6)
-    assert counts.tokens == weight
+    assert float(counts["loss_sum"]) == pytest.approx(float(plain), rel=1e-6)
+    assert counts["num_targets"] == weight
     logits: Any = task.model.apply(variables, jnp.asarray(TOKENS[:, :-1]))
     best = jnp.argmax(logits, axis=-1)
-    assert counts.correct == np.sum((best == TOKENS[:, 1:]) & (TOKENS[:, 1:] > 0))
+    assert counts["num_correct"] == np.sum((best == TOKENS[:, 1:]) & (TOKENS[:, 1:] > 0))
 
 
 def test_dropout_is_that_of_the_training_alone():
@@ -64,7 +64,7 @@ def test_dropout_is_that_of_the_training_alone():
         for seed in (1, 1, 2)
     ]
     assert losses[0] == losses[1] != losses[2]
-    assert task.count(variables, text_batch(TOKENS)).nll != losses[0]
+    assert task.count(variables, text_batch(TOKENS))["loss_sum"] != losses[0]
 
 
 def test_a_batch_is_learned_by_heart():

@@ -16,10 +16,8 @@ from small_texts import MODEL, TEXTS, classification, masked
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
-    MaskedLanguageModelingConfig,
-)
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
+    MaskedLanguageModelingConfig,
     MaskedLanguageModelingTask,
 )
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens
@@ -212,7 +210,7 @@ def test_labeled_texts_are_read_in_the_same_layout(folder):
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
 def test_an_impossible_rate_is_refused(rate):
     with pytest.raises(UserError, match=r"task\.mask_rate must be above 0 and below 1"):
-        MaskedLanguageModelingConfig(rate)
+        MaskedLanguageModelingConfig(mask_rate=rate)
 
 
 def test_a_gap_that_cannot_be_filled_is_told(folder, experiment):

@@ -40,8 +40,6 @@ class EchoModel(DecoderOnlyConfig):
 class EchoConfig(TaskConfig):
     """How echoes are learned."""
 
-    label_smoothing: float = 0.0
-    """As of language modeling."""
     distance: int = 1
     """Of the wall."""
 

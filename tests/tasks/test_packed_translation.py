@@ -13,7 +13,7 @@ from flax_transformer.data.batches.packed_batches import pack, plan_rows
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step

@@ -6,7 +6,7 @@ from small import PAIRS
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.datasets.split import Pair
-from flax_transformer.tasks.translation.translation_scores import samples
+from flax_transformer.tasks.translation.translation_task import samples
 
 WRONG = [Pair("twenty two", "drei und vierzig"), Pair("thirty six", "zwei und zwanzig")]
 

@@ -15,8 +15,7 @@ from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut, encode_words
-from flax_transformer.tasks.tagging.tagging_config import TaggingConfig
-from flax_transformer.tasks.tagging.tagging_task import TaggingTask
+from flax_transformer.tasks.tagging.tagging_task import TaggingConfig, TaggingTask
 
 # Every word is its own tag's only word but "duck": a verb after "they", else a noun.
 SENTENCES = [
@@ -87,7 +86,7 @@ def workdir(experiment, tmp_path_factory) -> Path:
 def test_the_tag_of_a_word_is_at_its_first_token(tokenizer):
     sentences = [["the", "duck", "ß"], ["sleep"]]
     pieces = cut(tokenizer, sentences, [[1, 2, 3], [0]], max_length=64)
-    _, batch = next(TagBatches(pieces, 64, 3, seed=None).epoch())
+    _, batch = next(TagBatches(*pieces, 64, 3, seed=None).epoch())
     assert batch.count() == 4
     first, second, filler = batch.labels[np.argsort(-batch.segments.sum(axis=1))]
     lengths = list(map(len, encode_words(tokenizer, sentences[0])))
@@ -104,12 +103,11 @@ def test_pieces_hold_every_word_once_and_fit(tokenizer, max_length):
     sentences = [words_of(sentence) for sentence in SENTENCES]
     numbers = iter(range(100))
     tags = [[next(numbers) for _ in sentence] for sentence in sentences]
-    pieces = cut(tokenizer, sentences, tags, max_length)
-    assert pieces.tokens.lengths.max() <= max_length
-    np.testing.assert_array_equal(pieces.tokens.lengths, pieces.labels.lengths)
-    labels = pieces.labels.tokens
-    assert (labels[labels > 0] - 1).tolist() == [tag for row in tags for tag in row]
-    assert (np.diff(pieces.sentences) >= 0).all()
+    tokens, labels = cut(tokenizer, sentences, tags, max_length)
+    assert tokens.lengths.max() <= max_length
+    np.testing.assert_array_equal(tokens.lengths, labels.lengths)
+    found = labels.tokens[labels.tokens > 0] - 1
+    assert found.tolist() == [tag for row in tags for tag in row]
 
 
 def test_it_learns_tags_that_depend_on_the_sentence(workdir):

@@ -70,7 +70,7 @@ def test_a_text_of_any_length_is_told(workdir):
     long, cut = classifier.classify(["Ada greets Ben" + " and Cleo" * n for n in (100, 200)])
     assert long == cut
     assert classifier.classify([""])[0].label in {"before", "after"}
-    with pytest.raises(UserError, match="text 2 is not a string but 3: give strings"):
+    with pytest.raises(UserError, match="text 2 is not a string but 3: give a list of strings"):
         classifier.classify(["Ada", 3])
 
 

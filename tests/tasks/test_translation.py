@@ -10,7 +10,7 @@ from small_tasks import pair_batch, to_segments, translation_task
 from flax_transformer.errors import UserError
 from flax_transformer.functional.losses import SmoothingOver
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.tasks.translation.shift_right import shift_right
+from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.step import split_variables
@@ -86,10 +86,12 @@ def test_the_loss_is_cross_entropy_with_the_smoothed_targets(
 def test_counts_are_those_of_numpy(variables, log_probabilities):
     counts = jax.jit(make_task().count)(variables, BATCH)
     rows, places = np.nonzero(TARGET)
-    assert counts.tokens == rows.size == 5
-    assert_close(counts.nll, -log_probabilities[rows, places, TARGET[rows, places]].sum(), 1e-5)
+    assert counts["num_targets"] == rows.size == 5
+    assert_close(
+        counts["loss_sum"], -log_probabilities[rows, places, TARGET[rows, places]].sum(), 1e-5
+    )
     best = log_probabilities.argmax(axis=-1)
-    assert counts.correct == np.sum((best == TARGET)[TARGET != 0])
+    assert counts["num_correct"] == np.sum((best == TARGET)[TARGET != 0])
 
 
 def test_a_right_prediction_is_counted(variables, log_probabilities):
@@ -97,7 +99,7 @@ def test_a_right_prediction_is_counted(variables, log_probabilities):
     best = log_probabilities[:, 0].argmax(axis=-1)
     target = np.stack([best, np.zeros(3, int), np.zeros(3, int)], axis=1).astype(np.int32)
     counts = jax.jit(make_task().count)(variables, pair_batch(SOURCE, target))
-    assert counts.correct == counts.tokens == np.count_nonzero(best)
+    assert counts["num_correct"] == counts["num_targets"] == np.count_nonzero(best)
 
 
 def test_dropout_changes_the_loss_but_not_the_counts(variables):
@@ -120,10 +122,10 @@ def test_batch_normalization_learns_statistics_in_training_and_counts_with_them(
     assert all(jax.tree.leaves(moved))
     # In training the batch's own statistics count, else the running ones.
     assert loss({"params": params, **new}, BATCH, jax.random.key(1))[0] == total
-    before, after = (count({"params": params, **x}, BATCH).nll for x in (statistics, new))
+    before, after = (count({"params": params, **x}, BATCH)["loss_sum"] for x in (statistics, new))
     assert before != after
     rows = [pair_batch(SOURCE[[i, i, i]], TARGET[[i, i, i]]) for i in range(3)]
-    apart = sum(count({"params": params, **new}, row).nll for row in rows) / 3
+    apart = sum(count({"params": params, **new}, row)["loss_sum"] for row in rows) / 3
     assert_close(apart, after, 1e-5)
 
 

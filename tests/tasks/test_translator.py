@@ -1,13 +1,13 @@
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
 from small import SOURCES, TARGETS
 
 from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.tasks import row_search
 from flax_transformer.tasks.given_texts import CutTextWarning
-from flax_transformer.tasks.translation import source_search, translator
+from flax_transformer.tasks.translation import translator
 from flax_transformer.tasks.translation.translator import Translator
 
 pytestmark = pytest.mark.platforms
@@ -60,13 +60,13 @@ def test_many_batches_are_halved_and_translated_the_same(task, memorized, tokeni
     texts = [*SOURCES, *STRANGE]
     expected = several.translate_n_best(texts)
     num_halvings = []
-    search = source_search.search
+    search = row_search.search
 
     def remember(*args, **settings):
         num_halvings.append(settings["num_halvings"])
         return search(*args, **settings)
 
-    monkeypatch.setattr(source_search, "search", remember)
+    monkeypatch.setattr(row_search, "search", remember)
     monkeypatch.setattr(translator, "BATCHES_WORTH_HALVING", 1)
     found = several.translate_n_best(texts)
     assert set(num_halvings) == {2}
@@ -101,15 +101,23 @@ def test_a_text_of_the_maximum_is_not_warned_of(searched, tokenizer):
         searched.translate(fitting)
 
 
-def test_the_same_shape_is_compiled_once(translator):
-    search: Any = source_search._search
+def test_the_same_shape_is_compiled_once(searched, monkeypatch):
+    """The search is traced whenever it is compiled. No other test has this limit."""
+    decoding = DecodingConfig("greedy", max_extra_length=13)
+    num_traced = 0
+    search = row_search.search
+
+    def count(*args, **settings):
+        nonlocal num_traced
+        num_traced += 1
+        return search(*args, **settings)
 
     def num_compiled(texts) -> int:
-        before = search._cache_size()
-        translator.translate(texts)
-        return search._cache_size() - before
+        before = num_traced
+        searched.translate(texts, decoding)
+        return num_traced - before
 
-    search.clear_cache()
+    monkeypatch.setattr(row_search, "search", count)
     assert [num_compiled(SOURCES[i : i + 1]) for i in (0, 1, 0)] == [1, 0, 0]
     assert num_compiled(SOURCES[:2]) == 1
 

@@ -7,12 +7,14 @@ import pytest
 from interrupted import crash, interrupt_batches
 from rich.console import Console
 from small import make_experiment, with_fields
-from small_texts import classification, masked, write_lines
+from small_texts import LENGTH, classification, masked, write_lines
 
+from flax_transformer.data.datasets.conllu import TaggedWordsConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import read_experiment
+from flax_transformer.tasks.tagging.tagging_task import TaggingConfig
 from flax_transformer.training import loop
-from flax_transformer.training.assemble import open_run
+from flax_transformer.training.assemble import load, open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.checkpoints.initialization import take_over
 from flax_transformer.training.durability.resume_proof import differences
@@ -78,6 +80,26 @@ def test_a_classifier_begins_with_the_body_and_the_tokens_of_a_masked_language_m
     assert "drawn: classifier, pooler; left there: token_bias, token_norm, token_trans" in printed
     recorded = read_experiment(folder / "classifier" / "experiment.json")
     assert recorded.init_from == str(source)
+
+
+def test_a_tagger_begins_with_the_body_and_the_tokens_of_a_masked_language_model(folder, source):
+    path = folder / "tagged.conllu"
+    words = enumerate((("Ada", "PROPN"), ("counts", "VERB"), ("cats", "NOUN")), 1)
+    rest = "\t_" * 6
+    path.write_text("".join(f"{n}\t{word}\t_\t{tag}{rest}\n" for n, (word, tag) in words))
+    data = TaggedWordsConfig(train_file=str(path), validation_file=str(path), max_length=LENGTH)
+    experiment = dataclasses.replace(classification(folder), data=data, task=TaggingConfig())
+    printed = train(from_source(short(experiment), source), folder / "tagger")
+    given, found = of_run(source), of_run(folder / "tagger")
+    body = {name for name in found if name.split("/")[1] != "classifier"}
+    assert len(body) > 10
+    for name in body:
+        np.testing.assert_array_equal(found[name], given[name], err_msg=name)
+    tokenizers = [path / "tokenizer.json" for path in (source, folder / "tagger")]
+    assert tokenizers[0].read_text() == tokenizers[1].read_text()
+    assert "drawn: classifier; left there: token_bias, token_norm, token_trans" in printed
+    (tagged,) = load(folder / "tagger").tag(["Ada counts"])
+    assert [word.word for word in tagged] == ["Ada", "counts"]
 
 
 def test_another_number_of_classes_is_another_head(folder, source):

@@ -113,17 +113,15 @@ def mixup(
 
 def _changes(config: AugmentationConfig) -> list[Change]:
     """What happens to each image, in this order."""
-    changes: list[Change] = []
-    if config.shift:
-        changes.append(lambda rng, image: shift(rng, image, config.shift))
-    if config.flip:
-        changes.append(flip)
-    if config.rotation or config.scale or config.slant:
-        changes.append(lambda rng, image: deform(rng, image, config))
-    if config.rand_augment_layers:
-        layers, magnitude = config.rand_augment_layers, config.rand_augment_magnitude
-        changes.append(lambda rng, image: rand_augment(rng, image, layers, magnitude))
-    return changes
+    layers, magnitude = config.rand_augment_layers, config.rand_augment_magnitude
+    is_deformed = config.rotation or config.scale or config.slant
+    changes: list[tuple[object, Change]] = [
+        (config.shift, lambda rng, image: shift(rng, image, config.shift)),
+        (config.flip, flip),
+        (is_deformed, lambda rng, image: deform(rng, image, config)),
+        (layers, lambda rng, image: rand_augment(rng, image, layers, magnitude)),
+    ]
+    return [change for is_wanted, change in changes if is_wanted]
 
 
 def _change_all(

@@ -1,17 +1,22 @@
-"""How a classifier is trained."""
+"""How a classifier is trained, and the weights of the classes in its loss."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
-from flax_transformer.tasks.classification.class_weights import BALANCED, parse_class_weights
-from flax_transformer.tasks.task_config import TaskConfig, check_label_smoothing
+import numpy as np
+from jaxtyping import Float32, Int
+
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.tasks.task_config import TaskConfig
+
+BALANCED = "balanced"
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationConfig(TaskConfig):
     """How a classifier is trained."""
 
-    label_smoothing: float = 0.0
-    """Probability mass of the right class spread evenly over all classes."""
     class_weights: tuple[str, ...] = ()
     """Weights of the classes in the training loss: balanced, so that all classes count equally, or
     NAME=WEIGHT, given once for each of some classes; the others have weight 1. Scores are not
@@ -19,6 +24,74 @@ class ClassificationConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is not a share, and weights that are not positive numbers."""
-        check_label_smoothing(self.label_smoothing)
+        super().__post_init__()
         if self.class_weights != (BALANCED,):
             parse_class_weights(self.class_weights)
+
+
+def parse_class_weights(given: Sequence[str]) -> dict[str, float]:
+    """Reads weights that are given by the names of their classes.
+
+    Args:
+        given: NAME=WEIGHT each; a name may hold an equals sign, a weight does not.
+
+    Raises:
+        UserError: if one is written in another way, is not positive or finite, or is given twice.
+
+    Example:
+        >>> parse_class_weights(["spam=4", "a=b=0.5"])
+        {'spam': 4.0, 'a=b': 0.5}
+    """
+    weights = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not name or not 0 < weight < math.inf:
+            raise UserError(
+                f"--task.class-weights must be {BALANCED}, or NAME=WEIGHT with a positive number "
+                f"for each class, not '{text}'"
+            )
+        if name in weights:
+            raise UserError(f"--task.class-weights names '{name}' twice: give one weight")
+        weights[name] = weight
+    return weights
+
+
+def class_weights(
+    given: Sequence[str], labels: Int[np.ndarray, " examples"], class_names: Sequence[str]
+) -> Float32[np.ndarray, " classes"]:
+    """Gives the weight of each class in the loss.
+
+    balanced: w_c = n / (k n_c), of n examples in k classes, n_c of them in class c; so an average
+    example weighs 1. Classes without an example do not count as one of the k, and weigh 1.
+
+    Args:
+        given: ["balanced"], or NAME=WEIGHT each; classes that are not named weigh 1.
+        labels: number of each training example's class; negative ones have none.
+        class_names: in the order of the numbers.
+
+    Raises:
+        UserError: if a name is not that of a class.
+
+    Example:
+        >>> weights = class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"])
+        >>> [round(weight, 3) for weight in weights.tolist()]
+        [0.667, 2.0]
+
+    Reference: King and Zeng 2001, "Logistic Regression in Rare Events Data"; scikit-learn's
+        compute_class_weight.
+    """
+    weights = np.ones(len(class_names), np.float32)
+    if list(given) == [BALANCED]:
+        counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
+        found = np.flatnonzero(counts)
+        weights[found] = counts.sum() / (len(found) * counts[found])
+        return weights
+    for name, weight in parse_class_weights(given).items():
+        if name not in class_names:
+            raise unknown("class of --task.class-weights", name, class_names)
+        weights[list(class_names).index(name)] = weight
+    return weights

@@ -20,14 +20,17 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
+from flax_transformer.tasks.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.augmentation import Augment, Target
-from flax_transformer.tasks.classification.class_names import read_class_names, save_class_names
-from flax_transformer.tasks.classification.class_weights import class_weights
-from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.classification.classification_config import (
+    ClassificationConfig,
+    class_weights,
+)
 from flax_transformer.tasks.classification.classifier import Classifier, Input
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
+    TOKENIZER,
     Experiment,
     Fields,
     Loss,
@@ -96,8 +99,10 @@ class ClassificationTask(Task):
         return task
 
     def save(self, folder: Path) -> None:
-        """Writes the names of the classes."""
+        """Writes the names of the classes, and the tokenizer of texts."""
         save_class_names(folder / CLASSES, self.class_names)
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / TOKENIZER)
 
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1

@@ -75,11 +75,11 @@ class Classifier:
         """
         try:
             return [*self.classify(inputs)]
-        except UserError:
-            errors = [self._error(value) for value in inputs]
-        good = [value for value, error in zip(inputs, errors, strict=True) if error is None]
-        predictions = iter(self.classify(good))
-        return [next(predictions) if error is None else error for error in errors]
+        except UserError as error:
+            if len(inputs) == 1:
+                return [error]
+        middle = len(inputs) // 2
+        return [*self.classify_each(inputs[:middle]), *self.classify_each(inputs[middle:])]
 
     def attend(self, example: Input) -> Fields:
         """Computes where the model looks as it tells the class of an input.
@@ -103,13 +103,6 @@ class Classifier:
         if isinstance(example, str | Path):
             title = arrow_title(str(example), title)
         return shown | {"title": title}
-
-    def _error(self, value: Input) -> UserError | None:
-        try:
-            self.task.read([value])
-        except UserError as error:
-            return error
-        return None
 
     def predict(
         self, examples: Examples

@@ -47,7 +47,8 @@ class ImageClassification(ClassificationTask):
     @classmethod
     def shape_of(cls, model: Model) -> tuple[int, ...]:
         """Gives the shape of the pixels that a model reads, by its config."""
-        return (*model.image_size, model.num_channels)
+        frames = (model.num_frames,) if cls.kind is VIDEO else ()
+        return (*frames, *model.image_size, model.num_channels)
 
     @classmethod
     def read_split(cls, data: DataConfig, tokenizer: Tokenizer | None, split: str) -> Examples:
@@ -55,9 +56,13 @@ class ImageClassification(ClassificationTask):
         return open_pixels(data, split)
 
     def read_own(self, files: OwnFiles) -> Examples:
-        """Reads files in folders of classes."""
-        background = self.experiment.data.background
-        return read_own_folder(files, self.kind, self.class_names, self.shape, background)
+        """Reads files in folders of classes; of videos with data.still, only the first frames."""
+        data = self.experiment.data
+        examples = read_own_folder(files, self.kind, self.class_names, self.shape, data.background)
+        if not getattr(data, "still", False):
+            return examples
+        assert isinstance(examples.inputs, ArrayInputs)
+        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:
@@ -111,19 +116,6 @@ class VideoClassification(ImageClassification):
     unit = "videos"
     kind = VIDEO
     picture_attention = staticmethod(video_attention)
-
-    @classmethod
-    def shape_of(cls, model: Model) -> tuple[int, ...]:
-        """Gives the shape of the pixels that a model reads, by its config."""
-        return (model.num_frames, *super().shape_of(model))
-
-    def read_own(self, files: OwnFiles) -> Examples:
-        """Reads files in folders of classes; with data.still, only their first frames."""
-        examples = super().read_own(files)
-        if not self.experiment.data.still:
-            return examples
-        assert isinstance(examples.inputs, ArrayInputs)
-        return examples._replace(inputs=ArrayInputs(still(examples.inputs.array)))
 
 
 def scale_pixels(pixels: Array) -> Float[Array, "..."]:

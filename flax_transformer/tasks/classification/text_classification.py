@@ -15,11 +15,10 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
-from flax_transformer.tasks.given_texts import encode_text
+from flax_transformer.tasks.given_texts import encode_text, list_texts
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
+from flax_transformer.tasks.text_predictor import text_attention
 
 
 class TextClassification(ClassificationTask):
@@ -48,11 +47,6 @@ class TextClassification(ClassificationTask):
         texts, labels = read_own_table(files, self.class_names)
         return Examples(self.read(texts), labels, self.class_names)
 
-    def save(self, folder: Path) -> None:
-        """Writes the tokenizer and the names of the classes."""
-        super().save(folder)
-        self.tokenizer.save(folder / TOKENIZER)
-
     def example(self) -> Array:
         """Makes a text of one token."""
         return jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
@@ -63,24 +57,14 @@ class TextClassification(ClassificationTask):
 
     def read(self, inputs: str | Sequence[str]) -> TextInputs:
         """Tokenizes texts."""
-        inputs = [inputs] if isinstance(inputs, str) else inputs
-        for number, text in enumerate(inputs, 1):
-            if not isinstance(text, str):
-                raise UserError(f"text {number} is not a string but {text!r:.60}: give strings")
-        texts = TokenizedText.encode(self.tokenizer, inputs, begin=True)
+        texts = TokenizedText.encode(self.tokenizer, list_texts(inputs), begin=True)
         return TextInputs(texts, self.experiment.data.max_length)
 
     def attention(self, variables: Variables, given: str) -> Fields:
         """Computes attention between the tokens of a text."""
         longest = self.experiment.data.max_length
-        ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)[None]
-        found = attention_weights(
-            self.model, variables, jnp.asarray(ids), segments=jnp.ones_like(ids)
-        )
-        return {
-            "weights": {"encoder": np.asarray(found["encoder"][:, 0])},
-            "tokens": self.tokenizer.names(ids[0].tolist()),
-        }
+        ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)
+        return text_attention(self.model, variables, self.tokenizer, ids)
 
     def show(self, given: np.ndarray) -> str:
         """Shows a text."""

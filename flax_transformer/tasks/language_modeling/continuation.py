@@ -3,16 +3,16 @@
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Int32, UInt32
 
+from flax_transformer.data.batches.batches import padded_length
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.sampling import text_number
+from flax_transformer.tasks.row_search import SearchRows
 
 # Tokens of a batch, read and written: enough rows to keep the processor busy.
 TOKENS_PER_BATCH = 8192
-MIN_LENGTH = 16  # of what a batch reads or writes; less saves nothing worth compiling for
 
 
 @dataclasses.dataclass(eq=False)  # a key of dictionaries
@@ -35,11 +35,14 @@ class Continuation:
     log_prob: float = 0.0
     has_ended: bool = False
 
-    def piece(self, max_length: int) -> "Piece":
+    def piece(self, max_length: int) -> tuple[list[int], int]:
         """Gives what is read next by a model that reads max_length tokens at a time.
 
         That is all of the text while it fits. Of a longer prompt it is the end; a text that has
         outgrown max_length goes on from its last half.
+
+        Returns:
+            The ids to read, and how many tokens may be written after them.
         """
         read = self.prompt + self.written
         if self.written:
@@ -49,7 +52,7 @@ class Continuation:
             read = read[-max(max_length - 1, 1) :]
         # The last token written is not read.
         room = max_length - len(read) + 1
-        return Piece(self, read, min(room, self.length - len(self.written)))
+        return read, min(room, self.length - len(self.written))
 
     def add(self, tokens: list[int], log_prob: float, eos_id: int) -> None:
         """Appends what was written of a piece, with its log-probability."""
@@ -58,85 +61,52 @@ class Continuation:
         self.has_ended = eos_id in tokens or len(self.written) >= self.length
 
 
-class Piece(NamedTuple):
-    """What is read next of a text, and how many tokens may be written after it."""
-
-    text: Continuation
-    read: list[int]
-    limit: int
-
-
-class Rows(NamedTuple):
-    """The arrays of a batch of pieces.
-
-    Attributes:
-        prompts: padded on the left.
-        limits: tokens to write at most.
-        lengths: tokens of the whole text so far, of which a prompt may hold the end only.
-        numbers: what the random key of each row is made of.
-    """
-
-    prompts: Int32[Array | np.ndarray, "rows prompt_length"]
-    limits: Int32[Array | np.ndarray, " rows"]
-    lengths: Int32[Array | np.ndarray, " rows"]
-    numbers: UInt32[Array | np.ndarray, "rows words"]
-
-
-class PieceBatch(NamedTuple):
-    """Pieces of similar lengths, one a row; rows behind the last piece repeat the first one.
-
-    Attributes:
-        pieces: of the first rows.
-        rows: their arrays.
-        max_length: the most tokens that a row may have to write.
-    """
-
-    pieces: list[Piece]
-    rows: Rows
-    max_length: int
-
-
 def piece_batches(
-    pieces: Iterable[Piece], max_length: int, pad_id: int, hypotheses: int = 1
-) -> Iterator[PieceBatch]:
-    """Gives every piece once, the shortest first.
+    texts: Iterable[Continuation], max_length: int, tokenizer: Tokenizer, hypotheses: int = 1
+) -> Iterator[tuple[list[Continuation], SearchRows, int]]:
+    """Gives the next piece of every text once, the shortest first.
 
     Lengths and rows are powers of two, so that there are few shapes to compile. The lengths of a
     piece do not depend on the other pieces.
 
     Args:
-        pieces: to read.
+        texts: to go on with.
         max_length: tokens that the model reads at a time.
-        pad_id: id of padding.
+        tokenizer: with the ids of marks, which are not written.
         hypotheses: that a search keeps of each.
+
+    Yields:
+        Some texts; their arrays, one a row, and rows behind them that repeat the first one; and
+        the most tokens that a row may have to write.
     """
 
-    def shape(piece: Piece) -> tuple[int, int]:
-        return _rounded(len(piece.read), max_length), _rounded(piece.limit, max_length)
+    def shape(text: Continuation) -> tuple[int, ...]:
+        read, limit = text.piece(max_length)
+        return padded_length(len(read), max_length), padded_length(limit, max_length)
 
-    for (read, room), group in itertools.groupby(sorted(pieces, key=shape), shape):
+    for (read, room), group in itertools.groupby(sorted(texts, key=shape), shape):
         rows = max(TOKENS_PER_BATCH // ((read + room) * hypotheses), 1)
         rows = 1 << rows.bit_length() - 1
         group = list(group)
         for start in range(0, len(group), rows):
             part = group[start : start + rows]
-            yield PieceBatch(part, _rows(part, read, pad_id), room)
+            yield part, _rows(part, read, max_length, tokenizer), room
 
 
-def _rounded(length: int, max_length: int) -> int:
-    """The power of two next above, but no more than the model reads."""
-    return min(max(1 << (length - 1).bit_length(), MIN_LENGTH), max_length)
-
-
-def _rows(pieces: list[Piece], prompt_length: int, pad_id: int) -> Rows:
-    rows = 1 << (len(pieces) - 1).bit_length()
-    prompts = np.full((rows, prompt_length), pad_id, np.int32)
+def _rows(
+    texts: list[Continuation], prompt_length: int, max_length: int, tokenizer: Tokenizer
+) -> SearchRows:
+    rows = 1 << (len(texts) - 1).bit_length()
+    prompts = np.full((rows, prompt_length), tokenizer.pad_id, np.int32)
     # One token ends the rows that repeat the first piece.
     limits, lengths = np.ones(rows, np.int32), np.ones(rows, np.int32)
     numbers = np.zeros((rows, 3), np.uint32)
-    for row, (text, read, limit) in enumerate(pieces):
+    for row, text in enumerate(texts):
+        read, limits[row] = text.piece(max_length)
         prompts[row, prompt_length - len(read) :] = read
-        limits[row], lengths[row] = limit, len(text.prompt) + len(text.written)
+        lengths[row] = len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
-    prompts[len(pieces) :] = prompts[0]
-    return Rows(prompts, limits, lengths, numbers)
+    prompts[len(texts) :] = prompts[0]
+    # They are no text, and written padding would be read as if nothing was there.
+    never_written = np.array([tokenizer.pad_id, tokenizer.bos_id], np.int32)
+    return SearchRows(prompts, limits, numbers, lengths, never_written=never_written)

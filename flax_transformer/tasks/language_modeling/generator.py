@@ -2,33 +2,22 @@
 
 import dataclasses
 import itertools
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
 
-from flax_transformer.data.tokens.tokenizer import Tokenizer
-from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
-from flax_transformer.tasks.language_modeling.continuation import (
-    Continuation,
-    Piece,
-    PieceBatch,
-    piece_batches,
-)
-from flax_transformer.tasks.language_modeling.piece_search import search_pieces
-from flax_transformer.tasks.task import Fields, Model, Variables
-from flax_transformer.tasks.text_attention import hypothesis_attention
-from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_texts
+from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
+from flax_transformer.tasks.language_modeling.continuation import Continuation, piece_batches
+from flax_transformer.tasks.task import Fields
+from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
+from flax_transformer.tasks.text_scores import TextScore, score_texts
 
 
-class Generator:
+class Generator(TextPredictor):
     """Continues many texts with a model that is loaded once.
 
     A model reads at most max_length tokens. Nothing is dropped while a prompt and its output fit.
@@ -37,28 +26,9 @@ class Generator:
 
     An output depends on the prompt, the seed, the number of the sample and the decoding only, not
     on the other prompts of a call.
-
-    Attributes:
-        model: the decoder.
-        variables: its parameters.
-        tokenizer: its tokens.
-        decoding: how the next token is chosen unless a call says otherwise.
-        max_length: tokens that the model reads at a time.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        variables: Variables,
-        tokenizer: Tokenizer,
-        decoding: DecodingConfig,
-        max_length: int,
-    ):
-        self.model = model
-        self.variables = variables
-        self.tokenizer = tokenizer
-        self.decoding = decoding
-        self.max_length = max_length
+    decoding: DecodingConfig
 
     def generate(
         self,
@@ -115,18 +85,13 @@ class Generator:
             self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
             for prompt in list_texts(prompts)
         ]
-        self._warn_of_long(ids, first_line)
+        what = f"only the end is read, as the model reads {self.max_length} at a time"
+        warn_of_long_lines(map(len, ids), self.max_length, itertools.count(first_line), what)
         if decoding.method == "beam":
             found = self._search_once([Continuation(one, length) for one in ids], decoding)
         else:
             found = self._write(ids, decoding, length, seed)
-        return [
-            [
-                ScoredText(cut_at_stop(self.tokenizer.decode(tokens), decoding.stop), score)
-                for tokens, score in several
-            ]
-            for several in found
-        ]
+        return [self.scored_texts(several, decoding.stop) for several in found]
 
     @overload
     def score(self, texts: str, *, first_line: int = 1) -> TextScore: ...
@@ -145,9 +110,7 @@ class Generator:
             UserError: if texts are not strings of Unicode.
         """
         several = list_texts(texts)
-        scores = score_texts(
-            self.model, self.variables, self.tokenizer, several, self.max_length, first_line
-        )
+        scores = score_texts(self, several, first_line)
         return scores[0] if isinstance(texts, str) else scores
 
     def attend(self, text: str, length: int | None = None) -> Fields:
@@ -167,27 +130,14 @@ class Generator:
             UserError: if the text is blank, or both are longer than the model reads.
         """
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
-        hypotheses = self._found(ids[None], length)
-        (found,) = hypothesis_attention(
-            self.model, self.variables, self.tokenizer, ids[None], hypotheses
-        )
-        names = self.tokenizer.names(found.read)
-        written = "" if length is None else self.tokenizer.decode(hypotheses.tokens[0, 0].tolist())
-        return {
-            "weights": found.weights,
-            "tokens": names,
-            "target_tokens": names,
-            "title": text + written,
-        }
+        written = [] if length is None else self._continue(ids, length)
+        shown = self.attention([*ids, *written[:-1]])
+        title = text + self.tokenizer.decode(written)
+        return {**shown, "target_tokens": shown["tokens"], "title": title}
 
-    def _found(
-        self, prompts: Int32[np.ndarray, "rows prompt_length"], length: int | None
-    ) -> Hypotheses:
-        """The best continuation that fits into one piece; without a length one that is not read."""
-        if length is None:
-            score, ones = jnp.zeros((1, 1)), jnp.ones((1, 1), jnp.int32)
-            return Hypotheses(jnp.full((1, 1, 1), self.tokenizer.eos_id), score, score, ones)
-        room = self.max_length - prompts.shape[1] + 1
+    def _continue(self, prompt: list[int], length: int) -> list[int]:
+        """The best continuation that fits into one piece."""
+        room = self.max_length - len(prompt) + 1
         check_number("length", length)
         if length > room:
             raise UserError(
@@ -195,20 +145,10 @@ class Generator:
                 f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
                 "text"
             )
-        text = Continuation(prompts[0].tolist(), length)
-        (batch,) = self._batches([text.piece(self.max_length)])
-        found = self._find(batch, dataclasses.replace(self.decoding, num_best=1), 0)
-        return found._replace(tokens=found.tokens[:, :, :length])
-
-    def _warn_of_long(self, prompts: list[list[int]], first_line: int) -> None:
-        for number, prompt in enumerate(prompts, first_line):
-            if len(prompt) > self.max_length:
-                warnings.warn(
-                    f"line {number} has {len(prompt)} tokens: only the end is read, as the model "
-                    f"reads {self.max_length} at a time",
-                    CutTextWarning,
-                    stacklevel=4,
-                )
+        text = Continuation(prompt, length)
+        ((_, rows, longest),) = piece_batches([text], self.max_length, self.tokenizer)
+        found = self.search(rows, dataclasses.replace(self.decoding, num_best=1), longest)
+        return found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
 
     def _write(
         self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int
@@ -221,42 +161,33 @@ class Generator:
         growing = list(itertools.chain.from_iterable(texts))
         one = dataclasses.replace(decoding, num_best=1)
         while growing := [text for text in growing if not text.has_ended]:
-            pieces = [text.piece(self.max_length) for text in growing]
-            for batch in self._batches(pieces):
-                found = jax.tree.map(
-                    lambda array: np.asarray(array)[:, 0].tolist(), self._find(batch, one, seed)
-                )
-                for row, piece in enumerate(batch.pieces):
+            batches = piece_batches(growing, self.max_length, self.tokenizer)
+            for some, rows, longest in batches:
+                found = self.search(rows, one, longest, seed=seed)
+                found = jax.tree.map(lambda array: np.asarray(array)[:, 0].tolist(), found)
+                for row, text in enumerate(some):
                     tokens = found.tokens[row][: found.lengths[row]]
-                    piece.text.add(tokens, found.log_probs[row], self.tokenizer.eos_id)
+                    text.add(tokens, found.log_probs[row], self.tokenizer.eos_id)
                     if decoding.stop:
-                        text = self.tokenizer.decode(piece.text.written)
-                        piece.text.has_ended |= cut_at_stop(text, decoding.stop) != text
+                        written = self.tokenizer.decode(text.written)
+                        text.has_ended |= cut_at_stop(written, decoding.stop) != written
         return [[(text.written, text.log_prob) for text in several] for several in texts]
 
     def _search_once(
         self, texts: list[Continuation], decoding: DecodingConfig
     ) -> list[list[tuple[list[int], float]]]:
         """Gives the best continuations of each text that fit into one piece."""
-        pieces = [text.piece(self.max_length) for text in texts]
-        for text, piece in zip(texts, pieces, strict=True):
-            if text.length > piece.limit:
+        for text in texts:
+            _, limit = text.piece(self.max_length)
+            if text.length > limit:
                 raise UserError(
-                    f"length {text.length} is more than the {piece.limit} tokens that a beam can "
-                    f"write after this prompt, for the model reads {self.max_length} at a time: "
-                    "lower it, or give --decoding.method sample"
+                    f"length {text.length} is more than the {limit} tokens that a beam can write "
+                    f"after this prompt, for the model reads {self.max_length} at a time: lower "
+                    "it, or give --decoding.method sample"
                 )
         best = {}
-        for batch in self._batches(pieces, decoding.beam_size):
-            found = self._find(batch, decoding, 0)
-            tokens, scores = found.tokens.tolist(), found.scores.tolist()
-            for row, piece in enumerate(batch.pieces):
-                outputs = zip(tokens[row], scores[row], strict=True)
-                best[piece.text] = [(ids, score) for ids, score in outputs if np.isfinite(score)]
+        batches = piece_batches(texts, self.max_length, self.tokenizer, decoding.beam_size)
+        for some, rows, longest in batches:
+            found = found_by_row(self.search(rows, decoding, longest))
+            best |= zip(some, found, strict=False)  # further rows only fill the batch
         return [best[text] for text in texts]
-
-    def _batches(self, pieces: Sequence[Piece], hypotheses: int = 1) -> Iterator[PieceBatch]:
-        return piece_batches(pieces, self.max_length, self.tokenizer.pad_id, hypotheses)
-
-    def _find(self, batch: PieceBatch, decoding: DecodingConfig, seed: int) -> Hypotheses:
-        return search_pieces(self.model, self.variables, self.tokenizer, batch, decoding, seed)

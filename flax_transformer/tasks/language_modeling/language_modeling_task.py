@@ -3,9 +3,8 @@
 import dataclasses
 from collections.abc import Iterator
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import TextBatch
 from flax_transformer.data.batches.window_batches import WindowBatches
@@ -18,27 +17,19 @@ from flax_transformer.data.tokens.tokenized_splits import (
     tokenize_stream,
 )
 from flax_transformer.evaluation.metric import compute_scores
-from flax_transformer.functional.losses import linear_cross_entropy
-from flax_transformer.modules.token_embedding import LogitFactors
-from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
 from flax_transformer.tasks.language_modeling.generator import Generator
-from flax_transformer.tasks.language_modeling.language_modeling_config import (
-    LanguageModelingConfig,
-)
-from flax_transformer.tasks.task import (
-    Fields,
-    Loss,
-    Model,
-    Scored,
-    Variables,
-    apply_in_training,
-    draw,
-    loss_of,
-)
+from flax_transformer.tasks.target_tokens import add_counts
+from flax_transformer.tasks.task import Fields, Scored, Variables
+from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
 PROMPT_SHARE = 4  # of a piece: its first quarter is shown as the prompt of a sample
 TOKENS_PER_BATCH = 4096  # of an evaluation: enough rows to keep the processor busy
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModelingConfig(TaskConfig):
+    """How a language model is trained."""
 
 
 class LanguageModelingTask(TextTask):
@@ -66,35 +57,6 @@ class LanguageModelingTask(TextTask):
             stream, data.max_length, data.batch_size, rows_multiple=rows_multiple, seed=seed
         )
 
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters."""
-        return draw(self.model, rng, jnp.zeros((1, 1), jnp.int32), method="__call__")
-
-    def loss(self, variables: Variables, batch: TextBatch, rng: PRNGKeyArray) -> Loss:
-        """Computes the cross-entropy of the next tokens."""
-        tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        factors, collections = apply_in_training(
-            self.model, variables, rng, tokens[:, :-1], segments[:, :-1], method=_logit_factors
-        )
-        weights = (segments[:, 1:] != 0).astype(jnp.float32)
-        smoothing = self.experiment.task.label_smoothing
-        loss, weight = linear_cross_entropy(
-            factors.hidden,
-            factors.table,
-            tokens[:, 1:],
-            weights,
-            smoothing,
-            bias=factors.bias,
-            cap=factors.cap,
-        )
-        return loss_of(loss, weight, collections)
-
-    def count(self, variables: Variables, batch: TextBatch) -> Counts:
-        """Counts how well the model predicts each token from those before it in its piece."""
-        tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
-        logits = self.model.apply(variables, tokens[:, :-1], segments=segments[:, :-1])
-        return count_tokens(logits, tokens[:, 1:], segments[:, 1:] != 0)
-
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
@@ -102,30 +64,16 @@ class LanguageModelingTask(TextTask):
         stream, num_bytes = self.read(split)
         length = self.experiment.data.max_length
         batches = WindowBatches(stream, length, max(TOKENS_PER_BATCH // length, 1), seed=None)
-        tokens, nll, correct = sum_counts(
-            self._count(variables, batch) for _, batch in batches.epoch()
-        )
-        scores = compute_scores(
-            self.scores,
-            loss_sum=nll,
-            num_targets=tokens,
-            num_bytes=num_bytes,
-            num_correct=correct,
-        )
+        parts = (self._count(variables, batch) for _, batch in batches.epoch())
+        counts = add_counts(jax.tree.map(float, part) for part in parts)
+        scores = compute_scores(self.scores, **counts, num_bytes=num_bytes)
         lines = [] if is_quick else [self._sample(variables, stream[1:])]
         first = self.tokenizer.decode(stream[1 : 1 + length]).partition("\n")[0]
         return Scored(scores, [], lines, first)
 
     def predictor(self, variables: Variables) -> Generator:
         """Makes a generator."""
-        experiment = self.experiment
-        return Generator(
-            self.model,
-            variables,
-            self.tokenizer,
-            experiment.decoding,
-            experiment.data.max_length,
-        )
+        return Generator(*self.predictor_parts(variables))
 
     def examples(self, batch: TextBatch) -> Iterator[Fields]:
         """Gives the pieces of text."""
@@ -150,9 +98,3 @@ class LanguageModelingTask(TextTask):
         decoding = dataclasses.replace(self.experiment.decoding, num_best=1)
         [[text]] = self.predictor(variables).generate([prompt], decoding, length=length // 2)
         return f"{prompt!r} -> {text!r}"
-
-
-def _logit_factors(model: Model, tokens: Array, segments: Array) -> LogitFactors:
-    """The factors of the logits, see `functional.linear_cross_entropy`."""
-    hidden = model.represent(tokens, segments=segments, deterministic=False)
-    return model.embedding.logit_factors(hidden)

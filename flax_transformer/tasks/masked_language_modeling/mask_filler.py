@@ -11,11 +11,10 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.data.batches.examples import TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
-from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.models.attention_weights import attention_weights
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
+from flax_transformer.tasks.text_predictor import TextPredictor
 from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # of a text: where a token is missing
@@ -33,19 +32,8 @@ class Filled(NamedTuple):
     gaps: list[dict[str, float]]
 
 
-class MaskFiller:
-    """Fills the gaps of many texts with a model that is loaded once.
-
-    Attributes:
-        model: the encoder.
-        variables: its parameters and statistics.
-        tokenizer: its tokens.
-        max_length: tokens that the model reads, marks included.
-    """
-
-    def __init__(self, model: Model, variables: Variables, tokenizer: Tokenizer, max_length: int):
-        self.model, self.variables = model, variables
-        self.tokenizer, self.max_length = tokenizer, max_length
+class MaskFiller(TextPredictor):
+    """Fills the gaps of many texts with a model that is loaded once."""
 
     def fill(
         self, texts: str | Sequence[str], top: int = 5, *, first_line: int = 1
@@ -62,16 +50,12 @@ class MaskFiller:
             UserError: if a text with a gap has more tokens than the model reads.
         """
         check_number("top", top)
-        texts = list_texts(texts)
-        rows = [
-            self._encode(number, text) if MASK_TEXT in text else None
-            for number, text in enumerate(texts, first_line)
-        ]
         filled = []
-        for text, ids in zip(texts, rows, strict=True):
-            if ids is None:
+        for number, text in enumerate(list_texts(texts), first_line):
+            if MASK_TEXT not in text:
                 filled.append(Filled(text, []))
                 continue
+            ids = self._encode(number, text)
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
             # A mask may have the id of padding: segments say that it is a token.
             tokens, segments = inputs.take(np.zeros(1, np.int64))
@@ -88,21 +72,14 @@ class MaskFiller:
         if MASK_TEXT not in text:
             raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
         ids = self._encode(1, text)
-        tokens = jnp.array([ids])
-        found = attention_weights(
-            self.model, self.variables, tokens, segments=jnp.ones_like(tokens)
-        )
+        shown = self.attention(ids)
         mask_id = self.tokenizer.mask_id
         names = [
             MASK_TEXT if token == mask_id else name
-            for token, name in zip(ids, self.tokenizer.names(ids), strict=True)
+            for token, name in zip(ids, shown["tokens"], strict=True)
         ]
         (filled,) = self.fill([text], 1)
-        return {
-            "weights": {"encoder": np.asarray(found["encoder"][:, 0])},
-            "tokens": names,
-            "title": arrow_title(text, filled.text),
-        }
+        return {**shown, "tokens": names, "title": arrow_title(text, filled.text)}
 
     def _encode(self, number: int, text: str) -> list[int]:
         """The ids of a text between its marks; a space before a gap is part of what is missing."""

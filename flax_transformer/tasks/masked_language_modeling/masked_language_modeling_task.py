@@ -1,5 +1,7 @@
 """Masked language modeling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import LabeledBatch
-from flax_transformer.data.batches.examples import ExampleBatches, Examples, Inputs, TextInputs
+from flax_transformer.data.batches.examples import ExampleBatches, Examples, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_documents, read_own_texts
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
@@ -24,13 +26,10 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
-from flax_transformer.tasks.counts import Counts, count_tokens, sum_counts
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.masked_language_modeling.mask_filler import MASK_TEXT, MaskFiller
-from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_config import (
-    MaskedLanguageModelingConfig,
-)
 from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens, room_for_chosen
+from flax_transformer.tasks.target_tokens import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
     Fields,
@@ -39,13 +38,27 @@ from flax_transformer.tasks.task import (
     Scored,
     Variables,
     apply_in_training,
-    draw,
     loss_of,
 )
+from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
 ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
 MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedLanguageModelingConfig(TaskConfig):
+    """How a masked language model is trained."""
+
+    mask_rate: float = 0.15
+    """Probability of each token to be one that is to be predicted."""
+
+    def __post_init__(self) -> None:
+        """Refuses a rate that is not a share, or that leaves nothing to predict."""
+        super().__post_init__()
+        if not 0 < self.mask_rate < 1:
+            raise UserError(f"task.mask_rate must be above 0 and below 1, not {self.mask_rate}")
 
 
 class MaskedLanguageModelingTask(TextTask):
@@ -62,6 +75,7 @@ class MaskedLanguageModelingTask(TextTask):
     scores = ("loss", "perplexity", "token_accuracy")
     unit = "texts"
     command = "fill"
+    method = "predict_tokens"
 
     @classmethod
     def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
@@ -76,11 +90,6 @@ class MaskedLanguageModelingTask(TextTask):
         examples = self.open_split(split)
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters."""
-        tokens = jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
-        return draw(self.model, rng, tokens, method="predict_tokens")
-
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of tokens that are hidden at random."""
         mask_rng, dropout_rng = jax.random.split(rng)
@@ -88,8 +97,8 @@ class MaskedLanguageModelingTask(TextTask):
         logits, collections = apply_in_training(
             self.model, variables, dropout_rng, **inputs, deterministic=False, method=_score
         )
-        weights = is_asked.astype(jnp.float32)
-        loss, weight = label_smoothed_cross_entropy(logits, targets, weights)
+        weights, smoothing = is_asked.astype(jnp.float32), self.experiment.task.label_smoothing
+        loss, weight = label_smoothed_cross_entropy(logits, targets, weights, smoothing)
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Counts:
@@ -106,16 +115,14 @@ class MaskedLanguageModelingTask(TextTask):
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
         rows, _ = examples.inputs.take(np.arange(num_samples))
         gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
-        tokens, nll, correct = self._sum(variables, examples)
-        scores = compute_scores(self.scores, loss_sum=nll, num_targets=tokens, num_correct=correct)
+        scores = compute_scores(self.scores, **self._sum(variables, examples))
         filled = [] if is_quick else self.predictor(variables).fill(gaps)
         lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=False)]
         return Scored(scores, [], lines, gaps[0])
 
     def predictor(self, variables: Variables) -> MaskFiller:
         """Makes a filler of gaps."""
-        max_length = self.experiment.data.max_length
-        return MaskFiller(self.model, variables, self.tokenizer, max_length)
+        return MaskFiller(*self.predictor_parts(variables))
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Gives the texts."""
@@ -137,18 +144,14 @@ class MaskedLanguageModelingTask(TextTask):
         inputs = {"tokens": hidden, "segments": jnp.asarray(batch.segments), "places": places}
         return inputs, targets[None], (places < tokens.size)[None]
 
-    def _sum(self, variables: Variables, examples: Examples) -> np.ndarray:
+    def _sum(self, variables: Variables, examples: Examples) -> Counts:
         """Sums the counts of all examples; repeats a few short ones until a token was hidden."""
         batches = ExampleBatches(examples, min(ROWS, len(examples.inputs)), seed=None)
-        total, number = np.zeros(3), 0
+        keys = map(jax.random.key, itertools.count())
         for _ in range(MAX_PASSES):
-            keys = map(jax.random.key, range(number, number + batches.batches_per_epoch))
-            number += batches.batches_per_epoch
-            total = sum_counts(
-                self._count(variables, batch, key)
-                for (_, batch), key in zip(batches.epoch(), keys, strict=True)
-            )
-            if total[0]:
+            parts = (self._count(variables, batch, next(keys)) for _, batch in batches.epoch())
+            total = add_counts(jax.tree.map(float, part) for part in parts)
+            if total["num_targets"]:
                 return total
         raise UserError(
             "the texts to score are so short that no token of them was hidden: give more text, or "
@@ -157,28 +160,25 @@ class MaskedLanguageModelingTask(TextTask):
 
     def open_split(self, split: str | OwnFiles) -> Examples:
         """The texts of a split between begin and end marks, all of one class."""
-        if isinstance(split, str):
-            inputs, where = self._read_split(split), f"of the split {split}"
+        data, tokenizer = self.experiment.data, self.tokenizer
+        is_plain, where = isinstance(data, PlainTextConfig), f"of the split {split}"
+        if isinstance(split, OwnFiles):
+            where = ""
+            if is_plain:
+                texts = encode_lines(tokenizer, read_own_documents(split), data.max_length)
+            else:
+                texts = TokenizedText.encode(tokenizer, read_own_texts(split), begin=True)
+            if not len(texts.lengths):
+                raise UserError(f"{split.file} has no line of text: give another file")
+        elif is_plain:
+            texts = tokenize_lines(data, tokenizer, split)
         else:
-            inputs, where = self._read_own(split), ""
+            labeled = tokenize_labeled(data, tokenizer, split).inputs
+            assert isinstance(labeled, TextInputs)
+            texts = labeled.texts
+        inputs = TextInputs(texts, data.max_length)
         warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
-
-    def _read_split(self, split: str) -> Inputs:
-        data = self.experiment.data
-        if isinstance(data, PlainTextConfig):
-            return TextInputs(tokenize_lines(data, self.tokenizer, split), data.max_length)
-        return tokenize_labeled(data, self.tokenizer, split).inputs
-
-    def _read_own(self, files: OwnFiles) -> Inputs:
-        data = self.experiment.data
-        if isinstance(data, PlainTextConfig):
-            texts = encode_lines(self.tokenizer, read_own_documents(files), data.max_length)
-        else:
-            texts = TokenizedText.encode(self.tokenizer, read_own_texts(files), begin=True)
-        if not len(texts.lengths):
-            raise UserError(f"{files.file} has no line of text: give another file")
-        return TextInputs(texts, data.max_length)
 
     def _gap(self, tokens: np.ndarray) -> str:
         """A text with its middle token hidden."""

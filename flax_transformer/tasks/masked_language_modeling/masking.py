@@ -1,6 +1,5 @@
 """Tokens hidden from a masked language model."""
 
-import functools
 import math
 
 import jax
@@ -44,21 +43,15 @@ def mask_tokens(
     Reference:
         Devlin et al. 2019, "BERT", section 3.1, task 1, and appendix A.1.
     """
-    ids = tokenizer.mask_id, tokenizer.num_special, tokenizer.vocab_size
-    return _mask_tokens(rng, jnp.asarray(tokens), ids, rate)
-
-
-@functools.partial(jax.jit, static_argnames=("ids", "rate"))
-def _mask_tokens(
-    rng: PRNGKeyArray, tokens: Int[Array, "rows length"], ids: tuple[int, int, int], rate: float
-) -> tuple[Int[Array, "rows length"], Bool[Array, "rows length"]]:
-    mask_id, num_special, vocab_size = ids
+    tokens, num_special = jnp.asarray(tokens), tokenizer.num_special
     chosen_rng, kind_rng, token_rng = jax.random.split(rng, 3)
     is_chosen = (tokens >= num_special) & (jax.random.uniform(chosen_rng, tokens.shape) < rate)
     kind = jax.random.uniform(kind_rng, tokens.shape)
-    others = jax.random.randint(token_rng, tokens.shape, num_special, vocab_size, tokens.dtype)
+    others = jax.random.randint(
+        token_rng, tokens.shape, num_special, tokenizer.vocab_size, tokens.dtype
+    )
     is_kept = kind >= MASKED_SHARE + REPLACED_SHARE
-    hidden = jnp.where(kind < MASKED_SHARE, mask_id, jnp.where(is_kept, tokens, others))
+    hidden = jnp.where(kind < MASKED_SHARE, tokenizer.mask_id, jnp.where(is_kept, tokens, others))
     return jnp.where(is_chosen, hidden, tokens), is_chosen
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 from flax_transformer.errors import unknown
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.functional.losses import SmoothingOver
-from flax_transformer.tasks.task_config import TaskConfig, check_label_smoothing
+from flax_transformer.tasks.task_config import TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TranslationConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         """Refuses a smoothing that is not a share, and unknown names."""
-        check_label_smoothing(self.label_smoothing)
+        super().__post_init__()
         if self.smoothing_over not in get_args(SmoothingOver):
             raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
         if self.bleu_tokenizer not in get_args(BleuTokenizer):

@@ -1,11 +1,11 @@
 """Translation: from files of sentence pairs to a loss, a translator and its scores."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.batches import Batches
@@ -18,26 +18,12 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
-from flax_transformer.evaluation.metric import MetricsOf
-from flax_transformer.functional.losses import linear_cross_entropy
-from flax_transformer.modules.token_embedding import LogitFactors
-from flax_transformer.tasks.counts import Counts, add_counts, count_tokens
-from flax_transformer.tasks.task import (
-    Experiment,
-    Fields,
-    Loss,
-    Model,
-    Scored,
-    Variables,
-    apply_in_training,
-    draw,
-    loss_of,
-)
+from flax_transformer.evaluation.metric import MetricsOf, compute_scores
+from flax_transformer.tasks.target_tokens import add_counts
+from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables
 from flax_transformer.tasks.text_task import TextTask
-from flax_transformer.tasks.translation.shift_right import shift_right
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
-from flax_transformer.tasks.translation.translation_scores import samples, score_translations
-from flax_transformer.tasks.translation.translator import Translator, greedy
+from flax_transformer.tasks.translation.translator import Translator
 
 TOKENS_PER_BATCH = 4096  # target tokens of an evaluation's batch
 
@@ -57,6 +43,7 @@ class TranslationTask(TextTask):
     command = "translate"
     searches = True
     attention_options = ("target",)
+    smoothing = ("label_smoothing", "smoothing_over")
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TextTask":
@@ -89,41 +76,6 @@ class TranslationTask(TextTask):
             seed=seed,
         )
 
-    def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters; statistics start neutral."""
-        tokens = jnp.zeros((1, 1), jnp.int32)
-        return draw(self.model, rng, tokens, tokens, method="__call__")
-
-    def loss(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Loss:
-        """Computes the label-smoothed cross-entropy of the target tokens."""
-        factors, collections = apply_in_training(
-            self.model,
-            variables,
-            rng,
-            **self._inputs(batch),
-            deterministic=False,
-            method=_logit_factors,
-        )
-        weights = (jnp.asarray(batch.target_segments) != 0).astype(jnp.float32)
-        config, target = self.experiment.task, jnp.asarray(batch.target)
-        loss, weight = linear_cross_entropy(
-            factors.hidden,
-            factors.table,
-            target,
-            weights,
-            config.label_smoothing,
-            config.smoothing_over,
-            bias=factors.bias,
-            cap=factors.cap,
-        )
-        return loss_of(loss, weight, collections)
-
-    def count(self, variables: Variables, batch: Batch) -> Counts:
-        """Counts how well the model predicts each target token from the right ones before it."""
-        logits = self.model.apply(variables, **self._inputs(batch))
-        is_token = jnp.asarray(batch.target_segments) != 0
-        return count_tokens(logits, jnp.asarray(batch.target), is_token)
-
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
@@ -136,23 +88,22 @@ class TranslationTask(TextTask):
         """
         pairs, tokenized = self.read(split)
         translator = self.predictor(variables)
-        decoding = greedy(translator.decoding) if is_quick else None
+        quick = {"method": "greedy", "num_best": 1} if is_quick else {}
+        decoding = dataclasses.replace(translator.decoding, **quick)
         outputs = translator.translate([pair.source for pair in pairs], decoding)
         counts = add_counts(self._count(variables, batch) for _, batch in tokenized.epoch())
-        tokenize = self._bleu_tokenizer(pairs)
-        scores = score_translations(self.scores, outputs, pairs, counts, tokenize)
+        scores = compute_scores(
+            self.scores,
+            hypotheses=outputs,
+            references=[(pair.target, *pair.references) for pair in pairs],
+            tokenize=self._bleu_tokenizer(pairs),
+            **jax.tree.map(float, counts),
+        )
         return Scored(scores, outputs, samples(pairs, outputs), pairs[0].source)
 
     def predictor(self, variables: Variables) -> Translator:
         """Makes a translator."""
-        experiment = self.experiment
-        return Translator(
-            self.model,
-            variables,
-            self.tokenizer,
-            experiment.decoding,
-            experiment.data.max_length,
-        )
+        return Translator(*self.predictor_parts(variables))
 
     def examples(self, batch: Batch) -> Iterator[Fields]:
         """Decodes the pairs row by row; a packed row has several, a row of padding none."""
@@ -162,16 +113,6 @@ class TranslationTask(TextTask):
                 target = np.asarray(batch.target)[row][segments == number]
                 decode = self.tokenizer.decode
                 yield {"row": row, "source": decode(source), "target": decode(target)}
-
-    def _inputs(self, batch: Batch) -> dict[str, Array]:
-        """What the model reads of a batch."""
-        source, target, source_segments, target_segments = map(jnp.asarray, batch)
-        return {
-            "source": source,
-            "target": shift_right(target, target_segments, self.tokenizer.bos_id),
-            "source_segments": source_segments,
-            "target_segments": target_segments,
-        }
 
     def open_split(self, split: str | OwnFiles) -> tuple[list[Pair], Batches]:
         """The pairs of a split, and batches of their tokens."""
@@ -196,6 +137,15 @@ class TranslationTask(TextTask):
         return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
-def _logit_factors(model: Model, **inputs: Array | bool) -> LogitFactors:
-    """The factors of the logits, see `functional.linear_cross_entropy`."""
-    return model.embedding.logit_factors(model.represent(**inputs))
+def samples(pairs: Sequence[Pair], outputs: Sequence[str]) -> list[str]:
+    """Makes lines that show the first few translations beside their references.
+
+    Example:
+        >>> samples([Pair("one", "eins"), Pair("two", "zwei")], ["eins", "2"])
+        ['  one -> eins', '  two -> 2 (zwei)']
+    """
+    shown = zip(pairs[:NUM_SAMPLES], outputs[:NUM_SAMPLES], strict=True)
+    return [
+        f"  {pair.source} -> {output}" + ("" if output == pair.target else f" ({pair.target})")
+        for pair, output in shown
+    ]

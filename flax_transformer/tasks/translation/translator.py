@@ -1,27 +1,23 @@
 """A trained model that translates strings."""
 
 import collections
-import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import overload
 
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32
 
-from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.length_batches import LengthBatches
-from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
-from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses
-from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
+from flax_transformer.decoding.sampling import text_number
+from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_number
-from flax_transformer.tasks.given_texts import CutTextWarning, encode_text, list_texts
-from flax_transformer.tasks.task import Fields, Model, Variables
-from flax_transformer.tasks.text_attention import hypothesis_attention
-from flax_transformer.tasks.text_scores import ScoredText, TextScore, score_pairs
-from flax_transformer.tasks.translation.source_search import begin_targets, search_sources
+from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
+from flax_transformer.tasks.row_search import SearchRows
+from flax_transformer.tasks.task import Fields
+from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
+from flax_transformer.tasks.text_scores import TextScore, score_pairs
 from flax_transformer.visualization.visible_text import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
@@ -31,34 +27,13 @@ TOKENS_PER_BATCH = 1024
 BATCHES_WORTH_HALVING = 128
 
 
-class Translator:
+class Translator(TextPredictor):
     """Translates many strings with a model that is loaded once.
 
-    Attributes:
-        model: the encoder-decoder.
-        variables: its parameters and, with batch normalization, its running statistics.
-        tokenizer: its joint subwords.
-        decoding: how translations are searched for unless a call says otherwise.
-        max_length: source tokens translated at most, end mark included.
-
-    Raises:
-        UserError: if the tokenizer is not the one that the model was trained with.
+    It reads at most max_length tokens of a source, the end mark included.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        variables: Variables,
-        tokenizer: Tokenizer,
-        decoding: DecodingConfig,
-        max_length: int,
-    ):
-        _check_vocabulary(variables, tokenizer)
-        self.model = model
-        self.variables = variables
-        self.tokenizer = tokenizer
-        self.decoding = decoding
-        self.max_length = max_length
+    decoding: DecodingConfig
 
     @overload
     def translate(
@@ -123,22 +98,24 @@ class Translator:
         decoding = decoding or self.decoding
         found = [[ScoredText("", 0.0)] for _ in texts]
         filled = [place for place, text in enumerate(texts) if text.strip()]
+        source = TokenizedText.encode(self.tokenizer, [texts[place] for place in filled])
         numbers = [first_line + place for place in filled]
-        source = self._tokenize([texts[place] for place in filled], numbers)
-        pairs = TokenizedPairs.without_targets(source)
+        what = f"only the first {self.max_length} are translated; split it into sentences"
+        warn_of_long_lines(source.lengths.tolist(), self.max_length, numbers, what)
+        pairs = TokenizedPairs.without_targets(source.cut(self.max_length))
         prompt = self._prompt(prefix)
         batches = LengthBatches.for_evaluation(pairs, TOKENS_PER_BATCH, self.max_length)
         several = list(batches.epoch())
         of_shape = collections.Counter(batch.source.shape for _, batch in several)
         for indices, batch in several:
-            pays = of_shape[batch.source.shape] >= BATCHES_WORTH_HALVING
-            hypotheses = self._search(
-                begin_targets(batch, prompt), decoding, seed=seed, num_halvings=2 if pays else 0
-            )
-            texts_of_rows = self._texts(hypotheses, prefix, decoding.stop)
-            for index, translations in zip(indices, texts_of_rows, strict=True):
+            is_many = of_shape[batch.source.shape] >= BATCHES_WORTH_HALVING
+            pays = is_many and decoding.method == "beam"
+            options = {"seed": seed, "num_halvings": 2 if pays else 0}
+            sources = batch.source, batch.source_segments
+            rows = found_by_row(self._search(*sources, prompt, decoding, **options))
+            for index, row in zip(indices, rows, strict=True):
                 if index >= 0:
-                    found[filled[index]] = translations
+                    found[filled[index]] = self.scored_texts(row, decoding.stop, prefix)
         return found
 
     @overload
@@ -167,10 +144,7 @@ class Translator:
                 f"{len(sides[0])} sources but {len(sides[1])} targets: give one target for each "
                 "source"
             )
-        pairs = [Pair(*pair) for pair in zip(*sides, strict=True)]
-        scores = score_pairs(
-            self.model, self.variables, self.tokenizer, pairs, self.max_length, first_line
-        )
+        scores = score_pairs(self, *sides, first_line)
         return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> Fields:
@@ -189,36 +163,16 @@ class Translator:
             UserError: if a text is blank or longer than the model reads.
         """
         config, tokenizer = self.model.config, self.tokenizer
-        source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)[None]
+        source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)
         if target is None:
-            batch = Batch(source, source[:, :0], np.ones_like(source), source[:, :0])
-            hypotheses = self._search(begin_targets(batch, self._prompt("")), self.decoding)
+            one = np.array([source], np.int32)
+            found = self._search(one, np.ones_like(one), self._prompt(""), self.decoding)
+            written = found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
         else:
             longest = config.position_limit()
-            ids = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
-            score = jnp.zeros((1, 1))
-            tokens = jnp.asarray(ids)[None, None]
-            hypotheses = Hypotheses(tokens, score, score, jnp.full((1, 1), len(ids)))
-        (found,) = hypothesis_attention(
-            self.model, self.variables, tokenizer, jnp.asarray(source), hypotheses
-        )
-        return {
-            "weights": found.weights,
-            "tokens": tokenizer.names(found.source),
-            "target_tokens": tokenizer.names(found.read),
-            "title": arrow_title(text, tokenizer.decode(hypotheses.tokens[0, 0].tolist())),
-        }
-
-    def _tokenize(self, texts: list[str], numbers: list[int]) -> TokenizedText:
-        source = TokenizedText.encode(self.tokenizer, texts)
-        for index in np.flatnonzero(source.lengths > self.max_length):
-            warnings.warn(
-                f"line {numbers[index]} has {source.lengths[index]} tokens: only the first "
-                f"{self.max_length} are translated; split it into sentences",
-                CutTextWarning,
-                stacklevel=4,
-            )
-        return source.cut(self.max_length)
+            written = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
+        shown = self.attention(source, [tokenizer.bos_id, *written[:-1]])
+        return {**shown, "title": arrow_title(text, tokenizer.decode(written))}
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""
@@ -230,39 +184,27 @@ class Translator:
             )
         return [self.tokenizer.bos_id, *ids]
 
-    def _search(self, batch: Batch, decoding: DecodingConfig, **options: int) -> Hypotheses:
-        """Decodes the sources of a batch; see `search_sources`."""
-        return search_sources(
-            self.model, self.variables, self.tokenizer, batch, decoding, **options
+    def _search(
+        self,
+        source: Int32[np.ndarray, "rows source_length"],
+        segments: Int32[np.ndarray, "rows source_length"],
+        prompt: list[int],
+        decoding: DecodingConfig,
+        **options: int,
+    ) -> Hypotheses:
+        """Searches for the translations of a batch of sources, all of which begin alike."""
+        is_token = segments != 0
+        # Numbers that identify the rows of a batch, whatever their padding.
+        numbers = [[text_number(ids[chosen])] for ids, chosen in zip(source, is_token, strict=True)]
+        # The begin mark takes one position, and the last token found is never read.
+        num_given, extra = len(prompt) - 1, decoding.max_extra_length
+        longest = source.shape[1] + extra
+        longest = min(longest, self.model.config.position_limit() or longest) - num_given
+        rows = SearchRows(
+            np.tile(np.array(prompt, np.int32), (len(source), 1)),
+            (is_token.sum(axis=1) + extra - num_given).astype(np.int32),
+            np.array(numbers, np.uint32),
+            source=source,
+            segments=segments,
         )
-
-    def _texts(
-        self, hypotheses: Hypotheses, prefix: str, stop: Sequence[str]
-    ) -> list[list[ScoredText]]:
-        tokens, scores = np.asarray(hypotheses.tokens), np.asarray(hypotheses.scores)
-        return [
-            [
-                ScoredText(
-                    prefix + cut_at_stop(self.tokenizer.decode(ids.tolist()), stop), float(score)
-                )
-                for ids, score in zip(row_tokens, row_scores, strict=True)
-                if np.isfinite(score)
-            ]
-            for row_tokens, row_scores in zip(tokens, scores, strict=True)
-        ]
-
-
-def _check_vocabulary(variables: Variables, tokenizer: Tokenizer) -> None:
-    """Refuses the file of another tokenizer."""
-    table = variables["params"].get("embedding", {}).get("table")
-    rows = tokenizer.vocab_size if table is None else len(table)
-    if rows != tokenizer.vocab_size:
-        raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size:,} ids but the model {rows:,}: restore the "
-            "tokenizer.json that was trained with the model"
-        )
-
-
-def greedy(decoding: DecodingConfig) -> DecodingConfig:
-    """The quick form of a search, for a look at a model in training."""
-    return dataclasses.replace(decoding, method="greedy", num_best=1)
+        return self.search(rows, decoding, max(longest, 1), **options)

@@ -1,0 +1,90 @@
+"""Outputs for a batch of rows, searched for in one compiled program a shape."""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, PRNGKeyArray, UInt32
+
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
+from flax_transformer.decoding.sampling import row_keys
+from flax_transformer.decoding.search import DecodingConfig, search
+from flax_transformer.functional.cache import Cache
+from flax_transformer.tasks.task import Model, Variables
+
+
+class SearchRows(NamedTuple):
+    """The arrays of a batch.
+
+    Attributes:
+        prompts: what the decoder reads first, padded on the left.
+        limits: tokens to write at most.
+        numbers: what the random key of each row is made of.
+        lengths: tokens of the whole text so far, where a prompt may hold the end only.
+        source: what the encoder reads, padded on the right; None without an encoder.
+        segments: 1 at tokens of the source and 0 at padding.
+        never_written: ids that are no text.
+    """
+
+    prompts: Int32[Array | np.ndarray, "rows prompt_length"]
+    limits: Int32[Array | np.ndarray, " rows"]
+    numbers: UInt32[Array | np.ndarray, "rows words"]
+    lengths: Int32[Array | np.ndarray, " rows"] | None = None
+    source: Int32[Array | np.ndarray, "rows source_length"] | None = None
+    segments: Int32[Array | np.ndarray, "rows source_length"] | None = None
+    never_written: Int32[Array | np.ndarray, " ids"] | None = None
+
+
+@functools.partial(jax.jit, static_argnames=("model", "decoding", "limits", "num_halvings"))
+def search_rows(
+    model: Model,
+    variables: Variables,
+    rows: SearchRows,
+    rng: PRNGKeyArray,
+    *,
+    decoding: DecodingConfig,
+    limits: SearchLimits,
+    num_halvings: int = 0,
+) -> Hypotheses:
+    """Searches for the outputs of a batch.
+
+    Args:
+        model: an encoder-decoder or a decoder.
+        variables: of the model.
+        rows: the batch.
+        rng: random key of sampling.
+        decoding: how to search.
+        limits: of the longest output; those of each row are in `rows`.
+        num_halvings: of a beam search, see `search`.
+    """
+    num_rows, prompt_length = rows.prompts.shape
+    # The last token found is never read.
+    capacity = prompt_length + limits.max_length - 1
+    if rows.source is None:
+        cache = model.apply(variables, num_rows, capacity, method=model.start)
+    else:
+        options = {"segments": rows.segments, "method": model.start}
+        cache = model.apply(variables, rows.source, capacity, **options)
+
+    def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
+        is_token = tokens != limits.pad_id
+        logits, cache = model.apply(
+            variables, tokens, cache, is_token=is_token, method=model.decode
+        )
+        if rows.never_written is not None:
+            logits = logits.at[..., rows.never_written].set(-jnp.inf)
+        return logits, cache
+
+    own = {"max_lengths": jnp.asarray(rows.limits), "prompt_lengths": rows.lengths}
+    return search(
+        decoding,
+        step,
+        cache,
+        jnp.asarray(rows.prompts),
+        dataclasses.replace(limits, **own),
+        rng=row_keys(rng, rows.numbers),
+        num_halvings=num_halvings,
+    )

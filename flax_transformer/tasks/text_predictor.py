@@ -1,0 +1,133 @@
+"""What the predictors of texts have in common."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
+from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
+from flax_transformer.errors import UserError
+from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.tasks.row_search import SearchRows, search_rows
+from flax_transformer.tasks.task import Fields, Model, Variables
+
+
+class ScoredText(NamedTuple):
+    """A text that a search has written.
+
+    Attributes:
+        text: without the prompt.
+        score: log-probability in nats; of a beam search divided by the length penalty. Higher is
+            better.
+    """
+
+    text: str
+    score: float
+
+
+@dataclasses.dataclass(eq=False)
+class TextPredictor:
+    """A trained model that is loaded once and answers many texts.
+
+    Attributes:
+        model: of texts.
+        variables: its parameters and, with batch normalization, its running statistics.
+        tokenizer: of its tokens.
+        decoding: how outputs are searched for unless a call says otherwise; None: they are not.
+        max_length: tokens that the model reads at a time, marks included.
+
+    Raises:
+        UserError: if the tokenizer is not the one that the model was trained with.
+    """
+
+    model: Model
+    variables: Variables
+    tokenizer: Tokenizer
+    decoding: DecodingConfig | None
+    max_length: int
+
+    def __post_init__(self) -> None:
+        """Refuses the file of another tokenizer."""
+        table = self.variables["params"].get("embedding", {}).get("table")
+        num_ids = self.tokenizer.vocab_size
+        if table is not None and len(table) != num_ids:
+            raise UserError(
+                f"the tokenizer has {num_ids:,} ids but the model {len(table):,}: restore the "
+                "tokenizer.json that was trained with the model"
+            )
+
+    def search(
+        self,
+        rows: SearchRows,
+        decoding: DecodingConfig,
+        max_length: int,
+        *,
+        seed: int = 0,
+        num_halvings: int = 0,
+    ) -> Hypotheses:
+        """Searches for the outputs of a batch of at most max_length tokens."""
+        eos_id, pad_id = self.tokenizer.eos_id, self.tokenizer.pad_id
+        return search_rows(
+            self.model,
+            self.variables,
+            rows,
+            jax.random.key(seed),
+            # Stop strings do not change the program: without them it is compiled once.
+            decoding=dataclasses.replace(decoding, stop=()),
+            limits=SearchLimits(max_length=max_length, eos_id=eos_id, pad_id=pad_id),
+            num_halvings=num_halvings,
+        )
+
+    def scored_texts(
+        self, found: Iterable[tuple[list[int], float]], stop: Sequence[str], prefix: str = ""
+    ) -> list[ScoredText]:
+        """Decodes what was found for an input, each up to the first of the strings that stop it."""
+        return [
+            ScoredText(prefix + cut_at_stop(self.tokenizer.decode(ids), stop), score)
+            for ids, score in found
+        ]
+
+    def attention(self, *sides: Iterable[int]) -> Fields:
+        """Computes where the model looks; see `text_attention`."""
+        return text_attention(self.model, self.variables, self.tokenizer, *sides)
+
+
+def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
+    """Gives the ids and the score of each hypothesis of each row, without the empty slots."""
+    sides = (np.asarray(side).tolist() for side in (hypotheses.tokens, hypotheses.scores))
+    return [
+        [(ids, score) for ids, score in zip(*row, strict=True) if np.isfinite(score)]
+        for row in zip(*sides, strict=True)
+    ]
+
+
+def text_attention(
+    model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Iterable[int]
+) -> Fields:
+    """Computes where a model looks, in one pass.
+
+    Cached decoding computes the same for the hypothesis that a search has found, for it never
+    depends on the others.
+
+    Args:
+        model: of texts.
+        variables: of the model.
+        tokenizer: names the tokens.
+        *sides: token ids that the model reads, without padding: a text; of an encoder-decoder a
+            source and what the decoder reads, the begin mark first.
+
+    Returns:
+        Arguments of `view_attention`: the weights of each part, and the names of the tokens.
+    """
+    inputs = [jnp.asarray(ids, jnp.int32)[None] for ids in sides]
+    names = ("source_segments", "target_segments") if len(sides) > 1 else ("segments",)
+    segments = dict(zip(names, map(jnp.ones_like, inputs), strict=True))
+    found = attention_weights(model, variables, *inputs, **segments)
+    weights = {part: np.asarray(array[:, 0]) for part, array in found.items()}
+    tokens = zip(("tokens", "target_tokens"), map(tokenizer.names, sides), strict=False)
+    return {"weights": weights, **dict(tokens)}
