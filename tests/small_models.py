@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from parameters import draw_parameters
 
 from flax_transformer.functional import ACTIVATIONS, POOLINGS, SCHEMES
 from flax_transformer.models import (
@@ -42,6 +43,10 @@ class SmallModel(NamedTuple):
     def init(self) -> Any:
         """Draws its variables."""
         return self.model.init(jax.random.key(0), *self.arrays(), method=self.method)
+
+    def draw(self) -> Any:
+        """Draws its variables without compiling, also those that begin as zeros and ones."""
+        return draw_parameters(self.model, *self.arrays(), method=self.method)
 
     def arrays(self) -> tuple[jax.Array, ...]:
         """Its inputs on the device."""

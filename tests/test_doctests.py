@@ -14,6 +14,7 @@ MODULES = [
 ]
 
 
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_are_right(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0

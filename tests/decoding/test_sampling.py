@@ -26,6 +26,11 @@ def sampler(max_length=5, max_lengths=None, **settings):
     return run
 
 
+@jax.jit
+def search_greedily(model):
+    return greedy_search(model.step(), model.cache(), model.prompt(), limits_of(5))
+
+
 def draw(model, **settings):
     return sampler(**settings)(model, jax.random.key(0))
 
@@ -140,9 +145,7 @@ def test_a_key_decides_the_samples():
 
 def test_one_candidate_is_greedy_search():
     model = random_model(seed=4, batch=5, vocab=7)
-    greedy = jax.jit(
-        lambda model: greedy_search(model.step(), model.cache(), model.prompt(), limits_of(5))
-    )(model)
+    greedy = search_greedily(model)
     for settings in ({"top_k": 1}, {"top_p": 1e-6}, {"top_p": 1e-45}):
         np.testing.assert_array_equal(draw(model, **settings).tokens, greedy.tokens)
 
@@ -152,7 +155,7 @@ def test_a_temperature_near_zero_is_greedy_search(temperature):
     model = random_model(seed=4, batch=5, vocab=7)
     # As a language model's logits are: some tokens are impossible, and some values are large.
     model = model._replace(table=(1000 * model.table).at[:, PAD].set(-jnp.inf))
-    greedy = greedy_search(model.step(), model.cache(), model.prompt(), limits_of(5))
+    greedy = search_greedily(model)
     found = draw(model, temperature=temperature, num_samples=2)
     np.testing.assert_array_equal(found.tokens, jnp.repeat(greedy.tokens, 2, axis=1))
     np.testing.assert_allclose(found.log_probs, jnp.repeat(greedy.log_probs, 2, axis=1), rtol=1e-5)

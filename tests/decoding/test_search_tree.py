@@ -1,12 +1,12 @@
+import functools
 import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from brute_force import PENALTIES, limits_of, penalty_of, python_penalty_of
+from brute_force import PENALTIES, penalty_of, python_penalty_of, search_with
 from history_model import EOS, HistoryModel, random_model
 
-from flax_transformer.decoding import beam_search
 from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
 
 VOCAB, BEAM, LIMIT = 7, 3, 5
@@ -23,6 +23,11 @@ def record(model: HistoryModel, penalty=("gnmt", 0.6), **sizes) -> SearchTree:
     )
 
 
+@functools.cache
+def search(penalty):
+    return search_with(penalty_of(*penalty), LIMIT, beam_size=BEAM)
+
+
 def output(tree: SearchTree, node: int) -> tuple[int, ...]:
     return () if node < 0 else (*output(tree, tree.parents[node]), tree.tokens[node])
 
@@ -32,14 +37,7 @@ def output(tree: SearchTree, node: int) -> tuple[int, ...]:
 def test_its_best_hypothesis_is_that_of_beam_search(seed, eos_logit, penalty):
     model = random_model(seed, 1, VOCAB, eos_logit)
     tree = record(model, penalty)
-    found = beam_search(
-        model.step(),
-        model.cache(),
-        model.prompt(),
-        limits_of(LIMIT),
-        beam_size=BEAM,
-        length_penalty=penalty_of(*penalty),
-    )
+    found = search(penalty)(model)
     length = int(found.lengths[0, 0])
     assert output(tree, tree.best) == tuple(found.tokens[0, 0, :length].tolist())
     assert tree.log_probs[tree.best] == pytest.approx(float(found.log_probs[0, 0]), rel=1e-6)

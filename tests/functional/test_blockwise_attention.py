@@ -55,7 +55,8 @@ def test_blocks_are_the_formula(inputs, normal, tolerance, is_plain):
     options = {} if is_plain else {"mask": mask, "bias": normal(BATCH, HEADS, QUERIES, KEYS)}
     repeated = (jnp.repeat(x, HEADS // KEY_VALUE_HEADS, axis=2) for x in (key, value))
     expected, _ = reference.multi_head_attend(query, *repeated, **options)
-    assert_close(attend_in_blocks(*inputs, **options), expected, tolerance)
+    blocks = jax.jit(functools.partial(attend_in_blocks, **options))
+    assert_close(blocks(*inputs), expected, tolerance)
 
 
 @pytest.mark.usefixtures("block")
@@ -71,7 +72,7 @@ def test_blocks_have_the_gradients_and_the_dropout_of_all_at_once(inputs, normal
     gradient = functools.partial(jax.grad, argnums=range(5))
     at_once = functools.partial(multi_head_attend, implementation="xla")
     actual, expected = (
-        gradient(functools.partial(loss, attention))(*inputs, bias, dropout)
+        jax.jit(gradient(functools.partial(loss, attention)))(*inputs, bias, dropout)
         for attention in (attend_in_blocks, at_once)
     )
     jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)

@@ -14,8 +14,6 @@ from reference import assert_close
 
 from flax_transformer import functional
 
-pytestmark = pytest.mark.platforms
-
 # They give functions, of no arrays.
 MAKERS = {"over_heads", "positional_scheme"}
 FUNCTIONS: dict[str, Any] = {
@@ -73,11 +71,13 @@ def test_every_function_has_an_example():
     assert EXAMPLES.keys() == FUNCTIONS.keys()
 
 
+@pytest.mark.platforms
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_it_is_jitted(name):
     assert hasattr(FUNCTIONS[name], "lower")
 
 
+@pytest.mark.platforms
 @pytest.mark.parametrize("name", NAMES)
 def test_it_works_under_vmap(name):
     examples = [draw(name, seed) for seed in range(2)]
@@ -102,6 +102,7 @@ def test_its_gradients_are_those_of_finite_differences(name):
     check_grads(of_floats, floats(leaves), order=1, modes=["rev"])
 
 
+@pytest.mark.platforms
 @pytest.mark.parametrize("name", TAKE_AND_GIVE_FLOATS)
 def test_it_takes_bfloat16(name):
     actual = call(name, cast(draw(name), jnp.bfloat16))
@@ -110,6 +111,7 @@ def test_it_takes_bfloat16(name):
         assert_close(x.astype(jnp.float32), expected, 0.03)
 
 
+@pytest.mark.platforms
 @pytest.mark.parametrize("name", GIVE_FLOATS)
 def test_in_double_precision_it_gives_float64_of_float64_and_else_float32(name):
     """Tables made only from ids or places are float32, whatever JAX's default is."""

@@ -71,9 +71,9 @@ def test_the_module_convolves_each_row_with_its_own_segments(normal):
     inputs = normal(2, LENGTH, FEATURES)
     segments = jnp.array([SEGMENTS, SEGMENTS[::-1]])
     module = TokenConvolution(width=3)
-    variables: Any = module.init(jax.random.key(0), inputs, segments)
+    variables: Any = jax.jit(module.init)(jax.random.key(0), inputs, segments)
     kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
     assert kernel.shape == (3, FEATURES, FEATURES)
     rows = [by_hand(row, kernel, bias, ids) for row, ids in zip(inputs, segments, strict=True)]
-    outputs = module.apply(variables, inputs, segments)
+    outputs = jax.jit(module.apply)(variables, inputs, segments)
     assert_close(outputs, jax.nn.gelu(jnp.array(rows), approximate=False), 1e-5)

@@ -34,17 +34,19 @@ def weights():
     return jnp.array([[1, 1, 0.5, 1, 0], [0.25, 1, 2, 0, 0]])
 
 
-@pytest.fixture
-def chunks_of(monkeypatch):
-    """Sets how many logits a chunk holds."""
-
-    def set_size(size):
-        jax.clear_caches()
+@pytest.fixture(scope="module")
+def chunk(request):
+    """How many logits a chunk holds; of the module, because all that is compiled is forgotten."""
+    with pytest.MonkeyPatch.context() as patch:
         for platform in ("_CPU_CHUNK", "_ACCELERATOR_CHUNK"):
-            monkeypatch.setattr(chunked_losses, platform, size)
-
-    yield set_size
+            patch.setattr(chunked_losses, platform, request.param)
+        jax.clear_caches()
+        yield request.param
     jax.clear_caches()
+
+
+def chunks_of_rows(*numbers):
+    return pytest.mark.parametrize("chunk", [rows * VOCAB for rows in numbers], indirect=True)
 
 
 def smoothed_targets(smoothing):
@@ -170,13 +172,13 @@ def test_a_vocabulary_without_other_tokens_is_refused():
 
 
 @SMOOTHINGS
-@pytest.mark.parametrize("rows", [1, 3, 5, 10, 97])
+@pytest.mark.usefixtures("chunk")
+@chunks_of_rows(1, 3, 5, 10, 97)
 def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
-    tolerance, normal, weights, smoothing, rows, chunks_of
+    tolerance, normal, weights, smoothing
 ):
-    """Of ten positions in chunks of `rows`, the last chunk filled up where it has to be."""
+    """Of ten positions in chunks of some rows, the last chunk filled up where it has to be."""
     hidden, table = normal(BATCH, LENGTH, 3), normal(VOCAB, 3)
-    chunks_of(rows * VOCAB)
 
     def whole(hidden, table, weights):
         return label_smoothed_cross_entropy(hidden @ table.T, TARGETS, weights, *smoothing)[0]
@@ -186,15 +188,18 @@ def test_a_loss_in_chunks_is_that_of_all_logits_and_its_gradients_too(
 
     arguments = hidden, table, jnp.asarray(weights, hidden.dtype)
     actual, expected = (
-        jax.value_and_grad(lambda *x, f=f: 3 * f(*x), (0, 1, 2))(*arguments)
-        for f in (in_chunks, whole)
+        jax.value_and_grad(lambda *x, f=f: 3 * f(*x), (0, 1, 2)) for f in (in_chunks, whole)
+    )
+    actual, plain, expected = jax.jit(lambda *x: (actual(*x), in_chunks(*x), expected(*x)))(
+        *arguments
     )
     jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)
-    assert_close(in_chunks(*arguments), expected[0] / 3, tolerance)
+    assert_close(plain, expected[0] / 3, tolerance)
 
 
-def test_no_array_of_all_logits_is_made(chunks_of):
-    chunks_of(2**14)
+@pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize("chunk", [2**14], indirect=True)
+def test_no_array_of_all_logits_is_made():
     hidden, table = jnp.ones((1024, 8)), jnp.ones((512, 8))
     arguments = hidden, table, jnp.zeros(1024, int), jnp.ones(1024)
     compiled = jax.jit(jax.grad(lambda *x: linear_cross_entropy(*x)[0]))
@@ -203,12 +208,10 @@ def test_no_array_of_all_logits_is_made(chunks_of):
     assert memory.temp_size_in_bytes < 1024 * 512 * 4 / 4
 
 
-@pytest.mark.parametrize("rows", [1, 3, 97])
+@pytest.mark.usefixtures("chunk")
+@chunks_of_rows(1, 3, 97)
 @pytest.mark.parametrize("options", [{"bias": True}, {"cap": 2.0}, {"bias": True, "cap": 0.5}])
-def test_chunks_have_the_bias_and_the_cap_of_all_logits(
-    tolerance, normal, weights, options, rows, chunks_of
-):
-    chunks_of(rows * VOCAB)
+def test_chunks_have_the_bias_and_the_cap_of_all_logits(tolerance, normal, weights, options):
     hidden, table, bias = normal(BATCH, LENGTH, 3), normal(VOCAB, 3), normal(VOCAB)
     cap = options.get("cap")
 
@@ -222,5 +225,6 @@ def test_chunks_have_the_bias_and_the_cap_of_all_logits(
         return linear_cross_entropy(hidden, table, TARGETS, weights, 0.1, **given)[0]
 
     arguments = hidden, table, bias, jnp.asarray(weights, hidden.dtype)
-    actual, expected = (jax.value_and_grad(f, (0, 1, 2, 3))(*arguments) for f in (in_chunks, whole))
+    forms = [jax.value_and_grad(f, (0, 1, 2, 3)) for f in (in_chunks, whole)]
+    actual, expected = jax.jit(lambda *x: [form(*x) for form in forms])(*arguments)
     jax.tree.map(functools.partial(assert_close, tolerance=tolerance), actual, expected)

@@ -208,7 +208,7 @@ def test_it_overfits_a_batch():
         )
         return total / weight
 
-    first, last = fit(loss, model.init(jax.random.key(0), TOKENS[:, :-1]))
+    first, last = fit(loss, jax.jit(model.init)(jax.random.key(0), TOKENS[:, :-1]))
     assert first > 2
     assert last < 0.1
 

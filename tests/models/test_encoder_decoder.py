@@ -60,9 +60,11 @@ def every_part() -> dict[str, dict[str, Any]]:
 
 
 VARIANTS = every_part()
+# Every third one runs on every supported set of versions.
+VERSIONED = list(VARIANTS)[::3]
 RNG = np.random.default_rng(0)
 # No token stands twice in a pair, so that a row of the embedding is one place; none is the last.
-pytestmark = [pytest.mark.platforms, pytest.mark.usefixtures("compiled_quickly")]
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 TOKENS = jnp.asarray([RNG.permutation(VOCAB - 2) + 1 for _ in range(BATCH)])
 SOURCE, TARGET = TOKENS[:, :SOURCE_LENGTH], TOKENS[:, SOURCE_LENGTH:][:, :LENGTH]
 
@@ -115,7 +117,13 @@ def make_model(**settings: Any) -> Model:
     return Model(config, variables)
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.platforms if name in VERSIONED else ())
+        for name in VARIANTS
+    ],
+)
 def model(request: pytest.FixtureRequest) -> Model:
     return make_model(**VARIANTS[request.param])
 
@@ -272,6 +280,7 @@ def test_attention_can_be_looked_at_in_every_layer(model):
     assert shapes == sorted((BATCH, CONFIG.num_heads, *pair) for pair in lengths)
 
 
+@pytest.mark.platforms
 def test_the_plain_call_gives_the_compiled_logits_and_16_bits_nearly_the_same():
     model = make_model()
     logits = model(SOURCE, TARGET)
@@ -281,6 +290,7 @@ def test_the_plain_call_gives_the_compiled_logits_and_16_bits_nearly_the_same():
     assert_close(low(SOURCE, TARGET), logits, 0.1)
 
 
+@pytest.mark.platforms
 def test_decoding_beyond_a_learned_table_gives_nan_and_no_wrong_position():
     model = make_model(positions="learned", max_positions=LENGTH)
     _, cache = model.decode(TARGET, model.start())
@@ -288,6 +298,7 @@ def test_decoding_beyond_a_learned_table_gives_nan_and_no_wrong_position():
     assert jnp.isnan(logits).all()
 
 
+@pytest.mark.platforms
 def test_a_decoder_scales_positions_by_a_length_that_does_not_grow():
     """Else the length of a target would tell where it ends."""
     model = make_model(positions="scaled")

@@ -56,7 +56,7 @@ def test_a_model_is_exported_for_any_batch_and_length(name):
 def test_an_exported_model_computes_what_the_model_does(name):
     small = MODELS[name]
     program = exported(small)
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     for rows, length in ((2, LENGTH), (3, 5)):
         inputs = [
             jnp.asarray(np.resize(x, (rows, *((length,) if x.ndim == 2 else x.shape[1:]))))
@@ -69,7 +69,7 @@ def test_an_exported_model_computes_what_the_model_does(name):
 @pytest.mark.parametrize("small", [translator(), decoder()], ids=["translator", "decoder"])
 def test_cached_decoding_is_exported_for_any_batch_and_capacity(small):
     is_translator = len(small.inputs) == 2
-    apply = functools.partial(small.model.apply, jax.jit(small.init)())
+    apply = functools.partial(small.model.apply, small.draw())
     scope = export.SymbolicScope()
     batch, length, capacity = export.symbolic_shape("batch, length, capacity", scope=scope)
 

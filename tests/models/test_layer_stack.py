@@ -192,6 +192,7 @@ def gradient(**depth: bool) -> Any:
     return jax.jit(jax.grad(loss)).trace(variables, tokens)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_layers_computed_again_need_less_memory():
     plain, remat = (
         gradient(scan_layers=True, remat=remat).lower().compile().memory_analysis()
@@ -206,6 +207,7 @@ def test_every_layer_is_computed_again_without_a_scan_too():
     assert str(gradient(remat=True).jaxpr).count("remat2[") == 2 * 6
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_scanned_program_does_not_grow_with_the_layers():
     looped, scanned = (
         gradient(scan_layers=scan).lower().compile().as_text().count(" dot(")

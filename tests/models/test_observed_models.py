@@ -58,7 +58,7 @@ def look(small: SmallModel, variables: Any) -> dict[str, Any]:
 
 def test_every_named_activation_of_a_model_arrives():
     small = translator()
-    found = set(look(small, small.init()))
+    found = set(look(small, small.draw()))
     connections = {"encoder": ["attention"], "decoder": ["self_attention", "cross_attention"]}
     expected = {"source_embedded", "target_embedded", "logits"}
     for side, attentions in connections.items():
@@ -74,7 +74,7 @@ def test_every_named_activation_of_a_model_arrives():
 @pytest.mark.parametrize("remat", [False, True])
 def test_scanned_layers_are_looked_at_one_by_one(make, remat):
     small, scanned = make(), make(scan_layers=True, remat=remat)
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     expected = look(small, variables)
     found = look(scanned, stack_layers(variables))
     assert found.keys() == expected.keys()
@@ -84,7 +84,7 @@ def test_scanned_layers_are_looked_at_one_by_one(make, remat):
 
 def test_within_a_scan_activations_have_a_leading_axis_of_layers():
     small = decoder(scan_layers=True)
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     _, stored = small.apply(variables, mutable="activations")
     within = flatten_dict(stored["activations"]["decoder"], sep="/")
     one_by_one = look(small, variables)
@@ -97,7 +97,7 @@ def test_within_a_scan_activations_have_a_leading_axis_of_layers():
 def test_an_activation_that_replaces_itself_changes_nothing(make):
     """All of them at once, to the bit: the same operations, one by one."""
     small = make()
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     with jax.disable_jit():
         plain, stored = small.apply(variables, mutable="activations")
         patches = jax.tree.map(
@@ -109,7 +109,7 @@ def test_an_activation_that_replaces_itself_changes_nothing(make):
 
 def test_a_head_that_is_replaced_by_zeros_is_a_head_whose_output_projection_is_zero():
     small = decoder()
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     path = ("decoder_1", "self_attention")
     heads = look(small, variables)["/".join((*path, "heads"))]
     selector = jnp.zeros(heads.shape, bool).at[:, :, 1].set(True)
@@ -123,7 +123,7 @@ def test_a_head_that_is_replaced_by_zeros_is_a_head_whose_output_projection_is_z
 
 def test_what_is_replaced_early_is_seen_later_and_not_before():
     small = decoder()
-    variables = jax.jit(small.init)()
+    variables = small.draw()
     plain = look(small, variables)
     name = "decoder_0/feed_forward_residual/residual"
     patch = (plain[name] + 1.0, jnp.ones(plain[name].shape, bool))
@@ -140,7 +140,7 @@ def test_what_is_replaced_early_is_seen_later_and_not_before():
 def test_weights_are_those_of_the_formula_whatever_holds_none(implementation):
     settings = {"dtype": "bfloat16", "attention_dropout_rate": 0.0}
     small = decoder(attention_implementation=implementation, **settings)
-    variables = jax.jit(decoder().init)()
+    variables = decoder().draw()
     found = look(small, variables)
     expected = look(decoder(**settings), variables)
     for name in ("scores", "weights"):

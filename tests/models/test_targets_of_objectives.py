@@ -1,5 +1,6 @@
 """Every task with targets that are not a token or not a class."""
 
+import functools
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ from flax_transformer.models import (
 from flax_transformer.tasks.classification.augmentation import make_augment
 from flax_transformer.tasks.classification.pixel_classification import ImageClassification
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 VOCAB, CLASSES = 13, 3
 TOKENS = np.array([[1, 5, 6, 7, 8, 9, 2], [1, 9, 10, 2, 0, 0, 0]], np.int32)
 
@@ -57,26 +59,40 @@ def with_last(tokens: np.ndarray, wrong: int | None) -> np.ndarray:
     return tokens
 
 
-def loss_and_gradient(task, variables, batch):
-    def of_params(params):
+def of_new_parameters(task):
+    """The loss of a batch, its weight, and which gradients are finite."""
+    params = task.init(jax.random.key(0))["params"]
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def loss(params, batch):
         total, weight, *_ = task.loss({"params": params}, batch, jax.random.key(1))
         return total, weight
 
-    (total, weight), gradient = jax.value_and_grad(of_params, has_aux=True)(variables["params"])
-    finite = [bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient)]
-    return float(total), float(weight), finite
+    def loss_and_gradient(batch):
+        (total, weight), gradient = loss(params, batch)
+        finite = [bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient)]
+        return float(total), float(weight), finite
+
+    return loss_and_gradient
+
+
+@functools.cache
+def of_tokens(make):
+    """A task's loss and its batches; compiled once for all its tests."""
+    task, batch_of = make()
+    return of_new_parameters(task), batch_of
 
 
 @pytest.mark.parametrize("make", [translation, language_model, masked_language_model])
 @pytest.mark.parametrize("wrong", [-100, -1, VOCAB, 1000])
 def test_a_target_that_is_no_token_is_never_taken_for_another(make, wrong):
-    task, batch_of = make()
-    variables = task.init(jax.random.key(0))
-    total, weight, finite = loss_and_gradient(task, variables, batch_of(None))
+    loss_and_gradient, batch_of = of_tokens(make)
+    total, weight, finite = loss_and_gradient(batch_of(None))
     assert np.isfinite(total)
     assert weight > 0
     assert all(finite)
-    total, _, finite = loss_and_gradient(task, variables, batch_of(wrong))
+    total, _, finite = loss_and_gradient(batch_of(wrong))
     assert np.isnan(total)
     assert not any(finite)
 
@@ -85,6 +101,11 @@ def classification(mixup: float = 0.0) -> ImageClassification:
     task = picture_task(VisionConfig(**SIZES, **PIXELS), ("a", "b", "c"))
     task.augment = make_augment(AugmentationConfig(mixup=mixup))
     return task
+
+
+@functools.cache
+def of_images(mixup: float):
+    return of_new_parameters(classification(mixup))
 
 
 def images_of(*labels: int) -> LabeledBatch:
@@ -96,13 +117,12 @@ def images_of(*labels: int) -> LabeledBatch:
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 @pytest.mark.parametrize("wrong", [-5, -100, CLASSES, 1000])
 def test_a_label_that_is_no_class_is_never_taken_for_another(mixup, wrong):
-    task = classification(mixup)
-    variables = task.init(jax.random.key(0))
-    total, weight, finite = loss_and_gradient(task, variables, images_of(2, 0, NO_CLASS, NO_CLASS))
+    loss_and_gradient = of_images(mixup)
+    total, weight, finite = loss_and_gradient(images_of(2, 0, NO_CLASS, NO_CLASS))
     assert np.isfinite(total)
     assert weight == pytest.approx(2)
     assert all(finite)
-    total, _, finite = loss_and_gradient(task, variables, images_of(2, 0, wrong, NO_CLASS))
+    total, _, finite = loss_and_gradient(images_of(2, 0, wrong, NO_CLASS))
     assert np.isnan(total)
     assert not all(finite)
 

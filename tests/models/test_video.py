@@ -46,6 +46,14 @@ def make_model(variant: str, **settings: Any) -> tuple[VideoConfig, Any]:
     return config, draw_parameters(VideoTransformer(config, CLASSES), VIDEOS)
 
 
+@functools.cache
+def gradients(variant: str) -> Any:
+    """By the parameters and by the pixels."""
+    config, variables = make_model(variant)
+    total = lambda variables, videos: jnp.sin(apply(config, variables, videos)).sum()  # noqa: E731
+    return jax.jit(jax.grad(total, argnums=(0, 1)))(variables, VIDEOS)
+
+
 def test_all_variants_were_found():
     assert set(VARIANTS) > set(FACTORIZED)
 
@@ -55,10 +63,8 @@ class TestEveryVariant:
     def test_it_scores_classes_of_every_tubelet(self, variant):
         config, variables = make_model(variant)
         assert apply(config, variables).shape == (BATCH, CLASSES)
-        gradient = jax.jit(
-            jax.grad(lambda videos: jnp.sin(apply(config, variables, videos)).sum())
-        )(VIDEOS)
-        by_tubelet = jax.vmap(lambda x: split_tubelets(x, (2, 2, 3)))(jnp.abs(gradient))
+        _, by_pixel = gradients(variant)
+        by_tubelet = jax.vmap(lambda x: split_tubelets(x, (2, 2, 3)))(jnp.abs(by_pixel))
         assert (by_tubelet.max(axis=-1) > 0).all()
 
     def test_only_positions_tell_the_order_of_times(self, variant):
@@ -76,11 +82,8 @@ class TestEveryVariant:
         assert jnp.abs(turned - apply(config, variables)).max() > 1e-3
 
     def test_every_parameter_matters(self, variant):
-        config, variables = make_model(variant)
-        gradients = jax.jit(jax.grad(lambda variables: jnp.sin(apply(config, variables)).sum()))(
-            variables
-        )
-        for path, gradient in jax.tree.leaves_with_path(gradients):
+        by_parameter, _ = gradients(variant)
+        for path, gradient in jax.tree.leaves_with_path(by_parameter):
             # A key's bias adds the same to all scores of a query, so a softmax does not see it.
             if "['key']['bias']" not in jax.tree_util.keystr(path):
                 assert jnp.abs(gradient).max() > 1e-9, jax.tree_util.keystr(path)
@@ -99,7 +102,7 @@ class TestEveryVariant:
             logits: Any = model.apply(variables, VIDEOS)
             return label_smoothed_cross_entropy(logits, classes, jnp.ones(BATCH))[0] / BATCH
 
-        first, last = fit(loss, model.init(jax.random.key(0), VIDEOS))
+        first, last = fit(loss, jax.jit(model.init)(jax.random.key(0), VIDEOS))
         assert first > 0.3
         assert last < 0.01
 
@@ -157,7 +160,8 @@ def test_each_attention_goes_over_its_own_axis_alone(tokens, variant, silent, se
     layer = variables["params"]["encoder_0"]
     layer[silent]["output"] = jax.tree.map(jnp.zeros_like, layer[silent]["output"])
     bound = module.bind(variables)
-    depends = jnp.abs(jax.jacobian(lambda x: jnp.sin(bound.represent(x))[0].sum(-1))(tokens))
+    outputs = lambda x: jnp.sin(bound.represent(x))[0].sum(-1)  # noqa: E731
+    depends = jnp.abs(jax.jit(jax.jacobian(outputs))(tokens))
     actual = np.asarray(depends[:, 0].max(axis=-1) > 0).reshape(seen.shape)
     np.testing.assert_array_equal(actual, seen)
 

@@ -48,7 +48,8 @@ def generator(predictors) -> Generator:
 def translator() -> Translator:
     model = EncoderDecoder(dataclasses.replace(MODEL, max_positions=64), SUBWORDS.vocab_size)
     ones = jnp.ones((1, 1), jnp.int32)
-    variables = jax.tree.map(lambda x: 2 * x, model.init(jax.random.key(1), ones, ones))
+    variables = jax.jit(model.init)(jax.random.key(1), ones, ones)
+    variables = jax.tree.map(lambda x: 2 * x, variables)
     return Translator(model, variables, SUBWORDS, GREEDY, max_length=33)
 
 
@@ -117,7 +118,7 @@ def test_every_positional_scheme_counts_from_the_prompt(scheme):
     sizes: dict[str, Any] = {"num_layers": 1, "d_model": 12, "d_ff": 5, "num_heads": 3}
     config = DecoderOnlyConfig(positions=scheme, max_positions=40, attention_window=7, **sizes)
     model = DecoderOnly(config, CHARACTERS.vocab_size)
-    variables = model.init(jax.random.key(2), jnp.ones((1, 1), jnp.int32))
+    variables = jax.jit(model.init)(jax.random.key(2), jnp.ones((1, 1), jnp.int32))
     generator = Generator(model, variables, CHARACTERS, SAMPLE, max_length=40)
     together = generator.generate_n_best(["a", "bad", "d" * 31], length=9)
     for prompt, found in zip(("a", "bad"), together, strict=False):

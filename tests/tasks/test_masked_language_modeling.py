@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 
 import jax
@@ -42,6 +43,11 @@ def task() -> MaskedLanguageModelingTask:
     return masked_task(MODEL, VOCAB, mask_rate=0.4)
 
 
+@pytest.fixture(scope="module")
+def variables(task):
+    return task.init(jax.random.key(0))
+
+
 def test_tokens_are_hidden_as_often_and_in_the_ways_that_bert_hides_them():
     tokens = draw_tokens(503, 211)
     hidden, is_chosen = map(np.asarray, mask_tokens(jax.random.key(3), tokens, TOKENIZER, 0.15))
@@ -72,15 +78,13 @@ def test_which_places_are_chosen_depends_on_no_token():
     np.testing.assert_array_equal(chosen, again)
 
 
-def test_the_loss_is_that_of_the_chosen_places_alone(task):
+def test_the_loss_is_that_of_the_chosen_places_alone(task, variables):
     """By its formula, from the scores of all places, in float64."""
     tokens, key = draw_tokens(ROWS, LENGTH), jax.random.key(7)
-    variables = task.init(jax.random.key(0))
-    loss, weight, statistics, _ = task.loss(variables, labeled_texts(tokens), key)
+    loss, weight, statistics, _ = jax.jit(task.loss)(variables, labeled_texts(tokens), key)
     hidden, is_chosen = mask_tokens(jax.random.split(key)[0], tokens, TOKENIZER, 0.4)
-    logits = task.model.apply(
-        variables, hidden, segments=jnp.asarray(tokens != PAD, jnp.int32), method="predict_tokens"
-    )
+    predict = jax.jit(functools.partial(task.model.apply, method="predict_tokens"))
+    logits = predict(variables, hidden, segments=jnp.asarray(tokens != PAD, jnp.int32))
     logits = np.asarray(logits, np.float64)
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     right = np.take_along_axis(log_probabilities, tokens[..., None], axis=-1)[..., 0]
@@ -90,7 +94,7 @@ def test_the_loss_is_that_of_the_chosen_places_alone(task):
     assert statistics == {}
 
 
-def test_a_token_that_is_hidden_is_not_seen(task):
+def test_a_token_that_is_hidden_is_not_seen(task, variables):
     """What stood behind a mask changes the loss's target, and no score."""
     tokens = draw_tokens(ROWS, LENGTH)
     key = jax.random.key(11)
@@ -100,13 +104,8 @@ def test_a_token_that_is_hidden_is_not_seen(task):
     changed[row, place] = NUM_SPECIAL + (tokens[row, place] - NUM_SPECIAL + 1) % (
         VOCAB - NUM_SPECIAL
     )
-    variables = task.init(jax.random.key(0))
-    gradients = [
-        jax.grad(lambda p, x=x: task.loss({"params": p}, labeled_texts(x), key)[0])(
-            variables["params"]
-        )
-        for x in (tokens, changed)
-    ]
+    gradient = jax.jit(jax.grad(lambda p, batch: task.loss({"params": p}, batch, key)[0]))
+    gradients = [gradient(variables["params"], labeled_texts(x)) for x in (tokens, changed)]
     by_bias = [np.asarray(gradient["token_bias"]["bias"]) for gradient in gradients]
     # d loss / d bias = sum over chosen places of (probabilities - one-hot target)
     expected = np.zeros(VOCAB)
@@ -114,33 +113,31 @@ def test_a_token_that_is_hidden_is_not_seen(task):
     assert_close(by_bias[1] - by_bias[0], expected, 1e-5)
 
 
-def test_a_batch_without_a_text_asks_for_nothing(task):
-    params = task.init(jax.random.key(0))["params"]
+def test_a_batch_without_a_text_asks_for_nothing(task, variables):
     empty = labeled_texts(np.zeros((ROWS, LENGTH), np.int32))
-    loss, weight, *_ = task.loss({"params": params}, empty, jax.random.key(0))
+    loss, weight, *_ = jax.jit(task.loss)(variables, empty, jax.random.key(0))
     assert (float(loss), float(weight)) == (0, 0)
 
 
-def test_one_batch_is_learned_by_heart(task):
+def test_one_batch_is_learned_by_heart(task, variables):
     """With the same tokens hidden each time."""
     batch = labeled_texts(draw_tokens(ROWS, LENGTH))
     first, last = fit(
         lambda params: task.loss({"params": params}, batch, jax.random.key(0))[0],
-        task.init(jax.random.key(0))["params"],
+        variables["params"],
     )
     assert last < 0.05 * first
 
 
-def test_the_sum_over_micro_batches_takes_other_masks_for_each(task):
+def test_the_sum_over_micro_batches_takes_other_masks_for_each(task, variables):
     tokens = np.repeat(draw_tokens(1, LENGTH), 8, axis=0)
-    variables = task.init(jax.random.key(0))
     optimizer = optax.sgd(0.1)
     step = make_train_step(task.loss, optimizer, max_skipped=1, accumulate_steps=2)
-    _, metrics = step(init_state(variables, optimizer), labeled_texts(tokens), jax.random.key(0))
-    key = jax.random.fold_in(jax.random.key(0), 0)
+    state = init_state(variables, optimizer)
+    _, metrics = jax.jit(step)(state, labeled_texts(tokens), jax.random.key(0))
+    key, loss = jax.random.fold_in(jax.random.key(0), 0), jax.jit(task.loss)
     parts = [
-        task.loss(variables, labeled_texts(tokens[:4]), jax.random.fold_in(key, i))
-        for i in range(2)
+        loss(variables, labeled_texts(tokens[:4]), jax.random.fold_in(key, i)) for i in range(2)
     ]
     assert parts[0][0] != parts[1][0]
     assert_close(metrics.weight, sum(float(part[1]) for part in parts), 1e-6)

@@ -23,7 +23,7 @@ PROMPTS = ["a", "feed", "", "cabbage", "bad"]
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     model = DecoderOnly(dataclasses.replace(MODEL, max_positions=MAX_LENGTH), TOKENIZER.vocab_size)
-    variables = model.init(jax.random.key(3), jnp.ones((1, 1), jnp.int32))
+    variables = jax.jit(model.init)(jax.random.key(3), jnp.ones((1, 1), jnp.int32))
     return Generator(model, variables, TOKENIZER, GREEDY, MAX_LENGTH)
 
 

@@ -16,6 +16,7 @@ from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step, split_variables
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 VOCAB, ROWS = 13, 16
 # Not Adam, which would blow up the rounding of gradients that are zero.
 SGD = optax.sgd(0.1, momentum=0.9)
