@@ -12,7 +12,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_options
 from flax_transformer.line_batches import answer_lines, json_line, line_batches
 from flax_transformer.modules.layer_options import ComputeType
-from flax_transformer.tasks.text_scores import ScoredText
+from flax_transformer.tasks.text_predictor import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
 
 

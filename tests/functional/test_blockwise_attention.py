@@ -8,7 +8,7 @@ from reference import assert_close
 
 from flax_transformer.functional import multi_head_attend
 from flax_transformer.functional.heads import group_heads
-from flax_transformer.functional.kernels import blockwise_attention
+from flax_transformer.functional.kernels import attention_forms
 from flax_transformer.functional.kernels.attention_forms import attend_in_blocks
 
 BATCH, QUERIES, KEYS, HEADS, KEY_VALUE_HEADS, HEAD_DIM, VALUE_DIM = 3, 5, 7, 6, 3, 11, 13
@@ -27,7 +27,7 @@ BLOCKS = {
 def block(request, monkeypatch):
     """How many scores a block holds, on any platform."""
     for platform in ("_CPU_BLOCK", "_ACCELERATOR_BLOCK"):
-        monkeypatch.setattr(blockwise_attention, platform, request.param)
+        monkeypatch.setattr(attention_forms, platform, request.param)
     return request.param
 
 
@@ -43,7 +43,7 @@ def inputs(normal, tolerance):
 
 def test_a_block_holds_what_fits_in_parts_of_similar_size(inputs, block):
     heads = group_heads(query=inputs[0], key=inputs[1])
-    assert blockwise_attention.at_once(heads, block) == BLOCKS[block]
+    assert attention_forms.at_once(heads, block) == BLOCKS[block]
 
 
 @pytest.mark.usefixtures("block")

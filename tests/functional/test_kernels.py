@@ -17,7 +17,7 @@ from flax_transformer.functional import linear_cross_entropy, multi_head_attend,
 from flax_transformer.functional.kernels import (
     KERNELS,
     Kernel,
-    blockwise_attention,
+    attention_forms,
     chunked_losses,
     formula,
     formulas_only,
@@ -89,7 +89,7 @@ EXAMPLES: dict[str, Callable[[Draw], tuple[dict[str, Any], dict[str, Any]]]] = {
 def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, size in SMALL.items():
-            patch.setattr(blockwise_attention, name, size)
+            patch.setattr(attention_forms, name, size)
         for name in ("_CPU_CHUNK", "_ACCELERATOR_CHUNK"):
             patch.setattr(chunked_losses, name, 2 * VOCAB)
         yield
