@@ -13,16 +13,15 @@ from copied_pages import write_if_changed
 PACKAGE = "flax_transformer"
 # Title of a page -> the modules on it; a module that no page names is on the page of its folder.
 FUNCTIONAL = {
-    "Attention": ("attention", "heads", "projection"),
+    "Attention": ("attention", "heads"),
     "Masks, layout and caches": ("masks", "layout", "cache"),
     "Positions": ("positional", "relative", "schemes"),
-    "Normalization, feed-forward, embedding": (
-        "normalization",
+    "Projection, embedding, feed-forward": (
+        "projection",
         "feed_forward",
         "experts",
-        "embedding",
+        "normalization",
         "dropout",
-        "convolution",
     ),
     "Images and videos": ("patches", "pooling"),
     "Losses and ranking": ("losses", "ranking"),
