@@ -26,7 +26,7 @@ def multiply(inputs: Array, kernel: Array) -> Array:
 
 @jax.custom_vjp
 def _multiply(inputs: Array, kernel: Array) -> Array:
-    """JAX's own gradient would have a float32 factor, and XLA would then widen the other one too."""
+    """JAX's own gradient would have a float32 factor, and XLA would widen the other one too."""
     return jax.lax.platform_dependent(
         inputs,
         kernel,
