@@ -166,7 +166,7 @@ def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
 
 
 def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
-    """Gives every hypothesis the history of the one it continues.
+    """Reorders the cache: every hypothesis gets the history of the one it continues.
 
     Args:
         cache: of `beam` rows an example.

@@ -16,7 +16,7 @@ from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.ranking import argmax
 
-# Of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
+# Range of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
 SMALLEST, LARGEST = 2.0**-126, 2.0**126
 
 

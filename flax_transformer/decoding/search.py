@@ -50,11 +50,11 @@ class DecodingConfig:
     are divided by it, negative ones multiplied. A beam search ranks by the result. Tokens of a
     prompt count, those of a source do not."""
     no_repeat_ngram_size: int = 0
-    """Size of n-grams that may not occur twice, as in Hugging Face; 0 allows all.
-    Tokens of a prompt count, those of a source do not."""
+    """Size of n-grams that may not occur twice, as in Hugging Face; 0 allows all. Tokens of a
+    prompt count, those of a source do not."""
     min_length: int = 0
-    """Minimum number of tokens before the end mark, as in Hugging Face. Tokens of the prompt and the
-    begin mark of a translation count, the end mark does not."""
+    """Minimum number of tokens before the end mark, as in Hugging Face. Tokens of the prompt and
+    the begin mark of a translation count, the end mark does not."""
     stop: tuple[str, ...] = ()
     """A string that ends an output just before it; may be given several times."""
 

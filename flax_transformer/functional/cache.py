@@ -128,7 +128,7 @@ def append(written: Written, new: Written, length: Int[Array, ""]) -> Written:
 def write(
     array: Shaped[Array, "*shape"], block: Shaped[Array, "*part"], start: Int[Array, ""], axis: int
 ) -> Shaped[Array, "*shape"]:
-    """Overwrites as many places of an axis as a block has, from `start` on."""
+    """Writes a block over the places of an axis, from `start` on."""
     return jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 

@@ -1,4 +1,4 @@
-"""Dropout as a multiplication by random zeros, and the random trials that it is made of."""
+"""Dropout: a multiplication by random zeros, and the random trials that it uses."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""A mixture of experts: several feed-forward networks, of which each token uses a few."""
+"""A mixture of experts: several feed-forward networks; each token uses a few of them."""
 
 import functools
 

@@ -187,7 +187,7 @@ class Activation(NamedTuple):
 
     Attributes:
         function: [*batch, d_ff] -> [*batch, d_ff]; gated: [*batch, 2, d_ff] -> [*batch, d_ff].
-        is_gated: whether the hidden layer has two halves, of which the first gates the second.
+        is_gated: whether the hidden layer has two halves; the first gates the second.
         description: one line that helps users choose.
     """
 

@@ -28,7 +28,7 @@ def position_numbers(
     Args:
         positions: counted in tokens, from 0.
         d_model: width of the encoding.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, which grow without bound.
@@ -58,7 +58,7 @@ def scaled_positions(
         positions: counted in tokens, from 0.
         lengths: number of tokens of each position's sequence; the only token of a sequence gets 0.
         d_model: width of the encoding.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [0, 1] as long as a position is less than its length.
@@ -101,7 +101,7 @@ def sinusoidal_positions(
             layout; in the halves layout its last column is zero, as in T2T and fairseq.
         base: the longest wavelength is base times 2 pi tokens.
         layout: `interleaved` as in the paper, or `halves` as in T2T, fairseq and Flax's example.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [-1, 1].
@@ -148,7 +148,7 @@ def sinusoidal_2d_positions(
         coordinates: row and column of each token, from 0.
         d_model: width of the encoding; if it is odd, the row gets the larger half.
         base: the longest wavelength is base times 2 pi cells.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [-1, 1].

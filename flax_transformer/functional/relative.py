@@ -80,7 +80,7 @@ def alibi_slope(
     Args:
         head: number of the head, from 0.
         num_heads: number of heads of the layer.
-        dtype: type of the slope, whatever JAX's default is.
+        dtype: type of the slope, independent of JAX's default.
 
     Returns:
         The slope, in (0, 1).

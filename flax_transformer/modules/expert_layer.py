@@ -22,7 +22,7 @@ LOSSES = "losses"  # the collection of a model's further losses
 
 
 class Experts(nn.Module):
-    """Several feed-forward networks, of which each token uses a few.
+    """Several feed-forward networks; each token uses a few of them.
 
     sum over the chosen experts e of weight_e feed_forward_e(x),
     weight = expert_weights(x W_router)

@@ -17,7 +17,7 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
     `jax.checkpoint_policies`, such as `save_only_these_names("residual")`.
 
     Args:
-        module: whose activation it is.
+        module: the module of the activation.
         name: of the activation; no submodule of this module may have it.
         value: the activation.
 
