@@ -1,4 +1,4 @@
-"""Greedy search, beam search and sampling over a step function; no model is known here."""
+"""Greedy search, beam search and sampling over a step function, independent of any model."""
 
 from flax_transformer.decoding.beam import beam_search
 from flax_transformer.decoding.generation import greedy_search

@@ -25,14 +25,14 @@ from flax_transformer.functional.ranking import top_k
 
 
 class _Beams(NamedTuple):
-    """State of the search; a place in the beam that nothing fills has log-probability -inf.
+    """State of the search; an empty place in the beam has log-probability -inf.
 
     Attributes:
         length: tokens of every live hypothesis.
         limits: [batch], most tokens of each example's hypotheses.
         tokens: [batch, beam, max_length], the live hypotheses.
         log_probs: [batch, beam], of the live hypotheses.
-        finished: the best that ended with EOS, the best first.
+        finished: the best hypotheses that ended with EOS, the best first.
         cache: its history rows are the live hypotheses.
         given: a logits processor's data about each example; None without a processor.
     """
@@ -64,28 +64,28 @@ def beam_search(
 
     Each step ranks all continuations of all live hypotheses by log-probability and keeps the best
     `beam_size` (of equal ones, the earlier hypothesis and the lower token id). Those that end with
-    EOS are finished and are ranked by score; the others live on. A beam of 1 is greedy search.
-    A live hypothesis that reaches the limit is returned only where fewer than num_best finished.
+    EOS are finished and are ranked by score; the others stay live. A beam of 1 is greedy search. A
+    live hypothesis that reaches the limit is returned only if fewer than num_best finished.
 
     An example stops early when the result cannot change any more. Proof: let L <= 0 be the
     log-probability of the best live hypothesis and S the score of the num_best-th finished one.
-    Whatever continues a live hypothesis has log-probability at most L, as every token adds at most
-    0, and length at most `limit`; the penalty never falls with the length, so its score is at most
-    L / length_penalty(limit). If that is at most S, it cannot enter the best num_best, in which
-    earlier hypotheses win ties.
+    Any continuation of a live hypothesis has log-probability at most L, because every token adds at
+    most 0, and length at most `limit`. The penalty never decreases with the length, so the score is
+    at most L / length_penalty(limit). If this is at most S, the continuation cannot enter the best
+    num_best, because earlier hypotheses win ties.
 
     Args:
-        step: reads tokens; see `Step`. With halvings also of some of the examples, so that it may
-            know an example by the cache only.
+        step: reads tokens; see `Step`. With halvings, it also gets only some of the examples, so it
+            must recognize an example only by the cache.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             limits.max_length - 1 tokens; only the history is repeated and reordered.
         prompt: [batch, prompt_length], read in one pass, for example BOS.
         limits: how long hypotheses may be, and which ids end and fill them.
         beam_size: hypotheses kept at each step.
-        length_penalty: number of tokens -> normalizer, positive and never falling.
+        length_penalty: number of tokens -> normalizer, positive and never decreasing.
         num_best: hypotheses returned for each example, at most beam_size.
-        num_halvings: how often the search goes on with half of the examples once the others have
-            settled. The result is the same; each compiles `step` once more.
+        num_halvings: how often the search continues with half of the examples after the others have
+            settled. The result is the same; each halving compiles `step` once more.
         processor: changes the log-probabilities before continuations are ranked, and keeps them at
             most 0. log_probs and scores then sum the changed ones, which are not normalized again.
 
@@ -130,13 +130,13 @@ def best_continuations(
 
     Args:
         logits: [batch, beam, vocab], of each hypothesis' next token.
-        log_probs: [batch, beam], of the hypotheses; -inf for one that is not there.
+        log_probs: [batch, beam], of the hypotheses; -inf for an empty place.
         process: changes the next tokens' log-probabilities before they are ranked.
 
     Returns:
         Log-probability, parent (0 .. beam-1) and token of each continuation, all [batch, beam].
-        Of equal ones the lower parent, then the lower token comes first. Where fewer than `beam`
-        exist, the log-probability of the rest is -inf.
+        Equal ones are ordered by parent, then by token. If fewer than `beam` exist, the
+        log-probability of the rest is -inf.
 
     Example:
         >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))
@@ -168,7 +168,7 @@ def _start(
     num_best: int,
     given: Any,
 ) -> _Beams:
-    """One empty hypothesis for each example: were they several, all would stay the same."""
+    """Starts with one empty hypothesis for each example: several would all stay the same."""
     batch = max_lengths.shape[0]
     first = jnp.arange(beam_size) == 0
     absent = jnp.full((batch, num_best), -jnp.inf, jnp.float32)
@@ -194,7 +194,7 @@ def _settle(
     length_penalty: LengthPenalty,
     num_halvings: int,
 ) -> _Beams:
-    """Advances until all examples are settled; the cache given back may be from before that."""
+    """Advances until all examples are settled; the returned cache may be from an earlier step."""
     smaller = beams.limits.shape[0] // 2 if num_halvings else 0
 
     def too_many_left(beams: _Beams) -> Bool[Array, ""]:
@@ -203,7 +203,7 @@ def _settle(
     beams = jax.lax.while_loop(too_many_left, advance, beams)
     if not smaller:
         return beams
-    # The unsettled ones, and of the others as many as it takes to fill the smaller batch.
+    # The unsettled examples, and as many others as fill the smaller batch.
     chosen = jnp.argsort(_settled(beams, length_penalty), stable=True)[:smaller]
     rest = _settle(_select(beams, chosen), advance, length_penalty, num_halvings - 1)
     found, found_last = ((b.tokens, b.log_probs, b.finished) for b in (beams, rest))
@@ -265,7 +265,7 @@ def _extend(
 
 
 def _result(beams: _Beams, length_penalty: LengthPenalty, pad_id: int) -> Hypotheses:
-    """The finished hypotheses, then live ones where fewer than num_best have finished."""
+    """Returns the finished hypotheses, then live ones if fewer than num_best have finished."""
     num_best = beams.finished.scores.shape[1]
     live_log_probs, best_live = jax.lax.top_k(beams.log_probs, num_best)
     exists = live_log_probs > -jnp.inf

@@ -1,4 +1,4 @@
-"""Greedy search, and the loop that it shares with sampling: hypotheses that never meet."""
+"""Greedy search, and the loop that it shares with sampling: independent hypotheses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -39,7 +39,7 @@ def generate(
     num_best: int,
     processor: LogitsProcessor | None = None,
 ) -> Hypotheses:
-    """Continues each prompt `num_best` times by the tokens that `choose` picks.
+    """Continues each prompt `num_best` times with the tokens that `choose` picks.
 
     Args:
         step: reads tokens; see `Step`.

@@ -1,4 +1,4 @@
-"""What all searches share: the step they take, where they end, and what they move and return."""
+"""Types and functions that all searches share: steps, limits, results and changes of the cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ Step = Callable[
     [Int[Array, "rows new_length"], Cache],
     tuple[Float[Array, "rows new_length vocab"], Cache],
 ]
-"""Reads the next tokens of every row; gives the logits after each of them and the new cache."""
+"""Reads the next tokens of every row; returns the logits after each of them and the new cache."""
 
 
 class Hypotheses(NamedTuple):
     """The `num_best` outputs found for each example, the best first.
 
-    A slot that no hypothesis fills (fewer exist than were asked for) has score and log-probability
-    -inf, length 0 and nothing but PAD.
+    If fewer hypotheses exist than requested, empty slots have score and log-probability -inf,
+    length 0 and only PAD.
 
     Attributes:
         tokens: [batch, num_best, max_length], int32, without the prompt, with EOS, then PAD.
-        scores: [batch, num_best], float32, what the search ranks by; higher is better.
+        scores: [batch, num_best], float32, for ranking; higher is better.
         log_probs: [batch, num_best], float32, nats, summed over the tokens, EOS included.
         lengths: [batch, num_best], int32, number of tokens, EOS included.
     """
@@ -37,7 +37,7 @@ class Hypotheses(NamedTuple):
 
 
 def take(hypotheses: Hypotheses, index: Int[Array, "batch chosen"]) -> Hypotheses:
-    """Picks, for each example, the hypotheses at these places.
+    """Selects the hypotheses at the given places of each example.
 
     Args:
         hypotheses: [batch, num_best, ...].
@@ -51,7 +51,7 @@ def take(hypotheses: Hypotheses, index: Int[Array, "batch chosen"]) -> Hypothese
 
 
 def concatenate(first: Hypotheses, second: Hypotheses) -> Hypotheses:
-    """Puts the hypotheses of each example one after the other.
+    """Concatenates the hypotheses of each example.
 
     Args:
         first: [batch, num_first, ...].
@@ -64,7 +64,7 @@ def concatenate(first: Hypotheses, second: Hypotheses) -> Hypotheses:
 
 
 def where_example(condition: Bool[Array, " batch"], true: Any, false: Any) -> Any:
-    """Takes each example from one of two pytrees.
+    """Selects each example from one of two pytrees.
 
     Args:
         condition: [batch].
@@ -83,17 +83,16 @@ def where_example(condition: Bool[Array, " batch"], true: Any, false: Any) -> An
 
 @dataclass(frozen=True, kw_only=True)
 class SearchLimits:
-    """Where every search ends.
+    """The limits of every search.
 
     Attributes:
         max_length: most tokens generated, EOS included: the width of the result.
         eos_id: token that ends a hypothesis.
         pad_id: token that fills the rest of a hypothesis, and the prompt on the left.
-        max_lengths: [batch], the limit of each example, for example its source length + 50; at
-            least 1 and at most max_length are taken; None: max_length for all.
-        prompt_lengths: [batch], tokens before the generated ones, for a rule about the least
-            length, if they are more than the prompt holds; None: those of the prompt without
-            padding.
+        max_lengths: [batch], the limit of each example, for example its source length + 50, clipped
+            to 1 .. max_length; None: max_length for all.
+        prompt_lengths: [batch], number of tokens before the generated ones, for a minimum length,
+            if there are more than in the prompt; None: those of the prompt without padding.
 
     Raises:
         ValueError: if max_length is below 1.
@@ -112,12 +111,12 @@ class SearchLimits:
     prompt_lengths: Int[Array, " batch"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuses outputs without room for a token."""
+        """Rejects outputs without room for a token."""
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {self.max_length}")
 
     def of_examples(self, batch: int) -> Int[Array, " batch"]:
-        """Gives each example's own limit, in tokens.
+        """Returns the limit of each example, in tokens.
 
         Args:
             batch: number of examples.
@@ -138,7 +137,7 @@ class SearchLimits:
 
 
 def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
-    """Makes `num_hypotheses` adjacent rows of every row.
+    """Repeats every row `num_hypotheses` times; the copies are adjacent.
 
     Args:
         cache: of one row an example.
@@ -167,15 +166,15 @@ def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:
 
 
 def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
-    """Gives every hypothesis the history of the one it continues.
+    """Reorders the cache: every hypothesis gets the history of the one it continues.
 
     Args:
         cache: of `beam` rows an example.
         parents: [batch, beam], for each new hypothesis the place of its old one, 0 .. beam - 1.
 
     Returns:
-        The cache with its history reordered along axis 0; what is written stays, and the lineage
-        says who wrote it.
+        The cache with its history reordered along axis 0; keys and values stay, and the lineage
+        records which member wrote them.
 
     Example:
         >>> cache = Cache(jnp.int32(1), history=jnp.array([3, 5, 7, 11]), context=None)
@@ -184,7 +183,7 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     """
     batch, beam = parents.shape
     rows = (beam * jnp.arange(batch)[:, None] + parents).ravel()
-    # Parents are in range by construction; "clip" spares the masking of jnp.take's default mode.
+    # Parents are in range by construction; "clip" avoids the masking of jnp.take's default mode.
     gather = lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip")  # noqa: E731
     cache = cache._replace(history=jax.tree.map(gather, cache.history))
     if not cache.written:
@@ -192,7 +191,7 @@ def reorder_history(cache: Cache, parents: Int[Array, "batch beam"]) -> Cache:
     capacity = cache.written[0].value.shape[2] // beam
     own = jnp.broadcast_to(jnp.tile(jnp.arange(beam), batch)[:, None], (batch * beam, capacity))
     lineage = own if cache.lineage is None else cache.lineage
-    # What is not yet written, every row will write itself.
+    # Every row will write the remaining places itself.
     is_written = jnp.arange(capacity) < cache.length
     return cache._replace(lineage=jnp.where(is_written, gather(lineage), own))
 
@@ -202,7 +201,7 @@ def select_examples(cache: Cache, examples: Int[Array, " chosen"], num_hypothese
 
     Args:
         cache: of `num_hypotheses` rows an example.
-        examples: [chosen], which to keep, 0 .. batch - 1.
+        examples: [chosen], the examples to keep, 0 .. batch - 1.
         num_hypotheses: hypotheses of one example.
 
     Returns:

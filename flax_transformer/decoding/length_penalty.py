@@ -1,4 +1,4 @@
-"""Length penalties: what a hypothesis' log-probability is divided by before hypotheses are ranked.
+"""Length penalties: divisors of the log-probabilities by which hypotheses are ranked.
 
 Without one, short hypotheses win: every further token can only lower a log-probability.
 """
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 LengthPenalty = Callable[[Int[Array, "*shape"]], Float[Array, "*shape"]]
-"""Number of tokens, EOS included -> normalizer; positive and never falling with the length."""
+"""Number of tokens, EOS included -> normalizer; positive and never decreasing with the length."""
 
 
 def gnmt_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Array, "*shape"]:
-    """Penalty of Google's translation system, which the Transformer paper uses with alpha 0.6.
+    """Computes the penalty of Google's translation system; the Transformer paper uses alpha 0.6.
 
     lp(length) = ((5 + length) / 6) ** alpha
 
@@ -25,7 +25,7 @@ def gnmt_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Arr
         [*shape], the normalizer, at least 1 for length >= 1.
 
     Raises:
-        ValueError: if alpha is negative, for which stopping a beam early would not be exact.
+        ValueError: if alpha is negative: then stopping a beam early would not be exact.
 
     Example:
         >>> gnmt_length_penalty(jnp.array([1, 7]), alpha=1.0).tolist()
@@ -38,7 +38,7 @@ def gnmt_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Arr
 
 
 def power_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Array, "*shape"]:
-    """Power of the length; alpha 1 ranks by the mean log-probability of a token.
+    """Computes a power of the length; alpha 1 ranks by the mean log-probability of a token.
 
     lp(length) = length ** alpha
 
@@ -50,7 +50,7 @@ def power_length_penalty(length: Int[Array, "*shape"], alpha: float) -> Float[Ar
         [*shape], the normalizer, at least 1 for length >= 1.
 
     Raises:
-        ValueError: if alpha is negative, for which stopping a beam early would not be exact.
+        ValueError: if alpha is negative: then stopping a beam early would not be exact.
 
     Example:
         >>> power_length_penalty(jnp.array([1, 4]), alpha=0.5).tolist()

@@ -18,7 +18,7 @@ class History(NamedTuple):
 
     Attributes:
         tokens: [*rows, room].
-        is_token: [*rows, room], False for padding before the prompt and for places behind `length`.
+        is_token: [*rows, room], False for padding before the prompt and for places after `length`.
         length: places filled so far, padding included; the same for every row.
     """
 
@@ -31,9 +31,10 @@ class LogitsProcessor(NamedTuple):
     """Rules, and the data about each example that they need.
 
     Attributes:
-        process: (scores [batch, num, vocab], given, generated tokens [batch, num, max_length], how
-            many of them are there) -> scores of the same shape.
-        given: pytree of arrays [batch, ...]; a search that goes on with some examples keeps theirs.
+        process: (scores [batch, num, vocab], given, generated tokens [batch, num, max_length],
+            their number) -> scores of the same shape.
+        given: pytree of arrays [batch, ...]; a search that continues with some examples keeps
+            theirs.
     """
 
     process: Callable[[Array, Any, Array, Array], Array]
@@ -43,7 +44,7 @@ class LogitsProcessor(NamedTuple):
 def penalize_repetition(
     scores: Float[Array, "*rows vocab"], history: History, penalty: float
 ) -> Float[Array, "*rows vocab"]:
-    """Lowers the score of every token in the history, once however often the token occurs.
+    """Lowers the score of every token in the history; tokens that occur again count once.
 
     score / penalty if score >= 0, score * penalty otherwise
 
@@ -70,7 +71,7 @@ def penalize_repetition(
 def forbid_repeated_ngrams(
     scores: Float[Array, "*rows vocab"], history: History, ngram_size: int
 ) -> Float[Array, "*rows vocab"]:
-    """Sets the score of every token to -inf that would repeat an n-gram of the history.
+    """Sets the scores of tokens that would repeat an n-gram of the history to -inf.
 
     Args:
         scores: [*rows, vocab].
@@ -142,9 +143,9 @@ def make_processor(
     eos_id: int,
     pad_id: int,
 ) -> LogitsProcessor | None:
-    """Joins the rules, in the order of Hugging Face.
+    """Combines the rules, in the order of Hugging Face.
 
-    If they forbid every token, EOS is allowed, so that every hypothesis goes on or ends.
+    If they forbid every token, EOS is allowed, so that every hypothesis can continue or end.
 
     Args:
         prompt: [batch, prompt_length]; its tokens belong to the history, its padding does not.
@@ -183,7 +184,7 @@ def make_processor(
 
 
 def _history(prompt: Array, tokens: Array, length: Array, pad_id: int) -> History:
-    """Joins the prompts [batch, prompt_length] to what each hypothesis has generated."""
+    """Joins the prompts [batch, prompt_length] and the generated tokens of each hypothesis."""
     prompts = jnp.broadcast_to(prompt[:, None], (*tokens.shape[:2], prompt.shape[1]))
     is_written = jnp.broadcast_to(jnp.arange(tokens.shape[-1]) < length, tokens.shape)
     return History(

@@ -1,4 +1,4 @@
-"""Sampling with a temperature, from the best tokens only or from the nucleus; its random keys."""
+"""Sampling with temperature, from all tokens, the top k or the nucleus, and its random keys."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.functional.cache import Cache
 from flax_transformer.functional.ranking import argmax
 
-# Of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
+# Range of float32. On most devices smaller numbers count as 0, and so does 1 / a larger number.
 SMALLEST, LARGEST = 2.0**-126, 2.0**126
 
 
@@ -27,11 +27,11 @@ def apply_temperature(
 
     (logits - max(logits)) / temperature
 
-    The difference changes no probability, and it keeps the largest logit finite.
+    Subtracting the maximum changes no probability and keeps the largest logit finite.
 
     Args:
         logits: [*rows, vocab], float32; each row has a finite one.
-        temperature: above 0; one outside 2^-126 .. 2^126 is replaced by the nearer bound.
+        temperature: above 0; it is clipped to 2^-126 .. 2^126.
 
     Returns:
         [*rows, vocab]; the logits themselves at temperature 1.
@@ -54,11 +54,11 @@ def apply_temperature(
 
 
 def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*rows vocab"]:
-    """Leaves the k largest logits and sets the others to -inf.
+    """Keeps the k largest logits and sets the others to -inf.
 
     Args:
         logits: [*rows, vocab].
-        k: how many to leave; logits equal to the k-th largest all stay.
+        k: number of logits to keep; all logits equal to the k-th largest are kept.
 
     Returns:
         [*rows, vocab].
@@ -79,11 +79,11 @@ def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*
 
 
 def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, "*rows vocab"]:
-    """Leaves the nucleus, the fewest tokens whose probabilities sum to p, and sets others to -inf.
+    """Keeps the nucleus, the fewest tokens with probabilities that sum to p; sets others to -inf.
 
     Args:
         logits: [*rows, vocab].
-        p: probability to cover, in (0, 1]; the most probable token always stays, and so do all
+        p: probability to cover, in (0, 1]; the most probable token is always kept, and so are all
             that are as probable as the least probable one of the nucleus.
 
     Returns:
@@ -110,13 +110,13 @@ def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, 
 
 
 def categorical(rng: PRNGKeyArray, logits: Float[Array, "*rows vocab"]) -> Int[Array, "*rows"]:
-    """Draws what `jax.random.categorical` draws, of thousands in half the time on a CPU.
+    """Draws the tokens of `jax.random.categorical`; of thousands in half the time on a CPU.
 
     token = argmax(logits + g), g ~ Gumbel(0, 1)
 
     Args:
         rng: random key; the same one draws the same tokens.
-        logits: [*rows, vocab], without NaN; what has -inf is never drawn.
+        logits: [*rows, vocab], without NaN; a token with -inf is never drawn.
 
     Returns:
         [*rows], the tokens drawn.
@@ -192,7 +192,7 @@ def sample(
 
 
 def text_number(tokens: Sequence[int] | np.ndarray) -> int:
-    """Gives a number of 32 bits to a text, the same on every machine.
+    """Returns a 32-bit number for a text, the same on every machine.
 
     Args:
         tokens: ids of the text.
@@ -235,9 +235,10 @@ def sample_keys(
     """Makes a random key for each sample of each row.
 
     Args:
-        rng: one random key, or a key for each row, as of `row_keys`.
+        rng: one random key, or a key for each row, as from `row_keys`.
         num_rows: rows of the batch.
-        num_samples: samples of each row; the keys of the first ones do not depend on it.
+        num_samples: samples of each row; the keys of the first samples do not depend on this
+            number.
 
     Returns:
         The keys [rows, samples].

@@ -1,4 +1,4 @@
-"""One entry to the three searches, chosen by a config."""
+"""One function for the three searches, chosen by a config."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,42 +24,42 @@ LARGEST_PENALTY = 1000.0  # of repetition; beyond, products with logits would ov
 
 @dataclass(frozen=True)
 class DecodingConfig:
-    """How output is searched for; the defaults are those of Vaswani et al. 2017, section 6.1."""
+    """Options of the search; the defaults are those of Vaswani et al. 2017, section 6.1."""
 
     method: Method = "beam"
     """Take the most probable token, search with a beam, or draw at random."""
     beam_size: int = 4
     """Hypotheses that a beam search keeps at each step."""
     length_penalty: str = "gnmt"
-    """What a beam search divides log-probabilities by: gnmt, ((5 + length) / 6)^alpha, or power,
+    """Divisor of log-probabilities in a beam search: gnmt, ((5 + length) / 6)^alpha, or power,
     length^alpha."""
     alpha: float = 0.6
     """Strength of the length penalty; 0 is none, larger values favor longer outputs."""
     max_extra_length: int = 50
-    """An output has at most so many tokens more than its source."""
+    """Maximum number of tokens by which an output may exceed its source."""
     num_best: int = 1
     """Outputs for each input: at most beam_size, 1 with greedy, any number of samples."""
     temperature: float = 1.0
-    """Of sampling: below 1 keeps closer to the most probable tokens, above 1 strays further."""
+    """In sampling: below 1 favors the most probable tokens, above 1 makes others more likely."""
     top_k: int | None = None
-    """Sample from the k most probable tokens only."""
+    """Sample only from the k most probable tokens."""
     top_p: float | None = None
-    """Sample from the fewest most probable tokens whose probabilities sum to this."""
+    """Sample only from the most probable tokens that together have this probability."""
     repetition_penalty: float = 1.0
     """Above 1 makes tokens that occurred before less probable, as in Hugging Face: positive scores
     are divided by it, negative ones multiplied. A beam search ranks by the result. Tokens of a
     prompt count, those of a source do not."""
     no_repeat_ngram_size: int = 0
-    """No sequence of so many tokens occurs twice, as in Hugging Face; 0 allows all. Tokens of a
+    """Size of n-grams that may not occur twice, as in Hugging Face; 0 allows all. Tokens of a
     prompt count, those of a source do not."""
     min_length: int = 0
-    """Least number of tokens before the end mark, as in Hugging Face: those of the prompt and the
-    begin mark of a translation are counted, the end mark is not."""
+    """Minimum number of tokens before the end mark, as in Hugging Face. Tokens of the prompt and
+    the begin mark of a translation count, the end mark does not."""
     stop: tuple[str, ...] = ()
     """A string that ends an output just before it; may be given several times."""
 
     def __post_init__(self) -> None:
-        """Refuses values with which no search can run, and rules that no output can follow."""
+        """Rejects values with which no search can run, and rules that no output can follow."""
         if self.method not in get_args(Method):
             raise unknown("--decoding.method", self.method, get_args(Method))
         if self.length_penalty not in LENGTH_PENALTIES:
@@ -117,7 +117,7 @@ def search(
     """Runs the search that the config names.
 
     Args:
-        config: which search, and how.
+        config: the search and its options.
         step: reads tokens; see `Step`.
         cache: of length 0 with history leaves [batch, ...] that have room for the prompt and
             limits.max_length - 1 tokens.
@@ -130,8 +130,8 @@ def search(
         config.num_best hypotheses for each example.
 
     Raises:
-        ValueError: if the method is "sample" and there is no rng, or limits.max_lengths is not of
-            shape [batch].
+        ValueError: if the method is "sample" without an rng, or limits.max_lengths is not of shape
+            [batch].
     """
     if config.method == "greedy":
         run = greedy_search
@@ -160,7 +160,7 @@ def search(
 def _processor(
     config: DecodingConfig, prompt: Int[Array, "batch prompt_length"], limits: SearchLimits
 ) -> LogitsProcessor | None:
-    """The config's rules for next tokens; None if it has none."""
+    """Returns the config's rules for next tokens; None if it has none."""
     min_lengths = None
     if config.min_length:
         prompt_lengths = limits.prompt_lengths
@@ -178,7 +178,7 @@ def _processor(
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """Gives the text before the first stop string, or the whole text if there is none.
+    """Returns the text before the first stop string, or the whole text if there is none.
 
     Args:
         text: an output.

@@ -1,4 +1,4 @@
-"""What a beam search weighed on its way, recorded for one example."""
+"""Records every continuation that a beam search considers, for one example."""
 
 from typing import NamedTuple
 
@@ -13,13 +13,13 @@ from flax_transformer.functional.cache import Cache
 
 
 class SearchTree(NamedTuple):
-    """Every continuation that a search weighed is a node; nodes are in the order of the search.
+    """Every continuation that a search considers is a node; nodes are in the order of the search.
 
     Attributes:
         tokens: id of each node's last token.
         parents: the node that each continues, -1 for the prompt.
-        log_probs: nats, of the whole hypothesis that ends at a node.
-        scores: what finished hypotheses are ranked by; NaN for those that are not finished.
+        log_probs: of the whole hypothesis that ends at each node, in nats.
+        scores: ranking scores of finished hypotheses; NaN for unfinished ones.
         is_kept: whether a node was among the best `beam_size` of its step.
         best: the node at which the best hypothesis ends.
     """
@@ -42,21 +42,21 @@ def beam_search_tree(
     length_penalty: LengthPenalty,
     eos_id: int,
 ) -> SearchTree:
-    """Records the search of `beam_search`, with as many continuations again as fell out of a beam.
+    """Records a beam search: at each step the kept continuations and as many rejected ones.
 
-    One step after the other, in Python: for looking at a search, not for translating.
+    It runs one step after the other in Python: use it to inspect a search, not to translate.
 
     Args:
         step: reads tokens; see `Step`.
-        cache: as `beam_search` takes it, of one example.
+        cache: as for `beam_search`, of one example.
         prompt: read in one pass, for example BOS.
         beam_size: hypotheses kept at each step.
         max_length: most tokens generated, EOS included.
-        length_penalty: number of tokens -> normalizer, positive and never falling.
+        length_penalty: number of tokens -> normalizer, positive and never decreasing.
         eos_id: token that ends a hypothesis.
 
     Returns:
-        The tree; its best hypothesis is the first that `beam_search` returns.
+        The tree; its best hypothesis is the first one that `beam_search` returns.
 
     Raises:
         ValueError: if the prompt is not of one example, or a size is below 1.
@@ -82,7 +82,7 @@ def beam_search_tree(
     logits, cache = step(prompt, cache)
     cache = repeat_history(cache, beam_size)
     logits = jnp.repeat(logits[:, -1:], beam_size, axis=1)
-    # Of equal first hypotheses one is enough; an empty slot is as improbable as can be.
+    # One of the equal first hypotheses is enough; empty slots have log-probability -inf.
     log_probs = jnp.where(jnp.arange(beam_size) == 0, 0.0, -jnp.inf)[None]
     nodes, steps, best, best_score = np.full(beam_size, -1), [], -1, -np.inf
     is_kept = np.arange(2 * beam_size) < beam_size
@@ -116,7 +116,7 @@ def beam_search_tree(
 def _weigh(
     logits: Float[Array, "1 beam vocab"], log_probs: Float[Array, "1 beam"]
 ) -> tuple[Float[Array, "1 twice"], Int[Array, "1 twice"], Int[Array, "1 twice"]]:
-    """Finds twice as many continuations as the beam keeps, by adding as many empty slots."""
+    """Finds twice as many continuations as the beam keeps, by adding as many empty slots to it."""
     beam_size = logits.shape[1]
     return best_continuations(
         jnp.pad(logits, ((0, 0), (0, beam_size), (0, 0))),

@@ -1,4 +1,4 @@
-"""Types and axes of arrays: what is refused, and what does not depend on JAX's settings."""
+"""Checks of array types, and conversions that do not depend on JAX's settings."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,9 @@ from jaxtyping import Array
 
 
 def check_masks(**masks: Array | np.ndarray | None) -> None:
-    """Refuses masks of attention that are not boolean.
+    """Rejects attention masks that are not boolean.
 
-    A mask that other libraries add to scores (0 and -1e9) would be read as its opposite.
+    A mask that other libraries add to scores (0 and -1e9) would be read as the opposite.
 
     Raises:
         ValueError: if one has another type.
@@ -25,7 +25,7 @@ def check_masks(**masks: Array | np.ndarray | None) -> None:
 
 
 def check_flags(**flags: Array | None) -> None:
-    """Refuses flags of the places that hold tokens if they are not boolean.
+    """Rejects flags of tokens that are not boolean.
 
     Raises:
         ValueError: if one has another type.
@@ -39,7 +39,7 @@ def check_flags(**flags: Array | None) -> None:
 
 
 def check_numbers(**arrays: Array | None) -> None:
-    """Refuses booleans where numbers are added or multiplied.
+    """Rejects booleans where numbers are added or multiplied.
 
     Raises:
         ValueError: if one is boolean.
@@ -51,7 +51,7 @@ def check_numbers(**arrays: Array | None) -> None:
 
 
 def check_floats(**arrays: Array | None) -> None:
-    """Refuses whole numbers where results have the type of what is given: they would be cut.
+    """Rejects integers where results have the type of the arguments: results would be truncated.
 
     Raises:
         ValueError: if one is of another type.
@@ -62,7 +62,7 @@ def check_floats(**arrays: Array | None) -> None:
 
 
 def check_integers(**arrays: Array | None) -> None:
-    """Refuses ids and places that are not whole numbers.
+    """Rejects ids and places that are not integers.
 
     Raises:
         ValueError: if one has another type.
@@ -73,14 +73,14 @@ def check_integers(**arrays: Array | None) -> None:
 
 
 def at_least_float32(dtype: jax.typing.DTypeLike) -> jnp.dtype:
-    """Gives a type of at least 32 bits: sums, scores and statistics need more than 16 bits."""
+    """Returns a type of at least 32 bits: sums, scores and statistics need more than 16 bits."""
     dtype = jnp.dtype(dtype)
     # Not promote_types, which strict promotion forbids.
     return dtype if dtype.itemsize >= 4 else jnp.dtype("float32")
 
 
 def along_last_axes(array: Array, rank: int) -> Array:
-    """Gives an array leading axes of size 1, so that it broadcasts against one of a higher rank.
+    """Adds leading axes of size 1, so that an array broadcasts against one of a higher rank.
 
     Example:
         >>> along_last_axes(jnp.ones(3), 3).shape

@@ -48,7 +48,7 @@ def attend(
         dropout: multiplier of the weights, 0 or 1 / keep_rate, see `dropout_multiplier`.
         scale: factor of the scores; 1 / sqrt(head_dim) if None.
         cap: soft cap of the scaled scores, see `soft_cap`; none if None.
-        return_weights: also return the weights, as they are before dropout.
+        return_weights: also return the weights before dropout.
 
     Returns:
         The weighted sum of the values, and the weights if asked for.
@@ -134,8 +134,8 @@ def attention_weights(
         mask: True where the query may attend to the key.
 
     Returns:
-        The weights; exactly 0 where the query may not attend, so all 0 for a query that may attend
-        to nothing.
+        The weights. They are exactly 0 where the query may not attend, so all are 0 for a query
+        that may attend to nothing.
 
     Raises:
         ValueError: if the mask is not boolean or has another shape than the scores.
@@ -195,7 +195,7 @@ def weighted_values(
 
 @functools.partial(jax.jit, static_argnames="cap")
 def soft_cap(x: Float[Array, "*shape"], cap: float) -> Float[Array, "*shape"]:
-    """Keeps numbers between -cap and cap, and leaves small ones nearly as they are.
+    """Limits numbers to the range from -cap to cap, and leaves small ones nearly unchanged.
 
     cap tanh(x / cap)
 
@@ -226,7 +226,7 @@ def masked_softmax(
     scores: Float[Array, "query_length key_length"],
     mask: Bool[Array, "query_length key_length"] | None,
 ) -> Float[Array, "query_length key_length"]:
-    """The softmax over allowed keys."""
+    """Computes the softmax over allowed keys."""
     if mask is None:
         return jax.nn.softmax(scores, axis=-1)
     weights = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
@@ -237,12 +237,12 @@ def masked_softmax(
 def weighted_sum(
     weights: Float[Array, "query_length key_length"], value: Float[Array, "key_length value_dim"]
 ) -> Float[Array, "query_length value_dim"]:
-    """The values summed by weights of the same type."""
+    """Sums the values by weights of the same type."""
     return jnp.einsum("qk,kv->qv", weights, value)
 
 
 def check_shapes(query: Array, key: Array, value: Array | None = None) -> None:
-    """Refuses a query, key and value of one or several heads that do not fit each other."""
+    """Rejects a query, key and value of one or several heads that do not fit each other."""
     check_floats(query=query, key=key, value=value)
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"query {query.shape} and key {key.shape} differ in head_dim")

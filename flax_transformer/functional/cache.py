@@ -1,4 +1,4 @@
-"""The key/value cache of incremental decoding as an explicit pytree."""
+"""The KV cache of incremental decoding as an explicit pytree."""
 
 import functools
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from flax_transformer.functional.kernels import with_kernel
 
 
 class Written(NamedTuple):
-    """Keys and values as the products of attention read them: heads first, keys transposed.
+    """Keys and values in the order in which attention reads them: heads first, keys transposed.
 
-    A place holds what one member of an example wrote at one position: place = position members +
-    member. So what is written at once is one block.
+    A place holds the key or value that one member of an example wrote at one position: place =
+    position members + member. So everything that is written at once is one block.
 
     Attributes:
         key: [batch, heads, key_dim, places].
@@ -27,11 +27,11 @@ class Written(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """What a decoder remembers between steps.
+    """The state of a decoder between steps.
 
-    Rows are hypotheses; those of one example, its members, are adjacent. A search moves `history`
-    with its hypotheses. What is large stays where it is: the context is shared by the members of an
-    example, and what they wrote is found again through `lineage`.
+    Each row is a hypothesis. The hypotheses of one example are its members; their rows are
+    adjacent. A search moves `history` with its hypotheses. Large arrays are never moved: the
+    members of an example share the context, and `lineage` records which member wrote each position.
 
     Attributes:
         length: number of tokens every row has consumed so far.
@@ -39,8 +39,8 @@ class Cache(NamedTuple):
         context: pytree of arrays [batch, ...] that belong to one example each; rows is a multiple
             of batch.
         written: the `Written` of every layer; never moved.
-        lineage: member that wrote what a row's hypothesis holds at each place; None as long as no
-            hypothesis has moved, when every row has written all of its own.
+        lineage: member that wrote each position of a row's hypothesis. None until a hypothesis
+            moves; until then, every row wrote all of its positions itself.
     """
 
     length: Int[Array, ""]
@@ -67,8 +67,8 @@ def lay_down(
         The keys and values of rows / members examples.
 
     Raises:
-        ValueError: if keys and values differ in rows, length or heads, or the rows are no multiple
-            of the members.
+        ValueError: if keys and values differ in rows, length or heads, or the rows are not a
+            multiple of the members.
 
     Example:
         >>> key, value = jnp.zeros((6, 5, 2, 3)), jnp.zeros((6, 5, 2, 7))
@@ -78,7 +78,7 @@ def lay_down(
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(f"key {key.shape} and value {value.shape} differ in length or heads")
     if key.shape[0] % members:
-        raise ValueError(f"the rows of key {key.shape} are no multiple of {members} members")
+        raise ValueError(f"the rows of key {key.shape} are not a multiple of {members} members")
 
     def heads_first(array: Array) -> Array:
         rows, length, heads, head_dim = array.shape
@@ -90,20 +90,20 @@ def lay_down(
 
 @jax.jit
 def append(written: Written, new: Written, length: Int[Array, ""]) -> Written:
-    """Writes new keys and values behind those of the positions that are filled.
+    """Writes new keys and values after the filled positions.
 
     Args:
         written: room for `capacity` positions of every member.
-        new: of the next positions, from `lay_down` with as many members.
-        length: number of places filled so far, of all members together; with the new ones it must
-            not exceed the room (a traced value, so this is the caller's promise).
+        new: keys and values of the next positions, from `lay_down` with as many members.
+        length: number of places filled so far, of all members together. With the new ones it must
+            not exceed the room; this is not checked, because the value is traced.
 
     Returns:
-        What is written, the new included.
+        All keys and values, the new ones included.
 
     Raises:
-        ValueError: if `new` is longer than the room or does not fit it in another way, or if
-            length is no single number.
+        ValueError: if `new` is longer than the room or does not fit it in another way, or if length
+            is not a single number.
 
     Example:
         >>> room = lay_down(*jnp.zeros((2, 1, 3, 1, 1)))
@@ -128,7 +128,7 @@ def append(written: Written, new: Written, length: Int[Array, ""]) -> Written:
 def write(
     array: Shaped[Array, "*shape"], block: Shaped[Array, "*part"], start: Int[Array, ""], axis: int
 ) -> Shaped[Array, "*shape"]:
-    """Writes a block in place of as many places of an axis."""
+    """Writes a block over the places of an axis, from `start` on."""
     return jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 
@@ -138,17 +138,17 @@ def read_own(
 ) -> tuple[
     Shaped[Array, "rows capacity heads key_dim"], Shaped[Array, "rows capacity heads value_dim"]
 ]:
-    """Gives every row the keys and values that it wrote itself: the inverse of `lay_down`.
+    """Returns the keys and values that each row wrote itself: the inverse of `lay_down`.
 
     Args:
-        written: what the members of all examples wrote.
+        written: keys and values that the members of all examples wrote.
         members: rows of each example.
 
     Returns:
         (keys, values), in the order of attention's arguments.
 
     Raises:
-        ValueError: if the places are not those of so many members.
+        ValueError: if the number of places is not a multiple of the members.
 
     Example:
         >>> values = jnp.arange(6).reshape(1, 1, 6, 1)
@@ -157,7 +157,7 @@ def read_own(
     """
     if written.value.shape[2] % members:
         raise ValueError(
-            f"the places of value {written.value.shape} are no multiple of {members} members"
+            f"the places of value {written.value.shape} are not a multiple of {members} members"
         )
 
     def by_row(array: Array) -> Array:
@@ -175,10 +175,10 @@ def read_all(
 ) -> tuple[
     Shaped[Array, "batch places heads key_dim"], Shaped[Array, "batch places heads value_dim"]
 ]:
-    """Gives every example the keys and values of all places, whoever wrote them.
+    """Returns the keys and values of all places of each example, whichever member wrote them.
 
     Args:
-        written: what the members of all examples wrote.
+        written: keys and values that the members of all examples wrote.
 
     Returns:
         (keys, values), in the order of attention's arguments.
@@ -197,7 +197,7 @@ def lineage_mask(
     lineage: Int[Array, "rows capacity"],
     members: int,
 ) -> Bool[Array, "batch queries places"]:
-    """Lets every row see, of all that its example's members wrote, what its own hypothesis holds.
+    """Masks the keys and values that do not belong to a row's own hypothesis.
 
     Args:
         mask: True where a row may attend to a position of its hypothesis.

@@ -1,4 +1,4 @@
-"""Dropout as a multiplication by random zeros, and the random trials that it is made of."""
+"""Dropout: a multiplication by random zeros, and the random trials that it uses."""
 
 import functools
 import math
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from flax_transformer.functional.kernels import with_kernel
 
-_TRIALS = 4  # of a block: 64 bits, 16 each
+_TRIALS = 4  # in a block: 64 bits, 16 each
 
 
 @functools.partial(jax.jit, static_argnames=("rate", "shape"))
@@ -23,8 +23,8 @@ def dropout_multiplier(
 
     Args:
         dropout_rng: random key.
-        rate: share of elements to drop, in [0, 1), rounded to the next 2^-16; the scale uses the
-            rounded rate, so that the expected factor is exactly 1.
+        rate: share of elements to drop, in [0, 1), rounded to a multiple of 2^-16; the scale uses
+            the rounded rate, so that the expected factor is exactly 1.
         shape: shape of the factors.
 
     Returns:
@@ -55,13 +55,13 @@ def random_trials(rng: PRNGKeyArray, threshold: int, shape: tuple[int, ...]) -> 
     trial_i = [n_i >= threshold],  n_i the 16 bits number i mod 4 of block i div 4
     block_j = Threefry-2x32(key, (0, j)), two words of 32 bits, the low half of each first
 
-    The blocks are those of which JAX makes its bits: it folds one into 32 bits, of which dropout
-    would need far fewer. A key of another implementation than Threefry draws its bits by JAX.
+    JAX makes its random bits from the same blocks, but folds each into 32 bits for one element;
+    dropout needs only 16. If the key is not a Threefry key, JAX draws the bits.
 
     Args:
         rng: random key.
-        threshold: from 0, where every trial succeeds, to 2^16, where none does.
-        shape: of the result, of less than 2^34 elements.
+        threshold: from 0 (every trial succeeds) to 2^16 (no trial succeeds).
+        shape: of the result, with fewer than 2^34 elements.
 
     Returns:
         Independent trials, each of which succeeds with probability 1 - threshold / 2^16.
@@ -94,7 +94,7 @@ def random_trials(rng: PRNGKeyArray, threshold: int, shape: tuple[int, ...]) -> 
 def threefry_trials(
     key: UInt32[Array, "2"], threshold: int, num_blocks: int
 ) -> UInt32[Array, " num_blocks"]:
-    """The trials of the blocks of a key, four in a word, see `pack`."""
+    """Draws the trials of a key's blocks, four in a word, see `pack`."""
     counters = jnp.arange(num_blocks, dtype=jnp.uint32)
     words = threefry_2x32(key, jnp.concatenate([jnp.zeros_like(counters), counters]))
     return pack(words[:num_blocks], words[num_blocks:], threshold)
@@ -103,7 +103,7 @@ def threefry_trials(
 def pack(
     a: UInt32[Array, " blocks"], b: UInt32[Array, " blocks"], threshold: int
 ) -> UInt32[Array, " blocks"]:
-    """The trials of the two words of each block, a byte each, four in a word."""
+    """Packs the four trials of each block into one word, a byte each."""
     numbers = (a & jnp.uint32(0xFFFF), a >> 16, b & jnp.uint32(0xFFFF), b >> 16)
     packed = jnp.zeros_like(a)
     for place, number in enumerate(numbers):

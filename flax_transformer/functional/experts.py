@@ -1,4 +1,4 @@
-"""A mixture of experts: several feed-forward networks, of which each token uses a few."""
+"""A mixture of experts: several feed-forward networks; each token uses a few of them."""
 
 import functools
 
@@ -14,13 +14,13 @@ from flax_transformer.functional.feed_forward import feed_forward
 def expert_weights(
     router_logits: Float[Array, "*batch num_experts"], experts_per_token: int = 2
 ) -> Float[Array, "*batch num_experts"]:
-    """Chooses the most probable experts of every token, and the weights of their outputs.
+    """Chooses the most probable experts of every token and computes the weights of their outputs.
 
     p = softmax(router_logits);  weight_i = p_i / sum over the chosen j of p_j, 0 if not chosen
 
     Args:
         router_logits: one number for each expert.
-        experts_per_token: number of experts that are chosen, those with the largest p.
+        experts_per_token: number of experts chosen for each token, those with the largest p.
 
     Returns:
         The weights, float32 at least. They add up to 1 over the experts.
@@ -58,8 +58,8 @@ def expert_feed_forward(
 
     sum over experts e of weight_e feed_forward_e(x)
 
-    Every expert computes every token, those with weight 0 too. So shapes do not depend on the
-    tokens, and no token is dropped.
+    Every expert computes every token, even with weight 0. So shapes do not depend on the tokens,
+    and no token is dropped.
 
     Args:
         inputs: one vector a position.
@@ -75,7 +75,7 @@ def expert_feed_forward(
         One vector a position, in the type of the inputs.
 
     Raises:
-        ValueError: if shapes do not fit or no activation has the name.
+        ValueError: if shapes do not fit, or the activation is unknown.
 
     Example:
         >>> x, eye = jnp.array([2.0, 3.0]), jnp.eye(2)
@@ -118,16 +118,16 @@ def load_balancing_loss(
     num_experts sum over experts i of f_i P_i,  f_i = mean over tokens of (1 if i is chosen else 0),
     P_i = mean over tokens of softmax(router_logits)_i
 
-    It is experts_per_token where all experts are chosen equally often, and num_experts at most. The
+    It is experts_per_token if all experts are chosen equally often, and num_experts at most. The
     gradient flows through P_i only.
 
     Args:
         router_logits: one number for each expert.
         is_token: False at padding, which does not count; None where nothing is padding.
-        experts_per_token: number of experts that are chosen, see `expert_weights`.
+        experts_per_token: number of experts chosen for each token, see `expert_weights`.
 
     Returns:
-        The loss, float32 at least; 0 where all is padding.
+        The loss, float32 at least; 0 if there is only padding.
 
     Raises:
         ValueError: if experts_per_token is not in [1, num_experts], or `is_token` has another shape
@@ -157,7 +157,7 @@ def load_balancing_loss(
 
 
 def _choose(router_logits: Array, experts_per_token: int) -> tuple[Array, Array]:
-    """The logits in float32 at least, and True for the largest."""
+    """Returns the logits in float32 at least, and True for the largest."""
     num_experts = router_logits.shape[-1]
     if not 1 <= experts_per_token <= num_experts:
         raise ValueError(

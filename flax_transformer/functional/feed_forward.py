@@ -13,7 +13,7 @@ from flax_transformer.functional.projection import project
 
 @jax.jit
 def relu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
-    """Cuts off what is negative.
+    """Replaces negative numbers by 0.
 
     max(0, x)
 
@@ -35,7 +35,7 @@ def relu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
 
 @jax.jit
 def gelu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
-    """Weighs every number by the share of a normal distribution that lies below it.
+    """Multiplies every number by the share of the standard normal distribution below it.
 
     x Phi(x) = x (1 + erf(x / sqrt(2))) / 2
 
@@ -81,7 +81,7 @@ def gelu_tanh(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"
 
 @jax.jit
 def silu(hidden: Float[Array, "*batch d_ff"]) -> Float[Array, "*batch d_ff"]:
-    """Weighs every number by its own logistic function; also called Swish.
+    """Multiplies every number by its logistic function; also called Swish.
 
     x sigmoid(x) = x / (1 + exp(-x))
 
@@ -183,12 +183,12 @@ def _gated(function: Callable[[Array], Array], hidden: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """What a hidden layer is passed through.
+    """The activation function of a hidden layer.
 
     Attributes:
         function: [*batch, d_ff] -> [*batch, d_ff]; gated: [*batch, 2, d_ff] -> [*batch, d_ff].
-        is_gated: whether the hidden layer has two halves, of which the first gates the second.
-        description: one line for people who choose.
+        is_gated: whether the hidden layer has two halves; the first gates the second.
+        description: one line that helps users choose.
     """
 
     function: Callable[[Array], Array]
@@ -217,13 +217,13 @@ def feed_forward(
     activation: str = "relu",
     dropout: Float[Array, "*batch d_ff"] | None = None,
 ) -> Float[Array, "*batch d_model"]:
-    """Transforms every position by itself.
+    """Transforms every position independently.
 
     activation(x W_1 + b_1) W_2 + b_2
 
     Args:
         inputs: one vector a position.
-        hidden_kernel: W_1; of a gated activation both halves, the gate first.
+        hidden_kernel: W_1; for a gated activation, both halves, the gate first.
         hidden_bias: b_1, likewise; None adds nothing.
         output_kernel: W_2.
         output_bias: b_2; None adds nothing.
@@ -234,7 +234,7 @@ def feed_forward(
         One vector a position.
 
     Raises:
-        ValueError: if shapes do not fit or no activation has the name.
+        ValueError: if shapes do not fit, or the activation is unknown.
 
     Example:
         >>> x, eye = jax.numpy.array([-2.0, 3.0]), jax.numpy.eye(2)

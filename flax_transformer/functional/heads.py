@@ -1,4 +1,4 @@
-"""Functions of one example and one head lifted over all heads of all examples."""
+"""Lifts functions of one example and one head to all heads of all examples."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from flax_transformer.functional.kernels import KERNELS, formula, kernel, with_k
 
 # A name in `attention_implementations()`.
 AttentionImplementation = str
-# Where the arrays of one example hold their heads; a mask is the same for all of them.
+# Axis of the heads in the arrays of one example; all heads share one mask.
 _VECTORS = {"query": 1, "key": 1, "value": 1}
 _SCORES = {"scores": 0, "weights": 0, "bias": 0, "dropout": 0}
 
@@ -43,12 +43,12 @@ def multi_head_attend(
 
     head_i = attend(query_i, key_j, value_j),  j = floor(i key_value_heads / heads)
 
-    With as many heads of keys and values as of queries every head has its own; with fewer, groups
-    of adjacent query heads share one; with one, all do.
+    If there are as many heads of keys and values as of queries, every query head has its own. If
+    there are fewer, groups of adjacent query heads share one. If there is one, all share it.
 
     Args:
         query: queries of all heads.
-        key: keys of all heads; their number divides that of the queries' heads.
+        key: keys of all heads; the number of their heads divides that of the queries.
         value: values of all heads.
         mask: True where a query may attend to a key, the same for all heads; axes of size 1
             broadcast.
@@ -56,18 +56,18 @@ def multi_head_attend(
         dropout: multiplier of the weights, see `attend`.
         scale: factor of the scores, see `attend`.
         cap: soft cap of the scaled scores, see `attend`.
-        return_weights: also return the weights, which takes the formula.
-        implementation: "xla", the formula for all heads at once; "blockwise", a block of queries
-            after the other, which never holds all weights; "auto", the second for very many scores,
-            else the first; "cudnn", the fused kernel of NVIDIA's library, in 16 bits; or another
-            kernel in `KERNELS` of this formula.
+        return_weights: also return the weights; then the formula computes the attention.
+        implementation: "xla", the formula for all heads at once; "blockwise", one block of queries
+            after the other, without ever holding all weights; "auto", blockwise for very many
+            scores, else xla; "cudnn", the fused kernel of NVIDIA's library, in 16 bits; or another
+            kernel of this formula in `KERNELS`.
 
     Returns:
         The heads' outputs side by side, and the weights if asked for.
 
     Raises:
         ValueError: if the shapes do not fit each other, the mask is not boolean, or the
-            implementation cannot do what is asked for.
+            implementation does not support an argument.
 
     Example:
         >>> x = jax.numpy.ones((2, 3, 4, 7))
@@ -95,7 +95,7 @@ def multi_head_attend(
 
 
 def attention_implementations() -> tuple[str, ...]:
-    """Names the ways to compute `multi_head_attend`: the formula, and its kernels."""
+    """Lists the implementations of `multi_head_attend`: the formula and its kernels."""
     return "xla", *(name for name in KERNELS if formula(name) is formula("auto"))
 
 
@@ -110,7 +110,7 @@ def attend_at_once(
     cap: float | None = None,
     **scores: Shaped[Array, "..."] | None,
 ) -> Any:
-    """All heads of all examples at once, see `multi_head_attend`; scores: mask, bias, dropout."""
+    """Attends for all heads of all examples at once; `scores` are mask, bias and dropout."""
     one_head = functools.partial(attend, scale=scale, cap=cap, return_weights=return_weights)
     lifted = over_heads(one_head, (1, 0) if return_weights else 1)
     return lifted(query=query, key=key, value=value, **scores)
@@ -122,9 +122,9 @@ def over_heads(function: Callable[..., Any], heads_axis: Any) -> Callable[..., A
     With fewer heads of keys and values than of queries, groups of adjacent query heads share one.
 
     Args:
-        function: `attend`, one of the three functions it is made of, or another one with arguments
-            of these names.
-        heads_axis: where its output for one example holds the heads: 1 for vectors [query_length,
+        function: `attend`, one of the three functions it is made of, or another function with these
+            argument names.
+        heads_axis: axis of the heads in its output for one example: 1 for vectors [query_length,
             heads, value_dim], 0 for scores and weights [heads, query_length, key_length]; a tuple
             for several outputs.
 
@@ -154,7 +154,7 @@ def over_heads(function: Callable[..., Any], heads_axis: Any) -> Callable[..., A
 
 
 def _merge_groups(output: Array, heads_axis: int) -> Array:
-    """Makes one axis of heads of those of key_value_heads and group, behind the batch."""
+    """Merges the axes of key_value_heads and group into one axis of heads."""
     shape, axis = output.shape, heads_axis + 1
     return output.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
 
@@ -168,7 +168,7 @@ def group_heads(**arrays: Array | None) -> dict[str, Array]:
     Returns:
         query [batch, query_length, key_value_heads, group, head_dim]; scores, weights, bias and
         dropout [batch, key_value_heads, group, query_length, key_length]; mask [batch,
-        query_length, key_length]; key and value as they are.
+        query_length, key_length]; key and value unchanged.
 
     Raises:
         ValueError: if the shapes do not fit each other.

@@ -1,8 +1,8 @@
-"""How the tokens of a batch lie: who may attend to whom, and where each token stands.
+"""The layout of the tokens of a batch: attention masks, positions and lengths.
 
-Segments say which tokens of a row belong to one sequence. Id 0 is padding; a row of one sequence
-has id 1 at its tokens, a packed row has one id a sequence. So padding on either side, packing and
-the plain row are one case.
+Segments say which tokens of a row belong to one sequence. Id 0 is padding. In a row of one
+sequence, tokens have id 1; a packed row has one id for each sequence. So padding on either side,
+packing and plain rows are one case.
 """
 
 import functools
@@ -17,19 +17,19 @@ from flax_transformer.functional.masks import causal_mask, combine_masks, window
 
 
 class Positions(NamedTuple):
-    """Where queries and keys stand, in tokens from 0."""
+    """Positions of queries and keys, in tokens from 0."""
 
     query: Int[Array, "batch query_length"]
     key: Int[Array, "batch key_length"]
 
 
 class Layout(NamedTuple):
-    """What self-attention and norms need to know of tokens besides their vectors.
+    """The information about tokens that self-attention and norms need besides the vectors.
 
     Attributes:
         mask: True where a query may attend to a key; None where every query may attend to all.
-        positions: where queries and keys stand; None if no positional scheme asks.
-        lengths: number of tokens of each query's sequence; None if no positional scheme asks.
+        positions: of queries and keys; None if the positional scheme does not need them.
+        lengths: number of tokens of each query's sequence; None if the scheme does not need them.
         is_token: False at padding; None where nothing is padding.
     """
 
@@ -43,13 +43,13 @@ class Layout(NamedTuple):
 def lay_out(
     segments: Int[Array, "batch length"], *, causal: bool = False, window: int | None = None
 ) -> Layout:
-    """Lays out whole sequences.
+    """Computes the layout of whole sequences.
 
     mask[i, j] = same segment, not padding, and as far as asked for: j <= i and |j - i| < window
 
     Args:
-        segments: 0 for padding; ids tell packed sequences of a row apart.
-        causal: whether a token sees only itself and what came before it.
+        segments: 0 for padding; packed sequences of a row have different ids.
+        causal: whether a token sees only itself and earlier tokens.
         window: how many positions a token sees to each side, itself included; all if None.
 
     Returns:
@@ -80,19 +80,19 @@ def lay_out(
 def lay_out_unpadded(
     tokens: Shaped[Array, "batch length *features"], *, window: int | None = None
 ) -> Layout:
-    """Lays out sequences that are all tokens, as those of images and videos are.
+    """Computes the layout of sequences without padding, such as images and videos.
 
     mask[i, j] = |j - i| < window, or no mask at all
 
     Args:
-        tokens: one row a sequence; only the shape counts.
+        tokens: one row a sequence; only the shape is used.
         window: how many positions a token sees to each side, itself included; all if None.
 
     Returns:
         The layout, in which every token is both a query and a key.
 
     Raises:
-        ValueError: if the tokens are no batch of rows, or the window is not positive.
+        ValueError: if the tokens are not a batch of rows, or the window is not positive.
 
     Example:
         >>> layout = lay_out_unpadded(jnp.zeros((1, 3)))
@@ -117,9 +117,9 @@ def lay_out_cached(
     *,
     window: int | None = None,
 ) -> Layout:
-    """Lays out the newest tokens of sequences as queries, and all tokens so far as keys.
+    """Computes the layout of the newest tokens as queries and all tokens so far as keys.
 
-    position(i) = number of tokens before i; padding is not counted, wherever it stands
+    position(i) = number of tokens before i; padding is not counted, wherever it is
 
     Args:
         is_token: which places of a cache hold tokens, the newest ones included.
@@ -128,7 +128,7 @@ def lay_out_cached(
         window: how many positions a token looks back, itself included; all if None.
 
     Returns:
-        The layout; `lengths` is left out, for the sequences still grow.
+        The layout, without `lengths`, because the sequences still grow.
 
     Raises:
         ValueError: if there are more new places than the cache has, or the window is not positive.
@@ -271,7 +271,7 @@ def segment_mask(
 
 
 def _begins(segments: Array) -> Array:
-    """Where another segment begins than the one before."""
+    """Returns True at the first token of each run of equal ids."""
     return jnp.concatenate([jnp.ones(1, bool), segments[1:] != segments[:-1]])
 
 

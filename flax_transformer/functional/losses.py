@@ -22,16 +22,16 @@ def label_smoothed_cross_entropy(
     label_smoothing: float = 0.0,
     smoothing_over: SmoothingOver = "vocab",
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Sums the cross-entropy against targets of which a part is spread over other tokens.
+    """Sums the cross-entropy against targets that are smoothed over other tokens.
 
     loss = -sum_k q(k) log softmax(logits)_k
     q(k) = (1 - label_smoothing) [k = target] + label_smoothing [k in S] / |S|
 
     Args:
         logits: unnormalized log-probabilities.
-        targets: the right token ids, in [0, vocab); any other gives NaN, in the gradient too.
-        weights: factor of each position's loss; at 0 a position counts for nothing, whatever its
-            target and its logits are.
+        targets: the correct token ids, in [0, vocab); others give NaN, also in the gradient.
+        weights: factor of each position's loss; a position with weight 0 is ignored, whatever its
+            target and logits are.
         label_smoothing: probability mass spread evenly over the set S, in [0, 1).
         smoothing_over: S: "vocab", all tokens; "others", all but the target.
 
@@ -65,13 +65,13 @@ def weighted_losses(
     label_smoothing: float,
     smoothing_over: SmoothingOver,
 ) -> Float[Array, "*batch"]:
-    """The loss of each position, times its weight."""
+    """Computes the loss of each position, times its weight."""
     is_counted, vocab = weights != 0, logits.shape[-1]
-    # Not 0 times what may be infinite.
+    # Not 0 times the logits, which may be infinite.
     counted = jnp.where(is_counted[..., None], logits.astype(weights.dtype), 0)
     log_probabilities = jax.nn.log_softmax(counted, axis=-1)
     at_target = jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1, mode="clip")
-    # A traced id cannot be refused; clipped, it would train toward another token.
+    # A traced id cannot be checked. Clipped, it would train toward another token.
     is_id = (targets >= 0) & (targets < vocab)
     at_target = jnp.where(is_id | ~is_counted, at_target[..., 0], jnp.nan)
     spread, size = jnp.sum(log_probabilities, axis=-1), set_size(vocab, smoothing_over)
@@ -84,7 +84,7 @@ def weighted_losses(
 
 
 def set_size(vocab: int, smoothing_over: SmoothingOver) -> int:
-    """How many tokens share the smoothed mass."""
+    """Returns the number of tokens that share the smoothed mass."""
     return vocab - (smoothing_over == "others")
 
 
@@ -95,7 +95,7 @@ def _check(
     label_smoothing: float,
     smoothing_over: str,
 ) -> None:
-    """Refuses what does not fit logits of a shape."""
+    """Rejects arguments that do not fit logits of a shape."""
     check_integers(targets=targets)
     if shape[:-1] != targets.shape or targets.shape != weights.shape:
         raise ValueError(
@@ -121,12 +121,12 @@ def linear_cross_entropy(
     bias: Float[Array, " vocab"] | None = None,
     cap: float | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Computes `label_smoothed_cross_entropy` of logits that never exist as a whole.
+    """Computes `label_smoothed_cross_entropy` without ever holding all logits.
 
     loss = label_smoothed_cross_entropy(token_logits(hidden, table, bias, cap), targets, weights)
 
-    The logits of a large vocabulary are the largest array of a training step. They are made for a
-    few positions at a time, together with their gradient.
+    The logits of a large vocabulary are the largest array of a training step. They are computed for
+    a few positions at a time, together with their gradient.
 
     Args:
         hidden: one vector a position, see `token_logits`.
@@ -142,7 +142,7 @@ def linear_cross_entropy(
         (sum, weight), see `label_smoothed_cross_entropy`; the logits are float32.
 
     Raises:
-        ValueError: if shapes do not fit, or as `label_smoothed_cross_entropy` does.
+        ValueError: if shapes do not fit, or if `label_smoothed_cross_entropy` raises one.
 
     Example:
         >>> hidden, table = jnp.zeros((1, 3)), jnp.zeros((2, 3))
@@ -174,7 +174,7 @@ def linear_losses(
     smoothing_over: SmoothingOver,
     cap: float | None,
 ) -> Float[Array, ""]:
-    """The sum over all positions of their losses, times their weights."""
+    """Sums the losses of all positions, times their weights."""
     counted = jnp.where(weights[..., None] != 0, hidden, 0)
     logits = token_logits(counted, table, bias, cap)
     options = label_smoothing, smoothing_over

@@ -13,7 +13,7 @@ from flax_transformer.functional.array_types import along_last_axes, check_integ
 def causal_mask(
     query_length: int, key_length: int | None = None, offset: int | Int[Array, ""] = 0
 ) -> Bool[Array, "query_length key_length"]:
-    """Lets each position attend to itself and to what came before it.
+    """Lets each position attend to itself and to earlier positions.
 
     mask[i, j] = j <= i + offset
 
@@ -30,7 +30,7 @@ def causal_mask(
         The mask.
 
     Raises:
-        ValueError: if a length is negative or the offset is no single number.
+        ValueError: if a length is negative or the offset is not a single number.
 
     Example:
         >>> causal_mask(2, 4, offset=1).astype(int).tolist()
@@ -65,8 +65,8 @@ def window_mask(
         The mask.
 
     Raises:
-        ValueError: if a length is negative, the window is not positive or the offset is no single
-            number.
+        ValueError: if a length is negative, the window is not positive or the offset is not a
+            single number.
 
     Example:
         >>> window_mask(3, window=2).astype(int).tolist()
@@ -107,7 +107,7 @@ def padding_mask(
 
 @jax.jit
 def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | None:
-    """Allows what every given mask allows: the logical and, broadcast; None allows everything.
+    """Combines masks by a broadcast logical and; None allows everything.
 
     mask = masks_1 and masks_2 and ...
 
@@ -135,7 +135,7 @@ def combine_masks(*masks: Bool[Array, "..."] | None) -> Bool[Array, "..."] | Non
 
 
 def _distances(query_length: int, key_length: int | None, offset: int | Array) -> Array:
-    """How far behind its query each key stands; negative where it stands before it."""
+    """Returns key minus query position; negative where the key comes before its query."""
     key_length = query_length if key_length is None else key_length
     if query_length < 0 or key_length < 0:
         raise ValueError(f"lengths must not be negative: {query_length} and {key_length}")

@@ -1,6 +1,6 @@
 """Normalization: of every vector by itself (layer, RMS), or of every feature over tokens (batch).
 
-Statistics are computed in float32 at least, results are of the inputs' type.
+Statistics are computed in float32 at least. Results have the type of the inputs.
 """
 
 import functools
@@ -25,7 +25,7 @@ def layer_norm(
     bias: Float[Array, " d_model"] | None = None,
     epsilon: float = 1e-6,
 ) -> Float[Array, "*batch d_model"]:
-    """Gives every vector mean 0 and variance 1, then a learned scale and bias for each feature.
+    """Normalizes every vector to mean 0 and variance 1, then applies a learned scale and bias.
 
     (x - mean(x)) / sqrt(variance(x) + epsilon) * scale + bias
 
@@ -65,7 +65,7 @@ def rms_norm(
     scale: Float[Array, " d_model"],
     epsilon: float = 1e-6,
 ) -> Float[Array, "*batch d_model"]:
-    """Gives every vector a mean square of 1, then a learned scale for each feature.
+    """Normalizes every vector to a mean square of 1, then applies a learned scale.
 
     x / sqrt(mean(x^2) + epsilon) * scale
 
@@ -105,7 +105,7 @@ def to_unit_mean_square(
 def inverse_root_mean_square(
     vectors: Float[Array, "*batch d_model"], epsilon: float
 ) -> Float[Array, "*batch 1"]:
-    """Gives 1 / sqrt(mean(x^2) + epsilon)."""
+    """Returns 1 / sqrt(mean(x^2) + epsilon)."""
     return jax.lax.rsqrt(jnp.mean(jnp.square(vectors), axis=-1, keepdims=True) + epsilon)
 
 
@@ -124,9 +124,9 @@ def batch_norm(
 
     Args:
         inputs: vectors of any number of tokens.
-        mean: of each feature: of this batch in training, see `batch_statistics`, and a running
-            mean afterwards.
-        variance: of each feature, from where the mean is from.
+        mean: of each feature: in training that of this batch, see `batch_statistics`; afterwards a
+            running mean.
+        variance: of each feature, from the same source as the mean.
         scale: factor of each feature.
         bias: added to each feature.
         epsilon: added to the variance, against division by zero.
@@ -166,7 +166,7 @@ def batch_statistics(
         is_token: False for padding; all are tokens if None.
 
     Returns:
-        (mean, variance), float32 at least; both 0 if there is no token.
+        (mean, variance), float32 at least; both 0 without any token.
 
     Raises:
         ValueError: if is_token does not fit the inputs, or is not boolean.
@@ -189,7 +189,7 @@ def batch_statistics(
     count = jnp.maximum(jnp.sum(is_token), 1).astype(wide.dtype)
 
     def mean_over_tokens(x: Array) -> Array:
-        # Not x * is_token: what stands at padding may be infinite.
+        # Not x * is_token: values at padding may be infinite.
         return jnp.sum(jnp.where(is_token[..., None], x, 0), axis=axes) / count
 
     mean = mean_over_tokens(wide)
@@ -197,7 +197,7 @@ def batch_statistics(
 
 
 def _along(vectors: Array, *features: Array) -> list[Array]:
-    """Gives arrays of one number a feature the type of the vectors and as many axes."""
+    """Converts arrays [d_model] to the type and the number of axes of the vectors."""
     return [along_last_axes(array.astype(vectors.dtype), vectors.ndim) for array in features]
 
 

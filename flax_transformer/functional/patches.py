@@ -1,4 +1,4 @@
-"""Images and videos cut into equal pieces, each of which becomes one token."""
+"""Cuts images and videos into equal pieces, each of which becomes one token."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ def split_patches(
     patch[i columns + j, (y size_2 + x) channels + c] = image[i size_1 + y, j size_2 + x, c]
     with columns = width / size_2
 
-    A dense layer of the patches is a convolution whose stride is its kernel's size.
+    A dense layer of the patches is a convolution with a stride equal to its kernel's size.
 
     Args:
         image: of one example.
@@ -43,11 +43,10 @@ def split_patches(
 def split_tubelets(
     video: Shaped[Array, "frames height width channels"], size: tuple[int, int, int]
 ) -> Shaped[Array, "tubelets features"]:
-    """Cuts a video into tubelets that do not overlap: patches that last several frames.
+    """Cuts a video into tubelets that do not overlap: patches that span several frames.
 
-    The first axis numbers them as time, row and column do, the last of them fastest; within a
-    tubelet frame, row, column and channel follow each other in the same way. With tubelets of one
-    frame, these are the patches of the frames.
+    Tubelets are ordered by time, then row, then column. Inside a tubelet, values are ordered by
+    frame, row, column and channel. Tubelets of one frame are the patches of the frames.
 
     Args:
         video: of one example.
@@ -73,7 +72,7 @@ def split_tubelets(
 def grid_coordinates(
     tokens: Shaped[Array, "length features"], grid: tuple[int, int]
 ) -> Int[Array, "length 2"]:
-    """Tells the row and the column of tokens that stand on a grid, row by row.
+    """Returns the row and the column of tokens that fill a grid row by row.
 
     coordinates[i] = (floor(i / columns), i mod columns)
 
@@ -109,7 +108,7 @@ def _split(name: str, array: Array, size: tuple[int, ...]) -> Array:
     for axis, pair in enumerate(zip(counts, size, strict=True)):
         before, after = apart.shape[: 2 * axis], apart.shape[2 * axis + 1 :]
         apart = apart.reshape(*before, *pair, *after)
-    # Axes come in pairs, which piece and where in it: first all of the one, then all of the other.
+    # Axes come in pairs (piece, place inside it): put those of the pieces first, then the others.
     order = [*range(0, 2 * num_axes, 2), *range(1, 2 * num_axes, 2), 2 * num_axes]
     pieces = apart.transpose(order).reshape(math.prod(counts), *size, channels)
     return pieces.reshape(math.prod(counts), math.prod(size) * channels)

@@ -1,4 +1,4 @@
-"""One vector for a whole sequence."""
+"""Poolings: one vector for a whole sequence."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from flax_transformer.functional.array_types import at_least_float32, check_flag
 def first_token(
     hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
 ) -> Float[Array, " d_model"]:
-    """Takes the vector of the first token, which may be one that stands for the sequence.
+    """Returns the vector of the first token, which may be a class token.
 
     hidden[min{i: is_token[i]}]
 
@@ -22,7 +22,7 @@ def first_token(
         is_token: False at padding; None where nothing is padding.
 
     Returns:
-        The vector; where all is padding, that of the first place.
+        The vector; if there is only padding, that of the first place.
 
     Raises:
         ValueError: if the sequence is empty or not floating, or `is_token` has another length or
@@ -43,7 +43,7 @@ def first_token(
 def mean_of_tokens(
     hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
 ) -> Float[Array, " d_model"]:
-    """Takes the mean of the vectors of all tokens; padding does not count.
+    """Computes the mean of the vectors of all tokens; padding does not count.
 
     sum of hidden[i] over tokens i / number of tokens
 
@@ -52,7 +52,7 @@ def mean_of_tokens(
         is_token: False at padding; None where nothing is padding.
 
     Returns:
-        The mean; where all is padding, zeros.
+        The mean; zeros if there is only padding.
 
     Raises:
         ValueError: if the sequence is empty or not floating, or `is_token` has another length or
@@ -66,7 +66,7 @@ def mean_of_tokens(
     _check(hidden, is_token)
     if is_token is None:
         return hidden.mean(axis=0)
-    # A sum of many 16-bit numbers is not made in 16 bits; padding may hold NaN.
+    # Many 16-bit numbers are not summed in 16 bits. Padding may hold NaN.
     wide = hidden.astype(at_least_float32(hidden.dtype))
     total = jnp.where(is_token[:, None], wide, 0).sum(axis=0)
     count = jnp.maximum(is_token.sum(), 1).astype(wide.dtype)
@@ -77,7 +77,7 @@ def mean_of_tokens(
 def max_of_tokens(
     hidden: Float[Array, "length d_model"], is_token: Bool[Array, " length"] | None = None
 ) -> Float[Array, " d_model"]:
-    """Takes the largest value of each feature over all tokens; padding does not count.
+    """Returns the largest value of each feature over all tokens; padding does not count.
 
     max of hidden[i] over tokens i
 
@@ -86,7 +86,7 @@ def max_of_tokens(
         is_token: False at padding; None where nothing is padding.
 
     Returns:
-        The maxima; where all is padding, zeros.
+        The maxima; zeros if there is only padding.
 
     Raises:
         ValueError: if the sequence is empty or not floating, or `is_token` has another length or
@@ -119,4 +119,4 @@ def _check(hidden: Array, is_token: Array | None) -> None:
     check_floats(hidden=hidden)
     if not hidden.shape[0] or (is_token is not None and is_token.shape != hidden.shape[:1]):
         given = None if is_token is None else is_token.shape
-        raise ValueError(f"hidden {hidden.shape} and is_token {given} are no sequence of tokens")
+        raise ValueError(f"hidden {hidden.shape} and is_token {given} are not a sequence of tokens")

@@ -22,13 +22,13 @@ def position_numbers(
 
     PE(position, 0) = position,  PE(position, i) = 0 for i > 0
 
-    The number stands in one column alone, because layer normalization would remove a constant that
-    is added to all of them.
+    Only one column holds the number, because layer normalization would remove a constant that is
+    added to all columns.
 
     Args:
         positions: counted in tokens, from 0.
         d_model: width of the encoding.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, which grow without bound.
@@ -50,16 +50,15 @@ def scaled_positions(
     d_model: int,
     dtype: jax.typing.DTypeLike = "float32",
 ) -> Float[Array, "length d_model"]:
-    """Encodes a position as its share of the way through the sequence, in one column.
+    """Encodes a position as a fraction of the way through the sequence, in one column.
 
     PE(position, 0) = position / (length - 1),  PE(position, i) = 0 for i > 0
 
     Args:
         positions: counted in tokens, from 0.
-        lengths: number of tokens of each position's sequence; in a sequence of one, the token
-            gets 0.
+        lengths: number of tokens of each position's sequence; the only token of a sequence gets 0.
         d_model: width of the encoding.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [0, 1] as long as a position is less than its length.
@@ -93,8 +92,8 @@ def sinusoidal_positions(
                   PE(position, half + i)   = cos(position / base^(i / (half - 1)))
                   with half = floor(d_model / 2) and i < half
 
-    The two differ in more than the order of their columns: the wavelengths of the halves end at
-    base exactly, those of the paper fall one step short of it.
+    The two differ not only in the order of their columns: the wavelengths of `halves` end exactly
+    at base, those of the paper end one step earlier.
 
     Args:
         positions: counted in tokens, from 0.
@@ -102,13 +101,14 @@ def sinusoidal_positions(
             layout; in the halves layout its last column is zero, as in T2T and fairseq.
         base: the longest wavelength is base times 2 pi tokens.
         layout: `interleaved` as in the paper, or `halves` as in T2T, fairseq and Flax's example.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [-1, 1].
 
     Raises:
-        ValueError: if d_model is not positive, the positions are no row or the layout is unknown.
+        ValueError: if d_model is not positive, the positions are not one row or the layout is
+            unknown.
 
     Example:
         >>> sinusoidal_positions(jnp.arange(2), 2).round(3).tolist()
@@ -146,15 +146,15 @@ def sinusoidal_2d_positions(
 
     Args:
         coordinates: row and column of each token, from 0.
-        d_model: width of the encoding; of an odd width the row gets the larger half.
+        d_model: width of the encoding; if it is odd, the row gets the larger half.
         base: the longest wavelength is base times 2 pi cells.
-        dtype: type of the encodings, whatever JAX's default is.
+        dtype: type of the encodings, independent of JAX's default.
 
     Returns:
         The encodings, in [-1, 1].
 
     Raises:
-        ValueError: if d_model is less than 2, or the coordinates are no pairs.
+        ValueError: if d_model is less than 2, or the coordinates are not pairs.
 
     Example:
         >>> sinusoidal_2d_positions(jnp.array([[0, 0]]), 4).tolist()
@@ -180,7 +180,7 @@ def sinusoidal_2d_positions(
 def learned_positions(
     positions: Int[Array, " length"], table: Float[Array, "max_length d_model"]
 ) -> Float[Array, "length d_model"]:
-    """Looks positions up in a table of parameters.
+    """Looks up positions in a table of parameters.
 
     PE(position) = table[position]
 
@@ -192,7 +192,7 @@ def learned_positions(
         The rows of the positions.
 
     Raises:
-        ValueError: if the table is no matrix, or more positions are asked for than it has rows.
+        ValueError: if the table is not a matrix, or has fewer rows than there are positions.
 
     Example:
         >>> learned_positions(jnp.array([1]), jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
@@ -204,7 +204,7 @@ def learned_positions(
     _check_row(positions)
     check_integers(positions=positions)
     length, is_matrix = positions.shape[0], table.ndim == 2
-    # A length that is a symbol cannot be compared: positions outside the table give NaN.
+    # A symbolic length cannot be compared. Positions outside the table give NaN.
     if not is_matrix or (isinstance(length, int) and length > table.shape[0]):
         raise ValueError(f"{positions.shape[0]} positions do not fit a table {table.shape}")
     return table.at[positions].get(mode="fill", wrap_negative_indices=False)
@@ -217,16 +217,16 @@ def resize_position_table(
     new_grid: tuple[int, int],
     method: ResizeMethod = "bicubic",
 ) -> Float[Array, "new_rows d_model"]:
-    """Interpolates a learned table of the positions on a grid, for a grid of another size.
+    """Interpolates a learned table of grid positions for a grid of another size.
 
     new_table[(i, j)] = table at ((i + 1/2) rows / new_rows - 1/2, (j + 1/2) columns / new_columns
     - 1/2), rows before those of the grid staying as they are
 
     Args:
-        table: one row a cell, row by row; those of other tokens, such as a class token, before.
+        table: one row a cell, row by row, after the rows of other tokens, such as a class token.
         grid: rows and columns of the table's grid.
         new_grid: rows and columns wanted.
-        method: `bilinear` or `bicubic`; a smaller grid is smoothed first.
+        method: `bilinear` or `bicubic`; for a smaller grid, the table is smoothed first.
 
     Returns:
         The table of the new grid.

@@ -1,4 +1,4 @@
-"""Products with learned arrays: of vectors and matrices, tokens and tables, neighbors in a row."""
+"""Products with learned arrays: projections, embeddings, logits and convolutions."""
 
 import functools
 import math
@@ -21,7 +21,7 @@ from flax_transformer.functional.kernels import with_kernel
 def project(
     inputs: Float[Array, "..."], kernel: Float[Array, "..."], num_axes: int = 1
 ) -> Float[Array, "..."]:
-    """Maps every vector by a matrix.
+    """Multiplies every vector by a matrix.
 
     output[b, o] = sum over i of inputs[b, i] kernel[i, o]
 
@@ -31,10 +31,10 @@ def project(
     Args:
         inputs: [*batch, *inputs], the vectors.
         kernel: [*inputs, *outputs].
-        num_axes: how many axes the inputs of the kernel have.
+        num_axes: number of input axes of the kernel.
 
     Returns:
-        [*batch, *outputs], of the inputs' type.
+        [*batch, *outputs], in the type of the inputs.
 
     Raises:
         ValueError: if inputs and kernel do not fit.
@@ -63,14 +63,14 @@ def project(
 def project_as_dot_general(
     inputs: Array, kernel: Array, dimension_numbers: Any, precision: None = None
 ) -> Array:
-    """Does what `jax.lax.dot_general` does for Flax's layers, which multiply as `project` does."""
+    """Replaces `jax.lax.dot_general` in Flax's layers by `project`."""
     (axes, _), _ = dimension_numbers
     return project(inputs, kernel, num_axes=len(axes))
 
 
 @with_kernel("product")
 def multiply(inputs: Array, kernel: Array) -> Array:
-    """The product of two matrices."""
+    """Multiplies two matrices."""
     return inputs @ kernel
 
 
@@ -78,11 +78,11 @@ def multiply(inputs: Array, kernel: Array) -> Array:
 def embed(
     tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"]
 ) -> Float[Array, "*batch d_model"]:
-    """Looks tokens up in a table.
+    """Looks up tokens in a table.
 
     table[token]
 
-    It is the product of `embed_one_hot`, and its gradient the same, without the zeros.
+    The result and its gradient are those of `embed_one_hot`, without the products with zeros.
 
     Args:
         tokens: token ids in [0, vocab); any other gives NaN, never a wrong row.
@@ -111,11 +111,11 @@ def embed(
 def embed_one_hot(
     tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"]
 ) -> Float[Array, "*batch d_model"]:
-    """Multiplies one-hot vectors by a matrix: what an embedding is by definition.
+    """Multiplies one-hot vectors by a matrix: the definition of an embedding.
 
     one_hot(token) table,  one_hot(token)_k = [k = token]
 
-    `embed` gives the same at the cost of one row in place of the whole matrix.
+    `embed` returns the same at the cost of one row instead of the whole matrix.
 
     Args:
         tokens: token ids in [0, vocab); any other gives zeros.
@@ -137,7 +137,7 @@ def embed_one_hot(
     _check(table)
     check_integers(tokens=tokens)
     one_hot = jax.nn.one_hot(tokens, table.shape[0], dtype=table.dtype)
-    # Accelerators round the factors of a product unless told; a row shall come out as it is.
+    # By default, accelerators round the factors of a product. Rows must come out exactly.
     return jnp.matmul(one_hot, table, precision="highest")
 
 
@@ -148,18 +148,18 @@ def token_logits(
     bias: Float[Array, " vocab"] | None = None,
     cap: float | None = None,
 ) -> Float[Array, "*batch vocab"]:
-    """Scores every token of the vocabulary by a matrix of one row a token.
+    """Computes the logits of all tokens of the vocabulary.
 
     hidden table^T + bias
 
     Args:
         hidden: one vector a position.
-        table: one row a token: the matrix that embeds them, or one of its own.
+        table: one row a token: the embedding matrix, or a separate one.
         bias: added to the logits of each token.
         cap: soft cap of the logits, see `soft_cap`; none if None.
 
     Returns:
-        The logits, float32 at least: rounded to 16 bits, likely tokens would be alike.
+        The logits, float32 at least: in 16 bits, likely tokens would be indistinguishable.
 
     Raises:
         ValueError: if the table or the bias does not fit.
@@ -199,7 +199,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     segments: Int[Array, " length"] | None = None,
 ) -> Float[Array, "length outputs"]:
-    """Makes one vector of each token and its neighbors, a matrix for each place beside it.
+    """Convolves a sequence: combines each token and its neighbors, with one matrix for each place.
 
     output[i] = bias + sum over j of inputs[i + j - (width - 1) // 2] kernel[j]
 
@@ -209,11 +209,11 @@ def convolve(
         inputs: one vector a token.
         kernel: a matrix for each of `width` adjacent tokens, the first of them leftmost.
         bias: added everywhere.
-        segments: number from 1 of the text that each token belongs to, 0 for padding; None where
-            all belong to one.
+        segments: number of the text of each token, from 1; 0 for padding; None if all belong to one
+            text.
 
     Returns:
-        One vector a token; at padding the bias alone.
+        One vector a token; at padding only the bias.
 
     Raises:
         ValueError: if the shapes do not fit each other.
@@ -246,6 +246,6 @@ def convolve(
         is_near = (padded_segments[place : place + length] == segments) & (segments != 0)
         return jnp.where(is_near[:, None], padded[place : place + length], 0)
 
-    # Each token beside its neighbors: one product in place of one for each place.
+    # Each token with its neighbors: one product instead of one for each place.
     neighbors = jnp.stack([from_place(place) for place in range(width)], axis=1)
     return jnp.einsum("lwf,wfo->lo", neighbors, kernel) + along_last_axes(bias, 2)

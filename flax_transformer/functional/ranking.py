@@ -1,4 +1,4 @@
-"""The largest of many values."""
+"""Finds the largest of many values."""
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,11 @@ def top_k(
     """Finds the largest values.
 
     Args:
-        values: [*rows, vocab], without NaN; a row of NaN disturbs no other row.
-        k: how many to find, at most vocab.
+        values: [*rows, vocab], without NaN; a row of NaN does not affect other rows.
+        k: number of values to find, at most vocab.
 
     Returns:
-        The largest values, the largest first, and their places; of equal ones the lower place
-        comes first.
+        The largest values, the largest first, and their places; equal ones are ordered by place.
 
     Example:
         >>> top_k(jnp.array([3.0, 7.0, 5.0, 7.0]), 3)[1].tolist()
@@ -37,7 +36,7 @@ def argmax(values: Float[Array, "*rows vocab"]) -> Int[Array, "*rows"]:
         values: [*rows, vocab], without NaN.
 
     Returns:
-        The place; of equal values the lowest one.
+        The place; if several values are equal, the lowest place.
 
     Example:
         >>> argmax(jnp.array([3.0, 7.0, 5.0, 7.0])).item()

@@ -27,12 +27,12 @@ def rotary(
     halves:       the same, where feature i is paired with feature half + i
     with theta_i = base^(-2i / head_dim), half = floor(head_dim / 2)
 
-    Applied to queries and keys alike, so that their products depend on distances alone. Angles
-    and rotation are computed in float32 at least: 16 bits cannot tell large positions apart.
+    Apply it to both queries and keys, so that their products depend only on distances. Angles and
+    rotation are computed in float32 at least: 16 bits cannot distinguish large positions.
 
     Args:
-        x: queries or keys of one head. An odd head_dim leaves its last feature as it is; theta
-            then counts the others only.
+        x: queries or keys of one head. If head_dim is odd, the last feature is unchanged, and theta
+            counts only the others.
         positions: counted in tokens, from 0.
         base: the longest wavelength is nearly base times 2 pi tokens.
         layout: which features are pairs: `interleaved` as in the paper, or `halves` as in GPT-NeoX
@@ -73,14 +73,14 @@ def rotary(
 def alibi_slope(
     head: Int[Array, ""] | int, num_heads: int, dtype: jax.typing.DTypeLike = "float32"
 ) -> Float[Array, ""]:
-    """Gives the slope of a head's linear bias: the heads' slopes are a geometric sequence.
+    """Returns the slope of a head's linear bias: the heads' slopes are a geometric sequence.
 
     slope = 2^(-8 (head + 1) / num_heads)
 
     Args:
         head: number of the head, from 0.
         num_heads: number of heads of the layer.
-        dtype: type of the slope, whatever JAX's default is.
+        dtype: type of the slope, independent of JAX's default.
 
     Returns:
         The slope, in (0, 1).
@@ -116,7 +116,7 @@ def alibi_bias(
         slope: penalty of one token of distance, see `alibi_slope`.
 
     Returns:
-        What is added to the scaled scores of one head, float32 at least.
+        The bias to add to the scaled scores of one head, float32 at least.
 
     Example:
         >>> alibi_bias(jnp.array([2]), jnp.arange(4), 0.5).tolist()
@@ -141,7 +141,8 @@ def relative_bias(
 
     bias_ij = query_i . table[clip(j - i, -k, k) + k] / sqrt(head_dim)
 
-    This is the keys' part of the paper; without the values' part its table 3 finds the same BLEU.
+    This is the keys' part of the paper's method. Its table 3 reports the same BLEU without the
+    values' part.
 
     Args:
         query: queries of one head, before they are scaled.
@@ -150,7 +151,7 @@ def relative_bias(
         table: 2k + 1 vectors, for the distances -k to k; larger distances share the last one.
 
     Returns:
-        What is added to the scaled scores of one head, float32 at least.
+        The bias to add to the scaled scores of one head, float32 at least.
 
     Raises:
         ValueError: if the shapes do not fit each other, or the table has an even number of rows.
@@ -188,7 +189,7 @@ def t5_bucket(
     max_distance: int = 128,
     bidirectional: bool = True,
 ) -> Int[Array, "*shape"]:
-    """Sorts distances into buckets: near ones exactly, far ones by their logarithm.
+    """Assigns distances to buckets: near ones exactly, far ones by their logarithm.
 
     bucket(d) = d                                                       if d < e
                 min(e + floor(e log(d / e) / log(max_distance / e)), n - 1)  otherwise
@@ -196,16 +197,17 @@ def t5_bucket(
 
     Args:
         distances: key position - query position, in tokens.
-        num_buckets: number of buckets; both directions, if there are two, get half of them, the
-            keys after the query the upper half.
-        max_distance: distances from here on share the last bucket, in tokens.
-        bidirectional: whether keys may stand after the query; if not, those that do get bucket 0.
+        num_buckets: number of buckets. With two directions, each gets half of them; keys after the
+            query get the upper half.
+        max_distance: this and larger distances share the last bucket, in tokens.
+        bidirectional: whether keys may come after the query; if not, such keys get bucket 0.
 
     Returns:
-        The numbers of the buckets, from 0.
+        The bucket numbers, from 0.
 
     Raises:
-        ValueError: if the buckets cannot be divided, or max_distance is not beyond the exact ones.
+        ValueError: if num_buckets cannot be divided, or max_distance does not exceed the exact
+            buckets.
 
     Example:
         >>> t5_bucket(jnp.array([0, -1, -7, -8, -127, 1])).tolist()
@@ -223,7 +225,7 @@ def t5_bucket(
         raise ValueError(f"max_distance must exceed {exact} exact buckets, not {max_distance}")
     far = jnp.abs(distances) if bidirectional else jnp.maximum(-distances, 0)
     steps = jnp.log(jnp.maximum(far, exact) / exact) / math.log(max_distance / exact)
-    # The margin mends whole numbers that rounding has left a little too small.
+    # The margin corrects integers that rounding has made slightly too small.
     logarithmic = exact + jnp.floor(steps * (each - exact) + 1e-5).astype(far.dtype)
     bucket = jnp.where(far < exact, far, jnp.minimum(logarithmic, each - 1))
     return bucket + jnp.where(distances > 0, each, 0) if bidirectional else bucket
@@ -245,14 +247,14 @@ def t5_bias(
         query_positions: counted in tokens, from 0.
         key_positions: counted likewise.
         table: one number a bucket, of one head.
-        max_distance: distances from here on share the last bucket, in tokens.
-        bidirectional: whether keys may stand after the query, see `t5_bucket`.
+        max_distance: this and larger distances share the last bucket, in tokens.
+        bidirectional: whether keys may come after the query, see `t5_bucket`.
 
     Returns:
-        What is added to the scores of one head, in the type of the table.
+        The bias to add to the scores of one head, in the type of the table.
 
     Raises:
-        ValueError: if the table is no vector or its length cannot be divided into buckets.
+        ValueError: if the table is not a vector, or its length cannot be divided into buckets.
 
     Example:
         >>> table = jnp.array([0.0, 1.0, 2.0, 3.0])  # before: 0, 1; after: 2, 3
@@ -269,7 +271,7 @@ def t5_bias(
 
 
 def _distances(query_positions: Array, key_positions: Array) -> Array:
-    """J - i: positive where the key stands after the query."""
+    """Key minus query position, j - i: positive where the key comes after the query."""
     if query_positions.ndim != 1 or key_positions.ndim != 1:
         raise ValueError(
             f"query positions {query_positions.shape} and key positions {key_positions.shape} "

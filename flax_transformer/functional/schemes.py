@@ -1,4 +1,4 @@
-"""Positional schemes: every way to tell a model the order of its inputs, as values of one type."""
+"""Positional schemes: ways to give a model the order of its inputs, as values of one type."""
 
 import functools
 import inspect
@@ -26,12 +26,12 @@ from flax_transformer.functional.relative import (
 
 
 class Head(NamedTuple):
-    """Which head a bias is for.
+    """The attention head that a bias is for.
 
     Attributes:
         index: its number in the layer, from 0; may be traced.
         num_heads: number of heads of the layer.
-        bidirectional: whether keys may stand after the query.
+        bidirectional: whether keys may come after the query.
     """
 
     index: Int[Array, ""] | int
@@ -40,28 +40,28 @@ class Head(NamedTuple):
 
 
 class PositionalScheme(NamedTuple):
-    """A way to tell a model where each token stands, as pure functions of one example.
+    """A way to give a model the position of each token, as pure functions of one example.
 
-    A scheme without any of the functions tells nothing. Positions are counted from 0 within a
-    token's own sequence.
+    A scheme without any of the functions gives no positions. Positions are counted from 0 within a
+    token's sequence.
 
     Attributes:
-        description: one line for people who choose.
-        encode: (positions [length], lengths [length], d_model, table) -> [length, d_model], what is
-            added to the embeddings; lengths are the numbers of tokens of each token's sequence.
+        description: one line that helps users choose.
+        encode: (positions [length], lengths [length], d_model, table) -> [length, d_model], added
+            to the embeddings; lengths are the numbers of tokens of each token's sequence.
         has_table: whether `encode` reads a learned table [max_positions, d_model]; else it gets
             None.
-        encode_grid: (coordinates [length, 2], d_model) -> [length, d_model], in place of `encode`
-            where tokens stand on a grid whose rows and columns are known; without it they count
-            row by row.
+        encode_grid: (coordinates [length, 2], d_model) -> [length, d_model], used instead of
+            `encode` for tokens on a grid with known rows and columns; without it, positions on a
+            grid count row by row.
         rotate: (x [length, head_dim], positions [length]) -> [length, head_dim], applied to the
             queries and to the keys of one head.
         bias: (query [query_length, head_dim], query_positions, key_positions, head, table) ->
             [query_length, key_length], added to the scaled scores of one head.
         head_table_shape: head_dim -> shape of the table that `bias` learns for one head; without
             it, `bias` gets None.
-        make: makes the scheme with other parameters, given by their names, than the published
-            ones; None if it has no parameters. See `positional_scheme`.
+        make: makes the scheme with parameters other than the published ones, given by name; None if
+            it has no parameters. See `positional_scheme`.
     """
 
     description: str
@@ -166,17 +166,17 @@ SCHEMES: dict[str, PositionalScheme] = {
 
 
 def positional_scheme(name: str, options: Any = None) -> PositionalScheme:
-    """Gives a scheme with the parameters that options state, such as `options.rotary_base`.
+    """Returns a scheme with the parameters set in options, such as `options.rotary_base`.
 
     Args:
         name: a name in `SCHEMES`.
-        options: any object; those of its attributes that the scheme has as parameters are taken.
+        options: any object; its attributes with the names of the scheme's parameters are used.
 
     Returns:
-        The scheme, with the published value of every parameter that the options do not state.
+        The scheme; parameters that the options do not set have their published values.
 
     Raises:
-        ValueError: if no scheme has the name.
+        ValueError: if the name is unknown.
 
     Example:
         >>> import types

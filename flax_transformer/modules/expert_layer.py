@@ -22,14 +22,14 @@ LOSSES = "losses"  # the collection of a model's further losses
 
 
 class Experts(nn.Module):
-    """Several feed-forward networks, of which each token uses a few.
+    """Several feed-forward networks; each token uses a few of them.
 
     sum over the chosen experts e of weight_e feed_forward_e(x),
     weight = expert_weights(x W_router)
 
     When the collection "losses" is mutable in `apply`, `balancing_weight` times the
     `functional.load_balancing_loss` of the tokens is stored there under "balancing". The router
-    computes in float32, whatever the type of the computation is.
+    always computes in float32.
 
     Attributes:
         options: num_experts, experts_per_token, balancing_weight, d_model, d_ff (of each expert),
@@ -71,7 +71,7 @@ class Experts(nn.Module):
             deterministic: no dropout.
         """
         options, router_logits = self.options, self.router(inputs.astype(jnp.float32))
-        # At initialization every collection is mutable, but variables shall hold parameters only.
+        # At initialization every collection is mutable, but variables must hold only parameters.
         if self.is_mutable_collection(LOSSES) and not self.is_initializing():
             loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)
             self.sow(LOSSES, "balancing", options.balancing_weight * loss)

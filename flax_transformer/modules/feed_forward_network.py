@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FeedForward(nn.Module):
-    """Transforms every position by itself, see `functional.feed_forward`.
+    """Transforms every position independently, see `functional.feed_forward`.
 
     activation(x W_1 + b_1) W_2 + b_2
 
@@ -72,11 +72,11 @@ class Affine(nn.Module):
     """The kernel and the bias of a layer, or of one layer of every expert.
 
     Attributes:
-        shape: of the kernel; outputs are its last axis. Axes before it that are not the inputs' are
-            of matrices of their own: of experts, and of the halves of a gated layer.
+        shape: of the kernel; the last axis is that of the outputs. Axes other than those of inputs
+            and outputs count matrices: experts, or the halves of a gated layer.
         use_bias: whether there is a bias.
         dtype: of the computation.
-        in_axis: of the inputs.
+        in_axis: axis of the inputs.
     """
 
     shape: tuple[int, ...]
@@ -86,7 +86,7 @@ class Affine(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array | None]:
-        """Gives both in the type of the computation."""
+        """Returns both in the type of the computation."""
         matrices = tuple(axis for axis in range(len(self.shape) - 1) if axis != self.in_axis)
         init = nn.initializers.xavier_uniform(self.in_axis, -1, batch_axis=matrices)
         kernel = self.param("kernel", init, self.shape, jnp.float32).astype(self.dtype)

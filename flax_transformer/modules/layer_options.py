@@ -16,22 +16,22 @@ from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 ComputeType = Literal["float32", "bfloat16"]
 NormPlacement = Literal["post", "pre", "both"]
-# What may be a tuple of values for one layer after the other.
+# Fields that may be a tuple of values, for one layer after the other.
 BY_LAYER = ("attention_window", "positions", "rotary_base")
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerOptions:
-    """Sizes and choices of a Transformer's layers; the defaults are the paper's base.
+    """Sizes and choices of a Transformer's layers; the defaults are the paper's base model.
 
     The configs of models inherit it; `of_layer` gives a single layer's options.
     """
 
-    # What stands before the name of an option in a message.
+    # Comes before the name of an option in messages.
     prefix: ClassVar[str] = ""
 
     d_model: int = 512
-    """Width of embeddings and between layers."""
+    """Width of the embeddings and of the vectors between layers."""
     d_ff: int = 2048
     """Width of the feed-forward networks' hidden layers."""
     num_heads: int = 8
@@ -45,7 +45,7 @@ class LayerOptions:
     query heads: num_heads if not given, 1 is multi-query attention."""
     attention_window: int | tuple[int | None, ...] | None = None
     """Positions that self-attention sees to each side, a position itself included; all if not
-    given. Several values are those of the first layers, and then begin again."""
+    given. Several values apply to the first layers, and then repeat."""
     attention_bias: bool = False
     """Biases in the projections of attention; the paper's formulas have none."""
     attention_output_bias: bool = True
@@ -57,18 +57,18 @@ class LayerOptions:
     normalize_query_key: bool = False
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
-    """What this normalization adds to the mean square."""
+    """Added to the mean square in this normalization."""
     attention_implementation: str = "auto"
-    """auto: plain attention (xla), or where there are very many scores a block of queries at a time
-    (blockwise), which needs little memory; or cudnn: fused on NVIDIA GPUs, bfloat16 only. Where
-    weights are to be shown, plain attention computes them."""
+    """auto: plain attention (xla), or for very many scores one block of queries at a time
+    (blockwise), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If
+    weights are shown, plain attention computes them."""
     norm: str = "layer"
     """Normalization: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
     """Normalization after each residual connection (post, the paper), of each sublayer's input
     (pre), or of its input and of its output (both, Gemma 2)."""
     norm_epsilon: float = 1e-6
-    """What a normalization adds to the variance."""
+    """Added to the variance in a normalization."""
     norm_bias: bool = True
     """Biases in layer and batch normalization; rms has none."""
     feed_forward: str = "dense"
@@ -77,28 +77,28 @@ class LayerOptions:
     num_experts: int = 8
     """experts: networks of d_ff hidden units in every layer."""
     experts_per_token: int = 2
-    """experts: networks that a token uses, those which the router finds most probable."""
+    """experts: number of networks that the router chooses for each token."""
     balancing_weight: float = 0.01
     """experts: factor of the loss that spreads tokens evenly over the networks of a layer."""
     feed_forward_bias: bool = True
     """Biases in the feed-forward networks."""
     activation: str = "relu"
     """Function in the feed-forward networks: relu (the paper), gelu, gelu_tanh, silu, or the gated
-    geglu, geglu_tanh and swiglu, whose hidden layer has half as many parameters again."""
+    geglu, geglu_tanh and swiglu, with 1.5 times as many parameters."""
     positions: str | tuple[str, ...] = "sinusoidal"
-    """Positional scheme; `flax-transformer positions` compares them. Several schemes, which must
-    be of those inside attention or none, are those of the first layers, and then begin again."""
+    """Positional scheme; `flax-transformer positions` compares them. Several schemes apply to the
+    first layers, and then repeat; each must be inside attention, or none."""
     rotary_base: float | tuple[float, ...] = 10_000.0
     """Base of the wavelengths of rotary positions; several as for attention_window."""
     rotary_layout: RotaryLayout = "interleaved"
-    """Features that rotary positions turn together: adjacent ones (interleaved), or those of the
+    """Pairs of features that rotary positions rotate: adjacent ones (interleaved), or those of the
     first and the second half of a head (halves), as in Hugging Face's Llama."""
     relative_max_distance: int = 16
-    """Largest distance, in tokens, that relative positions tell apart."""
+    """Largest distance, in tokens, that relative positions distinguish."""
     t5_num_buckets: int = 32
-    """Ranges of distances that the positional scheme t5 tells apart."""
+    """Number of distance ranges of the positional scheme t5."""
     t5_max_distance: int = 128
-    """Distance, in tokens, from which on all are one range of the positional scheme t5."""
+    """Distances from this one on, in tokens, share the last range of the positional scheme t5."""
     share_position_table: bool = False
     """One table of t5 or relative positions for all layers of an encoder or a decoder (T5)."""
     residual_dropout_rate: float = 0.1
@@ -111,7 +111,7 @@ class LayerOptions:
     """Type of the computation; parameters and optimizer state stay float32."""
 
     def __post_init__(self) -> None:
-        """Refuses values that no layer can have."""
+        """Rejects values that no layer can have."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value == () and field.name in BY_LAYER:
@@ -147,7 +147,7 @@ class LayerOptions:
                 raise unknown(f"{self.prefix}{name}", single, known)
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
-        """What options of a layer rule each other out, with the message for each."""
+        """Yields whether options of a layer exclude each other, with the message for each case."""
         model, groups = self.prefix, self.num_key_value_heads or self.num_heads
         by_layer, shares = isinstance(self.positions, tuple), self.share_position_table
         schemes = self.positions if isinstance(self.positions, tuple) else (self.positions,)
@@ -195,24 +195,24 @@ class LayerOptions:
         )
 
     def head_dims(self) -> tuple[int, int]:
-        """The widths of a head's keys and of its values."""
+        """Returns the widths of a head's keys and of its values."""
         per_head = self.d_model // self.num_heads
         return self.key_dim or per_head, self.value_dim or per_head
 
     def embedded_positions(self) -> str:
-        """The scheme whose positions are added to embeddings; none if it differs by layer."""
+        """Returns the scheme that is added to embeddings; none if schemes differ by layer."""
         return "none" if isinstance(self.positions, tuple) else self.positions
 
     def period(self) -> int:
-        """After how many layers the options begin again."""
+        """Returns the number of layers after which the options repeat."""
         return math.lcm(*(len(value) for value in self._values().values() if type(value) is tuple))
 
     def of_layer(self, index: int = 0, **changes: Any) -> "LayerOptions":
-        """The options of one layer, with a single value of what differs by layer.
+        """Returns the options of one layer, with a single value for options that differ by layer.
 
         Args:
             index: number of the layer in its stack, from 0.
-            **changes: options of other values.
+            **changes: options to change, with their values.
 
         Example:
             >>> LayerOptions(attention_window=(4, None)).of_layer(2).attention_window
@@ -230,12 +230,12 @@ class LayerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(LayerOptions):
-    """Sizes and choices that every Transformer has; the defaults are the paper's base."""
+    """Sizes and choices of every Transformer; the defaults are the paper's base model."""
 
     prefix: ClassVar[str] = "model."
 
     remat: bool = False
-    """Compute each layer again in the backward pass instead of keeping its inside: less memory,
+    """Recompute each layer in the backward pass instead of keeping its activations: less memory,
     more time."""
     scan_layers: bool = False
     """Compile one layer and loop over all: quicker compilation of deep models; parameters are
@@ -244,23 +244,23 @@ class ModelConfig(LayerOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig(ModelConfig):
-    """Sizes and choices that every Transformer of tokens has; the defaults are the paper's base."""
+    """Sizes and choices of every Transformer of tokens; the defaults are the paper's base model."""
 
     max_positions: int = 1024
     """Rows of a learned table of positions, and the length by which a decoder scales positions to
     [0, 1]; other schemes have no such limit."""
     embedding_scaling: EmbeddingScaling = "inputs"
-    """Where sqrt(d_model) is: times embeddings drawn small (inputs, the paper), below the logits of
-    embeddings drawn large (logits), or nowhere (none, as in BERT and GPT-2)."""
+    """Use of sqrt(d_model): it multiplies small embeddings (inputs, the paper), divides the logits
+    of large ones (logits), or is not used (none, as in BERT and GPT-2)."""
     embedding_norm: bool = False
     """Normalization of the embeddings with their positions, as in BERT and BART."""
     tied_logits: bool = True
-    """Make the logits by the matrix that embeds tokens (the paper), or by one of their own."""
+    """Compute the logits by the embedding matrix (the paper), or by a separate one."""
     logits_bias: bool = False
     """A bias in every token's logit, as in BART and Marian."""
     logits_soft_cap: float | None = None
     """Bound c of the logits, c tanh(logits / c) as in Gemma 2; none if not given."""
 
     def position_limit(self) -> int | None:
-        """The most tokens that a learned table of positions has rows for; None without one."""
+        """Returns the number of rows of a learned position table; None without one."""
         return self.max_positions if SCHEMES[self.embedded_positions()].has_table else None

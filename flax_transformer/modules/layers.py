@@ -1,7 +1,8 @@
 """Encoder and decoder layers: attention and feed-forward in residual connections.
 
-In decoding, the rows of one example, its members, are the hypotheses of a search. What they can all
-attend to is held once: their queries become further queries of one example.
+In decoding, the rows of one example are its members, the hypotheses of a search. Keys and values
+that all members attend to are held once: the members' queries become further queries of one
+example.
 """
 
 import functools
@@ -29,7 +30,7 @@ def attend_to_self(
     """Lets the positions of whole sequences attend to each other.
 
     Args:
-        attention: its parameters.
+        attention: the module that attends.
         inputs: one vector a position.
         layout: of the inputs.
         position_table: see `MultiHeadAttention`.
@@ -50,10 +51,10 @@ class Past(NamedTuple):
     """Keys and values of the positions before the inputs.
 
     Attributes:
-        written: with room for the inputs' own.
-        length: how many positions are filled.
-        is_shared: whether the mask is that of `functional.lineage_mask`, of all that an example's
-            members wrote; else it is of what each row wrote itself.
+        written: keys and values, with room for those of the inputs.
+        length: number of filled positions.
+        is_shared: whether the mask is that of `functional.lineage_mask`, over all that an example's
+            members wrote; else it is over what each row wrote itself.
     """
 
     written: Written
@@ -68,17 +69,17 @@ def attend_to_past(
     past: Past,
     position_table: Float[Array, "num_heads ..."] | None = None,
 ) -> tuple[Float[Array, "rows length d_model"], Written]:
-    """Lets new positions attend to themselves and to those before.
+    """Lets new positions attend to themselves and to earlier ones.
 
     Args:
-        attention: its parameters.
+        attention: the module that attends.
         inputs: one vector a position.
         layout: of the inputs as queries, and of all positions so far as keys.
-        past: of the positions before.
+        past: keys and values of the positions before.
         position_table: see `MultiHeadAttention`.
 
     Returns:
-        The outputs, and what is written with the inputs' keys and values.
+        The outputs, and `written` with the inputs' keys and values added.
     """
     written, length, is_shared = past
     positions = layout.positions
@@ -109,12 +110,12 @@ def attend_to_shared(
     """Lets the members of each example attend to keys and values that they share, without a copy.
 
     Args:
-        attention: its parameters.
+        attention: the module that attends.
         inputs: adjacent rows are members of one example.
         keys_values: of every example.
         mask: True where a query may attend to a place; the members' queries are one after the
             other.
-        positions: where the queries of each row and the positions of its hypothesis are.
+        positions: of the queries of each row, and of the keys of its hypothesis.
         position_table: see `MultiHeadAttention`.
     """
     rows, length, _ = inputs.shape
@@ -129,7 +130,7 @@ def attend_to_shared(
 
 
 def _bias_of_all(bias: Array, members: int) -> Array:
-    """A row's biases of its hypothesis' positions, for every member that may have written there.
+    """Repeats a row's biases for every member that may have written a position of its hypothesis.
 
     [batch * members, heads, length, capacity] -> [batch, heads, members * length, capacity *
     members].
@@ -211,7 +212,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(self.options)
 
     def memory_keys_values(self, memory: Float[Array, "batch length d_model"]) -> KeyValue:
-        """Projects the encoder's output to what cross-attention attends to."""
+        """Projects the encoder's output to the keys and values of cross-attention."""
         return self.cross_attention.keys_values(memory)
 
     def __call__(
@@ -225,12 +226,12 @@ class DecoderLayer(nn.Module):
         position_table: Float[Array, "num_heads ..."] | None = None,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "rows length d_model"], Written | None]:
-        """Extends a sequence, in view of a source if there is one.
+        """Extends a sequence, attending to a source if there is one.
 
         Args:
             inputs: the positions to compute; with a memory or a past of fewer rows, adjacent rows
                 are hypotheses of one example.
-            layout: of the inputs as queries, and of them with the positions before them as keys.
+            layout: of the inputs as queries, and of all positions up to the inputs as keys.
             memory: from `memory_keys_values`; None: no source.
             memory_mask: True where a position may attend to the source.
             past: keys and values of the positions before the inputs; None: there are none.
@@ -238,7 +239,7 @@ class DecoderLayer(nn.Module):
             deterministic: no dropout; there is none with a past.
 
         Returns:
-            The outputs, and what is written with the inputs' keys and values, if there is a past.
+            The outputs, and `past.written` with the inputs' keys and values, if there is a past.
         """
         written, others = None, (layout.is_token, deterministic)
         y = self.self_attention_residual.before(inputs, *others)

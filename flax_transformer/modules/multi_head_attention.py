@@ -35,22 +35,22 @@ class MultiHeadAttention(nn.Module):
 
     concat(head_1, ..., head_h) W_O,  head_i = attend(X W_Q_i, Y W_K_i, Y W_V_i)
 
-    Keys and values are an argument of their own, so that self-attention, cross-attention and
-    cached decoding are one call: pass `keys_values(x)` of the inputs themselves, of an encoder's
-    output, or of a cache. The call is `queries`, `score_bias`, `attend` and `merge`.
+    Keys and values are a separate argument, so that self-attention, cross-attention and cached
+    decoding are one call: pass `keys_values(x)` of the inputs themselves, of an encoder's output,
+    or of a cache. The call runs `queries`, `score_bias`, `attend` and `merge`.
 
     Observed, see `observe`: queries, keys, values, scores (before the mask), weights and heads.
 
     Attributes:
-        options: sizes, biases, the positional scheme, and how it is computed. What a scheme adds to
-            embeddings is not done here, and a window is the mask's matter.
-        bidirectional: whether keys may be behind their query, which some schemes count differently.
+        options: sizes, biases, the positional scheme, and the implementation. Schemes that add to
+            embeddings are not applied here; a window must be part of the mask.
+        bidirectional: whether keys may come after their query; some schemes depend on it.
 
     Parameters:
         query, key [d_model, heads, key_dim], value [d_model, heads, value_dim], output
         [num_heads, value_dim, d_model], their biases if asked for; query_scale and key_scale
         [key_dim] of the normalization; scheme_table [num_heads, ...] of a scheme that learns one,
-        unless the options say that layers share it.
+        unless layers share it.
 
     Reference:
         Vaswani et al. 2017, section 3.2.2; Henry et al. 2020 (normalized queries and keys).
@@ -60,7 +60,7 @@ class MultiHeadAttention(nn.Module):
     bidirectional: bool = True
 
     def setup(self) -> None:
-        """Creates the four projections, and what norms and scheme learn."""
+        """Creates the four projections, and the parameters of norms and scheme."""
         options = self.options
         heads, (key_dim, value_dim) = options.num_heads, options.head_dims()
         groups, bias = options.num_key_value_heads or heads, options.attention_bias
@@ -103,10 +103,10 @@ class MultiHeadAttention(nn.Module):
         """Attends from the inputs to keys and values.
 
         Args:
-            inputs: what attends.
+            inputs: vectors that attend.
             keys_values: from `keys_values`, or from a cache.
             mask: True where a query may attend to a key.
-            positions: where queries and keys are, for each row; a scheme needs them.
+            positions: of queries and keys, for each row; schemes inside attention need them.
             position_table: see `score_bias`.
             deterministic: no dropout.
 
@@ -127,8 +127,8 @@ class MultiHeadAttention(nn.Module):
         """Projects inputs to the queries of all heads.
 
         Args:
-            inputs: what attends.
-            positions: where the inputs are, in tokens from 0; a scheme needs them.
+            inputs: vectors that attend.
+            positions: of the inputs, in tokens from 0; schemes inside attention need them.
         """
         query = self.query(inputs)
         if self.options.normalize_query_key:
@@ -143,8 +143,8 @@ class MultiHeadAttention(nn.Module):
         """Projects inputs to the keys and values of all heads.
 
         Args:
-            inputs: what can be attended to.
-            positions: where the inputs are, in tokens from 0; a scheme needs them.
+            inputs: vectors that can be attended to.
+            positions: of the inputs, in tokens from 0; schemes inside attention need them.
         """
         key = self.key(inputs)
         if self.options.normalize_query_key:
@@ -158,11 +158,11 @@ class MultiHeadAttention(nn.Module):
         positions: Positions | None,
         position_table: Float[Array, "num_heads ..."] | None = None,
     ) -> Float[Array, "batch heads query_length key_length"] | None:
-        """What the positional scheme adds to the scores, if anything.
+        """Computes the bias that the positional scheme adds to the scores; None if it adds none.
 
         Args:
             query: from `queries`.
-            positions: where queries and keys are.
+            positions: of queries and keys.
             position_table: from `PositionTable`, if layers share one.
         """
         bias, options = scheme_of(self.options).bias, self.options
@@ -189,7 +189,7 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Array, "batch heads query_length key_length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch query_length heads value_dim"]:
-        """Gives the outputs of all heads, see `functional.multi_head_attend`."""
+        """Computes the outputs of all heads, see `functional.multi_head_attend`."""
         (batch, query_length, heads, _), options = query.shape, self.options
         shape = (batch, heads, query_length, keys_values.key.shape[1])
         dropout = dropout_factors(self, options.attention_dropout_rate, shape, deterministic)
@@ -209,7 +209,7 @@ class MultiHeadAttention(nn.Module):
         return observe(self, "heads", attended)
 
     def _attend_observed(self, query, key, value, mask, bias, dropout, **formula: Any) -> Array:
-        """The formula step by step, whatever the implementation is that holds no weights."""
+        """Computes the formula step by step, because other implementations hold no weights."""
         score = functools.partial(attention_scores, **formula)
         scores = over_heads(score, 0)(query=query, key=key, bias=bias)
         scores = observe(self, "scores", scores)
@@ -220,7 +220,7 @@ class MultiHeadAttention(nn.Module):
     def merge(
         self, heads: Float[Array, "batch length heads value_dim"]
     ) -> Float[Array, "batch length d_model"]:
-        """Makes one vector of the outputs of all heads."""
+        """Projects the outputs of all heads to one vector."""
         return self.output(heads)
 
     def _rotate(self, heads: Array, positions: Array | None) -> Array:
@@ -255,18 +255,18 @@ class PositionTable(nn.Module):
 
     @nn.compact
     def __call__(self) -> Float[Array, "num_heads ..."]:
-        """Gives the table."""
+        """Returns the table."""
         init = nn.initializers.normal(self.options.d_model**-0.5)
         return self.param("table", init, position_table_shape(self.options), jnp.float32)
 
 
 def scheme_of(options: LayerOptions) -> PositionalScheme:
-    """The positional scheme of one layer, with the parameters that the options state."""
+    """Returns the positional scheme of one layer, with the parameters set in the options."""
     assert isinstance(options.positions, str)
     return positional_scheme(options.positions, options)
 
 
 def position_table_shape(options: LayerOptions) -> tuple[int, ...] | None:
-    """The shape of the table that a layer's scheme learns inside attention, if it learns one."""
+    """Returns the shape of the table that a layer's scheme learns inside attention, if any."""
     of_head = scheme_of(options).head_table_shape
     return of_head and (options.num_heads, *of_head(options.head_dims()[0]))

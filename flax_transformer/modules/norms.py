@@ -1,4 +1,4 @@
-"""Normalizations, dropout, and the residual connections that they are in."""
+"""Normalizations, dropout, and the residual connections that contain them."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from flax_transformer.modules.observe import observe
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
 
-# Share of the running statistics that stays when those of a batch are taken in.
+# Share of the old running statistics that is kept when those of a batch are added.
 MOMENTUM = 0.9
 
 
@@ -49,7 +49,7 @@ def dropout_factors(
 
 
 class Norm(nn.Module):
-    """What all normalizations have in common.
+    """The base class of all normalizations.
 
     Attributes:
         epsilon: added to the variance or mean square.
@@ -65,7 +65,7 @@ class Norm(nn.Module):
     use_bias: bool = True
 
     def _widened(self, inputs: Array) -> Array:
-        """Never rounds before normalizing; only the result is of the computation's type."""
+        """Widens inputs first: only the normalized result has the computation's type."""
         return inputs.astype(jnp.promote_types(inputs.dtype, self.dtype))
 
     def _scale(self, inputs: Array) -> Array:
@@ -78,7 +78,7 @@ class Norm(nn.Module):
 
 
 class LayerNorm(Norm):
-    """Gives every vector mean 0 and variance 1, see `functional.layer_norm`.
+    """Normalizes every vector to mean 0 and variance 1, see `functional.layer_norm`.
 
     Attributes and parameters are those of `Norm`.
 
@@ -93,13 +93,13 @@ class LayerNorm(Norm):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Normalizes every token by itself, in training as afterwards."""
+        """Normalizes every token independently, both in training and afterwards."""
         wide, scale, bias = self._widened(inputs), self._scale(inputs), self._bias(inputs)
         return layer_norm(wide, scale, bias, epsilon=self.epsilon).astype(self.dtype)
 
 
 class RMSNorm(Norm):
-    """Gives every vector a mean square of 1, see `functional.rms_norm`.
+    """Normalizes every vector to a mean square of 1, see `functional.rms_norm`.
 
     Attributes and parameters are those of `Norm`, without a bias.
 
@@ -114,21 +114,21 @@ class RMSNorm(Norm):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Normalizes every token by itself, in training as afterwards."""
+        """Normalizes every token independently, both in training and afterwards."""
         wide, scale = self._widened(inputs), self._scale(inputs)
         return rms_norm(wide, scale, epsilon=self.epsilon).astype(self.dtype)
 
 
 class BatchNorm(Norm):
-    """Gives every feature mean 0 and variance 1 over the tokens of a batch.
+    """Normalizes every feature to mean 0 and variance 1 over the tokens of a batch.
 
-    In training it normalizes by the batch's own statistics, so that a token's output depends on
-    all others, later ones included; afterwards by running statistics:
+    In training it uses the batch's statistics, so a token's output depends on all others, later
+    ones included. Afterwards it uses running statistics:
 
     running = 0.9 running + 0.1 batch,  from mean 0 and variance 1
 
-    On several devices each normalizes by the tokens of its own part of the batch. Attributes and
-    parameters are those of `Norm`; in the collection "batch_stats" are mean and variance [d_model].
+    Each of several devices uses the tokens of its part of the batch. Attributes and parameters are
+    those of `Norm`; in the collection "batch_stats" are mean and variance [d_model].
 
     Reference:
         Ioffe and Szegedy 2015.
@@ -145,8 +145,8 @@ class BatchNorm(Norm):
 
         Args:
             inputs: vectors of tokens and padding.
-            is_token: False for padding, which does not enter the statistics; None: all are tokens.
-            deterministic: use the running statistics; else the batch's, which also enter the
+            is_token: False for padding, which the statistics ignore; None: all are tokens.
+            deterministic: use the running statistics; else the batch's, which also update the
                 running ones, so the collection "batch_stats" must be mutable in `apply`.
 
         Returns:
@@ -161,7 +161,7 @@ class BatchNorm(Norm):
         if not deterministic:
             mean, variance = batch_statistics(wide, is_token)
             if not self.is_initializing():
-                # A device whose rows are all padding has learned nothing.
+                # A device with only padding has no statistics to add.
                 has_tokens = True if is_token is None else jnp.any(is_token)
                 share = jnp.where(has_tokens, 1 - MOMENTUM, 0.0)
                 for variable, new in zip(running, (mean, variance), strict=True):
@@ -212,7 +212,7 @@ class Residual(nn.Module):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Gives what the sublayer reads.
+        """Returns the input of the sublayer.
 
         Args:
             inputs: of the connection.
@@ -230,7 +230,7 @@ class Residual(nn.Module):
         is_token: Bool[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Adds what the sublayer gives to the inputs.
+        """Adds the outputs of the sublayer to the inputs.
 
         Args:
             inputs: of the connection.
@@ -248,5 +248,5 @@ class Residual(nn.Module):
 
 
 def make_norm(options: "LayerOptions") -> nn.Module:
-    """Makes a normalization of the kind that the options name."""
+    """Makes the normalization that the options name."""
     return NORMS[options.norm](options.norm_epsilon, options.dtype, options.norm_bias)

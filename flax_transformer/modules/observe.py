@@ -1,4 +1,4 @@
-"""The one place through which every named activation of a model passes."""
+"""Every named activation of a model passes through `observe`."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,20 +9,20 @@ ACTIVATIONS, PATCHES = "activations", "patches"  # collections
 
 
 def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """Lets an activation be looked at or replaced from outside; else it only passes through.
+    """Makes an activation readable and replaceable from outside; otherwise returns it unchanged.
 
-    In the collection "activations", if it is mutable in `apply`, the value is stored under the
-    module's path and the name. In the collection "patches" a pair (values, selector) under the same
-    path and name replaces it where the boolean selector is True. And the name is one for
+    If the collection "activations" is mutable in `apply`, the value is stored there under the
+    module's path and the name. A pair (values, selector) in the collection "patches", under the
+    same path and name, replaces it where the boolean selector is True. The name can also be used in
     `jax.checkpoint_policies`, such as `save_only_these_names("residual")`.
 
     Args:
-        module: whose activation it is.
-        name: of the activation, which no submodule of this module has.
+        module: the module of the activation.
+        name: of the activation; no submodule of this module may have it.
         value: the activation.
 
     Returns:
-        The value, or what a patch makes of it.
+        The value, patched if there is a patch.
 
     Example:
         >>> import numpy as np
@@ -47,10 +47,10 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
 
 
 def is_observed(module: nn.Module, *names: str) -> bool:
-    """Whether anyone looks at an activation of these names, or replaces one."""
+    """Whether an activation of these names is stored or replaced."""
     return _is_collected(module) or any(module.has_variable(PATCHES, name) for name in names)
 
 
 def _is_collected(module: nn.Module) -> bool:
-    # At initialization every collection is mutable, but variables shall hold parameters only.
+    # At initialization every collection is mutable, but variables must hold only parameters.
     return module.is_mutable_collection(ACTIVATIONS) and not module.is_initializing()

@@ -1,4 +1,4 @@
-"""Encoder layers of videos, whose attention goes over space and over time separately."""
+"""Encoder layers of videos, with separate attention over space and over time."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -18,12 +18,12 @@ class SpaceTimeLayer(nn.Module):
     divided heads:        z = x + space(x) + time(x), each with one half of the heads
     (with pre- or post-norm and dropout, see `Residual`)
 
-    The sum of the halves is what one output projection makes of all heads side by side.
+    The sum of the halves equals one output projection of all heads side by side.
 
     Attributes:
         options: sizes and choices.
-        divides_heads: whether the heads are divided among space and time; else both have all of
-            them, and a residual connection of their own.
+        divides_heads: whether space and time get half of the heads each; else each has all heads
+            and a separate residual connection.
 
     Reference:
         Arnab et al. 2021, section 3.3, models 3 (one after the other) and 4 (divided heads).
@@ -37,7 +37,7 @@ class SpaceTimeLayer(nn.Module):
         options = self._half_of_the_heads() if self.divides_heads else self.options
         self.space_attention = MultiHeadAttention(options)
         if self.divides_heads:
-            # In both halves, one output bias would be there twice.
+            # With an output bias in both halves, it would be added twice.
             options = options.of_layer(attention_output_bias=False)
             self.attention_residual = Residual(self.options)
         else:

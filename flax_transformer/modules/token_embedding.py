@@ -12,7 +12,7 @@ from flax_transformer.functional.projection import convolve, embed, token_logits
 from flax_transformer.functional.schemes import SCHEMES
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
-# Standard deviation with which BERT, GPT-2 and ViT draw the tables of tokens and positions.
+# Standard deviation of the initial token and position tables of BERT, GPT-2 and ViT.
 SMALL_DEVIATION = 0.02
 
 
@@ -32,21 +32,21 @@ class TokenEmbedding(nn.Module):
     logits: E ~ N(0, 1),  embed(token) = E[token],  logits(x) = x E^T / sqrt(d_model)
     none:   E ~ N(0, 0.02^2),  embed(token) = E[token],  logits(x) = x E^T
 
-    The first two begin as the same model. An optimizer such as Adam, whose steps do not depend on
-    the size of a gradient, moves the smaller matrix of the first relatively faster.
+    The first two begin as the same model. The steps of an optimizer such as Adam do not depend on
+    the size of a gradient, so the smaller matrix of the first changes relatively faster.
 
     Attributes:
         vocab_size: number of tokens.
         d_model: width of the embeddings.
         scaling: "inputs" as in the paper, "logits", or "none" as in BERT and GPT-2.
         dtype: type of the computation; parameters are float32.
-        tied_logits: whether logits are made by the matrix that embeds; else by one of their own.
+        tied_logits: whether logits use the embedding matrix; else they use a separate one.
         logits_bias: whether each token's logit has a bias.
         logits_soft_cap: bound c of the logits, c tanh(logits / c).
 
     Parameters:
-        table [vocab_size, d_model]; logits_table, likewise, if logits have their own; bias
-        [vocab_size] if they have one.
+        table [vocab_size, d_model]; logits_table, likewise, unless logits are tied; bias
+        [vocab_size] if logits have a bias.
 
     Reference:
         Vaswani et al. 2017, section 3.4; Press and Wolf 2017.
@@ -73,16 +73,16 @@ class TokenEmbedding(nn.Module):
             self.bias = self.param("bias", zeros, shape[:1], jnp.float32)
 
     def __call__(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch d_model"]:
-        """Looks tokens up, with unit variance at first unless the scaling is none."""
+        """Looks up tokens; embeddings initially have unit variance unless the scaling is none."""
         embedded = embed(tokens, self.table.astype(self.dtype))
         return embedded * self._scale() if self.scaling == "inputs" else embedded
 
     def logits(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch vocab"]:
-        """Scores every token of the vocabulary, in float32."""
+        """Computes the logits of all tokens of the vocabulary, in float32."""
         return token_logits(*self.logit_factors(hidden))
 
     def logit_factors(self, hidden: Float[Array, "*batch d_model"]) -> LogitFactors:
-        """Gives what the logits are made of, for a loss that never makes them as a whole."""
+        """Returns the factors of the logits, for a loss that never holds all logits."""
         # sqrt(d_model) divides the hidden vectors, which are smaller than the logits.
         scaled = hidden / self._scale() if self.scaling == "logits" else hidden
         table = self.table if self.tied_logits else self.logits_table
@@ -96,18 +96,18 @@ class TokenEmbedding(nn.Module):
 
 
 def table_deviation(scaling: EmbeddingScaling) -> float:
-    """The standard deviation of embeddings at first, for a table of positions added to them."""
+    """Returns the initial standard deviation of embeddings, for a position table added to them."""
     return SMALL_DEVIATION if scaling == "none" else 1.0
 
 
 class PositionalEmbedding(nn.Module):
-    """Adds what a positional scheme adds to embeddings; holds the table of a learned one.
+    """Adds the encodings of a positional scheme to embeddings; holds the table of a learned one.
 
     Attributes:
         positions: a name in `functional.SCHEMES`.
         max_length: rows of a learned table, in tokens.
-        deviation: standard deviation of a learned table at first: that of the embeddings it is
-            added to.
+        deviation: initial standard deviation of a learned table: that of the embeddings it is added
+            to.
 
     Parameters:
         table [max_length, d_model], only if the scheme has one.
@@ -129,11 +129,11 @@ class PositionalEmbedding(nn.Module):
 
         Args:
             embedded: tokens.
-            positions: where in its sequence each token stands, from 0.
-            lengths: number of tokens of each token's sequence; None where sequences still grow,
-                which then count as max_length long.
-            coordinates: row and column of the last tokens, where they stand on a grid; a scheme
-                that encodes these adds nothing to the tokens before.
+            positions: position of each token in its sequence, from 0.
+            lengths: number of tokens of each token's sequence; None while sequences still grow:
+                then max_length is their length.
+            coordinates: row and column of the last tokens, if they are on a grid; a scheme that
+                encodes these adds nothing to the tokens before.
         """
         scheme = SCHEMES[self.positions]
         if scheme.encode is None:
@@ -181,7 +181,7 @@ class TokenConvolution(nn.Module):
 
         Args:
             inputs: one vector a token.
-            segments: number from 1 of the text that each token belongs to, 0 for padding.
+            segments: number of the text of each token, from 1; 0 for padding.
         """
         features = inputs.shape[-1]
         shape = (self.width, features, features)

@@ -1,7 +1,7 @@
-"""Forms of functions that a processor computes fastest, or with the least memory.
+"""Implementations of functions that are faster or need less memory.
 
-A formula that has such a form is decorated by `with_kernel`. Which form of a kernel runs depends on
-the platform that a program is compiled for, never on the one that traces it.
+A formula that has such a kernel is decorated by `with_kernel`. The form of a kernel that runs
+depends on the platform that a program is compiled for, never on the one that traces it.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from jaxtyping import Array
 
 
 class Kernel(NamedTuple):
-    """A function and the form of it that runs.
+    """A formula and its faster or leaner implementation.
 
     Attributes:
-        formula: what is computed, as module:function.
-        kernel: what computes it, with the same arguments; a function, or module:function, which is
-            imported when it first runs.
-        runs: when it runs, in one line; where it does not, the formula does.
-        no_forward_mode: why it cannot be differentiated in forward mode; empty where it can.
+        formula: the function to compute, as module:function.
+        kernel: its implementation, with the same arguments: a function, or module:function, which
+            is imported when it first runs.
+        runs: when the kernel runs, in one line; otherwise the formula runs.
+        no_forward_mode: why it cannot be differentiated in forward mode; empty if it can.
     """
 
     formula: str
@@ -110,7 +110,7 @@ _takes_formulas = False
 
 
 def with_kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates a formula, so that a call of it runs the kernel of a name in `KERNELS`.
+    """Decorates a formula: calls run the kernel of this name in `KERNELS`.
 
     The formula itself is the attribute `formula` of the decorated function.
     """
@@ -127,12 +127,12 @@ def with_kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def kernel(name: str) -> Callable[..., Any]:
-    """Gives the function of a kernel in `KERNELS`."""
+    """Returns the function of a kernel in `KERNELS`."""
     return _find(KERNELS[name].kernel)
 
 
 def formula(name: str) -> Callable[..., Any]:
-    """Gives the formula that a kernel in `KERNELS` computes."""
+    """Returns the formula that a kernel in `KERNELS` computes."""
     found = _find(KERNELS[name].formula)
     return getattr(found, "formula", found)
 
@@ -146,10 +146,10 @@ def _find(place: str | Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def formulas_only() -> Iterator[None]:
-    """Makes all that is traced within take formulas, as for a program to be exported.
+    """Replaces kernels by formulas in everything traced within, for example to export a program.
 
-    Kernels that are asked for by their names are taken still. Programs that were traced before are
-    forgotten, at the end too, for they hold kernels.
+    Kernels requested by name still run. JAX's caches are cleared at the beginning and at the end:
+    programs traced outside contain kernels, those traced within do not.
     """
     global _takes_formulas
     jax.clear_caches()
@@ -162,10 +162,10 @@ def formulas_only() -> Iterator[None]:
 
 
 def computed_once(array: Array) -> Array:
-    """Keeps XLA on a CPU from computing an array again wherever it is used.
+    """Keeps XLA on a CPU from recomputing an array wherever it is used.
 
-    Computing again saves an accelerator the way to its memory. On a CPU it costs time, and memory
-    too where the array is computed from one that is as large.
+    On an accelerator, recomputing saves memory accesses. On a CPU it costs time, and also memory if
+    the array is computed from one of the same size.
     """
     return jax.lax.platform_dependent(
         array, cpu=jax.lax.optimization_barrier, default=lambda array: array

@@ -1,4 +1,4 @@
-"""Attention a block of queries at a time, never holding all scores, and by cuDNN's fused kernel."""
+"""Attention in blocks of queries, without holding all scores, and by cuDNN's fused kernel."""
 
 import functools
 from typing import Any
@@ -12,11 +12,12 @@ from flax_transformer.functional.attention import attend
 from flax_transformer.functional.heads import group_heads
 from flax_transformer.functional.kernels import formula
 
-# Scores of one block. On a CPU they are a megabyte, which stays in a core's cache; so small blocks
-# would leave most of an accelerator idle.
+# Scores of one block. On a CPU they take a megabyte, which stays in a core's cache. Blocks this
+# small would leave most of an accelerator idle.
 _CPU_BLOCK, _ACCELERATOR_BLOCK = 2**18, 2**28
-# Scores from which on blocks are taken unasked. On two CPU cores they take as long as all at once
-# with half as many (experiments/benchmarks/attention.py); on accelerators it is a matter of memory.
+# Number of scores from which "auto" uses blocks. On two CPU cores, blocks and all at once take the
+# same time at half as many (experiments/benchmarks/attention.py). On accelerators the reason is
+# memory.
 _CPU_MANY, _ACCELERATOR_MANY = 2**27, 2**30
 
 
@@ -24,7 +25,7 @@ Blocks = tuple[int | None, int | None, int | None]
 
 
 def blocks_pay(num_scores: int, platform: str) -> bool:
-    """Whether there are so many scores that attending in blocks is faster, or needed."""
+    """Whether attending in blocks is faster, or needed, for so many scores."""
     return num_scores >= (_CPU_MANY if platform == "cpu" else _ACCELERATOR_MANY)
 
 
@@ -64,12 +65,12 @@ def attend_in_blocks(
     cap: float | None = None,
     **scores: Shaped[Array, "..."] | None,
 ) -> Float[Array, "batch query_length heads value_dim"]:
-    """Attends some positions, heads and examples at a time, one such block after the other.
+    """Attends in blocks of some positions, heads and examples, one block after the other.
 
-    The result is that of all at once. Every query sees all its keys in one block, so the softmax
-    is the usual one. Gradients compute the weights of a block again instead of keeping them all:
-    a third more operations, for the memory of a block. A mask, a bias and dropout, where they are
-    given, still are arrays of all scores.
+    The result is the same as for all at once. Every query sees all its keys in one block, so the
+    softmax is the usual one. Gradients recompute the weights of a block instead of keeping them: a
+    third more operations, but only the memory of a block. Mask, bias and dropout, if given, are
+    still arrays of all scores.
 
     Reference:
         Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory" (there the keys are
@@ -87,7 +88,7 @@ def attend_in_blocks(
 
 
 def _in_blocks(attend: Any, sizes: Blocks, heads: dict[str, Array]) -> Array:
-    """Gives [batch, query_length, key_value_heads, group, value_dim]."""
+    """Returns [batch, query_length, key_value_heads, group, value_dim]."""
     positions_at_once, heads_at_once, examples_at_once = sizes
 
     def of_position(key, value, here):
@@ -114,9 +115,9 @@ def _in_blocks(attend: Any, sizes: Blocks, heads: dict[str, Array]) -> Array:
 
 
 def at_once(heads: dict[str, Array], block: int) -> Blocks:
-    """How many positions, heads of keys and examples make a block, in parts of similar size.
+    """Returns the numbers of positions, key heads and examples in blocks of similar size.
 
-    None, which is one at a time, if the number is a symbol.
+    None, one at a time, if the total is symbolic.
     """
     batch, query_length, key_value_heads, group, _ = heads["query"].shape
     sizes: list[int | None] = []
@@ -149,8 +150,8 @@ def cudnn_attend(
     """Computes `multi_head_attend` in one kernel.
 
     Raises:
-        ValueError: if dropout, a soft cap, another type or other widths are asked for, or there is
-            no such device.
+        ValueError: if dropout, a soft cap, another type or other widths are requested, or the
+            machine has no GPU.
     """
     widths_fit = query.shape[-1] == value.shape[-1] and query.shape[-1] % 8 == 0
     for is_possible, problem in (
@@ -162,7 +163,7 @@ def cudnn_attend(
             "needs head_dim = value_dim, a multiple of 8, not query "
             f"{query.shape} and value {value.shape}",
         ),
-        # JAX asks the library of this machine for its version already while it traces.
+        # JAX asks this machine's library for its version already during tracing.
         (has_gpu(), "needs an NVIDIA GPU, and there is none"),
     ):
         if not is_possible:

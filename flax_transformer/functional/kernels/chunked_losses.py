@@ -1,4 +1,4 @@
-"""Losses whose gradients are written by hand, and of logits that are made some rows at a time."""
+"""Losses with gradients written by hand, and of logits computed some rows at a time."""
 
 import functools
 from typing import Any
@@ -13,8 +13,8 @@ from flax_transformer.functional.kernels.sixteen_bits import transposed_copy
 from flax_transformer.functional.losses import SmoothingOver, set_size
 from flax_transformer.functional.projection import token_logits
 
-# Logits of one chunk: on a CPU they stay in the cache of a core, while an accelerator needs more to
-# be busy.
+# Logits of one chunk. On a CPU they stay in the cache of a core; an accelerator needs more to be
+# busy.
 _CPU_CHUNK, _ACCELERATOR_CHUNK = 2**22, 2**26
 
 
@@ -25,13 +25,13 @@ def weighted_losses(
     label_smoothing: float,
     smoothing_over: SmoothingOver,
 ) -> Float[Array, "*batch"]:
-    """The loss of each position, times its weight."""
+    """Computes the loss of each position, times its weight."""
     losses: Any = _cross_entropy(logits, targets, label_smoothing, smoothing_over)
     return _finite_or_weighted(losses, weights) * weights
 
 
 def _finite_or_weighted(losses: Array, weights: Array) -> Array:
-    """Replaces losses at weight 0 that are not finite by 0: the product would be NaN."""
+    """Replaces losses at weight 0 by 0 if they are not finite: the product would be NaN."""
     return jnp.where((weights == 0) & ~jnp.isfinite(losses), 0, losses)
 
 
@@ -39,7 +39,7 @@ def _finite_or_weighted(losses: Array, weights: Array) -> Array:
 def _cross_entropy(
     logits: Array, targets: Array, label_smoothing: float, smoothing_over: SmoothingOver
 ) -> Array:
-    """Losses [*batch]; its own gradient keeps one array of the size of the logits, not four."""
+    """Returns losses [*batch]; the gradient keeps one array of the size of the logits, not four."""
     return _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over)[0]
 
 
@@ -47,11 +47,11 @@ def _cross_entropy_forward(logits, targets, label_smoothing, smoothing_over):
     wide = logits.astype(at_least_float32(logits.dtype))
     log_normalizer = jax.nn.logsumexp(wide, axis=-1)
     at_target = jnp.take_along_axis(wide, targets[..., None], axis=-1, mode="clip")[..., 0]
-    # A traced id cannot be refused; clipped, it would train toward another token.
+    # A traced id cannot be checked. Clipped, it would train toward another token.
     at_target = jnp.where(_is_id(targets, logits.shape[-1]), at_target, jnp.nan)
     expected = (1 - label_smoothing) * at_target
     if label_smoothing:
-        # A sum over a masked array would first write that array: what is left out is subtracted.
+        # A sum over a masked array would first write that array, so the target is subtracted.
         total = jnp.sum(wide, axis=-1)
         if smoothing_over == "others":
             total = total - at_target
@@ -92,7 +92,7 @@ def linear_losses(
     smoothing_over: SmoothingOver,
     cap: float | None,
 ) -> Float[Array, ""]:
-    """The sum over all positions, of which some are computed at a time."""
+    """Sums the losses of all positions, computing some positions at a time."""
     rows = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
     total: Any = _linear_losses(table, bias, *rows, (label_smoothing, smoothing_over, cap))
     return total
@@ -115,14 +115,14 @@ def _by_chunks(function: Any, table: Array, bias: Array | None, *rows: Array) ->
 
 
 def _chunks(array: Array, length: int) -> Array:
-    """Cuts [rows, ...] into [chunks, length, ...], filled up with zeros."""
+    """Cuts [rows, ...] into [chunks, length, ...], padded with zeros."""
     filled = jnp.pad(array, [(0, -array.shape[0] % length)] + [(0, 0)] * (array.ndim - 1))
     return filled.reshape(-1, length, *array.shape[1:])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def _linear_losses(table, bias, hidden, targets, weights, options):
-    """The weighted sum; options: label_smoothing, smoothing_over, cap."""
+    """Computes the weighted sum; options: label_smoothing, smoothing_over, cap."""
     *smoothing, cap = options
 
     def over_chunks(table, bias, chunks):
@@ -138,7 +138,7 @@ def _linear_losses(table, bias, hidden, targets, weights, options):
 
 
 def _linear_losses_forward(table, bias, hidden, targets, weights, options):
-    """The sum, and already its gradients: to make them later, all logits would be made again."""
+    """Computes the sum and its gradients: to compute them later would need all logits again."""
 
     def over_chunks(table, bias, chunks):
         def add(carry, chunk):
@@ -169,7 +169,7 @@ def _linear_losses_forward(table, bias, hidden, targets, weights, options):
 
 
 def _losses_and_gradient(table, bias, chunk, options):
-    """The losses of a chunk, and their weighted gradient by its logits, before these are capped."""
+    """Computes the losses of a chunk, and their weighted gradient by its uncapped logits."""
     (hidden, targets, weights), (smoothing, over, cap) = chunk, options
     logits, uncap = token_logits(hidden, table, bias), None
     if cap is not None:

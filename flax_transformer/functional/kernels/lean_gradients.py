@@ -1,4 +1,4 @@
-"""Softmax and normalization with derivatives that keep as little as possible."""
+"""Softmax and normalization with derivatives that keep few arrays."""
 
 import functools
 
@@ -12,7 +12,7 @@ from flax_transformer.functional.normalization import inverse_root_mean_square
 
 @jax.custom_jvp
 def masked_softmax(scores: Array, mask: Array | None) -> Array:
-    """The softmax over allowed keys; its derivative needs nothing but the weights."""
+    """Computes the softmax over allowed keys; its derivative needs only the weights."""
     return formula("softmax")(scores, mask)
 
 

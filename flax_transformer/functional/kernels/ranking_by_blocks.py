@@ -1,4 +1,4 @@
-"""The largest of many values, found on a CPU without looking closely at most of them."""
+"""Finds the largest of many values on a CPU by searching only a few blocks of them."""
 
 import functools
 
@@ -13,7 +13,7 @@ from flax_transformer.functional.kernels import formula
 def top_k(
     values: Float[Array, "*rows vocab"], k: int
 ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
-    """Finds exactly what the formula does; few of many two to four times as fast on a CPU."""
+    """Returns the formula's result; a few of many are found 2 to 4 times as fast on a CPU."""
     if k >= values.shape[-1] // _block_size(values.shape[-1], k):
         return formula("top_k")(values, k)
     found: tuple[Array, Array] = _few_of_many(values, k)  # pyright: ignore[reportAssignmentType]
@@ -39,8 +39,8 @@ def _few_of_many_derivative(k, primals, tangents):
 def _by_blocks(values: Array, k: int) -> tuple[Array, Array]:
     """Cuts the values into blocks, and searches only those of the k largest maxima.
 
-    None of the k largest values is in another block: each of these k blocks holds a value that
-    comes before it. The values behind the last whole block are always searched.
+    No other block holds one of the k largest values: each of these k blocks has a value that comes
+    before it. The values after the last whole block are always searched.
     """
     vocab = values.shape[-1]
     block = _block_size(vocab, k)
@@ -48,7 +48,7 @@ def _by_blocks(values: Array, k: int) -> tuple[Array, Array]:
     rows = values.shape[:-1]
     whole = num_blocks * block
     maxima = values[..., :whole].reshape(*rows, num_blocks, block).max(axis=-1)
-    # In ascending order, so that of equal candidates too the lower place comes first.
+    # In ascending order, so that equal candidates are ordered by place.
     blocks = jnp.sort(jax.lax.top_k(maxima, k)[1], axis=-1)
     places = (block * blocks[..., None] + jnp.arange(block, dtype=jnp.int32)).reshape(
         *rows, k * block
@@ -61,9 +61,10 @@ def _by_blocks(values: Array, k: int) -> tuple[Array, Array]:
 
 
 def argmax(values: Float[Array, "*rows vocab"]) -> Int[Array, "*rows"]:
-    """Finds exactly what the formula does; of thousands 3 to 25 times as fast on a CPU.
+    """Returns the formula's result; for thousands of values 3 to 25 times as fast on a CPU.
 
-    There XLA compares values and places one by one, half as long as 32 rows of logits take to make.
+    On a CPU, XLA compares values and places one by one. This takes half as long as computing 32
+    rows of logits.
     """
     return jax.lax.platform_dependent(
         jax.lax.stop_gradient(values),
@@ -73,10 +74,10 @@ def argmax(values: Float[Array, "*rows vocab"]) -> Int[Array, "*rows"]:
 
 
 def _block_size(vocab: int, k: int) -> int:
-    """Gives about sqrt(vocab / k), with which maxima and candidates are as many.
+    """Returns about sqrt(vocab / k), for which maxima and candidates are equally many.
 
-    It divides vocab if anything near does: whole blocks are read as they lie in memory, while a
-    rest makes XLA copy all values first.
+    It divides vocab if a number nearby does: whole blocks are read in place, while a remainder
+    makes XLA copy all values first.
     """
     ideal = max(round((vocab / k) ** 0.5), 1)
     near = range(ideal // 2 + 1, 2 * ideal)

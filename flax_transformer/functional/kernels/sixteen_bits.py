@@ -1,8 +1,8 @@
-"""Arithmetic of 16 bits, for which a CPU has few instructions: products, and writes into a cache.
+"""Products and cache writes in 16 bits, for which a CPU has few instructions.
 
-A CPU sums products in float32, by its instructions for factors of 16 bits. XLA takes these where
-two arrays of 16 bits give float32. Accelerators sum in float32 whatever they give, and give 16 bits
-with fewer bytes.
+A CPU has instructions that multiply 16-bit factors and sum in float32. XLA uses them if the product
+of two 16-bit arrays is float32. Accelerators always sum in float32, and write fewer bytes if the
+result has 16 bits.
 """
 
 import functools
@@ -17,7 +17,7 @@ _NARROW = (jnp.bfloat16, jnp.float16)
 
 
 def multiply(inputs: Array, kernel: Array) -> Array:
-    """The product of two matrices; of float32, the formula."""
+    """Multiplies two matrices; for float32, by the formula."""
     if inputs.dtype == kernel.dtype and inputs.dtype in _NARROW:
         product: Array = _multiply(inputs, kernel)  # pyright: ignore[reportAssignmentType]
         return product
@@ -26,7 +26,7 @@ def multiply(inputs: Array, kernel: Array) -> Array:
 
 @jax.custom_vjp
 def _multiply(inputs: Array, kernel: Array) -> Array:
-    """JAX's own gradient would have a factor of float32, for which XLA widens the other one too."""
+    """JAX's own gradient would have a float32 factor, and XLA would widen the other one too."""
     return jax.lax.platform_dependent(
         inputs,
         kernel,
@@ -55,7 +55,7 @@ _multiply.defvjp(lambda *factors: (_multiply(*factors), factors), _multiply_back
 
 
 def weighted_sum(weights: Array, value: Array) -> Array:
-    """The values summed by weights; of float32, the formula."""
+    """Sums the values by weights; for float32, by the formula."""
     plain = formula("weighted_sum")
     if value.dtype not in _NARROW:
         return plain(weights, value)
@@ -72,12 +72,12 @@ def _sum_wide(a: Array, b: Array) -> Array:
 
 
 def transposed_copy(matrix: Array) -> Array:
-    """Transposes in memory: what XLA's CPU folds into a product makes it slower than the copy."""
+    """Transposes in memory: folded into a product on a CPU, a transpose costs more than a copy."""
     return computed_once(matrix.T.ravel()).reshape(matrix.T.shape)
 
 
 def write(array: Array, block: Array, start: Int[Array, ""], axis: int) -> Array:
-    """Writes a block in place; on a CPU 16 bits as whole numbers."""
+    """Writes a block in place; on a CPU, 16-bit numbers are written as integers."""
     if array.dtype.itemsize != 2:
         return formula("cache_write")(array, block, start, axis)
     return _write_narrow(array, block, start, axis)
@@ -85,7 +85,7 @@ def write(array: Array, block: Array, start: Int[Array, ""], axis: int) -> Array
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _write_narrow(array: Array, block: Array, start: Int[Array, ""], axis: int) -> Array:
-    """A CPU would widen the whole array to write numbers of 16 bits."""
+    """Writes integers on a CPU, which would widen the whole array to write 16-bit floats."""
     plain = functools.partial(formula("cache_write"), axis=axis)
 
     def as_whole_numbers(array: Array, block: Array, start: Int[Array, ""]) -> Array:

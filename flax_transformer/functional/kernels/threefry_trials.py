@@ -1,4 +1,4 @@
-"""Random trials of the blocks of Threefry, in a form that XLA computes once."""
+"""Random trials of the blocks of Threefry, written so that XLA computes each block once."""
 
 import functools
 
@@ -18,7 +18,7 @@ Words = UInt32[Array, " blocks"]
 
 
 def threefry_trials(key: UInt32[Array, "2"], threshold: int, num_blocks: int) -> Words:
-    """The trials of the blocks of a key, four in a word."""
+    """Draws the trials of a key's blocks, four in a word."""
     draw = functools.partial(_draw, threshold=threshold, num_blocks=num_blocks)
     return jax.lax.platform_dependent(
         key, cpu=functools.partial(draw, num_parts=_NUM_PARTS), default=draw
@@ -28,8 +28,8 @@ def threefry_trials(key: UInt32[Array, "2"], threshold: int, num_blocks: int) ->
 def _draw(key: UInt32[Array, "2"], *, threshold: int, num_blocks: int, num_parts: int = 1) -> Words:
     """Draws the trials of some blocks, a byte each, four in a word.
 
-    A CPU makes them in a loop of several parts: the results of a loop are in memory, while XLA
-    would otherwise repeat the whole block for each of the trials that are read from it.
+    A CPU draws them in a loop of several parts. The results of a loop are in memory; otherwise XLA
+    would repeat the whole block for each trial that is read from it.
     """
     size = -(-num_blocks // num_parts)
 
