@@ -32,7 +32,7 @@ FILES = {"train": "cifar10_train_jpeg.npz", "test": "cifar10_test_jpeg.npz"}
 
 
 def recipe(config: Any) -> Recipe:
-    """Makes the recipe of images of 32 × 32 pixels and their classes, decoded once, in the order of the files.
+    """Makes the recipe of images of 32 × 32 pixels, decoded once in file order, and classes.
 
     Each NumPy file contains `jpeg` (all images, concatenated), `offsets` (the start of each image
     and the end of the last one), and `labels`.

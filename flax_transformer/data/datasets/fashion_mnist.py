@@ -29,7 +29,7 @@ FILES = {
 
 
 def recipe(config: Any) -> Recipe:
-    """Makes the recipe of images of 28 × 28 pixels and their classes, from the authors' IDX files."""
+    """Makes the recipe of 28 × 28 pixel images and their classes, from the authors' IDX files."""
     return labeled(
         "fashion_mnist_idx",
         "Images of clothes.",

@@ -19,7 +19,7 @@ SEED = 0
 
 
 def recipe(config: Any) -> Recipe:
-    """Makes the recipe of distinct rows of up to 16 letters, and the same letters in another order."""
+    """Makes the recipe of distinct rows of up to 16 letters, and their reordered letters."""
     return Recipe(
         "letters",
         "Rows of letters and what to make of them.",

@@ -21,7 +21,7 @@ URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1"
 
 
 def recipe(config: Any) -> Recipe:
-    """Makes the recipe of task 1, raw or as the authors' lower-cased, normalized, tokenized files."""
+    """Makes the recipe of task 1: raw, or the authors' lower-cased, normalized, tokenized files."""
     is_raw = config.form == "raw"  # the authors pack only these files
     end = "" if is_raw else ".lc.norm.tok"
     sha256 = {name.replace(".", f"{end}.", 1): found for name, found in SHA256[config.form].items()}

@@ -23,7 +23,7 @@ SEED = 0
 
 
 def recipe(config: Any) -> Recipe:
-    """Makes the recipe of numbers below a million in words, split so that no number is in two splits."""
+    """Makes the recipe of numbers below a million in words; the splits share no number."""
     return Recipe(
         "number_words",
         "Numbers from 0 to 999,999 in English, German and French words.",

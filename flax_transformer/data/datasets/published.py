@@ -51,7 +51,7 @@ def download(recipe: Recipe, url: str, dl_manager: Any) -> dict[str, bytes]:
     """Downloads a data set's files.
 
     Raises:
-        UserError: if there is no network, or a file is no longer the authors'.
+        UserError: if the network is not available, or a file is no longer the authors'.
     """
     archived = url.endswith(".zip")
     end = ".gz" if recipe.packed else ""
