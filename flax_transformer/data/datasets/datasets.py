@@ -39,7 +39,7 @@ def open_split(config: "DataConfig", split: str) -> Split:
         split: a name such as "test", or a part of a split such as "train[:1000]".
 
     Raises:
-        UserError: if the data set, split or language does not exist, or its files are not available.
+        UserError: if the data set, split or language does not exist, or its files are unavailable.
     """
     known = {name: dataset for name, dataset in DATASETS.items() if dataset.kind == config.kind}
     if config.dataset in known:

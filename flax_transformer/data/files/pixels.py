@@ -102,11 +102,11 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
 def _check_range(values: np.ndarray) -> None:
     lowest, highest = values.min(), values.max()
     kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
-    numbers = f"{kind} from {lowest:g} to {highest:g}"
+    seen = f"{kind} from {lowest:g} to {highest:g}"
     if not (lowest >= 0 and highest <= 255):  # true for NaN as well
-        raise ValueError(f"it holds {numbers}, but only 0 to 255 can be read: {ADVICE}")
+        raise ValueError(f"it holds {seen}, but only 0 to 255 can be read: {ADVICE}")
     if values.dtype.kind == "f" and 0 < highest <= 1:
-        raise ValueError(f"it holds {numbers}, whose largest possible value may be 1 or 255: {ADVICE}")
+        raise ValueError(f"it holds {seen}, whose largest possible value may be 1 or 255: {ADVICE}")
 
 
 def _from_bits(values: np.ndarray, bits: int) -> UInt8[np.ndarray, "..."]:
