@@ -37,8 +37,7 @@ def attention_weights(
     """Computes the attention weights of a model for given inputs.
 
     The weights are the softmax outputs. Rows sum to 1, except rows of padding, which may be all
-    zeros.
-    By model, where n is the length of the model's input:
+    zeros. By model, where n is the length of the model's input:
 
         EncoderDecoder     "encoder" [source, source], "decoder" [target, target],
                            "cross" [target, source]

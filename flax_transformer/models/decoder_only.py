@@ -147,8 +147,8 @@ class DecoderOnly(nn.Module):
     """Maps the beginning of a text to its next tokens.
 
     One matrix embeds tokens and computes the logits unless the config says otherwise. The variables
-    of the layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. Observed activations,
-    see `modules.observe`: embedded and logits.
+    of the layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. The observed
+    activations (see `modules.observe`) are embedded and logits.
 
     Attributes:
         config: sizes and options.

@@ -54,10 +54,10 @@ class EncoderDecoder(nn.Module):
 
     One matrix embeds tokens and computes the logits unless the config says otherwise.
 
-    The variables of the layers are named encoder_0, encoder_1, ..., decoder_0, .... With
-    `config.scan_layers` they are named encoder and decoder, and each array has a leading axis of
-    layers; so do observed activations. See `models.stack_layers`. Observed activations, see
-    `modules.observe`: source_embedded, target_embedded and logits.
+    The variables of the layers are named encoder_0, encoder_1, ..., decoder_0 and so on. With
+    `config.scan_layers` they are named encoder and decoder, and all arrays, including observed
+    activations, have a leading axis of layers; see `models.stack_layers`. The observed activations
+    (see `modules.observe`) are source_embedded, target_embedded and logits.
 
     Attributes:
         config: sizes and options.

@@ -92,9 +92,10 @@ class EncoderOnlyConfig(TransformerConfig):
 class EncoderOnly(nn.Module):
     """Encodes every token of a text in its context, and the text as a whole.
 
-    The heads are methods, and have parameters if the model is initialized by them: `model.init(key,
-    tokens, method="predict_tokens")`. The variables of the layers are named encoder_0, encoder_1,
-    ..., as in `EncoderDecoder`. Observed activations, see `modules.observe`: embedded and logits.
+    The heads are methods, and have parameters if the model is initialized by them:
+    `model.init(key, tokens, method="predict_tokens")`. The variables of the layers are named
+    encoder_0, encoder_1, ..., as in `EncoderDecoder`. The observed activations (see
+    `modules.observe`) are embedded and logits.
 
     Attributes:
         config: sizes and options.
@@ -262,7 +263,7 @@ class EncoderOnly(nn.Module):
 
 
 class _Bias(nn.Module):
-    """A bias for each feature; the parameter exists only if the bias is used."""
+    """Adds a bias to each feature; the parameter exists only if the module is called."""
 
     features: int
 

@@ -184,7 +184,8 @@ def _of_encoders(
     """The same for the factorized encoder: its layers over space, then its layers over time."""
     times, places = tubelets.shape
     if config.pooling == "mean":
-        # A time's vector is the mean of its places, so all places attend, with equal shares.
+        # A time's vector is the mean of its places, so all its places attend and get equal
+        # shares.
         time = parts["time"].repeat(places, axis=-2).repeat(places, axis=-1) / places
         return np.concatenate([_scatter(parts["space"], tubelets, tubelets.size), time])
     # The video's class token, those of the times, and the tubelets.

@@ -23,9 +23,10 @@ def stack_layers(variables: Mapping[str, Any], period: int = 1) -> dict[str, Any
             repeat.
 
     Returns:
-        The collections with encoder and decoder instead of single layers. Their arrays [num_layers,
-        ...] hold all layers. If a period has several layers, they are encoder/layers_0,
-        encoder/layers_1, ... with arrays [num_layers / period, ...]. Everything else is unchanged.
+        The collections with encoder and decoder instead of single layers. Their arrays
+        [num_layers, ...] hold all layers. If a period has several layers, they are
+        encoder/layers_0, encoder/layers_1, ... with arrays [num_layers / period, ...]. Everything
+        else is unchanged.
 
     Raises:
         ValueError: if the variables have no such layers, one is missing between others, they are

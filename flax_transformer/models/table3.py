@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 
-# The paper states about its joint English-German vocabulary: "about 37000 tokens", section 5.1.
+# The paper about its joint English-German vocabulary: "about 37000 tokens", section 5.1.
 PAPER_VOCAB_SIZE = 37_000
 # Rounded to millions, 41,004 to 41,208 tokens reproduce every published count except big's; the
-# embedding of big would need 35,368 to 36,344. (With 41,000, d_ff 1,024 has 52.498 million.)
+# embedding of big would need 35,368 to 36,344. (With 41,000, the row d_ff 1,024
+# has 52.498 million.)
 FITTING_VOCAB_SIZE = 41_100
 
 
@@ -62,7 +63,7 @@ def _row(
 
 
 def depth(number: int) -> dict[str, Any]:
-    """Sets the number of layers of both the encoder and the decoder."""
+    """Returns the fields for equally many layers in the encoder and in the decoder."""
     return {"num_encoder_layers": number, "num_decoder_layers": number}
 
 

@@ -96,9 +96,9 @@ class PooledEncoder(nn.Module):
         num_tokens: rows of a learned table of positions, without the class token's.
 
     Parameters:
-        class_token [d_model] with the config's pooling by class token; positions/table [num_tokens
-        + 1 or num_tokens, d_model] with learned positions; those of the layers encoder_0,
-        encoder_1, ..., and encoder_norm with pre-norm.
+        class_token [d_model] with the config's pooling by class token; positions/table
+        [num_tokens + 1 or num_tokens, d_model] with learned positions; those of the layers
+        encoder_0, encoder_1, ..., and encoder_norm with pre-norm.
 
     Reference:
         Dosovitskiy et al. 2021, section 3.1 and figure 1.

@@ -22,7 +22,7 @@ class Published(NamedTuple):
         model: the module.
         inputs: shapes and types of the published inputs, for one example.
         outputs: shape of the outputs for these inputs.
-        parameters: published count, if necessary rounded to a tenth of a million; None if not
+        parameters: published count, exact or in tenths of a million as published; None if not
             published, and for the rows of Table 3, which have their own counts.
         source: source of the published count.
         method: method that computes these outputs; its parameters are counted.

@@ -146,7 +146,7 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device: from the host's memory, it would be copied again for each batch.
+            # On one device: from the host's memory, the variables would be copied for each batch.
             variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)

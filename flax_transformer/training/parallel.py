@@ -47,8 +47,7 @@ class Devices:
         if self.is_mapped:
             count = len(self.devices)
             copies = jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
-            # The arrays need the layout of a step's results, or the second step would compile
-            # again.
+            # Placed as a step's results are, or the second step would compile again.
             return self._pmap(lambda x: x)(copies)
         return jax.device_put(tree, self.devices[0])
 

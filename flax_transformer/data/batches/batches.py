@@ -29,9 +29,9 @@ class Group(NamedTuple):
 class Batches(abc.ABC):
     """The batch of every step: `batches[step]` for step 0, 1, 2, ... without end.
 
-    Every epoch contains every example once. Training shuffles an epoch by (seed, epoch), evaluation
-    keeps the order. A batch depends only on the seed and its step, so training can continue from
-    any step.
+    Every epoch contains every example once. Training shuffles the examples by (seed, epoch).
+    Evaluation keeps their order. A batch depends only on the seed and its step, so training can
+    continue from any step.
 
     A subclass implements `plan`, `make` and `describe`.
 

@@ -126,7 +126,7 @@ class ExampleBatches(Batches):
         seed: seed of the shuffling; None for evaluation.
 
     Raises:
-        UserError: if examples is empty in training, or batch_size is not a multiple of
+        UserError: if no training example is given, or batch_size is not a multiple of
             rows_multiple.
     """
 

@@ -115,7 +115,7 @@ def assign_rows(
 def _first_fit(
     lengths: Int[np.ndarray, "sides windows window"], row_length: int
 ) -> Int[np.ndarray, "windows window"]:
-    """Returns the row of every pair within its window; all windows work in parallel."""
+    """Returns the row of every pair within its window; windows are processed in parallel."""
     windows = np.arange(lengths.shape[1])
     rows = np.zeros(lengths.shape[1:], np.int64)
     empty: np.ndarray = np.full((*lengths.shape[:2], 1), row_length)

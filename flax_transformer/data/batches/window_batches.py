@@ -11,8 +11,8 @@ from flax_transformer.errors import UserError
 class WindowBatches(Batches):
     """Batches of equally long pieces of a token stream.
 
-    In training, every epoch cuts the stream from a new random start and shuffles the pieces. Nearly
-    every token is therefore predicted once an epoch, each time with a different context. In
+    In training, every epoch cuts the stream into pieces from a new random start, and shuffles them.
+    Nearly every token is therefore predicted once an epoch, each time with a different context. In
     evaluation, every token except the first is predicted once, and padding fills the last piece.
 
     Args:

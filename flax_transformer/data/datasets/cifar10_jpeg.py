@@ -57,7 +57,7 @@ def _splits(contents: dict[str, bytes]) -> dict[str, tuple[Iterator[np.ndarray],
 
 
 def parse(contents: bytes) -> tuple[Iterator[np.ndarray], list[int]]:
-    """Yields the images, decoded one by one, and the labels of one of the files."""
+    """Returns the images, decoded one by one, and the labels of one of the files."""
     arrays = np.load(io.BytesIO(contents))
     jpeg, ends = arrays["jpeg"].tobytes(), arrays["offsets"]
     parts = (jpeg[start:end] for start, end in itertools.pairwise(ends))

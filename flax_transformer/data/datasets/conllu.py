@@ -55,7 +55,7 @@ class TaggedWordsConfig(DataConfig):
 
     @property
     def held_out_split(self) -> str:
-        """The split of the final score: validation without a test file."""
+        """The split of the final score: validation if no test file is given."""
         return self.validation_split if self.test_file is None else self.test_split
 
 

@@ -40,7 +40,7 @@ def prepare_own(
     root = data_root(config) / config.dataset
     digest = _digest(root, [Path(path).expanduser() for path in paths], settings)
     folder = root / digest[:16]
-    # Any error in this file means that it is made again.
+    # After any error in this file, it is made again.
     with contextlib.suppress(Exception):
         kept = json.loads((folder / FOUND).read_text())
         if _sha256(kept["found"]) == kept["sha256"]:

@@ -53,7 +53,7 @@ def check_info(folder: Path) -> None:
 
 
 def check_infos(root: Path) -> None:
-    """Looks for a damaged description after TFDS failed to make a builder without naming a folder.
+    """Finds the damaged description after TFDS failed to make a builder; TFDS names no folder.
 
     Args:
         root: the folder of all prepared data sets, or of one of them.

@@ -85,8 +85,8 @@ class Tokenizer:
             vocab_size: maximum number of ids, including the special ones; few texts may give fewer.
 
         Raises:
-            UserError: if vocab_size cannot hold all bytes or exceeds MAX_VOCAB_SIZE, or texts
-                are missing.
+            UserError: if vocab_size cannot hold all bytes or exceeds MAX_VOCAB_SIZE, or texts is
+                empty.
         """
         if vocab_size < MIN_VOCAB_SIZE:
             raise UserError(
@@ -207,10 +207,10 @@ class Tokenizer:
         return self._subwords.decode(subwords, skip_special_tokens=False)
 
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
-        r"""Returns the string of one id, for display.
+        r"""Returns one string for each id, for display.
 
-        An id's string is its text, or U+FFFD for a character outside the vocabulary. Bytes of an
-        incomplete character, such as a rare letter, are shown as \xc3. Special ids are <pad>, <s>
+        The string of an id is its text, or U+FFFD for a character outside the vocabulary. Bytes of
+        an incomplete character, as in rare letters, are shown as \xc3. Special ids are <pad>, <s>
         and </s>. An id beyond the vocabulary is an empty string.
 
         Example:

@@ -13,7 +13,7 @@ from flax_transformer.whole_files import written_whole
 class DataFiles:
     """The user's own files of a run's data set, and their record in its workdir.
 
-    A file with a new time or place is accepted if its contents are the same.
+    A file that was touched or copied is accepted if its contents are the same.
 
     Args:
         workdir: folder of the run.

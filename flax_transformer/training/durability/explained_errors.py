@@ -131,7 +131,7 @@ def explain_out_of_memory(
 
 
 def _remedies(experiment: Experiment, devices: Devices, batch: AnyBatch) -> Iterator[str]:
-    """Yields ways to save memory: parts of an update, more time, smaller batches."""
+    """Yields ways to save memory: parts of an update, smaller batches, more time."""
     rows, parts = len(jax.tree.leaves(batch)[0]), experiment.training.accumulate_steps
     if rows // len(devices.devices) > parts:
         yield f"raise --training.accumulate-steps to {2 * parts} (the same update, in parts)"

@@ -35,7 +35,8 @@ def gradient_again(
     Args:
         gradient: result of `make_gradient`, with the training's micro-batches and axis.
         devices: devices of the training.
-        state: state before the step, as the training holds it on its devices.
+        state: state in which the loss or gradient was not finite, as the training holds it on its
+            devices.
         step: number of the step, counted from 1; it determines the dropout.
         batch: batch of the step, before `devices` splits it.
         rng: random key of the training.
@@ -62,13 +63,13 @@ def write_report(
     The folder gets report.json and batch.npz. The report has the loss, the examples, and for each
     parameter and layer the norm of the gradient and the number of entries that are not finite. It
     writes "nan", "inf" and "-inf" as strings. batch.npz has the arrays of the batch by name. An
-    existing folder is replaced atomically.
+    existing folder is replaced; an incomplete folder never has this name.
 
     Args:
         folder: such as WORKDIR/not_finite/step-37; with several processes, each has its own.
         step: number of the step, counted from 1.
         found: result of `gradient_again`.
-        params: parameters before the step.
+        params: parameters of that state.
         batch: batch of the step.
         examples: examples of the batch in readable form.
 

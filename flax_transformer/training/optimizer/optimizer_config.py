@@ -120,8 +120,9 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
     learning_rate(step) = peak course(step)
 
     Steps are counted from 1, as in the paper: update number warmup_steps is the first with the
-    peak, so course(warmup_steps) is 1. With done = (step - warmup_steps) / (num_steps + 1 -
-    warmup_steps), at most 1, and f for final_fraction, the courses are
+    peak, so course(warmup_steps) is 1. With
+    done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
+    final_fraction, the courses are
 
     paper:    (warmup_steps / step)^0.5, with the peak (d_model warmup_steps)^-0.5
     inverse_sqrt: (warmup_steps / step)^0.5

@@ -42,9 +42,9 @@ def decay_mask(params: Any) -> Any:
         {'positions': {'table': False}, 'query': {'bias': False, 'kernel': True}}
 
     Reference:
-        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization". Exclusion of biases and
-        norms: Devlin et al. 2019 (in their code). Exclusion of tables of positions and class
-        tokens: Touvron et al. 2021, "Training data-efficient image transformers" (in their code).
+        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; Devlin et al. 2019
+        (their code excludes biases and norms); Touvron et al. 2021, "Training data-efficient image
+        transformers" (their code excludes tables of positions and class tokens).
     """
 
     def decays(key_path: Any, leaf: Any) -> bool:
