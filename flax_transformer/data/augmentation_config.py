@@ -1,4 +1,4 @@
-"""How images and videos are changed by chance in training."""
+"""How images and videos are augmented in training."""
 
 import dataclasses
 
@@ -9,31 +9,31 @@ MAX_MAGNITUDE = 10
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-    """Changes by chance, in this order, other ones in every step; none unless asked for.
+    """Random augmentations, in this order, drawn again in every step; none by default.
 
-    All frames of a video are changed alike. No evaluation changes anything.
+    All frames of a video get the same augmentation. Evaluation never augments.
     """
 
     shift: int = 0
-    """Pixels by which images are moved at most, up or down and sideways; black follows."""
+    """Largest shift of an image in pixels, up or down and sideways; the uncovered edge is black."""
     flip: bool = False
-    """Whether half of the images are mirrored, left to right."""
+    """Mirror half of the images, left to right."""
     rotation: float = 0.0
-    """Degrees by which images are turned at most, to either side."""
+    """Largest rotation of an image in degrees, to either side."""
     scale: float = 0.0
-    """Share by which images grow or shrink at most: 0.1 for a tenth."""
+    """Largest change of the scale of an image: 0.1 for a tenth larger or smaller."""
     slant: float = 0.0
-    """Degrees by which upright lines are slanted at most, to either side."""
+    """Largest slant of upright lines in degrees, to either side."""
     rand_augment_layers: int = 0
-    """RandAugment (Cubuk et al. 2020): changes drawn for each image, one after the other."""
+    """RandAugment (Cubuk et al. 2020): number of operations drawn for each image."""
     rand_augment_magnitude: float = 9.0
-    """RandAugment: how strong these changes are, 0 to 10."""
+    """RandAugment: strength of these operations, 0 to 10."""
     mixup: float = 0.0
-    """mixup (Zhang et al. 2018): alpha of the Beta distribution of the share with which an image
-    and another one are mixed; 0 mixes nothing."""
+    """mixup (Zhang et al. 2018): alpha of the Beta distribution of the mixing weight of two images;
+    0 disables mixup."""
 
     def __post_init__(self) -> None:
-        """Refuses values that mean nothing."""
+        """Rejects impossible values."""
         for name in ("shift", "rand_augment_layers"):
             check_number(f"data.augmentation.{name}", getattr(self, name), 0)
         limits = {

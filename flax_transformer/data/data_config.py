@@ -1,4 +1,4 @@
-"""What every data set is told, whatever its examples are."""
+"""Configuration shared by all data sets."""
 
 import dataclasses
 import os
@@ -13,39 +13,39 @@ from flax_transformer.errors import UserError, check_number
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which data set, where it lies, and which of its splits are used for what."""
+    """The data set, its location, and the use of its splits."""
 
     dataset: str
-    """Name of the data set; `flax-transformer list` shows them."""
+    """Name of the data set; `flax-transformer list` shows all names."""
     manual_dir: str | None = None
-    """Folder with the data set's files already in it, instead of a download."""
+    """Folder that already contains the data set's files, used instead of a download."""
     data_dir: str | None = None
-    """Where prepared data is kept; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    """Folder for prepared data; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
     train_split: str = "train"
-    """Split to train on."""
+    """Split for training."""
     validation_split: str = "validation"
-    """Split to choose the best checkpoint on."""
+    """Split for choosing the best checkpoint."""
     test_split: str = "test"
-    """Split that is held out."""
+    """Held-out split for the final score."""
 
     kind: ClassVar[str]
-    """Of the data sets that it names: pair, text, labeled_text, image or video."""
+    """Kind of data set: pair, text, labeled_text, image or video."""
     PUBLISHED_READS: ClassVar[tuple[str, ...] | None] = ("manual_dir",)
-    """Fields that data sets of TFDS read, of those that not every data set does; None if it names
-    none of these."""
+    """Fields that data sets of TFDS read, among those that some data sets ignore; None if this kind
+    cannot use TFDS."""
     PATHS: ClassVar[tuple[str, ...]] = ()
-    """Fields that are paths, beside the two folders."""
+    """Fields that are paths, in addition to the two folders."""
     PATH_LISTS: ClassVar[tuple[str, ...]] = ()
     """Fields that are several paths."""
     COPIED_PATHS: ClassVar[tuple[str, ...]] = ()
     """Fields that are paths of files copied into the workdir: the originals may be deleted."""
     ENDINGS: ClassVar[tuple[str, ...]] = ("",)
-    """Endings of the files that are read in a folder given as a path."""
+    """File endings that are read from a folder."""
     LOWEST: ClassVar[Mapping[str, int]] = {"batch_size": 1}
-    """The least values of numbers, of those that the data set is told."""
+    """Smallest allowed values of the numeric fields."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that nothing can have, and fields that another data set reads."""
+        """Rejects impossible numbers, and fields that the data set ignores."""
         for name, lowest in self.LOWEST.items():
             number = getattr(self, name, None)
             if number is not None:
@@ -62,7 +62,7 @@ class DataConfig:
                 )
 
     def with_absolute_paths(self) -> "DataConfig":
-        """The same files, found from any working folder."""
+        """The same files with absolute paths."""
         names = ("manual_dir", "data_dir", *self.PATHS, *self.COPIED_PATHS)
         paths: dict[str, Any] = {
             name: _absolute(path) for name in names if (path := getattr(self, name)) is not None
@@ -76,7 +76,7 @@ class DataConfig:
         return self.test_split
 
     def smaller_batches(self, batch: Any) -> Iterator[str]:
-        """Says what to lower where a batch is too large for the memory, the gentlest first."""
+        """Suggests what to lower if a batch exceeds the memory, the smallest change first."""
         batch_size = getattr(self, "batch_size", None)
         if batch_size is not None and batch_size > 1:
             yield f"lower --data.batch-size to {batch_size // 2}"
@@ -87,23 +87,23 @@ def _absolute(path: str) -> str:
 
 
 def data_root(config: DataConfig) -> Path:
-    """Gives the folder of all prepared data sets: the config's, or TFDS's."""
+    """Returns the folder of all prepared data sets: the config's, or TFDS's."""
     folder = config.data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     return Path(folder).expanduser()
 
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig(DataConfig):
-    """What all data sets of texts are told."""
+    """Configuration shared by all text data sets."""
 
     vocab_size: int = 10_000
-    """Rows of the vocabulary at most; a small training split may give fewer."""
+    """Maximum size of the vocabulary; a small training split may give a smaller one."""
     tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face, used instead of training a tokenizer; it also sets the size
+    """A Hugging Face tokenizer.json to use instead of training a tokenizer; it also sets the size
     of the vocabulary. It is copied into the workdir."""
     tokenizer_lines: int = 1_000_000
-    """Texts of the training split (pairs, or lines of plain text) from which the subwords are
-    learned at most; of more, so many evenly spread ones are taken."""
+    """Maximum number of training texts (pairs, or lines of plain text) from which the subwords are
+    learned; from a larger split, evenly spaced texts are used."""
 
     COPIED_PATHS = ("tokenizer",)
     LOWEST: ClassVar = {"batch_size": 1, "tokenizer_lines": 1, "max_length": 2}

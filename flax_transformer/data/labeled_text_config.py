@@ -1,4 +1,4 @@
-"""Labeled texts: which, and how they become tokens."""
+"""Labeled texts: the data set and its tokenization."""
 
 import dataclasses
 from typing import ClassVar
@@ -8,29 +8,29 @@ from flax_transformer.data.data_config import TextConfig
 
 @dataclasses.dataclass(frozen=True)
 class LabeledTextConfig(TextConfig):
-    """Which labeled texts, and how they become tokens."""
+    """The labeled texts and their tokenization."""
 
     dataset: str = "sst2"
     """sst2, trec, labeled_text (your own .csv or .tsv files), or a data set of TFDS with one text
     and one label: ag_news_subset."""
     train_file: str | None = None
-    """labeled_text: file to train from, with columns text and label."""
+    """labeled_text: training file, with columns text and label."""
     validation_file: str | None = None
-    """labeled_text: file to validate on."""
+    """labeled_text: validation file."""
     test_file: str | None = None
-    """labeled_text: file to test on; may be left out."""
+    """labeled_text: test file; optional."""
     batch_size: int = 64
-    """Examples of an update, over all devices."""
+    """Examples in each update, over all devices."""
     vocab_size: int = 8_000
-    """Rows of the vocabulary at most; a small training split may give fewer."""
+    """Maximum size of the vocabulary; a small training split may give a smaller one."""
     max_length: int = 64
-    """Tokens of a text with its marks; what is longer is cut."""
+    """Maximum tokens of a text, including its marks; longer texts are cut."""
 
     kind: ClassVar = "labeled_text"
     PATHS = ("train_file", "validation_file", "test_file")
 
     @property
     def held_out_split(self) -> str:
-        """The split of the final score: validation, where the user's files have no test."""
+        """The split of the final score: validation if the user's files have no test split."""
         without_test = self.dataset == "labeled_text" and self.test_file is None
         return self.validation_split if without_test else self.test_split

@@ -1,4 +1,4 @@
-"""Sentence pairs: which, how they become tokens, and how tokens become batches."""
+"""Sentence pairs: the data set, its tokenization, and its batches."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,60 +14,61 @@ BatchScope = Literal["all_devices", "device"]
 
 @dataclasses.dataclass(frozen=True)
 class ParallelTextConfig(TextConfig):
-    """Which sentence pairs, how they become tokens, and how tokens become batches."""
+    """The sentence pairs, their tokenization, and their batches."""
 
     dataset: str = "number_words"
     """number_words, multi30k, text_files, copy, reverse, sort, or a TFDS translation data set:
     wmt14_translate/de-en."""
     source_language: str = "en"
-    """Language to translate from, as the data set names it."""
+    """Source language, by its name in the data set."""
     target_language: str = "de"
-    """Language to translate into, as the data set names it."""
+    """Target language, by its name in the data set."""
     form: Literal["raw", "tokenized"] = "raw"
     """multi30k: raw, or the authors' lower-cased, normalized and Moses-tokenized files."""
     train_source: str | None = None
-    """text_files: file to train from, one sentence a line."""
+    """text_files: source file for training, one sentence a line."""
     train_target: str | None = None
     """text_files: its translation, line by line."""
     validation_source: str | None = None
-    """text_files: file to validate on; without one, a twentieth of the training pairs is held out,
-    at most 1,000, and none of their sources is left in training."""
+    """text_files: source file for validation. Without one, a twentieth of the training pairs is
+    held out, at most 1,000; training then contains none of their sources."""
     validation_target: str | None = None
     """text_files: its translation."""
     test_source: str | None = None
-    """text_files: file to test on; may be left out."""
+    """text_files: source file for testing; optional."""
     test_target: str | None = None
     """text_files: its translation."""
     train_pairs: str | None = None
-    """text_files: file with one pair a line, in columns separated by tabs, instead of train_source
-    and train_target."""
+    """text_files: file with one pair a line, in tab-separated columns, instead of train_source and
+    train_target."""
     validation_pairs: str | None = None
-    """text_files: the same to validate on."""
+    """text_files: the same for validation."""
     test_pairs: str | None = None
-    """text_files: the same to test on."""
+    """text_files: the same for testing."""
     source_column: int = 1
-    """text_files: column of the source in files of pairs, counted from 1."""
+    """text_files: source column in files of pairs, counted from 1."""
     target_column: int = 2
-    """text_files: column of its translation."""
+    """text_files: target column in files of pairs, counted from 1."""
     validation_references: tuple[str, ...] = ()
-    """text_files: a file with further translations of the pairs to validate on, line by line; given
-    once for each file. BLEU, chrF and exact match use all translations, loss and perplexity only
-    the first."""
+    """text_files: a file with further translations of the validation pairs, line by line; repeat
+    the option for several files. BLEU, chrF and exact match use all translations, loss and
+    perplexity only the first."""
     test_references: tuple[str, ...] = ()
-    """text_files: the same for the pairs to test on."""
+    """text_files: the same for the test pairs."""
     max_length: int = 128
-    """Tokens of a sentence with its end mark; longer pairs are left out of training."""
+    """Maximum tokens of a sentence, including its end mark; training leaves out longer pairs."""
     tokens_per_batch: int = 4096
-    """Target tokens of an update at most, padding counted; source tokens are not counted."""
+    """Maximum target tokens of an update, padding included; source tokens are not counted."""
     batch_size: int | None = None
-    """Sentence pairs of an update, however long, instead of tokens_per_batch."""
+    """Sentence pairs of an update, regardless of length, instead of tokens_per_batch."""
     batch_scope: BatchScope = "all_devices"
-    """What either number is for: an update over all_devices, or each device's share of it."""
+    """Scope of tokens_per_batch and batch_size: an update over all_devices, or each device's
+    share."""
     num_buckets: int = 6
-    """Different batch shapes at most; each is compiled once. Packed rows have one."""
+    """Maximum number of batch shapes; each is compiled once. Packed rows have one shape."""
     packing: bool = False
     """Train on rows of max_length tokens with several pairs each, instead of batches of similar
-    lengths: one batch shape, and less padding where both sides are about equally long."""
+    lengths. This needs one batch shape, and less padding if both sides have similar lengths."""
 
     kind: ClassVar = "pair"
     PATHS = tuple(
@@ -86,7 +87,7 @@ class ParallelTextConfig(TextConfig):
         _check_batch(self)
         dataset = DATASETS.get(self.dataset)
         languages = self.source_language, self.target_language
-        # Of a data set of TFDS, they are known when it is opened.
+        # The languages of a TFDS data set are known only when it is opened.
         if len(set(languages)) == 1 and (dataset is None or dataset.languages):
             raise UserError(
                 f"source_language and target_language are both '{self.source_language}': "
@@ -116,7 +117,7 @@ class ParallelTextConfig(TextConfig):
         return self.test_split
 
     def smaller_batches(self, batch: Batch) -> Iterator[str]:
-        """Says what to lower where a batch is too large: an update, then the longest pairs."""
+        """Suggests what to lower if a batch is too large: the update, then the longest pairs."""
         if self.batch_size is None:
             half = max(self.tokens_per_batch // 2, self.max_length)
             if half < self.tokens_per_batch:

@@ -1,4 +1,4 @@
-"""Labeled images and videos: which, and how they are read."""
+"""Labeled images and videos: the data sets and how they are read."""
 
 import dataclasses
 from typing import ClassVar
@@ -10,24 +10,25 @@ from flax_transformer.data.files.pixels import check_color
 
 @dataclasses.dataclass(frozen=True)
 class _PixelsConfig(DataConfig):
-    """What data sets of images and of videos are told."""
+    """Configuration shared by image and video data sets."""
 
     batch_size: int = 64
-    """Examples of an update, over all devices."""
+    """Examples in each update, over all devices."""
     folder: str | None = None
-    """image_folders, video_folders: folder with train/CLASS/FILE, and validation and test beside
-    train; a video is a GIF, WebP or PNG of several frames, a film, or a folder of images."""
+    """image_folders, video_folders: folder with train/CLASS/FILE, and folders validation and test
+    next to train; a video is a GIF, WebP or PNG of several frames, a film, or a folder of
+    images."""
     image_size: int = 32
-    """The same, and data sets of TFDS with images of several sizes: pixels of the height and width
-    to which images and frames are cropped and resized."""
+    """The same, and TFDS data sets with images of several sizes: height and width in pixels to
+    which images and frames are cropped and resized."""
     background: str = "white"
     """The same data sets, and files to classify: color behind transparent pixels, as a name or
     #rrggbb."""
     skip_bad_files: bool = False
-    """image_folders, video_folders: leave out files that cannot be read, use the readable part of
-    damaged videos, and report how many."""
+    """image_folders, video_folders: leave out unreadable files, use the readable part of damaged
+    videos, and report the number of both."""
     augmentation: AugmentationConfig = AugmentationConfig()
-    """How images and videos are changed at random in training."""
+    """Random augmentation of images and videos in training."""
 
     PATHS = ("folder",)
     LOWEST: ClassVar = {"batch_size": 1, "image_size": 1, "num_frames": 1}
@@ -39,7 +40,7 @@ class _PixelsConfig(DataConfig):
 
 @dataclasses.dataclass(frozen=True)
 class ImagesConfig(_PixelsConfig):
-    """Which labeled images."""
+    """The labeled images."""
 
     dataset: str = "digits"
     """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data
@@ -51,14 +52,14 @@ class ImagesConfig(_PixelsConfig):
 
 @dataclasses.dataclass(frozen=True)
 class VideosConfig(_PixelsConfig):
-    """Which labeled videos."""
+    """The labeled videos."""
 
     dataset: str = "moving_digits"
     """moving_digits (built in), or video_folders (your own)."""
     num_frames: int = 8
-    """video_folders: frames, taken evenly in time over a clip."""
+    """video_folders: number of frames, evenly spaced in time over a clip."""
     still: bool = False
-    """Show the first frame instead of all others, a control: what a model then knows, it knows
-    from one picture."""
+    """Replace all frames by the first one: a control that shows how well a single picture is
+    classified."""
 
     kind: ClassVar = "video"

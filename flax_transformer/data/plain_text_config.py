@@ -1,4 +1,4 @@
-"""Texts to model: which, how they become one stream of tokens, and how that is read."""
+"""Texts for language modeling: the data set, its tokenization, and its batches."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,22 +12,22 @@ TokenUnit = Literal["subwords", "characters"]
 
 @dataclasses.dataclass(frozen=True)
 class PlainTextConfig(TextConfig):
-    """Which text, how it becomes tokens, and how much of it a model reads at a time."""
+    """The text, its tokenization, and the length of the model's input."""
 
     dataset: str = "tinyshakespeare"
     """tinyshakespeare, or plain_text: your own file or folder."""
     train_text: str | None = None
-    """plain_text: a text file, or a folder of which every .txt file is a document."""
+    """plain_text: a text file, or a folder in which every .txt file is a document."""
     validation_text: str | None = None
-    """plain_text: the same to validate on; the last tenth of each document if not given."""
+    """plain_text: the same for validation; by default the last tenth of each document."""
     test_split: str = "validation"
-    """Split that is held out; these data sets have none but the one to validate on."""
+    """Held-out split; these data sets only have the validation split."""
     tokens: TokenUnit = "subwords"
-    """What a token is: a subword of a byte-level BPE, or a character."""
+    """Tokens: subwords of a byte-level BPE, or characters."""
     max_length: int = 256
-    """Tokens that a model reads at a time, in training and when it writes."""
+    """Tokens that the model reads at a time, in training and generation."""
     batch_size: int = 32
-    """Pieces of max_length tokens of an update, over all devices."""
+    """Pieces of max_length tokens in each update, over all devices."""
 
     kind: ClassVar = "text"
     PUBLISHED_READS = None
@@ -45,7 +45,7 @@ class PlainTextConfig(TextConfig):
         super().__post_init__()
 
     def smaller_batches(self, batch: Any) -> Iterator[str]:
-        """Says what to lower where a batch is too large: an update, then its pieces."""
+        """Suggests what to lower if a batch is too large: the update, then the pieces."""
         yield from super().smaller_batches(batch)
         if self.max_length > 2:
             yield f"lower --data.max-length to {self.max_length // 2}"

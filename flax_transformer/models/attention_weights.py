@@ -1,4 +1,4 @@
-"""Every named activation of a model, and the attention weights among them, in one call."""
+"""All named activations of a model, and its attention weights, in one call."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from flax_transformer.models.stacking import unstack_layers
 from flax_transformer.modules.observe import ACTIVATIONS
 
-# The attention of a layer whose number is left out, and the part's name.
+# The attention of a layer without the layer's number, and its name in the result.
 _PARTS = {
     "encoder/attention": "encoder",
     "decoder/self_attention": "decoder",
@@ -34,10 +34,10 @@ def attention_weights(
     dropout_rng: PRNGKeyArray | None = None,
     **options: Any,
 ) -> dict[str, Float[Array, "layers batch *sequences heads query_length key_length"]]:
-    """Computes where every position attends to while a model reads its inputs.
+    """Computes the attention weights of a model for given inputs.
 
-    Weights are those of the softmax: rows sum to 1, but for padding's, which may be all zeros.
-    By model, with n the length of what it reads:
+    The weights are the softmax outputs. Rows sum to 1, except rows of padding, which may be all
+    zeros. By model, where n is the length of the model's input:
 
         EncoderDecoder     "encoder" [source, source], "decoder" [target, target],
                            "cross" [target, source]
@@ -54,15 +54,15 @@ def attention_weights(
 
     Args:
         model: a model of this package, with or without `scan_layers`.
-        variables: of the model.
-        *inputs: what the model is called with: source and target, tokens, images or videos.
-        dropout_rng: random key of the dropout, for a pass as in training; None: deterministic.
-            The weights are those before their own dropout, of inputs that dropout has changed.
-        **options: the model's other arguments, such as segments, which say what is padding.
+        variables: variables of the model.
+        *inputs: inputs of the model: source and target, tokens, images or videos.
+        dropout_rng: random key of the dropout, for a pass as in training; None: deterministic. The
+            weights are those before their own dropout, computed from inputs with dropout.
+        **options: other arguments of the model, such as segments, which mark padding.
 
     Returns:
-        One array a part: one example `i` of all is {part: weights[:, i] for part, weights in ...},
-        which `visualization.view_attention` takes for models of text; for images and videos see
+        One array for each name. For one example `i`, {name: weights[:, i] for name, weights in ...}
+        is an argument of `visualization.view_attention` for text models. For images and videos see
         `image_attention` and `video_attention`.
 
     Example:
@@ -90,7 +90,7 @@ def attention_weights(
     found: dict[str, Array] = {}
     for module, by_number in layers.items():
         of_layers = jnp.stack([by_number[number] for number in sorted(by_number)])
-        # A video's places of each time, or times of each place, are sequences of their own.
+        # The places of each time, or the times of each place, are separate sequences.
         if module.startswith("space_"):
             shape = (len(of_layers), len(inputs[0]), -1, *of_layers.shape[2:])
             of_layers = of_layers.reshape(shape)
@@ -105,19 +105,19 @@ def activations(
     dropout_rng: PRNGKeyArray | None = None,
     **options: Any,
 ) -> dict[str, Shaped[Array, "..."]]:
-    """Computes every named activation while a model reads its inputs.
+    """Computes all named activations of a model for given inputs.
 
-    Each is named by the path of its module and its own name, such as
+    Each name is the path of the module followed by the activation's own name, such as
     "decoder_3/self_attention/weights"; for all names see `modules.observe` and the modules. The
-    layers of a model with `scan_layers` are looped over, so that each has its number. To replace
-    an activation, give `model.apply` the collection "patches", see `modules.observe`.
+    layers of a model with `scan_layers` run in a loop, so that each has its number. To replace an
+    activation, pass the collection "patches" to `model.apply`; see `modules.observe`.
 
     Args:
         model: a model of this package, with or without `scan_layers`.
         variables: of the model.
-        *inputs: what the model is called with.
+        *inputs: inputs of the model.
         dropout_rng: random key of the dropout, for a pass as in training; None: deterministic.
-        **options: the model's other arguments, such as segments.
+        **options: other arguments of the model, such as segments.
 
     Returns:
         Path and name -> activation.
@@ -138,7 +138,7 @@ def activations(
         **options,
         deterministic=dropout_rng is None,
         rngs=None if dropout_rng is None else {"dropout": dropout_rng},
-        # In training, batch normalization writes its statistics, which are not kept here.
+        # In training, batch normalization writes its statistics, which are discarded here.
         mutable=[ACTIVATIONS, *(name for name in variables if name != "params")],
     )
     by_path: Any = flatten_dict(stored[ACTIVATIONS], sep="/")
@@ -146,7 +146,7 @@ def activations(
 
 
 def looped(model: Any, variables: Mapping[str, Any]) -> tuple[nn.Module, Mapping[str, Any]]:
-    """Gives the same model without `scan_layers`, and its variables."""
+    """Returns the same model without `scan_layers`, and its variables."""
     if not model.config.scan_layers:
         return model, variables
     config = dataclasses.replace(model.config, scan_layers=False)

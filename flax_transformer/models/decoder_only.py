@@ -36,13 +36,13 @@ from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 @dataclasses.dataclass(frozen=True)
 class DecoderOnlyConfig(TransformerConfig):
-    """Sizes and choices of a decoder-only Transformer; the defaults are the smallest GPT-2."""
+    """Sizes and options of a decoder-only Transformer; the defaults are the smallest GPT-2."""
 
     reads: ClassVar[str] = "tokens"
     gives: ClassVar[str] = "next_tokens"
 
     d_model: int = 768
-    """Width of embeddings and between layers."""
+    """Width of the embeddings and of the layers' inputs and outputs."""
     d_ff: int = 3072
     """Width of the feed-forward networks' hidden layers."""
     num_heads: int = 12
@@ -52,20 +52,20 @@ class DecoderOnlyConfig(TransformerConfig):
     norm_placement: NormPlacement = "pre"
     """Normalization after each residual connection (post), or before each sublayer (pre, GPT-2)."""
     norm_epsilon: float = 1e-5
-    """What a normalization adds to the variance."""
+    """Term added to the variance in a normalization."""
     activation: str = "gelu_tanh"
-    """Function in the feed-forward networks."""
+    """Activation function of the feed-forward networks."""
     positions: str | tuple[str, ...] = "learned"
     """Positional scheme."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Where sqrt(d_model) is; GPT-2 has it nowhere (none)."""
+    """Location of the factor sqrt(d_model); GPT-2 does not use it (none)."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12
-    """Layers."""
+    """Number of layers."""
 
     def build(self, *, vocab_size: int) -> "DecoderOnly":
-        """Makes the model for a vocabulary of so many tokens."""
+        """Makes the model for a vocabulary of vocab_size tokens."""
         return DecoderOnly(self, vocab_size)
 
 
@@ -81,12 +81,12 @@ def decode_whole(
     """Passes whole texts through the decoder of a model.
 
     Args:
-        model: its decoder, decoder_positions and decoder_norm are used.
+        model: model with a decoder, decoder_positions and decoder_norm.
         inputs: embedded tokens.
-        layouts: of the tokens.
-        num_layers: of the decoder.
-        deterministic: no dropout.
-        memory: what an encoder made of the source; None without an encoder.
+        layouts: layouts of the tokens.
+        num_layers: number of decoder layers.
+        deterministic: disables dropout.
+        memory: output of the encoder; None without an encoder.
         memory_mask: True where a token may attend to the memory.
     """
     table = model.decoder_positions and model.decoder_positions()
@@ -117,11 +117,11 @@ def decode_next(
     """Passes the next tokens through the decoder of a model.
 
     Args:
-        model: its decoder, decoder_positions and decoder_norm are used.
+        model: model with a decoder, decoder_positions and decoder_norm.
         inputs: embedded tokens.
         layouts: from `lay_out_next`.
         cache: from `lay_out_next`.
-        memories: keys and values of the source for each layer; none without an encoder.
+        memories: keys and values of the source for each layer; empty without an encoder.
         memory_mask: True where a token may attend to the source.
     """
     table = model.decoder_positions and model.decoder_positions()
@@ -146,12 +146,12 @@ def decode_next(
 class DecoderOnly(nn.Module):
     """Maps the beginning of a text to its next tokens.
 
-    Tokens are embedded by one matrix, which also makes the logits unless the config says otherwise.
-    The variables of layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. Observed,
-    see `modules.observe`: embedded and logits.
+    One matrix embeds tokens and computes the logits unless the config says otherwise. The variables
+    of the layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. The observed
+    activations (see `modules.observe`) are embedded and logits.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
         vocab_size: number of tokens.
 
     Reference:
@@ -179,7 +179,7 @@ class DecoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length vocab"]:
-        """Scores the next token after every position.
+        """Computes the logits of the next token at every position.
 
         The arguments are those of `represent`.
 
@@ -196,16 +196,16 @@ class DecoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Represents every position in view of those before it.
+        """Computes the final hidden state of every position from the tokens up to it.
 
         Args:
             tokens: token ids.
-            segments: number from 1 of the text that each token belongs to, 0 for padding, which may
-                be on either side; None: every row is one text without padding.
-            deterministic: no dropout.
+            segments: number of the text that each token belongs to, counted from 1, and 0 for
+                padding on either side; None: every row is one text without padding.
+            deterministic: disables dropout.
 
         Returns:
-            What the logits of the next token are made of.
+            Hidden states from which the logits of the next token are computed.
         """
         config = self.config
         layouts = lay_out_windows(
@@ -219,10 +219,10 @@ class DecoderOnly(nn.Module):
 
         Args:
             batch: number of prompts.
-            capacity: number of positions, prompt included, the cache has room for.
+            capacity: maximum number of positions in the cache, including the prompt.
 
         Returns:
-            A cache for `decode`, as `EncoderDecoder.start` makes it, without a context.
+            A cache for `decode`, as `EncoderDecoder.start` returns it, without a context.
         """
         return make_cache(self.config, self.config.num_layers, batch, capacity)
 
@@ -235,11 +235,11 @@ class DecoderOnly(nn.Module):
         """Continues texts by one or several tokens.
 
         Args:
-            tokens: the next token ids of each row; rows is a multiple of the cache's batch, see
-                `functional.Cache`.
-            cache: from `start` or from the call before.
-            is_token: False at padding, so that prompts of different lengths end together when they
-                are padded on the left; None: all are tokens.
+            tokens: the next token ids of each row; the number of rows is a multiple of the cache's
+                batch, see `functional.Cache`.
+            cache: cache from `start` or from the previous call.
+            is_token: False for padding; prompts of different lengths are padded on the left, so
+                that they end together. None: all are tokens.
 
         Returns:
             Logits of the token after each given one, and the cache for the next call.
@@ -251,7 +251,7 @@ class DecoderOnly(nn.Module):
     def _embed(self, tokens: Array, layouts: Layouts, deterministic: bool) -> Array:
         layout = any_of(layouts)
         assert layout.positions is not None
-        # A text grows while it is decoded, so its own length is not yet known.
+        # A text grows during decoding, so its own length is not yet known.
         x = self.positions(self.embedding(tokens), layout.positions.query)
         x = finish(self.embedding_norm, x, layout, deterministic)
         return observe(self, "embedded", self.embedding_dropout(x, deterministic))

@@ -34,33 +34,33 @@ from flax_transformer.modules.observe import observe
 
 @dataclasses.dataclass(frozen=True)
 class EncoderDecoderConfig(TransformerConfig):
-    """Sizes and choices of an encoder-decoder Transformer; the defaults are the paper's base."""
+    """Sizes and options of an encoder-decoder Transformer; the defaults are the paper's base."""
 
     reads: ClassVar[str] = "tokens"
     gives: ClassVar[str] = "target_tokens"
 
     num_encoder_layers: int = 6
-    """Layers of the encoder."""
+    """Number of encoder layers."""
     num_decoder_layers: int = 6
-    """Layers of the decoder."""
+    """Number of decoder layers."""
 
     def build(self, *, vocab_size: int) -> "EncoderDecoder":
-        """Makes the model for a joint vocabulary of so many tokens."""
+        """Makes the model for a joint vocabulary of vocab_size tokens."""
         return EncoderDecoder(self, vocab_size)
 
 
 class EncoderDecoder(nn.Module):
     """Maps a source and the beginning of a target to the target's next tokens.
 
-    Tokens are embedded by one matrix, which also makes the logits unless the config says otherwise.
+    One matrix embeds tokens and computes the logits unless the config says otherwise.
 
-    The variables of layers are named encoder_0, encoder_1, ..., decoder_0, ...; with
-    `config.scan_layers` they are encoder and decoder, each array with a leading axis of layers, and
-    so are activations that are looked at; see `models.stack_layers`. Observed, see
-    `modules.observe`: source_embedded, target_embedded and logits.
+    The variables of the layers are named encoder_0, encoder_1, ..., decoder_0 and so on. With
+    `config.scan_layers` they are named encoder and decoder, and all arrays, including observed
+    activations, have a leading axis of layers; see `models.stack_layers`. The observed activations
+    (see `modules.observe`) are source_embedded, target_embedded and logits.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
         vocab_size: number of tokens of the joint vocabulary.
 
     Reference:
@@ -95,7 +95,7 @@ class EncoderDecoder(nn.Module):
         target_segments: Int[Array, "batch target_length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch target_length vocab"]:
-        """Scores the next token after every position of the target.
+        """Computes the logits of the next token at every position of the target.
 
         The arguments are those of `represent`.
 
@@ -120,18 +120,18 @@ class EncoderDecoder(nn.Module):
         target_segments: Int[Array, "batch target_length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch target_length d_model"]:
-        """Represents every target position in view of the source and of the target before it.
+        """Computes the final hidden state of every target position from the source and the prefix.
 
         Args:
             source: token ids.
             target: token ids that the decoder reads, begin mark first.
-            source_segments: number from 1 of the pair that each token belongs to, 0 for padding,
-                which may be on either side; None: every row is one source without padding.
-            target_segments: the same of the target.
-            deterministic: no dropout.
+            source_segments: number of the pair that each token belongs to, counted from 1, and 0
+                for padding on either side; None: every row is one source without padding.
+            target_segments: the same for the target.
+            deterministic: disables dropout.
 
         Returns:
-            What the logits of the next token are made of.
+            Hidden states from which the logits of the next token are computed.
         """
         config = self.config
         memory = self.encode(source, segments=source_segments, deterministic=deterministic)
@@ -149,12 +149,12 @@ class EncoderDecoder(nn.Module):
         segments: Int[Array, "batch source_length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch source_length d_model"]:
-        """Represents every token of the source in its context.
+        """Encodes every token of the source in its context.
 
         Args:
             source: token ids.
             segments: see `source_segments` of the call.
-            deterministic: no dropout.
+            deterministic: disables dropout.
         """
         config = self.config
         layouts = lay_out_windows(config, functools.partial(lay_out, all_one(source, segments)))
@@ -176,12 +176,12 @@ class EncoderDecoder(nn.Module):
 
         Args:
             source: token ids.
-            capacity: number of target positions, prompt included, the cache has room for.
-            segments: 1 for tokens of the source, 0 for padding; None: there is no padding.
+            capacity: maximum number of target positions in the cache, including the prompt.
+            segments: 1 for tokens of the source, 0 for padding; None: there are only tokens.
 
         Returns:
-            A cache for `decode`: history holds which places hold tokens; context holds every
-            decoder layer's projection of the source and the source's mask; written holds every
+            A cache for `decode`: history marks the places with tokens; context contains every
+            decoder layer's projection of the source and the source's mask; written contains every
             decoder layer's keys and values.
         """
         memory = self.encode(source, segments=segments)
@@ -203,11 +203,11 @@ class EncoderDecoder(nn.Module):
         """Continues targets by one or several tokens.
 
         Args:
-            tokens: the next token ids of each row; rows is a multiple of the cache's batch, see
-                `functional.Cache`.
-            cache: from `start` or from the call before.
-            is_token: False at padding, so that prompts of different lengths end together when they
-                are padded on the left; None: all are tokens.
+            tokens: the next token ids of each row; the number of rows is a multiple of the cache's
+                batch, see `functional.Cache`.
+            cache: cache from `start` or from the previous call.
+            is_token: False for padding; prompts of different lengths are padded on the left, so
+                that they end together. None: all are tokens.
 
         Returns:
             Logits of the token after each given one, and the cache for the next call.
@@ -221,7 +221,7 @@ class EncoderDecoder(nn.Module):
     def _embed_target(self, tokens: Array, layouts: Layouts, deterministic: bool) -> Array:
         layout = any_of(layouts)
         assert layout.positions is not None
-        # A target grows while it is decoded, so its own length is not yet known.
+        # A target grows during decoding, so its own length is not yet known.
         x = self.target_positions(self.embedding(tokens), layout.positions.query)
         x = finish(self.target_embedding_norm, x, layout, deterministic)
         return observe(self, "target_embedded", self.embedding_dropout(x, deterministic))

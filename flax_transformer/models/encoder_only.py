@@ -39,13 +39,13 @@ from flax_transformer.modules.token_embedding import (
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOnlyConfig(TransformerConfig):
-    """Sizes and choices of an encoder-only Transformer; the defaults are BERT's base."""
+    """Sizes and options of an encoder-only Transformer; the defaults are BERT's base."""
 
     reads: ClassVar[str] = "tokens"
     gives: ClassVar[str] = "vectors"
 
     d_model: int = 768
-    """Width of embeddings and between layers."""
+    """Width of the embeddings and of the layers' inputs and outputs."""
     d_ff: int = 3072
     """Width of the feed-forward networks' hidden layers."""
     num_heads: int = 12
@@ -53,51 +53,52 @@ class EncoderOnlyConfig(TransformerConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_epsilon: float = 1e-12
-    """What a normalization adds to the variance."""
+    """Term added to the variance in a normalization."""
     activation: str = "gelu"
-    """Function in the feed-forward networks."""
+    """Activation function of the feed-forward networks."""
     positions: str | tuple[str, ...] = "learned"
     """Positional scheme."""
     max_positions: int = 512
     """Rows of a learned table of positions."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Where sqrt(d_model) is; BERT has it nowhere (none)."""
+    """Location of the factor sqrt(d_model); BERT does not use it (none)."""
     embedding_norm: bool = True
-    """Normalization of the embeddings with their positions."""
+    """Normalization of the sum of embeddings and positions."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12
-    """Layers."""
+    """Number of layers."""
     num_sentences: int = 2
-    """Sentences of one text that an embedding tells apart."""
+    """Number of sentences of a text that an embedding distinguishes."""
     pooling: str = "first"
-    """What stands for a whole text: its first token, or the mean or the max of all its tokens."""
+    """Representation of a whole text: its first token, or the mean or the max of all its tokens."""
     token_dropout_rate: float = 0.0
-    """Dropout of the embeddings of whole tokens."""
+    """Dropout that removes the embeddings of whole tokens."""
     convolution_width: int | None = None
-    """Adjacent tokens that a convolution mixes before the first layer, in a residual connection;
-    none if not given. From few texts words in their order are learned better so."""
+    """Adjacent tokens that a convolution mixes before the first layer, in a residual connection; no
+    convolution if not given. It helps to learn word order from few texts."""
 
     def __post_init__(self) -> None:
-        """Refuses values that no model can have."""
+        """Rejects impossible values."""
         super().__post_init__()
         if self.pooling not in POOLINGS:
             raise unknown("model.pooling", self.pooling, POOLINGS)
 
     def build(self, *, vocab_size: int, num_classes: int = 2) -> "EncoderOnly":
-        """Makes the model for a vocabulary of so many tokens and so many classes of texts."""
+        """Makes the model for vocab_size tokens and num_classes classes of texts."""
         return EncoderOnly(self, vocab_size, num_classes)
 
 
 class EncoderOnly(nn.Module):
-    """Represents every token of a text in its context, and the text as a whole.
+    """Encodes every token of a text in its context, and the text as a whole.
 
     The heads are methods, and have parameters if the model is initialized by them:
-    `model.init(key, tokens, method="predict_tokens")`. The variables of layers are named encoder_0,
-    encoder_1, ..., as in `EncoderDecoder`. Observed, see `modules.observe`: embedded and logits.
+    `model.init(key, tokens, method="predict_tokens")`. The variables of the layers are named
+    encoder_0, encoder_1, ..., as in `EncoderDecoder`. The observed activations (see
+    `modules.observe`) are embedded and logits.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
         vocab_size: number of tokens.
         num_classes: number of classes of whole texts.
 
@@ -139,26 +140,26 @@ class EncoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length d_model"]:
-        """Represents every token in its context.
+        """Encodes every token in its context.
 
         Args:
             tokens: token ids.
-            sentences: number from 0 of the sentence within its text that each token belongs to; all
-                of the first if not given.
-            segments: number from 1 of the text that each token belongs to, 0 for padding, which may
-                be on either side; texts of one row do not see each other. None: every row is one
-                text without padding.
-            deterministic: no dropout.
+            sentences: number of each token's sentence within its text, counted from 0; by default
+                all tokens are in the first sentence.
+            segments: number of the text that each token belongs to, counted from 1, and 0 for
+                padding on either side; texts of one row do not attend to each other. None: every
+                row is one text without padding.
+            deterministic: disables dropout.
 
         Returns:
-            One vector a token.
+            One vector for each token.
         """
         config, segments = self.config, all_one(tokens, segments)
         layouts = lay_out_windows(config, functools.partial(lay_out, segments))
         layout = any_of(layouts)
         assert layout.positions is not None
         x = self.embedding(tokens)
-        # Positions stay: a model sees that there was a token.
+        # Positions remain: the model sees that there was a token.
         x *= self.token_dropout(jnp.ones((*tokens.shape, 1), x.dtype), deterministic)
         x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
         x = self.positions(x, layout.positions.query, layout.lengths)
@@ -178,9 +179,9 @@ class EncoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch length vocab"]:
-        """Scores, for every place, which token is there: the head of masked language models.
+        """Computes logits of the token at every place: the head of masked language modeling.
 
-        The arguments are those of the call; some of the tokens are a mask's id.
+        The arguments are those of the call; some tokens have the mask's id.
 
         Returns:
             Logits of the token at each place.
@@ -197,13 +198,13 @@ class EncoderOnly(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch places vocab"]:
-        """Scores which token is at some places only.
+        """Computes logits of the token at selected places only.
 
-        logits = norm(gelu(hidden W + b)) E^T + c,  E being the tokens' embedding
+        logits = norm(gelu(hidden W + b)) E^T + c,  where E is the tokens' embedding
 
         Args:
-            hidden: what the call gives for these places.
-            is_token: False at padding.
+            hidden: output of the call for these places.
+            is_token: False for padding.
             deterministic: whether a batch normalization uses its running statistics.
 
         Returns:
@@ -221,18 +222,18 @@ class EncoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch d_model"]:
-        """Represents whole texts.
+        """Encodes whole texts.
 
-        tanh(h W + b),  h being the first token's vector, or the mean or max of those of all
+        tanh(h W + b),  where h is the first token's vector, or the mean or max over all
 
         Args:
-            tokens: see the call; one text a row.
+            tokens: see the call; one text in each row.
             sentences: see the call.
-            segments: 1 for tokens, 0 for padding; None: there is no padding.
-            deterministic: no dropout.
+            segments: 1 for tokens, 0 for padding; None: there are only tokens.
+            deterministic: disables dropout.
 
         Returns:
-            One vector a text.
+            One vector for each text.
         """
         segments = all_one(tokens, segments)
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
@@ -247,7 +248,7 @@ class EncoderOnly(nn.Module):
         segments: Int[Array, "batch length"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "batch classes"]:
-        """Scores the classes of whole texts.
+        """Computes the logits of the classes of whole texts.
 
         The arguments are those of `pool`.
 
@@ -262,7 +263,7 @@ class EncoderOnly(nn.Module):
 
 
 class _Bias(nn.Module):
-    """A number for each feature, which is there only if it is asked for."""
+    """Adds a bias to each feature; the parameter exists only if the module is called."""
 
     features: int
 

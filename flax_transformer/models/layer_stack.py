@@ -1,4 +1,4 @@
-"""The layers of an encoder or a decoder, one after the other: in a Python loop, or scanned."""
+"""The layers of an encoder or a decoder in sequence: in a Python loop, or scanned."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,20 +22,20 @@ from flax_transformer.modules.token_embedding import (
 )
 
 Kind = Callable[[LayerOptions], nn.Module]
-# Several layers, or one whose variables have a leading axis of layers.
+# Several layers, or one layer; its variables then have a leading axis of layers.
 Layers = Sequence[nn.Module] | nn.Module
-# (layer, inputs, what is given to this layer) -> (outputs, what this layer gives besides)
+# (layer, inputs, arguments of this layer) -> (outputs, further result of this layer)
 Step = Callable[[Any, Array, Any], tuple[Array, Any]]
-# The layout by the window of a layer's attention.
+# The layouts by the window of a layer's attention.
 Layouts = Mapping[Any, Layout]
 
 
 class Period(nn.Module):
-    """Adjacent layers of different options, which a scan goes through again and again.
+    """Adjacent layers with different options; a scan runs through them repeatedly.
 
     Attributes:
         kind: makes a layer.
-        options: of each layer.
+        options: options of each layer.
     """
 
     kind: Kind
@@ -47,16 +47,16 @@ class Period(nn.Module):
 
 
 def make_layers(kind: Kind, config: ModelConfig, num_layers: int) -> Layers:
-    """Makes the layers of an encoder or a decoder, to be called in a model's `setup`.
+    """Makes the layers of an encoder or a decoder; to be called in a model's `setup`.
 
     Args:
-        kind: makes a layer of its options.
-        config: of the model; `scan_layers` asks for one layer for all, or for one period of layers
-            if options differ by layer.
-        num_layers: how many there are.
+        kind: makes a layer from its options.
+        config: config of the model; with `scan_layers`, one layer is made for all, or one period of
+            layers if options differ by layer.
+        num_layers: number of layers.
 
     Raises:
-        UserError: if they are to be scanned, but are not a multiple of the period.
+        UserError: if the layers are scanned, but are not a multiple of the period.
     """
     period = config.period()
     if not config.scan_layers:
@@ -72,17 +72,17 @@ def make_layers(kind: Kind, config: ModelConfig, num_layers: int) -> Layers:
 
 
 def make_last_norm(config: ModelConfig) -> nn.Module | None:
-    """Makes what follows the last layer: only post-norm layers give normalized vectors."""
+    """Makes the norm after the last layer; post-norm layers need none."""
     return None if config.norm_placement == "post" else make_norm(config)
 
 
 def make_position_table(config: ModelConfig) -> nn.Module | None:
-    """Makes the table of positions that all layers of a stack share, if there is one."""
+    """Makes the table of positions that all layers of a stack share, if they use one."""
     return PositionTable(config) if config.share_position_table else None
 
 
 def make_embedding(config: TransformerConfig, vocab_size: int) -> TokenEmbedding:
-    """Makes what embeds tokens and gives logits."""
+    """Makes the module that embeds tokens and computes logits."""
     return TokenEmbedding(
         vocab_size,
         config.d_model,
@@ -95,7 +95,7 @@ def make_embedding(config: TransformerConfig, vocab_size: int) -> TokenEmbedding
 
 
 def make_positions(config: TransformerConfig) -> PositionalEmbedding:
-    """Makes what adds positions to the embeddings of tokens."""
+    """Makes the module that adds positions to the embeddings of tokens."""
     deviation = table_deviation(config.embedding_scaling)
     return PositionalEmbedding(config.embedded_positions(), config.max_positions, deviation)
 
@@ -104,7 +104,7 @@ def lay_out_windows(config: ModelConfig, lay_out: Callable[..., Layout]) -> Layo
     """Lays out tokens for every window that a layer's attention has.
 
     Args:
-        config: of the model.
+        config: config of the model.
         lay_out: makes the layout of a given `window`.
     """
     windows = [config.of_layer(i).attention_window for i in range(config.period())]
@@ -112,14 +112,14 @@ def lay_out_windows(config: ModelConfig, lay_out: Callable[..., Layout]) -> Layo
 
 
 def any_of(layouts: Layouts) -> Layout:
-    """A layout of which only what is the same for all windows is read."""
+    """Returns any layout, for reading values that are the same for all windows."""
     return next(iter(layouts.values()))
 
 
 def all_one(
     tokens: Int[Array, "batch length"], segments: Int[Array, "batch length"] | None
 ) -> Int[Array, "batch length"]:
-    """The segments of tokens: those given, or one a row that has no padding."""
+    """Returns the given segments of tokens, or else one segment for each row without padding."""
     return jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
 
 
@@ -131,23 +131,23 @@ def pass_through(
     *,
     remat: bool = False,
 ) -> tuple[Float[Array, "rows length d_model"], tuple[Any, ...]]:
-    """Calls all layers, each with the outputs of the one before.
+    """Calls all layers, each with the outputs of the previous one.
 
     x_i, result_i = step(layer_i, x_(i-1), given_i)
 
     Args:
-        layers: from `make_layers`.
-        step: calls one layer; it may refer to other arrays, which are the same for all layers.
-        inputs: of the first layer.
+        layers: layers from `make_layers`.
+        step: calls one layer; it may use other arrays, which are the same for all layers.
+        inputs: inputs of the first layer.
         given: a pytree for each layer, or None for each.
-        remat: compute each layer again in the backward pass instead of keeping its inside.
+        remat: recompute each layer's activations in the backward pass instead of keeping them.
 
     Returns:
         The outputs of the last layer, and a pytree from each layer.
     """
     is_scanned = isinstance(layers, nn.Module)
     if remat:
-        # Within a loop XLA cannot merge the second computation with the first.
+        # In a loop XLA cannot merge the second computation with the first.
         step = nn.remat(step, prevent_cse=not is_scanned)
     if not is_scanned:
         return _loop(layers, step, inputs, given)
@@ -159,8 +159,8 @@ def pass_through(
 
     scan = nn.scan(body, variable_axes={True: 0}, split_rngs={True: True}, length=len(given))
     outputs, results = scan(layers, inputs, stack(given))
-    # Outside, every layer's arrays are separate, as they are without a scan. These copies cost a
-    # step of cached decoding half its time or more: for that, unstack the variables.
+    # Outside, every layer's arrays are separate, as without a scan. These copies take half of the
+    # time of a cached decoding step or more. To avoid them, unstack the variables.
     return outputs, tuple(result for of_all in unstack(results, len(given)) for result in of_all)
 
 
@@ -182,11 +182,11 @@ def encode_whole(
     """Passes whole sequences through the encoder of a model.
 
     Args:
-        model: its encoder, encoder_positions and encoder_norm are used.
-        inputs: of the first layer.
-        layouts: of the inputs.
-        num_layers: of the encoder.
-        deterministic: no dropout.
+        model: model with an encoder, encoder_positions and encoder_norm.
+        inputs: inputs of the first layer.
+        layouts: layouts of the inputs.
+        num_layers: number of encoder layers.
+        deterministic: disables dropout.
     """
     table = model.encoder_positions and model.encoder_positions()
     options = {"position_table": table, "deterministic": deterministic}
@@ -205,12 +205,12 @@ def finish(
     layout: Layout,
     deterministic: bool,
 ) -> Float[Array, "rows length d_model"]:
-    """Applies the last norm, if there is one, to the outputs of the last layer."""
+    """Applies the last norm, if the model has one, to the outputs of the last layer."""
     return outputs if last_norm is None else last_norm(outputs, layout.is_token, deterministic)
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """Joins pytrees of one structure along a new leading axis of their arrays.
+    """Stacks pytrees with the same structure along a new leading axis of their arrays.
 
     Example:
         >>> stack([jnp.zeros(3), jnp.ones(3)]).shape
@@ -220,7 +220,7 @@ def stack(trees: Sequence[Any]) -> Any:
 
 
 def unstack(tree: Any, number: int) -> list[Any]:
-    """Takes apart what `stack` joined of so many pytrees.
+    """Splits a pytree that `stack` made of `number` pytrees.
 
     Example:
         >>> [leaf.tolist() for leaf in unstack(jnp.array([3, 5]), 2)]
@@ -235,14 +235,14 @@ def make_cache(
     """Makes an empty cache.
 
     Args:
-        config: of the model.
-        num_layers: how many layers write keys and values.
-        batch: examples.
-        capacity: positions of each example that there is room for.
+        config: config of the model.
+        num_layers: number of layers that write keys and values.
+        batch: number of examples.
+        capacity: maximum number of positions of each example.
         context: see `functional.Cache`.
 
     Returns:
-        A cache whose history holds which places hold tokens, and whose room is all zeros.
+        A cache of zeros; its history marks the places with tokens.
     """
     heads = config.num_key_value_heads or config.num_heads
     key_dim, value_dim = config.head_dims()
@@ -260,18 +260,18 @@ def lay_out_next(
     is_token: Bool[Array, "rows new_length"] | None,
     cache: Cache,
 ) -> tuple[Cache, Layouts]:
-    """Counts the next tokens in, and lays them out behind all that were read before.
+    """Adds the next tokens to the history, and lays them out after all previous tokens.
 
     Args:
-        config: of the model.
+        config: config of the model.
         tokens: the next token ids of each row.
-        is_token: False at padding; None: all are tokens.
-        cache: from `make_cache` or from the call before.
+        is_token: False for padding; None: all are tokens.
+        cache: cache from `make_cache` or from the previous call.
 
     Returns:
-        The cache whose history includes the new tokens; its length and what is written are still
-        those from before, as the layers need them. And the layouts, whose masks are those of
-        `lineage_mask` once hypotheses have moved.
+        The cache and the layouts. The cache's history includes the new tokens; its length and its
+        written keys and values are still the old ones, as the layers need them. After hypotheses
+        have moved, the layouts' masks are those of `lineage_mask`.
     """
     rows, new_length = tokens.shape
     is_token = jnp.ones(tokens.shape, bool) if is_token is None else is_token

@@ -1,4 +1,4 @@
-"""Attention between the patches of an image or a video, as the viewer of attention takes it."""
+"""Attention between the patches of an image or a video, for the attention viewer."""
 
 import itertools
 from collections.abc import Mapping
@@ -23,21 +23,21 @@ def image_attention(
     image: Shaped[Array | np.ndarray, "height width channels"],
     pixels: Pixels | None = None,
 ) -> dict[str, Any]:
-    """Computes where every patch of an image looks, as the arguments of `view_attention`.
+    """Computes the attention between all patches of an image, as arguments of `view_attention`.
 
-    `view_attention(**image_attention(model, variables, image))` paints it over the image.
+    `view_attention(**image_attention(model, variables, image))` draws it over the image.
 
     Args:
         model: with or without a class token.
-        variables: of the model.
-        image: what the model reads.
-        pixels: what is shown, whole numbers to 255 or fractions to 1, of one channel or three; the
-            image itself if not given, which is no picture any more once it is standardized.
+        variables: variables of the model.
+        image: input of the model.
+        pixels: pixels to show, integers up to 255 or fractions up to 1, with one channel or three;
+            by default the image itself, which is hard to recognize after standardization.
 
     Returns:
-        "weights" [layers, heads, tokens, tokens]; "tokens", the names of all: "[class]" at first if
-        the model has a class token, then "row 0, column 0" and so on, row by row; "image", the
-        pixels in three channels; "patches", how many (rows, columns) there are.
+        "weights" [layers, heads, tokens, tokens]; "tokens", the names of all tokens: "[class]"
+        first if the model has a class token, then "row 0, column 0" and so on, row by row; "image",
+        the pixels in three channels; "patches", the numbers of (rows, columns).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -72,35 +72,36 @@ def video_attention(
     video: Shaped[Array | np.ndarray, "frames height width channels"],
     pixels: Pixels | None = None,
 ) -> dict[str, Any]:
-    """Computes where every tubelet of a video looks, as the arguments of `view_attention`.
+    """Computes the attention between all tubelets of a video, as arguments of `view_attention`.
 
-    `view_attention(**video_attention(model, variables, video))` paints it over the video.
+    `view_attention(**video_attention(model, variables, video))` draws it over the video.
 
-    Attention that goes over space and over time separately is laid out over the tubelets of the
-    whole video: a tubelet's weights are those of its time's tubelets in space, of its place's in
-    time, and zero elsewhere. By variant:
+    Separate attention over space and over time is expanded to all tubelets of the video. A
+    tubelet's weights over space are nonzero at the tubelets of the same time, its weights over time
+    at those of the same place. By variant:
 
-        joint                     layers and heads as they are
+        joint                     layers and heads unchanged
         factorized_self_attention layer 2 l is layer l's attention over space, 2 l + 1 that over
-                                  time: in this order each has a residual connection of its own
-        factorized_dot_product    the first half of the heads goes over space, the other over time
+                                  time; in this order each has its own residual connection
+        factorized_dot_product    the first half of the heads is over space, the other over time
         factorized_encoder        the layers over space, then those over time, between the times'
                                   class tokens; with mean pooling a time is all of its places, so
-                                  each gets an equal share of what its time gets
+                                  each place gets an equal share of its time's weight
 
-    So rollout over these layers follows every path through the model. The title tells them apart.
+    Rollout over these layers therefore follows every path through the model. The title describes
+    the layers or heads.
 
     Args:
-        model: of any variant.
-        variables: of the model.
-        video: what the model reads.
-        pixels: what is shown; see `image_attention`.
+        model: model of any variant.
+        variables: variables of the model.
+        video: input of the model.
+        pixels: pixels to show; see `image_attention`.
 
     Returns:
-        "weights" [layers, heads, tokens, tokens]; "tokens", the names of all: before the tubelets
-        "[class]" if there is a class token, and in the factorized encoder "[class] of time 0" and
-        so on, then "time 0, row 0, column 0" and so on, time by time; "video", the pixels in three
-        channels; "patches", how many (times, rows, columns) there are; "title".
+        "weights" [layers, heads, tokens, tokens]; "tokens", the names of all tokens: first
+        "[class]" if the model has a class token, and in the factorized encoder "[class] of time 0"
+        and so on, then "time 0, row 0, column 0" and so on, time by time; "video", the pixels in
+        three channels; "patches", the numbers of (times, rows, columns); "title".
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -143,7 +144,7 @@ def _names(axes: tuple[str, ...], patches: tuple[int, ...]) -> list[str]:
 
 
 def _three_channels(pixels: Pixels) -> np.ndarray:
-    """Makes colors of gray."""
+    """Converts grayscale to RGB."""
     array = np.asarray(pixels)
     return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
 
@@ -160,7 +161,7 @@ def _title(config: VideoConfig) -> str:
 
 
 def _lay_out(config: VideoConfig, parts: Mapping[str, np.ndarray]) -> Whole:
-    """Makes attention between all tokens of the video of that over space and over time."""
+    """Expands attention over space and over time to attention between all tokens of the video."""
     if config.variant == "joint":
         return parts["encoder"]
     rows, columns = config.grid()
@@ -180,10 +181,11 @@ def _of_encoders(
     parts: Mapping[str, np.ndarray],
     tubelets: Int[np.ndarray, "times places"],
 ) -> Whole:
-    """Those of the factorized encoder: its layers over space, then its layers over time."""
+    """The same for the factorized encoder: its layers over space, then its layers over time."""
     times, places = tubelets.shape
     if config.pooling == "mean":
-        # A time's vector is the mean of its places: all of them look, and an equal share is seen.
+        # A time's vector is the mean of its places, so all its places attend and get equal
+        # shares.
         time = parts["time"].repeat(places, axis=-2).repeat(places, axis=-1) / places
         return np.concatenate([_scatter(parts["space"], tubelets, tubelets.size), time])
     # The video's class token, those of the times, and the tubelets.
@@ -200,7 +202,7 @@ def _scatter(
     indices: Int[np.ndarray, "sequences length"],
     num_tokens: int,
 ) -> Whole:
-    """Puts the weights of several sequences at their tokens' places among all."""
+    """Writes the weights of several sequences at their tokens' places among all tokens."""
     layers, _, heads = weights.shape[:3]
     whole = np.zeros((layers, heads, num_tokens, num_tokens), np.float32)
     for sequence, tokens in enumerate(indices):

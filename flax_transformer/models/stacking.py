@@ -1,4 +1,4 @@
-"""Variables of single layers, and the same stacked for `scan_layers`: each from the other."""
+"""Converts variables of single layers to stacked ones for `scan_layers`, and back."""
 
 import functools
 import re
@@ -14,22 +14,23 @@ LAYER_NAME = re.compile(rf"({'|'.join(SIDES)})_\d+")
 
 
 def stack_layers(variables: Mapping[str, Any], period: int = 1) -> dict[str, Any]:
-    """Turns the variables of a model without `scan_layers` into those of the same model with it.
+    """Converts the variables of a model without `scan_layers` to those of the model with it.
 
     Args:
-        variables: collections, in which encoder_0, encoder_1, ... and decoder_0, ... stand for one
+        variables: collections of variables; encoder_0, encoder_1, ... and decoder_0, ... hold one
             layer each, also within a part of the model.
-        period: of the config, `LayerOptions.period`: after how many layers their options begin
-            again.
+        period: the config's `LayerOptions.period`: the number of layers after which their options
+            repeat.
 
     Returns:
-        The collections with encoder and decoder in their place, whose arrays [num_layers, ...] hold
-        those of all layers; of several layers a period encoder/layers_0, encoder/layers_1, ...,
-        whose arrays are [num_layers / period, ...]; everything else as it was.
+        The collections with encoder and decoder instead of single layers. Their arrays
+        [num_layers, ...] hold all layers. If a period has several layers, they are
+        encoder/layers_0, encoder/layers_1, ... with arrays [num_layers / period, ...]. Everything
+        else is unchanged.
 
     Raises:
-        ValueError: if there are no such layers, one is missing between others, they are not a
-            multiple of the period, or layers differ in names, shapes or types.
+        ValueError: if the variables have no such layers, one is missing between others, they are
+            not a multiple of the period, or layers differ in names, shapes or types.
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,18 +45,19 @@ def stack_layers(variables: Mapping[str, Any], period: int = 1) -> dict[str, Any
 
 
 def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns the variables of a model with `scan_layers` into those of the same model without it.
+    """Converts the variables of a model with `scan_layers` to those of the model without it.
 
     Args:
-        variables: collections, in which the arrays [num_layers, ...] of encoder and decoder hold
-            those of all layers, also within a part of the model.
+        variables: collections of variables; the arrays [num_layers, ...] of encoder and decoder
+            hold all layers, also within a part of the model.
 
     Returns:
-        The collections with encoder_0, encoder_1, ... and decoder_0, ... in their place; everything
-        else as it was.
+        The collections with encoder_0, encoder_1, ... and decoder_0, ... instead of stacked layers;
+        everything else is unchanged.
 
     Raises:
-        ValueError: if there is no encoder or decoder, or its arrays differ in the number of layers.
+        ValueError: if encoder and decoder are missing, or their arrays differ in the number of
+            layers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -69,14 +71,14 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_layers(tree: Any) -> bool:
-    """Whether there are single layers in a collection or within one of its parts."""
+    """Returns whether a collection or one of its parts has single layers."""
     return isinstance(tree, Mapping) and any(
         LAYER_NAME.fullmatch(key) or _has_layers(inner) for key, inner in tree.items()
     )
 
 
 def _has_stacked(tree: Any) -> bool:
-    """The same of stacked layers."""
+    """Returns whether a collection or one of its parts has stacked layers."""
     return isinstance(tree, Mapping) and any(
         key in SIDES or _has_stacked(inner) for key, inner in tree.items()
     )
@@ -85,7 +87,7 @@ def _has_stacked(tree: Any) -> bool:
 def _within(
     change: Callable[[str, Any], Any], name: str, tree: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Changes the parts of a model or of a part; a collection's other values stay."""
+    """Converts the parts of a model or of a part; a collection's other values are unchanged."""
     return {
         key: change(f"{name}/{key}", inner) if isinstance(inner, Mapping) else inner
         for key, inner in tree.items()
@@ -100,7 +102,7 @@ def _stack(period: int, name: str, collection: Mapping[str, Any]) -> dict[str, A
         if not layers:
             continue
         if lacking := layers.keys() - {*found}:
-            raise ValueError(f"{name}: {min(lacking)} is missing beside {', '.join(found)}")
+            raise ValueError(f"{name}: {min(lacking)} is missing next to {', '.join(found)}")
         if len(layers) % period:
             raise ValueError(
                 f"{name}: {len(layers)} layers of {side} are not a multiple of {period}"
@@ -117,7 +119,7 @@ def _stack(period: int, name: str, collection: Mapping[str, Any]) -> dict[str, A
 
 
 def _check_same(name: str, layers: Mapping[str, Any]) -> None:
-    """Refuses what cannot be stacked; XLA's and JAX's own words for it take several lines."""
+    """Rejects layers that cannot be stacked; the messages of XLA and JAX take several lines."""
     (first, expected), *others = ((key, _shapes(layer)) for key, layer in layers.items())
     for key, shapes in others:
         for path in sorted({*expected, *shapes}):

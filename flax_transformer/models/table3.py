@@ -1,30 +1,31 @@
-"""The paper's Table 3: every variation of the Transformer, with what was published about it."""
+"""The paper's Table 3: every variation of the Transformer, with its published results."""
 
 import functools
 from typing import Any, NamedTuple
 
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 
-# What the paper says of its joint English-German vocabulary: "about 37000 tokens", section 5.1.
+# The paper about its joint English-German vocabulary: "about 37000 tokens", section 5.1.
 PAPER_VOCAB_SIZE = 37_000
-# Rounded to the million, 41,004 to 41,208 tokens give every published count but that of big, whose
-# embedding alone would need 35,368 to 36,344. (41,000 leaves d_ff 1,024 at 52.498 million.)
+# Rounded to millions, 41,004 to 41,208 tokens reproduce every published count except big's; the
+# embedding of big would need 35,368 to 36,344. (With 41,000, the row d_ff 1,024
+# has 52.498 million.)
 FITTING_VOCAB_SIZE = 41_100
 
 
 class Row(NamedTuple):
-    """One row of the table; what the paper leaves blank is as in base.
+    """One row of the table; blank entries of the paper are as in base.
 
     Attributes:
         group: base, A to E, or big, as the paper groups its rows.
-        change: what differs from base, in words.
-        model: the model of the row.
+        change: difference from base, in words.
+        model: model of the row.
         label_smoothing: share of the targets' probability that is spread.
         num_steps: updates of the training.
         perplexity: published, per subword, on newstest2013.
         bleu: published, on newstest2013.
-        parameters: published, in millions; None where the paper gives none.
-        vocab_size: tokens of a joint vocabulary with which the published counts are met.
+        parameters: published, in millions; None if the paper gives none.
+        vocab_size: tokens of the joint vocabulary that reproduces the published counts.
     """
 
     group: str
@@ -47,7 +48,7 @@ def _row(
     label_smoothing: float = 0.1,
     **fields: Any,
 ) -> Row:
-    """A row that is base but for some fields of the model or the label smoothing."""
+    """Makes a row from base with changes to the model or the label smoothing."""
     return Row(
         group,
         change,
@@ -62,21 +63,21 @@ def _row(
 
 
 def depth(number: int) -> dict[str, Any]:
-    """As many layers in the encoder as in the decoder."""
+    """Returns the fields for equally many layers in the encoder and in the decoder."""
     return {"num_encoder_layers": number, "num_decoder_layers": number}
 
 
 @functools.cache
 def table3() -> dict[str, Row]:
-    """The rows of the table by their names, base first.
+    """Returns the rows of the table by name, base first.
 
     Example:
         >>> table3()["base"].parameters
         65
     """
-    # A head is d_model / num_heads wide where a row does not say otherwise, so (A) varies keys and
-    # values together, and the heads of (C) grow with d_model. (B) varies only the keys: with values
-    # as narrow, the counts would be 51 and 56 million and not the published 58 and 60.
+    # A head is d_model / num_heads wide unless a row says otherwise. So (A) varies keys and values
+    # together, and the heads of (C) grow with d_model. (B) varies only the keys. With equally
+    # narrow values, the counts would be 51 and 56 million instead of the published 58 and 60.
     return {
         "base": _row("base", "6 layers, d_model 512, d_ff 2,048, 8 heads of 64", 4.92, 25.8, 65),
         "A-heads-1": _row("A", "1 head of 512", 5.29, 24.9, num_heads=1),

@@ -32,25 +32,26 @@ Variant = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class VideoConfig(VisionConfig):
-    """Sizes and choices of a video Transformer; the defaults are ViViT-B/16x2."""
+    """Sizes and options of a video Transformer; the defaults are ViViT-B/16x2."""
 
     reads: ClassVar[str] = "videos"
 
     variant: Variant = "joint"
-    """All tubelets attend to all (joint), those of a time before the times to each other
+    """Attention between all tubelets (joint), within each time and then between times
     (factorized_encoder), over space then over time in each layer (factorized_self_attention), or
     over space with half of the heads and over time with the others (factorized_dot_product)."""
     activation: str = "gelu_tanh"
-    """Function in the feed-forward networks."""
+    """Activation function of the feed-forward networks."""
     num_frames: int = 32
-    """Frames of a video."""
+    """Number of frames of a video."""
     tubelet_frames: int = 2
-    """Frames of a tubelet, whose height and width are a patch's."""
+    """Number of frames of a tubelet; its height and width are a patch's."""
     num_time_layers: int = 4
-    """Layers over times of the factorized encoder, beside num_layers over places."""
+    """Number of layers over times of the factorized encoder, in addition to num_layers over
+    places."""
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
-        """Adds sizes and choices that no videos or variants have."""
+        """Adds sizes and options that are impossible for videos or variants."""
         yield from super().contradictions()
         yield (
             self.num_frames % self.tubelet_frames != 0,
@@ -59,12 +60,12 @@ class VideoConfig(VisionConfig):
         )
         yield (
             self.positions == "sinusoidal_2d",
-            "model.positions sinusoidal_2d tells no times apart: choose learned or sinusoidal",
+            "model.positions sinusoidal_2d cannot distinguish times: choose learned or sinusoidal",
         )
         factorized = self.variant in ("factorized_self_attention", "factorized_dot_product")
         yield (
             factorized and self.pooling != "mean",
-            f"model.variant {self.variant} has no place for model.pooling {self.pooling}: "
+            f"model.variant {self.variant} does not support model.pooling {self.pooling}: "
             "choose mean",
         )
         heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
@@ -75,19 +76,19 @@ class VideoConfig(VisionConfig):
         )
 
     def build(self, *, num_classes: int) -> "VideoTransformer":
-        """Makes the model for so many classes."""
+        """Makes the model for num_classes classes."""
         return VideoTransformer(self, num_classes)
 
     def num_times(self) -> int:
-        """How many tubelets follow each other in time."""
+        """Number of tubelets along the time axis."""
         return self.num_frames // self.tubelet_frames
 
 
 class VideoTransformer(nn.Module):
-    """Maps a video to the scores of its classes.
+    """Maps a video to the logits of its classes.
 
     Attributes:
-        config: sizes and choices, the variant among them.
+        config: sizes and options, including the variant.
         num_classes: number of classes.
 
     Reference:
@@ -119,11 +120,11 @@ class VideoTransformer(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch classes"]:
-        """Scores the classes of videos.
+        """Computes the logits of the classes of videos.
 
         Args:
-            videos: of the config's number of frames and size.
-            deterministic: no dropout.
+            videos: videos with the config's number of frames and size.
+            deterministic: disables dropout.
 
         Returns:
             Logits of the classes.
@@ -142,7 +143,7 @@ class VideoTransformer(nn.Module):
         return self.classifier(self._pool(self.tubelet_embedding(tubelets), deterministic))
 
     def _pool(self, x: Array, deterministic: bool) -> Array:
-        """Makes one vector of the tokens of each video."""
+        """Computes one vector from the tokens of each video."""
         if self.config.variant == "joint":
             return self.video_encoder(x, deterministic=deterministic)
         if self.config.variant != "factorized_encoder":
@@ -158,10 +159,10 @@ class VideoTransformer(nn.Module):
 
 
 class SpaceTimeEncoder(nn.Module):
-    """Positions, layers whose attention is factorized, and the mean of their outputs.
+    """Positions, layers with factorized attention, and the mean of their outputs.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
 
     Reference:
         Arnab et al. 2021, section 3.3, models 3 and 4.
@@ -187,11 +188,12 @@ class SpaceTimeEncoder(nn.Module):
     def __call__(
         self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
     ) -> Float[Array, "batch d_model"]:
-        """Represents each video by the mean over tubelets, seen with those of its time and place.
+        """Computes the mean over tubelets, each encoded in the context of its time and place.
 
         Args:
-            tokens: one vector a tubelet, all places of the first time before those of the second.
-            deterministic: no dropout.
+            tokens: one vector for each tubelet, all places of the first time before those of the
+                second.
+            deterministic: disables dropout.
         """
         config = self.config
         batch, _, d_model = tokens.shape

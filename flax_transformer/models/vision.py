@@ -33,13 +33,13 @@ Pooling = Literal["class_token", "mean"]
 
 @dataclasses.dataclass(frozen=True)
 class VisionConfig(ModelConfig):
-    """Sizes and choices of a Vision Transformer; the defaults are ViT-B/16."""
+    """Sizes and options of a Vision Transformer; the defaults are ViT-B/16."""
 
     reads: ClassVar[str] = "images"
     gives: ClassVar[str] = "classes"
 
     d_model: int = 768
-    """Width of embeddings and between layers."""
+    """Width of the embeddings and of the layers' inputs and outputs."""
     d_ff: int = 3072
     """Width of the feed-forward networks' hidden layers."""
     num_heads: int = 12
@@ -49,25 +49,25 @@ class VisionConfig(ModelConfig):
     norm_placement: NormPlacement = "pre"
     """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
     activation: str = "gelu"
-    """Function in the feed-forward networks."""
+    """Activation function of the feed-forward networks."""
     positions: str | tuple[str, ...] = "learned"
-    """Positional scheme: learned for one size of images, sinusoidal_2d by row and column, or any
-    other, for which patches count row by row."""
+    """Positional scheme: learned for one image size, sinusoidal_2d by row and column, or any other,
+    with patches counted row by row."""
     residual_dropout_rate: float = 0.0
     """Dropout of the embeddings and of each sublayer's output."""
     num_layers: int = 12
-    """Layers."""
+    """Number of layers."""
     image_size: tuple[int, int] = (224, 224)
     """Height and width of images, in pixels."""
     patch_size: tuple[int, int] = (16, 16)
     """Height and width of a patch, in pixels."""
     num_channels: int = 3
-    """Channels of images: 3 of colors, 1 of gray levels."""
+    """Channels of images: 3 for color, 1 for grayscale."""
     pooling: Pooling = "class_token"
-    """What represents a whole image: a token of its own, or the mean of all patches."""
+    """Representation of a whole image: an additional class token, or the mean of all patches."""
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
-        """Adds sizes that no images have."""
+        """Adds sizes that are impossible for images."""
         yield from super().contradictions()
         for name, size in (("image_size", self.image_size), ("patch_size", self.patch_size)):
             yield min(size) < 1, f"model.{name} must be at least 1 each way, not {size}"
@@ -78,27 +78,27 @@ class VisionConfig(ModelConfig):
         )
 
     def build(self, *, num_classes: int) -> Any:
-        """Makes the model for so many classes, a `VisionTransformer`."""
+        """Makes a `VisionTransformer` for num_classes classes."""
         return VisionTransformer(self, num_classes)
 
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of an image's patches."""
+        """Numbers of rows and columns of an image's patches."""
         height, width = self.image_size
         return height // self.patch_size[0], width // self.patch_size[1]
 
 
 class PooledEncoder(nn.Module):
-    """Adds positions to tokens, lets all attend to all, and makes one vector of them.
+    """Adds positions to tokens, applies the layers, and computes one vector.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
         num_layers: number of layers.
-        num_tokens: rows of a learned table of positions, without that of the class token.
+        num_tokens: rows of a learned table of positions, without the class token's.
 
     Parameters:
-        class_token [d_model] if the config's pooling is that; positions/table
-        [num_tokens + 1 or num_tokens, d_model] of learned ones; those of the layers encoder_0,
-        encoder_1, ..., and encoder_norm with pre-norm.
+        class_token [d_model] with the config's pooling by class token; positions/table
+        [num_tokens + 1 or num_tokens, d_model] with learned positions; those of the layers
+        encoder_0, encoder_1, ..., and encoder_norm with pre-norm.
 
     Reference:
         Dosovitskiy et al. 2021, section 3.1 and figure 1.
@@ -129,7 +129,7 @@ class PooledEncoder(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch d_model"]:
-        """Represents each row of tokens by one vector: that of the class token, or their mean.
+        """Computes one vector from each row of tokens: the class token's, or their mean.
 
         The arguments are those of `represent`.
         """
@@ -143,19 +143,19 @@ class PooledEncoder(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch num_tokens d_model"]:
-        """Represents every token in view of all others.
+        """Encodes every token in the context of all others.
 
         Args:
-            tokens: one vector a token.
-            coordinates: row and column of each token, if they stand on a grid.
-            deterministic: no dropout.
+            tokens: one vector for each token.
+            coordinates: row and column of each token, if they are on a grid.
+            deterministic: disables dropout.
 
         Returns:
-            One vector a token, that of the class token first.
+            One vector for each token, the class token's first.
         """
         config, x = self.config, tokens
         if config.pooling == "class_token":
-            # Zeros made from the tokens are on the same devices as the tokens.
+            # Zeros computed from the tokens are on the same devices as the tokens.
             first = jnp.zeros_like(x[:, :1]) + self.class_token.astype(x.dtype)[None, None]
             x = jnp.concatenate([first, x], axis=1)
         layouts = lay_out_windows(config, functools.partial(lay_out_unpadded, x))
@@ -167,15 +167,15 @@ class PooledEncoder(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Maps an image to the scores of its classes.
+    """Maps an image to the logits of its classes.
 
     Attributes:
-        config: sizes and choices.
+        config: sizes and options.
         num_classes: number of classes.
 
     Reference:
         Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", section 3.1; Beyer et al. 2022
-        (mean pooling, sines and cosines in place of learned positions).
+        (mean pooling, sines and cosines instead of learned positions).
     """
 
     config: VisionConfig
@@ -195,7 +195,7 @@ class VisionTransformer(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch classes"]:
-        """Scores the classes of images.
+        """Computes the logits of the classes of images.
 
         The arguments are those of `represent`.
 
@@ -212,17 +212,18 @@ class VisionTransformer(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch tokens d_model"]:
-        """Represents every patch in view of the whole image.
+        """Encodes every patch in the context of the whole image.
 
         Args:
-            images: of any size that patches fill; with learned positions, of the config's.
-            deterministic: no dropout.
+            images: images of any size that patches fill; with learned positions, of the config's
+                size.
+            deterministic: disables dropout.
 
         Returns:
-            One vector a patch, row by row; before them that of the class token, if there is one.
+            One vector for each patch, row by row, preceded by the class token's, if there is one.
 
         Raises:
-            ValueError: if the images have another size than learned positions are for.
+            ValueError: if the images do not have the size of learned positions.
         """
         patches, coordinates = self._embed(images)
         return self.image_encoder.represent(patches, coordinates, deterministic=deterministic)
@@ -248,16 +249,17 @@ def resize_images(
     image_size: tuple[int, int],
     method: ResizeMethod = "bicubic",
 ) -> tuple[VisionConfig, dict[str, Any]]:
-    """Turns a `VisionTransformer` into one for images of another size, by its table of positions.
+    """Adapts a `VisionTransformer` to another image size by resizing its table of positions.
 
     Args:
-        config: of the model; without learned positions, variables fit any size as they are.
-        variables: of the model.
-        image_size: height and width of the other images, in pixels.
+        config: config of the model; without learned positions, the variables fit any size
+            unchanged.
+        variables: variables of the model.
+        image_size: height and width of the new images, in pixels.
         method: see `functional.resize_position_table`.
 
     Returns:
-        Config and variables of the other model.
+        Config and variables of the new model.
 
     Raises:
         UserError: if the patches do not fill such images.

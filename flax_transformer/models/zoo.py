@@ -1,4 +1,4 @@
-"""Models of named sizes: as they were published, and those that experiments begin with."""
+"""Models of named sizes: published models, and the models of the experiments."""
 
 import functools
 from typing import Any, NamedTuple
@@ -20,12 +20,12 @@ class Published(NamedTuple):
 
     Attributes:
         model: the module.
-        inputs: shapes and types of what it was published with, for one example.
-        outputs: shape of what it makes of that.
-        parameters: published count, rounded to a tenth of a million where it was so published; None
-            where it was not, and for the rows of Table 3, which say more themselves.
-        source: where that count is.
-        method: the method that makes these outputs, and whose parameters are counted.
+        inputs: shapes and types of the published inputs, for one example.
+        outputs: shape of the outputs for these inputs.
+        parameters: published count, exact or in tenths of a million as published; None if not
+            published, and for the rows of Table 3, which have their own counts.
+        source: source of the published count.
+        method: method that computes these outputs; its parameters are counted.
     """
 
     model: nn.Module
@@ -37,7 +37,7 @@ class Published(NamedTuple):
 
     @property
     def config(self) -> Any:
-        """Sizes and choices of the model."""
+        """Sizes and options of the model."""
         return vars(self.model)["config"]
 
 
@@ -52,7 +52,7 @@ _VIDEO = (jax.ShapeDtypeStruct((1, 32, 224, 224, 3), jnp.float32),)
 def _translator(
     source: str, config: EncoderDecoderConfig, vocab_size: int = PAPER_VOCAB_SIZE
 ) -> Published:
-    """An encoder-decoder, for a sentence pair of 32 tokens each."""
+    """An encoder-decoder with inputs of 32 source and 32 target tokens."""
     model = EncoderDecoder(config, vocab_size)
     return Published(model, (_text(32), _text(32)), (1, 32, vocab_size), None, source)
 
@@ -60,8 +60,7 @@ def _translator(
 def _vivit(parameters: int, **settings: Any) -> Published:
     """ViViT-B/16x2 with the 400 classes of Kinetics; the paper's counts are in tenths of millions.
 
-    The kind of pooling is that of the authors' code, which has class tokens where the variant has
-    room for them.
+    The pooling is that of the authors' code, which has class tokens if the variant supports them.
     """
     model = VideoTransformer(VideoConfig(**settings), num_classes=400)
     return Published(model, _VIDEO, (1, 400), parameters, "Arnab et al. 2021, table 2")
@@ -69,7 +68,7 @@ def _vivit(parameters: int, **settings: Any) -> Published:
 
 ZOO: dict[str, Published] = {
     "tiny": _translator(
-        "Wu et al. 2021, Good for Misconceived Reasons: what does best on Multi30k",
+        "Wu et al. 2021, Good for Misconceived Reasons: the best size for Multi30k",
         EncoderDecoderConfig(
             d_model=128, d_ff=256, num_heads=4, residual_dropout_rate=0.3, **depth(4)
         ),
@@ -77,7 +76,7 @@ ZOO: dict[str, Published] = {
     "small": _translator(
         "a size between", EncoderDecoderConfig(d_model=256, d_ff=1024, num_heads=8, **depth(3))
     ),
-    # Every row of the paper's Table 3, base and big among them.
+    # Every row of the paper's Table 3, including base and big.
     **{
         name: _translator("Vaswani et al. 2017, Table 3", row.model, row.vocab_size)
         for name, row in table3().items()
@@ -89,7 +88,7 @@ ZOO: dict[str, Published] = {
         124_439_808,
         "Hugging Face's GPT2LMHeadModel of gpt2",
     ),
-    # With the pooler, but without the heads of masked tokens and of classes.
+    # With the pooler, but without the heads for masked tokens and classes.
     "bert-base": Published(
         EncoderOnly(EncoderOnlyConfig(), vocab_size=30_522),
         (_text(512),),
@@ -125,7 +124,7 @@ ZOO: dict[str, Published] = {
 
 @functools.cache
 def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
-    """Counts a model's parameters from their shapes, without making any.
+    """Counts a model's parameters from their shapes, without allocating them.
 
     Example:
         >>> count_parameters(ZOO["base"].config, 37_000)
@@ -136,18 +135,18 @@ def count_parameters(config: EncoderDecoderConfig, vocab_size: int) -> int:
 
 
 def count(model: nn.Module, *inputs: Any, method: str = "__call__") -> int:
-    """Counts the parameters of any model from their shapes, without making any.
+    """Counts the parameters of any model from their shapes, without allocating them.
 
     Args:
         model: the module.
         *inputs: arrays or their shapes.
-        method: the method that the model is initialized by.
+        method: the method that initializes the model.
 
     Example:
         >>> count(nn.Dense(3), jnp.zeros((1, 2)))
         9
     """
     init = functools.partial(model.init, method=method)
-    # A key of its own inside: one made here would start the devices.
+    # The key is created inside: outside, it would start the devices.
     shapes = jax.eval_shape(lambda *given: init(jax.random.key(0), *given), *inputs)
     return sum(shape.size for shape in jax.tree.leaves(shapes["params"]))

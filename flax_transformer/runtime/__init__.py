@@ -1,1 +1,1 @@
-"""The process that JAX runs in: allocator, compiled programs, simulated devices, determinism."""
+"""The process of JAX: allocator, compilation cache, simulated devices, determinism."""

@@ -1,4 +1,4 @@
-"""Settings of the process and its compiled programs: for programs, not for libraries."""
+"""Settings of the process and its compilation cache: for programs, not for libraries."""
 
 import contextlib
 import ctypes
@@ -21,12 +21,12 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 def keep_freed_memory() -> bool:
     """Makes this process keep the memory it frees.
 
-    XLA on a CPU allocates the temporary arrays of a step anew each time. By default glibc gives
-    arrays of megabytes back to the system at once, so each step pays for hundreds of megabytes of
-    fresh pages: half of the time of a small model's training step.
+    On a CPU, XLA allocates the temporary arrays of every step again. By default glibc returns
+    arrays of megabytes to the system at once, so each step must map hundreds of megabytes of fresh
+    pages. This takes half of the time of a small model's training step.
 
     Returns:
-        Whether the C library has these settings (glibc on Linux does).
+        Whether the C library accepted these settings, as glibc on Linux does.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -36,30 +36,30 @@ def keep_freed_memory() -> bool:
 
 
 def run_one_program_at_a_time() -> None:
-    """Makes a CPU begin a program when the one before has ended.
+    """Makes a CPU start a program only after the previous one has ended.
 
-    By default JAX hands over the next step while the last one computes, and XLA takes its temporary
-    arrays at once: twice the memory, to no gain, as both steps wait for the same cores. What
-    JAX_CPU_ENABLE_ASYNC_DISPATCH says stays. Does nothing to accelerators and to programs of
-    several devices.
+    By default JAX dispatches the next step while the last one computes, and XLA allocates its
+    temporary arrays at once. This doubles the memory without a gain, as both steps wait for the
+    same cores. A setting of JAX_CPU_ENABLE_ASYNC_DISPATCH is kept. Accelerators and programs of
+    several devices are not affected.
     """
     if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
         jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def spare_threads() -> int:
-    """Lets simulated devices wait for each other without waiting for ever.
+    """Prevents simulated devices from waiting for each other forever.
 
     Devices are simulated with XLA_FLAGS=--xla_force_host_platform_device_count=N or
-    JAX_NUM_CPU_DEVICES=N. XLA then makes one thread for each device or core, whichever are more.
-    A device that waits in a sum over devices holds a thread, and may wait for one whose work is
-    queued behind it: on a busy machine that ends in "Expected 8 threads to join the rendezvous".
-    Two threads for each device prevent it. What NPROC already says stays.
+    JAX_NUM_CPU_DEVICES=N. XLA then makes one thread for each device or core, whichever are more. A
+    device that waits in a sum over devices occupies a thread. It may wait for a device that is
+    queued behind it, and on a busy machine this ends in "Expected 8 threads to join the
+    rendezvous". Two threads for each device prevent it. A setting of NPROC is kept.
 
     Returns:
         The number of simulated devices; 1 if there are none.
     """
-    settings: Any = jax.config  # whose fields JAX makes as it starts
+    settings: Any = jax.config  # JAX creates its fields at import
     flags = os.environ.get("XLA_FLAGS", "")
     asked = re.findall(r"--xla_force_host_platform_device_count=(\d+)", flags)
     num_devices = max(int(asked[-1]) if asked else 1, settings.jax_num_cpu_devices)
@@ -71,10 +71,10 @@ def spare_threads() -> int:
 def repeat_bits() -> None:
     """Makes GPUs compute the same bits in every run, at some cost of speed.
 
-    On a GPU, sums that many threads add up in any order, and kernels that are chosen by timing
-    them, may differ in the last bits from run to run. XLA's flag excludes both. CPUs and TPUs
-    repeat their bits without it; XLA knows the flag there too, while one that it does not know
-    would end the process. Random bits follow from the seed in any case.
+    On a GPU, sums that many threads accumulate in any order, and kernels chosen by timing, may
+    differ in the last bits from run to run. XLA's flag excludes both. CPUs and TPUs are
+    deterministic without it. XLA accepts the flag there too; an unknown flag would end the process.
+    Random bits are determined by the seed in any case.
 
     Reference:
         OpenXLA, "Determinism (GPU)", https://openxla.org/xla/determinism.
@@ -83,8 +83,8 @@ def repeat_bits() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
 
 
-# JAX's names. However small or quickly compiled a program is, a later start has it ready: a
-# training has dozens of small ones, which together take seconds.
+# JAX's names. Programs are cached regardless of size and compile time: a training has dozens of
+# small ones, which together take seconds.
 _KEEP_EVERYTHING = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
@@ -93,18 +93,18 @@ _LARGEST_FOLDER = 2 * 2**30
 
 
 def keep_compiled_programs() -> Path | None:
-    """Makes this process keep what it compiles in the user's cache folder; for programs only.
+    """Makes this process cache compiled programs in the user's cache folder; for programs only.
 
-    The folder is flax_transformer/compiled in XDG_CACHE_HOME or ~/.cache, of at most 2 GiB, and the
-    user's own: whoever writes into it decides what later starts run. What is set already stays: a
-    folder (JAX_COMPILATION_CACHE_DIR), whose size is its owner's matter, limits by the environment,
-    and JAX_ENABLE_COMPILATION_CACHE=0. Where the folder cannot be written, a warning is all that
-    comes of it.
+    The folder is flax_transformer/compiled in XDG_CACHE_HOME or ~/.cache. It is limited to 2 GiB,
+    and only the user may write to it, since its contents are executed. Existing settings are kept:
+    a folder (JAX_COMPILATION_CACHE_DIR), which is then not limited in size, limits set in the
+    environment, and JAX_ENABLE_COMPILATION_CACHE=0. If the folder cannot be written, the only
+    effect is a warning.
 
     Returns:
-        The folder in use; None if nothing is kept.
+        The folder in use; None without a cache.
     """
-    settings: Any = jax.config  # whose fields JAX makes as it starts
+    settings: Any = jax.config  # JAX creates its fields at import
     if not settings.jax_enable_compilation_cache:
         return None
     chosen = settings.jax_compilation_cache_dir
@@ -121,9 +121,9 @@ def keep_compiled_programs() -> Path | None:
 
 
 def shrink(folder: Path, num_bytes: int) -> None:
-    """Deletes files that were not used for the longest time until the rest fits.
+    """Deletes the least recently used files until the rest fits.
 
-    JAX has a limit of its own, which a process that is killed while it writes breaks for good.
+    JAX has its own limit, but a process that is killed while writing breaks it permanently.
     """
     used = []
     for path in folder.iterdir():
@@ -144,8 +144,8 @@ def _own_folder() -> Path | None:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(caches, "flax_transformer", "compiled").absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # fails where it is another user's
-    except (OSError, RuntimeError) as error:  # the latter where a user has no home
+        folder.chmod(0o700)  # fails if the folder belongs to another user
+    except (OSError, RuntimeError) as error:  # RuntimeError if the user has no home
         warnings.warn(
             f"compiled programs are not kept ({error}): set XDG_CACHE_HOME to a folder of yours",
             stacklevel=2,

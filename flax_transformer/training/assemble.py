@@ -1,4 +1,4 @@
-"""From a workdir to its trained model, and to the scores of this on a split."""
+"""Loads a trained model from a workdir, and scores it on a split."""
 
 import dataclasses
 import warnings
@@ -31,7 +31,7 @@ Weights = Literal["average", "best", "last"]
 def open_checkpoints(
     workdir: Workdir, training: TrainingConfig, is_reader: bool = False
 ) -> Checkpoints:
-    """Opens the checkpoints of a run; `is_reader` while another process may train."""
+    """Opens the checkpoints of a run; `is_reader` if another process may be training."""
     return Checkpoints(
         workdir.checkpoints,
         training.keep_checkpoints,
@@ -43,13 +43,13 @@ def open_checkpoints(
 
 
 class TrainedRun(NamedTuple):
-    """A training that can be used.
+    """A trained model, ready for use.
 
     Attributes:
-        experiment: what was trained.
-        task: made of it.
-        variables: of the model.
-        steps: of the checkpoints whose mean these variables are.
+        experiment: the trained experiment.
+        task: task made from the experiment.
+        variables: variables of the model.
+        steps: steps of the checkpoints whose mean these variables are.
     """
 
     experiment: Experiment
@@ -86,7 +86,7 @@ def open_run(
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
     if experiment.model.attention_implementation == "cudnn" and not has_gpu():
-        warnings.warn("there is no NVIDIA GPU for attention by cudnn: auto is used", stacklevel=3)
+        warnings.warn("attention by cudnn needs an NVIDIA GPU: auto is used", stacklevel=3)
         model = dataclasses.replace(experiment.model, attention_implementation="auto")
         experiment = dataclasses.replace(experiment, model=model)
     if task_options:
@@ -127,24 +127,24 @@ def load(
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
 ) -> Predictor:
-    """Loads a trained model once, to use it many times.
+    """Loads a trained model once for repeated use.
 
-    `load("runs/number_words").translate("twenty-three")` gives "dreiundzwanzig".
+    `load("runs/number_words").translate("twenty-three")` returns "dreiundzwanzig".
 
     Args:
         workdir: folder of a training.
         weights: the mean of the last checkpoints, the one with the best validation score, or the
             last one.
-        decoding: how outputs are searched for; the training's own settings if not given.
-        dtype: type of the computation, whatever that of the training was. Numbers in "bfloat16"
-            have two to three significant digits; products take half the time or less where the
-            device can.
+        decoding: decoding options; by default those of the training.
+        dtype: type of the computation, independent of the training's. Numbers in "bfloat16" have
+            two to three significant digits; products take half the time or less on devices that
+            support it.
 
     Returns:
         The predictor of the task, such as a `Translator`.
 
     Raises:
-        UserError: if the folder holds no trained model.
+        UserError: if the folder contains no trained model.
     """
     run = open_run(Path(workdir), weights, decoding, dtype)
     return run.task.predictor(run.variables)
@@ -157,10 +157,10 @@ def load_for(
     decoding: DecodingConfig | None = None,
     dtype: ComputeType | None = None,
 ) -> Predictor:
-    """Does what `load` does, for a command that is for some tasks.
+    """Does the same as `load`, for a command that supports only some tasks.
 
     Raises:
-        UserError: if the folder holds a model that another command is for.
+        UserError: if the folder contains a model for another command.
     """
     name, task = find_task(Workdir(workdir).load())
     if task.command != command:
@@ -174,7 +174,7 @@ def load_for(
 def _read_variables(
     checkpoints: Checkpoints, shapes: Any, weights: Weights, path: Path
 ) -> tuple[Any, list[int]]:
-    """The variables, and the steps whose mean they are."""
+    """Returns the variables, and the steps of the checkpoints whose mean they are."""
     steps = checkpoints.steps()
     if not steps:
         raise UserError(f"{path} holds no checkpoint yet: run its training again to continue it")
@@ -206,19 +206,19 @@ def evaluate(
 
     Args:
         path: the workdir of a training.
-        split: of its data set, or a user's own files; the held-out split if not given.
-        command: the words of the command line, if there is one, kept with the scores.
+        split: a split of its data set, or a user's own files; by default the held-out split.
+        command: the words of the command line, if any, to store with the scores.
         weights: which checkpoints; see `load`.
-        decoding: how to search; the training's own settings if not given.
+        decoding: decoding options; by default those of the training.
         dtype: type of the computation; see `load`.
         task_options: fields of the task's config to replace, such as `bleu_tokenizer`.
 
     Returns:
-        What was written into the folder "scores", and all that was scored.
+        The contents written into the folder "scores", and everything that was scored.
 
     Raises:
-        UserError: if the folder holds no trained model or the data set no such split, or the files
-            do not fit the model, cannot be read, or are no longer those that were trained on.
+        UserError: if the folder contains no trained model, the data set does not have the split, or
+            the files do not fit the model, cannot be read, or have changed since the training.
     """
     path = Path(path)
     run = open_run(path, weights, decoding, dtype, task_options)
@@ -226,7 +226,7 @@ def evaluate(
         split = str(run.experiment.data.held_out_split)
     files = split if isinstance(split, OwnFiles) else None
     if isinstance(split, str):
-        # Scores of other files would not compare with those of the training.
+        # Scores of changed files would not be comparable with those of the training.
         DataFiles(path, run.experiment.data).check()
     scored = run.task.evaluate(run.variables, split)
     decoding = run.experiment.decoding

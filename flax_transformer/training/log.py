@@ -1,4 +1,4 @@
-"""What a training's steps report: shown, with the time left, and written every so often."""
+"""Metrics of training steps: shown with the time left, and written at intervals."""
 
 import statistics
 import time
@@ -17,11 +17,11 @@ from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_n
 from flax_transformer.training.step import StepMetrics
 from flax_transformer.training.training_config import TrainingConfig
 
-# More would not keep the device busier, only make an interruption wait for them.
+# More steps would not keep the device busier, but an interruption would wait for them.
 MAX_STEPS_IN_FLIGHT = 2
 NUM_RECENT_STEPS = 50
 NUM_RECENT_EVALUATIONS = 5
-# A step so many times longer than usual: a stop, a sleeping machine, or a compilation.
+# A step this many times longer than usual: a pause, a sleeping machine, or a compilation.
 GAP_FACTOR = 10
 
 
@@ -30,13 +30,13 @@ class TimeLeft:
 
     seconds = steps left * (mean of the recent steps) + evaluations left * (median of the recent)
 
-    A step of more than ten times the median is left out, so that a training that was suspended, or
-    slow for a while, is soon estimated as if it had not been.
+    A step longer than ten times the median is left out, so the estimate soon recovers after a
+    suspension or a slow period.
 
     Args:
         num_steps: updates of the whole training.
         evaluate_every_steps: updates between two evaluations.
-        clock: gives the time in seconds; `time.perf_counter` if not given.
+        clock: returns the time in seconds; `time.perf_counter` by default.
 
     Example:
         >>> times = iter([0.0, 2.0, 4.0, 3600.0, 3602.0])
@@ -60,24 +60,24 @@ class TimeLeft:
         self._evaluations: deque[float] = deque(maxlen=NUM_RECENT_EVALUATIONS)
 
     def step(self) -> None:
-        """Notes that a step is done."""
+        """Records the end of a step."""
         now = self._clock()
         self._steps.append(max(now - self._last - self._paused, 0.0))
         self._last, self._paused = now, 0.0
 
     def evaluation(self, seconds: float) -> None:
-        """Notes an evaluation since the last step; its time does not count for the next step."""
+        """Records an evaluation since the last step; the next step's time excludes it."""
         self._paused += seconds
         self._evaluations.append(seconds)
 
     def seconds(self, step: int) -> float:
-        """The seconds left after a step, whose own evaluation may be due; 0 before any step."""
+        """The seconds left after a step, possibly before its evaluation; 0 before any step."""
         if not self._steps:
             return 0.0
         usual = GAP_FACTOR * statistics.median_low(self._steps)
         left = (self._num_steps - step) * statistics.fmean(s for s in self._steps if s <= usual)
         if self._evaluations:
-            # The last step is always evaluated, and the others every so often.
+            # The last step is always evaluated, in addition to the regular evaluations.
             num_evaluations = -(-self._num_steps // self._every) - (step - 1) // self._every
             left += num_evaluations * statistics.median_low(self._evaluations)
         return left
@@ -87,10 +87,10 @@ class TrainingProgress:
     """Shows step, loss, speed and time left, and measures the speed.
 
     Args:
-        console: where to.
-        training: says how many steps and evaluations there are.
+        console: output console.
+        training: config with the number of steps and evaluations.
         step: updates already made.
-        unit: what the speed is counted in.
+        unit: unit of the speed.
     """
 
     def __init__(self, console: Console, training: TrainingConfig, step: int, unit: str):
@@ -118,16 +118,16 @@ class TrainingProgress:
         self._bar.stop()
 
     def log(self, step: int, loss: float | None, count: int, num_skipped: int = 0) -> float:
-        """Shows where the training stands.
+        """Shows the current state of the training.
 
         Args:
             step: updates made.
-            loss: mean since the last call; None if no update was made.
-            count: of the unit since the last call.
+            loss: mean since the last call; None without an update.
+            count: units since the last call.
             num_skipped: updates skipped since the last call.
 
         Returns:
-            The unit a second since the last call, pauses not counted.
+            Units per second since the last call, without pauses.
         """
         now = time.perf_counter()
         speed = count / max(now - self._logged - self._paused, 1e-9)
@@ -143,7 +143,7 @@ class TrainingProgress:
         return speed
 
     def step(self) -> None:
-        """Notes that a step is done, for the time left."""
+        """Records the end of a step, for the time left."""
         self._time_left.step()
 
     def say(self, line: str) -> None:
@@ -151,7 +151,7 @@ class TrainingProgress:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def pause(self, since: float) -> None:
-        """Leaves an evaluation, since a `time.perf_counter()`, out of the next speed."""
+        """Excludes an evaluation, begun at a `time.perf_counter()`, from the next speed."""
         seconds = time.perf_counter() - since
         self._paused += seconds
         self._time_left.evaluation(seconds)
@@ -164,18 +164,18 @@ def _clock(seconds: float) -> str:
 
 
 class Log:
-    """Collects what steps report, and shows and writes it every `log_every_steps`.
+    """Collects metrics of steps, and shows and writes them every `log_every_steps`.
 
     Args:
-        writer: of the metrics.
-        progress: what is shown.
-        training: says after which steps the metrics since the last line are shown and written.
-        learning_rate: of the update that is made after a number of updates.
-        pending: `pending` of the checkpoint from which the training goes on.
+        writer: writer of the metrics.
+        progress: progress display.
+        training: config with the steps after which metrics are shown and written.
+        learning_rate: maps the number of updates made to the learning rate of the next.
+        pending: `pending` of the checkpoint from which the training continues.
         first: takes the first device's copy of the metrics of steps; see `Devices.first`.
 
     Attributes:
-        skipped: updates in a row that were skipped up to the last line.
+        skipped: consecutive skipped updates up to the last line.
     """
 
     def __init__(
@@ -191,13 +191,13 @@ class Log:
         self._training, self._learning_rate = training, learning_rate
         self._pending, self._first = [dict(values) for values in pending], first
         self._metrics: list[StepMetrics] = []
-        # Their time was another process': they count for the mean loss, not for the speed.
+        # Another process made these steps: they count for the mean loss, not for the speed.
         self._count = 0
         self._in_flight: deque[StepMetrics] = deque()
         self.skipped = 0
 
     def add(self, step: int, metrics: StepMetrics, count: int) -> None:
-        """Takes one step's metrics as its devices hold them, and how much this process read."""
+        """Adds a step's metrics as its devices hold them, and this process's count of units."""
         self._metrics.append(metrics)
         self._count += count * jax.process_count()
         self._in_flight.append(metrics)
@@ -221,13 +221,13 @@ class Log:
                 speed_name(self._progress.unit): round(speed),
             },
         )
-        # A longer training would have its next line later, with these steps in it.
+        # A longer training would write its next line later, including these steps.
         if not self._training.logs_as_last(step):
             self._pending, self._metrics, self._count = [], [], 0
 
     def pending(self) -> list[dict[str, float]]:
-        """The metrics of the steps since the last line that is not only the end's."""
-        # Only now: to read the metrics of every step would wait for every step.
+        """The metrics of the steps since the last regular line, without a final one."""
+        # Only now: reading the metrics of every step would wait for every step.
         metrics = jax.device_get(self._first(self._metrics))
         return self._pending + [_numbers(values) for values in metrics]
 
@@ -243,13 +243,13 @@ class Log:
 
 
 def _numbers(metrics: StepMetrics) -> dict[str, float]:
-    """The metrics of a step by name, the model's further losses among them."""
+    """Returns the metrics of a step by name, including the model's further losses."""
     values = metrics._asdict()
     return {name: float(value) for name, value in (values | values.pop("extra")).items()}
 
 
 def _means(steps: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
-    """Means over updates, those of losses weighted by units; None without an update."""
+    """Returns means over updates, weighting losses by units; None without an update."""
     if not steps:
         return {"loss": None, "gradient_norm": None}
     columns = {name: np.array([values[name] for values in steps]) for name in steps[0]}

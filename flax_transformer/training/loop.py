@@ -1,4 +1,4 @@
-"""The training of an experiment in its workdir, from its data to the last step."""
+"""Trains an experiment in its workdir, from the data to the last step."""
 
 import contextlib
 import time
@@ -35,13 +35,13 @@ from flax_transformer.training.step import TrainState, init_state, make_gradient
 
 
 class Run:
-    """One training of an experiment in its workdir, which no other process may train in.
+    """One training of an experiment in its workdir, which is locked for other processes.
 
     Args:
-        experiment: what to train.
-        workdir: where; it may hold what an earlier process has done.
-        console: where progress is shown.
-        accounts: of the time.
+        experiment: the experiment to train.
+        workdir: its workdir; it may contain the work of an earlier process.
+        console: console for the progress.
+        accounts: accounts of the time.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Run:
         files = DataFiles(workdir.path, experiment.data)
         files.check_place()
         files.check()
-        # Nothing is written before the batches are made, so that no mistake leaves a trace.
+        # The batches are made before anything is written, so that user errors leave no trace.
         source = None if experiment.init_from is None else Path(experiment.init_from)
         folder = tokenizer_folder(workdir.path, source)
         _, kind = find_task(experiment)
@@ -78,7 +78,7 @@ class Run:
         self.checkpoints = open_checkpoints(workdir, training)
 
     def begin(self) -> Restored:
-        """The state of the last checkpoint, or a fresh one, and what was noted with it."""
+        """Returns the state of the last checkpoint, or a new one, and its notes."""
         init, key = self.task.init, jax.random.key(self.experiment.seed)
         like = jax.eval_shape(lambda: init_state(init(key), self.optimizer))
         restored = self.checkpoints.restore_newest(like)
@@ -92,11 +92,11 @@ class Run:
 
     @property
     def own_batches(self) -> Batches:
-        """This process's rows of every batch."""
+        """Returns this process's rows of every batch."""
         return self.batches.shard(jax.process_index(), jax.process_count())
 
     def describe(self, state: TrainState) -> None:
-        """Prints what is about to be trained on what."""
+        """Prints a description of the training and its data."""
         devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
         for line in self.batches.describe(devices):
             self.say(line)
@@ -108,7 +108,7 @@ class Run:
         self._warn_of_warm_up()
 
     def stop_if_not_finite(self, step: int, state: TrainState, log: Log, rng: PRNGKeyArray) -> None:
-        """Ends a training that makes no updates any more, with what made them impossible."""
+        """Ends a training that no longer makes updates, and reports the cause."""
         training = self.experiment.training
         if log.skipped < training.max_skipped:
             return
@@ -135,7 +135,7 @@ class Run:
         )
 
     def save(self, state: TrainState, log: Log) -> None:
-        """Saves a state as the devices hold it; writing goes on in the background."""
+        """Saves a state as the devices hold it; writing continues in the background."""
         with self.accounts.of("step"):
             jax.block_until_ready(state.step)
         with self.accounts.of("checkpoint"):
@@ -146,7 +146,7 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device: from the host's memory, they would be copied again for each batch.
+            # On one device: from the host's memory, the variables would be copied for each batch.
             variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)
@@ -172,7 +172,7 @@ class Run:
             self.say("the data files were not recorded before: they are recorded as they are now")
 
     def _warn_of_warm_up(self) -> None:
-        """Warns that the peak is not reached, which is right only in a trial of a few updates."""
+        """Warns if the training ends before the learning rate's peak, as only short trials do."""
         warmup_steps = self.experiment.optimizer.warmup_steps
         num_steps = self.experiment.training.num_steps
         if num_steps < warmup_steps:
@@ -196,23 +196,23 @@ def train(
 ) -> None:
     """Trains an experiment, or continues where an earlier call was interrupted.
 
-    However often it is interrupted, it ends bit for bit where it would have ended without.
+    The result is bit-identical to an uninterrupted run, whatever the number of interruptions.
 
     Args:
-        experiment: what to train.
-        path: folder of the run; it receives what the task keeps, checkpoints and metrics.
-        console: where progress is shown; standard output if not given.
+        experiment: the experiment to train.
+        path: folder of the run, for the task's files, checkpoints and metrics.
+        console: console for the progress; standard output by default.
         find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
 
     Raises:
-        UserError: if the data cannot be read, the folder belongs to another experiment or process,
-            nothing can be written into it, memory runs out, or numbers are not finite.
-        Interrupted: if a signal asked for the end; everything needed to go on is saved.
+        UserError: if the data cannot be read, the folder belongs to another experiment or process
+            or is not writable, memory runs out, or numbers are not finite.
+        Interrupted: after a signal asked for the end; everything needed to continue is saved.
     """
-    # Later commands may be given in another folder.
+    # Later commands may run in another folder.
     experiment = experiment.with_absolute_paths()
     workdir = Workdir(Path(path))
-    # In a notebook, rich's own choice would be HTML and a bar that needs widgets.
+    # In a notebook, rich would choose HTML and a bar that needs widgets.
     console = console or Console(force_jupyter=False)
     with (
         Interruption() as interruption,
@@ -221,7 +221,7 @@ def train(
     ):
         with interruption.at_once():
             run = Run(experiment, workdir, console, accounts)
-        # An interrupted training leaves its last checkpoint whole.
+        # An interrupted training completes its last checkpoint.
         finding = debug_nans() if find_nans else contextlib.nullcontext()
         with contextlib.closing(run), finding:
             is_new = _train(run, interruption)
@@ -230,7 +230,7 @@ def train(
 
 
 def _train(run: Run, interruption: Interruption) -> bool:
-    """Makes the steps that are left; tells whether there were any."""
+    """Makes the remaining steps; returns whether there were any."""
     training, workdir = run.experiment.training, run.workdir
     with interruption.at_once():
         state, notes = run.begin()
@@ -287,7 +287,7 @@ def _compiled_step(run: Run) -> Any:
 def _evaluate_if_due(
     run: Run, interruption: Interruption, step: int, state: TrainState, log: Log
 ) -> None:
-    """An evaluation may be left in its midst, for the state is saved: it is then made again."""
+    """Lets a signal interrupt an evaluation, since the state is saved: it is then repeated."""
     if run.milestones.needs_evaluation(step):
         with interruption.at_once():
             run.evaluate(state, log)

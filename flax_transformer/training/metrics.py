@@ -1,4 +1,4 @@
-"""What is measured on the way, as JSON lines and TensorBoard curves, and what follows from it."""
+"""Measurements of a training as JSON lines and TensorBoard curves, and decisions based on them."""
 
 import json
 import math
@@ -17,41 +17,41 @@ PER_SECOND = "_per_second"
 
 
 def whole_lines(path: Path) -> list[str]:
-    """Reads the lines that were measured, without one that a crash has cut off.
+    """Reads the measured lines, without a line cut off by a crash.
 
     Args:
-        path: of a metrics.jsonl; there may be none yet.
+        path: path of a metrics.jsonl, which may not exist yet.
     """
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [line for line in lines if line.endswith("\n") and _parsed(line)]
 
 
 def keep_lines(path: Path, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Writes a metrics.jsonl anew, with those of its whole lines that are kept."""
+    """Rewrites a metrics.jsonl with those complete lines that `is_kept` accepts."""
     kept = [line for line in whole_lines(path) if is_kept(json.loads(line))]
     with written_whole(path) as file:
         file.write_text("".join(kept))
 
 
 Goodness = float | tuple[float, ...]
-"""A score of which more is better; or a score of 0, and the scores after it."""
+"""A score where higher is better; or a score of 0, followed by further scores."""
 
 
 def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
-    """Reads how a score of the validation split went: step -> goodness, in the order of the steps.
+    """Reads a score of the validation split: step -> goodness, in the order of the steps.
 
-    A score of 0, such as BLEU early in a training, does not say which evaluation is better: then
-    the next score of the line does.
+    A score of 0, such as BLEU early in a training, cannot rank evaluations. The next score of the
+    line is then used.
 
     Args:
-        path: of a metrics.jsonl; there may be none yet.
-        name: of the score.
+        path: path of a metrics.jsonl, which may not exist yet.
+        name: name of the score.
     """
     return {step: tuple(found.values()) for step, found in _goodness_by_step(path, name).items()}
 
 
 def deciding_score(path: Path, name: str) -> str:
-    """Names the score by which the best step is found: another one if `name` is 0 at every step."""
+    """Names the score that decides the best step: another one if `name` is 0 at every step."""
     best = best_step(validation_scores(path, name))
     return name if best is None else list(_goodness_by_step(path, name)[best])[-1]
 
@@ -62,7 +62,7 @@ def _goodness_by_step(path: Path, name: str) -> dict[int, dict[str, float]]:
 
 
 def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
-    """The score and, while all are 0, the next ones; negated if less is better."""
+    """The score and, while all are 0, the next ones; negated if lower is better."""
     names = list(line)
     goodness = {}
     for following in names[names.index(name) :]:
@@ -81,7 +81,7 @@ def speed_name(unit: str) -> str:
 
 
 def best_step(scores: Mapping[int, Goodness]) -> int | None:
-    """The step with the highest score, the first of equal ones; None if there is no score.
+    """Returns the step with the highest score, the first of equal ones; None without scores.
 
     Example:
         >>> best_step({100: 3.0, 200: 7.0, 300: 7.0})
@@ -91,7 +91,7 @@ def best_step(scores: Mapping[int, Goodness]) -> int | None:
 
 
 def scores_since_best(scores: Mapping[int, Goodness]) -> int:
-    """How many scores came after the best one.
+    """Counts the scores after the best one.
 
     Example:
         >>> scores_since_best({100: 3.0, 200: 7.0, 300: 7.0})
@@ -105,9 +105,9 @@ class MetricsWriter:
     """Appends to metrics.jsonl and to TensorBoard's files.
 
     Args:
-        path: of the JSON lines.
+        path: path of the JSON lines.
         tensorboard: folder of TensorBoard's files.
-        step: updates already made; later lines of an interrupted run are dropped, for they will
+        step: updates already made; later lines of an interrupted run are dropped, because they will
             be written again.
     """
 
@@ -121,7 +121,7 @@ class MetricsWriter:
         self._lines.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
         self._lines.flush()
         for name, value in values.items():
-            # A curve has a gap where there was nothing to measure.
+            # A curve has a gap where nothing was measured.
             if value is not None:
                 summary = self._scalar(f"{kind}/{name}", value)
                 event = self._event(wall_time=time.time(), step=step, summary=summary)
@@ -129,25 +129,25 @@ class MetricsWriter:
         self._events.flush()
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes everything that remains."""
         self._lines.close()
         self._events.close()
 
 
 def _open_events(folder: Path, purge_step: int) -> tuple[Any, Any, Any]:
-    """Opens TensorBoard's events, to be written in this thread.
+    """Opens TensorBoard's event files, for writing in this thread.
 
-    tensorboardX's own SummaryWriter writes in another one: an error there, such as a full disk, is
-    reported to nobody, and the next events wait for ever.
+    tensorboardX's own SummaryWriter writes in another thread. An error there, such as a full disk,
+    is not reported, and the next events wait forever.
 
     Args:
-        folder: of the event files; made if it does not exist.
-        purge_step: from which on events of earlier files are to be forgotten.
+        folder: folder of the event files; created if it does not exist.
+        purge_step: first step whose events in earlier files are discarded.
 
     Returns:
-        The writer, and what makes an event and a summary of a scalar.
+        The writer, and the functions that make an event and a summary of a scalar.
     """
-    # The package imports PyTorch where there is one: two seconds saved.
+    # The package imports PyTorch if it is installed: this saves two seconds.
     modules: dict[str, Any] = sys.modules
     is_hidden = modules.setdefault("torch", None) is None
     try:
@@ -163,7 +163,7 @@ def _open_events(folder: Path, purge_step: int) -> tuple[Any, Any, Any]:
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """A line's contents; None for one that a crash has cut off."""
+    """Returns a line's contents; None for a line cut off by a crash."""
     try:
         parsed = json.loads(line)
     except ValueError:
@@ -173,10 +173,10 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 class Milestones:
-    """Decides after a step what follows, by the scores measured so far.
+    """Decides after a step, by the scores so far, whether to evaluate and whether to stop.
 
     Args:
-        training: how often to score, and for how long to train.
+        training: config with the evaluation interval and the length of the training.
         metrics: file of the scores; it may not exist yet.
     """
 
@@ -185,22 +185,22 @@ class Milestones:
         self._best_score = training.score
 
     def needs_evaluation(self, step: int) -> bool:
-        """Whether the model is to be scored after a step, and was not yet."""
+        """Returns whether the model must be scored after a step, and was not yet."""
         is_due = step > 0 and self._training.evaluates_at(step)
         return is_due and step not in self._scores(step)
 
     def is_over(self, step: int) -> bool:
-        """Whether no further step follows."""
+        """Returns whether no further step follows."""
         training = self._training
         if step >= training.num_steps or training.patience is None:
             return step >= training.num_steps
-        # Only after an evaluation the scores are others than before.
+        # The scores change only after an evaluation.
         return training.evaluates_at(step) and (
             scores_since_best(self._scores(step)) >= training.patience
         )
 
     def other_choice(self, step: int) -> str | None:
-        """Says once, after two evaluations, that the chosen best_score is 0 at both."""
+        """Warns once, after two evaluations, that the chosen best_score is 0 at both."""
         decides = deciding_score(self._metrics, self._best_score)
         if decides == self._best_score or len(self._scores(step)) != 2:
             return None
@@ -210,6 +210,6 @@ class Milestones:
         )
 
     def _scores(self, step: int) -> dict[int, Goodness]:
-        """Those up to a step: the file may hold later ones, which will be made again."""
+        """The scores up to a step; later ones in the file will be measured again."""
         scores = validation_scores(self._metrics, self._best_score)
         return {scored: value for scored, value in scores.items() if scored <= step}

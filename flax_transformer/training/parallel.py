@@ -1,4 +1,4 @@
-"""Running a training step on one device or, by data parallelism, on several."""
+"""Runs a training step on one device or, by data parallelism, on several."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ class Devices:
         return len(self.devices) > 1 or jax.process_count() > 1
 
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
-        """Compiles a (state, batch, rng) step, which reuses the memory of its state or keeps it."""
+        """Compiles a (state, batch, rng) step that reuses or keeps the memory of its state."""
         donated = () if keep_state else (0,)
         if self.is_mapped:
             return self._pmap(step, in_axes=(0, 0, None), donate_argnums=donated)
@@ -47,20 +47,20 @@ class Devices:
         if self.is_mapped:
             count = len(self.devices)
             copies = jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
-            # They must lie as a step's results do, or the second step would compile once more.
+            # Placed as a step's results are, or the second step would compile again.
             return self._pmap(lambda x: x)(copies)
         return jax.device_put(tree, self.devices[0])
 
     def first(self, tree: Any) -> Any:
-        """The first device's copy of a state or of metrics.
+        """Returns the first device's copy of a state or of metrics.
 
-        On several devices it is read into the host's memory: to index the arrays instead would run
-        a program on all devices for each of them.
+        With several devices, the copy is read into the host's memory: indexing the arrays would run
+        a program on all devices for each array.
         """
         return jax.tree.map(_first_copy, tree) if self.is_mapped else tree
 
     def shard(self, batch: Any) -> Any:
-        """Cuts the rows of this process's batch into equal shares for its devices."""
+        """Splits the rows of this process's batch into equal shares for its devices."""
         if not self.is_mapped:
             return batch
         count = len(self.devices)
@@ -68,5 +68,5 @@ class Devices:
 
 
 def _first_copy(array: Any) -> np.ndarray:
-    # NumPy drops the axis of devices, which is 1 in a shard; for that, JAX would run a program.
+    # NumPy removes the axis of devices, which is 1 in a shard; JAX would run a program for it.
     return np.asarray(array.addressable_data(0)).reshape(array.shape[1:])

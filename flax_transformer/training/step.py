@@ -14,15 +14,15 @@ from flax_transformer.training.optimizer.update_rules import moving_average
 
 
 class TrainState(NamedTuple):
-    """All that a training step changes.
+    """The state of a training: everything that a step changes.
 
     Attributes:
-        step: number of steps taken, the skipped ones counted.
+        step: number of steps taken, including skipped ones.
         params: the model's parameters.
-        statistics: the model's other collections, such as batch normalization's running
-            statistics; {} if it has none.
+        statistics: the model's other collections, such as batch normalization's running statistics;
+            {} if it has none.
         optimizer_state: Optax's state.
-        skipped: updates in a row, up to now, that were skipped because loss or gradient was not
+        skipped: consecutive updates, up to now, that were skipped because loss or gradient was not
             finite; so `step - skipped` steps led to these parameters.
     """
 
@@ -30,24 +30,24 @@ class TrainState(NamedTuple):
     params: Any
     statistics: Any
     optimizer_state: Any
-    # Of NumPy, because a JAX array would start the devices when this file is imported.
+    # A NumPy number, because a JAX array would start the devices when this file is imported.
     skipped: Int[Array, ""] | np.int32 = np.int32(0)
 
     @property
     def variables(self) -> dict[str, Any]:
-        """All collections of the model as it is used: the averaged parameters, if there are any."""
+        """All collections of the model for use: the averaged parameters, if they exist."""
         average = moving_average(self.optimizer_state)
         return {"params": self.params if average is None else average, **self.statistics}
 
 
 class StepMetrics(NamedTuple):
-    """What a step reports.
+    """The metrics of a step.
 
     Attributes:
         loss: mean training loss of a unit of the task, in nats.
-        weight: units of the batch over all devices, padding not counted.
+        weight: units of the batch over all devices, without padding.
         gradient_norm: norm of the mean gradient before clipping.
-        skipped: updates in a row that were skipped, this one counted; 0 if it was made.
+        skipped: consecutive skipped updates, including this one; 0 if this update was made.
         extra: means of the model's further losses, by name.
     """
 
@@ -59,13 +59,13 @@ class StepMetrics(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """How a batch would change the model, over all its micro-batches and devices.
+    """The gradient of a batch, over all its micro-batches and devices.
 
     Attributes:
         loss: mean training loss of a unit of the task, in nats.
-        weight: units of the batch, padding not counted.
-        mean: the gradient of the mean loss, the further losses added, for each parameter.
-        norm: of all its entries together.
+        weight: units of the batch, without padding.
+        mean: the gradient of the mean loss, including further losses, for each parameter.
+        norm: norm of all its entries together.
         statistics: the model's other collections, updated by this batch.
         extra: means of the model's further losses, by name.
     """
@@ -95,7 +95,7 @@ def init_state(variables: Mapping[str, Any], optimizer: optax.GradientTransforma
 
 
 def split_variables(variables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Parts the parameters, which have gradients, from a model's other collections."""
+    """Splits a model's collections into the parameters, which have gradients, and the others."""
     statistics = {name: values for name, values in variables.items() if name != "params"}
     return variables["params"], statistics
 
@@ -103,19 +103,19 @@ def split_variables(variables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 def make_gradient(
     loss: LossFunction, *, accumulate_steps: int = 1, axis_name: str | None = None
 ) -> Callable[[TrainState, Any, PRNGKeyArray], Gradient]:
-    """Makes the function that computes the gradient of a batch, and changes nothing.
+    """Makes the function that computes the gradient of a batch, without side effects.
 
     gradient = (sum of the loss gradients) / (sum of the weights), both over micro-batches and
-    devices, so that neither changes the result however unevenly padding falls on them.
+    devices, so the result does not depend on how padding is distributed over them.
 
-    Statistics take in one micro-batch after the other; over devices they are averaged, so that
-    all hold the same.
+    Statistics are updated by one micro-batch after the other, and averaged over devices, so that
+    all devices have the same.
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.
-        accumulate_steps: number of equal micro-batches a batch is cut into, which must divide its
-            rows; each needs only its share of the memory.
-        axis_name: the mapped axis over devices to sum over, if there is one.
+        accumulate_steps: number of equal micro-batches into which a batch is split; it must divide
+            the rows. Each micro-batch needs only its share of the memory.
+        axis_name: the mapped axis over devices to sum over, if any.
 
     Returns:
         A pure function (state, batch, rng) -> gradient. The rng is the same for every step; step,
@@ -131,7 +131,7 @@ def make_gradient(
             totals = jax.lax.psum(totals, axis_name)
             statistics = jax.lax.pmean(statistics, axis_name)
         loss_sum, weight, extra, gradient_sum = totals
-        # A batch of nothing but padding has weight 0 and gradient 0, and must not give NaN.
+        # A batch of padding only has weight 0 and gradient 0, and must not produce NaN.
         scale = 1 / jnp.where(weight > 0, weight, 1)
         mean = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradient_sum)
         extra = jax.tree.map(lambda total: total * scale, extra)
@@ -151,22 +151,23 @@ def make_train_step(
 ) -> Callable[[TrainState, Any, PRNGKeyArray], tuple[TrainState, StepMetrics]]:
     """Makes the function that updates a model by one batch.
 
-    An update is skipped where the loss or the norm of the gradient is not finite: then only `step`
-    and `skipped` change, and the learning rate waits with the optimizer. After max_skipped in a row
-    all later ones are skipped too, so that the state with which it happened can be inspected.
+    An update is skipped if the loss or the norm of the gradient is not finite: only `step` and
+    `skipped` change, and the learning rate does not advance. After max_skipped consecutive skips,
+    all later updates are skipped too, so that the state at the failure can be inspected.
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.
         optimizer: turns gradients into updates.
-        max_skipped: updates in a row, at least 1, after whose skipping none is made any more.
-        accumulate_steps: see `make_gradient`, which also says how parts of a batch are summed.
-        axis_name: the mapped axis over devices to sum over, if there is one.
+        max_skipped: maximum number of consecutive skipped updates, at least 1; after it, no update
+            is made.
+        accumulate_steps: see `make_gradient`, which also describes the sum over parts of a batch.
+        axis_name: the mapped axis over devices to sum over, if any.
 
     Returns:
-        A pure function (state, batch, rng) -> (state, metrics); about the rng see `make_gradient`.
+        A pure function (state, batch, rng) -> (state, metrics); for the rng see `make_gradient`.
 
     Raises:
-        ValueError: if max_skipped is less than 1, with which no update would ever be made.
+        ValueError: if max_skipped is less than 1, because no update would ever be made.
     """
     if max_skipped < 1:
         raise ValueError(f"max_skipped must be at least 1, not {max_skipped}")
@@ -180,8 +181,8 @@ def make_train_step(
             updates, optimizer_state = optimizer.update(gradient.mean, optimizer_state, params)
             return optax.apply_updates(params, updates), gradient.statistics, optimizer_state
 
-        # Not a `where` over both: the new parameters need the new moments, and where these are
-        # written only if chosen, XLA copies the old ones first.
+        # Not a `where` over both: the new parameters need the new moments. If these were written
+        # conditionally, XLA would first copy the old ones.
         before = state.params, state.statistics, state.optimizer_state
         params, statistics, optimizer_state = jax.lax.cond(
             is_made, update, lambda *kept: kept, *before
@@ -208,7 +209,7 @@ def _sums(loss, params, statistics, batch, rng):
 
 
 def _sums_of_parts(loss, num_parts, state, batch, rng):
-    """The same of a batch in equal micro-batches, one after the other."""
+    """The same for a batch in equal micro-batches, one after the other."""
     params, statistics = state.params, state.statistics
     if num_parts == 1:
         return _sums(loss, params, statistics, batch, rng)

@@ -7,32 +7,32 @@ from flax_transformer.errors import check_number
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """Length of the training, and what happens on the way."""
+    """The length of the training, and the intervals of its evaluations, checkpoints and metrics."""
 
     num_steps: int = 100_000
-    """Updates of the model."""
+    """Number of updates of the model."""
     accumulate_steps: int = 1
-    """Micro-batches that one update's batch is cut into, to need less memory at a time."""
+    """Micro-batches into which an update's batch is split, to reduce memory."""
     evaluate_every_steps: int = 1000
     """Updates between two evaluations on the validation split, each after a checkpoint."""
     checkpoint_every_steps: int = 1000
     """Updates between two checkpoints."""
     keep_checkpoints: int = 5
-    """Newest checkpoints kept, beside the one with the best validation score; their mean is the
-    averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
+    """Number of newest checkpoints to keep, in addition to the one with the best validation score;
+    their mean is the averaged model (section 6.1 of the paper: 5 for base, 20 for big)."""
     best_score: str | None = None
-    """Score on the validation split by which the best checkpoint is chosen; the task's first one if
-    not given. While it is 0 at every evaluation, the task's next score is used."""
+    """Validation score that chooses the best checkpoint; the task's first score if not given. While
+    it is 0 at every evaluation, the task's next score is used."""
     patience: int | None = None
-    """Evaluations in a row without a better score after which the training ends early."""
+    """Consecutive evaluations without a better score after which the training ends early."""
     max_skipped: int = 10
-    """Updates in a row that are skipped because loss or gradient is not finite, after which the
-    training stops."""
+    """Consecutive updates skipped because loss or gradient is not finite, after which the training
+    stops."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that are not positive, or too large to count to."""
+        """Rejects numbers that are not positive, or too large to count to."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int):
@@ -40,26 +40,26 @@ class TrainingConfig:
 
     @property
     def score(self) -> str:
-        """The score that chooses the best checkpoint; an experiment has filled it in."""
+        """The score that chooses the best checkpoint; the experiment fills it in."""
         assert self.best_score is not None
         return self.best_score
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether the model is scored after so many updates."""
+        """Returns whether the model is scored after `step` updates."""
         return step % self.evaluate_every_steps == 0 or self.evaluates_as_last(step)
 
     def evaluates_as_last(self, step: int) -> bool:
-        """Whether only a training that ends there is scored after so many updates."""
+        """Returns whether only a training that ends there is scored after `step` updates."""
         return step == self.num_steps and step % self.evaluate_every_steps != 0
 
     def saves_at(self, step: int) -> bool:
-        """Whether a checkpoint is due after so many updates."""
+        """Returns whether a checkpoint is due after `step` updates."""
         return self.evaluates_at(step) or step % self.checkpoint_every_steps == 0
 
     def logs_at(self, step: int) -> bool:
-        """Whether a line of metrics is due after so many updates."""
+        """Returns whether a line of metrics is due after `step` updates."""
         return step % self.log_every_steps == 0 or self.logs_as_last(step)
 
     def logs_as_last(self, step: int) -> bool:
-        """Whether a line of metrics is due only in a training that ends there."""
+        """Returns whether a line of metrics is due only in a training that ends there."""
         return step == self.num_steps and step % self.log_every_steps != 0

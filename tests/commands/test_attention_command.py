@@ -150,4 +150,4 @@ def test_a_model_of_cudnn_is_shown_where_there_is_no_cudnn(run, folder, kind, gi
     write_experiment(fused / "experiment.json", dataclasses.replace(experiment, model=model))
     result = run("attention", "--workdir", fused.name, given)
     assert result.code == 0, result.err
-    assert "there is no NVIDIA GPU for attention by cudnn: auto is used" in result.err
+    assert "attention by cudnn needs an NVIDIA GPU: auto is used" in result.err

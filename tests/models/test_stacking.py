@@ -36,8 +36,8 @@ def test_unstacking_is_the_inverse_of_stacking():
     [
         ({}, r"no layers encoder_0 or decoder_0 to stack in \[\]"),
         ({"encoder": LAYER, "encoder_norm": {}}, "to stack in .*params/encoder', .*encoder_norm"),
-        ({"decoder_0": LAYER, "decoder_2": LAYER}, "decoder_1 is missing beside decoder_0, d"),
-        ({"decoder_1": LAYER}, "params: decoder_0 is missing beside decoder_1"),
+        ({"decoder_0": LAYER, "decoder_2": LAYER}, "decoder_1 is missing next to decoder_0, d"),
+        ({"decoder_1": LAYER}, "params: decoder_0 is missing next to decoder_1"),
         (
             {"encoder_0": LAYER, "encoder_1": LAYER | {"bias": jnp.zeros(7)}},
             r"params: bias is float32\[5\] in encoder_0, but float32\[7\] in encoder_1",

@@ -225,8 +225,8 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
             "num_frames 31 is not a multiple of model.tubelet_frames 2: change one",
         ),
         ({"variant": "jiont"}, "unknown model.variant 'jiont': did you mean 'joint'"),
-        ({"variant": FACTORIZED[0]}, "has no place for model.pooling class_token: choose mean"),
-        ({"positions": "sinusoidal_2d"}, "tells no times apart: choose learned or sinusoidal"),
+        ({"variant": FACTORIZED[0]}, "does not support model.pooling class_token: choose mean"),
+        ({"positions": "sinusoidal_2d"}, "cannot distinguish times: choose learned or sinusoidal"),
         (
             {"variant": FACTORIZED[1], "pooling": "mean", "num_heads": 3},
             "halves the heads, but .* are 3 and 3: choose even numbers",

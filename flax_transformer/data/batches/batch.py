@@ -1,35 +1,35 @@
-"""What a step of training or of an evaluation is given: arrays of some examples."""
+"""The input of a training or evaluation step: arrays of several examples."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, Shaped
 
-NO_CLASS = -1  # of a row that only fills a batch
+NO_CLASS = -1  # the label of a row that only fills a batch
 
 
 @runtime_checkable
 class AnyBatch(Protocol):
-    """Arrays of some examples: a NamedTuple, whose fields are the arrays."""
+    """Arrays of several examples: a NamedTuple with the arrays as fields."""
 
     def count(self) -> int:
-        """Number of what the task counts its speed in, padding not counted."""
+        """Number of units in which the task measures its speed, without padding."""
         ...
 
     def describe(self) -> str:
-        """Says how large it is, in a few words."""
+        """Describes the size in a few words."""
         ...
 
 
 class Batch(NamedTuple):
-    """Sentence pairs, padded on the right; both sides end in an end mark and have no begin mark.
+    """Sentence pairs, padded on the right; both sides end with an end mark and have no begin mark.
 
     Attributes:
-        source: ids of the sources.
-        target: ids of the targets.
-        source_segments: which pair of its row each source token belongs to, counted from 1, and 0
+        source: token ids of the sources.
+        target: token ids of the targets.
+        source_segments: number of the pair within the row for each source token, counted from 1; 0
             for padding.
-        target_segments: the same of the targets; equal numbers of a row translate each other.
+        target_segments: the same for the targets; equal numbers in a row belong to one pair.
     """
 
     source: Int32[np.ndarray, "rows source_length"]
@@ -38,11 +38,11 @@ class Batch(NamedTuple):
     target_segments: Int32[np.ndarray, "rows target_length"]
 
     def count(self) -> int:
-        """Number of target tokens, padding not counted."""
+        """Number of target tokens, without padding."""
         return int(np.count_nonzero(self.target_segments))
 
     def describe(self) -> str:
-        """Says how large it is, in a few words."""
+        """Describes the size in a few words."""
         rows, source_length = self.source.shape
         tokens = self.count() + np.count_nonzero(self.source_segments)
         return (
@@ -55,31 +55,31 @@ class TextBatch(NamedTuple):
     """Pieces of text, padded on the right.
 
     Attributes:
-        tokens: each row holds one token more than a model reads at a time: all but the last are
-            read, all but the first are to be predicted.
-        segments: 1 at tokens, 0 at padding.
+        tokens: each row is one token longer than the model's input: the model reads all but the
+            last token and predicts all but the first.
+        segments: 1 for tokens, 0 for padding.
     """
 
     tokens: Int32[np.ndarray, "rows length_and_one"]
     segments: Int32[np.ndarray, "rows length_and_one"]
 
     def count(self) -> int:
-        """Number of tokens to predict, padding not counted."""
+        """Number of tokens to predict, without padding."""
         return int(np.count_nonzero(self.segments[:, 1:]))
 
     def describe(self) -> str:
-        """Says how large it is, in a few words."""
+        """Describes the size in a few words."""
         rows, length = self.tokens.shape
         return f"{rows:,} rows of {length - 1:,} tokens"
 
 
 class LabeledBatch(NamedTuple):
-    """Some inputs and their classes.
+    """Inputs and their classes.
 
     Attributes:
         inputs: [rows, ...]: token ids, or pixels.
-        labels: number of each one's class, NO_CLASS of a row that only fills the batch.
-        segments: of texts, 1 at tokens and 0 at padding; None of images and videos.
+        labels: class number of each row, NO_CLASS for a row that only fills the batch.
+        segments: for text, 1 for tokens and 0 for padding; None for images and videos.
     """
 
     inputs: Shaped[np.ndarray, "rows ..."]
@@ -91,6 +91,6 @@ class LabeledBatch(NamedTuple):
         return int(np.count_nonzero(self.labels != NO_CLASS))
 
     def describe(self) -> str:
-        """Says how large it is, in a few words."""
+        """Describes the size in a few words."""
         rows, *shape = self.inputs.shape
         return f"{rows:,} rows of {' x '.join(map(str, shape))}"

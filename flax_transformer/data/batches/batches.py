@@ -1,4 +1,4 @@
-"""The batches of training and of evaluation: which examples each has, a function of the step."""
+"""Batches for training and evaluation; their examples are a function of the step."""
 
 import abc
 import copy
@@ -11,15 +11,15 @@ from jaxtyping import Int
 
 from flax_transformer.errors import UserError
 
-MIN_LENGTH = 16  # of padded texts; shorter ones save nothing worth compiling for
+MIN_LENGTH = 16  # of padded texts; shorter batches save too little to compile for
 
 
 class Group(NamedTuple):
-    """The examples of one batch.
+    """The choice of examples for one batch.
 
     Attributes:
-        indices: of the example in each row, -1 of a row that only fills the batch.
-        form: what `Batches.make` needs beside them, such as the batch's shape.
+        indices: the example of each row, -1 for a row that only fills the batch.
+        form: further arguments of `Batches.make`, such as the batch's shape.
     """
 
     indices: Int[np.ndarray, " rows"]
@@ -29,17 +29,18 @@ class Group(NamedTuple):
 class Batches(abc.ABC):
     """The batch of every step: `batches[step]` for step 0, 1, 2, ... without end.
 
-    Every epoch holds every example once. To train, it is shuffled by (seed, epoch); to evaluate, it
-    is not. The batch of a step depends on nothing else, so training continues from any step.
+    Every epoch contains every example once. Training shuffles the examples by (seed, epoch).
+    Evaluation keeps their order. A batch depends only on the seed and its step, so training can
+    continue from any step.
 
-    A subclass writes `plan`, `make` and `describe`.
+    A subclass implements `plan`, `make` and `describe`.
 
     Attributes:
-        batches_per_epoch: how many `plan` gives.
+        batches_per_epoch: number of batches that `plan` returns.
 
     Args:
-        batches_per_epoch: the same.
-        seed: of the shuffling; None to evaluate.
+        batches_per_epoch: see the attribute.
+        seed: seed of the shuffling; None for evaluation.
 
     Example:
         >>> class Numbers(Batches):
@@ -58,7 +59,7 @@ class Batches(abc.ABC):
 
     def __init__(self, batches_per_epoch: int, seed: int | None):
         self.batches_per_epoch, self._seed, self._part = batches_per_epoch, seed, (0, 1)
-        # Two, because prefetching threads reach into the next epoch before the last one ends.
+        # Two, because prefetching threads begin the next epoch before the last one ends.
         self._groups = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
     @abc.abstractmethod
@@ -67,31 +68,31 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> Any:
-        """Makes a batch of some rows of a group, and of the group's form."""
+        """Builds a batch of some rows of a group, with the group's form."""
 
     @abc.abstractmethod
     def describe(self, devices: str) -> list[str]:
-        """Says in some lines what an epoch holds; `devices` are those that share an update."""
+        """Describes an epoch in a few lines; `devices` names the devices that share an update."""
 
     def __getitem__(self, step: int) -> Any:
         return self.make(self.rows(step), self._group(step).form)
 
     def rows(self, step: int) -> Int[np.ndarray, " rows"]:
-        """Gives the example in each row of a step's batch, -1 of a row that only fills it."""
+        """Returns the example in each row of a step's batch, -1 for a row that only fills it."""
         process, processes = self._part
         return np.split(self._group(step).indices, processes)[process]
 
     def epoch(self, number: int = 0) -> Iterator[tuple[Int[np.ndarray, " rows"], Any]]:
-        """Gives the rows and the batch of every step of an epoch."""
+        """Yields the rows and the batch of every step of an epoch."""
         first = number * self.batches_per_epoch
         for step in range(first, first + self.batches_per_epoch):
             yield self.rows(step), self[step]
 
     def shard(self, process_index: int, process_count: int) -> "Batches":
-        """Gives the batches of one process: its rows of every batch.
+        """Returns the batches of one process: its share of the rows of every batch.
 
         Raises:
-            ValueError: if the rows of a batch do not divide by process_count.
+            ValueError: if the rows of a batch are not a multiple of process_count.
         """
         sizes = {group.indices.size for group in self._groups(0)}
         if any(size % process_count for size in sizes):
@@ -112,7 +113,7 @@ class Batches(abc.ABC):
 
 
 def in_rows(indices: Int[np.ndarray, " examples"], rows: int) -> Int[np.ndarray, "batches rows"]:
-    """Deals indices out to batches of so many rows; -1 fills the last one.
+    """Splits indices into batches of batch_size rows; -1 fills the last one.
 
     Example:
         >>> in_rows(np.array([3, 5, 4]), 2).tolist()
@@ -122,7 +123,7 @@ def in_rows(indices: Int[np.ndarray, " examples"], rows: int) -> Int[np.ndarray,
 
 
 def padded_length(longest: int, max_length: int) -> int:
-    """Gives the length of a batch: a power of two, so that there are few shapes to compile.
+    """Returns the length of a batch: a power of two, so that few shapes are compiled.
 
     Example:
         >>> [padded_length(longest, max_length=100) for longest in (3, 17, 65)]
@@ -132,7 +133,7 @@ def padded_length(longest: int, max_length: int) -> int:
 
 
 def check_batch_size(batch_size: int, multiple: int) -> None:
-    """Refuses a number of rows that the devices cannot share.
+    """Rejects a number of rows that the devices cannot share evenly.
 
     Raises:
         UserError: if it is not a multiple of `multiple`.

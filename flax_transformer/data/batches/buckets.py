@@ -1,4 +1,4 @@
-"""Few batch shapes for sentences of many lengths: which to have, and which sentence goes where."""
+"""Few batch shapes for sentences of many lengths: chooses the shapes and assigns the sentences."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,15 +14,16 @@ from flax_transformer.data.batches.batches import (
 )
 from flax_transformer.errors import UserError
 
-# Lengths of a side that may bound a bucket: the plan's time and memory grow with its fourth power.
+# Candidate lengths of a side: the plan's time and memory grow with the fourth power of their
+# number.
 MAX_LEVELS = 48
-# A batch may have so many rows even where the pairs do not fill them; with a mistaken number of a
-# billion, the memory would be full of empty ones.
+# A batch may have this many rows even if the pairs do not fill them. Without this limit, a mistaken
+# batch size of a billion would fill the memory with empty rows.
 FREE_ROWS = 4096
 
 
 class Bucket(NamedTuple):
-    """A batch shape: sentences up to these lengths, this many rows of them."""
+    """A batch shape: the largest sentence lengths, and the number of rows."""
 
     source_length: int
     target_length: int
@@ -37,19 +38,19 @@ def plan_buckets(
     rows_multiple: int = 1,
     batch_size: int | None = None,
 ) -> tuple[Bucket, ...]:
-    """Chooses the shapes that pad least, each holding every sentence that a former one holds.
+    """Chooses the shapes with the least padding; each holds all sentences of the shapes before it.
 
-    An exact dynamic program over chains of boxes (source_length, target_length): with N(b) the
-    pairs that fit into box b, it minimizes the sum of (S_b + T_b) (N(b) - N(b - 1)).
+    This is an exact dynamic program over chains of boxes (source_length, target_length). With N(b)
+    the number of pairs that fit into box b, it minimizes the sum of (S_b + T_b) (N(b) - N(b - 1)).
 
     Args:
         source_lengths: tokens of every source.
         target_lengths: tokens of every target.
-        tokens_per_batch: target tokens of a batch at most, padding counted; None with batch_size.
-        num_buckets: shapes at most.
-        rows_multiple: what the rows divide by, such as the number of devices.
-        batch_size: rows of every bucket, in place of a number of tokens. Either way, above
-            FREE_ROWS there are no more rows than pairs.
+        tokens_per_batch: maximum target tokens of a batch, padding included; None with batch_size.
+        num_buckets: maximum number of shapes.
+        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
+        batch_size: rows of every bucket, instead of a number of tokens. Above FREE_ROWS, there are
+            never more rows than pairs.
 
     Returns:
         The buckets, from the shortest to the longest.
@@ -78,10 +79,10 @@ def rows_by_length(
     multiple: int,
     needed: int,
 ) -> Callable[[int], int]:
-    """Gives the function from the length of a bucket's targets to its number of rows.
+    """Returns the function from a bucket's target length to its number of rows.
 
-    The arguments are those of `plan_buckets`, the longest that a target may be, and the number of
-    rows that hold everything.
+    The arguments are those of `plan_buckets`, the longest target, and the number of rows that holds
+    all pairs.
 
     Raises:
         UserError: as `plan_buckets` does.
@@ -104,15 +105,15 @@ def evaluation_buckets(
 ) -> tuple[Bucket, ...]:
     """Chooses shapes that hardly depend on the sentences: lengths and rows are powers of two.
 
-    So the shapes of one file are those of the next and stay compiled; a handful of sentences gets a
-    batch of a handful of rows.
+    Most files therefore share their shapes, which stay compiled. A few sentences get a batch of a
+    few rows.
 
     Args:
         lengths: tokens of the longer side of every pair, at least one.
-        tokens_per_batch: tokens at most of one side of a batch, padding counted; rows_multiple
-            rows are given even if they hold more.
-        max_length: tokens at most of a sentence, and of a side of a batch.
-        rows_multiple: what the rows of a batch divide by, such as the number of devices.
+        tokens_per_batch: maximum tokens of one side of a batch, padding included. A batch always
+            has at least rows_multiple rows, even if they exceed it.
+        max_length: maximum tokens of a sentence, and of a side of a batch.
+        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
 
     Raises:
         ValueError: if a sentence is longer than max_length.
@@ -125,7 +126,7 @@ def evaluation_buckets(
         sides.append(padded_length(sides[-1] + 1, max_length))
     buckets = []
     for side in sides:
-        # The powers of two next below the budget and next above what there is.
+        # The largest power of two within the budget, and the smallest that holds all sentences.
         affordable = 1 << max(tokens_per_batch // side, 1).bit_length() - 1
         rows = min(affordable, 1 << (lengths.size - 1).bit_length())
         rows = max(rows // rows_multiple, 1) * rows_multiple
@@ -138,7 +139,7 @@ def assign(
     source_lengths: Int[np.ndarray, " pairs"],
     target_lengths: Int[np.ndarray, " pairs"],
 ) -> Int[np.ndarray, " pairs"]:
-    """Gives for every pair the number of the first bucket that it fits into."""
+    """Returns, for every pair, the number of the first bucket that it fits into."""
     fits = [
         (source_lengths <= bucket.source_length) & (target_lengths <= bucket.target_length)
         for bucket in buckets
@@ -147,10 +148,10 @@ def assign(
 
 
 def deal(buckets: Sequence[Bucket], members: Sequence[Int[np.ndarray, " _"]]) -> list[Group]:
-    """Fills batches with the members of every bucket, in their order; the form is the bucket.
+    """Fills batches with the members of every bucket, in order; the form is the bucket.
 
-    What does not fill a batch goes up into the next bucket, so only the last batch of all may have
-    empty rows, and how many batches a bucket gives depends on the numbers of members only.
+    Members that do not fill a batch move to the next bucket, so only the very last batch may have
+    empty rows. The number of batches of a bucket depends only on the numbers of members.
     """
     groups = []
     waiting = np.zeros(0, np.int64)
@@ -174,7 +175,7 @@ def _chain(
     row, column = (index.ravel() for index in np.indices(counts.shape))
     width = (sources[row] + targets[column]).astype(float)
     inside = (row <= row[:, None]) & (column <= column[:, None])
-    # cost[b] is the least padded size of all pairs in box b, by chains that end in b.
+    # cost[b] is the least padded size of all pairs in box b, over chains that end in b.
     cost, formers = width * fitting, []
     for _ in range(num_boxes - 1):
         through = np.where(inside, cost - width[:, None] * fitting, np.inf)
@@ -187,7 +188,7 @@ def _chain(
 
 
 def _levels(lengths: np.ndarray) -> np.ndarray:
-    """Gives all lengths, or of too many those where most sentences are and some in the tail."""
+    """Returns all lengths; of too many, mostly frequent ones and some long ones."""
     distinct = np.unique(lengths)
     if distinct.size <= MAX_LEVELS:
         return distinct

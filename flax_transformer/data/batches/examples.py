@@ -1,4 +1,4 @@
-"""Labeled examples of any kind: inputs and the numbers of their classes, and their batches."""
+"""Labeled examples of any kind: inputs, class numbers, and their batches."""
 
 from typing import Any, NamedTuple
 
@@ -16,18 +16,18 @@ from flax_transformer.data.batches.batches import (
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError, unknown
 
-SORTED_BATCHES = 50  # whose texts are sorted together, so that a batch's are about equally long
+SORTED_BATCHES = 50  # sorted together, so that the texts of a batch have similar lengths
 Taken = tuple[Shaped[np.ndarray, "rows ..."], Int32[np.ndarray, "rows length"] | None]
 
 
 class TextInputs:
-    """Tokenized texts, padded to a power of two, so that there are few shapes.
+    """Tokenized texts, padded to a power of two, so that few shapes are compiled.
 
     Attributes:
-        texts: any; what is longer than `max_length` is cut when it is taken.
-        max_length: tokens of a text at most.
-        lengths: of the texts once they are cut.
-        num_cut: how many texts are longer.
+        texts: the tokenized texts; texts longer than `max_length` are cut when they are read.
+        max_length: maximum tokens of a text.
+        lengths: number of tokens of each text after cutting.
+        num_cut: number of texts that are cut.
 
     Example:
         >>> texts = TextInputs(TokenizedText.of([[5, 2], [7] * 20]), max_length=24)
@@ -44,17 +44,17 @@ class TextInputs:
         return len(self.lengths)
 
     def take(self, indices: Int[np.ndarray, " rows"]) -> Taken:
-        """Pads some texts on the right, and gives their segments; index -1 makes an empty row."""
+        """Pads texts on the right; also returns their segments. Index -1 is an empty row."""
         longest = int(self.lengths[indices[indices >= 0]].max(initial=1))
         return self.texts.pad(indices, padded_length(longest, self.max_length))
 
     def order(self, indices: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
-        """Sorts indices, those of the shortest texts first."""
+        """Sorts indices by text length, the shortest first."""
         return indices[np.argsort(self.lengths[indices], kind="stable")]
 
 
 class ArrayInputs:
-    """Images or videos of one size, which may lie in a file.
+    """Images or videos of one size; the array may be memory-mapped.
 
     Example:
         >>> ArrayInputs(np.array([[3], [4]])).take(np.array([1, -1]))[0].tolist()
@@ -68,13 +68,13 @@ class ArrayInputs:
         return len(self.array)
 
     def take(self, indices: Int[np.ndarray, " rows"]) -> Taken:
-        """Copies some of them; index -1 makes a row of zeros."""
+        """Copies some of the arrays; index -1 is a row of zeros."""
         taken = np.asarray(self.array[indices])
         taken[indices < 0] = 0
         return taken, None
 
     def order(self, indices: Int[np.ndarray, " some"]) -> Int[np.ndarray, " some"]:
-        """Leaves indices as they are: all examples have one size."""
+        """Returns the indices unchanged: all examples have one size."""
         return indices
 
 
@@ -86,8 +86,8 @@ class Examples(NamedTuple):
 
     Attributes:
         inputs: texts, images or videos.
-        labels: number of each one's class.
-        class_names: in the order of the numbers; none of examples that are all of class 0.
+        labels: class number of each example.
+        class_names: in the order of the numbers; empty if all examples have class 0.
     """
 
     inputs: Inputs
@@ -95,13 +95,13 @@ class Examples(NamedTuple):
     class_names: tuple[str, ...] = ()
 
     def numbered_as(self, class_names: tuple[str, ...]) -> "Examples":
-        """Gives the same examples with the numbers that their classes have elsewhere.
+        """Returns the same examples with the class numbers of another list of classes.
 
         Args:
-            class_names: in the order of those numbers.
+            class_names: in the order of the new numbers.
 
         Raises:
-            UserError: if a class is not among them.
+            UserError: if a class is missing from them.
 
         Example:
             >>> examples = Examples(ArrayInputs(np.zeros(3)), np.array([0, 1, 1]), ("10", "2"))
@@ -117,16 +117,16 @@ class Examples(NamedTuple):
 
 
 class ExampleBatches(Batches):
-    """Batches of equally many labeled examples; rows without a class fill an epoch's last one.
+    """Batches of a fixed number of labeled examples; rows without a class fill the last one.
 
     Args:
         examples: of any kind.
         batch_size: rows of every batch.
-        rows_multiple: what the rows of a batch divide by, such as the number of devices.
-        seed: of the shuffling; None to evaluate.
+        rows_multiple: batch_size must be a multiple of this, such as the number of devices.
+        seed: seed of the shuffling; None for evaluation.
 
     Raises:
-        UserError: if there is no example to train on, or batch_size is not a multiple of
+        UserError: if no training example is given, or batch_size is not a multiple of
             rows_multiple.
     """
 
@@ -145,7 +145,7 @@ class ExampleBatches(Batches):
         super().__init__(-(-len(examples.inputs) // batch_size), seed)
 
     def plan(self, rng: np.random.Generator | None) -> list[Group]:
-        """Chooses the examples of every batch: texts of about one length."""
+        """Chooses the examples of every batch: texts of similar lengths."""
         order, number = self._examples.inputs.order, len(self._examples.inputs)
         if rng is None:
             rows = in_rows(order(np.arange(number)), self._batch_size)
@@ -156,13 +156,13 @@ class ExampleBatches(Batches):
         return list(map(Group, rows))
 
     def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> LabeledBatch:
-        """Takes some examples."""
+        """Builds a batch of some examples."""
         inputs, segments = self._examples.inputs.take(indices)
         labels = np.where(indices < 0, NO_CLASS, self._examples.labels[indices])
         return LabeledBatch(inputs, labels.astype(np.int32), segments)
 
     def describe(self, devices: str) -> list[str]:
-        """Says what an epoch holds."""
+        """Describes an epoch."""
         names = self._examples.class_names
         classes = f" of {len(names)} classes" if names else ""
         return [

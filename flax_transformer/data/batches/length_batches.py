@@ -18,15 +18,15 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs
 
 
 class LengthBatches(Batches):
-    """Batches of a few shapes, a pair a row.
+    """Batches of a few shapes, with one pair in each row.
 
     Args:
         pairs: tokenized sentences, each of which fits into a bucket.
         buckets: the shapes, from the shortest to the longest.
-        seed: of the shuffling; None to evaluate, the shortest first.
+        seed: seed of the shuffling; None for evaluation, the shortest first.
 
     Attributes:
-        buckets: the same.
+        buckets: see the argument.
     """
 
     def __init__(self, pairs: TokenizedPairs, buckets: Sequence[Bucket], seed: int | None):
@@ -50,7 +50,7 @@ class LengthBatches(Batches):
         rows_multiple: int = 1,
         seed: int = 0,
     ) -> "LengthBatches":
-        """Chooses the shapes that pad least; see `plan_buckets` for the arguments.
+        """Chooses the shapes with the least padding; see `plan_buckets` for the arguments.
 
         Raises:
             UserError: if tokens_per_batch cannot hold rows_multiple rows of the longest target, or
@@ -64,13 +64,13 @@ class LengthBatches(Batches):
     def for_evaluation(
         cls, pairs: TokenizedPairs, tokens_per_batch: int, max_length: int, rows_multiple: int = 1
     ) -> "LengthBatches":
-        """Gives every pair once, the shortest first; see `evaluation_buckets`.
+        """Returns batches of every pair once, the shortest first; see `evaluation_buckets`.
 
         Args:
             pairs: sentences and references, or `TokenizedPairs.without_targets(sources)`.
-            tokens_per_batch: tokens at most of one side of a batch.
-            max_length: tokens at most of a sentence.
-            rows_multiple: what the rows of a batch divide by.
+            tokens_per_batch: maximum tokens of one side of a batch.
+            max_length: maximum tokens of a sentence.
+            rows_multiple: the number of rows is a multiple of this.
 
         Raises:
             ValueError: if a sentence is longer than max_length.
@@ -95,13 +95,13 @@ class LengthBatches(Batches):
         return Batch(source, target, source_segments, target_segments)
 
     def describe(self, devices: str) -> list[str]:
-        """Says what an epoch holds; every epoch holds the same."""
+        """Describes an epoch; all epochs have the same description."""
         forms = [group.form for group in deal(self.buckets, self._members)]
         return describe_pairs(self._pairs, forms, devices)
 
 
 def describe_pairs(pairs: TokenizedPairs, forms: Sequence[Bucket], devices: str) -> list[str]:
-    """Says what an epoch of pairs holds: a bucket for each of its batches."""
+    """Describes an epoch of pairs; `forms` has the bucket of each batch."""
     tokens = pairs.source.tokens.size + pairs.target.tokens.size
     cells = sum(form.rows * (form.source_length + form.target_length) for form in forms)
     left_out = f", {pairs.left_out:,} left out" if pairs.left_out else ""

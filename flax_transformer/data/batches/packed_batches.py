@@ -1,4 +1,4 @@
-"""Several sentence pairs in a row: an alternative to batches of similar lengths."""
+"""Several sentence pairs in one row: an alternative to batches of similar lengths."""
 
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 
 
 class PackedBatches(Batches):
-    """Batches of one shape, several pairs a row; in every epoch other pairs share rows.
+    """Batches of one shape, with several pairs in a row; the pairs in a row change in every epoch.
 
     Args:
         pairs: tokenized sentences.
-        row_length: tokens of a row at most, on either side.
-        tokens_per_batch: target tokens of a batch at most, padding counted.
-        rows_multiple: what the rows of a batch divide by, such as the number of devices.
-        seed: of the rows and of the shuffling.
+        row_length: maximum tokens of a row, on either side.
+        tokens_per_batch: maximum target tokens of a batch, padding included.
+        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
+        seed: seed of the packing and of the shuffling.
 
     Raises:
         UserError: if tokens_per_batch cannot hold rows_multiple rows.
@@ -43,7 +43,7 @@ class PackedBatches(Batches):
         super().__init__(-(-needed // self.bucket.rows), seed)
 
     def plan(self, rng: np.random.Generator | None) -> list[Group]:
-        """Chooses the rows of every batch; the form says which pairs are in each row."""
+        """Chooses the rows of every batch; the form lists the pairs of each row."""
         assert rng is not None, "packed rows are only for training"
         members = rng.permutation(self._packed.num_rows)
         batches = rng.permutation(in_rows(members, self.bucket.rows))
@@ -51,16 +51,16 @@ class PackedBatches(Batches):
         return [Group(rows, packed) for rows in batches]
 
     def make(self, indices: Int[np.ndarray, " rows"], form: "_PackedRows") -> Batch:
-        """Lays pairs side by side."""
+        """Packs the pairs of each row."""
         return pack(self._pairs, form, indices, self.bucket.target_length)
 
     def describe(self, devices: str) -> list[str]:
-        """Says what an epoch holds; every epoch holds the same."""
+        """Describes an epoch; all epochs have the same description."""
         return describe_pairs(self._pairs, [self.bucket] * self.batches_per_epoch, devices)
 
 
 class _PackedRows(NamedTuple):
-    """Which pairs share a row: of row i the pairs `places[offsets[i]:offsets[i + 1]]`, in order."""
+    """Pairs that share a row: row i has the pairs `places[offsets[i]:offsets[i + 1]]`, in order."""
 
     places: Int64[np.ndarray, " pairs"]
     offsets: Int64[np.ndarray, " rows_and_one"]
@@ -77,19 +77,19 @@ def assign_rows(
     row_length: int,
     window: int = 512,
 ) -> Int[np.ndarray, " pairs"]:
-    """Gives for every pair the row it stands in, by first fit decreasing within a window.
+    """Returns the row of every pair, by first fit decreasing within a window.
 
-    Of each window of pairs the longest come first; each goes into the first row of the window in
+    The longest pairs of a window are placed first. Each goes into the first row of the window in
     which both of its sides have room.
 
     Args:
         source_lengths: tokens of every source.
         target_lengths: tokens of every target.
-        row_length: tokens of a row at most, on either side.
-        window: pairs that may share rows: the more, the less padding.
+        row_length: maximum tokens of a row, on either side.
+        window: number of pairs that may share rows; more pairs leave less padding.
 
     Returns:
-        The number of each pair's row, counted from 0.
+        The row number of each pair, counted from 0.
 
     Raises:
         ValueError: if a sentence is longer than a row.
@@ -105,7 +105,7 @@ def assign_rows(
     if lengths.size and lengths.max() > row_length:
         raise ValueError(f"a sentence of {lengths.max()} tokens exceeds row_length {row_length}")
     num_pairs = lengths.shape[1]
-    # Pairs of no token, which change nothing, complete the last window.
+    # Empty pairs complete the last window without changing any row.
     lengths = np.pad(lengths, ((0, 0), (0, -num_pairs % window)))
     rows = _first_fit(lengths.reshape(2, -1, window), row_length)
     num_rows = rows.max(axis=1) + 1
@@ -115,11 +115,11 @@ def assign_rows(
 def _first_fit(
     lengths: Int[np.ndarray, "sides windows window"], row_length: int
 ) -> Int[np.ndarray, "windows window"]:
-    """Gives the row of every pair within its window; all windows take their next pair at once."""
+    """Returns the row of every pair within its window; windows are processed in parallel."""
     windows = np.arange(lengths.shape[1])
     rows = np.zeros(lengths.shape[1:], np.int64)
     empty: np.ndarray = np.full((*lengths.shape[:2], 1), row_length)
-    room = empty.copy()  # behind the rows begun, at least one that is empty
+    room = empty.copy()  # free tokens of the used rows, followed by at least one empty row
     for pair in np.argsort(-lengths.max(axis=0), axis=1, kind="stable").T:
         taken = lengths[:, windows, pair]
         row = np.argmax((room >= taken[..., None]).all(axis=0), axis=1)
@@ -135,8 +135,8 @@ def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> _PackedRows:
 
     Args:
         pairs: tokenized sentences.
-        row_length: tokens of a row at most, on either side.
-        seed: of the windows; in the order of a file, long sentences may stand side by side.
+        row_length: maximum tokens of a row, on either side.
+        seed: seed of the windows; neighbors in a file may have similar lengths.
 
     Returns:
         The rows, each with at least one pair.
@@ -151,9 +151,9 @@ def plan_rows(pairs: TokenizedPairs, row_length: int, seed: int) -> _PackedRows:
 
 
 def redraw(rows: _PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) -> _PackedRows:
-    """Puts other pairs together: pairs of equal lengths on both sides exchange their places.
+    """Changes which pairs share a row: pairs with equal lengths on both sides swap places.
 
-    So every pair keeps one place, no row grows longer, and there are as many rows in every epoch.
+    The lengths and the number of rows are therefore the same in every epoch.
     """
     width = pairs.target.lengths.max(initial=0) + 1
     kinds = pairs.source.lengths * width + pairs.target.lengths
@@ -167,16 +167,16 @@ def redraw(rows: _PackedRows, pairs: TokenizedPairs, rng: np.random.Generator) -
 def pack(
     pairs: TokenizedPairs, rows: _PackedRows, indices: Int[np.ndarray, " rows"], row_length: int
 ) -> Batch:
-    """Makes a batch of rows.
+    """Builds a batch of rows.
 
     Args:
         pairs: tokenized sentences.
-        rows: which of them share a row.
+        rows: the pairs of each row.
         indices: the rows of the batch, -1 for an empty one.
         row_length: tokens of a row on either side.
 
     Returns:
-        The batch with its segments: on both sides that of the row's first pair is 1.
+        The batch with its segments: on both sides the row's first pair has segment 1.
     """
     starts = rows.offsets[indices]
     counts = np.where(indices < 0, 0, rows.offsets[indices + 1] - starts)
@@ -192,10 +192,10 @@ def pack(
 def _write(
     text: TokenizedText, rows: np.ndarray, segments: np.ndarray, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lays sentences, ordered by their rows, into these; gives ids and segments."""
+    """Writes sentences, ordered by row, into these rows; returns ids and segments."""
     ids, numbers = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     tokens_of_rows = np.bincount(np.repeat(rows, text.lengths), minlength=shape[0])
-    # The tokens of a row lie side by side in text, as they shall in the row.
+    # The tokens of a row are adjacent in `text`, as they will be in the row.
     is_token = np.arange(shape[1]) < tokens_of_rows[:, None]
     ids[is_token] = text.tokens
     numbers[is_token] = np.repeat(segments, text.lengths)

@@ -1,4 +1,4 @@
-"""Pieces of one stream of tokens, as training and evaluation read them."""
+"""Pieces of one stream of tokens, for training and evaluation."""
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -9,22 +9,22 @@ from flax_transformer.errors import UserError
 
 
 class WindowBatches(Batches):
-    """Batches of equally long pieces of a stream.
+    """Batches of equally long pieces of a token stream.
 
-    To train, an epoch cuts the stream into pieces from another random start on and shuffles them.
-    So nearly every token is predicted once an epoch, each time after other tokens of its piece. To
-    evaluate, every token but the first is predicted once, and what is left over is padding.
+    In training, every epoch cuts the stream into pieces from a new random start, and shuffles them.
+    Nearly every token is therefore predicted once an epoch, each time with a different context. In
+    evaluation, every token except the first is predicted once, and padding fills the last piece.
 
     Args:
         stream: tokens of all documents, end to end.
-        length: tokens that a model reads at a time.
+        length: tokens that the model reads at a time.
         batch_size: rows of every batch.
-        rows_multiple: what the rows of a batch divide by, such as the number of devices.
-        seed: of starts and of shuffling; None to evaluate.
+        rows_multiple: batch_size must be a multiple of this, such as the number of devices.
+        seed: seed of the starts and of the shuffling; None for evaluation.
 
     Raises:
-        UserError: if the stream does not fill a batch to train on, or batch_size is not a multiple
-            of rows_multiple.
+        UserError: if the stream is too short for one training batch, or batch_size is not a
+            multiple of rows_multiple.
 
     Example:
         >>> stream = np.arange(3, 60, dtype=np.int32)
@@ -50,7 +50,7 @@ class WindowBatches(Batches):
         self._num_pieces = -(-(len(stream) - 1) // length)
         num_batches = -(-self._num_pieces // batch_size)
         if seed is not None:
-            # From the latest start, and each piece needs the token after it.
+            # Counted from the latest start; each piece also needs the token after it.
             num_batches = (len(stream) - length) // length // batch_size
             if not num_batches:
                 raise UserError(
@@ -61,7 +61,7 @@ class WindowBatches(Batches):
         super().__init__(num_batches, seed)
 
     def plan(self, rng: np.random.Generator | None) -> list[Group]:
-        """Chooses the pieces of every batch; the form is the first piece's start."""
+        """Chooses the pieces of every batch; the form is the start of the first piece."""
         first, pieces = 0, np.arange(self._num_pieces)
         if rng is not None:
             first = int(rng.integers(self._length))
@@ -77,7 +77,7 @@ class WindowBatches(Batches):
         return TextBatch(np.where(is_token, tokens, 0).astype(np.int32), is_token.astype(np.int32))
 
     def describe(self, devices: str) -> list[str]:
-        """Says what an epoch holds."""
+        """Describes an epoch."""
         return [
             f"{len(self._stream):,} tokens; {self.batches_per_epoch:,} updates an epoch",
             f"{self._batch_size * self._length:,} tokens an update over {devices}: "

@@ -1,6 +1,6 @@
 """CIFAR-10 as JPEG: small color images in ten classes, a tenth of the original's size.
 
-The images went through JPEG (quality 75, halved chroma), so accuracies on them are not strictly
+The images were compressed as JPEG (quality 75, halved chroma), so accuracies are not strictly
 comparable with published ones.
 
 Reference: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
@@ -32,10 +32,10 @@ FILES = {"train": "cifar10_train_jpeg.npz", "test": "cifar10_test_jpeg.npz"}
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives images of 32 × 32 pixels and their classes, decoded once, in the order of the files.
+    """Makes the recipe of images of 32 × 32 pixels, decoded once in file order, and classes.
 
-    Each NumPy file holds `jpeg`, all images one after the other, `offsets`, where each begins and
-    the last one ends, and `labels`.
+    Each NumPy file contains `jpeg` (all images, concatenated), `offsets` (the start of each image
+    and the end of the last one), and `labels`.
     """
     return labeled(
         "cifar10_jpeg",
@@ -57,7 +57,7 @@ def _splits(contents: dict[str, bytes]) -> dict[str, tuple[Iterator[np.ndarray],
 
 
 def parse(contents: bytes) -> tuple[Iterator[np.ndarray], list[int]]:
-    """Gives the images, decoded one by one, and the labels of one of the files."""
+    """Returns the images, decoded one by one, and the labels of one of the files."""
     arrays = np.load(io.BytesIO(contents))
     jpeg, ends = arrays["jpeg"].tobytes(), arrays["offsets"]
     parts = (jpeg[start:end] for start, end in itertools.pairwise(ends))

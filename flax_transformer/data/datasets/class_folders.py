@@ -1,4 +1,4 @@
-"""Images or videos of a user's own, SPLIT/CLASS/EXAMPLE: a data set without code."""
+"""The user's own images or videos, SPLIT/CLASS/EXAMPLE: a data set without code."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -25,15 +25,14 @@ from flax_transformer.errors import UserError
 
 
 def open_split(config: Any, split: str) -> Split:
-    """Opens a split of image_folders or video_folders, as arrays in files.
+    """Opens a split of image_folders or video_folders, as memory-mapped arrays.
 
-    The splits are train and, where they are, validation (also valid or val) and test; the classes
-    are train's, in the natural order of their names. Folders within those of classes are read too.
-    An image is cropped to its central square and resized; of a video, frames are taken evenly over
-    its whole length.
+    The splits are train and, if present, validation (also valid or val) and test. The classes are
+    the folders of train, in natural order. Their subfolders are read too. Images are cropped to the
+    central square and resized. Frames of a video are evenly spaced over its whole length.
 
     Raises:
-        UserError: if a folder or file cannot be read, or there is no such split.
+        UserError: if a folder or file cannot be read, or the split does not exist.
     """
     if config.folder is None:
         raise UserError(f"{config.dataset} needs --data.folder: give the folder with train/CLASS.")
@@ -42,9 +41,9 @@ def open_split(config: Any, split: str) -> Split:
     shape = (*frames, config.image_size, config.image_size, 3)
     found, passed_over = find_examples(folder, kind)
     files = _files(found)
-    # What the contents of all files do not say.
+    # Settings that the contents of the files do not determine.
     outline = [[*key, list(map(len, examples))] for key, examples in files.items()]
-    # Includes the option, so that data without bad files is not used without the option.
+    # Includes the option: data prepared with it must not be used without it.
     settings = [shape, ImageColor.getrgb(config.background), config.skip_bad_files, outline]
     made, digest, _ = prepare_own(
         config,
@@ -59,7 +58,7 @@ def open_split(config: Any, split: str) -> Split:
         for name, label, pixels in read_examples(found, read, skip_bad_files=config.skip_bad_files):
             yield {f"{name}_inputs": pixels[None], f"{name}_labels": numbers[label]}
 
-    # An array is too large to be read as a whole at every start.
+    # The array is too large to be verified at every start.
     arrays = keep(made, ["pixels", digest], make, is_checked=False)
     splits = {}
     for name in found:

@@ -1,4 +1,4 @@
-"""Words with one tag each, from files in the format CoNLL-U, such as those of treebanks."""
+"""Words with one tag each, from CoNLL-U files such as those of treebanks."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZ
 from flax_transformer.errors import UserError, check_number
 
 NUM_COLUMNS = 10
-FORM, UPOS = 1, 3  # columns, from 0
+FORM, UPOS = 1, 3  # columns, counted from 0
 
 
 class TaggedSentence(NamedTuple):
@@ -26,24 +26,25 @@ class TaggedSentence(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TaggedWordsConfig(DataConfig):
-    """Which tagged words, and how they become tokens."""
+    """The tagged words and their tokenization."""
 
     kind: ClassVar[str] = "tagged_words"
 
     dataset: str = "conllu"
-    """conllu: your own files in the format CoNLL-U, whose fourth column has the tags."""
+    """conllu: your own CoNLL-U files; the fourth column has the tags."""
     train_file: str | None = None
-    """File to train from, perhaps gzipped."""
+    """Training file; may be gzipped."""
     validation_file: str | None = None
-    """File to validate on."""
+    """Validation file."""
     test_file: str | None = None
-    """File to test on; may be left out."""
+    """Test file; optional."""
     batch_size: int = 32
-    """Pieces of sentences of an update, over all devices."""
+    """Pieces of sentences in each update, over all devices."""
     vocab_size: int = 4_000
-    """Rows of the vocabulary at most; a small training split may give fewer."""
+    """Maximum size of the vocabulary; a small training split may give a smaller one."""
     max_length: int = 128
-    """Tokens of a piece with its two marks; the words of a longer sentence are several pieces."""
+    """Maximum tokens of a piece, including its two marks; longer sentences are split into
+    pieces."""
 
     PATHS = ("train_file", "validation_file", "test_file")
     LOWEST: ClassVar = {"batch_size": 1, "max_length": 3}
@@ -54,15 +55,15 @@ class TaggedWordsConfig(DataConfig):
 
     @property
     def held_out_split(self) -> str:
-        """The split of the final score: validation where there is no test file."""
+        """The split of the final score: validation if no test file is given."""
         return self.validation_split if self.test_file is None else self.test_split
 
 
 def open_split(config: Any, split: str) -> Split:
-    """Opens the file of a split, whose records have words and tags.
+    """Opens the file of a split; its records have words and tags.
 
     Raises:
-        UserError: if there is no such split, its file is not given, or it cannot be read.
+        UserError: if the split does not exist, its file is not given, or it cannot be read.
     """
     files = {
         "train": config.train_file,
@@ -88,8 +89,8 @@ def open_split(config: Any, split: str) -> Split:
 def read_conllu(path: str | Path) -> Iterator[TaggedSentence]:
     """Reads the words of each sentence and their universal parts of speech.
 
-    Each line is a word with ten columns, separated by tabs; a blank line ends a sentence. Comments,
-    multi-word tokens (number 5-6, whose words follow) and empty nodes (number 8.1) are skipped.
+    Each line is a word with ten columns, separated by tabs; a blank line ends a sentence. Skips
+    comments, multi-word tokens (number 5-6, followed by their words) and empty nodes (number 8.1).
 
     Raises:
         UserError: if the file cannot be read, or a line does not have this format.
@@ -113,7 +114,7 @@ def read_conllu(path: str | Path) -> Iterator[TaggedSentence]:
 
 
 def _word(path: str | Path, number: int, line: str, expected: int) -> list[list[str]]:
-    """The columns of the word on a line, if there is one."""
+    """The columns of the word on a line; None if the line has no word."""
     where, columns = f"{path}, line {number:,}", line.split("\t")
     if len(columns) != NUM_COLUMNS:
         raise UserError(

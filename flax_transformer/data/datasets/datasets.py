@@ -1,4 +1,4 @@
-"""All data sets by name, and the one way to open a split of one."""
+"""All data sets by name, and the function that opens a split of one."""
 
 import importlib
 from collections.abc import Callable
@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 
 class Dataset(NamedTuple):
-    """How a data set is listed and opened.
+    """The description of a data set, and the function that opens it.
 
     Attributes:
-        description: a line.
-        kind: of the config that names it: pair, text, labeled_text, image or video.
-        open: gives a split, of the config and the split's name; prepares the data set if needed.
-        reads: fields of the config that it reads, of those that not every data set of its kind
-            reads.
-        languages: of pairs whose sides are named by languages, those that there are.
+        description: one line.
+        kind: kind of its config: pair, text, labeled_text, image or video.
+        open: returns a split, given the config and the split's name; prepares the data set if
+            needed.
+        reads: fields of the config that this data set reads, among those that some data sets of its
+            kind ignore.
+        languages: the available languages, for pairs with sides named by language.
     """
 
     description: str
@@ -31,14 +32,14 @@ class Dataset(NamedTuple):
 
 
 def open_split(config: "DataConfig", split: str) -> Split:
-    """Opens a split, preparing the data set first if this has not been done.
+    """Opens a split, preparing the data set first if necessary.
 
     Args:
-        config: which data set, and where it lies.
-        split: a name such as "test", or a part of one such as "train[:1000]".
+        config: the data set and its location.
+        split: a name such as "test", or a part of a split such as "train[:1000]".
 
     Raises:
-        UserError: if there is no such data set, split or language, or its files cannot be had.
+        UserError: if the data set, split or language does not exist, or its files are unavailable.
     """
     known = {name: dataset for name, dataset in DATASETS.items() if dataset.kind == config.kind}
     if config.dataset in known:
@@ -51,18 +52,18 @@ def open_split(config: "DataConfig", split: str) -> Split:
 
 
 def read_pairs(config: "DataConfig", split: str) -> list[Pair]:
-    """Reads the texts of a split of sentence pairs, into memory.
+    """Reads the texts of a split of sentence pairs into memory.
 
     Raises:
-        UserError: as `open_split`.
+        UserError: see `open_split`.
     """
     return [Pair(**record) for record in open_split(config, split)]
 
 
 def _builtin(module: str) -> Callable[[Any, str], Split]:
-    """Opens what TFDS prepares by the `recipe` of a module of this folder."""
+    """Opens a data set that TFDS prepares by the `recipe` of a module in this folder."""
 
-    # TFDS takes a second to import, and who lists data sets does not need it.
+    # TFDS takes a second to import, and listing the data sets does not need it.
     def open(config: Any, split: str) -> Split:
         from flax_transformer.data.datasets.prepared import open_recipe
 
@@ -72,7 +73,7 @@ def _builtin(module: str) -> Callable[[Any, str], Split]:
 
 
 def _own(module: str) -> Callable[[Any, str], Split]:
-    """Opens a user's own files by the `open_split` of a module of this folder."""
+    """Opens a user's own files by the `open_split` of a module in this folder."""
     return lambda config, split: _import(module).open_split(config, split)
 
 

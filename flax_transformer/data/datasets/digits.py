@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 × 8 pixels, out of scikit-learn's package: images without network.
+"""Handwritten digits of 8 × 8 pixels from the scikit-learn package: images without a download.
 
 Reference: Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine
 Learning Repository; scikit-learn has the 1,797 images of its test set.
@@ -12,13 +12,13 @@ import numpy as np
 from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 from flax_transformer.errors import UserError
 
-# In the package's order: neighbors may be of one person's hand, which should not be in two splits.
+# In the package's order: adjacent digits may have the same writer, who should be in one split only.
 SPLIT_SIZES = {"train": 1_297, "validation": 200, "test": 300}
 CLASS_NAMES = tuple("0123456789")
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives gray images of digits, their 17 levels spread over 0 to 255."""
+    """Makes the recipe of gray images of digits, their 17 levels scaled to 0 to 255."""
     return labeled(
         "digits",
         "Handwritten digits.",
@@ -42,10 +42,10 @@ def load() -> Any:
     """Loads scikit-learn's digits.
 
     Raises:
-        UserError: if scikit-learn is not installed, or has other digits.
+        UserError: if scikit-learn is not installed, or contains other digits.
     """
     try:
-        # An extra, which not everyone who checks types has.
+        # An optional dependency that a type checker may not find.
         from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
@@ -55,7 +55,7 @@ def load() -> Any:
     digits: Any = load_digits()
     if len(digits.target) != sum(SPLIT_SIZES.values()):
         raise UserError(
-            f"scikit-learn has {len(digits.target):,} digits in place of "
+            f"scikit-learn has {len(digits.target):,} digits instead of "
             f"{sum(SPLIT_SIZES.values()):,}: install a release such as 1.5."
         )
     return digits

@@ -29,7 +29,7 @@ FILES = {
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives images of 28 × 28 pixels and their classes, from the authors' IDX files."""
+    """Makes the recipe of 28 × 28 pixel images and their classes, from the authors' IDX files."""
     return labeled(
         "fashion_mnist_idx",
         "Images of clothes.",
@@ -58,8 +58,8 @@ def _splits(contents: dict[str, bytes]) -> dict[str, tuple[np.ndarray, list[int]
 def parse_idx(contents: bytes) -> np.ndarray:
     r"""Reads an array of bytes in the IDX format.
 
-    After two zeros, the type (8, unsigned bytes) and the number of axes follow the axes' sizes,
-    each in four bytes, the highest first, and then the array, the last axis running fastest.
+    The file contains two zero bytes, the type (8, unsigned bytes), the number of axes, their sizes
+    as four-byte big-endian integers, and the array with the last axis running fastest.
 
     Example:
         >>> parse_idx(b"\0\0\x08\x02" + b"\0\0\0\x01" + b"\0\0\0\x03" + b"abc")

@@ -1,9 +1,9 @@
-"""Ten digits drawn here, turned by any angle: images that need neither a font nor a file."""
+"""Ten digits drawn by code, rotated by any angle: images that need neither a font nor a file."""
 
 import numpy as np
 
 HEIGHT, WIDTH = 7, 5
-# Row by row from the top, a bit a pixel, the highest on the left.
+# Row by row from the top, one bit for each pixel, the highest bit on the left.
 ROWS = {
     0: (0b01110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110),
     1: (0b00100, 0b01100, 0b10100, 0b00100, 0b00100, 0b00100, 0b11111),
@@ -19,7 +19,7 @@ ROWS = {
 
 
 def bitmap(digit: int) -> np.ndarray:
-    """Gives a digit's pixels as they were drawn, 7 × 5 of 0.0 and 1.0.
+    """Returns the bitmap of a digit, 7 × 5 of 0.0 and 1.0.
 
     Example:
         >>> bitmap(7)[:2]
@@ -35,12 +35,12 @@ def draw(digit: int, angle: float, size: int, scale: float) -> np.ndarray:
 
     Args:
         digit: 0 to 9.
-        angle: by which it is turned to the left, in radians.
+        angle: counterclockwise rotation, in radians.
         size: pixels of the square's side.
         scale: pixels of the square for one pixel of the bitmap.
 
     Returns:
-        The gray levels, (size, size), 0 to 255.
+        Gray levels, (size, size), 0 to 255.
 
     Example:
         >>> draw(1, angle=0.0, size=7, scale=1.0)[0].tolist()
@@ -49,7 +49,7 @@ def draw(digit: int, angle: float, size: int, scale: float) -> np.ndarray:
     padded = np.pad(bitmap(digit), 1)
     middle = (size - 1) / 2
     down, right = (np.indices((size, size)) - middle) / scale
-    # Where each pixel of the square lies in the bitmap, before it was turned.
+    # The position of each pixel of the square in the bitmap before its rotation.
     row = np.cos(angle) * down + np.sin(angle) * right + (padded.shape[0] - 1) / 2
     column = np.cos(angle) * right - np.sin(angle) * down + (padded.shape[1] - 1) / 2
     row = np.clip(row, 0, padded.shape[0] - 1.001)  # the outermost pixels are empty

@@ -1,4 +1,4 @@
-"""Labeled sentences of the user's own, from CSV or TSV files: a data set without code."""
+"""The user's own labeled sentences, from CSV or TSV files: a data set without code."""
 
 import csv
 import difflib
@@ -14,7 +14,7 @@ from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 
 TEXT, LABEL = "text", "label"
-Row = tuple[int, str, str]  # a line's number, the text and the label
+Row = tuple[int, str, str]  # line number, text and label
 
 
 def open_split(config: Any, split: str) -> Split:
@@ -23,14 +23,14 @@ def open_split(config: Any, split: str) -> Split:
     The classes are the labels of the train split, in alphabetical order.
 
     Raises:
-        UserError: if a file is missing or is not a table, or there is no such split.
+        UserError: if a file is missing or is not a table, or the split does not exist.
     """
     if config.train_file is None:
         raise UserError("labeled_text needs --data.train-file, whose labels are the classes.")
     given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
     files = {name: path for name, path in given.items() if path is not None}
     check_texts(files.values())
-    # The ending says what separates the columns.
+    # The file's ending determines the column separator.
     endings = [(name, _ending(path)) for name, path in files.items()]
     folder, digest, found = prepare_own(config, files.values(), endings, partial(_scan, files))
     sizes, class_names = found["sizes"], tuple(found["class_names"])
@@ -45,7 +45,7 @@ def open_split(config: Any, split: str) -> Split:
 
 
 def _scan(files: Mapping[str, str]) -> dict[str, Any]:
-    """Counts the rows of every split, and finds the classes."""
+    """Counts the rows of every split and finds the classes."""
     labels = [label for _, _, label in read_table(files["train"])]
     class_names = sorted(set(labels), key=natural_key)
     if len(class_names) < 2:
@@ -62,11 +62,11 @@ def _scan(files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read_labeled(path: str, class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Reads a table's texts and the numbers of their classes.
+    """Reads the texts of a table and their class numbers.
 
     Raises:
-        UserError: naming the line and the nearest class, if a label is not one of them: no model
-            could give it; and as `read_table`.
+        UserError: if a label is not one of the classes, naming the line and the nearest class; and
+            as `read_table`.
     """
     numbers = {name: number for number, name in enumerate(class_names)}
     for line, text, label in read_table(path):
@@ -76,15 +76,15 @@ def read_labeled(path: str, class_names: Sequence[str]) -> Iterator[dict[str, An
 
 
 def read_table(path: str) -> Iterator[Row]:
-    """Reads labeled texts from a file, gzipped or not, whose name ends in .csv or .tsv.
+    """Reads labeled texts from a .csv or .tsv file, gzipped or not.
 
-    The first line names the columns, of which text and label are read, in any order. In a .csv,
-    commas, semicolons or tabs separate them, whichever is most frequent in the first line, and
-    quotes enclose a field that holds a separator or a line feed. In a .tsv tabs separate them, and
-    a quote is a character like others. A field may have any length. Blank lines are left out.
+    The first line names the columns; text and label are read, in any order. The separator of a .csv
+    is the most frequent one of comma, semicolon and tab in the first line, and quotes enclose a
+    field with a separator or a line feed. The separator of a .tsv is a tab, and quotes have no
+    special meaning. A field may have any length. Blank lines are skipped.
 
     Raises:
-        UserError: naming the line, if a column is missing or a row is not as the first line says.
+        UserError: naming the line, if a column is missing or a row does not match the first line.
     """
     rows = _rows(path)
     _, header = next(rows, (0, []))
@@ -110,7 +110,7 @@ def read_table(path: str) -> Iterator[Row]:
 def _ending(path: str) -> str:
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
-        raise UserError(f"{path} ends in neither .csv nor .tsv: name it after what parts columns.")
+        raise UserError(f"{path} ends in neither .csv nor .tsv: name it after its separator.")
     return ending
 
 
@@ -119,8 +119,8 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     lines = read_raw_lines(path)
     if _ending(path) == ".csv":
         header = next(filter(str.strip, read_raw_lines(path)), "")
-        # Where the comma is the decimal point, spreadsheets write semicolons.
-        separator = max(",;\t", key=header.count)  # the first of those that are equally frequent
+        # Spreadsheets write semicolons in locales with a decimal comma.
+        separator = max(",;\t", key=header.count)  # the first of equally frequent ones
         reader = csv.reader(lines, delimiter=separator, strict=True)
     else:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -135,8 +135,8 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _next(reader: Any) -> list[str] | None:
-    """Reads a row whose fields may be longer than the csv module's limit, 131,072 characters."""
-    before = csv.field_size_limit(LARGEST_NUMBER)  # of the whole process, so only for this row
+    """Reads a row; its fields may exceed the csv module's limit of 131,072 characters."""
+    before = csv.field_size_limit(LARGEST_NUMBER)  # global, so only for this row
     try:
         return next(reader, None)
     finally:

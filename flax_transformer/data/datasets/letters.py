@@ -1,4 +1,4 @@
-"""Rows of letters to copy, reverse or sort: what attention must do at least, without network."""
+"""Rows of letters to copy, reverse or sort: a minimal test of attention, without a download."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ SEED = 0
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives rows of up to 16 letters, none twice, and the same letters in another order."""
+    """Makes the recipe of distinct rows of up to 16 letters, and their reordered letters."""
     return Recipe(
         "letters",
         "Rows of letters and what to make of them.",
@@ -42,7 +42,7 @@ def _splits(order: Callable[[list[str]], list[str]]) -> dict[str, list[dict[str,
 
 
 def draw_rows(number: int) -> list[str]:
-    """Draws rows of letters, every length as likely, and none twice.
+    """Draws distinct rows of letters, with all lengths equally likely.
 
     Example:
         >>> rows = draw_rows(500)

@@ -1,8 +1,8 @@
-"""Digits that move, in ten ways to tell apart: a video task that needs no network.
+"""Digits that move in ten ways, which are the classes: a video task that needs no network.
 
-The class is the motion, which no single frame tells: the picture's opposite edges meet, a digit
-starts anywhere and at any angle with equal chances, and so it is anywhere at any angle in every
-frame of every class. The digits of one split stand in no other.
+A single frame does not show the motion. Opposite edges of the picture meet, and a digit starts at a
+random place and angle. So in every frame of every class, its place and angle are uniformly
+distributed. The splits share no digit.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 from flax_transformer.data.datasets.glyphs import draw
 from flax_transformer.data.datasets.recipe import Recipe, labeled, pixels
 
-DIRECTIONS = {  # pixels down and to the right, in units of a step
+DIRECTIONS = {  # pixels down and to the right, in steps
     "right": (0, 1),
     "down_right": (1, 1),
     "down": (1, 0),
@@ -25,13 +25,13 @@ DIRECTIONS = {  # pixels down and to the right, in units of a step
 }
 MOTIONS = (*DIRECTIONS, "turning", "bouncing")
 NUM_FRAMES = 8
-SIZE = 32  # pixels of a frame's side
-NUM_ANGLES = 12  # that a digit can have, and steps of a whole turn
+SIZE = 32  # side of a frame in pixels
+NUM_ANGLES = 12  # possible angles of a digit, and steps of a full turn
 STEP = 2  # pixels between two frames
-BOUNCE_STEPS = 2  # after which a bouncing digit goes back
+BOUNCE_STEPS = 2  # after this many steps a bouncing digit turns back
 SCALE = 2.5  # the digits are 17.5 pixels high
-# The digits of each split, and its scenes; each scene comes once in every class. A 6 is a 9 upside
-# down, so they are in one split.
+# The digits and the number of scenes of each split; each scene occurs once in every class. A 6 is a
+# 9 upside down, so they are in one split.
 SPLITS = {
     "train": ((1, 2, 3, 4, 6, 9), 400),
     "validation": ((0, 7), 50),
@@ -41,17 +41,17 @@ SEED = 0
 
 
 class _Scene(NamedTuple):
-    """How a video begins."""
+    """The beginning of a video."""
 
     digit: int
     row: int  # of the digit's place, in pixels
     column: int
-    angle: int  # in steps of a turn, to the left
-    direction: str  # in which it bounces, if it does
+    angle: int  # in steps of a turn, counterclockwise
+    direction: str  # direction of a bouncing digit
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives videos of eight frames of 32 × 32 gray pixels, and their motions."""
+    """Makes the recipe of videos of eight frames of 32 × 32 gray pixels, and their motions."""
     return labeled(
         "moving_digits",
         "Digits in ten kinds of motion.",
@@ -72,7 +72,7 @@ def _splits() -> dict[str, tuple[Iterator[np.ndarray], Iterator[str]]]:
 def make_videos(
     digits: tuple[int, ...], num_scenes: int, rng: np.random.Generator
 ) -> tuple[Iterator[np.ndarray], Iterator[str]]:
-    """Gives the videos of a split and their motions, in random order."""
+    """Returns the videos of a split and their motions, in random order."""
     scenes = draw_scenes(digits, num_scenes, rng)
     pictures = {
         (digit, angle): draw(digit, 2 * np.pi * angle / NUM_ANGLES, SIZE, SCALE)
@@ -85,7 +85,7 @@ def make_videos(
 
 
 def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) -> list[_Scene]:
-    """Draws scenes with equal chances, none twice."""
+    """Draws distinct scenes with equal probabilities."""
     shape = (len(digits), SIZE, SIZE, NUM_ANGLES)
     drawn = np.unravel_index(rng.choice(np.prod(shape), number, replace=False), shape)
     directions = rng.choice(list(DIRECTIONS), number)
@@ -98,11 +98,11 @@ def draw_scenes(digits: tuple[int, ...], number: int, rng: np.random.Generator) 
 
 
 def move(motion: str, direction: str) -> np.ndarray:
-    """Gives how far a digit is from its start in every frame.
+    """Returns the displacement of a digit from its start in every frame.
 
     Args:
         motion: one of `MOTIONS`.
-        direction: in which it bounces, if it does.
+        direction: direction of a bouncing digit.
 
     Returns:
         Pixels down, pixels to the right and steps of a turn to the left, (frames, 3).
@@ -127,9 +127,9 @@ def film(scene: _Scene, motion: str, pictures: dict[tuple[int, int], np.ndarray]
     """Makes a video.
 
     Args:
-        scene: how it begins.
+        scene: the beginning of the video.
         motion: one of `MOTIONS`.
-        pictures: of every digit at every angle, (size, size).
+        pictures: images of every digit at every angle, (size, size).
 
     Returns:
         The gray levels, (frames, size, size, 1).

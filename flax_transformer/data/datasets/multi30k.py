@@ -11,7 +11,7 @@ from typing import Any
 from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 LANGUAGES = ("en", "de", "fr")
-SPLITS = {  # and how the authors call their files
+SPLITS = {  # and their names in the authors' files
     "train": "train",
     "validation": "val",
     "test_2016_flickr": "test_2016_flickr",
@@ -21,8 +21,8 @@ URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1"
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives task 1, raw or as the authors' lower-cased, normalized, tokenized files."""
-    is_raw = config.form == "raw"  # the authors pack only these
+    """Makes the recipe of task 1: raw, or the authors' lower-cased, normalized, tokenized files."""
+    is_raw = config.form == "raw"  # the authors pack only these files
     end = "" if is_raw else ".lc.norm.tok"
     sha256 = {name.replace(".", f"{end}.", 1): found for name, found in SHA256[config.form].items()}
     return Recipe(

@@ -1,7 +1,7 @@
-"""Numbers in words, in English, German and French: a real translation task that needs no network.
+"""Numbers in words, in English, German and French: a real translation task without a download.
 
-German puts the units before the tens ("dreiundzwanzig" is "twenty-three"), so a model has to learn
-an attention that crosses.
+German puts the units before the tens ("dreiundzwanzig" is "twenty-three"), so a model must learn
+crossing attention.
 """
 
 import copy
@@ -16,14 +16,14 @@ from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 LANGUAGES = ("en", "de", "fr")
 SPLIT_SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
-# Numbers drawn below each bound. Drawn evenly below a million, hardly one would be short, and a
-# model would not know the numbers that people try first.
+# Count of numbers drawn below each bound. A uniform draw below a million has hardly any short
+# number, so a model would not learn the numbers that people try first.
 DRAWN_BELOW = {1_000: 1_000, 10_000: 3_000, 100_000: 6_000, 1_000_000: 12_000}
 SEED = 0
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives numbers below a million in words, split so that no number is in two splits."""
+    """Makes the recipe of numbers below a million in words; the splits share no number."""
     return Recipe(
         "number_words",
         "Numbers from 0 to 999,999 in English, German and French words.",
@@ -42,21 +42,21 @@ def _splits() -> dict[str, Iterator[dict[str, Any]]]:
 
 
 def spell(numbers: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Gives numbers and their words in every language."""
+    """Yields numbers and their words in every language."""
     spellers = {language: speller(language) for language in LANGUAGES}
     for number in numbers.tolist():
         yield {"number": number} | {name: spell(number) for name, spell in spellers.items()}
 
 
 def speller(language: str) -> Callable[[int], str]:
-    """Gives the function from a number below a million to its words.
+    """Returns the function from a number below a million to its words.
 
     Example:
         >>> speller("de")(23)
         'dreiundzwanzig'
     """
     converter = copy.copy(num2words.CONVERTER_CLASSES[language])
-    # num2words walks through its names from 10^600 down; without those above a thousand it spells
-    # the same numbers ten times as fast.
+    # num2words goes through its number names from 10^600 down. Without the names above a thousand
+    # it spells the same numbers ten times as fast.
     converter.cards = {value: name for value, name in converter.cards.items() if value <= 1000}
     return converter.to_cardinal

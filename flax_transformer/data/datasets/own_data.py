@@ -1,4 +1,4 @@
-"""Data sets of a user's own files, each found again by the digest of its files' contents."""
+"""Data sets of a user's own files, each identified by a digest of the contents."""
 
 import contextlib
 import dataclasses
@@ -16,23 +16,23 @@ from flax_transformer.data.files.source_files import FileState, file_states
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.whole_files import written_whole
 
-VERSION = 1  # to be raised when what is kept of the same files is made in another way
+VERSION = 1  # increase when the same files are processed differently
 FOUND = "found.json"
 
 
 def prepare_own(
     config: DataConfig, paths: Iterable[Path | str], settings: Any, scan: Callable[[], Any]
 ) -> tuple[Path, str, Any]:
-    """Gives the folder for what is made of files, and what was found in them.
+    """Returns the folder for data prepared from files, and the result of scanning the files.
 
     Args:
-        config: names the data set.
-        paths: of the files, which exist.
-        settings: plain data that makes another data set of the same files.
-        scan: reads the files, if they have not been, and gives plain data.
+        config: config with the name of the data set.
+        paths: the files, which must exist.
+        settings: plain data that, in addition to the files, determines the data set.
+        scan: reads the files if necessary, and returns plain data.
 
     Returns:
-        The folder, the digest, and what `scan` gave.
+        The folder, the digest, and the result of `scan`.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -40,7 +40,7 @@ def prepare_own(
     root = data_root(config) / config.dataset
     digest = _digest(root, [Path(path).expanduser() for path in paths], settings)
     folder = root / digest[:16]
-    # Whatever is wrong with the file, it is made again.
+    # After any error in this file, it is made again.
     with contextlib.suppress(Exception):
         kept = json.loads((folder / FOUND).read_text())
         if _sha256(kept["found"]) == kept["sha256"]:
@@ -62,16 +62,16 @@ def prepare_own(
 def choose_split(
     config: DataConfig, splits: Mapping[str, Split], split: str, hint: str = ""
 ) -> Split:
-    """Gives a split, or a part of one such as "train[:1000]".
+    """Returns a split, or a part of one such as "train[:1000]".
 
     Args:
-        config: names the data set.
-        splits: all there are.
-        split: the wanted one.
-        hint: what else to say where there is no such split.
+        config: config with the name of the data set.
+        splits: all existing splits.
+        split: name of the wanted split.
+        hint: text to add to the error if the split does not exist.
 
     Raises:
-        UserError: if there is no such split, or the part is empty.
+        UserError: if the split does not exist, or the part is empty.
     """
     if split in splits:
         return splits[split]
@@ -102,7 +102,7 @@ def choose_split(
 
 
 def _digest(root: Path, files: list[Path], settings: Any) -> str:
-    """Names the contents; of files that were read before, size and time tell that they are same."""
+    """Digests the contents; files read before are identified by their size and time."""
     names = _sha256([str(path.absolute()) for path in files])
     index = root / f"files-{names[:16]}.json"
     known: dict[str, FileState] = {}

@@ -1,4 +1,4 @@
-"""A user's own files to score a trained model on, instead of a split of its data set."""
+"""A user's own files for scoring a trained model, instead of a split of its data set."""
 
 import dataclasses
 import hashlib
@@ -29,13 +29,13 @@ TABLES = (".csv", ".tsv")
 
 @dataclasses.dataclass(frozen=True)
 class OwnFiles:
-    """The files to score on; each kind of task reads some of these fields.
+    """The files for scoring; each kind of task reads some of these fields.
 
     Attributes:
         source: text file with sentences to translate, one a line.
-        target: text files with their translations, line by line: one, or several references.
+        target: text files with their translations, line by line: one or several references.
         file: table of labeled texts, or a text.
-        folder: with images or videos in folders of classes.
+        folder: folder with images or videos in class folders.
     """
 
     source: Path | None = None
@@ -55,7 +55,7 @@ class OwnFiles:
         }
 
     def name(self) -> str:
-        """Names the files, as a part of a file's name.
+        """Names the files, for use in a file name.
 
         Example:
             >>> OwnFiles(file=Path("/data/news.txt")).name()
@@ -66,10 +66,10 @@ class OwnFiles:
         return f"{Path(paths[-1]).name[:100]}-{digest[:8]}"
 
     def take(self, *fields: str) -> list[str]:
-        """Gives the paths of the fields that a model is scored on, further targets last.
+        """Returns the paths of the fields that the task reads, further targets last.
 
         Raises:
-            UserError: if one of them is not given, or another one is.
+            UserError: if one of these fields is missing, or another field is given.
         """
         given = self.paths()
         wanted = " and ".join(f"--{name}" for name in fields)
@@ -83,17 +83,17 @@ class OwnFiles:
 
 
 def read_own_pairs(files: OwnFiles) -> list[Pair]:
-    """Reads sentences and their translations, further ones included.
+    """Reads sentences and all their translations.
 
     Raises:
-        UserError: if a file cannot be read, or they have different numbers of lines.
+        UserError: if a file cannot be read, or the files have different numbers of lines.
     """
     paths = files.take("source", "target")
     return [Pair(source, target, tuple(more)) for source, target, *more in read_parallel(*paths)]
 
 
 def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Reads labeled texts, and gives the texts and the numbers of their classes.
+    """Reads labeled texts; returns the texts and their class numbers.
 
     Raises:
         UserError: if the table cannot be read, or a label is not one of the classes.
@@ -104,10 +104,10 @@ def read_own_table(files: OwnFiles, class_names: Sequence[str]) -> tuple[list[st
 
 
 def read_own_texts(files: OwnFiles) -> list[str]:
-    """Reads the texts of a table, or the lines of another file that are not blank.
+    """Reads the texts of a table, or the nonblank lines of another file.
 
     Raises:
-        UserError: if the file cannot be read, or holds no text.
+        UserError: if the file cannot be read or contains no text.
     """
     (path,) = files.take("file")
     if path.lower().removesuffix(".gz").endswith(TABLES):
@@ -122,7 +122,7 @@ def read_own_documents(files: OwnFiles) -> list[str]:
     """Reads a text file, or all text files of a folder.
 
     Raises:
-        UserError: if one cannot be read, or a folder holds none.
+        UserError: if a file cannot be read, or a folder has no text file.
     """
     (path,) = files.take("file")
     documents = {found: "".join(read_raw_lines(found)) for found in find_documents(path)}
@@ -140,14 +140,13 @@ def read_own_folder(
 ) -> Examples:
     """Reads the images or videos in FOLDER/CLASS/EXAMPLE.
 
-    Pixels are kept in an unnamed temporary file, not in memory; the system deletes it when it is no
-    longer used.
+    Pixels are kept in an unnamed temporary file, not in memory; the system deletes it after use.
 
     Args:
-        files: with the folder.
-        kind: of the examples.
-        class_names: of the model.
-        shape: of an example.
+        files: the files, with `folder` set.
+        kind: kind of the examples.
+        class_names: the model's classes.
+        shape: shape of an example.
         background: color behind transparent pixels.
 
     Raises:

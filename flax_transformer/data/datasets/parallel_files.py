@@ -1,4 +1,4 @@
-"""Parallel text of the user's own, in two files or in columns of one: a data set without code."""
+"""The user's own parallel text, in two files or in columns of one: a data set without code."""
 
 import bisect
 import hashlib
@@ -22,11 +22,11 @@ HELD_OUT_SHARE, MAX_HELD_OUT = 20, 1_000  # one pair in 20, and no more than tha
 
 
 class _PairFiles(NamedTuple):
-    """Where the pairs of a split are.
+    """The files with the pairs of a split.
 
     Attributes:
-        paths: of the source and of the target file, or of one file of pairs.
-        columns: of the source and of the target, counted from 1, in a file of pairs.
+        paths: the source and the target file, or one file of pairs.
+        columns: columns of the source and the target in a file of pairs, counted from 1.
         references: paths of files with further translations.
     """
 
@@ -50,12 +50,12 @@ class _PairFiles(NamedTuple):
 def open_split(config: Any, split: str) -> Split:
     """Opens a split of text_files.
 
-    Where there is no file to validate on, pairs of the training split are held out for it.
+    Without a validation file, pairs of the training split are held out for validation.
 
     Raises:
-        UserError: if a file is missing or is not text, or there is no such split.
+        UserError: if a file is missing or is not text, or the split does not exist.
     """
-    # Not when the config is made: an experiment file leaves the files to the command line.
+    # Not when the config is created: an experiment file leaves the files to the command line.
     files = _find_files(config)
     wanted = config.validation_split.partition("[")[0]
     hold_out = wanted == "validation" and wanted not in files
@@ -100,7 +100,7 @@ def _scan(files: Mapping[str, _PairFiles], hold_out: bool) -> dict[str, Any]:
 
 
 def _records(files: _PairFiles, held_out: set[str], is_train: bool) -> Iterator[dict[str, Any]]:
-    """Reads the pairs of a split: to train on, those not held out, and else only those."""
+    """Reads the pairs of a split: for training those not held out, otherwise only those."""
     for source, target, *references in files.read():
         if not held_out or (source in held_out) != is_train:
             record: dict[str, Any] = {SOURCE: source, TARGET: target}
@@ -108,16 +108,16 @@ def _records(files: _PairFiles, held_out: set[str], is_train: bool) -> Iterator[
 
 
 def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
-    """Reads pairs from a file with one pair a line, in columns separated by tabs.
+    """Reads pairs from a file with one pair a line, in tab-separated columns.
 
-    Quotes are characters like others. Blank lines are left out.
+    Quotes have no special meaning. Blank lines are skipped.
 
     Args:
-        path: of the file, which may be gzipped.
-        columns: of the source and of the target, counted from 1.
+        path: path of the file, which may be gzipped.
+        columns: columns of the source and the target, counted from 1.
 
     Raises:
-        UserError: if it cannot be read, has no pair, or a line lacks a column.
+        UserError: if the file cannot be read, has no pair, or a line lacks a column.
     """
     source, target = (column - 1 for column in columns)
     is_empty = True
@@ -140,23 +140,24 @@ def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str
 
 
 def hold_out_sources(sources: Iterable[str]) -> tuple[int, dict[str, int]]:
-    """Chooses sources of the training pairs to validate on, each with all its translations.
+    """Chooses sources of training pairs for validation, each with all its translations.
 
-    They are taken in the order of their SHA-256, until one pair in HELD_OUT_SHARE, or MAX_HELD_OUT
-    pairs, are held out. So no source is in both parts, and the choice depends only on the sources.
+    Sources are taken in the order of their SHA-256, until one pair in HELD_OUT_SHARE, or
+    MAX_HELD_OUT pairs, are held out. So no source is in both parts, and the choice depends only on
+    the sources.
 
     Args:
-        sources: of all training pairs; no more than MAX_HELD_OUT of them are in memory.
+        sources: sources of all training pairs; at most MAX_HELD_OUT of them are in memory.
 
     Returns:
         The number of pairs, and the chosen sources with the number of pairs of each.
 
     Raises:
-        UserError: if all pairs have one source.
+        UserError: if all pairs have the same source.
     """
     number = 0
     order: list[bytes] = []
-    smallest: dict[bytes, tuple[str, list[int]]] = {}  # source and number of pairs by digest
+    smallest: dict[bytes, tuple[str, list[int]]] = {}  # digest -> source and number of pairs
     for source in sources:
         number += 1
         digest = hashlib.sha256(source.encode()).digest()
@@ -171,7 +172,7 @@ def hold_out_sources(sources: Iterable[str]) -> tuple[int, dict[str, int]]:
         raise UserError("all training pairs have one source: give --data.validation-source FILE")
     wanted = min(max(number // HELD_OUT_SHARE, 1), MAX_HELD_OUT)
     held_out: dict[str, int] = {}
-    for digest in order[:-1]:  # never all
+    for digest in order[:-1]:  # never all of them
         if sum(held_out.values()) >= wanted:
             break
         source, (count,) = smallest[digest]
@@ -180,10 +181,10 @@ def hold_out_sources(sources: Iterable[str]) -> tuple[int, dict[str, int]]:
 
 
 def _find_files(config: Any) -> dict[str, _PairFiles]:
-    """Gives the files of each split that a config names.
+    """Returns the files of each split that a config names.
 
     Raises:
-        UserError: if a side of a split is missing or named twice; validation and test may be
+        UserError: if a side of a split is missing or given twice; validation and test may be
             missing as a whole.
     """
     columns = config.source_column, config.target_column

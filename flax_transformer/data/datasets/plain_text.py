@@ -1,4 +1,4 @@
-"""Any text of the user's own, from a file or a folder of files: a data set without code."""
+"""The user's own text, from a file or a folder of files: a data set without code."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,18 +11,18 @@ from flax_transformer.data.files.folders import files_in, tell_passed_over
 from flax_transformer.data.files.text_files import check_texts, read_raw_lines
 from flax_transformer.errors import UserError
 
-# Of the files that are read in a folder; a file given by its name may have any ending.
+# The ending of files that are read from a folder; a file given by name may have any ending.
 ENDINGS = (".txt", ".txt.gz")
-PART_SIZE = 2**20  # characters of a document that are in memory at least
+PART_SIZE = 2**20  # minimum number of characters of a document in memory
 
 
 def open_split(config: Any, split: str) -> Split:
-    """Opens a split of plain_text: documents, a file each.
+    """Opens a split of plain_text: each document is a file.
 
-    Without texts to validate on, these are the last tenth of each training document.
+    Without validation texts, the last tenth of each training document is used.
 
     Raises:
-        UserError: if a file is missing or is not text, or there is no such split.
+        UserError: if a file is missing or is not text, or the split does not exist.
     """
     if config.train_text is None:
         raise UserError("plain_text needs --data.train-text: give a text file or a folder of them.")
@@ -30,7 +30,7 @@ def open_split(config: Any, split: str) -> Split:
     files = {name: find_documents(path) for name, path in given.items() if path is not None}
     paths = [path for documents in files.values() for path in documents]
     check_texts(paths)
-    # Where one split's documents end is not in the contents, but makes another data set.
+    # The end of each document is not in the contents, but it changes the data set.
     ends = [len(documents) for documents in files.values()]
     folder, digest, sizes = prepare_own(config, paths, ends, lambda: list(map(_size, paths)))
     bounds = [(path, size * 9 // 10, size) for path, size in zip(paths, sizes, strict=True)]
@@ -48,10 +48,10 @@ def open_split(config: Any, split: str) -> Split:
 
 
 def find_documents(path: str) -> list[Path]:
-    """Gives a file itself, or the text files of a folder at any depth, in natural order.
+    """Returns a file itself, or the text files of a folder at any depth, in natural order.
 
     Raises:
-        UserError: if a folder holds none.
+        UserError: if a folder has none.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
@@ -64,9 +64,10 @@ def find_documents(path: str) -> list[Path]:
 
 
 def read_document(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
-    """Reads a text from one of its characters up to another, in parts of about PART_SIZE.
+    """Reads a text from one character position to another, in parts of about PART_SIZE.
 
-    Each part but the last ends behind a word at the end of a line, as `Tokenizer.is_local` wants.
+    Each part except the last ends after a word at the end of a line, as `Tokenizer.is_local`
+    requires.
     """
     place, size, waiting = 0, 0, []
     for line in read_raw_lines(path):
@@ -83,7 +84,7 @@ def read_document(path: Path, start: int = 0, end: int | None = None) -> Iterato
 
 
 def hold_out_end(text: str) -> tuple[str, str]:
-    """Cuts a text before its last tenth: of n characters, floor(9 n / 10) come before it.
+    """Splits a text before its last tenth: of n characters, floor(9 n / 10) come before it.
 
     Example:
         >>> hold_out_end("abcdefghijklm")
@@ -104,6 +105,6 @@ def _size(path: Path) -> int:
 
 
 def check_size(path: Path, size: int) -> None:
-    """Refuses a text that is too short to hold out a tenth of it."""
+    """Rejects a text that is too short to hold out a tenth of it."""
     if size < 2:
         raise UserError(f"{path} has {size} characters: give text, or take the file away.")

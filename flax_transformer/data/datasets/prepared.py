@@ -27,15 +27,15 @@ from flax_transformer.data.files.records import (
 from flax_transformer.errors import UserError, unknown
 
 Read = Callable[[Mapping[str, Any]], dict[str, Any]]
-# The usual name of the inputs, and their axes.
+# The usual name of the inputs, and their number of axes.
 INPUTS = {"labeled_text": ("text", 0), "image": ("image", 3), "video": ("video", 4)}
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps TFDS silent.
+    """Suppresses the output of TFDS.
 
-    It prints to standard output, which may be where translations go, and warns of our names.
+    TFDS prints to standard output, where translations may be printed, and warns about our names.
     """
     absl = logging.getLogger("absl")
     level = absl.level
@@ -51,22 +51,22 @@ def quiet() -> Iterator[None]:
 def open_prepared(
     config: DataConfig, split: str, build: Callable[[], Any], *, is_fetched: bool
 ) -> Split:
-    """Opens a split of a data set of TFDS, which is prepared first if it was not yet.
+    """Opens a split of a TFDS data set, preparing the data set first if necessary.
 
     Args:
-        config: names the data set.
-        split: a name such as "test", or a part of one such as "train[:1000]".
+        config: config with the name of the data set.
+        split: a name such as "test", or a part of a split such as "train[:1000]".
         build: makes the builder.
-        is_fetched: whether the data set has files to fetch; others are made here.
+        is_fetched: whether the data set has files to download; others are generated here.
 
     Raises:
-        UserError: if there is no such split or language, or the files cannot be had.
+        UserError: if the split or language does not exist, or the files are not available.
     """
     builder = _prepare(config, build, is_fetched)
     read, class_names = _reader(config, builder.info.features)
     source = _open_source(config, builder, split)
     folder = Path(builder.data_path)
-    # With `tfds.testing.mock_data` there is no folder.
+    # `tfds.testing.mock_data` has no folder.
     info = (folder / INFO).read_bytes() if folder.exists() else b""
     languages = [getattr(config, f"{side}_language", "") for side in ("source", "target")]
     digest = hashlib.sha256(info + repr(languages).encode())
@@ -81,20 +81,20 @@ def open_prepared(
 
 
 def find_published(config: DataConfig, own: Collection[str]) -> Any:
-    """Gives the builder of a data set of TFDS by its name, such as wmt14_translate/de-en.
+    """Returns the builder of a TFDS data set by its name, such as wmt14_translate/de-en.
 
     Args:
-        config: names the data set.
-        own: names of our own data sets of the kind.
+        config: config with the name of the data set.
+        own: names of our own data sets of this kind.
 
     Raises:
-        UserError: if TFDS has no such data set, or not this variant of it.
+        UserError: if TFDS does not have the data set, or this variant of it.
     """
-    import tensorflow_datasets.translate  # noqa: F401  # registers the older ones
+    import tensorflow_datasets.translate  # noqa: F401  # registers the older data sets
 
     name, _, variant = config.dataset.partition("/")
-    name = name.partition(":")[0]  # of the version
-    # Our own have no variants, and TFDS explains in many lines how a name is written.
+    name = name.partition(":")[0]  # without the version
+    # Our own data sets have no variants, and TFDS explains the form of a name in many lines.
     if name in own or not (name.isascii() and name.isidentifier()):
         raise unknown("data set", config.dataset, own)
     try:
@@ -102,7 +102,7 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
     except tfds.core.DatasetNotFoundError:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         raise unknown("data set", config.dataset, {*own, *near}) from None
-    except (ValueError, AssertionError):  # the latter of a version
+    except (ValueError, AssertionError):  # AssertionError for a wrong version
         check_infos(data_root(config) / name)
         variants = tfds.builder_cls(name).builder_configs
         raise unknown(f"variant of {name}", variant, variants) from None
@@ -117,7 +117,7 @@ def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> 
         check_infos(data_root(config))
         raise
     if config.kind == "pair":
-        _pair_keys(config, builder.info.features)  # refuses a language before anything is fetched
+        _pair_keys(config, builder.info.features)  # rejects a wrong language before the download
     if builder.data_path.exists():
         check_info(Path(builder.data_path))
         return builder
@@ -127,7 +127,7 @@ def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> 
     try:
         builder.download_and_prepare(download_config=options)
     except (OSError, ImportError, AssertionError, tfds.download.DownloadError) as error:
-        if builder.data_path.exists():  # another process was the first to finish
+        if builder.data_path.exists():  # another process finished first
             return build()
         advice = (
             "if it cannot be downloaded here, fetch its files elsewhere and give --data.manual-dir"
@@ -140,11 +140,11 @@ def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> 
 
 
 def _open_source(config: DataConfig, builder: Any, split: str) -> Any:
-    """Opens TFDS's records, and refuses an unknown split, or one whose files are damaged."""
+    """Opens the records of TFDS; rejects an unknown split, or one with damaged files."""
     folder = Path(builder.data_path)
     try:
         source = builder.as_data_source(split)
-        len(source)  # of a part that ends before it begins: negative, and thus a ValueError
+        len(source)  # a part that ends before it begins has a negative length: a ValueError
     except NotImplementedError:
         raise UserError(
             f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
@@ -153,13 +153,13 @@ def _open_source(config: DataConfig, builder: Any, split: str) -> Any:
         if split in builder.info.splits:
             raise damaged(folder, f"its {split} cannot be found") from None
         raise unknown_split(config, split, builder.info.splits) from None
-    if folder.exists():  # it does not with `tfds.testing.mock_data`
+    if folder.exists():  # `tfds.testing.mock_data` has no folder
         check_shards(builder, split)
     return source
 
 
 def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> UserError:
-    """Makes the error for a split that there is not, or an impossible part of one."""
+    """Creates the error for a split that does not exist, or an impossible part of one."""
     name, bracket, _ = split.partition("[")
     if bracket and name in known:
         return UserError(
@@ -170,7 +170,7 @@ def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> Use
 
 
 def _reader(config: Any, features: Any) -> tuple[Read, tuple[str, ...]]:
-    """Gives what makes one of our records of TFDS's, and the names of the classes."""
+    """Returns the function that converts a TFDS record to our record, and the class names."""
     if config.kind == "pair":
         source, target = _pair_keys(config, features)
         return lambda record: {"source": _text(record[source]), "target": _text(record[target])}, ()
@@ -187,7 +187,7 @@ def _reader(config: Any, features: Any) -> tuple[Read, tuple[str, ...]]:
 
 
 def _pair_keys(config: Any, features: Any) -> tuple[str, str]:
-    """The features of the two sides, refused if they are not the wanted languages."""
+    """Returns the features of the two sides; rejects languages that the data set does not have."""
     if {"source", "target"} <= set(features):
         return "source", "target"
     for language in (config.source_language, config.target_language):
@@ -197,13 +197,13 @@ def _pair_keys(config: Any, features: Any) -> tuple[str, str]:
 
 
 def _input_name(config: DataConfig, features: Any, labels: list[str]) -> str:
-    """The one feature of the kind, or of several the one with the usual name."""
+    """Returns the one feature of the kind, or of several the one with the usual name."""
     usual, num_axes = INPUTS[config.kind]
     inputs = [
         name
         for name, kind in features.items()
         if name not in (*labels, "id", "idx")
-        and isinstance(kind.shape, tuple)  # a dictionary's is none
+        and isinstance(kind.shape, tuple)  # the shape of a dictionary is not a tuple
         and len(kind.shape) == num_axes
         and (num_axes > 0 or isinstance(kind, tfds.features.Text))
     ]
@@ -220,7 +220,7 @@ def _input_name(config: DataConfig, features: Any, labels: list[str]) -> str:
 def _resize(
     config: Any, shape: tuple[int | None, ...], dtype: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes the function that gives examples 8 bits and one size; None marks sizes that vary."""
+    """Makes the function that converts examples to 8 bits and one size; None is a varying size."""
     from flax_transformer.data.files.image_files import fit, from_array
 
     is_image = len(shape) == 3 and shape[-1] in (1, 3, 4)
@@ -238,15 +238,15 @@ def _resize(
 
 
 def _text(value: bytes | str) -> str:
-    # TFDS gives bytes, but its `mock_data` gives text.
+    # TFDS returns bytes, but its `mock_data` returns text.
     return value.decode() if isinstance(value, bytes) else value
 
 
 def open_recipe(recipe: Recipe, config: Any, split: str) -> Split:
-    """Opens a split of a data set, making the data set first if this has not been done.
+    """Opens a split of a data set, creating the data set first if necessary.
 
     Raises:
-        UserError: if there is no such split, or the files cannot be had.
+        UserError: if the split does not exist, or the files are not available.
     """
     return open_prepared(
         config,
@@ -257,7 +257,7 @@ def open_recipe(recipe: Recipe, config: Any, split: str) -> Split:
 
 
 def builder_of(recipe: Recipe, config: Any) -> "tfds.core.DatasetBuilder":
-    """Gives TFDS's builder of a recipe, of which nothing is prepared yet."""
+    """Returns TFDS's builder of a recipe, before anything is prepared."""
     variant = recipe.variant and tfds.core.BuilderConfig(name=recipe.variant)
     return _Builder(
         recipe,
@@ -274,7 +274,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, recipe: Recipe, manual_dir: str | None, **kwargs: Any):
-        vars(self)["name"] = recipe.name  # of this one, not of the class
+        vars(self)["name"] = recipe.name  # of this instance, not of the class
         self._recipe, self._manual_dir = recipe, manual_dir
         super().__init__(**kwargs)
 

@@ -1,4 +1,4 @@
-"""Files of a data set as their authors published them: found or downloaded, and never others."""
+"""Published files of a data set: found locally or downloaded, and verified by digest."""
 
 import hashlib
 import itertools
@@ -15,10 +15,10 @@ from flax_transformer.errors import UserError
 
 
 def read_published(recipe: Recipe, folder: str | None, dl_manager: Any) -> dict[str, bytes]:
-    """Reads a data set's files from a folder; without one, downloads them by TFDS's manager.
+    """Reads a data set's files from a folder; without a folder, downloads them through TFDS.
 
     Raises:
-        UserError: if one is missing or is not the authors', or they cannot be downloaded.
+        UserError: if a file is missing or is not the authors', or cannot be downloaded.
     """
     if folder is not None:
         return read_folder(recipe, Path(folder))
@@ -34,11 +34,11 @@ def read_folder(recipe: Recipe, folder: Path) -> dict[str, bytes]:
     """Reads a data set's files, gzipped or not, from a folder.
 
     Raises:
-        UserError: if one is missing or is not the authors'.
+        UserError: if a file is missing or is not the authors'.
     """
     contents, parts, files = {}, [], "it"
     if recipe.url is not None:
-        parts = [Path(recipe.url).stem]  # where an archive or a repository's clone has them
+        parts = [Path(recipe.url).stem]  # the folder of an unpacked archive or a cloned repository
         files = f"the files of {recipe.url}, or leave it out to download them"
     for name, sha256 in recipe.sha256.items():
         path = find(folder, name, parts, files)
@@ -51,7 +51,7 @@ def download(recipe: Recipe, url: str, dl_manager: Any) -> dict[str, bytes]:
     """Downloads a data set's files.
 
     Raises:
-        UserError: if there is no network, or a file is no longer the authors'.
+        UserError: if the network is not available, or a file is no longer the authors'.
     """
     archived = url.endswith(".zip")
     end = ".gz" if recipe.packed else ""
@@ -68,10 +68,10 @@ def download(recipe: Recipe, url: str, dl_manager: Any) -> dict[str, bytes]:
 
 
 def unzip(path: Path, recipe: Recipe) -> dict[str, bytes]:
-    """Reads a data set's files out of an archive, in whichever of its folders they lie.
+    """Reads a data set's files from an archive, in any of its folders.
 
     Raises:
-        UserError: if it is damaged or lacks a file.
+        UserError: if the archive is damaged or lacks a file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -79,13 +79,13 @@ def unzip(path: Path, recipe: Recipe) -> dict[str, bytes]:
             return {name: archive.read(members[name]) for name in recipe.sha256}
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"what {recipe.url} sends is not {recipe.title} ({error}): fetch its files "
+            f"the download from {recipe.url} is not {recipe.title} ({error}): fetch its files "
             "elsewhere and give --data.manual-dir the folder with them."
         ) from None
 
 
 def check_network(title: str, address: str) -> None:
-    """Says at once that there is no network; TFDS would try again and again for minutes.
+    """Checks the network first; without it, TFDS would retry for minutes.
 
     Raises:
         UserError: if the address cannot be reached.
@@ -100,10 +100,10 @@ def check_network(title: str, address: str) -> None:
 
 
 def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
-    """Finds a file, gzipped or not, in a folder or in one of the folder's parts.
+    """Finds a file, gzipped or not, in a folder or in one of its subfolders `parts`.
 
     Raises:
-        UserError: if it is not there, asking for a folder with `files`.
+        UserError: if it does not exist, asking for a folder with `files`.
     """
     for part, end in itertools.product((".", *parts), ("", ".gz")):
         path = folder.expanduser() / part / f"{name}{end}"
@@ -116,7 +116,7 @@ def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
 
 
 def verify(path: str, contents: bytes, sha256: str, what: str) -> None:
-    """Refuses a file that is not the authors', since scores on it would compare with nothing.
+    """Rejects a file that is not the authors', since its scores would not be comparable.
 
     Raises:
         UserError: naming the file and its size.

@@ -1,4 +1,4 @@
-"""Data sets that TFDS prepares once: what they are made of, and what their examples are."""
+"""Recipes of data sets that TFDS prepares once: their sources and their examples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,19 +12,19 @@ Examples = Iterable[Mapping[str, Any]]
 
 
 class Recipe(NamedTuple):
-    """Of what a data set is made, and how.
+    """The sources of a data set, and how its examples are made.
 
     Attributes:
-        name: of the folder of the prepared data set.
+        name: name of the folder of the prepared data set.
         description: one sentence.
-        features: TFDS's, by the names of the parts of an example.
-        splits: gives the examples of each split, of the contents of the published files.
-        variant: name of the folder of one of several variants.
-        title: the data set as its authors call it.
-        sha256: of each of the authors' files by its name, once unpacked, in hexadecimal digits; no
-            file of a data set that is made here.
-        url: where the files are: a folder of them, or a zip archive; None where they are nowhere.
-        packed: whether each file of the folder is gzipped there.
+        features: TFDS's features, by the names of the parts of an example.
+        splits: returns the examples of each split, given the contents of the published files.
+        variant: folder name of a variant, if there are several.
+        title: the authors' name for the data set.
+        sha256: hexadecimal digest of each of the authors' files after unpacking, by file name;
+            empty for a data set that is generated here.
+        url: location of the files: a folder, or a zip archive; None if they cannot be downloaded.
+        packed: whether the files at that location are gzipped.
     """
 
     name: str
@@ -46,15 +46,15 @@ def labeled(
     splits: Callable[[dict[str, bytes]], Mapping[str, tuple[Iterable[Any], Iterable[Any]]]],
     **published: Any,
 ) -> Recipe:
-    """Makes the recipe of labeled examples.
+    """Makes the recipe of a data set of labeled examples.
 
     Args:
-        name: of the folder.
+        name: name of the folder.
         description: one sentence.
-        inputs: their name (text, image or video) and TFDS's feature of them.
-        class_names: in the order of the classes' numbers.
-        splits: gives the inputs and the labels, numbers or class names, of each split.
-        published: further fields of the recipe, of the authors' files.
+        inputs: their name (text, image or video) and their TFDS feature.
+        class_names: in the order of the class numbers.
+        splits: returns the inputs and the labels (numbers or class names) of each split.
+        published: further fields of the recipe, about the authors' files.
     """
     key, feature = inputs
 
@@ -69,8 +69,8 @@ def labeled(
 
 
 def pixels(*shape: int) -> Any:
-    """Gives the feature of images or videos of one size, kept as their pixels, without loss.
+    """Returns the feature of images or videos of one size, stored as uncompressed pixels.
 
-    TFDS's own Image would need TensorFlow to write them.
+    TFDS's own Image feature would need TensorFlow to write them.
     """
     return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="zlib")

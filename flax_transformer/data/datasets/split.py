@@ -1,4 +1,4 @@
-"""A split of a data set, once it is opened, as every data set gives it."""
+"""An opened split of a data set; all data sets return this class."""
 
 import dataclasses
 import itertools
@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 
 
 class Pair(NamedTuple):
-    """A sentence, its translation, and perhaps further ones."""
+    """A sentence, its translation, and optional further translations."""
 
     source: str
     target: str
@@ -23,20 +23,20 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A split of a data set: its records, which are read whenever they are iterated over.
+    """A split of a data set; its records are read at every iteration.
 
-    A record has, by the config's kind: of pairs source and target, perhaps references (a tuple of
-    texts); of a text, text (a string, or its parts in order, cut before line ends); of labeled ones
-    label (an integer) and text, image or video (arrays of uint8).
+    The fields of a record depend on the config's kind. Pairs have source and target, and optional
+    references (a tuple of texts). Texts have text (a string, or its parts in order, cut before line
+    ends). Labeled examples have label (an integer) and text, image or video (arrays of uint8).
 
     Attributes:
-        name: as it was asked for, such as "train" or "train[:1000]".
-        number: of the records; an upper bound where the files say it only when they are read.
-        read: gives all records, in order.
-        folder: of the prepared data set, where what is made of it is kept.
-        digest: of the contents of the data set.
+        name: the requested name, such as "train" or "train[:1000]".
+        number: number of records; an upper bound if the exact number is known only after reading.
+        read: returns all records, in order.
+        folder: folder of the prepared data set, for everything derived from it.
+        digest: digest of the contents of the data set.
         class_names: in the order of the labels.
-        arrays: inputs and labels of all records, where these already lie in files.
+        arrays: inputs and labels of all records, if they are already in files.
 
     Example:
         >>> read = lambda: iter([{"text": "one"}, {"text": "two"}])
@@ -60,18 +60,18 @@ class Split:
         return self.read()
 
     def first(self, number: int) -> list[Record]:
-        """Gives the first records, to look at."""
+        """Returns the first records, for inspection."""
         return list(itertools.islice(self, number))
 
     def keep(
         self, kind: str, settings: list[Any], make: Callable[[], Iterable[Arrays]], **options: bool
     ) -> Arrays:
-        """Gives what is made of the records, kept in the folder; see `keep`.
+        """Returns what is derived from the records, kept in the folder; see `keep`.
 
         Args:
-            kind: of what is made.
-            settings: plain data on which it depends, beside the records.
-            make: gives it in pieces.
-            options: further ones of `keep`.
+            kind: kind of the derived data.
+            settings: plain data that, in addition to the records, determines the derived data.
+            make: returns the derived data in pieces.
+            options: further options of `keep`.
         """
         return keep(self.folder, [kind, self.name, self.digest, *settings], make, **options)

@@ -1,7 +1,7 @@
 """SST-2: sentences of film reviews, each negative or positive.
 
 Reference: Socher et al. 2013, "Recursive Deep Models for Semantic Compositionality Over a Sentiment
-Treebank"; whole sentences without the phrases in them, and none of the neutral ones.
+Treebank"; only whole sentences, without their phrases and without the neutral ones.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives lower-cased, tokenized sentences and what is felt in them."""
+    """Makes the recipe of lower-cased, tokenized sentences and their sentiment."""
     return labeled(
         "sst2_sentences",
         "Sentences of film reviews, negative or positive.",
@@ -35,7 +35,7 @@ def _splits(contents: dict[str, bytes]) -> dict[str, tuple[list[str], list[int]]
 
 
 def parse(text: str) -> tuple[list[str], list[int]]:
-    r"""Gives the sentences and the labels of one of the authors' files.
+    r"""Returns the sentences and the labels of one of the authors' files.
 
     Example:
         >>> parse("a fine film\t1\na dull one\t0\n")

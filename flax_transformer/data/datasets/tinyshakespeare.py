@@ -1,4 +1,4 @@
-"""Tinyshakespeare: 40,000 lines of Shakespeare's plays as one text, to model its characters.
+"""Tinyshakespeare: 40,000 lines of Shakespeare's plays as one text, for character modeling.
 
 Reference: Karpathy 2015, "The Unreasonable Effectiveness of Recurrent Neural Networks"; the split
 is that of Karpathy 2022, nanoGPT, data/shakespeare_char.
@@ -11,7 +11,7 @@ from flax_transformer.data.datasets.recipe import TEXT, Recipe
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives the text in two pieces: its first nine tenths to train on, the last to validate."""
+    """Makes the recipe of the text: nine tenths to train on, the rest to validate on."""
     return Recipe(
         "tinyshakespeare",
         "Plays of Shakespeare as one text.",

@@ -1,4 +1,4 @@
-"""TREC: questions by what they ask for, in six classes.
+"""TREC: questions in six classes, by the kind of answer.
 
 Reference: Li and Roth 2002, "Learning Question Classifiers".
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 from flax_transformer.data.datasets.recipe import TEXT, Recipe, labeled
 
-# The authors' marks of their coarse classes, and what they stand for.
+# The authors' abbreviations of their coarse classes, and the class names.
 CLASSES = {
     "ABBR": "abbreviation",
     "DESC": "description",
@@ -20,7 +20,7 @@ FILES = {"train": "train.txt", "test": "test.txt"}
 
 
 def recipe(config: Any) -> Recipe:
-    """Gives tokenized questions and the coarse class of their answers."""
+    """Makes the recipe of tokenized questions and the coarse class of their answers."""
     return labeled(
         "trec_questions",
         "Questions by their answers.",
@@ -37,12 +37,12 @@ def recipe(config: Any) -> Recipe:
 
 
 def _splits(contents: dict[str, bytes]) -> dict[str, tuple[list[str], list[str]]]:
-    # As the authors wrote them.
+    # Spelled as in the authors' files.
     return {split: parse(contents[name].decode("latin-1")) for split, name in FILES.items()}
 
 
 def parse(text: str) -> tuple[list[str], list[str]]:
-    r"""Gives the questions and the class names of one of the authors' files.
+    r"""Returns the questions and the class names of one of the authors' files.
 
     Example:
         >>> parse("NUM:date When was it ?\nHUM:ind Who was it ?\n")

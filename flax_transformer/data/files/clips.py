@@ -1,4 +1,4 @@
-"""Frames of images and videos in files, whatever wrote them: Pillow and PyAV read them."""
+"""Frames of images and videos in files of any format that Pillow or PyAV reads."""
 
 import contextlib
 import functools
@@ -13,13 +13,13 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from flax_transformer.data.files import films
 from flax_transformer.data.files.folders import visible
 
-# Formats that Pillow only recognizes, or reads by a program that runs code from the file.
+# Formats that Pillow only recognizes, or reads through a program that runs code from the file.
 NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 MOVING = (".apng", ".avif", ".avifs", ".flc", ".fli", ".gif", ".png", ".tif", ".tiff", ".webp")
-TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that say how long a frame is shown
+TIMED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that store how long each frame is shown
 BITS_PER_SAMPLE, PHOTOMETRIC_INTERPRETATION = 258, 262  # tags of a TIFF
-USUAL_DURATION = 100  # ms of a frame without a duration, as in browsers
-# What Pillow, PyAV and we raise for a damaged file.
+USUAL_DURATION = 100  # milliseconds of a frame without a duration, as in browsers
+# Exceptions that Pillow, PyAV and this package raise for a damaged file.
 DAMAGED = (
     EOFError,
     IndexError,
@@ -39,7 +39,7 @@ Size = tuple[int, int]  # (width, height)
 
 @functools.cache
 def image_endings() -> frozenset[str]:
-    """The endings of files that Pillow reads, in lower case.
+    """Returns the endings of files that Pillow reads, in lower case.
 
     Example:
         >>> {".jpg", ".tif", ".mpg"} & image_endings() == {".jpg", ".tif"}
@@ -51,25 +51,25 @@ def image_endings() -> frozenset[str]:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """The formats that Pillow reads, whatever a file's ending."""
+    """Returns the formats that Pillow reads, whatever a file's ending."""
     Image.init()
     return tuple(kind for kind in Image.ID if kind in Image.OPEN and kind not in NOT_READ)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is a file that Pillow reads, by its ending."""
+    """Returns whether a path is a file that Pillow reads, by its ending."""
     return path.suffix.lower() in image_endings() and path.is_file()
 
 
 def is_film(path: Path) -> bool:
-    """Whether a path is a film, by its ending."""
+    """Returns whether a path is a film, by its ending."""
     return path.suffix.lower() in films.ENDINGS
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path is a file that may have several frames, or a folder with the frames of one.
+    """Returns whether a path is a file that may have several frames, or a folder of frames.
 
-    A folder with films or moving images is not a clip: it holds clips.
+    A folder of films or moving images is not a clip: it contains clips.
     """
     if not path.is_dir():
         return (is_film(path) or path.suffix.lower() in MOVING) and path.is_file()
@@ -89,12 +89,12 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def first_frame(path: Path, size: Size) -> Image.Image:
-    """Reads an image upright, the first one of several; raises one of `DAMAGED`.
+    """Reads an image upright, the first one in its file; raises one of `DAMAGED`.
 
     Args:
-        path: of a file that Pillow reads.
-        size: to which the image will be cropped and resized; a JPEG is decoded with fewer pixels
-            if that is enough.
+        path: a file that Pillow reads.
+        size: size to which the image will be cropped and resized; a JPEG is decoded with fewer
+            pixels if that is enough.
     """
     with _opened(path) as image:
         _draft(image, size)
@@ -104,20 +104,20 @@ def first_frame(path: Path, size: Size) -> Image.Image:
 def even_frames(
     path: Path, number: int, size: Size, damages: list[str] | None = None
 ) -> list[Image.Image]:
-    """Reads frames evenly over a whole clip, its first and its last among them.
+    """Reads frames evenly over a whole clip, including its first and its last.
 
-    They are evenly spaced in time if the file says when its frames are shown. A shorter clip
-    repeats some of its frames. Memory holds only the wanted frames.
+    They are evenly spaced in time if the file stores the times of its frames. Frames of a shorter
+    clip are repeated. Only the wanted frames are in memory.
 
     Args:
-        path: of a GIF, WebP or PNG with several frames, of a film, or of a folder of images in the
-            natural order of their names.
-        number: of frames.
-        size: as of `first_frame`.
-        damages: collects what is damaged, while the rest is read; None: damage is an error.
+        path: a GIF, WebP or PNG with several frames, a film, or a folder of images in the natural
+            order of their names.
+        number: number of frames.
+        size: see `first_frame`.
+        damages: collects messages about damage while the rest is read; None: damage is an error.
 
     Raises:
-        UserError: if a film is to be read without PyAV.
+        UserError: if the path is a film and PyAV is not installed.
         Exception: one of `DAMAGED`, if the file is damaged.
     """
     if path.is_dir():
@@ -131,7 +131,7 @@ def even_frames(
 def even_frames_of(
     image: Image.Image, number: int, damages: list[str] | None = None
 ) -> list[Image.Image]:
-    """Does what `even_frames` does, for an image that is open."""
+    """Does the same as `even_frames`, for an open image."""
     chosen = films.evenly(_times(image, damages), number)
     frames = {}
     for index in sorted(set(chosen)):
@@ -141,9 +141,9 @@ def even_frames_of(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Copies an image and turns it as its file says; the copy can be used after the file."""
+    """Copies an image and rotates it as its file says; the copy can be used after the file."""
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # it determines how many bits a number has
+    turned.format = image.format  # it determines the number of bits
     tags = getattr(image, "tag_v2", {})  # only a TIFF has these
     turned.info["bits"] = tags.get(BITS_PER_SAMPLE, (16,))[0]
     turned.info["is_white_0"] = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
@@ -151,21 +151,21 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def reason(error: BaseException) -> str:
-    """Says in a few words why a file cannot be read."""
+    """Explains in a few words why a file cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return "it is empty or not an image that Pillow knows"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # Other messages need knowledge of the file's format.
+    # Other messages require knowledge of the file format.
     is_clear = isinstance(error, OSError | ValueError) and str(error)
     return str(error) if is_clear else "it is damaged"
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    # Pillow warns of damaged metadata, and of images larger than half its limit.
+    # Pillow warns about damaged metadata, and about images larger than half its limit.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=_formats()) as image:
@@ -173,11 +173,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _draft(image: Image.Image, size: Size) -> None:
-    """Lets a JPEG be decoded with 2, 4 or 8 times fewer pixels each way, where that is enough.
+    """Lets a JPEG be decoded with 2, 4 or 8 times fewer pixels each way, if that is enough.
 
-    At least twice as many pixels as wanted are left each way, and the edges do not move.
+    At least twice the wanted number of pixels is left each way, and the edges do not move.
     """
-    per_pixel = min(*image.size) / max(*size)  # whichever way the image is turned
+    per_pixel = min(*image.size) / max(*size)  # valid for any orientation
     for scale in (8, 4, 2):
         width, height = image.width // scale, image.height // scale
         if per_pixel >= 2 * scale and (width * scale, height * scale) == image.size:
@@ -186,7 +186,7 @@ def _draft(image: Image.Image, size: Size) -> None:
 
 
 def _times(image: Image.Image, damages: list[str] | None) -> list[int | float]:
-    """When each frame is shown, in ms; the frames' numbers if the file does not say."""
+    """Time of each frame in ms; the frame numbers if the file has no times."""
     times: list[int | float] = []
     try:
         if image.format not in TIMED:

@@ -16,17 +16,17 @@ from flax_transformer.errors import UserError, unknown
 
 Found = dict[str, dict[str, list[Path]]]  # paths by split and class
 Read = Callable[[Path, list[str] | None], np.ndarray]
-# What the folder of each split may be called.
+# Allowed names of the folder of each split.
 SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 
 
 class ExampleKind(NamedTuple):
-    """What lies in the folders.
+    """A kind of example in folders.
 
     Attributes:
-        name: of an example, image or video.
-        is_one: whether a path is an example; others may lie beside.
-        known: says which are.
+        name: name of an example, image or video.
+        is_one: returns whether a path is an example; the folder may contain other files.
+        known: the accepted files, in words.
     """
 
     name: str
@@ -41,7 +41,7 @@ VIDEO = ExampleKind(
 
 
 def find_examples(folder: Path, kind: ExampleKind) -> tuple[Found, list[Path]]:
-    """Gives the paths of every split and class, all in natural order, and the other files.
+    """Returns the paths of every split and class, in natural order, and the other files.
 
     Raises:
         UserError: if folders are not SPLIT/CLASS/EXAMPLE, or a class has no example.
@@ -62,7 +62,7 @@ def find_examples(folder: Path, kind: ExampleKind) -> tuple[Found, list[Path]]:
 
 
 def _splits(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[str, Path]:
-    """The folder of each split."""
+    """Returns the folder of each split."""
     meaning = {name: split for split, names in SPLITS.items() for name in names}
     splits: dict[str, Path] = {}
     for inner in _folders(folder, kind, passed_over):
@@ -96,11 +96,11 @@ def _folders(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> list[P
 
 
 def find_classes(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[str, list[Path]]:
-    """Gives the examples of every class of a folder CLASS/EXAMPLE.
+    """Returns the examples of every class of a folder CLASS/EXAMPLE.
 
     Args:
-        folder: of the classes.
-        kind: of the examples.
+        folder: folder with the class folders.
+        kind: kind of the examples.
         passed_over: collects the other files.
 
     Raises:
@@ -117,7 +117,7 @@ def find_classes(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> di
 
 
 def examples_in(folder: Path, kind: ExampleKind) -> tuple[list[Path], list[Path]]:
-    """Gives the examples in a folder, at any depth, and the other files.
+    """Returns the examples in a folder, at any depth, and the other files.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -137,24 +137,23 @@ def read_examples(
 
     Args:
         found: paths by split and class.
-        read: reads one; its second argument is None, or collects what is damaged while the rest of
-            the example is read.
-        skip_bad_files: whether files that cannot be read are left out; None if there is no option
-            to leave them out.
+        read: reads an example; its second argument is None, or collects messages about damage
+            while the rest of the example is read.
+        skip_bad_files: whether unreadable files are left out; None without such an option.
 
     Yields:
-        The split, the class and the pixels of each example that can be read.
+        The split, the class and the pixels of each readable example.
 
     Raises:
-        UserError: once all files were read, if some are bad and are not to be left out, or all
+        UserError: after all files are read, if some are bad and may not be left out, or if all
             files of a class are bad.
     """
-    bad: list[str] = []  # what cannot be read, and why
-    damaged: list[str] = []  # what was read in part
+    bad: list[str] = []  # unreadable files, and why
+    damaged: list[str] = []  # partly read files
     for split, classes in found.items():
         counts = Counter()
         pairs = [(name, path) for name, paths in classes.items() for path in paths]
-        # Closing removes the progress bar, also after an error.
+        # Closing removes the progress bar, even after an error.
         with contextlib.closing(show_progress(f"reading {split}", pairs)) as shown:
             for name, path in shown:
                 damages: list[str] | None = [] if skip_bad_files else None
@@ -180,8 +179,8 @@ def read_examples(
         advice = option if skip_bad_files is not None else f"or take {it} away"
         raise UserError(f"cannot read {those}{name_some(bad)}: fix {it}, {advice}")
     total = sum(len(paths) for classes in found.values() for paths in classes.values())
-    for told, names in (("left out", bad), ("read a part of", damaged)):
+    for outcome, names in (("left out", bad), ("read a part of", damaged)):
         if names:
             warnings.warn(
-                f"{told} {len(names):,} of {total:,} files: {name_some(names)}", stacklevel=2
+                f"{outcome} {len(names):,} of {total:,} files: {name_some(names)}", stacklevel=2
             )

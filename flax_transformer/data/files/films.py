@@ -1,4 +1,4 @@
-"""Frames of films, which PyAV decodes, as a player would show them."""
+"""Frames of films, decoded by PyAV and shown as a player would show them."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ KNOWN = (
     ".rm .rmvb .tod .ts .vob .webm .wmv .wtv .y4m"
 )
 ENDINGS = frozenset(KNOWN.split())
-SHORTEST = 0.9  # of the length that a film states: one that ends earlier was cut
+SHORTEST = 0.9  # share of the stated length: a film that ends earlier was cut
 
 
 def even_film_frames(path: Path, number: int, damages: list[str] | None) -> list[Image.Image]:
-    """Reads frames of a film evenly in time, its first and its last among them.
+    """Reads frames of a film evenly in time, including its first and its last.
 
-    The first pass reads the times of the frames, without decoding. The second pass decodes, and
-    makes images only of the wanted frames.
+    The first pass reads the times of the frames, without decoding. The second pass decodes the film
+    and makes images of only the wanted frames.
 
     Args:
-        path: of the film.
-        number: of frames.
-        damages: collects what is damaged, while the rest is read; None: damage is an error.
+        path: path of the film.
+        number: number of frames.
+        damages: collects messages about damage while the rest is read; None: damage is an error.
 
     Raises:
         UserError: if PyAV is not installed.
@@ -51,14 +51,14 @@ def even_film_frames(path: Path, number: int, damages: list[str] | None) -> list
 
 
 def evenly(times: Sequence[int | float], number: int) -> list[int]:
-    """Chooses frames evenly in time, the first and the last among them.
+    """Chooses frames evenly in time, including the first and the last.
 
     Args:
-        times: when each frame is shown, in their order.
-        number: of frames to choose; some are chosen several times if there are fewer.
+        times: times of the frames, in order.
+        number: number of frames to choose; if there are fewer, some are chosen several times.
 
     Returns:
-        Indices of frames.
+        Indices of the chosen frames.
 
     Example:
         >>> evenly([0, 1, 2, 3, 4], 3), evenly([0, 1, 2, 3, 9], 3), evenly([0, 1], 4)
@@ -70,14 +70,14 @@ def evenly(times: Sequence[int | float], number: int) -> list[int]:
     else:
         wanted = np.linspace(times[0], times[last], number)
         places = np.interp(wanted, times, np.arange(last + 1))
-    return places.round(6).round().astype(int).tolist()  # halves to even, as they are
+    return places.round(6).round().astype(int).tolist()  # halves to even, without rounding errors
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Gives a film and the stream of its pictures."""
+    """Opens a film; returns the container and the stream of its pictures."""
     try:
-        # An extra, which not everyone who checks types has.
+        # An optional dependency that a type checker may not find.
         import av  # pyright: ignore[reportMissingImports]
         import av.error  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -87,7 +87,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from None
     try:
         with av.open(str(path)) as film:
-            # An album cover only if there is no other stream.
+            # An album cover only if it is the only stream.
             stream: Any = film.streams.best("video")
             if stream is None:
                 raise ValueError("no pictures in it")
@@ -98,7 +98,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | None:
-    """When frames are shown, in the stream's units of time; None if the film does not say."""
+    """Times of the frames in the stream's units; None if the film does not store them."""
     times, decoded_at, end, is_cut = [], [], 0.0, False
     for packet in film.demux():
         if packet.pts is not None and packet.time_base is not None:
@@ -108,7 +108,7 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
         if packet.size and packet.stream.index == stream.index and not packet.is_discard:
             times.append(packet.pts)
             decoded_at.append(packet.dts)
-    # Where time is set back, as in films joined end to end, frames of both parts share times.
+    # If time jumps back, as in films joined end to end, frames of both parts share times.
     is_timed = None not in times + decoded_at and not (np.diff(decoded_at) < 0).any()
     stated = (film.duration or 0) / 1e6
     passed = end - (film.start_time or 0) / 1e6
@@ -118,7 +118,7 @@ def _times(film: Any, stream: Any, damages: list[str] | None) -> list[int] | Non
 
 
 def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]:
-    """Decodes a film; goes on after damaged parts unless `damages` is None."""
+    """Decodes a film; continues after damaged parts unless `damages` is None."""
     import av.error  # pyright: ignore[reportMissingImports]
 
     packets = film.demux(stream)
@@ -137,7 +137,7 @@ def _decoded(film: Any, stream: Any, damages: list[str] | None) -> Iterator[Any]
 def _nearest(
     timed: Iterator[tuple[int | None, Any]], wanted: list[int], stream: Any
 ) -> list[Image.Image]:
-    """Makes images of the frames that are nearest to the wanted times, both in order."""
+    """Makes images of the frames nearest to the wanted times, both in order."""
     images: list[Image.Image] = []
     before: tuple[int, Any] | None = None
 
@@ -149,7 +149,7 @@ def _nearest(
     for time, frame in timed:
         if time is None:
             continue
-        # In a damaged film a wanted frame may be missing.
+        # A damaged film may lack a wanted frame.
         if before is not None:
             show(before[1], (before[0] + time) / 2 if before[0] < time else before[0])
         if len(images) == len(wanted):
@@ -162,10 +162,10 @@ def _nearest(
 
 
 def note(damages: list[str] | None, damage: str) -> None:
-    """Collects what is damaged, where the rest is to be read.
+    """Collects a message about damage if the rest is to be read.
 
     Raises:
-        ValueError: otherwise: damages is None.
+        ValueError: if damages is None.
     """
     if damages is None:
         raise ValueError(damage)
@@ -179,12 +179,12 @@ def _shown(frame: Any, stream: Any) -> Image.Image:
     else:
         image = frame.to_image()
     aspect = float(stream.sample_aspect_ratio or 1)
-    if aspect != 1 and 0.1 < aspect < 10:  # others are damage
+    if aspect != 1 and 0.1 < aspect < 10:  # other values are damage
         image = image.resize((max(1, round(image.width * aspect)), image.height))
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
-    # (x, y) goes to (a x + c y, b x + d y), by ISO 14496-12.
+    # (x, y) maps to (a x + c y, b x + d y), by ISO 14496-12.
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         image, a, d = image.transpose(Transpose.TRANSPOSE), c, b

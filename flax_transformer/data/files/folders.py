@@ -1,4 +1,4 @@
-"""The files in a user's folder, in the order that people expect."""
+"""The files in a user's folder, in natural order."""
 
 import os
 import re
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Makes a key that sorts names by the numbers in them.
+    """Returns a key that sorts names by the numbers in them.
 
     Example:
         >>> sorted(["10.png", "2.png", "a.png", "1.png"], key=natural_key)
         ['1.png', '2.png', '10.png', 'a.png']
     """
-    # Text and numbers take turns, so that a number is only ever compared with a number.
+    # Text and numbers alternate, so that a number is only compared with a number.
     parts = re.split(r"(\d+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def visible(folder: Path) -> list[Path]:
-    """Lists a folder in natural order, without what systems hide or add.
+    """Lists a folder in natural order, without hidden and system files.
 
     Skips names that begin with a dot, such as the `._NAME` twins that macOS writes on other file
     systems, and the folder `__MACOSX` of its archives.
@@ -38,7 +38,7 @@ def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path
     Symbolic links are followed, and each folder is entered once.
 
     Args:
-        folder: where to begin.
+        folder: the folder to search.
         is_wanted: accepts a file, or a folder as a whole.
 
     Returns:
@@ -70,12 +70,12 @@ def sort_out(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path
 
 
 def files_in(folder: Path, endings: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
-    """Finds the files whose names end so, in small letters or capitals; see `sort_out`."""
+    """Finds the files with these endings, in lower or upper case; see `sort_out`."""
     return sort_out(folder, lambda path: path.name.lower().endswith(endings) and path.is_file())
 
 
 def name_some(names: list[str], most: int = 10) -> str:
-    """Names a few of many.
+    """Lists the first few of many names.
 
     Example:
         >>> name_some(["a", "b", "c"], 2)
@@ -86,7 +86,7 @@ def name_some(names: list[str], most: int = 10) -> str:
 
 
 def tell_passed_over(paths: list[Path], folder: Path, kind: str) -> None:
-    """Warns of files that are not read."""
+    """Warns about files that are not read."""
     if paths:
         files = f"{len(paths):,} file{'s' * (len(paths) > 1)}"
         names = name_some([str(path.relative_to(folder)) for path in paths])

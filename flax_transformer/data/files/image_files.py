@@ -1,4 +1,4 @@
-"""Images and videos of a user's own, as a model reads them."""
+"""A user's own images and videos, converted to the model's input."""
 
 import os
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from flax_transformer.errors import UserError
 def read_images(
     inputs: Any, shape: tuple[int, ...], background: str = "white"
 ) -> UInt8[np.ndarray, "examples ..."]:
-    """Reads images or videos, crops them to the wanted proportions and resizes them.
+    """Reads images or videos, crops them to the wanted aspect ratio and resizes them.
 
     Args:
-        inputs: paths of files (for a video, what `even_frames` reads), Pillow's images, or arrays
-            of pixels: [height, width], or [height, width, channels] with 1, 3 or 4 channels; the
-            first axis of a video is its frames. A single one need not be in a list.
-        shape: (height, width, channels), before them the number of frames of a video.
+        inputs: paths of files (for a video, see `even_frames`), Pillow images, or arrays of pixels:
+            [height, width], or [height, width, channels] with 1, 3 or 4 channels. The first axis of
+            a video is its frames. A single input need not be in a list.
+        shape: (height, width, channels), preceded by the number of frames for videos.
         background: color behind transparent pixels.
 
     Raises:
-        UserError: if one cannot be read.
+        UserError: if an input cannot be read.
     """
     given = [inputs] if _is_one(inputs, shape) else inputs
     read = [_read(value, shape, background) for value in given]
@@ -49,10 +49,10 @@ def read_pixels(
     """Reads an image or a video; raises one of `DAMAGED`.
 
     Args:
-        shape: wanted, as of `read_images`.
+        shape: wanted shape, as in `read_images`.
         background: color behind transparent pixels.
-        path: of a file, or of a folder of images.
-        damages: collects what is damaged, while the rest is read; None: damage is an error.
+        path: path of a file, or of a folder of images.
+        damages: collects messages about damage while the rest is read; None: damage is an error.
     """
     *frames, height, width, _ = shape
     if frames:
@@ -69,7 +69,7 @@ def read_pixels(
 def fit(
     image: Image.Image, height: int, width: int, channels: int, background: str = "white"
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Crops an image to the wanted proportions, about its middle, and resizes it bicubically.
+    """Crops an image to the wanted aspect ratio, around its center, and resizes it bicubically.
 
     Raises:
         ValueError: if it has no pixel, or the range of its numbers is unknown; see `convert`.
@@ -82,14 +82,14 @@ def fit(
 
 
 def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: str) -> np.ndarray:
-    # A frame that is shown several times is fitted once.
+    # A repeated frame is resized once.
     height, width, channels = shape[-3:]
     fitted = {id(image): fit(image, height, width, channels, background) for image in images}
     return np.stack([fitted[id(image)] for image in images]).reshape(shape)
 
 
 def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
-    """Whether inputs are a single input, not a list."""
+    """Returns whether inputs are a single input, not a list."""
     axes = getattr(inputs, "ndim", None)
     if axes is not None:  # an array of any library
         return axes < len(shape) or (axes == len(shape) and _has_channels(inputs))
@@ -119,7 +119,7 @@ def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
 
 
 def _frames(value: Any, number: int) -> list[Image.Image]:
-    """Frames of a video that is not a file, chosen as those of files are."""
+    """Frames of a video that is not a file, chosen as those of files."""
     if isinstance(value, Image.Image):
         return even_frames_of(value, number)
     if not isinstance(value, list | tuple):

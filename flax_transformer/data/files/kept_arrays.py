@@ -1,4 +1,4 @@
-"""What was made of a data set, kept as arrays in files: tokens, pixels and tokenizers."""
+"""Data derived from a data set, kept as arrays in files: tokens, pixels and tokenizers."""
 
 import contextlib
 import hashlib
@@ -13,35 +13,35 @@ import numpy as np
 
 from flax_transformer.whole_files import written_whole
 
-# NumPy and json do not document their errors for a missing, cut or changed file: a single bit can
+# NumPy and json do not document their errors for a missing, cut or changed file. A single bit can
 # make an array look larger than any memory.
 DAMAGED = Exception
 Arrays = Mapping[str, np.ndarray]
-VERSION = 2  # to be raised when what the same key stands for is made in another way
-FOLDER = "flax_transformer"  # in that of the prepared data set
+VERSION = 2  # increase when the content of the same key changes
+FOLDER = "flax_transformer"  # in the folder of the prepared data set
 
 
 def keep(
     dataset: Path, key: Any, make: Callable[[], Iterable[Arrays]], *, is_checked: bool = True
 ) -> Arrays:
-    """Gives the arrays of a key by their names, made if they are not here.
+    """Returns the arrays of a key by name; makes them if they do not exist.
 
-    They are written in pieces and read by memory mapping, so they may be larger than the memory.
-    Damaged arrays are made again. If the folder cannot be written, they are made in a temporary
-    one, which the system deletes when they are no longer used.
+    The arrays are written in pieces and memory-mapped, so they may be larger than the memory.
+    Damaged arrays are made again. If the folder is not writable, they are made in a temporary one,
+    which the system deletes after use.
 
     Args:
-        dataset: folder of the prepared data set, which exists.
-        key: plain data, all that the content depends on; its digest names the files.
-        make: gives pieces of arrays, of which each array is the concatenation.
-        is_checked: whether every changed bit is to be found, for which all is read; otherwise only
-            a changed size, shape or type is found.
+        dataset: folder of the prepared data set, which must exist.
+        key: plain data that determines the content; its digest names the files.
+        make: yields pieces of arrays; each array is the concatenation of its pieces.
+        is_checked: whether to detect every changed bit, which reads all data; otherwise only a
+            changed size, shape or type is detected.
     """
     kept, text = dataset / FOLDER, json.dumps([VERSION, key])
     stem = hashlib.sha256(text.encode()).hexdigest()[:32]
     with contextlib.suppress(DAMAGED):
         return _load(kept, stem, is_checked)
-    # Somebody else's folder, or a full disk.
+    # The folder belongs to another user, or the disk is full.
     with contextlib.suppress(OSError):
         kept.mkdir(exist_ok=True)
         _write(kept, stem, make())
@@ -52,7 +52,7 @@ def keep(
 
 
 class _GrowingArray:
-    """An array in a .npy file, to which rows are added at the end."""
+    """An array in a .npy file to which rows are appended."""
 
     def __init__(self, path: Path, like: np.ndarray):
         self._file = path.open("wb")
@@ -60,21 +60,21 @@ class _GrowingArray:
         self._write_header()
 
     def append(self, rows: np.ndarray) -> None:
-        """Writes rows of the first ones' shape and type."""
+        """Appends rows; shape and type must be those of the first rows."""
         content = np.ascontiguousarray(rows, self._dtype).ravel().data
         self._file.write(content)
         self._crc = zlib.crc32(content, self._crc)
         self._rows += len(rows)
 
     def close(self) -> dict[str, Any]:
-        """Ends the file, and gives what `_load` compares it with."""
+        """Ends the file; returns the record that `_load` compares it with."""
         self._file.seek(0)
         shape = self._write_header()
         self._file.close()
         return {"dtype": self._dtype.str, "shape": shape, "crc32": self._crc}
 
     def _write_header(self) -> tuple[int, ...]:
-        """Writes the shape, for which NumPy leaves equal room whatever the number of rows."""
+        """Writes the shape; NumPy reserves the same space for any number of rows."""
         shape = (self._rows, *self._shape)
         np.lib.format.write_array_header_1_0(
             self._file, {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
@@ -83,7 +83,7 @@ class _GrowingArray:
 
 
 def _write(folder: Path, stem: str, pieces: Iterable[Arrays]) -> None:
-    """Writes all arrays, and at last what there is, so that half of them are never read."""
+    """Writes all arrays, and then their record, so that incomplete data is never read."""
     growing: dict[str, _GrowingArray] = {}
     with contextlib.ExitStack() as stack:
         for piece in pieces:
@@ -98,7 +98,7 @@ def _write(folder: Path, stem: str, pieces: Iterable[Arrays]) -> None:
 
 
 def _load(folder: Path, stem: str, is_checked: bool) -> Arrays:
-    """Maps all arrays; raises one of `DAMAGED` unless they are as they were written."""
+    """Maps all arrays; raises one of `DAMAGED` if they differ from their record."""
     contents = json.loads((folder / f"{stem}.json").read_text())
     return {
         name: _map(folder / f"{stem}-{name}.npy", wanted, is_checked)

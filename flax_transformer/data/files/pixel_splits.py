@@ -1,4 +1,4 @@
-"""From the splits of data sets to pixels in files, which are made once and memory-mapped."""
+"""Converts splits of data sets to pixels in files, which are made once and memory-mapped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ def open_pixels(config: Any, split: str) -> Examples:
     """Reads a split of labeled images or videos, all of one size.
 
     Raises:
-        UserError: if it cannot be opened, or examples are not all of one size.
+        UserError: if it cannot be opened, or the examples differ in size.
     """
     opened = open_split(config, split)
 
@@ -25,7 +25,7 @@ def open_pixels(config: Any, split: str) -> Examples:
 
     inputs_and_labels = opened.arrays
     if inputs_and_labels is None:
-        # Only size and background may change; the prepared data set fixes the rest.
+        # Only size and background may change; the prepared data set determines the rest.
         settings = [config.image_size, config.background]
         arrays = opened.keep("pixels", settings, make, is_checked=False)
         inputs_and_labels = arrays["inputs"], arrays["labels"]

@@ -1,4 +1,4 @@
-"""Converts pixels of any kind to 8 bits, in gray or in three colors."""
+"""Converts pixels of any kind to 8 bits, in grayscale or RGB."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from PIL import Image, ImageCms, ImageColor
 
 from flax_transformer.errors import UserError
 
-MODES = {1: "L", 3: "RGB"}  # by the number of channels
-SIXTEEN_BITS = ("PNG", "PPM", "JPEG2000")  # formats whose integers have at most 16 bits
+MODES = {1: "L", 3: "RGB"}  # by number of channels
+SIXTEEN_BITS = ("PNG", "PPM", "JPEG2000")  # formats with integers of at most 16 bits
 ADVICE = "divide them by the largest possible value, multiply by 255 and save them with 8 bits"
 
 
 def check_color(name: str, value: str) -> None:
-    """Refuses a name or number of a color that Pillow does not know, or that is transparent.
+    """Rejects a color that Pillow does not know, or that is transparent.
 
     Example:
         >>> check_color("--data.background", "#ff8000")
@@ -35,10 +35,10 @@ such as white or black, or #rrggbb
 
 
 def convert(image: Image.Image, channels: int, background: str = "white") -> Image.Image:
-    """Gives an image in the mode for a number of channels, 0 to 255.
+    """Converts an image to the mode for a number of channels, 0 to 255.
 
     Args:
-        image: of any Pillow mode; numbers of 16 bits are divided by 257.
+        image: image in any Pillow mode; 16-bit numbers are divided by 257.
         channels: 1 for gray or 3 for red, green and blue.
         background: color behind transparent pixels.
 
@@ -85,7 +85,7 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image)
-    # Older Pillow opens a PNG of 16 bits with the mode of 32.
+    # Older versions of Pillow open a 16-bit PNG in the 32-bit mode.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
         bits = 12 if image.info.get("bits") == 12 else 16
         eight_bits = _from_bits(values, bits)
@@ -102,15 +102,15 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
 def _check_range(values: np.ndarray) -> None:
     lowest, highest = values.min(), values.max()
     kind = "32-bit fractions" if values.dtype.kind == "f" else "32-bit integers"
-    told = f"{kind} from {lowest:g} to {highest:g}"
+    seen = f"{kind} from {lowest:g} to {highest:g}"
     if not (lowest >= 0 and highest <= 255):  # true for NaN as well
-        raise ValueError(f"it holds {told}, but only 0 to 255 can be read: {ADVICE}")
+        raise ValueError(f"it holds {seen}, but only 0 to 255 can be read: {ADVICE}")
     if values.dtype.kind == "f" and 0 < highest <= 1:
-        raise ValueError(f"it holds {told}, whose largest possible value may be 1 or 255: {ADVICE}")
+        raise ValueError(f"it holds {seen}, whose largest possible value may be 1 or 255: {ADVICE}")
 
 
 def _from_bits(values: np.ndarray, bits: int) -> UInt8[np.ndarray, "..."]:
-    """Scales integers so that the largest of that many bits becomes 255, and rounds."""
+    """Scales integers so that the largest integer of `bits` bits becomes 255, and rounds."""
     largest = (1 << bits) - 1
     return ((255 * values.astype(np.uint32) + largest // 2) // largest).astype(np.uint8)
 
@@ -118,7 +118,7 @@ def _from_bits(values: np.ndarray, bits: int) -> UInt8[np.ndarray, "..."]:
 def _compose(image: Image.Image, background: str) -> Image.Image:
     transparent = image.info.get("transparency")
     if isinstance(transparent, tuple) and max(transparent) > 255:
-        # Pillow keeps the high bytes of three colors of 16 bits, but not of the transparent one.
+        # Pillow keeps the high bytes of 16-bit RGB, but not of the transparent color.
         image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
     if image.mode == "La":  # Pillow converts it only to LA

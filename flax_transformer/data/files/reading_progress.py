@@ -1,4 +1,4 @@
-"""Progress while many files are read: a bar on a terminal, a few lines elsewhere."""
+"""Progress while many files are read: a bar in a terminal, otherwise a few lines."""
 
 import time
 from collections.abc import Generator, Sequence
@@ -7,19 +7,19 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-SECONDS_SILENT = 10  # where there is no terminal
+SECONDS_SILENT = 10  # without a terminal
 Item = TypeVar("Item")
 
 
 def show_progress(
     title: str, items: Sequence[Item], console: Console | None = None
 ) -> Generator[Item, None, None]:
-    """Gives items, and shows on standard error how many of them were given.
+    """Yields items, and shows their count on standard error.
 
     Args:
-        title: what is being done.
-        items: to work on.
-        console: where to show it, if not on standard error.
+        title: description of the work.
+        items: items to work on.
+        console: where to show progress; standard error by default.
     """
     console = console or Console(stderr=True)
     said = time.monotonic()
@@ -30,7 +30,7 @@ def show_progress(
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        # rich must not redirect what others print: it may be redirected already, on purpose.
+        # rich must not redirect the output of others, which may already be redirected on purpose.
         redirect_stdout=False,
         redirect_stderr=False,
         disable=not console.is_terminal,

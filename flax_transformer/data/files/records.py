@@ -1,4 +1,4 @@
-"""The records of a prepared data set; if its files are damaged, errors say what to delete."""
+"""The records of a prepared data set; errors about damaged files name the folder to delete."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 from flax_transformer.errors import UserError
 
-INFO = "dataset_info.json"  # which TFDS writes beside the records
+INFO = "dataset_info.json"  # written by TFDS next to the records
 READ_SIZE = 4096  # records read at one time
 
 
 def read_records(source: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Gives all records of a split, read many at once: one at a time takes three times as long.
+    """Yields all records of a split, read in groups: one at a time takes three times as long.
 
-    Each shard carries checksums: a changed byte makes a record unreadable, never different.
+    Each shard has checksums: a changed byte makes a record unreadable, never different.
 
     Args:
         source: TFDS's data source.
-        folder: of the prepared data set.
+        folder: folder of the prepared data set.
 
     Raises:
         UserError: if a record is damaged.
@@ -26,18 +26,18 @@ def read_records(source: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
         indices = list(range(len(source))[start : start + READ_SIZE])
         try:
             records = source.__getitems__(indices)
-        except TypeError:  # from `tfds.testing.mock_data`, which cannot read several
+        except TypeError:  # from `tfds.testing.mock_data`, which cannot read several records
             records = [source[index] for index in indices]
-        except RuntimeError as error:  # of the library for array_record, in C++
+        except RuntimeError as error:  # from the C++ library of array_record
             raise damaged(folder, "a record cannot be read") from error
         yield from records
 
 
 def check_info(folder: Path) -> None:
-    """Refuses a folder of a prepared data set without a readable description.
+    """Rejects a folder of a prepared data set without a readable description.
 
     Raises:
-        UserError: if its description is missing, or is not TFDS's.
+        UserError: if its description is missing, or was not written by TFDS.
     """
     from tensorflow_datasets.core import FileFormat, dataset_info
 
@@ -45,7 +45,7 @@ def check_info(folder: Path) -> None:
         raise damaged(folder, f"{INFO} is missing")
     try:
         info = dataset_info.read_proto_from_builder_dir(folder)
-    except Exception:  # of JSON, of UTF-8 or of protocol buffers
+    except Exception:  # from JSON, UTF-8 or protocol buffers
         raise damaged(folder, f"{INFO} cannot be read") from None
     known = {"", *(file_format.value for file_format in FileFormat)}
     if not info.splits or info.version != folder.name or info.file_format not in known:
@@ -53,7 +53,7 @@ def check_info(folder: Path) -> None:
 
 
 def check_infos(root: Path) -> None:
-    """Looks for a damaged description after TFDS failed to make a builder: TFDS names no folder.
+    """Finds the damaged description after TFDS failed to make a builder; TFDS names no folder.
 
     Args:
         root: the folder of all prepared data sets, or of one of them.
@@ -61,19 +61,19 @@ def check_infos(root: Path) -> None:
     Raises:
         UserError: naming the first folder whose description cannot be read.
     """
-    # Below it are a data set, its configuration if it has several, and its version.
+    # The folders below are a data set, its configuration if it has several, and its version.
     for depth in ("*", "*/*", "*/*/*"):
         for path in sorted(root.glob(f"{depth}/{INFO}")):
             check_info(path.parent)
 
 
 def check_shards(builder: Any, split: str) -> None:
-    """Refuses a split of which a shard is missing, cut, or has another number of records.
+    """Rejects a split with a missing or cut shard, or a shard with another number of records.
 
     Without this check, a shard cut at a block of its format would be read as empty records.
 
     Args:
-        builder: TFDS's, of the prepared data set.
+        builder: TFDS's builder of the prepared data set.
         split: a name, or a part of a split.
 
     Raises:
@@ -97,7 +97,7 @@ def check_shards(builder: Any, split: str) -> None:
 
 
 def damaged(folder: Path, reason: str) -> UserError:
-    """Makes the error for a folder of prepared data that cannot be used."""
+    """Creates the error for a folder of prepared data that cannot be used."""
     return UserError(
         f"the prepared data in {folder} is damaged ({reason}): delete this folder, then the same "
         "command prepares it again"

@@ -1,4 +1,4 @@
-"""The user's own files that a data set is made of, and how a changed file is detected."""
+"""The user's own files of a data set, and the detection of changed files."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import NamedTuple
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.files.folders import files_in
 
-# Of all files together. Hashing more would delay the first step by many seconds; then only sizes
-# and times are compared.
+# For all files together. Hashing more would delay the first step by many seconds. Beyond this, only
+# sizes and times are compared.
 MAX_HASHED_BYTES = 4 * 2**30
 
 
@@ -19,7 +19,7 @@ class FileState(NamedTuple):
     Attributes:
         size: in bytes.
         modified_ns: time of the last change, in nanoseconds since 1970.
-        sha256: of its contents, in hexadecimal digits; None if the files are too large to be read.
+        sha256: hexadecimal digest of its contents; None if the files are too large to be read.
     """
 
     size: int
@@ -27,7 +27,7 @@ class FileState(NamedTuple):
     sha256: str | None
 
     def has_contents_of(self, other: "FileState") -> bool:
-        """Whether the contents are the same, judged by digest or by size and time.
+        """Returns whether the contents are the same, by digest or by size and time.
 
         Example:
             >>> FileState(3, 100, "ab").has_contents_of(FileState(3, 200, "ab"))
@@ -39,12 +39,12 @@ class FileState(NamedTuple):
 
 
 def find_source_files(config: DataConfig) -> Iterator[Path]:
-    """Gives all files of the user's own that a config names, those in its folders too.
+    """Returns all of the user's own files that a config names, including those in its folders.
 
-    Published data is verified when it is prepared, and the files are not read again.
+    Published data is verified when it is prepared, and its files are not read again.
 
     Args:
-        config: whose paths are absolute.
+        config: config with absolute paths.
     """
     single = (getattr(config, name) for name in config.PATHS)
     lists = (value for name in config.PATH_LISTS for value in getattr(config, name))
@@ -56,9 +56,9 @@ def find_source_files(config: DataConfig) -> Iterator[Path]:
 
 
 def file_states(paths: Iterable[Path], known: Mapping[str, FileState]) -> dict[str, FileState]:
-    """Gives the state of each file by its path.
+    """Returns the state of each file by its path.
 
-    Contents are read only if size or time differ from the known state, and once in a process.
+    Contents are read only if size or time differ from the known state, and once per process.
 
     Raises:
         OSError: if a file cannot be read.

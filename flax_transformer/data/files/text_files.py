@@ -1,4 +1,4 @@
-"""Text files of a user's own: their lines, one after the other, and their text as it is."""
+"""A user's own text files: their lines one by one, or their text as it is."""
 
 import codecs
 import contextlib
@@ -12,8 +12,8 @@ from typing import Any
 
 from flax_transformer.errors import UserError
 
-GZIP_MAGIC = b"\x1f\x8b"  # the second byte cannot follow the first in UTF-8
-# How files begin that are not UTF-8 text, and what to do with them; UTF-32 begins as UTF-16 does.
+GZIP_MAGIC = b"\x1f\x8b"  # in UTF-8 the second byte cannot follow the first
+# First bytes of files that are not UTF-8 text, and advice; UTF-32 begins as UTF-16 does.
 UNREADABLE = {
     codecs.BOM_UTF32_LE: ("is UTF-32", "convert it, for example with iconv -f UTF-32 -t UTF-8"),
     codecs.BOM_UTF16_LE: ("is UTF-16", "convert it, for example with iconv -f UTF-16 -t UTF-8"),
@@ -27,10 +27,10 @@ END = object()
 
 
 def read_parallel(*paths: str | Path) -> Iterator[tuple[str, ...]]:
-    """Reads files whose lines belong together, line by line.
+    """Reads files with corresponding lines, line by line.
 
     Raises:
-        UserError: if one cannot be read, or they have different numbers of lines.
+        UserError: if a file cannot be read, or the files have different numbers of lines.
     """
     return read_together(paths, [read_lines(path) for path in paths])
 
@@ -38,11 +38,11 @@ def read_parallel(*paths: str | Path) -> Iterator[tuple[str, ...]]:
 def read_together(
     paths: Sequence[str | Path], files: Sequence[Iterator[Any]], unit: str = "line"
 ) -> Iterator[tuple[Any, ...]]:
-    """Takes one part after the other of several files.
+    """Yields corresponding parts of several files together.
 
     Args:
-        paths: of the files.
-        files: their parts.
+        paths: paths of the files.
+        files: parts of each file.
         unit: name of a part of the first file; those of the others are lines.
 
     Raises:
@@ -64,15 +64,15 @@ def read_together(
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    r"""Reads the lines of a UTF-8 file, which may be gzipped, one after the other.
+    r"""Yields the lines of a UTF-8 file, which may be gzipped.
 
-    Only a line feed ends a line, of which a carriage return before it is part: a sentence may hold
-    other carriage returns, a form feed, U+0085 or U+2028.
+    A line ends only at a line feed, optionally preceded by a carriage return. A sentence may
+    contain other carriage returns, a form feed, U+0085 or U+2028.
 
     Raises:
-        UserError: if it is missing, a folder, empty, packed or not UTF-8, if it has carriage
-            returns in place of line feeds, or if it holds a NUL character, as no text does but
-            UTF-16 read as UTF-8.
+        UserError: if the file is missing, a folder, empty, packed or not UTF-8, if it has carriage
+            returns instead of line feeds, or if it contains a NUL character, which only UTF-16 read
+            as UTF-8 has.
     """
     line = None
     for line in read_raw_lines(path):
@@ -82,7 +82,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
-    """Reads a file as `read_lines` does, but leaves line ends as they are; it may be empty."""
+    """Reads a file as `read_lines` does, but keeps line ends unchanged; it may be empty."""
     number = 0
     try:
         with _opened(path) as file:
@@ -113,7 +113,7 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
 
 
 def check_texts(paths: Iterable[str | Path]) -> None:
-    """Refuses files that do not begin as text, without reading more of them.
+    """Rejects files that do not begin as text, without reading more of them.
 
     Raises:
         UserError: as `read_lines`; an empty file may pass.
@@ -137,7 +137,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def _opened(path: str | Path) -> Any:
-    """Opens a file, unpacked if it is gzipped, and refuses one that is not text."""
+    """Opens a file, unpacked if it is gzipped, and rejects one that is not text."""
     path = Path(path).expanduser()
     with contextlib.ExitStack() as stack:
         file: Any = stack.enter_context(path.open("rb"))

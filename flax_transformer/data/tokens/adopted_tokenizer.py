@@ -1,4 +1,4 @@
-"""A tokenizer that others have trained, in a file of Hugging Face's library `tokenizers`."""
+"""Reads trained tokenizers of Hugging Face's library `tokenizers` from a file."""
 
 import os
 import warnings
@@ -17,14 +17,14 @@ NUM_TRIED = 1000  # texts of the training split
 def adopt_tokenizer(path: str | os.PathLike[str], texts: Iterable[str] = ()) -> Tokenizer:
     """Reads the tokenizer.json of a Hugging Face model.
 
-    Its ids are moved up by NUM_SPECIAL, behind the special ids here. Its own special tokens, its
-    padding, its limit of length and its dropout have no effect. A byte-level tokenizer gives every
-    text back unchanged. Others may change a text, for example to small letters: then a warning
-    shows an example, and a model reads and writes the changed texts.
+    Its ids are shifted up by NUM_SPECIAL, after the special ids of this package. Its own special
+    tokens, padding, length limit and dropout have no effect. A byte-level tokenizer reproduces
+    every text unchanged. Others may change a text, for example to lower case. Then a warning shows
+    an example, and a model reads and writes the changed texts.
 
     Args:
-        path: the file.
-        texts: on which the tokenizer is tried.
+        path: path of the file.
+        texts: texts on which the tokenizer is tested.
 
     Raises:
         UserError: if the file is not a tokenizer, has no token, or cannot encode a text.
@@ -37,7 +37,7 @@ def adopt_tokenizer(path: str | os.PathLike[str], texts: Iterable[str] = ()) -> 
         ) from None
     try:
         subwords = tokenizers.Tokenizer.from_str(contents.decode())
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library raises no narrower class
         raise UserError(
             f"{os.fspath(path)} is not a Hugging Face tokenizer ({error}): give the tokenizer.json "
             "that save_pretrained of a fast tokenizer writes"

@@ -1,4 +1,4 @@
-"""Sentences as token ids, kept flat: one array of ids a side, and where each sentence starts."""
+"""Sentences as token ids, stored flat: one array of ids per side, and offsets of sentences."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -13,9 +13,9 @@ CHUNK_SIZE = 16_384  # texts that are encoded at one time
 
 
 class TokenizedText(NamedTuple):
-    """Sentences of ids: sentence i is `tokens[offsets[i]:offsets[i + 1]]`, its end mark included.
+    """Sentences as ids: sentence i is `tokens[offsets[i]:offsets[i + 1]]`, including its end mark.
 
-    The arrays may lie in files.
+    The arrays may be memory-mapped.
 
     Example:
         >>> text = TokenizedText.of([[5, 2], [7, 3, 4, 2]])
@@ -29,7 +29,7 @@ class TokenizedText(NamedTuple):
 
     @classmethod
     def of(cls, sentences: Iterable[Iterable[int]]) -> "TokenizedText":
-        """Lays sentences, which already have their marks, end to end."""
+        """Concatenates sentences, which already have their marks."""
         sentences = [list(sentence) for sentence in sentences]
         tokens = np.fromiter(itertools.chain.from_iterable(sentences), np.int32)
         return cls(tokens, offsets_of([len(sentence) for sentence in sentences]))
@@ -43,16 +43,16 @@ class TokenizedText(NamedTuple):
 
     @property
     def lengths(self) -> Int64[np.ndarray, " sentences"]:
-        """Tokens of every sentence, marks counted."""
+        """Number of tokens of every sentence, including marks."""
         return np.diff(self.offsets)
 
     def select(self, indices: Int[np.ndarray, " chosen"]) -> "TokenizedText":
-        """Gives some of the sentences, in the order asked for."""
+        """Returns some of the sentences, in the given order."""
         starts = self.offsets[indices]
         return self._take(starts, self.offsets[indices + 1] - starts)
 
     def cut(self, max_length: int) -> "TokenizedText":
-        """Shortens long sentences to max_length tokens, the last of them their end mark."""
+        """Shortens long sentences to max_length tokens; the last one is their end mark."""
         text = self._take(self.offsets[:-1], np.minimum(self.lengths, max_length))
         is_long = self.lengths > max_length
         text.tokens[text.offsets[1:][is_long] - 1] = self.tokens[self.offsets[1:][is_long] - 1]
@@ -61,12 +61,12 @@ class TokenizedText(NamedTuple):
     def pad(
         self, indices: Int[np.ndarray, " rows"], length: int
     ) -> tuple[Int32[np.ndarray, "rows length"], Int32[np.ndarray, "rows length"]]:
-        """Makes a batch of sentences, padded on the right with zeros; index -1 makes an empty row.
+        """Builds a batch of sentences, padded on the right with zeros; index -1 is an empty row.
 
         A longer sentence is shortened as by `cut`.
 
         Returns:
-            The tokens, and segments: 1 at tokens and 0 at padding.
+            The tokens, and segments: 1 for tokens and 0 for padding.
         """
         starts, ends = self.offsets[indices], self.offsets[indices + 1]
         lengths = np.where(indices < 0, 0, np.minimum(ends - starts, length))
@@ -84,7 +84,7 @@ class TokenizedText(NamedTuple):
 class TokenizedPairs(NamedTuple):
     """Sentences and their translations; pair i is sentence i of both sides.
 
-    `left_out` counts the pairs that a limit kept out, for the report.
+    `left_out` counts the pairs excluded by a limit, for the report.
     """
 
     source: TokenizedText
@@ -93,7 +93,7 @@ class TokenizedPairs(NamedTuple):
 
     @classmethod
     def without_targets(cls, source: TokenizedText) -> "TokenizedPairs":
-        """Makes pairs to translate: every target is empty, even of its end mark."""
+        """Makes pairs to translate: every target is empty and has no end mark."""
         return cls(source, TokenizedText.of([[]] * source.lengths.size))
 
     @property
@@ -105,7 +105,7 @@ class TokenizedPairs(NamedTuple):
 def encode_parts(
     tokenizer: Tokenizer, texts: Iterable[str], *, begin: bool = False
 ) -> Iterator[TokenizedText]:
-    """Tokenizes texts as `TokenizedText.encode` does, some thousand at a time."""
+    """Tokenizes texts as `TokenizedText.encode` does, a few thousand at a time."""
     texts = iter(texts)
     while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
         ids, lengths = tokenizer.encode_flat(chunk)
@@ -118,7 +118,7 @@ def encode_parts(
 
 
 def join(texts: Iterable[TokenizedText]) -> TokenizedText:
-    """Lays texts, of which there is at least one, end to end."""
+    """Concatenates texts; there must be at least one."""
     parts = list(texts)
     lengths = np.concatenate([part.lengths for part in parts])
     return TokenizedText(np.concatenate([part.tokens for part in parts]), offsets_of(lengths))
@@ -127,7 +127,7 @@ def join(texts: Iterable[TokenizedText]) -> TokenizedText:
 def ranges(
     starts: Int[np.ndarray, " ranges"], lengths: Int[np.ndarray, " ranges"]
 ) -> Int64[np.ndarray, " total"]:
-    """Counts up from every start, as often as its length says, end to end.
+    """Counts up from every start, as many numbers as its length, and concatenates the results.
 
     Example:
         >>> ranges(np.array([3, 0, 7]), np.array([2, 0, 3])).tolist()
@@ -138,5 +138,5 @@ def ranges(
 
 
 def offsets_of(lengths: np.ndarray | list[int]) -> Int64[np.ndarray, " sentences_and_one"]:
-    """Gives where each of several sequences begins that lie end to end, and where the last ends."""
+    """Returns the start of each of several adjacent sequences, and the end of the last one."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

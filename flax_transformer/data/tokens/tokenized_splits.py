@@ -1,4 +1,4 @@
-"""From the splits of data sets to tokens in files, which are made once and memory-mapped."""
+"""Converts splits of data sets to tokens in files, which are made once and memory-mapped."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -30,10 +30,10 @@ Parts = Iterator[dict[str, np.ndarray]]
 def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
     """Learns the tokens of the training split, or reads those kept with the data set.
 
-    If the config names a tokenizer, that one is used instead.
+    If the config names a tokenizer, that tokenizer is used instead.
 
     Args:
-        config: of data sets of texts, pairs or labeled texts.
+        config: config of a data set of texts, pairs or labeled texts.
         by_line: whether a text is read line by line, so that line ends are not encoded.
     """
     split = open_split(config, config.train_split)
@@ -50,10 +50,10 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
 
 
 def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPairs:
-    """Tokenizes a split to train on: pairs with a blank or an over-long side are left out.
+    """Tokenizes a training split, without pairs that have a blank or a too long side.
 
     Raises:
-        UserError: if the split cannot be opened, or nothing is left to train on.
+        UserError: if the split cannot be opened, or no pair is left.
     """
     opened = open_split(config, split)
     sides = "source", "target"
@@ -81,7 +81,7 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
 
 
 def tokenize_stream(config: Any, tokenizer: Tokenizer, split: str) -> Stream:
-    """Tokenizes the documents of a split end to end, with an end mark around each of them.
+    """Tokenizes the documents of a split end to end, with an end mark around each.
 
     Raises:
         UserError: if the split cannot be opened.
@@ -118,10 +118,10 @@ def tokenize_lines(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedTe
 
 
 def encode_lines(tokenizer: Tokenizer, documents: Iterable[str], max_length: int) -> TokenizedText:
-    """Tokenizes the lines of documents, each with a begin and an end mark around it.
+    """Tokenizes the lines of documents, with a begin and an end mark around each.
 
-    A line that would be longer than max_length goes on in a row of its own, with marks again. Blank
-    lines are left out.
+    A line longer than max_length continues in another row, with marks again. Blank lines are
+    skipped.
 
     Raises:
         UserError: if max_length is too small for a token and its marks.
@@ -150,7 +150,7 @@ def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
 
 
 def count_bytes(config: Any, split: str) -> int:
-    """Counts the bytes of UTF-8 of all documents of a split."""
+    """Counts the UTF-8 bytes of all documents of a split."""
     return sum(
         len(part.encode()) for text in _documents(open_split(config, split)) for part in text
     )
@@ -165,13 +165,13 @@ def _text(arrays: Arrays, name: str) -> TokenizedText:
 
 
 def _documents(split: Split) -> Iterator[Iterable[str]]:
-    """The documents of a split, each in parts that end between a word and a line end."""
+    """Yields the documents of a split, each in parts that end between a word and a line end."""
     for record in split:
         yield [record["text"]] if isinstance(record["text"], str) else record["text"]
 
 
 def _texts(config: Any, split: Split) -> Iterator[str]:
-    """All texts of a split from which a tokenizer is learned; a document is taken line by line."""
+    """Yields all texts of a split for learning a tokenizer; documents are read line by line."""
     if config.kind == "text":
         for document in _documents(split):
             for part in document:
@@ -206,7 +206,7 @@ def _line_parts(
 ) -> Iterator[TokenizedText]:
     check_number("data.max_length", max_length, 3)
     size = max_length - 2
-    # A part ends before a line end: what follows begins with an empty line.
+    # A part ends before a line end, so the next part begins with an empty line.
     texts = (line for parts in documents for part in parts for line in part.split("\n"))
     lines = (line.rstrip("\r") for line in texts if line.strip())
     yield TokenizedText.of([])

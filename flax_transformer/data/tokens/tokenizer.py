@@ -1,6 +1,6 @@
-"""A byte-level BPE, which encodes any text and gives exactly that text back; characters; others.
+"""Tokenizers: a lossless byte-level BPE for any text, characters, and tokenizers of others.
 
-The others are those that `adopt_tokenizer` reads.
+`adopt_tokenizer` reads the tokenizers of others.
 """
 
 import functools
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, SupportsIndex
 
-# Said before the library starts its threads: with a value of ours it neither warns on a fork nor
-# gives up its threads. Nothing of ours tokenizes in a forked process.
+# Set before the library starts its threads. With any value set, it neither warns at a fork nor
+# stops its threads. This package does not tokenize in a forked process.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 import numpy as np
@@ -27,13 +27,13 @@ from flax_transformer.whole_files import written_whole
 PAD, BOS, EOS = 0, 1, 2
 NUM_SPECIAL = 3
 MIN_VOCAB_SIZE = NUM_SPECIAL + 256
-MAX_VOCAB_SIZE = 2**24  # room for it all is taken before a merge is learned
-# Bytes of a word from which merges are learned at once: their time grows with its square, and one
-# line of ten million letters would take hours.
+MAX_VOCAB_SIZE = 2**24  # memory for all of it is allocated before a merge is learned
+# Maximum bytes of a word for learning merges at once: the time grows with the square, and one line
+# of ten million letters would take hours.
 MAX_WORD_LENGTH = 1000
 UNKNOWN = "\ufffd"
 _SPECIAL_NAMES = {PAD: "<pad>", BOS: "<s>", EOS: "</s>"}
-# How a byte-level BPE spells bytes: visible letters of Latin-1 as themselves, the others as the
+# Spelling of bytes in a byte-level BPE: visible Latin-1 letters are themselves, the others are the
 # letters from 256 on.
 _VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _OTHERS = (byte for byte in range(256) if byte not in _VISIBLE)
@@ -43,10 +43,10 @@ _BYTES = {chr(byte): byte for byte in _VISIBLE} | {
 
 
 class Tokenizer:
-    """Turns text into subword ids from NUM_SPECIAL up, and ids into text.
+    """Converts text to subword ids from NUM_SPECIAL up, and ids to text.
 
-    The special ids stand outside the subword vocabulary, so no text can spell one: "<pad>" is
-    five ordinary characters.
+    The special ids are not in the subword vocabulary, so no text contains one: "<pad>" is five
+    ordinary characters.
 
     Example:
         >>> tokenizer = Tokenizer.train(["two", "twenty-two"], vocab_size=270)
@@ -58,16 +58,16 @@ class Tokenizer:
     """
 
     num_special: ClassVar = NUM_SPECIAL
-    """Number of special ids: those of subwords follow them."""
+    """Number of special ids; the ids of subwords follow them."""
     pad_id: ClassVar = PAD
-    """Id at padding."""
+    """Padding id."""
     bos_id: ClassVar = BOS
-    """Id of the mark at the beginning."""
+    """Id of the begin mark."""
     eos_id: ClassVar = EOS
-    """Id of the mark at the end."""
+    """Id of the end mark."""
     mask_id: ClassVar = PAD
-    """Id instead of a hidden token: that of padding, which segments tell apart. So a model that
-    never saw a mask has the same parameters."""
+    """Id that replaces a hidden token: the padding id, which segments distinguish from padding. So
+    a model that was trained without masks has the same parameters."""
 
     def __init__(self, subwords: tokenizers.Tokenizer):
         # A special token in a text is plain text. The library does not save this setting.
@@ -78,15 +78,15 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
-        """Learns the merges from texts; the same texts give the same tokenizer.
+        """Learns the merges from texts; the same texts produce the same tokenizer.
 
         Args:
             texts: sentences, source and target together for a joint vocabulary.
-            vocab_size: ids at most, the special ones counted; few texts may give fewer.
+            vocab_size: maximum number of ids, including the special ones; few texts may give fewer.
 
         Raises:
-            UserError: if vocab_size cannot hold all bytes or is beyond MAX_VOCAB_SIZE, or there is
-                no text.
+            UserError: if vocab_size cannot hold all bytes or exceeds MAX_VOCAB_SIZE, or texts is
+                empty.
         """
         if vocab_size < MIN_VOCAB_SIZE:
             raise UserError(
@@ -99,7 +99,7 @@ class Tokenizer:
         if first is None:
             raise UserError("no text to train a tokenizer on: the training split is empty.")
         subwords = tokenizers.Tokenizer(models.BPE())
-        # A prefix space would come back from decode and break the round trip.
+        # A prefix space would remain after decoding and break the round trip.
         words = pre_tokenizers.ByteLevel(add_prefix_space=False)
         pieces = pre_tokenizers.FixedLength(length=MAX_WORD_LENGTH)
         subwords.pre_tokenizer = pre_tokenizers.Sequence([words, pieces])
@@ -115,12 +115,12 @@ class Tokenizer:
 
     @classmethod
     def of_characters(cls, texts: Iterable[str]) -> "Tokenizer":
-        """Gives every character that occurs in texts an id, in the order of their code points.
+        """Assigns ids to all characters that occur in texts, in the order of their code points.
 
-        A character that does not occur is encoded as U+FFFD, whose id is the first.
+        Characters that do not occur are encoded as U+FFFD, which has the first id.
 
         Raises:
-            UserError: if there is no text.
+            UserError: if texts is empty.
         """
         characters = sorted(set(itertools.chain.from_iterable(texts)) - {UNKNOWN})
         if not characters:
@@ -133,14 +133,14 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
-        """Reads what `save` wrote.
+        """Reads a file written by `save`.
 
         Raises:
             UserError: if the file is missing or is not a tokenizer.
         """
         try:
             return cls(tokenizers.Tokenizer.from_file(os.fspath(path)))
-        except Exception as error:  # the library raises nothing narrower
+        except Exception as error:  # the library raises no narrower class
             raise UserError(
                 f"cannot read the tokenizer {os.fspath(path)} ({error}): restore the file, or "
                 "train again into an empty workdir."
@@ -148,30 +148,30 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
-        """Reads what `to_json` gave."""
+        """Reads the result of `to_json`."""
         return cls(tokenizers.Tokenizer.from_str(text))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one JSON file, whole or not at all."""
+        """Writes one JSON file atomically."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as file:
             file.write_text(self.to_json(), encoding="utf-8")
 
     def to_json(self) -> str:
-        """Gives what `save` writes."""
+        """Returns the contents that `save` writes."""
         return self._subwords.to_str()
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids, the special ones counted: the rows an embedding needs."""
+        """Number of ids, including the special ones: the rows of an embedding."""
         return self._num_subwords + NUM_SPECIAL
 
     def encode(self, text: str) -> list[int]:
-        """Gives the ids of a text, without special tokens.
+        """Returns the ids of a text, without special tokens.
 
         Raises:
-            UserError: if the text holds a lone surrogate, which no bytes stand for.
+            UserError: if the text contains a lone surrogate, which has no bytes.
         """
         return self.encode_batch([text])[0]
 
@@ -183,13 +183,13 @@ class Tokenizer:
     def encode_flat(
         self, texts: Sequence[str]
     ) -> tuple[Int32[np.ndarray, " total"], Int64[np.ndarray, " texts"]]:
-        """Gives the ids of many texts end to end, and how many each has; see `encode`."""
+        """Returns the joined ids of many texts, and their numbers of ids; see `encode`."""
         try:
             found = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:
             bad = next(text for text in texts if any("\ud800" <= c <= "\udfff" for c in text))
             raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
-        except Exception as error:  # the library raises nothing narrower
+        except Exception as error:  # the library raises no narrower class
             raise UserError(
                 f"the tokenizer cannot encode every text ({error}): give another one with an "
                 "unknown token"
@@ -201,17 +201,17 @@ class Tokenizer:
         return ids + np.int32(NUM_SPECIAL), lengths
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
-        """Gives the text of ids up to the first EOS; PAD and BOS stand for nothing."""
+        """Returns the text of ids up to the first EOS; PAD and BOS are skipped."""
         text = itertools.takewhile(lambda token: token != EOS, map(operator.index, ids))
         subwords = [token - NUM_SPECIAL for token in text if token >= NUM_SPECIAL]
         return self._subwords.decode(subwords, skip_special_tokens=False)
 
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
-        r"""Gives one string an id, to be looked at.
+        r"""Returns one string for each id, for display.
 
-        Its text, U+FFFD for a character that is not of the vocabulary; bytes that are no whole
-        character, as of rare letters, as \xc3; the special ones as <pad>, <s> and </s>; an id
-        beyond the vocabulary is nothing.
+        The string of an id is its text, or U+FFFD for a character outside the vocabulary. Bytes of
+        an incomplete character, as in rare letters, are shown as \xc3. Special ids are <pad>, <s>
+        and </s>. An id beyond the vocabulary is an empty string.
 
         Example:
             >>> tokenizer = Tokenizer.train(["two", "twenty-two"], vocab_size=270)
@@ -230,7 +230,7 @@ class Tokenizer:
 
     @functools.cached_property
     def is_local(self) -> bool:
-        """Whether a text may be encoded in parts that are cut between a word and a line end."""
+        """Returns whether a text may be encoded in parts cut between a word and a line end."""
         settings = json.loads(self.to_json())
         words = settings["pre_tokenizer"] or {}
         is_of_words = words.get("type") == "ByteLevel" and words.get("use_regex", True)

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, by name: to tell damage, and another model, from what is wanted."""
+"""The contents of a checkpoint by name: detects damage, and checkpoints of another model."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -24,12 +24,12 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 
 
 def leaf_name(path: Any) -> str:
-    """Joins a leaf's path, as `jax.tree_util` gives it, by slashes."""
+    """Joins a leaf's path from `jax.tree_util` with slashes."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def shapes(tree: Any) -> dict[str, str]:
-    """Gives the type and shape of every leaf.
+    """Returns the type and shape of every leaf.
 
     Example:
         >>> shapes({"a": np.zeros((3, 5), np.float32)})
@@ -42,7 +42,7 @@ def shapes(tree: Any) -> dict[str, str]:
 
 
 def digest(tree: Any) -> str:
-    """Gives a digest of all names, types, shapes and bits of a tree of arrays."""
+    """Returns a digest of all names, types, shapes and bits of a tree of arrays."""
     sha = hashlib.sha256()
     for name, leaf in sorted(named_leaves(tree).items()):
         array = np.asarray(leaf)
@@ -52,15 +52,15 @@ def digest(tree: Any) -> str:
 
 
 def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:
-    """Makes sure that a checkpoint is one of the model at hand.
+    """Verifies that a checkpoint fits the model.
 
     Args:
-        found: `shapes` of what was saved.
+        found: `shapes` of the saved arrays.
         wanted: `shapes` of the model.
-        where: the checkpoint, for the message.
+        where: name of the checkpoint in the message.
 
     Raises:
-        UserError: if anything is missing, too many or of another shape, with the lists of these.
+        UserError: if arrays are missing, superfluous or of another shape, with lists of them.
     """
     lists = {
         "missing": [f"{name} {wanted[name]}" for name in wanted.keys() - found.keys()],
@@ -80,7 +80,7 @@ def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str
 
 
 def shortened(names: Iterable[str]) -> str:
-    """Names the first few of several things."""
+    """Lists the first few of several things."""
     names = list(names)
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

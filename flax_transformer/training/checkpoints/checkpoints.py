@@ -1,4 +1,4 @@
-"""Checkpoints on disk, by Orbax: written in the background, the last few and the best kept."""
+"""Checkpoints on disk, by Orbax: written in the background; the newest and the best are kept."""
 
 import contextlib
 import logging
@@ -22,11 +22,11 @@ from flax_transformer.training.step import TrainState, split_variables
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that cannot be read, or that does not hold what was saved."""
+    """A checkpoint that cannot be read, or whose contents differ from the saved state."""
 
 
 class Restored(NamedTuple):
-    """What a checkpoint held: the state, and what the training noted beside it."""
+    """The contents of a checkpoint: the state, and the notes of the training."""
 
     state: TrainState
     notes: dict[str, Any]
@@ -35,21 +35,21 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run.
 
-    Each holds the model's variables, the optimizer's state, a digest of both, and notes of the
-    training. The position in the data needs no item of its own: the batch of a step is a function
-    of the seed and the step. Orbax writes a checkpoint beside its place and moves it there when it
-    is whole.
+    Each has the model's variables, the optimizer's state, a digest of both, and notes of the
+    training. The position in the data is not stored: the batch of a step is a function of the seed
+    and the step. Orbax writes a checkpoint to a temporary place and moves it when it is complete.
 
-    A checkpoint counts for averages if it was due: which ones are kept must not depend on where a
-    training was interrupted. One that was not due lasts until the next. Also kept is the best
-    of those that a longer training would have scored too, so that this one can be extended.
+    Only scheduled ("due") checkpoints count for averages, so the averages do not depend on where a
+    training was interrupted. Others are kept until the next checkpoint. The best checkpoint is kept
+    too. It is chosen among those that a longer training would also have scored, so that this
+    training can be extended.
 
     Args:
         directory: folder of the checkpoints.
-        keep: newest due ones kept, beside the best and the very newest.
-        is_due: whether a step's checkpoint is one that every training makes.
-        scores: gives the scores on the validation split so far, by step; higher is better.
-        is_reader: another process may be writing: nothing is made, moved or deleted.
+        keep: number of newest due checkpoints to keep, in addition to the best and the very newest.
+        is_due: whether every training makes a checkpoint at a step.
+        scores: returns the validation scores so far, by step; higher is better.
+        is_reader: whether another process may be writing: nothing is made, moved or deleted.
         is_end: whether a step is scored only because the training ends there.
     """
 
@@ -79,15 +79,15 @@ class Checkpoints:
         """Writes a checkpoint in the background.
 
         Args:
-            state: of the training.
-            notes: what else the training needs to go on, as JSON can hold it.
+            state: state of the training.
+            notes: other JSON data that the training needs to continue.
 
         Raises:
-            UserError: if this or the last checkpoint cannot be written.
+            UserError: if this or the previous checkpoint cannot be written.
         """
         host = jax.device_get(state)
-        # What readers want is the variables; so if these are averaged, the optimizer's item has the
-        # parameters in the place of the average.
+        # Readers need the variables. If these are averaged, the optimizer's item therefore contains
+        # the parameters instead of the average.
         _, optimizer_state = exchange_average(host.params, host.optimizer_state)
         items = {"variables": host.variables, "optimizer": optimizer_state}
         contents: dict[str, Any] = {
@@ -95,7 +95,7 @@ class Checkpoints:
         }
         contents["skipped"] = int(host.skipped)
         with self._explained():
-            self._manager.wait_until_finished()  # what it still writes takes room too
+            self._manager.wait_until_finished()  # unfinished writes need space too
             _check_room(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(items)))
             self._manager.save(
                 int(host.step),
@@ -107,13 +107,13 @@ class Checkpoints:
             )
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints there are, the oldest first."""
+        """The steps of the existing checkpoints, the oldest first."""
         return sorted(self._manager.all_steps())
 
     def last_steps(self) -> list[int]:
-        """The steps of the newest due checkpoints, whose mean is the averaged model.
+        """The steps of the newest due checkpoints; their mean is the averaged model.
 
-        Before the first was due, the newest.
+        Before the first due checkpoint, the newest step.
         """
         due = [step for step in self.steps() if self._is_due(step)]
         return due[-self._keep :] or self.steps()[-1:]
@@ -126,12 +126,12 @@ class Checkpoints:
         """Reads a checkpoint to continue from.
 
         Args:
-            like: a state of the same structure and shapes.
-            step: of the checkpoint.
+            like: a state with the same structure and shapes.
+            step: step of the checkpoint.
 
         Raises:
-            UserError: if it is of another model.
-            DamagedCheckpoint: if it cannot be read, or does not hold what was saved.
+            UserError: if it belongs to another model.
+            DamagedCheckpoint: if it cannot be read, or differs from the saved state.
         """
         items = self._read(
             step, {"variables": like.variables, "optimizer": like.optimizer_state}, notes=True
@@ -144,13 +144,13 @@ class Checkpoints:
         return Restored(state, items["notes"])
 
     def restore_newest(self, like: TrainState) -> Restored | None:
-        """Reads the newest checkpoint that is whole; damaged ones are named and put aside.
+        """Reads the newest undamaged checkpoint; moves damaged ones aside with a warning.
 
         Args:
-            like: a state of the same structure and shapes.
+            like: a state with the same structure and shapes.
 
         Returns:
-            None if there is none.
+            The checkpoint; None if none exists.
         """
         for step in reversed(self.steps()):
             try:
@@ -161,14 +161,15 @@ class Checkpoints:
         return None
 
     def mean_variables(self, like: Any, steps: Sequence[int]) -> tuple[Any, list[int]]:
-        """Averages the parameters, and the running statistics if there are any, of checkpoints.
+        """Averages the parameters, and any running statistics, of checkpoints.
 
         Args:
             like: pytree of the variables' shapes.
-            steps: of the checkpoints; a damaged one is named and left out.
+            steps: steps of the checkpoints; a damaged one is left out with a warning.
 
         Returns:
-            The mean of each variable, and the steps whose mean it is, none if all are damaged.
+            The mean of each variable, and the steps of the averaged checkpoints, empty if all are
+            damaged.
 
         Reference:
             Vaswani et al. 2017, section 6.1.
@@ -187,18 +188,18 @@ class Checkpoints:
         return total and jax.tree.map(mean, total, like), read
 
     def contents(self, step: int) -> dict[str, Any]:
-        """The digest and the shapes of a checkpoint's items, and the skipped updates before it."""
+        """Returns digest and shapes of a checkpoint's items, and the skipped updates before it."""
         return self._manager.restore(
             step, args=ocp.args.Composite(contents=ocp.args.JsonRestore())
         )["contents"]
 
     def prune(self) -> None:
-        """Deletes what an interruption kept from being deleted."""
+        """Deletes checkpoints that an interrupted process did not delete."""
         for step in set(self.steps()) - self._kept(self.steps()):
             self._manager.delete(step)
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Tells Orbax for each checkpoint whether it is kept."""
+        """Decides for Orbax which checkpoints are kept."""
         kept = self._kept([checkpoint.step for checkpoint in checkpoints])
         return [checkpoint.step in kept for checkpoint in checkpoints]
 
@@ -209,7 +210,7 @@ class Checkpoints:
         self._manager.close()
 
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
-        """Reads some items, and makes sure that they are what was saved."""
+        """Reads some items, and verifies that they are the saved ones."""
         where = f"the checkpoint {self._directory / str(step)}"
         empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), {**like})
         args: dict[str, Any] = {n: ocp.args.StandardRestore(item) for n, item in empty.items()}
@@ -224,7 +225,7 @@ class Checkpoints:
             items["skipped"] = contents["skipped"]
         except UserError:
             raise
-        # Whatever Orbax and the libraries below it raise: the files are not what was written.
+        # After any exception of Orbax or the libraries below it: the files have changed.
         except Exception as error:
             raise DamagedCheckpoint(f"{where} is damaged ({_first_line(error)})") from error
         if wrong:
@@ -232,7 +233,7 @@ class Checkpoints:
         return items
 
     def _kept(self, steps: Sequence[int]) -> set[int | None]:
-        """Of these steps the newest due ones, the best and the very newest."""
+        """Selects the newest due steps, the best and the very newest."""
         due = sorted(step for step in steps if self._is_due(step))
         lasting = [step for step in steps if not self._is_end(step)]
         return {*due[-self._keep :], self._best(steps), self._best(lasting), max(steps, default=0)}
@@ -242,7 +243,7 @@ class Checkpoints:
         return best_step({step: scores[step] for step in steps if step in scores})
 
     def _put_aside(self, step: int) -> Path:
-        """Moves a damaged checkpoint out of the way, for its step will be saved again."""
+        """Moves a damaged checkpoint aside, because its step will be saved again."""
         folder = self._directory.with_name("damaged")
         folder.mkdir(exist_ok=True)
         number = sum(path.name.partition(".")[0] == str(step) for path in folder.iterdir())
@@ -256,9 +257,9 @@ class Checkpoints:
         """Turns file-system errors into one line; Orbax raises them at the next call."""
         try:
             yield
-        # Below Orbax lies a C++ library, whose errors are a ValueError with the system's words.
+        # The C++ library below Orbax raises a ValueError with the system's message.
         except (OSError, ValueError) as error:
-            # Not `steps`, which leaves out what would have been deleted after this one.
+            # Not `steps`, which leaves out checkpoints that would have been deleted after this one.
             steps = [int(path.name) for path in self._directory.glob("*") if path.name.isdecimal()]
             kept = f"the last one, of step {max(steps)}, is whole" if steps else "there is none yet"
             raise UserError(
@@ -268,13 +269,14 @@ class Checkpoints:
 
 
 def _check_room(directory: Path, num_bytes: int) -> None:
-    """Fails if a folder cannot take a file of so many bytes.
+    """Fails if a folder cannot store a file of num_bytes bytes.
 
-    An error is clearer before Orbax has begun, and leaves none of its coroutines unawaited, of
-    which Python warns when they are collected.
+    An error before Orbax begins is clearer, and leaves no coroutine unawaited, for which Python
+    would print a warning.
     """
     with tempfile.TemporaryFile(dir=directory) as file:
-        # Not on every system. Unlike the free space of a disk it minds quotas and limits.
+        # Not available on every system. Unlike the free space of a disk it respects quotas and
+        # limits.
         if hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(file.fileno(), 0, num_bytes)

@@ -1,4 +1,4 @@
-"""A training that begins with the weights of another run instead of random ones."""
+"""Initializes a training with the weights of another run instead of random ones."""
 
 import math
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ from flax_transformer.training.checkpoints.checkpoint_contents import (
 )
 from flax_transformer.training.checkpoints.workdir import Workdir
 
-# The part of every model whose shape depends on the classes: the only shape that may differ.
+# The part of every model that depends on the number of classes: only its shape may differ.
 HEAD = "classifier"
 
 
 class TakenOver(NamedTuple):
-    """The variables that a training begins with.
+    """The initial variables of a training.
 
     Attributes:
-        variables: of the model.
-        told: which of them were taken over, in a line.
+        variables: variables of the model.
+        told: one line that reports which variables were taken from the run.
     """
 
     variables: Variables
@@ -35,15 +35,15 @@ class TakenOver(NamedTuple):
 
 
 def take_over(drawn: Variables, source: Path) -> TakenOver:
-    """Replaces drawn variables by those of a run that have the same name and shape.
+    """Replaces random variables by those of a run with the same name and shape.
 
     Args:
-        drawn: the variables of the model that is to be trained.
-        source: workdir of the run, whose averaged weights are read.
+        drawn: the random variables of the model to be trained.
+        source: workdir of the run; its averaged weights are read.
 
     Raises:
-        UserError: if there is no such run, nothing of it but the classes' head has a name of this
-            model, or what has is of another shape.
+        UserError: if the run does not exist, has no name in common with this model except in the
+            classes' head, or has a common name with another shape.
     """
     check_run(source)
     given = open_run(source, "average").variables
@@ -70,7 +70,7 @@ def take_over(drawn: Variables, source: Path) -> TakenOver:
 
 
 def check_run(source: Path) -> None:
-    """Refuses a folder without a run, and names one beside it that is meant perhaps."""
+    """Rejects a folder without a run, and suggests a run next to it."""
     if Workdir(source).holds_run():
         return
     beside = [str(path) for path in source.parent.glob("*") if Workdir(path).holds_run()]
@@ -80,10 +80,10 @@ def check_run(source: Path) -> None:
 
 
 def tokenizer_folder(workdir: Path, source: Path | None) -> Path:
-    """The folder whose tokenizer counts: the workdir's own, or of a new one the source's.
+    """Returns the folder of the tokenizer: the workdir itself, or for a new workdir the source.
 
     Raises:
-        UserError: if there is no such source, or the workdir has another tokenizer than it.
+        UserError: if the source does not exist, or the tokenizers of source and workdir differ.
     """
     if source is None or Workdir(workdir).saved_steps():
         return workdir
@@ -103,15 +103,15 @@ def _told(source: Path, drawn: dict[str, Any], taken: set[str], found: Iterable[
     parts = [
         f"of {source}: {sum(map(size.__getitem__, taken)):,} of {sum(size.values()):,} parameters"
     ]
-    if anew := size.keys() - taken:
-        parts.append(f"drawn: {_modules(anew)}")
+    if fresh := size.keys() - taken:
+        parts.append(f"drawn: {_modules(fresh)}")
     if left := set(found) - taken:
         parts.append(f"left there: {_modules(left)}")
     return "; ".join(parts)
 
 
 def _module(name: str) -> str:
-    """Of params/encoder_0/norm/scale it is encoder_0."""
+    """Returns the module of a path: encoder_0 for params/encoder_0/norm/scale."""
     return name.split("/")[1]
 
 

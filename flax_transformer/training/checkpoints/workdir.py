@@ -1,4 +1,4 @@
-"""The folder of a run: which file is where, whose run it is, and with which settings it goes on."""
+"""The folder of a run: its files, its lock, and the settings with which it may continue."""
 
 import contextlib
 import errno
@@ -15,13 +15,14 @@ from flax_transformer.training.optimizer.optimizer_config import FALLING
 from flax_transformer.training.training_config import TrainingConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-# They decide when something is shown, and do not change parameters, scores or checkpoints.
+# These fields control what is shown and when. Parameters, scores and checkpoints do not depend on
+# them.
 FREE = ("training.log_every_steps",)
 NUM_STEPS = "training.num_steps"
 
 
 class Workdir:
-    """A run's folder; all that later commands need is in it.
+    """A run's folder, with everything that later commands need.
 
     Attributes:
         path: the folder.
@@ -29,7 +30,7 @@ class Workdir:
         metrics: one line of JSON for each measurement.
         tensorboard: folder of the same curves for TensorBoard.
         scores: folder of the evaluations.
-        times: where the wall time of the training went.
+        times: file with the wall time of each part of the training.
     """
 
     def __init__(self, path: Path):
@@ -40,14 +41,15 @@ class Workdir:
         self.scores = path / "scores"
         self.times = path / "times.json"
         self._experiment = path / "experiment.json"
-        # Held by the operating system for this process: one that dies holds it no longer.
+        # The operating system holds the lock for this process, and releases it when the process
+        # dies.
         self._lock = FileLock(path / ".lock", timeout=0)
 
     def check(self, experiment: Experiment) -> None:
-        """Makes sure that the folder is free, or already this experiment's; see `check_settings`.
+        """Checks that the folder is free or belongs to this experiment; see `check_settings`.
 
         Raises:
-            UserError: if the folder holds another experiment, or is not a directory.
+            UserError: if the folder contains another experiment, or is not a directory.
         """
         if self._experiment.exists():
             check_settings(self.path, self.load(), experiment)
@@ -58,7 +60,8 @@ class Workdir:
         """Claims the folder for an experiment, and for this process until `release`; see `check`.
 
         Raises:
-            UserError: also if nothing can be written there, or another process trains in it.
+            UserError: as `check`, and if the folder is not writable, or another process trains in
+                it.
         """
         self.check(experiment)
         try:
@@ -85,7 +88,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Turns the error of a full disk into one line; lets the folder go at the end."""
+        """Turns the error of a full disk into one line; releases the folder at the end."""
         try:
             yield
         except OSError as error:
@@ -107,7 +110,7 @@ class Workdir:
         return self._experiment.is_file()
 
     def saved_steps(self) -> list[int]:
-        """The steps of the checkpoints, from the newest of which a training can be continued."""
+        """The steps of the checkpoints; a training continues from the newest."""
         names = [path.name for path in self.checkpoints.glob("*")]
         return sorted(int(name) for name in names if name.isdecimal())
 
@@ -115,7 +118,7 @@ class Workdir:
         """Reads the experiment of the folder.
 
         Raises:
-            UserError: if the folder holds no run.
+            UserError: if the folder contains no run.
         """
         if not self.holds_run():
             raise UserError(
@@ -126,18 +129,18 @@ class Workdir:
 
 
 def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
-    """Makes sure that a run can go on with the settings that are wanted.
+    """Verifies that a run can continue with the wanted settings.
 
-    Only the intervals of what is shown may differ, and the number of steps may grow if the learning
-    rate does not depend on it. The run then ends as if it had begun with the larger number.
+    Only display intervals may differ. The number of steps may increase if the learning rate does
+    not depend on it. The run then ends as if it had begun with the larger number.
 
     Args:
-        path: of the workdir.
-        found: what it holds.
-        wanted: what is to be trained.
+        path: path of the workdir.
+        found: the settings in the workdir.
+        wanted: the wanted settings.
 
     Raises:
-        UserError: says what differs, and what to do.
+        UserError: naming the differences and a solution.
     """
     before, after = _flat(found.to_json()), _flat(wanted.to_json())
     differing = [
@@ -169,11 +172,11 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
 
 
 def forget_end(metrics: Path, training: TrainingConfig) -> None:
-    """Drops what was measured only because the training ended, before it is made longer.
+    """Drops lines that were written only because the training ended, before it is extended.
 
     Args:
-        metrics: the lines of JSON of the run.
-        training: with the number of steps that it had.
+        metrics: path of the run's JSON lines.
+        training: config with the previous number of steps.
     """
     step = training.num_steps
     ending = {"train": training.logs_as_last(step), VALIDATION: training.evaluates_as_last(step)}
@@ -186,7 +189,7 @@ def forget_end(metrics: Path, training: TrainingConfig) -> None:
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    """Names the leaves of nested dictionaries with dots."""
+    """Flattens nested dictionaries to names with dots."""
     leaves = {}
     for name, value in tree.items():
         nested = isinstance(value, dict)

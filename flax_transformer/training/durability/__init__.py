@@ -1,1 +1,1 @@
-"""What keeps a training from being lost: interruption, NaNs, memory, the proof of resuming."""
+"""Fault tolerance of a training: interruption, NaNs, memory, and the proof of resuming."""

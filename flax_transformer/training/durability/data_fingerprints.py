@@ -1,4 +1,4 @@
-"""The record of the files that a run was trained on: a training never goes on with others."""
+"""The record of a run's training files: a training never continues with changed files."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,13 @@ from flax_transformer.whole_files import written_whole
 
 
 class DataFiles:
-    """The user's own files of a run's data set, and the note of them in its workdir.
+    """The user's own files of a run's data set, and their record in its workdir.
 
     A file that was touched or copied is accepted if its contents are the same.
 
     Args:
         workdir: folder of the run.
-        config: of its data set, with absolute paths.
+        config: config of its data set, with absolute paths.
     """
 
     def __init__(self, workdir: Path, config: DataConfig):
@@ -27,14 +27,14 @@ class DataFiles:
 
     @property
     def is_noted(self) -> bool:
-        """Whether there is a note, as of every run that began with this version or a later one."""
+        """Whether the run has a record, as all runs begun with this version or a later one do."""
         return self._noted is not None
 
     def check_place(self) -> None:
-        """Makes sure that the run does not write into a folder of its own data.
+        """Verifies that the run does not write into a folder of its own data.
 
         Raises:
-            UserError: names the folder.
+            UserError: naming the folder.
         """
         workdir = self._workdir.absolute()
         for name in self._config.PATHS:
@@ -46,10 +46,10 @@ class DataFiles:
                 )
 
     def check(self) -> None:
-        """Makes sure that all files are as they were noted; without a note, nothing is checked.
+        """Verifies that all files are as recorded; without a record, nothing is checked.
 
         Raises:
-            UserError: names those that have changed, are missing or are new.
+            UserError: naming the files that have changed, are missing or are new.
         """
         noted = self._noted
         if noted is None:
@@ -71,7 +71,7 @@ class DataFiles:
             )
 
     def note(self) -> None:
-        """Records the state of the files now, unless the note has it already."""
+        """Records the current state of the files, unless the record already has it."""
         states = file_states(find_source_files(self._config), self._noted or {})
         if states == (self._noted or {}):
             return

@@ -1,4 +1,4 @@
-"""Errors of a training step in one line: the first NaN, with its operation, and lack of memory."""
+"""One-line errors of a training step: the first NaN with its operation, and lack of memory."""
 
 import contextlib
 import re
@@ -24,20 +24,20 @@ _COMPILED_WHOLE = ("scan", "while")
 
 @contextlib.contextmanager
 def debug_nans() -> Iterator[None]:
-    """Stops at the first NaN that comes out of a compiled function, and names where it was made.
+    """Stops at the first NaN that a compiled function returns, and names its operation.
 
-    JAX then looks at all that compiled functions give, and runs one that gave a NaN once more, one
-    operation after the other. So every step waits for its results, and keeps its arguments: within
-    this context nothing is donated. It must be entered before the step is first called; one that
-    already reuses its arguments' memory cannot be run once more. Infinities do not stop it.
+    JAX checks all outputs of compiled functions. A function that returned a NaN runs again, one
+    operation after the other. So every step waits for its results and keeps its arguments: within
+    this context nothing is donated. Enter it before the first call of the step; a compiled step
+    that reuses its arguments' memory cannot run again. Infinities do not stop it.
 
     Raises:
-        UserError: naming the operation, the line of this project or the user's that called it, and
-            what to do next.
+        UserError: naming the operation, the line of this project or the user's code that called it,
+            and the next step to take.
     """
-    settings: Any = jax.config  # whose fields JAX makes as it starts
+    settings: Any = jax.config  # JAX creates its fields at import
     filtering = settings.jax_traceback_filtering
-    # What JAX filters out says which line of the forward pass a gradient belongs to.
+    # The frames that JAX filters out name the forward line of a gradient.
     settings.update("jax_traceback_filtering", "off")
     try:
         with jax.debug_nans(True):
@@ -49,7 +49,7 @@ def debug_nans() -> Iterator[None]:
 
 
 def _explain(error: FloatingPointError) -> NoReturn:
-    """Raises the error that the user sees instead of JAX's."""
+    """Raises the user's error instead of JAX's."""
     named = re.match(r"invalid value \(nan\) encountered in (\w+)$", str(error))
     operation = named.group(1) if named else "an operation that JAX does not name"
     place = _place(error.__traceback__)
@@ -66,9 +66,9 @@ def _explain(error: FloatingPointError) -> NoReturn:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The innermost line that is this project's or the user's, and if it is of the gradient."""
+    """Returns the innermost line of this project or the user, and whether it is of the gradient."""
     frames = list(traceback.walk_tb(trace))
-    # While JAX goes through recorded equations, as for a gradient, each holds the line it is from.
+    # While JAX evaluates recorded equations, as for a gradient, each has its source line.
     for frame, _ in reversed(frames):
         source = getattr(frame.f_locals.get("eqn"), "source_info", None)
         recorded = source and source.traceback and source.traceback.as_python_traceback()
@@ -81,9 +81,9 @@ def _place(trace: TracebackType | None) -> str:
 
 
 def _own_line(frames: Iterable[tuple[Any, int]]) -> str:
-    """File, line and text of the innermost frame that is no library's; "" if there is none.
+    """Returns the innermost frame that is not a library's: file, line and text; "" without one.
 
-    Functions of this project serve many layers: the line that called them is reported too.
+    Functions of this project are used by many layers: the line that called them is reported too.
     """
     summary = traceback.StackSummary.extract(iter(frames))
     own = [frame for frame in summary if _is_own(frame.filename)]
@@ -92,7 +92,7 @@ def _own_line(frames: Iterable[tuple[Any, int]]) -> str:
         f"{frame.filename}, line {frame.lineno} ({frame.line})"
         for frame in (*own[-1:], *callers[-1:])
     ]
-    # One where the innermost is the caller itself.
+    # One frame if the innermost is the caller itself.
     return ", called by ".join(dict.fromkeys(lines))
 
 
@@ -105,19 +105,19 @@ def _is_own(filename: str) -> bool:
 def explain_out_of_memory(
     experiment: Experiment, devices: Devices, batch: AnyBatch
 ) -> Iterator[None]:
-    """Turns XLA's RESOURCE_EXHAUSTED into one line about the batch and what to lower.
+    """Turns XLA's RESOURCE_EXHAUSTED into one line about the batch and the options to lower.
 
-    A step only begins when it is called, so the error may come when its results are read: that
-    belongs inside this context, too. Other errors pass unchanged.
+    A step starts asynchronously, so the error may occur when its results are read: read them in
+    this context too. Other errors pass unchanged.
 
     Args:
-        experiment: whose options are to be lowered.
-        devices: that share the batch.
-        batch: of this process, as it was before `devices` cut it.
+        experiment: experiment with the options to lower.
+        devices: devices that share the batch.
+        batch: batch of this process, before `devices` splits it.
 
     Raises:
-        UserError: naming the batch and what XLA said, and what to lower, what
-            changes the training least first.
+        UserError: naming the batch, XLA's message, and the options to lower, those that change the
+            training least first.
     """
     try:
         yield
@@ -131,7 +131,7 @@ def explain_out_of_memory(
 
 
 def _remedies(experiment: Experiment, devices: Devices, batch: AnyBatch) -> Iterator[str]:
-    """What needs less memory: parts of an update, smaller ones, more time."""
+    """Yields ways to save memory: parts of an update, smaller batches, more time."""
     rows, parts = len(jax.tree.leaves(batch)[0]), experiment.training.accumulate_steps
     if rows // len(devices.devices) > parts:
         yield f"raise --training.accumulate-steps to {2 * parts} (the same update, in parts)"
@@ -141,7 +141,7 @@ def _remedies(experiment: Experiment, devices: Devices, batch: AnyBatch) -> Iter
 
 
 def _sentence(error: Exception) -> str:
-    """What XLA says of memory, on one line, without the list of arrays that may follow."""
+    """Returns XLA's message about memory on one line, without the list of arrays after it."""
     said = re.split(
         r"\.?\s*\n|\.\s|\.$", str(error).partition("RESOURCE_EXHAUSTED")[2].lstrip(": ")
     )

@@ -1,4 +1,4 @@
-"""Being asked to stop: a training ends at the end of a step, with everything saved."""
+"""Graceful interruption: a training stops at the end of a step, with everything saved."""
 
 import contextlib
 import signal
@@ -10,10 +10,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training was asked to stop, has saved what is needed to go on, and has stopped.
+    """Raised after a training was asked to stop, saved its state, and stopped.
 
     Attributes:
-        exit_code: 128 + the signal's number, as shells report it: 143 for SIGTERM, 130 for SIGINT.
+        exit_code: 128 + the signal's number, as in shells: 143 for SIGTERM, 130 for SIGINT.
     """
 
     def __init__(self, number: int):
@@ -22,13 +22,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Notes a SIGTERM or SIGINT while it is entered, instead of ending the process.
+    """Records a SIGTERM or SIGINT while the context is active, instead of ending the process.
 
-    A second signal ends the process at once, whatever it does. Signals are the main thread's: in
-    any other one nothing is caught.
+    A second signal ends the process immediately. Only the main thread can receive signals: in other
+    threads nothing is caught.
 
     Attributes:
-        requested: the number of the signal that came, None if none did.
+        requested: the number of the received signal; None without a signal.
     """
 
     def __init__(self) -> None:
@@ -46,13 +46,13 @@ class Interruption:
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
 
     def check(self) -> None:
-        """Raises `Interrupted` if a signal came."""
+        """Raises `Interrupted` if a signal was received."""
         if self.requested is not None:
             raise Interrupted(self.requested)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raises `Interrupted` in the midst of what is done inside, for it can be done again."""
+        """Raises `Interrupted` immediately within this context; its work can be repeated."""
         self.check()
         self._at_once = True
         try:

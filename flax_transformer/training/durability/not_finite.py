@@ -1,4 +1,4 @@
-"""A step whose loss or gradient is not finite, written down for inspection."""
+"""Reports of steps with a loss or gradient that is not finite."""
 
 import itertools
 import json
@@ -33,17 +33,18 @@ def gradient_again(
     """Computes the gradient of one step again, without an update.
 
     Args:
-        gradient: what `make_gradient` made, with the micro-batches and the axis of the training.
-        devices: of the training.
-        state: with which it happened, as the training holds it on its devices.
-        step: number of the step, counted from 1, whose dropout is drawn again.
-        batch: of that step, as it was before `devices` cut it.
-        rng: of the training.
+        gradient: result of `make_gradient`, with the training's micro-batches and axis.
+        devices: devices of the training.
+        state: state in which the loss or gradient was not finite, as the training holds it on its
+            devices.
+        step: number of the step, counted from 1; it determines the dropout.
+        batch: batch of the step, before `devices` splits it.
+        rng: random key of the training.
 
     Returns:
         The gradient, on the host.
     """
-    # A step is known to the random numbers by how many came before it.
+    # The random numbers of a step depend on the number of steps before it.
     before = state._replace(step=jnp.full_like(state.step, step - 1))
     found = devices.compile(gradient, keep_state=True)(before, devices.shard(batch), rng)
     return jax.device_get(devices.first(found))
@@ -57,20 +58,20 @@ def write_report(
     batch: Any,
     examples: Iterable[dict[str, Any]],
 ) -> Path:
-    """Writes down a step whose loss or gradient is not finite.
+    """Writes a report of a step with a loss or gradient that is not finite.
 
-    The folder gets report.json (the loss; norm of the gradient and number of entries that are not
-    finite, of each parameter and layer; the examples; "nan", "inf" and "-inf" as strings) and
-    batch.npz (the arrays of the batch by their names). A folder that is there already is replaced;
-    nothing half-written is ever found under its name.
+    The folder gets report.json and batch.npz. The report has the loss, the examples, and for each
+    parameter and layer the norm of the gradient and the number of entries that are not finite. It
+    writes "nan", "inf" and "-inf" as strings. batch.npz has the arrays of the batch by name. An
+    existing folder is replaced; an incomplete folder never has this name.
 
     Args:
-        folder: such as WORKDIR/not_finite/step-37; over several processes, of each its own.
+        folder: such as WORKDIR/not_finite/step-37; with several processes, each has its own.
         step: number of the step, counted from 1.
-        found: what `gradient_again` computed.
-        params: with which it happened.
-        batch: of that step.
-        examples: of the batch, as a person can read them.
+        found: result of `gradient_again`.
+        params: parameters of that state.
+        batch: batch of the step.
+        examples: examples of the batch in readable form.
 
     Returns:
         The path of report.json.
@@ -96,11 +97,11 @@ def write_report(
 
 
 def _norms(params: Any, gradient: Any) -> Report:
-    """Norms of the gradient of layers and parameters, and where numbers are not finite."""
+    """Returns norms of the gradient by layer and parameter, and counts of numbers not finite."""
     values, gradients = named_leaves(params), named_leaves(gradient)
     layers: dict[str, list[np.ndarray]] = {}
     for name, leaf in gradients.items():
-        # The layer and the part of it that a parameter belongs to: decoder_0, decoder_0/norm.
+        # The layer of a parameter, and its part of the layer: decoder_0, decoder_0/norm.
         modules = name.split("/")[:-1][:2]
         for layer in itertools.accumulate(modules, "{}/{}".format):
             layers.setdefault(layer, []).append(leaf)
@@ -119,7 +120,7 @@ def _norms(params: Any, gradient: Any) -> Report:
 
 
 def _norm(leaves: Iterable[np.ndarray]) -> float:
-    """In float64, where squares of large float32 numbers stay finite."""
+    """Computes the norm in float64: squares of large float32 numbers stay finite."""
     squares = (np.sum(np.square(leaf.astype(np.float64))) for leaf in leaves)
     return math.sqrt(sum(map(float, squares)))
 
@@ -129,7 +130,7 @@ def _count_not_finite(leaf: np.ndarray) -> int:
 
 
 def _number(value: Any) -> float | str:
-    """JSON has no numbers that are not finite."""
+    """Converts a number for JSON, which only has finite numbers."""
     number = float(value)
     return number if math.isfinite(number) else str(number)
 

@@ -1,4 +1,4 @@
-"""Proof that a training may be killed at any moment and leaves what it leaves uninterrupted."""
+"""Proof that a training killed at any moment ends with the same files as without interruption."""
 
 import contextlib
 import json
@@ -21,12 +21,12 @@ _WORK = ("data", "step", "evaluation", "checkpoint")
 
 
 class Kill(NamedTuple):
-    """One process that was killed.
+    """A killed process.
 
     Attributes:
         seconds: its age.
-        last_step: the newest checkpoint it left; 0 if there was none.
-        was_writing: whether it left a checkpoint half-written.
+        last_step: its newest checkpoint; 0 without one.
+        was_writing: whether it left an incomplete checkpoint.
     """
 
     seconds: float
@@ -39,7 +39,7 @@ class KilledTrainings:
 
     Args:
         experiment: file of the experiment; a JSON file as in a workdir, for it must not change.
-        log: takes what the processes print.
+        log: receives the output of the processes.
     """
 
     def __init__(self, experiment: Path, log: Path):
@@ -50,7 +50,7 @@ class KilledTrainings:
         """Trains to the end.
 
         Returns:
-            The seconds that its steps took, evaluations and checkpoints included.
+            The seconds of its steps, including evaluations and checkpoints.
 
         Raises:
             UserError: if it fails.
@@ -59,15 +59,15 @@ class KilledTrainings:
         return sum(map(json.loads(Workdir(workdir).times.read_text()).__getitem__, _WORK))
 
     def train_and_kill(self, workdir: Path, num_kills: int, seconds: float) -> Iterator[Kill]:
-        """Trains to the end, with processes killed by SIGKILL on the way.
+        """Trains to the end, killing processes with SIGKILL on the way.
 
-        Of three, one is killed in its work, one while it writes a checkpoint, if it comes to that,
-        and one while it starts. Each makes its share of the steps before, at random.
+        Of three processes, one is killed while it trains, one while it writes a checkpoint, if it
+        gets that far, and one while it starts. The number of steps before each kill is random.
 
         Args:
-            workdir: of the training.
-            num_kills: at most; the training may end before.
-            seconds: from `train_once`.
+            workdir: workdir of the training.
+            num_kills: maximum number of kills; the training may end before.
+            seconds: result of `train_once`.
 
         Yields:
             Every kill.
@@ -77,10 +77,10 @@ class KilledTrainings:
         """
         training = json.loads(self._experiment.read_text())["training"]
         every = min(training["checkpoint_every_steps"], training["evaluate_every_steps"])
-        # Long enough to come to a checkpoint, most times.
+        # Usually long enough to reach a checkpoint.
         share = max(2 / num_kills, min(1.0, 2 * every / training["num_steps"]))
-        # Machines are not always as fast as they were the first time: neither shall a training
-        # come to its end too early, nor make no progress between kills.
+        # Machines may be slower or faster than the first time. The training should neither end too
+        # early nor make no progress between kills.
         last_step = 0
         for number in range(num_kills):
             kind = ("work", "write", "start")[number % 3]
@@ -96,12 +96,12 @@ class KilledTrainings:
         self._check(self._start(workdir).wait())
 
     def _kill(self, workdir: Path, kind: str, delay: float) -> Kill | None:
-        """Kills a process; gives None if it ended before.
+        """Kills a process; returns None if it ended before.
 
         Args:
-            workdir: of the training.
-            kind: "start", which counts the delay from the process' first moment; "work", from its
-                first step; or "write", which kills it in the next checkpoint it writes after that.
+            workdir: workdir of the training.
+            kind: "start" counts the delay from the start of the process, "work" from its first
+                step; "write" kills it in the next checkpoint after the delay.
             delay: seconds.
         """
         before, left = _opened(workdir), _unfinished(workdir)
@@ -136,32 +136,32 @@ class KilledTrainings:
 
 
 def _opened(workdir: Path) -> int:
-    """Tells apart the times the metrics were opened, as a training does before its first step."""
+    """Identifies each opening of the metrics, which a training does before its first step."""
     metrics = Workdir(workdir).metrics
-    # Written anew as another file, so later lines do not change it.
+    # Each opening writes a new file, so later lines do not change it.
     return metrics.stat().st_ino if metrics.exists() else 0
 
 
 def _unfinished(workdir: Path) -> set[int]:
-    """The checkpoints that are being written, or were when their process died."""
+    """The incomplete checkpoints, of a running or a dead process."""
     found = set()
     for path in Workdir(workdir).checkpoints.glob("*.orbax-checkpoint-tmp*"):
-        # It may be finished, and have moved to its place, by now.
+        # It may have been completed and moved by now.
         with contextlib.suppress(FileNotFoundError):
             found.add(path.stat().st_ino)
     return found
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """Compares all that two trainings leave behind.
+    """Compares everything that two trainings leave behind.
 
-    That is: the experiment and what its task keeps, byte for byte; the steps of the checkpoints,
-    the best of them and the averaged ones; every array of every checkpoint, bit for bit, which
-    holds random keys and the position in the data too, as both follow from the seed and the step;
-    every line of metrics but for the speed; and how far early stopping has come.
+    It compares the experiment and the task's files, byte for byte; the steps of all, of the best
+    and of the averaged checkpoints; all arrays of every checkpoint, bit for bit; all lines of
+    metrics except the speed; and the state of early stopping. Random keys and the position in the
+    data follow from the seed and the step.
 
     Returns:
-        A line for each difference; none if there is none.
+        A line for each difference; none for equal trainings.
     """
     one, other = _left_behind(first), _left_behind(second)
     return [
@@ -194,6 +194,6 @@ def _left_behind(path: Path) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A value, or as much of it as fits a line."""
+    """Shortens a value to one line."""
     text = json.dumps(value) if value is not None else "nothing"
     return text if len(text) <= 60 else f"{text[:57]}..."

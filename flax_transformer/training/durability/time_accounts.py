@@ -1,4 +1,4 @@
-"""Where the wall time of a training goes."""
+"""Accounts of a training's wall time."""
 
 import contextlib
 import functools
@@ -28,11 +28,11 @@ _COMPILING = "/jax/core/compile/"
 class TimeAccounts:
     """Divides the time of a training among its parts, over all its interruptions.
 
-    What was done after the last checkpoint and before an interruption has to be done again: its
-    time is lost. The time between two processes belongs to none.
+    Work between the last checkpoint and an interruption must be repeated: its time counts as lost.
+    The time between two processes is not counted.
 
     Args:
-        path: of the file that keeps the accounts.
+        path: file of the accounts.
     """
 
     def __init__(self, path: Path):
@@ -52,7 +52,7 @@ class TimeAccounts:
 
     @contextlib.contextmanager
     def of(self, part: Part) -> Iterator[None]:
-        """Gives the time of what is done inside to a part, but for what is compiled in it."""
+        """Counts the time within this context for a part, except its compilations."""
         around = self._switch(part)
         try:
             yield
@@ -60,39 +60,39 @@ class TimeAccounts:
             self._switch(around)
 
     def seconds(self) -> dict[Part, float]:
-        """The seconds of every part up to now."""
+        """The seconds of every part so far."""
         self._switch(self._part)
         return {part: round(seconds, 3) for part, seconds in self._seconds.items()}
 
     def continue_from(self, saved: Mapping[Part, float]) -> None:
-        """Takes over what an earlier process did.
+        """Adopts the accounts of an earlier process.
 
         Args:
-            saved: the accounts at the checkpoint from which this one goes on; what the file holds
-                beyond them is lost.
+            saved: the accounts of the checkpoint from which this process continues; the time after
+                it in the file is lost.
         """
         try:
             last = json.loads(self._path.read_text())
             beyond = sum(map(float, last.values())) - sum(saved.values())
         except (OSError, ValueError, TypeError, AttributeError):
-            beyond = 0.0  # no file, or one that a crash cut off
+            beyond = 0.0  # no file, or one cut off by a crash
         for part in PARTS:
             self._seconds[part] += saved.get(part, 0.0)
         self._seconds["lost"] += max(beyond, 0.0)
 
     def write(self) -> None:
-        """Keeps the accounts in the file."""
+        """Saves the accounts to the file."""
         with written_whole(self._path) as file:
             file.write_text(json.dumps(self.seconds(), indent=2) + "\n")
 
     def report(self) -> str:
-        """Says in one line where the time went."""
+        """Summarizes the times in one line."""
         seconds = self.seconds()
         shares = [f"{PARTS[part]} {value:,.1f}" for part, value in seconds.items() if value >= 0.05]
         return f"{sum(seconds.values()):,.1f} s: {', '.join(shares)}"
 
     def _switch(self, part: Part) -> Part:
-        """Books the time since the last call, and says which part it was."""
+        """Counts the time since the last call; returns the part."""
         before, now = self._part, time.perf_counter()
         compiled = sum(end - max(start, self._since) for start, end in self._compiled)
         self._seconds["compile"] += compiled
@@ -103,7 +103,7 @@ class TimeAccounts:
     def _note_compilation(self, seconds: float) -> None:
         now = time.perf_counter()
         start = now - seconds
-        # Functions are compiled inside of others: what lies within is not counted again.
+        # Compilations are nested: the time of inner ones is not counted again.
         while self._compiled and self._compiled[-1][0] >= start:
             self._compiled.pop()
         self._compiled.append((start, now))

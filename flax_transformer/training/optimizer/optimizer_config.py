@@ -16,7 +16,7 @@ from flax_transformer.training.optimizer.parameter_paths import layers_above
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
 Schedule = Literal["paper", "inverse_sqrt", "cosine", "linear", "constant"]
-# Those that read final_fraction, because they know the last step.
+# The schedules that read final_fraction, because they know the last step.
 FALLING: tuple[Schedule, ...] = ("cosine", "linear")
 
 
@@ -25,21 +25,21 @@ class OptimizerConfig:
     """The optimizer and its learning rate over time; the defaults are the paper's."""
 
     schedule: Schedule = "paper"
-    """Course of the learning rate after the linear warm-up: paper (equation 3, which also fixes
+    """Schedule of the learning rate after the linear warm-up: paper (equation 3, which also fixes
     the peak), inverse_sqrt, cosine or linear (both to final_fraction at the last step), or
     constant."""
     learning_rate: float | None = None
     """Peak learning rate; the paper's schedule computes its own from d_model and warm-up."""
     warmup_steps: int = 4000
-    """Updates over which the learning rate rises linearly from zero; the last of them is made with
-    the peak."""
+    """Updates over which the learning rate rises linearly from zero; the last of them uses the
+    peak."""
     final_fraction: float = 0.0
-    """cosine and linear: share of the peak that is left at the last step."""
+    """cosine and linear: learning rate at the last step, as a share of the peak."""
     name: str = "adam"
-    """adam, adamw, lamb, lion, sgd or adafactor; the defaults below are for adam. What the chosen
-    one does not read must stay at its default."""
+    """adam, adamw, lamb, lion, sgd or adafactor; the defaults below are for adam. Fields that the
+    chosen optimizer ignores must stay at their defaults."""
     b1: float = 0.9
-    """adam, adamw, lamb and lion: decay of the mean gradient; of lion, in its direction."""
+    """adam, adamw, lamb and lion: decay of the mean gradient; for lion, in its direction."""
     b2: float = 0.98
     """adam, adamw and lamb: decay of the mean squared gradient; lion: of the mean gradient."""
     eps: float = 1e-9
@@ -47,19 +47,19 @@ class OptimizerConfig:
     momentum: float = 0.9
     """sgd: share of the last step that is added to the next."""
     weight_decay: float = 0.0
-    """All but adam: the learning rate times this share of each matrix is taken from it at an
-    update; biases, norms, tables of positions and class tokens stay."""
+    """All but adam: weight decay. Each update subtracts the learning rate times this share of each
+    matrix; biases, norms, tables of positions and class tokens do not decay."""
     layer_decay: float = 1.0
-    """By what the learning rate is multiplied from each layer to the one below it, for fine-tuning:
-    0.75 or so; the head has all of it, embeddings the least. 1: all layers learn alike."""
+    """Factor of the learning rate from each layer to the one below it, for fine-tuning, such as
+    0.75. The head has the full rate, embeddings the lowest. 1: all layers have the same rate."""
     clip_norm: float | None = None
-    """Largest norm of the whole gradient; larger ones are scaled down to it."""
+    """Maximum norm of the whole gradient; larger gradients are scaled down to it."""
     ema_decay: float | None = None
-    """Decay of an exponential moving average of the parameters, such as 0.999. If given, this
-    average is what is evaluated, and what every reader of a checkpoint gets as its parameters."""
+    """Decay of an exponential moving average of the parameters, such as 0.999. If given,
+    evaluations and all readers of a checkpoint use this average as the parameters."""
 
     def __post_init__(self) -> None:
-        """Refuses impossible values, and those that nothing would read."""
+        """Rejects impossible values, and values that would have no effect."""
         for field, known in {"schedule": get_args(Schedule), "name": OPTIMIZERS}.items():
             if getattr(self, field) not in known:
                 raise unknown(_option(field), getattr(self, field), known)
@@ -114,13 +114,13 @@ def _option(field: str) -> str:
 
 
 def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
-    """Makes the configured schedule: a linear rise to the peak, then a course.
+    """Makes the configured schedule: a linear rise to the peak, followed by a course.
 
     learning_rate(step) = peak step / warmup_steps  for step < warmup_steps, else
     learning_rate(step) = peak course(step)
 
-    Steps are counted from 1, as in the paper: update number warmup_steps is the first that is made
-    with the peak, so that course(warmup_steps) is 1. With
+    Steps are counted from 1, as in the paper: update number warmup_steps is the first with the
+    peak, so course(warmup_steps) is 1. With
     done = (step - warmup_steps) / (num_steps + 1 - warmup_steps), at most 1, and f for
     final_fraction, the courses are
 
@@ -131,10 +131,10 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
     constant: 1
 
     Args:
-        config: which schedule, its peak and warm-up.
+        config: config with the schedule, its peak and warm-up.
         d_model: width of the model, which the paper's schedule depends on.
-        num_steps: updates of the whole training, after which a cosine or a line is at its last
-            value.
+        num_steps: updates of the whole training, after which cosine and linear schedules reach
+            their last value.
 
     Returns:
         A function from the number of updates made, 0 before the first, to the learning rate of
@@ -149,14 +149,14 @@ def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> opta
         Vaswani et al. 2017, section 5.3, equation 3 (paper).
     """
     warmup_steps, last = config.warmup_steps, config.final_fraction
-    # Only the paper's schedule has none of its own.
+    # Only the paper's schedule has no configured peak.
     peak = config.learning_rate or (d_model * warmup_steps) ** -0.5
 
     def inverse_sqrt(step: Array) -> Array:
         return (warmup_steps / step) ** 0.5
 
     def left(step: Array) -> Array:
-        # Where the training ends within the warm-up the course is not used.
+        # If the training ends within the warm-up, the course is not used.
         done = (step - warmup_steps) / max(num_steps + 1 - warmup_steps, 1)
         return 1 - jnp.clip(done, 0, 1)
 
@@ -183,13 +183,13 @@ def make_optimizer(
 
     p_t = p_(t-1) - schedule(t - 1) layer_decay^above (direction_t + weight_decay p_(t-1))
 
-    Gradients are clipped before a direction is made of them; `above` is `layers_above` of the
-    parameter p, and only those of `decay_mask` decay (in lamb before the trust ratio). A moving
-    average of the parameters is kept last, in the state, from which `moving_average` gets it.
+    Gradients are clipped before the direction is computed. `above` is `layers_above` of the
+    parameter p. Only parameters of `decay_mask` decay (in lamb before the trust ratio). The last
+    part of the state is a moving average of the parameters, which `moving_average` returns.
 
     Args:
-        config: which optimizer and what it reads.
-        schedule: from the number of updates made to the learning rate of the next.
+        config: config with the optimizer and its fields.
+        schedule: maps the number of updates made to the learning rate of the next.
 
     Example:
         >>> config = OptimizerConfig("constant", 0.5, name="sgd", weight_decay=0.1)

@@ -1,4 +1,4 @@
-"""What an optimizer reads from the path of a parameter: whether it decays, and its layer."""
+"""Properties of a parameter that follow from its path: its weight decay and its layer."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import numpy as np
 from flax_transformer.models.stacking import LAYER_NAME, SIDES
 
 Path = tuple[str, ...]
-# Of a token embedding, what only the logits read: it belongs to the head.
+# The parameters of a token embedding that only the logits use: they belong to the head.
 _OF_LOGITS = (("embedding", "logits_table"), ("embedding", "bias"))
 
 
 def names_of(path: Any) -> Path:
-    """The names along a key path of JAX: of modules, and last of the parameter."""
+    """Returns the names along a JAX key path: modules, and finally the parameter."""
     return tuple(jax.tree_util.keystr(path, simple=True, separator="/").split("/"))
 
 
@@ -23,18 +23,18 @@ def is_stacked(path: Path) -> bool:
 
 
 def decay_mask(params: Any) -> Any:
-    """Tells which parameters weight decay makes smaller: matrices that are multiplied with inputs.
+    """Selects the parameters for weight decay: matrices that are multiplied with inputs.
 
-    That is, those of rank 2 or more, an axis of stacked layers not counted, but for biases (named
-    bias; those of a head or of half a gated layer have rank 2) and for tables of positions (in a
-    module whose name ends with positions, or named scheme_table). So the scales of norms and a
-    class token, which are vectors, stay as they are; tables of tokens decay.
+    These have rank 2 or more, without counting an axis of stacked layers. Biases (named bias; those
+    of a head or of half a gated layer have rank 2) and tables of positions (in a module whose name
+    ends with positions, or named scheme_table) are excluded. Scales of norms and a class token are
+    vectors, so they do not decay; tables of tokens decay.
 
     Args:
-        params: of a model, arrays or their shapes.
+        params: parameters of a model, arrays or their shapes.
 
     Returns:
-        True or False for each.
+        True or False for each parameter.
 
     Example:
         >>> dense = {"kernel": np.zeros((3, 2, 5)), "bias": np.zeros((2, 5))}
@@ -42,9 +42,9 @@ def decay_mask(params: Any) -> Any:
         {'positions': {'table': False}, 'query': {'bias': False, 'kernel': True}}
 
     Reference:
-        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; that biases and norms
-        are left out, Devlin et al. 2019 (in their code); tables of positions and class tokens,
-        Touvron et al. 2021, "Training data-efficient image transformers" (in theirs).
+        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; Devlin et al. 2019
+        (their code excludes biases and norms); Touvron et al. 2021, "Training data-efficient image
+        transformers" (their code excludes tables of positions and class tokens).
     """
 
     def decays(key_path: Any, leaf: Any) -> bool:
@@ -56,26 +56,27 @@ def decay_mask(params: Any) -> Any:
 
 
 def layers_above(params: Any) -> Any:
-    """Counts, for each parameter, the layers from its own to the head, its own included.
+    """Counts, for each parameter, the layers from its own to the head, including its own.
 
-    Of n layers, i = 0, 1, ..., n - 1: n - i for layer i, n + 1 for embeddings, 0 for the rest, as
-    the last norm, a pooler or a classifier. With the numbers of BEiT, where embeddings are layer 0
-    and the head is layer N = n + 1, it is N minus the number. Embeddings are whatever has
-    embedding in a name, tables of positions and class tokens, but for the own table and the bias
-    of logits, which are of the head.
+    Of n layers, i = 0, 1, ..., n - 1: n - i for layer i, n + 1 for embeddings, 0 for the rest, such
+    as the last norm, a pooler or a classifier. In BEiT's numbering, embeddings are layer 0 and the
+    head is layer N = n + 1; the result is N minus that number. Embeddings are all parameters with
+    embedding in a name, tables of positions and class tokens. The separate table and the bias of
+    logits belong to the head.
 
-    Each stack of layers counts by itself: an encoder's last layer has 1 as a decoder's has.
-    Embeddings belong to the deepest stack of the smallest part of the model that holds both them
-    and a stack; so an encoder-decoder's common ones count from the deeper of the two.
+    Each stack of layers is counted separately: the last layer of both an encoder and a decoder has
+    1. Embeddings belong to the deepest stack of the smallest part of the model that contains both
+    them and a stack. The shared embeddings of an encoder-decoder therefore count from the deeper
+    stack.
 
     Args:
-        params: of a model, arrays or their shapes.
+        params: parameters of a model, arrays or their shapes.
 
     Returns:
-        A number for each parameter; of stacked layers an array [num_layers, 1, ...].
+        A number for each parameter; for stacked layers an array [num_layers, 1, ...].
 
     Raises:
-        ValueError: if there are no layers.
+        ValueError: if the model has no layers.
 
     Example:
         >>> x = np.zeros(3)
@@ -103,7 +104,7 @@ def layers_above(params: Any) -> Any:
 
 
 def _stack_sizes(params: Any) -> dict[Path, int]:
-    """The number of layers of each stack, by its path."""
+    """Returns the number of layers of each stack, by its path."""
     sizes: dict[Path, int] = {}
     for key_path, leaf in jax.tree_util.tree_leaves_with_path(params):
         stack, index = _layer_of(names_of(key_path))
@@ -114,9 +115,9 @@ def _stack_sizes(params: Any) -> dict[Path, int]:
 
 
 def _layer_of(path: Path) -> tuple[Path, int | None]:
-    """The path of the stack that a parameter is in, () if in none, and the number of its layer.
+    """Returns the path of a parameter's stack, () without one, and the number of its layer.
 
-    That is None where the parameter is that of all layers.
+    The number is None if the parameter contains all layers.
     """
     for depth, name in enumerate(path):
         if name in SIDES:
@@ -134,7 +135,7 @@ def _is_embedding(path: Path) -> bool:
 
 
 def _deepest_beside(path: Path, sizes: dict[Path, int]) -> int:
-    """Layers of the deepest stack in the smallest part of the model that has one."""
+    """Returns the layers of the deepest stack in the smallest part of the model that has one."""
     parts = (path[:depth] for depth in reversed(range(len(path))))
     beside = ([sizes[stack] for stack in sizes if stack[: len(part)] == part] for part in parts)
     return max(next(filter(None, beside)))

@@ -1,4 +1,4 @@
-"""How parameters are updated: by each of the optimizers, and what averages them."""
+"""Update rules of the parameters: the optimizers, and the moving average."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ class UpdateRule(NamedTuple):
     """How an optimizer turns a gradient into a direction, which the learning rate then scales.
 
     Attributes:
-        description: what it does, in a line.
-        reads: the fields of `OptimizerConfig` that it reads beside those that all read.
-        make: makes of them Optax's transformations, in order.
+        description: one line.
+        reads: fields of `OptimizerConfig` that it reads, in addition to those that all read.
+        make: makes Optax's transformations from these fields, in order.
     """
 
     description: str
@@ -45,7 +45,7 @@ def _lion(b1: float, b2: float, weight_decay: float) -> Steps:
 
 
 def _sgd(momentum: float, weight_decay: float) -> Steps:
-    # Without momentum there is nothing to keep.
+    # Without momentum, no state is needed.
     trace = (optax.trace(momentum),) if momentum else ()
     return *trace, _decay(weight_decay)
 
@@ -55,7 +55,7 @@ def _adafactor(weight_decay: float) -> Steps:
         optax.scale_by_factored_rms(),
         _of_each_layer(optax.clip_by_block_rms(1.0)),
         _of_each_layer(optax.scale_by_param_block_rms()),
-        # Optax's own alias has it after the learning rate, which then would not scale it.
+        # Optax's own alias applies it after the learning rate, which then would not scale it.
         _decay(weight_decay),
     )
 
@@ -65,7 +65,7 @@ def _decay(weight_decay: float) -> optax.GradientTransformation:
 
 
 def _of_each_layer(stateless: optax.GradientTransformation) -> optax.GradientTransformation:
-    """What is done with the norm of each parameter, also where those of all layers are stacked."""
+    """Applies a rule to the norm of each parameter, also if those of all layers are stacked."""
 
     def of_one(update: Any, param: Any) -> Any:
         return stateless.update(update, optax.EmptyState(), param)[0]
@@ -115,7 +115,7 @@ OPTIMIZERS = {
 
 
 class MovingAverageState(NamedTuple):
-    """What `keep_moving_average` keeps.
+    """The state of `keep_moving_average`.
 
     Attributes:
         count: updates made.
@@ -127,18 +127,18 @@ class MovingAverageState(NamedTuple):
 
 
 def keep_moving_average(decay: float) -> optax.GradientTransformation:
-    """Makes the last part of an optimizer, which changes no update, but averages what comes of it.
+    """Makes the last part of an optimizer, which averages the parameters and changes no update.
 
     average_0 = params_0
     average_t = d average_(t-1) + (1 - d) params_t,  d = min(decay, (1 + t) / (10 + t))
 
-    So at first it follows the parameters closely, instead of holding on to their first values.
+    At first the average follows the parameters closely, instead of staying near their first values.
 
     Args:
-        decay: what is kept of the average at an update, such as 0.999.
+        decay: decay of the average at an update, such as 0.999.
 
     Returns:
-        A transformation whose updates must be those that are added to the parameters.
+        A transformation; its incoming updates must be final, as they are added to the parameters.
 
     Example:
         >>> optimizer = optax.chain(optax.sgd(0.1), keep_moving_average(0.5))
@@ -153,7 +153,7 @@ def keep_moving_average(decay: float) -> optax.GradientTransformation:
     """
 
     def init(params: Any) -> MovingAverageState:
-        # Copies, because a training step is given the memory of both.
+        # Copies, because a training step donates the memory of both.
         return MovingAverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
 
     def update(updates: Any, state: MovingAverageState, params: Any) -> Any:
@@ -171,19 +171,19 @@ def keep_moving_average(decay: float) -> optax.GradientTransformation:
 
 
 def moving_average(optimizer_state: Any) -> Any | None:
-    """Gets the averaged parameters out of an optimizer's state, None if it keeps no average."""
+    """Returns the averaged parameters of an optimizer's state, None without an average."""
     leaves = jax.tree.leaves(optimizer_state, is_leaf=_is_average)
     return next((leaf.params for leaf in leaves if _is_average(leaf)), None)
 
 
 def exchange_average(params: Any, optimizer_state: Any) -> tuple[Any, Any]:
-    """Puts the averaged parameters in the place of the parameters, and these in their place.
+    """Swaps the averaged parameters with the parameters.
 
-    Done twice, it changes nothing; nor where no average is kept.
+    Applied twice, it changes nothing. Without an average, it does nothing.
 
     Args:
-        params: of the model.
-        optimizer_state: with the average or without.
+        params: parameters of the model.
+        optimizer_state: state with or without the average.
     """
     average = moving_average(optimizer_state)
     if average is None:
