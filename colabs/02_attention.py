@@ -52,7 +52,9 @@ features[sentence.index("it")] = [0, 0, 1, 0]
 features[sentence.index("tired")] = [0, 0, 0, 1]
 features = jnp.asarray(features)
 
-ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
+figure = ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
+figure.axes[0].set(xlabel="feature", ylabel="word")
+figure
 
 # %% [markdown]
 # ## Query, key and value
