@@ -12,13 +12,13 @@
 # ---
 
 # %% [markdown]
-# # Where does a word stand? Positional encoding
+# # Positional encoding: the order of words
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/01_positional_encoding.ipynb)
 #
-# A Transformer reads all words of a sentence at once. This notebook shows what it knows of a word before it is told where the word stands, why that is not enough, and how sines and cosines tell it.
+# A Transformer reads all words of a sentence at once, so it does not see their order. This notebook shows why the order matters, and how sines and cosines encode it.
 #
-# It runs from top to bottom in under a minute on two CPU cores. Every function comes from the package, so you can use each in a project of your own.
+# It runs from top to bottom in under a minute on two CPU cores. Every function comes from the package, so you can use each in your own project.
 
 # %%
 # Installs the package where it is missing, as on a new Colab.
@@ -39,9 +39,9 @@ import flax_transformer as ft
 # %% [markdown]
 # ## From words to vectors
 #
-# A network computes with vectors, so every word of a vocabulary gets a number, its *token id*. The plainest vector of an id $k$ is *one-hot*: as long as the vocabulary, with a single 1 at place $k$.
+# A network computes with vectors, so every word of a vocabulary gets a number, its *token id*. The simplest vector for an id $k$ is *one-hot*: as long as the vocabulary, with a single 1 at index $k$.
 #
-# One-hot vectors are long, and each is equally far from every other. So they are multiplied by a table $E$ with one row a word, whose numbers are learned:
+# One-hot vectors are long, and each is equally far from every other. So they are multiplied by a learned table $E$ with one row for each word:
 #
 # $$\text{embedding}(k) = \text{one\_hot}(k)\, E$$
 
@@ -53,7 +53,7 @@ table = jax.random.normal(jax.random.key(0), (len(vocabulary), 8))
 ft.visualization.plot_lookup(tokens, table, vocabulary)
 
 # %% [markdown]
-# Multiplying by a one-hot vector picks a row. So nobody multiplies: the row is looked up.
+# Multiplying by a one-hot vector selects a row. In practice the row is looked up, without a multiplication.
 
 # %%
 embedded = ft.functional.embed(tokens, table)
@@ -63,7 +63,7 @@ embedded[0], table[1]
 # %% [markdown]
 # ## Without positions the order is lost
 #
-# "The Avengers defeated Thanos" and "Thanos defeated the Avengers" have the same words and do not mean the same. Here is an encoder of one layer with random parameters and **no** positions. It reads both sentences; then the words of the second are put in the order of the first.
+# "The Avengers defeated Thanos" and "Thanos defeated the Avengers" have the same words but different meanings. Here is an encoder with one layer, random parameters and **no** positions. It reads both sentences. Then its outputs for the second sentence are put in the order of the first.
 
 # %%
 sentences = jnp.array([[1, 2, 3, 4], [4, 3, 1, 2]])
@@ -85,7 +85,7 @@ ft.visualization.plot_matrices(
 )
 
 # %% [markdown]
-# The difference is zero, but for rounding. Attention adds up what it finds, and a sum does not depend on the order of its terms, whatever the parameters are. So to this encoder a sentence is a bag of words, and no training would tell it who defeated whom.
+# The difference is zero, except for rounding. Attention computes a weighted sum, and a sum does not depend on the order of its terms, whatever the parameters are. So this encoder treats a sentence as a bag of words, and no training could teach it who defeated whom.
 
 # %%
 assert jnp.allclose(first, second[in_order], atol=1e-5)
@@ -110,13 +110,13 @@ ft.visualization.plot_matrices(
 )
 
 # %% [markdown]
-# ## What a recurrent network does instead
+# ## The alternative: a recurrent network
 #
 # A recurrent network reads the words one after the other, and each state depends on the one before:
 #
 # $$h_t = f(h_{t-1}, x_t)$$
 #
-# So it needs no positions: what came earlier has passed through $f$ more often.
+# So it does not need positions: earlier words have passed through $f$ more often.
 
 # %%
 recurrent = nn.RNN(nn.GRUCell(32))
@@ -133,7 +133,7 @@ ft.visualization.plot_matrices(
 )
 
 # %% [markdown]
-# The price: state $t$ can only be computed when state $t - 1$ is there. JAX shows it. The program of the recurrent network contains a loop over the words (`scan`), that of the encoder none; its words can all be computed at the same time.
+# The price: state $t$ can only be computed after state $t - 1$. The programs that JAX makes show this. The recurrent network's program contains a loop over the words (`scan`). The encoder's program does not, so all its words can be computed at the same time.
 
 # %%
 recurrent_program = jax.make_jaxpr(recurrent.apply)(parameters, embedded)
@@ -143,9 +143,9 @@ encoder_program = jax.make_jaxpr(lambda x: encoder.apply(variables, x, method="e
 # %% [markdown]
 # ## First idea: count
 #
-# The encoder must be told where each word stands. The obvious way is to add the position's number to the word's embedding. It fails, because the number grows without end while the embedding does not.
+# The encoder needs the position of each word. The obvious way is to add the position's number to the word's embedding. It fails, because the number grows without bound and the embedding does not.
 #
-# Below, all four words are put at position 1, 10 and 1,000, and normalized as every layer of a Transformer does. The library puts the number in column 0. At position 1,000 that column is all that is left: the words have become nearly the same.
+# Below, all four words are put at positions 1, 10 and 1,000, and then normalized as in every layer of a Transformer. The library adds the number to column 0. At position 1,000 only that column is left: the words have become nearly equal.
 
 # %%
 scale, bias = jnp.ones(8), jnp.zeros(8)
@@ -162,7 +162,7 @@ ft.visualization.plot_matrices(
 # %% [markdown]
 # ## Second idea: scale to [0, 1]
 #
-# Divide by the length of the sentence, so that the first word has 0 and the last one 1. Nothing grows now. But a step no longer means the same: in a sentence of 5 words the next word is 0.25 away, in one of 9 words 0.125. "The word before" has no fixed distance.
+# Scale by the length of the sentence, so that the first word is at 0 and the last word at 1. Now nothing grows. But the size of a step depends on the sentence: in a sentence of 5 words the next word is 0.25 away, in one of 9 words 0.125. "The previous word" has no fixed distance.
 
 # %%
 of_five = ft.functional.scaled_positions(jnp.arange(5), jnp.full(5, 5), 1)[:, 0]
@@ -170,7 +170,7 @@ of_nine = ft.functional.scaled_positions(jnp.arange(9), jnp.full(9, 9), 1)[:, 0]
 of_five.tolist(), of_nine.tolist()
 
 # %% [markdown]
-# Both ideas, and the one that comes next, in sentences of 6, 12 and 24 words. The number grows with every word. The scaled position of a word depends on the length of its sentence. The sine does neither.
+# The picture compares both ideas and the next one, in sentences of 6, 12 and 24 words. The number grows with every word. The scaled position depends on the length of the sentence. The sine does neither.
 
 # %%
 names = ("number", "scaled", "sinusoidal")
@@ -179,18 +179,18 @@ ft.visualization.plot_by_length({name: ft.functional.SCHEMES[name] for name in n
 # %% [markdown]
 # ## Sines and cosines
 #
-# One sine stays within $[-1, 1]$, but it comes back: two positions a period apart have the same value. So the paper takes many, from fast to slow, like the hands of a clock:
+# One sine stays within $[-1, 1]$, but it repeats: two positions a period apart have the same value. So the paper uses many sines, from fast to slow, like the hands of a clock:
 #
 # $$PE(pos, 2i) = \sin\left(\frac{pos}{10000^{2i/d_{model}}}\right) \qquad PE(pos, 2i + 1) = \cos\left(\frac{pos}{10000^{2i/d_{model}}}\right)$$
 #
-# On the left some columns as waves, in the middle all of them, one row a position.
+# The picture shows some columns as waves (left) and all columns, with one row for each position (middle).
 
 # %%
 encodings = ft.functional.sinusoidal_positions(jnp.arange(64), 128)
 ft.visualization.plot_encodings(encodings)
 
 # %% [markdown]
-# On the right is the dot product of any two positions, over their distance. All pairs of the same distance lie on one line: the product tells how far two words are apart, and nothing else. It follows from $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
+# The right panel shows the dot product of any two positions over their distance. All pairs with the same distance have the same product, so the product depends only on the distance. This follows from $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
 #
 # $$PE(p) \cdot PE(p + k) = \sum_i \cos\left(\frac{k}{10000^{2i/d_{model}}}\right)$$
 
@@ -202,7 +202,7 @@ assert jnp.allclose(products, jnp.cos(distance * frequencies).sum(), rtol=1e-4)
 float(products.min()), float(products.max())
 
 # %% [markdown]
-# And a step of $k$ words is the same rotation wherever it begins: each pair of a sine and a cosine turns by a fixed angle. The library's `rotary` turns such pairs. Turned by 7 positions, the encoding of position $p$ becomes that of $p - 7$, for every $p$. So a linear layer can learn "seven words before".
+# A step of $k$ words is the same rotation wherever it begins: each pair of a sine and a cosine rotates by a fixed angle. The library's `rotary` rotates such pairs. Rotated by 7 positions, the encoding of position $p$ becomes that of $p - 7$, for every $p$. So a linear layer can learn "seven words before".
 
 # %%
 turned = ft.functional.rotary(encodings[distance:], jnp.full(64 - distance, distance))
@@ -211,47 +211,47 @@ assert jnp.allclose(turned, encodings[:-distance], atol=1e-5)
 # %% [markdown]
 # ## Four wishes
 #
-# What should a positional scheme give?
+# A good positional scheme has four properties:
 #
 # 1. a **unique value** for every position,
 # 2. a **consistent distance**: two positions are equally far apart in short and in long sentences,
-# 3. it **carries on** beyond the longest sentence of the training,
+# 3. it **extends** beyond the longest sentence in training,
 # 4. it is **bounded and deterministic**.
 #
-# `check_wishes` measures them, and looks at no name. The command `flax-transformer positions` prints the same table.
+# `check_wishes` measures these properties for any scheme. The command `flax-transformer positions` prints the same table.
 
 # %%
 schemes = ft.functional.SCHEMES
 ft.visualization.plot_wishes({name: ft.check_wishes(schemes[name]) for name in schemes})
 
 # %% [markdown]
-# A wish that is not met need not hurt. ALiBi's bias falls without end, and the softmax makes a weight of zero of it.
+# A wish that is not met is not always a problem. ALiBi's bias decreases without bound, but the softmax turns it into a weight of zero.
 #
 # ## Three more schemes
 #
-# **Learned**: a table with one trained row a position, as BERT and GPT-2 have. It has no row beyond its last one. Here it is before training, drawn at random, so its dot products tell nothing yet.
+# **Learned**: a table with one trained row for each position, as in BERT and GPT-2. Positions beyond its last row have no encoding. The table below is random, because it is not trained, so its dot products do not mean anything yet.
 
 # %%
 ft.visualization.plot_scheme(ft.functional.SCHEMES["learned"])
 
 # %% [markdown]
-# **Rotary** (RoPE): nothing is added to embeddings; inside attention, queries and keys are turned by angles that grow with the position, so that the product of two given vectors depends on their distance alone. On the left a vector of ones, turned; on the right each diagonal, which is one distance, has one color.
+# **Rotary** (RoPE): nothing is added to embeddings. Inside attention, queries and keys are rotated by angles that grow with the position, so the product of two given vectors depends only on their distance. The left panel shows a rotated vector of ones. In the right panel each diagonal is one distance and has one color.
 
 # %%
 ft.visualization.plot_scheme(ft.functional.SCHEMES["rotary"])
 
 # %% [markdown]
-# **ALiBi**: nothing is turned either; from the score of a query and a key a penalty is taken that grows with their distance, faster in some heads and slower in others. On the right, the weights that this alone gives.
+# **ALiBi**: nothing is rotated either. A penalty is subtracted from the score of a query and a key. It grows with their distance, faster in some heads than in others. The right panel shows the weights that result from the penalty without any other score.
 
 # %%
 ft.visualization.plot_scheme(ft.functional.SCHEMES["alibi"], length=24)
 
 # %%
-# The penalty of one word of distance, head by head.
+# The penalty for a distance of one word, head by head.
 [float(ft.functional.alibi_slope(head, num_heads=8)) for head in range(8)]
 
 # %% [markdown]
-# ## All of them
+# ## All schemes
 #
 # Every name here is a value of `--model.positions` on the command line, and of `positions` in a model's config. `flax-transformer positions --out positions.png` draws the same picture.
 
@@ -259,4 +259,4 @@ ft.visualization.plot_scheme(ft.functional.SCHEMES["alibi"], length=24)
 ft.visualization.plot_positions()
 
 # %% [markdown]
-# Now the model knows which words there are and where. How one word finds the others is the next notebook: [attention](02_attention.ipynb).
+# Now the model knows the words and their positions. The next notebook shows how one word finds the others: [attention](02_attention.ipynb).

@@ -12,11 +12,11 @@
 # ---
 
 # %% [markdown]
-# # How does one word find another? Attention
+# # Attention: how one word finds another
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/02_attention.ipynb)
 #
-# "The animal didn't cross the street because it was too tired." What is "it"? This notebook computes attention on this sentence by hand, number by number, and then with the package, and the two agree.
+# "The animal didn't cross the street because it was too tired." What is "it"? This notebook computes attention on this sentence first by hand, number by number, and then with the package. Both give the same result.
 #
 # It runs from top to bottom in under a minute on two CPU cores.
 
@@ -37,9 +37,9 @@ import numpy as np
 import flax_transformer as ft
 
 # %% [markdown]
-# ## Words as vectors that we can read
+# ## Words as readable vectors
 #
-# A trained model finds its own vectors, and nobody can read their features off. So that we can follow each number, we write small ones by hand. Four features say whether a word is a thing, whether it is alive, whether it is a pronoun, and whether it tells how somebody feels.
+# A trained model learns its own vectors, and their features are hard to interpret. We write small vectors by hand, so that we can follow each number. The four features are: the word is a thing, it is alive, it is a pronoun, it is a feeling.
 
 # %%
 text = "The animal didn't cross the street because it was too tired"
@@ -52,7 +52,9 @@ features[sentence.index("it")] = [0, 0, 1, 0]
 features[sentence.index("tired")] = [0, 0, 0, 1]
 features = jnp.asarray(features)
 
-ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
+figure = ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
+figure.axes[0].set(xlabel="feature", ylabel="word")
+figure
 
 # %% [markdown]
 # ## Query, key and value
@@ -61,7 +63,7 @@ ft.visualization.plot_matrices({"words, by hand": features}, sentence, names)
 #
 # $$q = x W_Q \qquad k = x W_K \qquad v = x W_V$$
 #
-# The **query** says what a word looks for, the **key** what it offers, the **value** what it passes on. In a model the matrices are learned. Here we choose them: a pronoun looks for a thing that is alive, things offer what they are, and every word passes on all of its features.
+# The **query** is what a word looks for, the **key** is what it offers, and the **value** is what it passes on. In a model the matrices are learned. Here we choose them: a pronoun looks for a living thing, each word offers its features "thing" and "alive", and each word passes on all its features.
 
 # %%
 query_matrix = jnp.zeros((4, 2)).at[2].set(3.0)  # a pronoun looks for: thing, alive
@@ -74,7 +76,7 @@ ft.visualization.plot_matrices({"query": query, "key": key, "value": value}, sen
 # %% [markdown]
 # ## One word by hand
 #
-# Take "it". Its **score** for a word is the product of its query with that word's key: 6 for "animal", 3 for "street", 0 for all others.
+# Take "it". Its **score** for a word is the dot product of its query and that word's key: 6 for "animal", 3 for "street", 0 for all others.
 
 # %%
 it = sentence.index("it")
@@ -82,7 +84,7 @@ scores = key @ query[it]
 dict(zip(sentence, scores.tolist(), strict=True))
 
 # %% [markdown]
-# The scores are divided by $\sqrt{d_k}$, the root of the width of a key (why is shown below). The **softmax** makes weights of them, which are positive and sum to 1:
+# The scores are divided by $\sqrt{d_k}$, the square root of the width of a key (the reason is below). The **softmax** turns them into weights, which are positive and sum to 1:
 #
 # $$w_j = \frac{\exp(s_j)}{\sum_k \exp(s_k)}$$
 
@@ -92,14 +94,14 @@ weights = jnp.exp(scaled) / jnp.exp(scaled).sum()
 dict(zip(sentence, np.asarray(weights, float).round(3).tolist(), strict=True))
 
 # %% [markdown]
-# The output is the sum of all values, each times its weight. "it" came with the one feature pronoun. It leaves with what it has found: a thing, and alive.
+# The output is the sum of all values, each times its weight. The input of "it" had only the feature "pronoun". Its output has the features of the words that it found: "thing" and "alive".
 
 # %%
 output = weights @ value
 dict(zip(names, np.asarray(output, float).round(3).tolist(), strict=True))
 
 # %% [markdown]
-# ## The same from the package
+# ## The same with the package
 #
 # `attend` does it for all words at once:
 #
@@ -113,12 +115,12 @@ np.testing.assert_allclose(attended[it], output, rtol=1e-5)
 ft.visualization.plot_attention_steps(query, key, value, sentence)
 
 # %% [markdown]
-# The words other than "it" have a query of zeros here, so all their scores are zero, and each looks at all words alike.
+# All words except "it" have a query of zeros here, so all their scores are zero, and each attends equally to all words.
 #
-# An honest remark: this head was *built* to link "it" with "animal". It would do so as well had the sentence ended in "too wide", where "it" is the street. To tell these two apart, the query of "it" must already know of "tired" or "wide", which a layer before it has to bring. That is one reason why models have several layers.
+# Note: this head was *built* to link "it" with "animal". It would do the same if the sentence ended in "too wide", where "it" is the street. To distinguish the two, the query of "it" must already contain "tired" or "wide", and an earlier layer has to provide that. This is one reason why models have several layers.
 
 # %%
-# Another last word changes what it passes on, and not whom "it" looks at.
+# Another last word changes only its own value, not the weights of "it".
 ends_in_wide = features.at[-1].set(0.0)
 _, weights_wide = ft.functional.attend(
     ends_in_wide @ query_matrix, ends_in_wide @ key_matrix, ends_in_wide, return_weights=True
@@ -128,7 +130,7 @@ np.testing.assert_array_equal(weights_wide[it], all_weights[it])
 # %% [markdown]
 # ## Why the division by $\sqrt{d_k}$?
 #
-# If the numbers of a query and of a key are independent, with mean 0 and variance 1, their product is a sum of $d_k$ terms and has the variance $d_k$. Wide heads would have large scores:
+# If the numbers of a query and a key are independent, with mean 0 and variance 1, their dot product is a sum of $d_k$ terms and has variance $d_k$. So wide heads would have large scores:
 
 # %%
 queries, keys = jax.random.normal(jax.random.key(0), (2, 10_000, 64))
@@ -136,17 +138,17 @@ products = (queries * keys).sum(axis=-1)
 {"variance": float(products.var()), "after the division": float((products / 8).var())}
 
 # %% [markdown]
-# And a softmax of large scores *saturates*: one key gets nearly all the weight. Then the derivatives of the weights by the scores go to zero, and training can change little. The picture shows both, for random queries and 16 keys.
+# A softmax of large scores *saturates*: one key gets nearly all the weight. Then the derivatives of the weights with respect to the scores approach zero, and training makes little progress. The picture shows both effects, for random queries and 16 keys.
 
 # %%
 ft.visualization.plot_saturation()
 
 # %% [markdown]
-# ## Masks: who may look at whom
+# ## Masks: which words may attend to which
 #
 # A mask is True where a query may attend to a key. Masked scores are left out of the softmax, so their weights are exactly zero.
 #
-# The **causal** mask hides what comes later. A model that writes word after word needs it: while it learns, it must not see the words that it is to predict.
+# The **causal** mask hides later words. A model that writes one word after another needs it: during training, it must not see the words that it has to predict.
 
 # %%
 ft.visualization.plot_mask(ft.functional.causal_mask(len(sentence)), sentence)
@@ -158,7 +160,7 @@ ft.visualization.plot_attention_steps(
 )
 
 # %% [markdown]
-# Proof: with the causal mask another last word changes the last output alone.
+# A check: with the causal mask, another last word changes only the last output.
 
 # %%
 changed = vectors.at[-1].set(7.0)
@@ -191,11 +193,11 @@ ft.visualization.plot_attention(masked_weights[None], padded)
 # %% [markdown]
 # ## Many heads
 #
-# One softmax gives one set of weights a word. So attention is done several times side by side, each *head* with queries, keys and values of its own, and the outputs are joined:
+# One softmax gives each word one set of weights. So attention is computed several times in parallel. Each *head* has its own queries, keys and values, and the outputs of all heads are concatenated:
 #
 # $$\text{MultiHead} = \text{concat}(\text{head}_1, \ldots, \text{head}_h) W_O$$
 #
-# `multi_head_attend` is `attend`, lifted over the heads and the batch by `jax.vmap`. Here are three heads with random vectors.
+# `multi_head_attend` is `attend`, mapped over the heads and the batch by `jax.vmap`. Here are three heads with random vectors.
 
 # %%
 query, key, value = jax.random.normal(jax.random.key(3), (3, 1, len(sentence), 3, 8))
@@ -214,19 +216,19 @@ ft.visualization.plot_attention(head_weights[0], sentence)
 # %% [markdown]
 # ## Look at it yourself
 #
-# `view_attention` makes a page for notebooks and browsers: point at a word, choose layers and heads, look at the lines, at the matrix, or at all heads at once. It needs no network; `view.save("attention.html")` keeps it.
+# `view_attention` makes an interactive page for notebooks and browsers: point at a word, choose layers and heads, and view lines, a matrix, or all heads at once. It works offline, and `view.save("attention.html")` saves it.
 #
-# This is our hand-made head, as one layer with one head.
+# This is the head that we built, as one layer with one head.
 
 # %%
 ft.view_attention(all_weights[None, None], sentence, title="a head made by hand")
 
 # %% [markdown]
-# ## What a trained model would show
+# ## Trained and untrained models
 #
-# That a head links "it" with "animal" was shown in a large model, trained on millions of sentence pairs (Uszkoreit 2017, "Transformer: A Novel Neural Network Architecture for Language Understanding"). This package ships no such weights, so this notebook does not show it. In a model that a notebook can train in a minute, such a link would be chance.
+# A head that links "it" with "animal" was found in a large model, trained on millions of sentence pairs (Uszkoreit 2017, "Transformer: A Novel Neural Network Architecture for Language Understanding"). This package does not include such weights, so this notebook does not show it. In a model that trains in a minute, such a link would be a coincidence.
 #
-# Here is what an **untrained** model shows: two layers of four heads with random parameters. Some lines are strong, and none has a meaning.
+# Here is an **untrained** model: two layers of four heads with random parameters. Some lines are strong, but none has a meaning.
 
 # %%
 config = ft.EncoderDecoderConfig(
@@ -238,31 +240,31 @@ draw = jax.jit(lambda seed: model.init(jax.random.key(seed), source, target))
 read = jax.jit(lambda variables: ft.models.attention_weights(model, variables, source, target))
 untrained = read(draw(0))["encoder"][:, 0]
 
-ft.view_attention(untrained, sentence, title="an untrained model: lines by chance")
+ft.view_attention(untrained, sentence, title="an untrained model: the lines have no meaning")
 
 # %% [markdown]
-# With other random parameters "it" looks elsewhere. This is the word that the first head of the first layer gives most weight to, for eight seeds. Should one of them be "animal", it is luck.
+# With other random parameters, "it" attends to other words. The list shows the word with the largest weight in the first head of the first layer, for eight seeds. If one of them is "animal", it is a coincidence.
 
 # %%
 [sentence[int(read(draw(seed))["encoder"][0, 0, 0, it].argmax())] for seed in range(8)]
 
 # %% [markdown]
-# With weights of your own, from any library, it is the same one call. They are an array [layers, heads, queries, keys] of one example, with one string a token:
+# The same call shows your own weights, from any library. They are an array [layers, heads, queries, keys] of one example, with one string for each token:
 #
 # ```python
 # view_attention(weights, tokens)                        # self-attention
 # view_attention(weights, source_tokens, target_tokens)  # cross-attention
 # ```
 #
-# For a model of this package, `attention_weights` gives encoder, decoder and cross-attention, as above. For one of Hugging Face's transformers:
+# For a model of this package, `attention_weights` gives encoder, decoder and cross-attention, as above. For a model of Hugging Face's transformers:
 #
 # ```python
-# model = AutoModel.from_pretrained(name, attn_implementation="eager")  # others keep no weights
+# model = AutoModel.from_pretrained(name, attn_implementation="eager")  # others return no weights
 # with torch.no_grad():
 #     attentions = model(**inputs, output_attentions=True).attentions
 # view_attention(torch.stack(attentions)[:, 0], tokens)
 # ```
 #
-# Heads that have learned something are in the notebook on [your own project](06_use_in_your_project.ipynb), where they learn within seconds to read a sequence backwards.
+# The notebook on [your own project](06_use_in_your_project.ipynb) shows trained heads, which learn within seconds to read a sequence backwards.
 #
-# Next: [build a Transformer](03_build_a_transformer.ipynb) of attention and a few more parts.
+# Next: [build a Transformer](03_build_a_transformer.ipynb) from attention and a few more parts.

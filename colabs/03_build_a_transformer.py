@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/03_build_a_transformer.ipynb)
 #
-# A Transformer is [attention](02_attention.ipynb), a small network, and two things that make them trainable: residual connections and normalization. This notebook takes each by itself, puts them together by hand, and compares the result with the package's model, number by number.
+# A Transformer consists of [attention](02_attention.ipynb), a small network, and two parts that make them trainable: residual connections and normalization. This notebook explains each part, combines them by hand, and compares the result with the package's model, number by number.
 #
 # It runs from top to bottom in under a minute on two CPU cores.
 
@@ -39,17 +39,17 @@ import flax_transformer as ft
 # %% [markdown]
 # ## The feed-forward network
 #
-# Attention moves information between words. The feed-forward network works on each word by itself: it makes the vector wider, bends it, and makes it narrow again.
+# Attention moves information between words. The feed-forward network works on each word separately: it makes the vector wider, applies a nonlinear function, and makes it narrow again.
 #
 # $$\text{FFN}(x) = \max(0, x W_1 + b_1)\, W_2 + b_2$$
 #
-# The paper bends with ReLU, $\max(0, x)$. Later models use smoother curves.
+# The paper uses ReLU, $\max(0, x)$. Later models use smoother functions.
 
 # %%
 ft.visualization.plot_activations()
 
 # %% [markdown]
-# The module `FeedForward` holds the parameters; the function `feed_forward` computes. Both agree with the formula. `LayerOptions` holds every option of a layer: `help(ft.modules.LayerOptions)`.
+# The function `feed_forward` computes the formula. The module `FeedForward` adds the parameters. Both agree with the formula. `LayerOptions` holds every option of a layer, see `help(ft.modules.LayerOptions)`.
 
 # %%
 d_model, d_ff = 16, 32
@@ -68,7 +68,7 @@ np.testing.assert_allclose(network.apply(variables, x), by_formula, atol=1e-5)
 by_formula.shape
 
 # %% [markdown]
-# Each word by itself: change word 0, and the outputs of all others stay.
+# Each word is processed separately: if word 0 changes, the outputs of all other words stay the same.
 
 # %%
 changed = network.apply(variables, x.at[:, 0].set(7.0))
@@ -77,11 +77,11 @@ ft.visualization.plot_matrices({"change of the output": changed[0] - by_formula[
 # %% [markdown]
 # ## Residual connections
 #
-# A layer does not replace a vector, it adds to it:
+# A layer does not replace a vector. It adds to it:
 #
 # $$y = x + f(x)$$
 #
-# So what came in can pass through many layers unharmed, and so can the gradient on its way back: its derivative is $1 + f'(x)$. A sublayer that gives nothing yet changes nothing:
+# So the input can pass through many layers unchanged, and so can the gradient on its way back: the derivative is $1 + f'(x)$. A sublayer with an output of zero does not change anything:
 
 # %%
 residual = ft.modules.Residual(ft.modules.LayerOptions(d_model=d_model, norm_placement="pre"))
@@ -90,29 +90,29 @@ np.testing.assert_array_equal(residual.apply({}, x, 0 * x, method="after"), x)
 # %% [markdown]
 # ## Normalization
 #
-# Every addition can make the vectors larger. Normalization brings each vector back to mean 0 and variance 1 and then lets the model choose scale $\gamma$ and shift $\beta$:
+# Every addition can make the vectors larger. Normalization sets each vector to mean 0 and variance 1, and then applies a learned scale $\gamma$ and shift $\beta$:
 #
 # $$\text{LayerNorm}(x) = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + \epsilon}}\, \gamma + \beta$$
 #
-# **Layer** normalization takes mean and variance over the features of one word, a row below. **Batch** normalization takes them over all words of a batch, a column. The frames show what shares a mean.
+# **Layer** normalization computes mean and variance over the features of one word (a row below). **Batch** normalization computes them over all words of a batch (a column). Each frame marks values that share a mean.
 #
-# The lower row shows why Transformers take the first: if one word changes, layer normalization changes that word alone. With batch normalization all words of all sentences in the batch change with it.
+# The lower row shows why Transformers use layer normalization: if one word changes, only the output of that word changes. With batch normalization all words of all sentences in the batch change.
 
 # %%
 ft.visualization.plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2), (6, 8)))
 
 # %% [markdown]
-# The paper normalizes after the addition (*post*), $\text{norm}(x + f(x))$. Many later models do it before (*pre*), $x + f(\text{norm}(x))$, which leaves a way through all layers that nothing normalizes. In this package it is one word: `norm_placement`.
+# The paper normalizes after the addition (*post*), $\text{norm}(x + f(x))$. Many later models normalize before the sublayer (*pre*), $x + f(\text{norm}(x))$, which leaves a path through all layers without normalization. In this package it is one option: `norm_placement`.
 #
 # ## An encoder layer by hand
 #
-# Attention in a residual connection with normalization, then the feed-forward network in another. Here is the package's layer, with random parameters, and below it the same from functions.
+# An encoder layer has two residual connections with normalization: one around attention, one around the feed-forward network. The first cell below runs the package's layer with random parameters. The second computes the same with functions.
 
 # %%
-tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens and two places of padding
+tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens, two of padding
 x = jax.random.normal(jax.random.key(3), (1, 7, d_model))
 segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
-layout = ft.functional.lay_out(segments)  # who may attend to whom: no padding
+layout = ft.functional.lay_out(segments)  # which tokens may attend to which: no padding
 layer = ft.modules.EncoderLayer(options)
 variables = layer.init(jax.random.key(4), x, layout)
 by_module = layer.apply(variables, x, layout)
@@ -139,20 +139,20 @@ hidden, out = network["hidden"], network["output"]
 fed = ft.functional.feed_forward(y, hidden["kernel"], hidden["bias"], out["kernel"], out["bias"])
 by_hand = ft.functional.layer_norm(y + fed, second_norm["scale"], second_norm["bias"])
 
-# Places of padding are nobody's words: the five tokens count.
+# Outputs at padding are not used, so only the five tokens are compared.
 np.testing.assert_allclose(by_hand[:, :5], by_module[:, :5], atol=1e-5)
 float(jnp.abs(by_hand - by_module)[:, :5].max())
 
 # %% [markdown]
 # ## Encoder and decoder
 #
-# The encoder is a stack of such layers and reads the source, for example an English sentence. The decoder writes the target, token by token. Its layers have one part more:
+# The encoder is a stack of such layers and reads the source, for example an English sentence. The decoder writes the target, token by token. Its layers have three parts:
 #
 # 1. **self-attention**, causal: a target token sees the target up to itself,
 # 2. **cross-attention**: its queries come from the target, keys and values from the encoder's output,
 # 3. the **feed-forward** network.
 #
-# So there are three masks:
+# So there are three masks: for the encoder, for the decoder, and for cross-attention.
 
 # %%
 source, target = jnp.array([[5, 6, 7, 8, 2, 0, 0]]), jnp.array([[1, 9, 10, 11]])
@@ -175,7 +175,7 @@ ft.visualization.plot_mask(
 # %% [markdown]
 # ## The whole model
 #
-# `EncoderDecoder` embeds the tokens, adds positions, passes them through all layers, and scores every token of the vocabulary as the next one. One table serves source, target and scores.
+# `EncoderDecoder` embeds the tokens, adds positions, applies all layers, and gives every token of the vocabulary a score for being the next token. Source, target and scores share one embedding table.
 
 # %%
 config = ft.EncoderDecoderConfig(
@@ -187,7 +187,7 @@ logits = model.apply(variables, source, target, source_segments=segments)
 logits.shape  # batch, target_length, vocab
 
 # %% [markdown]
-# What enters the first layer are rows of the table, times $\sqrt{d_{model}}$, with the positions added. Here it is by hand, and the encoder from there on is the package's layers one after the other:
+# The input of the first layer is a row of the table for each token, times $\sqrt{d_{model}}$, plus its positional encoding. The next cell computes it by hand and then applies the package's encoder layers one after the other:
 
 # %%
 params = variables["params"]
@@ -202,7 +202,7 @@ encoded = model.apply(variables, source, segments=segments, method="encode")
 np.testing.assert_allclose(after_two[:, :5], encoded[:, :5], atol=1e-5)
 
 # %% [markdown]
-# Nothing looks ahead: with another last target token the scores change at its place alone. And the words in places of padding do not count: whatever stands there is never looked at.
+# The decoder does not look ahead: another last target token changes only the scores at its position. Padding does not count either: the scores are the same without it.
 
 # %%
 another = model.apply(variables, source, target.at[0, -1].set(4), source_segments=segments)
@@ -217,7 +217,7 @@ ft.visualization.plot_matrices(
 # %% [markdown]
 # ## How large is it?
 #
-# The paper's base model has 6 + 6 layers of $d_{model} = 512$. `count_parameters` counts from shapes alone, so even the big one takes no memory.
+# The paper's base model has 6 + 6 layers of $d_{model} = 512$. `count_parameters` uses only shapes, so even the big model does not need memory.
 #
 # $$\underbrace{512\, V}_{\text{table}} + 6\, \underbrace{(4 \cdot 512^2 + 2 \cdot 512 \cdot 2048 + \ldots)}_{\text{encoder layer}} + 6\, \underbrace{(8 \cdot 512^2 + 2 \cdot 512 \cdot 2048 + \ldots)}_{\text{decoder layer}}$$
 
@@ -229,7 +229,7 @@ assert ft.models.zoo.count_parameters(ft.ZOO["base"].config, 37_000) == by_formu
 by_formula
 
 # %% [markdown]
-# The paper's Table 3 gives the sizes of many variations. Every one is a preset. Below, what was published ("paper", in millions) stands beside what is counted with the vocabulary that the paper names, and with the one that gives the published counts. The command `flax-transformer table3` prints the same.
+# The paper's Table 3 gives the sizes of many variations. Each is a preset. The table below compares the published counts ("paper", in millions) with our counts for two vocabularies: the one that the paper names, and the one that reproduces the published counts. The command `flax-transformer table3` prints the same table.
 
 # %%
 ft.commands.find_command("table3")().run()
@@ -237,12 +237,12 @@ ft.commands.find_command("table3")().run()
 # %% [markdown]
 # ## Writing token by token
 #
-# While it translates, the decoder has to be asked again after every token. To compute the whole target each time would be a waste, because keys and values of earlier tokens do not change. A *cache* keeps them. `start` encodes the source once, `decode` takes the next tokens, one or several, and the cache.
+# During translation, the decoder runs again after every token. Computing the whole target each time would be wasteful, because the keys and values of earlier tokens do not change. A *KV cache* keeps them. `start` encodes the source once. `decode` takes the cache and the next tokens, one or several.
 
 # %%
 decode = jax.jit(lambda tokens, cache: model.apply(variables, tokens, cache, method="decode"))
 
-cache = model.apply(variables, source, 4, segments=segments, method="start")  # four tokens
+cache = model.apply(variables, source, 4, segments=segments, method="start")  # room for four tokens
 step_1, cache = decode(target[:, :1], cache)
 step_2, cache = decode(target[:, 1:2], cache)
 steps_3_and_4, cache = decode(target[:, 2:], cache)
@@ -254,4 +254,4 @@ ft.visualization.plot_matrices(
 )
 
 # %% [markdown]
-# That is a whole Transformer. Its parameters are still random. Next: [train one](04_train_a_translator.ipynb) to translate. How to train one in a loop of your own is shown in [use it in your project](06_use_in_your_project.ipynb).
+# This is a complete Transformer. Its parameters are still random. Next: [train one](04_train_a_translator.ipynb) to translate. To train one in your own loop, see [use it in your project](06_use_in_your_project.ipynb).

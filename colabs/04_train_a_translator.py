@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/04_train_a_translator.ipynb)
 #
-# From pairs of texts to a scored translator: this notebook trains an encoder-decoder to write English numbers in German, scores it, looks at how it searches and where it looks, and then does the same with two text files of your own.
+# This notebook trains an encoder-decoder to translate English numbers into German and evaluates it. It shows the beam search and the attention of the model. Then it does the same with your own two text files.
 #
 # It runs from top to bottom in about a minute on two CPU cores.
 
@@ -37,12 +37,12 @@ import jax
 
 import flax_transformer as ft
 
-folder = Path(tempfile.mkdtemp())  # all that this notebook writes
+folder = Path(tempfile.mkdtemp())  # for all files of this notebook
 
 # %% [markdown]
 # ## The data
 #
-# Numbers in words, 20,000 to train on and others to score with, which the package makes itself. It is a small task, and a real one: German puts the units before the tens. "twenty-three" is *dreiundzwanzig*, three-and-twenty, so the model has to learn an order that crosses.
+# The data are numbers in words: 20,000 for training, and others for evaluation. The package generates them. It is a small but real task: German puts the units before the tens. "twenty-three" is *dreiundzwanzig*, three-and-twenty, so the model has to learn to swap the order.
 
 # %%
 data = ft.ParallelTextConfig(
@@ -60,7 +60,7 @@ ft.open_split(data, "train").first(3)
 # %% [markdown]
 # ## The experiment
 #
-# An experiment says all that there is to say: which data, which model, how it is trained, how translations are searched for. It is plain data, and every field has a sentence that explains it (`help(ft.ParallelTextConfig)`). Sentences become subwords of a vocabulary of 400, so that a subword is about one number word. A batch has 2,048 target tokens at most; all have one shape here, so that XLA compiles the training step once (`num_buckets=1`).
+# An experiment defines everything: the data, the model, the training, and the search for translations. It is plain data, and every field is documented (`help(ft.ParallelTextConfig)`). Sentences are split into subwords of a vocabulary of 400, so a subword is about one number word. A batch has at most 2,048 target tokens. All batches have the same shape here (`num_buckets=1`), so XLA compiles the training step only once.
 
 # %%
 experiment = ft.Experiment(
@@ -91,22 +91,22 @@ experiment = ft.Experiment(
 # %% [markdown]
 # ## Train
 #
-# The first update takes some seconds, in which XLA compiles the training step. All that is made goes into one folder: tokenizer, checkpoints, measurements. Were it interrupted here, the same call would go on from the last checkpoint and end with the same bits.
+# The first update takes some seconds, because XLA compiles the training step. All results go into one folder: tokenizer, checkpoints, metrics. If the training is interrupted, the same call resumes it from the last checkpoint, and the result is bit-identical to an uninterrupted run.
 
 # %%
 workdir = folder / "number_words"
 ft.train(experiment, workdir)
 
 # %% [markdown]
-# The loss cannot come to 0: label smoothing, on by default, asks for a tenth of the probability on other tokens, and with it even a perfect model keeps about 0.9. What `plot_curves` draws, `flax-transformer plot` writes to a file.
+# The loss cannot reach 0. Label smoothing, which is on by default, asks for a tenth of the probability on other tokens, so even a perfect model has a loss of about 0.9. `flax-transformer plot` writes the figure of `plot_curves` to a file.
 
 # %%
 ft.visualization.plot_curves({"number words": workdir / "metrics.jsonl"})
 
 # %% [markdown]
-# ## Score
+# ## Evaluate
 #
-# `evaluate` translates numbers that were not trained on, by beam search, and writes the scores into the folder, with all that made them. The signature says how a score was computed; without it, two figures do not compare.
+# `evaluate` translates numbers that are not in the training data, by beam search. It writes the scores and the settings behind them into the folder. The signature says how a score was computed. Scores with different signatures cannot be compared.
 
 # %%
 record, scored = ft.evaluate(workdir, "test[:200]")
@@ -115,11 +115,11 @@ assert record.scores["exact_match"].value > 80
 assert record.scores["bleu"].value == 0
 
 # %% [markdown]
-# Why is BLEU 0, when nearly all is right? BLEU counts runs of one to four words that a translation shares with its reference, and multiplies the four shares. A German number is one single word, so there is no run of four, and the product is zero whatever the model does. So one looks at **chrF**, which counts runs of letters, and at **exact match**, the share of translations that are the reference letter by letter. The lesson holds for other scores: know what they count before you trust them.
+# Why is BLEU 0, when nearly all translations are right? BLEU counts runs of one to four words that a translation shares with its reference, and multiplies the four shares. A German number is one word. It does not contain a run of four words, so the product is always zero. Better scores for this task are **chrF**, which counts runs of letters, and **exact match**, the share of translations that equal the reference letter by letter. The same holds for other scores: know what they count before you trust them.
 #
 # ## Use it
 #
-# `load` reads the trained model once. It translates a string, or many; `translate_n_best` gives several translations of each.
+# `load` reads the trained model once. The model translates one string or many. `translate_n_best` returns several translations of each.
 
 # %%
 translator = ft.load(workdir)
@@ -129,15 +129,15 @@ translations = translator.translate(texts)
 dict(zip(texts, translations, strict=True))
 
 # %% [markdown]
-# Should one of these be wrong, look at the short ones first. They look easiest to us, but of the 20,000 numbers fewer than one in twenty is below 1,000, and a model knows what it has seen often. The score above is a mean over numbers like those of the training; it promises nothing for others.
+# If a translation is wrong, it is probably that of a short number. Short numbers look easy to us, but fewer than one in twenty of the 20,000 numbers is below 1,000, and a model is best at frequent inputs. The score above is a mean over numbers like those in training. It does not hold for other numbers.
 #
 # ## Beam search as a tree
 #
-# At each step the search keeps the three most probable beginnings, the *beam*, and asks the model for the next token of each. A hypothesis is finished when it writes the end mark `</s>`. Then its log-probability is divided by the length penalty
+# At each step the search keeps the three most probable partial translations (*hypotheses*). They are the *beam*. The model scores the next token of each. A hypothesis is finished when it writes the end mark `</s>`. Then its log-probability is divided by the length penalty
 #
 # $$lp(n) = \left(\frac{5 + n}{6}\right)^{0.6}$$
 #
-# because a longer translation is a product of more probabilities and would else always lose. `beam_search_tree` does what the search does, and writes down what it weighed.
+# because a longer translation is a product of more probabilities and would otherwise nearly always lose. `beam_search_tree` runs the same search and records every hypothesis that it considered.
 
 # %%
 tokenizer, model, variables = translator.tokenizer, translator.model, translator.variables
@@ -157,7 +157,7 @@ ft.visualization.plot_search_tree(tokenizer.names(tree.tokens), *tree[1:])
 # %% [markdown]
 # ## Where does it look?
 #
-# The decoder's attention to the source, in its last layer. Each row is a token that the decoder read, and shows where it looked to write the *next* one.
+# This is the decoder's attention to the source, in its last layer. Each row is a token that the decoder read. The row shows where the decoder looked to write the *next* token.
 
 # %%
 found = translator.attend(text, target=translations[0])
@@ -166,9 +166,9 @@ ft.visualization.plot_attention(
 )
 
 # %% [markdown]
-# The order crosses, as the languages do, and it does so twice. From `<s>` the decoder writes *ein* and looks at "one", past "forty" (in subwords: "f", "orty"); from *ein* some heads go back to "forty", for *undvierzigtausend*. Later it looks at "five" for *fünf*, and then back at "eighty" for *undachtzig*. Nobody told it which word belongs to which; to look there is what lowered the loss.
+# The order is swapped twice, as it is between the two languages. At `<s>` the decoder looks past "forty" (subwords "f", "orty") at "one" and writes *ein*. At *ein* some heads look back at "forty", for *undvierzigtausend*. Later the decoder looks at "five" for *fünf*, and then back at "eighty" for *undachtzig*. The data do not say which word belongs to which. The model learned it because it lowers the loss.
 #
-# It is not that tidy everywhere. Some heads look at an "and", a comma or a hyphen, where the encoder may have put what they need; where the end mark comes next, no word is to be found, and heads look here and there; and in the decoder's first layer few are so easily read. Below is, for each token read, the one that the heads look at most, on average:
+# Other parts are less clear. Some heads look at an "and", a comma or a hyphen: the encoder may have put the needed information there. Before the end mark there is nothing left to translate, and heads look at various tokens. In the decoder's first layer, few heads are as easy to read. The next cell lists, for each token that the decoder read, the source token with the largest mean weight over the heads:
 
 # %%
 mean_weights = found["weights"]["cross"][-1].mean(axis=0)
@@ -177,7 +177,7 @@ assert looked_at[0] == "one"
 list(zip(found["target_tokens"], looked_at, strict=True))
 
 # %% [markdown]
-# The page shows all layers, and the encoder and the decoder too. Choose the part *cross* and the last layer to see the lines cross:
+# The page shows all layers, also of the encoder's and the decoder's self-attention. Choose the part *cross* and the last layer to see the lines cross:
 
 # %%
 ft.view_attention(**found)
@@ -185,7 +185,7 @@ ft.view_attention(**found)
 # %% [markdown]
 # ## Your own two text files
 #
-# One sentence a line; line N of one file translates line N of the other. Here are twenty pairs, and four more to validate on. Of each of these four, every word was trained on, though not the sentence.
+# Write one sentence per line: line N of one file translates line N of the other. Here are twenty pairs for training and four for validation. The words of these four are all in the training data, but the sentences are not.
 
 # %%
 english = """\
@@ -256,7 +256,7 @@ der Vogel sieht die Katze
 [*files]
 
 # %% [markdown]
-# The experiment is like the one above, with other data, a smaller model, and at each step the most probable token instead of a beam. A batch holds all pairs.
+# The experiment is like the one above, with other data and a smaller model. Instead of beam search, it takes the most probable token at each step (greedy search). A batch holds all pairs.
 
 # %%
 own_experiment = ft.Experiment(
@@ -294,7 +294,7 @@ own_experiment = ft.Experiment(
 ft.train(own_experiment, folder / "own")
 
 # %% [markdown]
-# These are sentences of five words, so BLEU has runs of four to count. When this was written, three of the four were right; the fourth ended as a sentence does that was trained on, *die Katze mag den Vogel*. BLEU was 83.8, exact match 75 %:
+# These sentences have five words, so BLEU has runs of four words to count. When this was written, three of the four translations were right. The fourth was a sentence from the training data, *die Katze mag den Vogel*. BLEU was 83.8, exact match 75 %:
 
 # %%
 record, scored = ft.evaluate(folder / "own", "validation")
@@ -309,7 +309,7 @@ assert own_translations[2] == "der Hund sieht die Katze"
 dict(zip(own_texts, own_translations, strict=True))
 
 # %% [markdown]
-# The first of these sentences was in none of the files. "house" was not either: of a word that it has never read, the model cannot know the translation, and it writes what it knows. Twenty pairs teach twenty pairs and little more. A translator of everyday sentences wants some ten thousand pairs at least, and more than a minute: `experiments/multi30k_en_de.py` is one.
+# The first of these sentences is not in the files. The word "house" is not either. The model cannot know the translation of a word that it has never read, so it writes a word that it knows. Twenty pairs teach little more than these twenty pairs. A translator of everyday sentences needs at least some ten thousand pairs and more than a minute of training, for example `experiments/multi30k_en_de.py`.
 #
 # ## The same from the command line
 #

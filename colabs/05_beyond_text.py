@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/05_beyond_text.ipynb)
 #
-# An encoder reads a sequence of vectors, and does not ask what they are of. This notebook cuts images and videos into pieces, gives the pieces to the same encoder that reads words, and trains both, each for seconds.
+# An encoder reads a sequence of vectors, whatever they represent. This notebook cuts images and videos into pieces, gives the pieces to the same encoder that reads words, and trains one model for each, in seconds.
 #
 # It runs from top to bottom in under a minute on two CPU cores.
 
@@ -42,13 +42,13 @@ import numpy as np
 
 import flax_transformer as ft
 
-folder = Path(tempfile.mkdtemp())  # all that this notebook writes
+folder = Path(tempfile.mkdtemp())  # for all files of this notebook
 data_folder = str(folder / "data")
 
 # %% [markdown]
 # ## Images
 #
-# Handwritten digits of 8 × 8 gray pixels, which come with scikit-learn: 1,297 to train on, 200 to validate, 300 to test. A pixel is a number from 0 to 255.
+# The images are handwritten digits of 8 × 8 gray pixels, which come with scikit-learn: 1,297 for training, 200 for validation, 300 for the test. A pixel is a number from 0 to 255.
 
 # %%
 image_data = ft.ImagesConfig(dataset="digits", batch_size=64, data_dir=data_folder)
@@ -77,17 +77,17 @@ ft.visualization.plot_images(
 )
 
 # %% [markdown]
-# Words are looked up in a table, because they are numbers of a list. A patch $p$ already is a vector, so a matrix makes it as wide as the model, and nothing else differs:
+# A word is an id, so its vector is looked up in a table. A patch $p$ already is a vector, so a matrix $W$ projects it to the width of the model. Everything else is the same:
 #
 # $$x_i = p_i W + b + PE_i$$
 #
 # ## Where is a patch?
 #
-# Attention alone does not know the order of its tokens ([positional encoding](01_positional_encoding.ipynb)), and so would not know which patch was above which. Encoded by their number in the sequence, patch 4 would be near to patch 3, though one begins a row and the other ends the one before. Encoded by row and by column, each with half of the width, a place is near to those around it:
+# Attention by itself does not know the order of its tokens (see [positional encoding](01_positional_encoding.ipynb)), so it does not know which patch is above which. If patches are encoded by their number in the sequence, patch 4 is close to patch 3, although patch 3 ends a row and patch 4 begins the next. If they are encoded by row and column, each with half of the width, a patch is close to the patches around it:
 #
 # $$PE(\text{row}, \text{column}) = [PE(\text{row});\ PE(\text{column})]$$
 #
-# Each panel of the picture stands for one patch, and shows the whole grid in the colors of its similarity with that patch. First by the number in the sequence, then by row and column:
+# Each panel of the next two pictures belongs to one patch. Its colors show the similarity of that patch to every patch of the grid. The first picture encodes the number in the sequence, the second the row and the column:
 
 # %%
 ft.visualization.plot_grid_similarity(ft.functional.sinusoidal_positions(np.arange(16), 64), (4, 4))
@@ -99,7 +99,7 @@ ft.visualization.plot_grid_similarity(ft.functional.sinusoidal_2d_positions(plac
 # %% [markdown]
 # ## Train a Vision Transformer
 #
-# An experiment says all that there is to say: which data, which model, how it is trained. Of what comes out of the encoder, one vector a patch, the mean tells the class. Positions are a table that is learned, as in the paper on the Vision Transformer; `positions="sinusoidal_2d"` would be those of the last picture.
+# An experiment defines everything: the data, the model and the training. The encoder returns one vector for each patch, and the class is predicted from their mean. Positions are a learned table, as in the paper on the Vision Transformer. `positions="sinusoidal_2d"` would give those of the last picture.
 
 # %%
 image_experiment = ft.Experiment(
@@ -131,7 +131,7 @@ ft.train(image_experiment, folder / "digits")
 ft.visualization.plot_curves({"digits": folder / "digits" / "metrics.jsonl"}, score="accuracy")
 
 # %% [markdown]
-# The accuracy on the 300 images held out: 88 % when this was written, where guessing is 10 %. They are the end of the data set, where others may have written than at its beginning.
+# The accuracy on the 300 held-out images was 88 % when this was written; guessing gives 10 %. These images are the end of the data set, and their writers may differ from those at its beginning.
 
 # %%
 record, scored = ft.evaluate(folder / "digits", "test")
@@ -139,16 +139,19 @@ ft.show_scores(record)
 assert record.scores["accuracy"].value > 75
 
 # %% [markdown]
-# Which digit (row) was taken for which (column):
+# The confusion matrix counts the images of each true class (row) by their predicted class (column):
 
 # %%
 confusions = np.array(scored.details["confusions"])
-ft.visualization.plot_matrices(
+figure = ft.visualization.plot_matrices(
     {"images of the test split": confusions}, digits.class_names, digits.class_names
 )
+figure.axes[0].set(xlabel="predicted class", ylabel="true class")
+figure.axes[0].images[0].set_cmap("Blues")
+figure
 
 # %% [markdown]
-# The trained model is one call away, and takes arrays of pixels or files of images:
+# One call loads the trained model. It takes arrays of pixels or image files:
 
 # %%
 classifier = ft.load(folder / "digits")
@@ -159,15 +162,15 @@ classifier.classify([image])[0]
 # %% [markdown]
 # ## Where does it look?
 #
-# The page paints attention over the image: choose a patch to see where it looks. Its title is the answer and the probability that the model gives it.
+# The page shows attention over the image: choose a patch to see where it looks. The title is the predicted class with its probability.
 #
-# An honest remark: such a picture shows where a head looks, and not why the model answers as it does. Heads of a model that was trained for seconds differ from one training to the next.
+# Note: such a picture shows where a head looks. It does not show why the model gives its answer. After a training of seconds, heads differ from one training to the next.
 
 # %%
 ft.view_attention(**classifier.attend(image))
 
 # %% [markdown]
-# And what did it learn of places? Here is its table of positions, drawn as the sines and cosines were above. It shows no rows and columns; its vectors are about as similar as any drawn at random, which they were before the training. To tell places apart it is enough that they differ. That a table comes to show which places are neighbors was seen in large models, trained on many images (Dosovitskiy et al. 2021, figure 7).
+# What did the model learn about positions? The picture shows its learned table, drawn as above. Rows and columns are not visible: the vectors are about as similar as random vectors, which they were before training. Different vectors are enough to distinguish positions. In large models, trained on many images, the learned table shows which positions are neighbors (Dosovitskiy et al. 2021, figure 7).
 
 # %%
 table = classifier.variables["params"]["image_encoder"]["positions"]["table"]
@@ -176,7 +179,7 @@ ft.visualization.plot_grid_similarity(table, (4, 4))
 # %% [markdown]
 # ## Videos
 #
-# A video has one axis more, and its pieces last several frames (*tubelets*). In these videos, made by the package itself, a digit moves. The class is how: in one of eight directions, turning, or bouncing back and forth. The edges of the picture meet, so that what leaves on one side comes in on the other.
+# A video has one more axis, time. Its pieces, called *tubelets*, span several frames. In these videos, which the package generates, a digit moves. The class is the motion: one of eight directions, turning, or bouncing back and forth. A digit that leaves the picture on one side enters it on the opposite side.
 
 # %%
 video_data = ft.VideosConfig(dataset="moving_digits", batch_size=32, data_dir=data_folder)
@@ -191,7 +194,7 @@ ft.visualization.plot_images(videos.reshape(-1, 32, 32, 1), frame_names)
 # %% [markdown]
 # ## Does it need the motion at all?
 #
-# A model may answer rightly for a wrong reason: if all digits that move to the right began on the left, one picture would be enough. Here that is ruled out by how the videos are made. Every scene (which digit, where, at what angle) is filmed once in each class. So the first frames of all classes are the very same pictures:
+# A model may give the right answer for the wrong reason: if all digits that move to the right began on the left, one frame would be enough. These videos exclude that. Every scene (the digit, its position and its angle) is shown once in each class. So all classes have the same first frames:
 
 # %%
 first_frames = moving.inputs.take(np.arange(len(moving.labels)))[0][:, 0].reshape(-1, 32 * 32)
@@ -200,11 +203,11 @@ assert all(np.array_equal(frames, of_class[0]) for frames in of_class)
 [frames.shape for frames in of_class][:2]  # different pictures, pixels
 
 # %% [markdown]
-# Whatever is said of a first frame is therefore right for one of ten videos. No model of one frame can do better than guess.
+# So any answer to a first frame is right for one of ten videos. A model that sees only one frame cannot do better than guessing.
 #
 # ## Train a video Transformer
 #
-# Cut into 4 × 4 × 4 tubelets of 2 frames and 8 × 8 pixels, a video is 64 tokens. All of them attend to all (`variant="joint"`), and the mean of what comes out tells the class.
+# Cut into 4 × 4 × 4 tubelets of 2 frames and 8 × 8 pixels, a video is 64 tokens. Each tubelet attends to all tubelets (`variant="joint"`), and the class is predicted from the mean of the encoder's outputs.
 
 # %%
 video_experiment = ft.Experiment(
@@ -240,7 +243,7 @@ ft.visualization.plot_curves(
 )
 
 # %% [markdown]
-# The digits of the test split, 5 and 8, stand in no video that was trained on. So what was learned is the motion, and not how these digits look. When this was written 94.8 % were right, and what was confused was turning with bouncing, which both stay where they are.
+# The digits of the test split, 5 and 8, are not in the training videos. So the model has to recognize the motion, not the digits. When this was written, 94.8 % of the answers were right. The confusions were mainly between turning and bouncing, which both stay in one place.
 
 # %%
 record, scored = ft.evaluate(folder / "moving_digits", "test")
@@ -249,10 +252,13 @@ assert record.scores["accuracy"].value > 60
 
 # %%
 confusions = np.array(scored.details["confusions"])
-ft.visualization.plot_matrices({"videos of the test split": confusions}, motions, motions)
+figure = ft.visualization.plot_matrices({"videos of the test split": confusions}, motions, motions)
+figure.axes[0].set(xlabel="predicted class", ylabel="true class")
+figure.axes[0].images[0].set_cmap("Blues")
+figure
 
 # %% [markdown]
-# And the control: `still=True` shows the first frame in place of all others. The same model then has what one picture tells, which is nothing. It is right for exactly one of ten.
+# A control experiment: `still=True` repeats the first frame instead of showing the others. The first frame does not show the motion, so the same model is right for exactly one video of ten.
 
 # %%
 watcher = ft.load(folder / "moving_digits")
@@ -266,18 +272,18 @@ is_right.mean()
 # %% [markdown]
 # ## Attention over space and time
 #
-# Below the picture are the times; choose one to see how much attention goes there, and where. A tubelet may look at places of other times, which is how it can tell where the digit came from. What a tubelet sees by itself are two frames, and these already tell a direction.
+# The times are below the picture. Choose one to see how much attention goes there, and where. A tubelet may attend to other times, so it can find where the digit came from. A tubelet itself has two frames, which already show a direction.
 
 # %%
 video = moving.inputs.take(np.array(rows[:1]))[0][0]
 ft.view_attention(**watcher.attend(video))
 
 # %% [markdown]
-# Attention between all tubelets grows with the square of their number. `variant="factorized_encoder"` and two others look over space and over time separately, which is what long videos need.
+# The cost of attention between all tubelets grows with the square of their number. `variant="factorized_encoder"` and two other variants attend over space and over time separately, for long videos.
 #
 # ## The same for text
 #
-# Classes of texts are told by the same task: `LabeledTextConfig` (your own .csv files, or the data set TREC) in place of `ImagesConfig`, `EncoderOnlyConfig` in place of `VisionConfig`, and all else as above. From the command line:
+# The same task classifies text: use `LabeledTextConfig` (your own .csv files, or the data set TREC) instead of `ImagesConfig`, and `EncoderOnlyConfig` instead of `VisionConfig`. Everything else is as above. On the command line:
 #
 # ```
 # flax-transformer train experiments/trec.py --workdir runs/trec
@@ -286,4 +292,4 @@ ft.view_attention(**watcher.attend(video))
 # flax-transformer train experiments/moving_digits.py --workdir runs/moving_digits
 # ```
 #
-# Next: [use it in your project](06_use_in_your_project.ipynb), for loops and models that no experiment foresees.
+# Next: [use it in your project](06_use_in_your_project.ipynb), with your own loops and models.

@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/06_use_in_your_project.ipynb)
 #
-# The package is made of parts that you can take one by one. This notebook takes its functions into a training loop of plain JAX, its modules into a Flax module of your own, both onto several devices, and the result to a file and back. Nothing here uses the package's configuration, data or training code.
+# You can use each part of the package separately. This notebook uses its functions in a training loop of plain JAX and its modules in a Flax module of your own. Then it trains on several devices, saves the result to a file and loads it again. It does not use the package's configuration, data or training code.
 #
 # It runs from top to bottom in under a minute on two CPU cores.
 
@@ -29,7 +29,7 @@ if importlib.util.find_spec("flax_transformer") is None:
     # %pip install --quiet git+https://github.com/flax-transformer/flax_transformer
 
 # %% [markdown]
-# Several devices are simulated on the CPU, so that the part on `pmap` runs anywhere. JAX reads this when it starts, so it must be set before JAX is imported. Simulated devices wait for each other, so each gets two threads (`NPROC`). With real GPUs or TPUs leave the cell out.
+# The next cell simulates two devices on the CPU, so that the part on `pmap` runs anywhere. JAX reads these variables when it starts, so they must be set before JAX is imported. Simulated devices wait for each other, so each gets two threads (`NPROC`). With real GPUs or TPUs, omit this cell.
 
 # %%
 # %env XLA_FLAGS=--xla_force_host_platform_device_count=2
@@ -49,14 +49,14 @@ jax.devices()
 # %% [markdown]
 # ## Functions in a loop of plain JAX
 #
-# The task: read eight digits and write them backwards. To do so, a place must look at the place opposite to it, which is what attention is for.
+# The task: read eight digits and write them backwards. For this, each position must attend to the opposite position.
 
 # %%
 LENGTH, WIDTH, HEADS, DIGITS = 8, 32, 2, 10
 
 
 def draw_batch(rng, size):
-    """Draws digits, and the same backwards."""
+    """Returns random digits [size, length], and the same digits backwards."""
     digits = jax.random.randint(rng, (size, LENGTH), 0, DIGITS)
     return digits, digits[:, ::-1]
 
@@ -64,7 +64,7 @@ def draw_batch(rng, size):
 draw_batch(jax.random.key(0), 2)
 
 # %% [markdown]
-# The parameters are a dictionary of arrays, and the model is a function: embeddings with positions, one layer of attention and feed-forward, scores of the ten digits at each place. All parts are imported, only their order is written here.
+# The parameters are a dictionary of arrays, and the model is a function: embeddings with positions, one layer of attention and feed-forward, and scores of the ten digits at each position. All parts are imported. The code here only combines them.
 
 # %%
 SHAPES = {
@@ -86,7 +86,7 @@ params = {
 
 @jax.jit
 def forward(params, digits):
-    """Gives the scores [batch, length, digits] and the attention weights."""
+    """Returns the scores [batch, length, digits] and the attention weights."""
     ones, zeros = jnp.ones(WIDTH), jnp.zeros(WIDTH)
     x = ft.functional.embed(digits, params["table"]) + ft.functional.sinusoidal_positions(
         jnp.arange(LENGTH), WIDTH
@@ -103,14 +103,14 @@ def forward(params, digits):
 
 
 # %% [markdown]
-# Loss, gradient, update: the loop is yours, with Optax or whatever you use.
+# Loss, gradient and update are your own code, here with Optax.
 
 # %%
 optimizer = optax.adam(3e-3)
 
 
 def mean_loss(params, digits, backwards):
-    """The mean cross-entropy of a place, in nats."""
+    """Returns the mean cross-entropy of a position, in nats."""
     scores, _ = forward(params, digits)
     return optax.softmax_cross_entropy_with_integer_labels(scores, backwards).mean()
 
@@ -129,7 +129,7 @@ for step in range(200):
     losses.append(float(loss))
 
 # %% [markdown]
-# `plot_curves` reads the lines of a training's metrics.jsonl; those of your own loop will do. A loss of $\ln 10 = 2.3$ is guessing.
+# `plot_curves` reads lines in the format of a training's metrics.jsonl, so your own loop can make them. A loss of $\ln 10 = 2.3$ is guessing.
 
 # %%
 lines = [
@@ -146,14 +146,14 @@ assert accuracy > 0.95, accuracy
 {"read": digits[0].tolist(), "written": scores[0].argmax(axis=-1).tolist(), "accuracy": accuracy}
 
 # %% [markdown]
-# And the attention of the trained heads, for one example: each place looks mostly at the place opposite. Nobody told it to; there stands the digit that it must write.
+# The picture shows the attention of the trained heads for one example. Each position attends mostly to the opposite position, because the digit to write is there. The loss does not mention attention: the model learned this.
 
 # %%
 names = [f"{digit} at {place}" for place, digit in enumerate(digits[0].tolist())]
 ft.visualization.plot_attention(weights[0], names)
 
 # %% [markdown]
-# The same over all thousand examples: the share of its attention that a place gives to the place opposite, head by head. An even share would be 1/8.
+# The next cell averages over all thousand examples: for each head, the share of attention that a position gives to the opposite position. Uniform attention would give 1/8.
 
 # %%
 opposite = jnp.arange(LENGTH)[::-1]
@@ -167,7 +167,7 @@ ft.view_attention(weights[None, 0], names, title="a trained layer writes digits 
 # %% [markdown]
 # ## Modules inside a Flax module
 #
-# The same with the package's `MultiHeadAttention`, between layers of Flax itself. It holds its own parameters and knows nothing of the model around it. `keys_values` is a call of its own, so that queries may attend to something else: another sequence, or a cache.
+# This is the same model with the package's `MultiHeadAttention` between Flax's own layers. The module holds its own parameters and does not depend on the model around it. `keys_values` is a separate call, so queries may also attend to another sequence or to a cache.
 
 
 # %%
@@ -193,7 +193,7 @@ variables = jax.jit(model.init)(jax.random.key(0), digits)
 jax.tree.map(jnp.shape, variables["params"]["MultiHeadAttention_0"])
 
 # %% [markdown]
-# Every named activation of a module can be looked at: a call that makes the collection "activations" mutable gets them, here the attention weights.
+# You can read every named activation of a module, here the attention weights. Make the collection "activations" mutable, and the call also returns it.
 
 # %%
 _, stored = jax.jit(lambda digits: model.apply(variables, digits, mutable=["activations"]))(digits)
@@ -202,18 +202,18 @@ stored["activations"]["MultiHeadAttention_0"]["weights"].shape  # batch, heads, 
 # %% [markdown]
 # ## On several devices
 #
-# `pmap` runs a step on every device, each with its share of the batch. Sums are formed over the devices (`psum`) before any mean is taken, so that the result does not depend on how the batch was cut.
+# `pmap` runs a step on every device, each with its share of the batch. Values are summed over the devices (`psum`) before any mean is taken, so the result does not depend on how the batch is split.
 
 
 # %%
 def sum_loss(variables, digits, backwards):
-    """The summed cross-entropy of all places."""
+    """Returns the summed cross-entropy of all positions."""
     scores = model.apply(variables, digits)
     return optax.softmax_cross_entropy_with_integer_labels(scores, backwards).sum()
 
 
 def mean_gradient(variables, digits, backwards):
-    """The mean loss of a place and its gradient, over the shares of all devices."""
+    """Returns the mean loss of a position and its gradient, over the shares of all devices."""
     loss, gradient = jax.value_and_grad(sum_loss)(variables, digits, backwards)
     loss, gradient, places = jax.lax.psum((loss, gradient, digits.size), "devices")
     return loss / places, jax.tree.map(lambda x: x / places, gradient)
@@ -229,7 +229,7 @@ def update(variables, state, digits, backwards):
 parallel_step = jax.pmap(update, axis_name="devices")
 
 # %% [markdown]
-# Every device gets a copy of the variables and its share of the batch. The gradient of two devices is that of one device with the whole batch:
+# Every device gets a copy of the variables and its share of the batch. The gradient of two devices equals that of one device with the whole batch:
 
 # %%
 count = jax.local_device_count()
@@ -265,7 +265,7 @@ assert accuracy > 0.95, accuracy
 # %% [markdown]
 # ## To a file and back
 #
-# Variables are plain dictionaries of arrays, so any tool can save them: Orbax, which the package itself uses, or safetensors. Here it is Flax's own format, and the arrays that come back are those that were saved:
+# Variables are plain dictionaries of arrays, so any tool can save them: Orbax, which the package itself uses, or safetensors. This cell uses Flax's own format. The loaded arrays equal the saved arrays:
 
 # %%
 with open("backwards.msgpack", "wb") as file:
@@ -278,9 +278,9 @@ assert jax.tree.all(jax.tree.map(jnp.array_equal, trained, restored))
 jax.tree.map(jnp.shape, restored["params"]["MultiHeadAttention_0"])
 
 # %% [markdown]
-# ## A model that the command line has trained
+# ## A model trained on the command line
 #
-# What `flax-transformer train experiments/number_words.py --workdir runs/number_words` has trained (a minute and a half on two cores) is one call away. It is loaded once and translates as many strings as you like:
+# This command trains a model in a minute and a half on two cores: `flax-transformer train experiments/number_words.py --workdir runs/number_words`. One call loads it in Python. It then translates any number of strings:
 #
 # ```python
 # import flax_transformer as ft
