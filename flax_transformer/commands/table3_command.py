@@ -29,16 +29,16 @@ EXPLANATION = (
 
 @dataclasses.dataclass(frozen=True)
 class Table3:
-    """Show the paper's Table 3: what was published of each row, and its parameters counted."""
+    """Show the paper's Table 3: published scores and parameter counts, and our counts."""
 
     vocab_size: int | None = None
-    """Tokens for which parameters are counted; if not given, the paper's 37,000 and the number
+    """Vocabulary size for the parameter counts; by default both the paper's 37,000 and the size
     that gives the published counts."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> None:
-        """Prints the rows, and why the published counts need another vocabulary."""
+        """Prints the rows, and explains why the published counts need another vocabulary."""
         check_options(self, "vocab_size")
         rows = {name: self._row(row) for name, row in table3().items()}
         if self.json:
@@ -56,7 +56,7 @@ class Table3:
 
     def _row(self, row: Row) -> dict[str, Any]:
         sizes = [self.vocab_size] if self.vocab_size else [PAPER_VOCAB_SIZE, row.vocab_size]
-        # Only the embedding depends on the vocabulary, so one count gives all.
+        # Only the embedding depends on the vocabulary, so all counts follow from one.
         count = count_parameters(row.model, sizes[0])
         return {
             "change": row.change,
@@ -73,7 +73,7 @@ class Table3:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """The words of a line of the table."""
+    """The cells of a row of the table."""
     published = row["published"]
     (size, count), *fitting = row["counted_parameters"].items()
     fitting_sizes = f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"

@@ -38,7 +38,7 @@ class TextPredictor:
         model: of texts.
         variables: its parameters and, with batch normalization, its running statistics.
         tokenizer: of the model.
-        decoding: default search for outputs; None: there is no search.
+        decoding: default search for outputs; None: no search.
         max_length: tokens that the model reads at a time, marks included.
 
     Raises:

@@ -97,9 +97,9 @@ class Classifier:
         """
         shown = self.task.attention(self.variables, example)
         (prediction,) = self.classify([example])
-        told = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
+        answer = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
-        title = told + about
+        title = answer + about
         if isinstance(example, str | Path):
             title = arrow_title(str(example), title)
         return shown | {"title": title}

@@ -129,7 +129,7 @@ def tag_logits(
     Args:
         model: whose classes are the tags.
         tokens: token ids.
-        segments: 1 at tokens and 0 at padding; None: there is no padding.
+        segments: 1 at tokens and 0 at padding; None: no padding.
         deterministic: no dropout.
     """
     return model.classifier(model(tokens, segments=segments, deterministic=deterministic))

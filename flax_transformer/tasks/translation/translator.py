@@ -91,7 +91,7 @@ class Translator(TextPredictor):
             A list for each text, with fewer than `num_best` translations if no more exist.
 
         Raises:
-            UserError: if texts are not strings of Unicode, there is no such seed, or the prefix
+            UserError: if texts are not strings of Unicode, the seed is out of range, or the prefix
                 is too long.
         """
         check_number("seed", seed, 0)
