@@ -37,13 +37,13 @@ class TrainRow:
     row: str
     """Name of the row, such as B-key-dim-16; `flax-transformer table3` lists them."""
     workdir: Path
-    """Folder of the run; the same command continues what it holds."""
+    """Folder of the run; the same command continues its training."""
     manual_dir: str | None = None
     """Folder with the files of Multi30k already in it, in place of a download."""
     num_steps: int = 1500
     """Updates of the model."""
     seed: int = 0
-    """Of the first parameters, of dropout and of the order of the data."""
+    """Seed of the initial parameters, of dropout and of the order of the data."""
 
     def run(self) -> None:
         """Trains, scores and prints what was published of the row beside it."""

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from flax_transformer.training.training_config import TrainingConfig
     from flax_transformer.visualization.attention_view import view_attention
 
-# Name -> the module that defines it, imported when the name is first used.
+# Name -> the module that defines it, imported on first use.
 _HOMES = {
     "AugmentationConfig": ".data.augmentation_config",
     "check_wishes": ".evaluation.wishes",
