@@ -99,7 +99,7 @@ function addShapes(parent, shapes) {
   parent.append(...shapes.map(({ kind, ...shape }) => SVG_SHAPES[kind](shape)));
 }
 
-/** Draws the part of a scene that begins at left, top, on a canvas with `density` pixels per unit. */
+/** Draws the part of a scene from left, top on a canvas with `density` pixels per unit. */
 function paint(canvas, shapes, { left = 0, top = 0, width, height }, density) {
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);

@@ -74,7 +74,7 @@ const lines = {
     height: at.row - 2,
   }),
 
-  /** The lines, and next to the tokens of the other side each head's weights of the chosen token. */
+  /** The lines; next to tokens of the other side, each head's weights of the chosen token. */
   moving(data, available) {
     const at = this.layout(data, available);
     const tone = toneOf(this.most(data), state.faint);
