@@ -3,8 +3,8 @@
 flax-transformer train experiments/cifar10.py --workdir runs/cifar10 --data.manual-dir DIR
 
 DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz with the images as JPEG. The lossless
-images of TFDS: --data.dataset cifar10. Only tested for a few updates on a CPU, where it is slow. For
-a quick test there: --training.num-steps 20 --data.batch-size 16
+images of TFDS: --data.dataset cifar10. Only tested for a few updates on a CPU, where it is slow.
+Quick test: --training.num-steps 20 --data.batch-size 16
 
 Small Vision Transformers without pre-training need strong augmentation and many epochs. The recipe
 has RandAugment and mixup as in Touvron et al. 2021 (DeiT), mean pooling and sinusoidal positions as
