@@ -32,7 +32,7 @@ FIELDS = {
     "all cosines, with slightly other wavelengths",
     "model.norm_placement": "normalization after each residual connection (post) or before each "
     "sublayer (pre)",
-    "model.norm_epsilon": "what a normalization adds to the variance",
+    "model.norm_epsilon": "constant that a normalization adds to the variance",
     "model.attention_bias": "biases in the projections of attention",
     "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs), divides the "
     "logits (logits) or does neither (none)",
@@ -41,7 +41,7 @@ FIELDS = {
     "all others but the target",
     "decoding.length_penalty": "a beam search divides by ((5 + length) / 6)^alpha (gnmt) or by "
     "length^alpha (power)",
-    "decoding.alpha": "that penalty's exponent; one value means different things in the two",
+    "decoding.alpha": "exponent of that penalty; its meaning differs between the two",
     "data.batch_scope": "the stated batch is that of all_devices or of each device",
 }
 

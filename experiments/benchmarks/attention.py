@@ -167,7 +167,7 @@ def show(results: list[Result], options: Attention) -> None:
         for result in results
     }
     title = (
-        f"attention, forward and backward: {options.tokens:,} tokens in sequences of so many, "
+        f"attention, forward and backward: {options.tokens:,} tokens per batch, "
         f"{options.num_heads} heads of {options.head_dim}, {options.dtype}"
     )
     show_table(console, title, rows)

@@ -46,7 +46,7 @@ class Positions:
                 }
                 for name, row in wishes.items()
             }
-            show_table(Console(), "--model.positions, against what one would wish of them", rows)
+            show_table(Console(), "--model.positions, and the properties of each", rows)
         save_picture(plot_positions(self.length, self.d_model), self.out)
         # Only JSON on standard output, so that a program can read it.
         say(Console(stderr=self.json), f"drawn in {self.out}")

@@ -22,7 +22,7 @@ EXPLANATION = (
     "41,100 give 65.1, and every published count of B and C to the million.",
     "big cannot have the same: its 213 million are met with 36,000 tokens, and 41,100 would give "
     "218.4. So no single vocabulary gives all published counts.",
-    "What the paper leaves blank is as in base. It gives A, D and E no counts; E has two tables of "
+    "Blank cells of the paper are as in base. A, D and E lack counts there; E has two tables of "
     "1,024 positions here, one for each side.",
 )
 
@@ -48,7 +48,7 @@ class Table3:
         show_table(
             console,
             "Vaswani et al. 2017, Table 3: millions of parameters, published and counted with a "
-            "vocabulary of so many tokens; perplexity and BLEU published for newstest2013",
+            "vocabulary of that many tokens; perplexity and BLEU published for newstest2013",
             {name: _cells(row) for name, row in rows.items()},
         )
         for line in EXPLANATION:

@@ -43,7 +43,7 @@ class VerifyResume(OfExperiment):
         file = folder / "experiment.json"
         write_experiment(file, self.experiment.with_absolute_paths())
         trainings = KilledTrainings(file, folder / "log.txt")
-        say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
+        say(console, f"training without interruption; its output goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")
         say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")
         kills, found, rounds = [], [], 0

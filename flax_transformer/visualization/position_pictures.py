@@ -23,7 +23,7 @@ _NOTE = """\
 left: value that the scheme gives each position
 right: how positions relate by it
 
-Each panel has the scale beside it.
+Each panel has its own scale.
 Blue and red are below and above zero;
 the other scale begins or ends at zero.
 Learned tables are drawn at random."""

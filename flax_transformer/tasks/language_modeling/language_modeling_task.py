@@ -39,7 +39,7 @@ class LanguageModelingTask(TextTask):
         Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
     """
 
-    description = "the beginning of a text to what comes next"
+    description = "the beginning of a text to its continuation"
     config = LanguageModelingConfig
     reads = (PlainTextConfig,)
     takes = ("tokens", "next_tokens")

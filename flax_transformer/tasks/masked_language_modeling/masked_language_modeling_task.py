@@ -68,7 +68,7 @@ class MaskedLanguageModelingTask(TextTask):
         Devlin et al. 2019, "BERT", section 3.1, task 1.
     """
 
-    description = "a text with gaps to what is missing"
+    description = "a text with gaps to the missing tokens"
     config = MaskedLanguageModelingConfig
     reads = (PlainTextConfig, LabeledTextConfig)
     takes = ("tokens", "vectors")

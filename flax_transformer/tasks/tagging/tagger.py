@@ -127,7 +127,7 @@ def tag_logits(
     """Computes the logits of the tags of every token: a method of the model.
 
     Args:
-        model: whose classes are the tags.
+        model: its classes are the tags.
         tokens: token ids.
         segments: 1 at tokens and 0 at padding; None: no padding.
         deterministic: no dropout.

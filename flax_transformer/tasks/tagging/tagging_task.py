@@ -54,7 +54,7 @@ class TaggingTask(TextTask):
         subword.
     """
 
-    description = "the words of a sentence to a tag for each of them"
+    description = "a sentence to a tag for each word"
     config = TaggingConfig
     reads = (TaggedWordsConfig,)
     takes = ("tokens", "vectors")

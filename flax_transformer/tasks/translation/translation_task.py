@@ -34,7 +34,7 @@ class TranslationTask(TextTask):
     Both languages share one tokenizer.
     """
 
-    description = "a sentence of one language to one of another"
+    description = "a sentence to its translation"
     config = TranslationConfig
     reads = (ParallelTextConfig,)
     takes = ("tokens", "target_tokens")
