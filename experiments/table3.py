@@ -74,7 +74,7 @@ class TrainRow:
 def row_experiment(
     name: str, manual_dir: str | None = None, num_steps: int = 1500, seed: int = 0
 ) -> ft.Experiment:
-    """Gives the experiment of a row.
+    """Returns the experiment of a row.
 
     Raises:
         UserError: if the row is unknown.

@@ -87,7 +87,7 @@ class Experiment:
         return dataclasses.replace(self, data=self.data.with_absolute_paths(), init_from=source)
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the experiment as plain data."""
+        """Returns the experiment as plain data."""
         return {"version": VERSION} | _converter().unstructure(self)
 
     @classmethod

@@ -30,7 +30,7 @@ class LineBatch(NamedTuple):
 
 
 def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
-    """Gives the texts of the command line in one batch, or the lines of standard input.
+    """Yields the texts of the command line in one batch, or the lines of standard input.
 
     Args:
         given: texts of the command line.
@@ -122,7 +122,7 @@ def _answer_good(
 
 
 def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
-    """Gives the lines of standard input as they arrive, at most `batch_lines` at a time.
+    """Yields the lines of standard input as they arrive, at most `batch_lines` at a time.
 
     A line never waits for later ones: a batch is smaller if no more lines have arrived. Only a line
     feed ends a line, as in `read_lines` of text files; a byte order mark at the beginning is
@@ -154,7 +154,7 @@ def is_input_given() -> bool:
 
 
 def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Gives each line, and None before waiting for more and at the end."""
+    """Yields each line, and None before waiting for more and at the end."""
     begun: list[bytes] = []
     while True:
         if not _has_more(stream):

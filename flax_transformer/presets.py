@@ -52,7 +52,7 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
 
 
 def models_of(task: type[Task]) -> list[type]:
-    """Gives the config classes of the models that a task can train.
+    """Returns the config classes of the models that a task can train.
 
     Example:
         >>> from flax_transformer.tasks.tasks import TASKS

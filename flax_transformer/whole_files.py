@@ -25,7 +25,7 @@ def check_folder(path: Path, kind: str) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary path to write to; its file replaces the target at the end.
+    """Yields a temporary path to write to; its file replaces the target at the end.
 
     Args:
         path: of the target, which is unchanged if writing fails.

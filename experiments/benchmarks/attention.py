@@ -177,7 +177,7 @@ def show(results: list[Result], options: Attention) -> None:
 
 
 def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

@@ -254,7 +254,7 @@ def show(result: Result, options: CompileTime) -> None:
 
 
 def as_json(result: Result, options: CompileTime) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

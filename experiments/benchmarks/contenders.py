@@ -66,7 +66,7 @@ def peers(
 
 
 def check_flax_examples(directory: Path) -> str:
-    """Gives the absolute path of a checkout of the Flax repository; rejects other folders."""
+    """Returns the absolute path of a checkout of the Flax repository; rejects other folders."""
     if not (directory / "examples" / "wmt" / "train.py").is_file():
         raise UserError(
             f"no examples/wmt/train.py in {directory}: give --flax-examples a checkout of "

@@ -112,7 +112,7 @@ class Decode:
 
     @contextlib.contextmanager
     def contenders(self, work: DecodeWork) -> Iterator[dict[str, Contender]]:
-        """Gives the requested searches, ours first, while their files exist."""
+        """Yields the requested searches, ours first, while their files exist."""
         job = {"work": work._asdict()}
         contenders = {OURS: Contender("decode_search", job)}
         if self.parts:
@@ -167,7 +167,7 @@ class Result(NamedTuple):
 
 
 def peers(job: Mapping[str, Any], folder: str) -> dict[str, Contender]:
-    """Gives the searches of Marian and CTranslate2; converts CTranslate2's model into a folder.
+    """Returns the searches of Marian and CTranslate2; converts CTranslate2's model into a folder.
 
     Raises:
         UserError: if a package is missing.
@@ -259,7 +259,7 @@ def mean_source_length(work: DecodeWork) -> float:
 
 
 def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     paths = {name: str(getattr(options, name) or "") for name in ("manual_dir", "flax_examples")}
     spreads = ("seconds", "tokens_per_second")
     return {

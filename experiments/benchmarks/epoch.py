@@ -186,7 +186,7 @@ def show(results: list[Result]) -> None:
 
 
 def as_json(results: list[Result], options: EpochTime) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     folder = options.flax_examples
     return {
         "command": sys.argv,

@@ -174,7 +174,7 @@ class Way:
         self._tokens = sum(int(np.count_nonzero(target != PAD)) for target in epoch)
 
     def measured(self) -> Epochs:
-        """Gives the measurements without the first epochs."""
+        """Returns the measurements without the first epochs."""
         seconds = spread(self._seconds[NUM_WARMUP_EPOCHS:])
         return Epochs(self._planning_seconds, report(self._batches), self._tokens, seconds)
 
@@ -243,7 +243,7 @@ def _row(epochs: Epochs) -> dict[str, str]:
 
 
 def as_json(result: Result, options: InputPipeline) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(PACKAGES),

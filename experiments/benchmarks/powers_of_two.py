@@ -234,7 +234,7 @@ def draw(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -
 
 
 def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

@@ -174,7 +174,7 @@ def compared(options: TrainStep) -> list[str]:
 
 
 def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     folder = options.flax_examples
     return {
         "command": sys.argv,

@@ -64,7 +64,7 @@ class Taken(NamedTuple):
 
 
 def in_both_settings(peers: Mapping[str, Contender]) -> dict[str, Contender]:
-    """Gives each peer as its users run it, followed by the same with our settings."""
+    """Returns each peer as its users run it, followed by the same with our settings."""
     both = {}
     for name, peer in peers.items():
         both |= {name: peer, f"{name}, our settings": peer._replace(settings=OUR_SETTINGS)}

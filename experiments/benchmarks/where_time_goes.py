@@ -124,7 +124,7 @@ def part_seconds(times: dict[str, Spread], num_layers: int) -> dict[str, float]:
 
 
 def as_json(seconds: dict[str, float], whole: Spread, options: WhereTimeGoes) -> dict[str, Any]:
-    """Gives all measurements as plain data, with a description of the machine."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

@@ -56,7 +56,7 @@ class Classify(OfLines):
 def _answers(
     classifier: Classifier, words: Sequence[str | UserError]
 ) -> Iterator[tuple[Any, Prediction | UserError]]:
-    """Gives every input with its prediction or error; a folder gives its files."""
+    """Yields every input with its prediction or error; a folder gives its files."""
     expanded = [value for word in words for value in _expand(classifier, word)]
     for start in range(0, len(expanded), INPUTS_AT_ONCE):
         values = expanded[start : start + INPUTS_AT_ONCE]

@@ -48,7 +48,7 @@ LONGEST_WORD = 10  # mean syllables per word; Korean words have three on average
 
 
 def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[str]) -> str:
-    """Gives the name of sacreBLEU's tokenizer for scoring translations.
+    """Returns the name of sacreBLEU's tokenizer for scoring translations.
 
     Args:
         name: of the tokenizer; "auto" chooses by the language. If that separates words by spaces or

@@ -55,12 +55,12 @@ class Outcomes(NamedTuple):
         return cls(np.asarray(labels), given, confidences, is_in_top, nll)
 
     def measured(self, num_classes: int) -> dict[str, Any]:
-        """Gives the arguments of the metrics; see `compute_scores`."""
+        """Returns the arguments of the metrics; see `compute_scores`."""
         sums = {"loss_sum": float(self.nll.sum(dtype=np.float64)), "num_targets": len(self.labels)}
         return {**self._asdict(), **sums, "num_classes": num_classes}
 
     def details(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Gives the counts, scores and confusions of each class, as plain data.
+        """Returns the counts, scores and confusions of each class, as plain data.
 
         Args:
             class_names: in the order of the class numbers.

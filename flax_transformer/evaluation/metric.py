@@ -49,7 +49,7 @@ METRICS = {
 
 
 def metrics_of(*arguments: str) -> tuple[str, ...]:
-    """Gives the names of the metrics that are computed from any of these arguments.
+    """Returns the names of the metrics that are computed from any of these arguments.
 
     Example:
         >>> metrics_of("hypotheses")[:3]
@@ -76,7 +76,7 @@ class MetricsOf:
         self._arguments, self._others = arguments, others
 
     def __get__(self, instance: object, owner: type) -> tuple[str, ...]:
-        """Gives the names."""
+        """Returns the names."""
         return *metrics_of(*self._arguments), *self._others
 
 

@@ -74,7 +74,7 @@ class Record:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the record as plain data; infinite or undefined numbers become null."""
+        """Returns the record as plain data; infinite or undefined numbers become null."""
         scores = {
             name: score._asdict() | {"value": score.value if math.isfinite(score.value) else None}
             for name, score in self.scores.items()

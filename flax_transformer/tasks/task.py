@@ -159,7 +159,7 @@ class Task(ABC):
 
     @abstractmethod
     def examples(self, batch: AnyBatch) -> Iterator[Fields]:
-        """Gives the examples of a batch in readable form, as plain data."""
+        """Returns the examples of a batch in readable form, as plain data."""
 
 
 def draw(model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable) -> Variables:

@@ -26,7 +26,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def find_task(experiment: Experiment) -> tuple[str, type[Task]]:
-    """Gives the name and the class of the task that an experiment's configs define.
+    """Returns the name and the class of the task that an experiment's configs define.
 
     Raises:
         UserError: if a config does not fit the others; the error names it.

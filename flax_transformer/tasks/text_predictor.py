@@ -98,7 +98,7 @@ class TextPredictor:
 
 
 def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
-    """Gives the ids and the score of each hypothesis of each row, without empty slots."""
+    """Returns the ids and the score of each hypothesis of each row, without empty slots."""
     sides = (np.asarray(side).tolist() for side in (hypotheses.tokens, hypotheses.scores))
     return [
         [(ids, score) for ids, score in zip(*row, strict=True) if np.isfinite(score)]

@@ -89,7 +89,7 @@ class TextTask(Task):
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: Batch | TextBatch) -> Counts:
-        """Counts how well a model predicts the targets of a batch from the right earlier tokens."""
+        """Counts how well a model predicts the targets of a batch from the true earlier tokens."""
         inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
         return count_tokens(self.model.apply(variables, **inputs), target, is_target)
 
@@ -110,7 +110,7 @@ class TextTask(Task):
         """Opens a split, or a user's own files; see `read`."""
 
     def predictor_parts(self, variables: Variables) -> tuple:
-        """Gives the arguments of a `TextPredictor`."""
+        """Returns the arguments of a `TextPredictor`."""
         decoding, max_length = self.experiment.decoding, self.experiment.data.max_length
         return self.model, variables, self.tokenizer, decoding, max_length
 

@@ -163,7 +163,7 @@ def attention_rollout(
 
 
 def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
-    """Gives the weights as a dictionary of parts."""
+    """Returns the weights as a dictionary of parts."""
     names = [name for name in _SIDES if name != "attention"]
     if not isinstance(weights, Mapping):
         names = ["cross" if has_target else "attention"]

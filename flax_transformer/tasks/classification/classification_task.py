@@ -164,7 +164,7 @@ class ClassificationTask(Task):
         return Classifier(self, variables)
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the examples with their class names: a text, or the mean pixel of an image."""
+        """Yields the examples with their class names: a text, or the mean pixel of an image."""
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
                 given = np.asarray(batch.inputs[row])
@@ -203,7 +203,7 @@ class ClassificationTask(Task):
         """Reads a user's own inputs: one, or a list."""
 
     def expand(self, word: str) -> list[Input]:
-        """Gives the inputs that a command-line argument names: a text, or one or more files."""
+        """Returns the inputs that a command-line argument names: a text, or one or more files."""
         return [word]
 
     @abstractmethod

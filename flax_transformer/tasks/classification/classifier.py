@@ -68,7 +68,7 @@ class Classifier:
         return [_prediction(row, self.class_names) for row in probabilities]
 
     def classify_each(self, inputs: Sequence[Input]) -> list[Prediction | UserError]:
-        """Gives the prediction for each input, or the error if it cannot be read.
+        """Returns the prediction for each input, or the error if it cannot be read.
 
         Args:
             inputs: see `classify`.
@@ -107,7 +107,7 @@ class Classifier:
     def predict(
         self, examples: Examples
     ) -> tuple[Float[np.ndarray, "examples classes"], Float[np.ndarray, " examples"]]:
-        """Gives the probabilities and the loss of every example, in order."""
+        """Returns the probabilities and the loss of every example, in order."""
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
         for indices, *found in self.predict_batches(examples):

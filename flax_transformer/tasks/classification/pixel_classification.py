@@ -46,7 +46,7 @@ class ImageClassification(ClassificationTask):
 
     @classmethod
     def shape_of(cls, model: Model) -> tuple[int, ...]:
-        """Gives the shape of the pixels that a model of this config reads."""
+        """Returns the shape of the pixels that a model of this config reads."""
         frames = (model.num_frames,) if cls.kind is VIDEO else ()
         return (*frames, *model.image_size, model.num_channels)
 
@@ -88,7 +88,7 @@ class ImageClassification(ClassificationTask):
         return ArrayInputs(read_images(inputs, self.shape, self.experiment.data.background))
 
     def expand(self, word: str) -> list[Path]:
-        """Gives a file, or all files below a folder, in natural order."""
+        """Returns a file, or all files below a folder, in natural order."""
         path, kind = Path(word), self.kind
         if not word.strip():  # the path of a blank line would be the current folder
             raise UserError(f"a blank line is not the name of a file: give {self.unit}")

@@ -16,7 +16,7 @@ from flax_transformer.tasks.classification.warp import slant_level, slant_uprigh
 
 Image = Float[Array, "height width channels"]
 Strength = Float[Array, ""]  # -1 to 1
-Color = Callable[[Image, Strength], Any]  # an image with values from 0 to 1
+Color = Callable[[Image, Strength], Any]  # takes an image with values from 0 to 1
 
 MAX_ANGLE = jnp.pi / 6
 MAX_TANGENT = 0.3

@@ -36,7 +36,7 @@ class Continuation:
     has_ended: bool = False
 
     def piece(self, max_length: int) -> tuple[list[int], int]:
-        """Gives the next input of a model that reads max_length tokens at a time.
+        """Returns the next input of a model that reads max_length tokens at a time.
 
         The input is the whole text while it fits. A longer prompt is cut to its end. A text that
         has outgrown max_length continues from its last half.

@@ -176,7 +176,7 @@ class Generator(TextPredictor):
     def _search_once(
         self, texts: list[Continuation], decoding: DecodingConfig
     ) -> list[list[tuple[list[int], float]]]:
-        """Gives the best continuations of each text that fit into one piece."""
+        """Returns the best continuations of each text that fit into one piece."""
         for text in texts:
             _, limit = text.piece(self.max_length)
             if text.length > limit:

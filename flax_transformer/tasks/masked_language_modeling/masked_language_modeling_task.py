@@ -125,7 +125,7 @@ class MaskedLanguageModelingTask(TextTask):
         return MaskFiller(*self.predictor_parts(variables))
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the texts."""
+        """Yields the texts."""
         assert batch.segments is not None
         for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
             if segments.any():

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 
 MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1  # shares of the chosen tokens; the others stay unchanged
-DEVIATIONS = 5  # of the number of chosen tokens, as room: 3 in 10^7 batches have more
+DEVIATIONS = 5  # standard deviations of room for chosen tokens: 3 in 10^7 batches need more
 
 
 def mask_tokens(

@@ -140,7 +140,7 @@ class TaggingTask(TextTask):
         return Tagger(*self.predictor_parts(variables), tags=self.tags)
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the texts of the pieces and the tags of their words."""
+        """Yields the texts of the pieces and the tags of their words."""
         for row, (inputs, labels) in enumerate(zip(batch.inputs, batch.labels, strict=True)):
             numbers = labels[labels != NO_CLASS].tolist()
             if numbers:

@@ -76,7 +76,7 @@ class Translator(TextPredictor):
         first_line: int = 1,
         prefix: str = "",
     ) -> list[list[ScoredText]]:
-        """Gives the `num_best` translations of each text, the best first.
+        """Returns the `num_best` translations of each text, the best first.
 
         Args:
             texts: see `translate`; a string is one text.
