@@ -1,14 +1,14 @@
-"""CIFAR-10 by a small Vision Transformer: a recipe for a GPU, published in several forms.
+"""CIFAR-10 with a small Vision Transformer: a recipe for a GPU, published in several forms.
 
 flax-transformer train experiments/cifar10.py --workdir runs/cifar10 --data.manual-dir DIR
 
-DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz, the images as JPEG; for those of TFDS,
-without loss: --data.dataset cifar10. Only tried for a few updates, on a CPU, where it is slow; to
-see it run there: --training.num-steps 20 --data.batch-size 16
+DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz with the images as JPEG. The lossless
+images of TFDS: --data.dataset cifar10. Only tested for a few updates on a CPU, where it is slow.
+Quick test: --training.num-steps 20 --data.batch-size 16
 
-Trained on CIFAR-10 alone, small Vision Transformers need much augmentation and many epochs:
-RandAugment and mixup as in Touvron et al. 2021 (DeiT), mean pooling and sines and cosines as in
-Beyer et al. 2022.
+Small Vision Transformers without pre-training need strong augmentation and many epochs. The recipe
+has RandAugment and mixup as in Touvron et al. 2021 (DeiT), mean pooling and sinusoidal positions as
+in Beyer et al. 2022.
 """
 
 import flax_transformer as ft

@@ -1,12 +1,11 @@
-"""Handwritten digits of 8 x 8 pixels, built in: a Vision Transformer in minutes.
+"""Handwritten digits of 8 x 8 pixels (built in), with a Vision Transformer, in minutes.
 
 flax-transformer train experiments/digits.py --workdir runs/digits
 
-96.3 % of the test split, written by other people, after two and a half minutes of one processor
-core, and 97.7 % with --data.train-split train+validation --data.augmentation.mixup 0.2; 99 % of the
-validation split.
-scikit-learn's support vector machine (gamma 0.001) has 95.3 % of this test split, its three nearest
-neighbors as many.
+The test split is by writers unseen in training. Accuracy after two and a half minutes on one
+processor core: 96.3 % on the test split and 99 % on the validation split; 97.7 % on the test split
+with --data.train-split train+validation --data.augmentation.mixup 0.2. On this test split,
+scikit-learn's support vector machine (gamma 0.001) and its three nearest neighbors reach 95.3 %.
 """
 
 import flax_transformer as ft

@@ -1,11 +1,11 @@
-"""Images of your own, a folder for each class: a Vision Transformer, no code to write.
+"""Your own images, one folder per class, with a Vision Transformer; needs no code.
 
-Put images as DIR/train/CLASS/IMAGE, DIR/validation/CLASS/IMAGE and DIR/test/CLASS/IMAGE. They are
+Put images at DIR/train/CLASS/IMAGE, DIR/validation/CLASS/IMAGE and DIR/test/CLASS/IMAGE. They are
 cropped to squares and resized.
 
 flax-transformer train experiments/image_folders.py --workdir runs/mine --data.folder DIR
 flax-transformer classify --workdir runs/mine IMAGE
-Without DIR/test add --data.test-split validation. Larger images:
+Without DIR/test, add --data.test-split validation. Larger images:
     --data.image-size 64 --model.image-size 64 64 --model.patch-size 8 8
 """
 

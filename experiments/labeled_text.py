@@ -4,12 +4,12 @@ r"""Your own labeled texts: a .csv or .tsv file to train on and one to validate 
         --data.train-file train.csv --data.validation-file valid.csv
     flax-transformer classify --workdir runs/mine "..."
 
-The first line names the columns, of which `text` and `label` are read; the classes are the labels
-of the training file. A third file, --data.test-file, is scored at the end if given. Where some
-classes are rare, --task.class-weights balanced lets them count as much as the others. The sizes
-suit some thousand to some ten thousand texts of a sentence or two. For longer ones raise
---data.max-length, which takes 512 at most unless --model.max-positions is raised, too; for fewer
-ones begin with a model of your own raw text: see experiments/masked_text.py.
+The first line names the columns; `text` and `label` are read. The classes are the labels of the
+training file. A third file, --data.test-file, is scored at the end if given. With
+--task.class-weights balanced, rare classes count as much as the others. The sizes suit some
+thousand to some ten thousand texts of one or two sentences. For longer texts raise
+--data.max-length; above 512, raise --model.max-positions too. For fewer texts pre-train on your own
+raw text: see experiments/masked_text.py.
 """
 
 import flax_transformer as ft

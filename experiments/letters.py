@@ -4,7 +4,7 @@
     flax-transformer train experiments/letters.py --workdir runs/sort --data.dataset sort
     flax-transformer translate --workdir runs/reverse "a b c"
 
-Some two minutes on two CPU cores, without network.
+Takes about two minutes on two CPU cores, without a network.
 """
 
 import flax_transformer as ft

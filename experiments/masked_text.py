@@ -1,21 +1,21 @@
-r"""A masked language model of your own raw text, to begin a classifier with: BERT's, small.
+r"""Pre-trains a small masked language model (BERT) on your own raw text, for a classifier.
 
     flax-transformer train experiments/masked_text.py --workdir runs/masked --data.train-text raw
     flax-transformer fill --workdir runs/masked "What is the [MASK] of France ?"
     flax-transformer train experiments/trec.py --workdir runs/trec --init-from runs/masked
 
-`raw` is a text file, or a folder of .txt files; each line is read as a text. For the figures in
-docs/results.md it holds the sentences of SST-2's and the questions of TREC's training files,
-without their labels, and the English sentences of Tatoeba:
+`raw` is a text file, or a folder of .txt files; each line is one text. For the scores in
+docs/results.md it holds the sentences of SST-2's training file and the questions of TREC's, without
+labels, and the English sentences of Tatoeba:
 
     mkdir raw
     zcat sst2/train.tsv.gz | cut -f1 > raw/sst2.txt
     cut -d" " -f2- trec/train.txt | iconv -f latin1 -t utf-8 > raw/trec.txt
     unzip -p tatoeba/deu-eng.zip deu.txt | cut -f1 | uniq | shuf > raw/tatoeba.txt
 
-The model has the layers of experiments/trec.py, for which its weights are meant. On one core its
-8,000 updates take some 30 minutes, and then 46 % of the hidden tokens are right. The last tenth of
-each file is held out: hence Tatoeba's sentences, which come sorted by length, are shuffled.
+The model has the same layers as experiments/trec.py, which uses its weights. Its 8,000 updates take
+about 30 minutes on one core; then 46 % of the hidden tokens are right. The last tenth of each file
+is held out. Tatoeba's sentences are sorted by length, so they are shuffled first.
 """
 
 import flax_transformer as ft

@@ -1,11 +1,11 @@
-"""Multi30k, English to German, by the published recipe; for an accelerator.
+"""Multi30k, English to German, with the published recipe; for an accelerator.
 
     flax-transformer train experiments/multi30k_en_de_full.py --workdir runs/multi30k_full
 
 The recipe of Wu et al. 2021, "Good for Misconceived Reasons", who report 41.02 BLEU on
-test_2016_flickr (lower-cased, tokenized): normalization after each sublayer, dropout 0.3, some 130
+test_2016_flickr (lower-cased, tokenized): normalization after each sublayer, dropout 0.3, about 130
 epochs in 8,000 updates of 8,192 tokens, the mean of the checkpoints of the last ten epochs. Three
-seeds: --seed 0, 1 and 2. On two CPU cores 8,000 such updates take some two hours, and
+seeds: --seed 0, 1 and 2. On two CPU cores 8,000 such updates take about two hours;
 multi30k_en_de.py learns more in half an hour.
 """
 

@@ -2,12 +2,14 @@
 
     python experiments/normalization.py --workdir runs/normalization
 
-Both runs are experiments/number_words.py but for `model.norm`: the same placement, first weights,
-order of the data and updates. The picture curves.png in the workdir draws the training loss and the
-validation score of both over the updates. The same command continues what was interrupted.
+Both runs are experiments/number_words.py except for `model.norm`: they share the placement, the
+initial weights, the order of the data and the number of updates. The picture curves.png in the
+workdir shows the training loss and the validation score of both. The same command continues an
+interrupted run.
 
-A vector that layer normalization treats depends on nothing else. Batch normalization ties it to all
-tokens of the batch in training, and to running statistics afterwards; of padding it takes nothing.
+The result of layer normalization for a vector depends only on that vector. With batch normalization
+it also depends on all tokens of the batch in training, and on running statistics afterwards.
+Padding is not included.
 """
 
 import dataclasses
@@ -30,17 +32,17 @@ class CompareNorms:
     """Train the number words with layer and with batch normalization, and draw both curves."""
 
     workdir: Path
-    """Folder of both runs and of the picture; the same command continues what it holds."""
+    """Folder of both runs and of the picture; the same command continues them."""
     num_steps: int = 200
     """Updates of each model."""
 
     def run(self) -> None:
-        """Trains both, prints their last figures and where the picture is."""
+        """Trains both, and prints their last scores and the path of the picture."""
         experiment = ft.load_experiment(Path(__file__).with_name("number_words.py"))
         training = dataclasses.replace(
             experiment.training,
             num_steps=self.num_steps,
-            # Enough points to see the course of it.
+            # Enough points for a curve.
             log_every_steps=max(self.num_steps // 40, 1),
             evaluate_every_steps=max(self.num_steps // 8, 1),
         )
@@ -48,7 +50,7 @@ class CompareNorms:
 
 
 def compare(experiment: ft.Experiment, workdir: Path, console: Console) -> None:
-    """Trains an experiment with each norm, prints the last loss and score, and draws the curves."""
+    """Trains an experiment with each norm, prints the last losses and scores, and draws curves."""
     score = experiment.training.score
     runs, rows = {}, {}
     for norm in NORMS:

@@ -1,11 +1,11 @@
-"""Numbers in words, English to German: learned in a minute on a laptop, without a network.
+"""Numbers in words, English to German: trained in a minute on a laptop, without a network.
 
     flax-transformer train experiments/number_words.py --workdir runs/number_words
 
-"twenty-three" becomes "dreiundzwanzig", three-and-twenty: the word order crosses, which attention
-has to learn. 20,000 numbers below a million to train on, 1,000 others each to validate and test.
+"twenty-three" becomes "dreiundzwanzig", three-and-twenty: attention has to learn the change of word
+order. 20,000 numbers below a million are for training, 1,000 others each for validation and test.
 
-The figure is exact match: a German number is one word, so BLEU, which counts runs of four, is 0.
+The score is exact match: a German number is one word, and BLEU would be 0, as it counts 4-grams.
 
 To French: --data.target-language fr
 """
@@ -15,7 +15,7 @@ import flax_transformer as ft
 experiment = ft.Experiment(
     data=ft.ParallelTextConfig(
         dataset="number_words",
-        # Few merges, so that a subword is one number word and not a common run of them.
+        # Few merges, so that a subword is one number word and not a sequence of them.
         vocab_size=400,
         max_length=64,
         tokens_per_batch=4096,

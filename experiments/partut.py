@@ -5,7 +5,7 @@ r"""Parts of speech of English words: the treebank ParTUT of Universal Dependenc
     flax-transformer train experiments/partut.py --workdir runs/partut
     flax-transformer tag --workdir runs/partut "The cat sat on the mat ."
 
-Any treebank in the format CoNLL-U does, also gzipped: give its files as --data.train-file,
+Any treebank in the CoNLL-U format works, also gzipped: give its files as --data.train-file,
 --data.validation-file and --data.test-file.
 """
 

@@ -3,7 +3,7 @@
     flax-transformer train experiments/shakespeare.py --workdir runs/shakespeare
     flax-transformer generate --workdir runs/shakespeare "ROMEO:"
 
-Some two minutes on two CPU cores. The data is downloaded, or read from --data.manual-dir.
+Takes about two minutes on two CPU cores. The data are downloaded, or read from --data.manual-dir.
 """
 
 import flax_transformer as ft

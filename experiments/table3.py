@@ -1,17 +1,17 @@
-"""Any row of the paper's Table 3 on Multi30k, English to German, at a scale two cores can afford.
+"""Any row of the paper's Table 3 on Multi30k, English to German, scaled down for two cores.
 
     python experiments/table3.py --row B-key-dim-16 --workdir runs/B-key-dim-16
 
-The row is scaled down as a whole: every width divided by 4 (d_model, d_ff, and keys and values of a
-head), the layers by 2, the number of heads as it is; base becomes 3 + 3 layers of d_model 128 and
-d_ff 512. So each row differs from base as it does in the paper, but for its size.
+The whole row is scaled down: every width (d_model, d_ff, and keys and values of a head) is divided
+by 4, the number of layers by 2, and the number of heads is unchanged. base becomes 3 + 3 layers
+with d_model 128 and d_ff 512. So each row differs from base as in the paper, at a smaller size.
 
-All rows are trained alike, and not as the paper trains. Normalization comes before each sublayer
-and the learning rate follows a cosine to zero, because the paper's own placement and schedule learn
-little in the 1,500 updates of this file; its peak falls with the root of d_model, as the paper's
-does. Dropout and label smoothing are those of the row. So rows trained by this file with the same
---num-steps compare with each other. The published figures are printed beside them: they are of
-another data set, and what can agree is the order of the rows, not the values.
+All rows are trained alike, but not as in the paper. Normalization comes before each sublayer and
+the learning rate follows a cosine to zero, because the paper's placement and schedule learn little
+in the 1,500 updates of this file. As in the paper, the peak falls with the root of d_model. Dropout
+and label smoothing are those of the row. So rows trained by this file with the same --num-steps are
+comparable. The published scores are printed for comparison. They are of another data set, so only
+the order of the rows can agree, not the values.
 """
 
 import dataclasses
@@ -37,16 +37,16 @@ class TrainRow:
     row: str
     """Name of the row, such as B-key-dim-16; `flax-transformer table3` lists them."""
     workdir: Path
-    """Folder of the run; the same command continues what it holds."""
+    """Folder of the run; the same command continues its training."""
     manual_dir: str | None = None
-    """Folder with the files of Multi30k already in it, in place of a download."""
+    """Folder with the files of Multi30k, instead of a download."""
     num_steps: int = 1500
     """Updates of the model."""
     seed: int = 0
-    """Of the first parameters, of dropout and of the order of the data."""
+    """Seed of the initial parameters, of dropout and of the order of the data."""
 
     def run(self) -> None:
-        """Trains, scores and prints what was published of the row beside it."""
+        """Trains, scores and prints the scores and the published ones of the row."""
         experiment = row_experiment(self.row, self.manual_dir, self.num_steps, self.seed)
         console = Console()
         record, _ = train_and_score(experiment, self.workdir, console)
@@ -74,10 +74,10 @@ class TrainRow:
 def row_experiment(
     name: str, manual_dir: str | None = None, num_steps: int = 1500, seed: int = 0
 ) -> ft.Experiment:
-    """Gives the experiment of a row.
+    """Returns the experiment of a row.
 
     Raises:
-        UserError: if there is no such row.
+        UserError: if the row is unknown.
     """
     if name not in table3():
         raise unknown("--row", name, table3())
@@ -103,7 +103,7 @@ def row_experiment(
         training=ft.TrainingConfig(
             num_steps=num_steps,
             evaluate_every_steps=500,
-            # The mean of the last five is over a tenth of the training.
+            # The mean of the last five checkpoints covers a tenth of the training.
             checkpoint_every_steps=max(num_steps // 50, 1),
             keep_checkpoints=5,
         ),

@@ -1,19 +1,19 @@
-r"""Your own parallel text: two files to train on, two to validate, one sentence a line.
+r"""Your own parallel text: two files to train on, two to validate on, one sentence per line.
 
     flax-transformer train experiments/text_files.py --workdir runs/mine \
         --data.train-source train.en --data.train-target train.de \
         --data.validation-source valid.en --data.validation-target valid.de
 
 Two more files, --data.test-source and --data.test-target, are scored at the end if given.
---data.test-references FILE, once for each file, names further translations of the same sentences.
-Both sides may also be columns of one file, with a tab between them:
+--data.test-references FILE, repeated for each file, names further translations of the same
+sentences. Both sides may also be columns of one file, with a tab between them:
 
     flax-transformer train experiments/text_files.py --workdir runs/mine \
         --data.train-pairs pairs.tsv --data.source-column 2 --data.target-column 1
 
-Without a file to validate on, a twentieth of the training pairs is held out, at most 1,000. The
-sizes suit some ten thousand to some hundred thousand pairs; for millions of them add --preset base
-and --training.num-steps 100000 on an accelerator.
+Without validation files, a twentieth of the training pairs is held out, at most 1,000. The sizes
+suit some ten thousand to some hundred thousand pairs. For millions of pairs, add --preset base and
+--training.num-steps 100000 on an accelerator.
 """
 
 import dataclasses

@@ -1,12 +1,12 @@
-"""Word order matters: who defeated whom, as an encoder sees it under every positional scheme.
+"""Shows that an encoder sees word order with any positional scheme, but not without one.
 
     python experiments/word_order.py
 
 Two sentences of the same four words go through a small encoder with random parameters. Without
-positions, attention sees a set: a word is represented alike in both, up to rounding. With any
-scheme its representations differ. A recurrent encoder needs no scheme, since it reads the words
-one after the other. Nothing is trained: this is about what a model can tell apart, not about what
-it makes of it. Takes some seconds on a CPU.
+positions, attention sees a set: a word has the same representation in both, up to rounding. With
+any scheme its representations differ. A recurrent encoder does not need a scheme, as it reads the
+words one after the other. Nothing is trained: the script shows what a model can distinguish, not
+what it learns. Takes a few seconds on a CPU.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ D_MODEL = 32
 
 
 class RecurrentEncoder(nn.Module):
-    """Reads embedded tokens from left to right; a state has seen what came before it."""
+    """Reads embedded tokens from left to right; each state depends on all earlier tokens."""
 
     vocab_size: int
 
     @nn.compact
     def __call__(self, tokens: Array) -> Array:
-        """Represents every token by the state that read it."""
+        """Represents every token by the state after reading it."""
         embedded = nn.Embed(self.vocab_size, D_MODEL)(tokens)
         states: Any = nn.RNN(nn.GRUCell(D_MODEL))(embedded)
         return states
@@ -46,7 +46,7 @@ def token_ids(sentence: str) -> list[int]:
 
 
 def largest_difference(encode: Callable[[Array], Array]) -> float:
-    """Compares the two representations of each word: the largest difference of a feature."""
+    """Computes the largest difference between the two representations of each word."""
     tokens = jnp.array([token_ids(sentence) for sentence in SENTENCES])
     representations = encode(tokens)
     # The words of both sentences in the same order.
@@ -55,12 +55,12 @@ def largest_difference(encode: Callable[[Array], Array]) -> float:
 
 
 def with_random_parameters(module: nn.Module, **options: Any) -> Callable[[Array], Array]:
-    """Makes an encoder of a module, all of its parameters drawn at random."""
+    """Makes an encoder from a module with random parameters."""
 
     def encode(tokens: Array) -> Array:
         rng = np.random.default_rng(0)
         shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), tokens, **options))
-        # The size that keeps a product of D_MODEL features as large as the features are.
+        # The scale that keeps a product of D_MODEL features as large as the features.
         variables = jax.tree.map(
             lambda x: jnp.asarray(rng.normal(scale=D_MODEL**-0.5, size=x.shape), x.dtype), shapes
         )
@@ -84,7 +84,7 @@ def transformer(positions: str) -> Callable[[Array], Array]:
 
 
 def main() -> None:
-    """Prints how far the representations of a word are apart."""
+    """Prints the distances between the representations of each word."""
     encoders = {name: transformer(name) for name in ft.functional.SCHEMES}
     encoders["(recurrent)"] = with_random_parameters(RecurrentEncoder(1 + len(WORDS)))
     console = Console()

@@ -1,9 +1,9 @@
 """A functional model zoo of the Transformer in JAX and Flax.
 
-`import flax_transformer as ft` gives all that an experiment, a notebook or a script needs, each
-name imported when it is first used:
+`import flax_transformer as ft` gives access to everything below; each name is imported on its first
+use:
 
-- `ft.Experiment` and the configs it is composed of,
+- `ft.Experiment` and its configs,
 - `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
   `ft.evaluation`, `ft.visualization` and `ft.commands`.
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from flax_transformer.training.training_config import TrainingConfig
     from flax_transformer.visualization.attention_view import view_attention
 
-# Name -> the module that defines it, imported when the name is first used.
+# Name -> the module that defines it, imported on first use.
 _HOMES = {
     "AugmentationConfig": ".data.augmentation_config",
     "check_wishes": ".evaluation.wishes",

@@ -1,4 +1,4 @@
-"""The command line: the only file that parses one."""
+"""The command line of the program; all parsing is in this file."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command line; a user's mistake is one line on standard error and exit code 2."""
+    """Runs a command line; reports a user error in one line on standard error, with exit code 2."""
     name, *words = (sys.argv[1:] if argv is None else argv) or [""]
     with _mistakes_reported():
         if name in COMMANDS:
@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def execute(command: type, words: list[str]) -> None:
-    """Reads the words of a script into its one command and runs it, as `main` does.
+    """Parses the arguments of a script with a single command and runs it like `main`.
 
     Args:
         command: a dataclass with a method `run`.
-        words: the command line without the program's name.
+        words: the arguments without the program's name.
     """
     with _mistakes_reported():
         _run(command, words)
@@ -58,14 +58,14 @@ def _run(
     defaults: Callable[[], Any] = lambda: tyro.MISSING_NONPROP,
     program: str | None = None,
 ) -> None:
-    # Help computes nothing, and does not wait for JAX.
+    # Help does not need JAX, so it does not wait for its import.
     if not HELP & set(words):
         _prepare_jax()
     _parse(command, words, default=defaults(), prog=program).run()
 
 
 def _overview() -> str:
-    """What each command does, by group."""
+    """The help text: a summary of each command, by group."""
     width = shutil.get_terminal_size().columns
     groups: dict[str, str] = {}
     for name, (group, *_) in COMMANDS.items():
@@ -98,12 +98,12 @@ def _prepare_jax() -> None:
 
 @contextlib.contextmanager
 def _mistakes_reported() -> Iterator[None]:
-    """Reports what a user can fix in a line, with an exit code; see `main`."""
+    """Reports errors that a user can fix in one line, with an exit code; see `main`."""
     _prepare_output()
     try:
         yield
     except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`: nobody is left to tell.
+        # The reader of our output has closed it, as with `| head`: there is nowhere to report.
         sys.stderr.close()
     except (Exception, KeyboardInterrupt) as error:
         line, code = _reported(error)
@@ -112,7 +112,7 @@ def _mistakes_reported() -> Iterator[None]:
 
 
 def _reported(error: BaseException) -> tuple[str, int]:
-    """The line that reports an error, and the exit code; an error of our own is raised again."""
+    """The line that reports an error, and the exit code; raises programming errors again."""
     if isinstance(error, UserError):
         return f"error: {error}", EXIT_USER_ERROR
     from jax.errors import JaxRuntimeError
@@ -126,7 +126,7 @@ def _reported(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename is not None:
         line = f"error: {error.strerror}: {error.filename}; fix this, or give another path"
     elif isinstance(error, OSError) and error.errno in FULL:
-        sys.stdout = None  # Python would try to write the rest of its buffer at the end
+        sys.stdout = None  # Python would try to flush its buffer at exit
         line = f"error: {error.strerror}: standard output cannot be written; make room for it"
     else:
         raise error
@@ -134,15 +134,16 @@ def _reported(error: BaseException) -> tuple[str, int]:
 
 
 def _prepare_output() -> None:
-    """Prints UTF-8, warnings as one line, and no traceback of a read or write that was canceled.
+    """Prints UTF-8, one-line warnings, and no tracebacks of canceled reads or writes.
 
-    Orbax closes the loop on which these still run when another one failed; that one is reported.
+    When a read or write fails, Orbax closes the event loop on which others still run. The failed
+    one is reported.
     """
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.unraisablehook = _show_unraisable
     for stream in (sys.stdout, sys.stderr):
-        # An older system's own encoding may lack letters.
+        # The default encoding of an older system may lack letters.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
@@ -161,7 +162,7 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
         if not stop.code:
             raise
     said = _unframed(printed.getvalue())
-    # Where something is missing tyro looks no further, although it may only be misspelled.
+    # tyro stops at a missing argument, although the argument may only be misspelled.
     if said.startswith("Missing") and any(word.startswith("--") for word in words):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
             tyro.cli(command, args=["--help"], **options)
@@ -170,9 +171,9 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
 
 
 def _misspelled(words: list[str], known: set[str]) -> str:
-    """Names the first option that is none, and the nearest one; says nothing if there is none."""
+    """Reports the first unknown option and the nearest known one; "" if there are none."""
     for option in (word.partition("=")[0] for word in words if word.startswith("--")):
-        spelled = option.replace("_", "-")  # which is as good to tyro
+        spelled = option.replace("_", "-")  # tyro accepts both
         near = difflib.get_close_matches(spelled, known, n=1, cutoff=0.8)
         if spelled not in known and near:
             return f"unknown option '{option}': did you mean '{near[0]}'?"
@@ -180,17 +181,17 @@ def _misspelled(words: list[str], known: set[str]) -> str:
 
 
 def _unframed(box: str) -> str:
-    """Makes one line of the box in which tyro says what is wrong."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # the colors of a terminal
+    """Makes one line of tyro's error box."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # terminal colors
     lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()[1:]]
-    # Without a terminal the box is drawn with hyphens, as rules between the lines.
+    # Without a terminal, the box has rules of hyphens between the lines.
     said = " ".join(line for line in lines if line.strip("-"))
-    # The nearest option is enough of those it names, and the way to --help is known.
+    # Of the options it suggests the nearest is enough; the hint at --help is superfluous.
     return said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
 
 
 def _defaults(command: str, words: list[str]) -> Any:
-    """The command's values before its options are read: those of its experiment or workdir."""
+    """The command's defaults, from its experiment or workdir."""
     workdir = _option(words, "--workdir")
     if workdir == "":
         raise UserError("--workdir is empty: give a folder, such as runs/number_words")
@@ -227,21 +228,21 @@ def _decoding_defaults(command: str, workdir: Path) -> Any:
     from flax_transformer.training.checkpoints.workdir import Workdir
 
     decoding = Workdir(workdir).load().decoding
-    # Only an evaluation is also for models that search for nothing.
+    # Only `evaluate` also accepts models without a search.
     if command != "evaluate" and decoding is None:
         decoding = DecodingConfig()
     return _partly_given(command, workdir=workdir, decoding=decoding)
 
 
 def _partly_given(command: str, **values: Any) -> Any:
-    """A command of these values; what has no default must still be given."""
+    """A command with these values; options without a default are still required."""
     kind = find_command(command)
     required = [field for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
     return kind(**{field.name: tyro.MISSING for field in required} | values)
 
 
 def _experiment_file(words: list[str]) -> Path | None:
-    """The one argument of `train`: the first word, or a file of its kind after some options."""
+    """The argument of `train`: the first word, or a .py or .json file after some options."""
     for place, word in enumerate(words):
         if not word.startswith("-") and (place == 0 or word.endswith((".py", ".json"))):
             return Path(word)
@@ -249,7 +250,7 @@ def _experiment_file(words: list[str]) -> Path | None:
 
 
 def _option(words: list[str], name: str) -> str | None:
-    """The value of an option, before the command line as a whole can be read."""
+    """The value of an option, read before the command line as a whole is parsed."""
     for place, word in enumerate(words):
         if word == name:
             return next(iter(words[place + 1 :]), None)

@@ -24,7 +24,7 @@ def show_scores(record: Record, console: Console | None = None) -> None:
     )
     table.add_column("score", no_wrap=True)
     table.add_column("value", no_wrap=True, justify="right")
-    # Folded, never cut: half a signature says nothing.
+    # Wrapped, never cut: half a signature is useless.
     table.add_column("signature", overflow="fold")
     for name, score in record.scores.items():
         table.add_row(name, shown(name, score.value), score.signature or "")
@@ -38,16 +38,16 @@ def _how(decoding: dict[str, Any] | None) -> str:
 
 
 def show_table(console: Console, title: str, rows: dict[str, dict[str, Any]]) -> None:
-    """Prints named rows of the same columns; no word is split.
+    """Prints named rows with the same columns, without splitting words.
 
-    On a narrow terminal, cells are wrapped between words. On a still narrower one, each row is a
-    block of lines. In a file or a pipe, each row is one line.
+    On a narrow terminal, cells are wrapped between words. On a very narrow one, each row is a block
+    of lines. In a file or a pipe, each row is one line.
     """
     headings = ["name", *next(iter(rows.values()))]
     lines = [[name, *map(_shown, row.values())] for name, row in rows.items()]
     columns = list(zip(headings, *lines, strict=True))
     widths = [max(map(cell_len, cells)) for cells in columns]
-    # A name is typed by the user: it counts as one word, whatever it holds.
+    # A name comes from the user: it counts as one word even with spaces.
     words = [widths[0], *(max(map(_longest_word, cells)) for cells in columns[1:])]
     room = console.width - 3 * len(columns) - 1 if console.is_terminal else sum(widths)
     explain(console, title)
@@ -75,7 +75,7 @@ def _longest_word(cell: str) -> int:
 
 
 def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
-    """Narrows the widest columns until all fit; none gets narrower than its longest word."""
+    """Narrows the widest columns until all fit, but never below the longest word."""
     widths = list(widths)
     while sum(widths) > room:
         widest = max(
@@ -87,7 +87,7 @@ def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    """Prints a table; without a terminal, at its full width instead of the width rich assumes."""
+    """Prints a table; without a terminal, at full width instead of rich's assumed width."""
     if not console.is_terminal:
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         console = Console(file=console.file, width=needed)
@@ -113,5 +113,5 @@ def explain(console: Console, text: str) -> None:
 
 
 def say(console: Console, line: str) -> None:
-    """Prints a line as it is, however long."""
+    """Prints a line without wrapping it."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)

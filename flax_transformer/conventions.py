@@ -1,8 +1,8 @@
-"""Conventions: what "the same" Transformer means in the paper and in four systems.
+"""Conventions: settings of "the same" Transformer in the paper and in four systems.
 
-They differ in ways that few of them write down. Here each difference is a field of an experiment,
-and a convention sets all of these fields. Of a system that has an option, its default counts, or,
-where its documentation gives a recipe for the Transformer, what that says.
+They differ in details that are rarely documented. Here each difference is a field of an experiment,
+and a convention sets all of these fields. If a system has an option for a detail, the convention
+uses the option's default, or the value of the documented Transformer recipe.
 """
 
 import dataclasses
@@ -14,12 +14,12 @@ from flax_transformer.tasks.tasks import find_task
 
 
 class Convention(NamedTuple):
-    """What one system does.
+    """Settings of one system.
 
     Attributes:
-        description: which system, in which form, in a line.
+        description: the system and its version, in one line.
         fields: value of each field of an experiment, by the name of its option.
-        sources: where that is stated, for each field: a section, or a file of the system.
+        sources: where each value is stated: a section, or a file of the system.
     """
 
     description: str
@@ -32,7 +32,7 @@ FIELDS = {
     "all cosines, with slightly other wavelengths",
     "model.norm_placement": "normalization after each residual connection (post) or before each "
     "sublayer (pre)",
-    "model.norm_epsilon": "what a normalization adds to the variance",
+    "model.norm_epsilon": "constant that a normalization adds to the variance",
     "model.attention_bias": "biases in the projections of attention",
     "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs), divides the "
     "logits (logits) or does neither (none)",
@@ -41,13 +41,13 @@ FIELDS = {
     "all others but the target",
     "decoding.length_penalty": "a beam search divides by ((5 + length) / 6)^alpha (gnmt) or by "
     "length^alpha (power)",
-    "decoding.alpha": "that penalty's exponent; one value means different things in the two",
+    "decoding.alpha": "exponent of that penalty; its meaning differs between the two",
     "data.batch_scope": "the stated batch is that of all_devices or of each device",
 }
 
 
 def _convention(description: str, **parts: dict[str, tuple[Any, str]]) -> Convention:
-    """Takes a value and its source by part and field."""
+    """Makes a convention from (value, source) by part and field."""
     stated = {
         f"{part}.{field}": pair for part, fields in parts.items() for field, pair in fields.items()
     }
@@ -144,7 +144,7 @@ CONVENTIONS = {
         },
         # The option's default is 0.999.
         optimizer={"b2": (0.998, "docs/source/FAQ.md")},
-        # The help of its option says V - 1; PyTorch's loss, which it calls, divides by V.
+        # The option's help says V - 1, but it calls PyTorch's loss, which divides by V.
         task={"smoothing_over": ("vocab", "onmt/utils/loss.py")},
         decoding={
             "length_penalty": ("power", "onmt/opts.py"),
@@ -156,10 +156,10 @@ CONVENTIONS = {
 
 
 def apply_convention(experiment: Experiment, name: str) -> Experiment:
-    """Gives an experiment all the fields of a convention, whatever it said itself.
+    """Replaces the fields of an experiment that a convention sets.
 
     Raises:
-        UserError: if there is no such convention, or the experiment is not a translation.
+        UserError: if the convention is unknown, or the experiment is not a translation.
 
     Example:
         >>> apply_convention(Experiment(), "t2t").optimizer.b2

@@ -1,4 +1,4 @@
-"""Errors that a user can cause and fix: one line that names the value and says what to do next."""
+"""User errors: one line that names the wrong value and says how to fix it."""
 
 import difflib
 import math
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 class UserError(Exception):
     r"""A mistake in a user's input; the command line prints its one line and exits with 2.
 
-    It is not a ValueError, so that no parser takes it for one of its own. Whatever value the
-    message quotes, it remains one line: characters that cannot be printed are escaped.
+    It is not a ValueError, as parsers catch those. The message is always one line: unprintable
+    characters in quoted values are escaped.
 
     Example:
         >>> print(UserError("no field 'd_ff\n'"))
@@ -20,17 +20,17 @@ class UserError(Exception):
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
-LARGEST_NUMBER = 2**31 - 1  # of 32 bits, in which JAX counts
+LARGEST_NUMBER = 2**31 - 1  # the largest int32, as JAX counts in 32 bits
 
 
 def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_NUMBER) -> None:
-    """Refuses a number that nothing can have.
+    """Rejects a number that is out of range.
 
     Args:
-        name: of what has the number, as the user knows it.
+        name: of the value, as the user knows it.
         value: the number.
-        lowest: the least allowed.
-        highest: the largest allowed.
+        lowest: smallest allowed value.
+        highest: largest allowed value.
 
     Raises:
         UserError: if the number is out of its range.
@@ -49,7 +49,7 @@ def check_number(name: str, value: int, lowest: int = 1, highest: int = LARGEST_
 
 
 def option(field: str) -> str:
-    """Writes a field as the command line does.
+    """Formats a field as its command-line option.
 
     Example:
         >>> option("data.max_length")
@@ -59,15 +59,15 @@ def option(field: str) -> str:
 
 
 def check_options(command: object, *names: str, lowest: int = 1) -> None:
-    """Refuses a command some of whose options are numbers that they cannot have.
+    """Rejects a command with an option that is out of range.
 
     Args:
         command: a dataclass of options.
-        names: of its fields to check; one that is None is an option not given.
-        lowest: the least allowed.
+        names: of the fields to check; None as a value means that the option was not given.
+        lowest: smallest allowed value.
 
     Raises:
-        UserError: names the first such option, as the command line knows it.
+        UserError: names the first such option.
 
     Example:
         >>> import types
@@ -82,7 +82,7 @@ def check_options(command: object, *names: str, lowest: int = 1) -> None:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuses a number that is not positive, or not finite.
+    """Rejects a number that is not positive or not finite.
 
     Example:
         >>> check_positive("learning_rate", float("inf"))
@@ -95,13 +95,13 @@ def check_positive(name: str, value: float) -> None:
 
 
 def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
-    """Refuses values by the first mistake that was made.
+    """Raises the message of the first mistake.
 
     Args:
-        mistakes: whether each was made, and its message.
+        mistakes: pairs of whether a mistake was made, and its message.
 
     Raises:
-        UserError: if one was made.
+        UserError: if any mistake was made.
 
     Example:
         >>> refuse([(False, "alpha is negative"), (True, "top_p is above 1")])
@@ -115,7 +115,7 @@ def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Makes the error for a name that is not among the known ones, with the nearest suggestion.
+    """Makes the error for an unknown name, with the nearest known name as a suggestion.
 
     Example:
         >>> str(unknown("preset", "bsae", ["base", "big"]))

@@ -1,4 +1,4 @@
-"""An experiment: one frozen dataclass that composes the configs of the parts."""
+"""An experiment: one frozen dataclass, composed of the configs of the parts."""
 
 import dataclasses
 import functools
@@ -24,13 +24,13 @@ from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
 
-VERSION = 2  # of the JSON
-BEFORE = "92f8e6a"  # commit whose code reads the JSON of the version before
+VERSION = 2  # format of the JSON
+BEFORE = "92f8e6a"  # commit that reads the JSON of the previous version
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Everything that decides the outcome of a training."""
+    """All settings that determine the result of a training."""
 
     data: DataConfig = ParallelTextConfig()
     model: ModelConfig = ZOO["tiny"].config
@@ -38,16 +38,16 @@ class Experiment:
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig | None = None
-    """How outputs are searched for; the default settings if not given, None for a task that
-    searches for nothing."""
+    """How outputs are searched for; the default settings if not given, None for a task without
+    search."""
     seed: int = 0
-    """Of the first parameters, of dropout and of the order of the data."""
+    """Seed of the initial parameters, of dropout and of the order of the data."""
     init_from: str | None = None
-    """Workdir of another run, whose weights are used to begin with as far as they fit; its
-    tokenizer replaces that of this data."""
+    """Workdir of another run. Its weights initialize this run where they fit, and its tokenizer
+    replaces that of this data."""
 
     def __post_init__(self) -> None:
-        """Takes defaults from the task, and refuses parts that do not fit each other."""
+        """Fills in defaults of the task, and rejects parts that do not fit each other."""
         check_number("seed", self.seed, 0)
         if self.init_from == "":
             raise UserError("init_from is empty: give the workdir of a run, or leave it out")
@@ -66,7 +66,7 @@ class Experiment:
             )
 
     def _take_defaults(self) -> None:
-        # Here, because an experiment can be stated long before its task is needed.
+        # Imported here, as an experiment may be defined long before its task is needed.
         from flax_transformer.tasks.tasks import find_task
 
         name, task = find_task(self)
@@ -82,21 +82,20 @@ class Experiment:
             raise UserError(f"{name} searches for nothing: give decoding=None")
 
     def with_absolute_paths(self) -> "Experiment":
-        """The same files, found from any working folder."""
+        """The experiment with absolute paths, valid in any working folder."""
         source = self.init_from and os.path.abspath(os.path.expanduser(self.init_from))
         return dataclasses.replace(self, data=self.data.with_absolute_paths(), init_from=source)
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the experiment as plain data."""
+        """Returns the experiment as plain data."""
         return {"version": VERSION} | _converter().unstructure(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Experiment":
-        """Makes an experiment of what `to_json` gave.
+        """Makes an experiment from the output of `to_json`.
 
         Raises:
-            UserError: if it is of another version, a field is unknown or has a value of another
-                type.
+            UserError: if it has another version, an unknown field or a value of a wrong type.
         """
         if not isinstance(data, dict):
             raise UserError(f"not an experiment of this version: no fields, but {data!r:.60}")
@@ -116,16 +115,16 @@ class Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Writes the JSON that `read_experiment` reads, whole or not at all."""
+    """Writes the JSON that `read_experiment` reads, atomically."""
     with written_whole(path) as file:
         file.write_text(json.dumps(experiment.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Reads an experiment from its JSON, as every workdir holds it.
+    """Reads an experiment from its JSON; every workdir has this file.
 
     Raises:
-        UserError: if the file holds none.
+        UserError: if the file does not hold an experiment.
     """
     try:
         return Experiment.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -138,7 +137,7 @@ def read_experiment(path: Path) -> Experiment:
 @functools.cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
-    # As it is, cattrs makes 3 of 3.7 and True of "no".
+    # By default, cattrs converts 3.7 to 3 and "no" to True.
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
@@ -156,7 +155,7 @@ def _converter() -> cattrs.Converter:
 
 
 def _kinds(base: type) -> dict[str, type]:
-    """The configs of a part by the names of their classes, from what is registered now."""
+    """The currently registered configs of a part, by the names of their classes."""
     from flax_transformer.tasks.tasks import TASKS
 
     found = {
@@ -168,7 +167,7 @@ def _kinds(base: type) -> dict[str, type]:
 
 
 def _tell_kinds_apart(converter: cattrs.Converter, base: type) -> None:
-    """Writes the class of a part beside its fields; without one, it is that of the default."""
+    """Writes the class of a part with its fields; a missing class means the default one."""
     default = next(field.default for field in dataclasses.fields(Experiment) if field.type is base)
 
     def structure(value: Any, _: Any) -> Any:
@@ -198,14 +197,14 @@ def _number(value: Any, kind: Any) -> float:
 
 
 def _all(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
-    # Without this check, cattrs would split a string into its letters.
+    # Without this check, cattrs would split a string into letters.
     if not isinstance(value, list | tuple):
         raise UserError(f"{value!r:.60} is not a list")
     return tuple(converter.structure(one, kind) for one in value)
 
 
 def _any(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
-    """A value of one of several types, some of which are tuples."""
+    """Parses a value of one of several types, some of which are tuples."""
     if value is None and NoneType in get_args(kind):
         return None
     is_tuple = isinstance(value, list | tuple)
@@ -220,10 +219,10 @@ def _reason(error: BaseException, kind: Any) -> str:
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Runs a Python file and takes its `experiment`, or reads one from JSON.
+    """Runs a Python file and returns its `experiment`, or reads one from JSON.
 
     Raises:
-        UserError: if there is no such file, it fails, or it defines no experiment.
+        UserError: if the file is missing, fails, or does not define an experiment.
     """
     if not path.is_file():
         near = [str(found) for found in sorted(path.parent.glob("*.py"))]
@@ -247,7 +246,7 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def _place(error: Exception, path: Path) -> str:
-    """The file and the line at which it failed; a SyntaxError names its line itself."""
+    """The file and the line that failed; a SyntaxError already names its line."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f"{path}, line {lines[-1]}" if lines else str(path)

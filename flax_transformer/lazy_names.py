@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""Lazy imports: the names of a package are imported on their first use."""
 
 import importlib
 import sys
@@ -13,7 +13,7 @@ def lazy_names(
 
     Args:
         package: its name, `__name__`.
-        homes: name -> the module below the package that defines it, or that has this name.
+        homes: name -> the submodule that defines it, or that has this name.
 
     Returns:
         The two functions.

@@ -1,4 +1,4 @@
-"""Lines of standard input in batches, so that the first are answered before the last are read."""
+"""Batches of lines of standard input; the first are answered before the last are read."""
 
 import io
 import json
@@ -11,17 +11,17 @@ from typing import Any, BinaryIO, NamedTuple
 
 from flax_transformer.errors import UserError
 
-CHUNK_SIZE = 65_536  # bytes read at once: what a pipe of Linux holds
+CHUNK_SIZE = 65_536  # bytes read at once: the capacity of a Linux pipe
 
 
 class LineBatch(NamedTuple):
-    """Some texts to answer together.
+    """Texts that are answered together.
 
     Attributes:
         first: index of the first text, from 0.
-        texts: of the command line, or lines of standard input; an error is a line that cannot be
-            read.
-        is_input: whether they are of standard input.
+        texts: of the command line, or lines of standard input; an error stands for an unreadable
+            line.
+        is_input: whether they come from standard input.
     """
 
     first: int
@@ -30,7 +30,7 @@ class LineBatch(NamedTuple):
 
 
 def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
-    """Gives the texts of the command line in one batch; without any, those of standard input.
+    """Yields the texts of the command line in one batch, or the lines of standard input.
 
     Args:
         given: texts of the command line.
@@ -50,19 +50,19 @@ def answer_lines(
     answer: Callable[[list[str], int], Sequence[Any]],
     write: Callable[[int, str | UserError, Any], None],
 ) -> None:
-    """Answers texts batch by batch, in order; what is written is flushed after each batch.
+    """Answers texts batch by batch, in order, and flushes the output after each batch.
 
-    A bad line of standard input does not stop the others: its `UserError` is printed, and is its
-    answer.
+    A bad line of standard input does not stop the others: its `UserError` is printed and becomes
+    its answer.
 
     Args:
         batches: of texts.
-        answer: takes texts and the number of the first, from 1, and gives their answers; raises
-            a `UserError` if any of them is bad.
-        write: prints the answer of the text, or of the error in its place, with this index, from 0.
+        answer: takes texts and the number of the first (from 1), and returns their answers; raises
+            a `UserError` if any text is bad.
+        write: prints an answer, or the error instead of it, given the index of the text (from 0).
 
     Raises:
-        UserError: if a text of the command line is bad; at the end, if a line was.
+        UserError: if a text of the command line is bad; after the last line, if any line was bad.
     """
     num_bad = count = 0
     for first, texts, is_input in batches:
@@ -81,12 +81,12 @@ def answer_lines(
 
 
 def json_line(index: int, text: str, answer: Any) -> str:
-    """Makes the line of JSON of an input.
+    """Makes one line of JSON for an input.
 
     Args:
         index: of the input, from 0.
         text: the input.
-        answer: a named tuple, a list of them, or the error for which there is none.
+        answer: a named tuple, a list of them, or the error instead of an answer.
 
     Example:
         >>> json_line(3, "two", UserError("line 4 is bad"))
@@ -104,7 +104,7 @@ def json_line(index: int, text: str, answer: Any) -> str:
 def _answer_good(
     answer: Callable[[list[str], int], Sequence[Any]], texts: Sequence[str | UserError], number: int
 ) -> list[Any]:
-    """Halves the texts until each bad one is by itself; predictors refuse before they compute."""
+    """Halves the texts until bad ones are isolated; predictors reject texts before computing."""
     good = [text for text in texts if isinstance(text, str)]
     if len(good) == len(texts):
         try:
@@ -122,19 +122,19 @@ def _answer_good(
 
 
 def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
-    """Gives the lines of standard input as they arrive, at most `batch_lines` together.
+    """Yields the lines of standard input as they arrive, at most `batch_lines` at a time.
 
     A line never waits for later ones: a batch is smaller if no more lines have arrived. Only a line
-    feed ends a line, as in `read_lines` of text files; a byte order mark before the first is
+    feed ends a line, as in `read_lines` of text files; a byte order mark at the beginning is
     dropped.
 
     Args:
         batch_lines: maximum number of lines in a batch.
 
     Yields:
-        The lines; of one that is not UTF-8 the error that says so.
+        The lines; an error for a line that is not UTF-8.
     """
-    if sys.stdin is None:  # closed by whoever started the process
+    if sys.stdin is None:  # closed by the parent process
         return
     number, lines = 0, list[str | UserError]()
     for line in _lines_as_they_arrive(sys.stdin.buffer):
@@ -146,7 +146,7 @@ def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
 
 
 def is_input_given() -> bool:
-    """Whether standard input is a pipe or a file: not closed, a terminal or /dev/null."""
+    """Whether standard input is a pipe or a file, and not closed, a terminal or /dev/null."""
     try:
         return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
     except (AttributeError, OSError):  # closed, or replaced within Python
@@ -154,7 +154,7 @@ def is_input_given() -> bool:
 
 
 def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Gives each line, and None before waiting for more and at the end."""
+    """Yields each line, and None before waiting for more and at the end."""
     begun: list[bytes] = []
     while True:
         if not _has_more(stream):
@@ -173,10 +173,10 @@ def _lines_as_they_arrive(stream: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _has_more(stream: BinaryIO) -> bool:
-    """Whether a read would return at once."""
+    """Whether a read would return immediately."""
     try:
         return bool(select.select([stream], [], [], 0)[0])
-    except io.UnsupportedOperation:  # in memory
+    except io.UnsupportedOperation:  # an in-memory stream
         return True
     except OSError:  # on Windows, select does not accept pipes
         return False
@@ -184,7 +184,7 @@ def _has_more(stream: BinaryIO) -> bool:
 
 def _decode(line: bytes, number: int) -> str | UserError:
     try:
-        # The mark comes from editors that save "UTF-8 with BOM"; within a text it is a character.
+        # Editors that save "UTF-8 with BOM" write the mark; elsewhere it is a character.
         return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         return UserError(

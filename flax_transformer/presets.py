@@ -1,4 +1,4 @@
-"""Presets: the named sizes of the model of an experiment."""
+"""Presets: named model sizes."""
 
 import dataclasses
 from typing import Any
@@ -10,11 +10,11 @@ from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig
 from flax_transformer.tasks.task import Task
 
-OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model
+OF_THE_DATA = ("image_size", "num_channels", "num_frames")  # fields of a model config
 
 
 def presets_of(model: ModelConfig) -> dict[str, Any]:
-    """The named sizes of a model of the same kind: name -> config.
+    """The named sizes of this kind of model: name -> config.
 
     Example:
         >>> from flax_transformer.models import VisionConfig
@@ -25,12 +25,12 @@ def presets_of(model: ModelConfig) -> dict[str, Any]:
 
 
 def apply_preset(experiment: Experiment, name: str) -> Experiment:
-    """Gives an experiment the named model size, and a row of Table 3 also its label smoothing.
+    """Sets the named model size of an experiment; a row of Table 3 also sets label smoothing.
 
-    What the data decides stays, such as the size of images.
+    Fields that depend on the data, such as the image size, are kept.
 
     Raises:
-        UserError: if there is no such preset of the experiment's model.
+        UserError: if the experiment's model does not have this preset.
 
     Example:
         >>> apply_preset(Experiment(), "D-label-smoothing-0.2").task.label_smoothing
@@ -52,7 +52,7 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
 
 
 def models_of(task: type[Task]) -> list[type]:
-    """Gives the classes of the configs of models that a task can train.
+    """Returns the config classes of the models that a task can train.
 
     Example:
         >>> from flax_transformer.tasks.tasks import TASKS

@@ -1,4 +1,4 @@
-"""Files that a reader sees whole: the old one or the new one, never half of one."""
+"""Atomic writing: a reader sees the old file or the new one, never a partial file."""
 
 import errno
 import os
@@ -10,14 +10,14 @@ from flax_transformer.errors import UserError
 
 
 def check_folder(path: Path, kind: str) -> None:
-    """Refuses a path whose folder does not exist.
+    """Rejects a path in a folder that does not exist.
 
     Args:
         path: of the file.
-        kind: what the file is, in a word.
+        kind: of file, in one word, for the error.
 
     Raises:
-        UserError: names the folder.
+        UserError: if the folder does not exist.
     """
     if not path.parent.is_dir():
         raise UserError(f"no folder {path.parent} for the {kind} {path.name}: make it first")
@@ -25,17 +25,17 @@ def check_folder(path: Path, kind: str) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, whose file takes the place of another at the end.
+    """Yields a temporary path to write to; its file replaces the target at the end.
 
     Args:
-        path: of the file to replace; if writing fails it stays as it is.
+        path: of the target, which is unchanged if writing fails.
 
     Raises:
         IsADirectoryError: if the path is a folder.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    # Beside the target, because os.replace is atomic within one file system only.
+    # In the folder of the target: os.replace is atomic only within one file system.
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield unfinished

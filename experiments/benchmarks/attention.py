@@ -1,18 +1,18 @@
-"""Which implementation of attention is fastest at which length? Timed in turns on this machine.
+"""Times implementations of attention at several lengths, interleaved, on this machine.
 
     python experiments/benchmarks/attention.py
 
-What is timed is the gradient of causal self-attention with respect to queries, keys and values, as
-a training step computes it, projections left out. Every length has the same number of tokens in a
-batch, so longer sequences are fewer, and the number of scores grows with the length.
+Times the gradient of causal self-attention with respect to queries, keys and values, as in a
+training step without projections. Every batch has the same number of tokens, so longer sequences
+are fewer, and the number of scores grows with the length.
 
-- xla: `attend`, lifted by `vmap` over all heads of all examples; holds all weights.
-- blockwise: a block of queries at a time; holds the weights of a block.
-- cudnn: the fused kernel of NVIDIA's library, on its GPUs, with --dtype bfloat16 alone.
+- xla: `attend` under `vmap` over all heads of all examples; holds all weights.
+- blockwise: one block of queries at a time; holds the weights of a block.
+- cudnn: the fused kernel of NVIDIA's library, only on its GPUs and with --dtype bfloat16.
 
-"auto" is what `multi_head_attend` takes of the first two if it is not told. The memory is that of
-the temporary arrays of the compiled program. Some six minutes on two CPU cores, nearly all of them
-for xla at 2,048 and more tokens.
+"auto" marks the default choice of `multi_head_attend` between the first two. The memory is that of
+the temporary arrays of the compiled program. Takes about six minutes on two CPU cores, nearly all
+of them for xla at 2,048 and more tokens.
 """
 
 import dataclasses
@@ -53,14 +53,14 @@ class Attention:
     dtype: ComputeType = "float32"
     """Type of the computation."""
     peak_size: int = 4096
-    """Rows and columns of the matrices whose product shows the device's speed."""
+    """Rows and columns of the matrices of the product that measures the device's speed."""
     num_repeats: int = 5
-    """Timed runs of each."""
+    """Timed runs of each implementation."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         if not self.lengths:
             raise UserError("--lengths is empty: give one or several")
         for length in self.lengths:
@@ -77,17 +77,17 @@ class Attention:
 
 
 class Result(NamedTuple):
-    """What was measured of one implementation at one length.
+    """Measurements of one implementation at one length.
 
     Attributes:
         length: tokens of a sequence.
         implementation: its name.
         seconds: of a forward and a backward pass.
-        against_xla: the median of xla over its own: above 1, it is faster.
+        against_xla: the median of xla over its own; above 1 it is faster than xla.
         temporary_bytes: of the compiled program.
-        share_of_peak: operations a second of its products, those computed again not counted, over
-            those of a large matrix product.
-        is_auto: whether `multi_head_attend` takes it if it is not told.
+        share_of_peak: operations per second of its products, without recomputed ones, over those of
+            a large matrix product.
+        is_auto: whether it is the default choice of `multi_head_attend`.
     """
 
     length: int
@@ -100,7 +100,7 @@ class Result(NamedTuple):
 
 
 def implementations(options: Attention) -> tuple[str, ...]:
-    """Those that this device has for this type."""
+    """The implementations that this device has for this type."""
     has_cudnn = jax.default_backend() == "gpu" and options.dtype == "bfloat16"
     return ("xla", "blockwise", "cudnn") if has_cudnn else ("xla", "blockwise")
 
@@ -121,7 +121,7 @@ def measure(length: int, options: Attention) -> list[Result]:
     times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
     num_scores = batch * options.num_heads * length**2
     auto = "blockwise" if blocks_pay(num_scores, jax.default_backend()) else "xla"
-    # Two products of the forward pass, and two of the backward pass for each of them.
+    # Two products in the forward pass, and two in the backward pass for each of them.
     flops = 6 * 2 * batch * options.num_heads * length**2 * options.head_dim
     return [
         Result(
@@ -153,7 +153,7 @@ def _temporary_bytes(program: Compiled) -> int:
 
 
 def show(results: list[Result], options: Attention) -> None:
-    """Prints the figures as a table, below what they were measured on."""
+    """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe())
     rows = {
@@ -167,7 +167,7 @@ def show(results: list[Result], options: Attention) -> None:
         for result in results
     }
     title = (
-        f"attention, forward and backward: {options.tokens:,} tokens in sequences of so many, "
+        f"attention, forward and backward: {options.tokens:,} tokens per batch, "
         f"{options.num_heads} heads of {options.head_dim}, {options.dtype}"
     )
     show_table(console, title, rows)
@@ -177,7 +177,7 @@ def show(results: list[Result], options: Attention) -> None:
 
 
 def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

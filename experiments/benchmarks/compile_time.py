@@ -1,17 +1,17 @@
-r"""How long until a training has made its first step, the first time and the second?
+r"""Times the start of a training until its first step, the first time and the second.
 
     python experiments/benchmarks/compile_time.py
     python experiments/benchmarks/compile_time.py --experiment experiments/multi30k_en_de.py \
         --manual-dir DIR
 
-Each start is `flax-transformer train` in a process of its own, timed from its start until it has
-printed the loss of step 1. The first start finds nothing: it prepares the data, trains the
-tokenizer and compiles. The second, into another workdir, finds what the first has kept: compiled
-programs in the cache folder, and tokens beside the prepared data. Programs that it compiles all the
-same are counted. What the user has kept is left alone.
+Each start is `flax-transformer train` in a new process, timed until it has printed the loss of step
+1. The first start has no caches: it prepares the data, trains the tokenizer and compiles. The
+second start uses another workdir and the caches of the first: compiled programs in the cache
+folder, and tokens next to the prepared data. Programs that it still compiles are counted. The
+user's own caches are not used.
 
-Then the training step is compiled for each batch shape, with nothing kept. Two minutes on two CPU
-cores for the first line, three for the second.
+Then the training step is compiled for each batch shape without a cache. On two CPU cores, the first
+line takes two minutes and the second three.
 """
 
 import contextlib
@@ -45,24 +45,24 @@ from flax_transformer.training.parallel import Devices
 from flax_transformer.training.step import init_state, make_train_step
 
 COMMAND = (sys.executable, "-u", "-c", "from flax_transformer.cli import main; main()", "train")
-FIRST_STEP = "step 1/"  # how the line begins that tells its loss
+FIRST_STEP = "step 1/"  # beginning of the line with its loss
 
 
 @dataclasses.dataclass(frozen=True)
 class CompileTime:
-    """Time the start of a training, with nothing kept and with all, and compiling its step."""
+    """Time the start of a training without and with caches, and the compilation of its step."""
 
     experiment: Path = Path(__file__).parents[1] / "number_words.py"
     """Experiment to train."""
     manual_dir: Path | None = None
-    """Folder with the data set's files already in it, in place of a download."""
+    """Folder with the data set's files, instead of a download."""
     num_repeats: int = 3
-    """Times that both starts are made."""
+    """Number of repetitions of both starts."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(self, "num_repeats")
 
     def run(self) -> None:
@@ -78,9 +78,9 @@ class Start(NamedTuple):
     """One start of a training.
 
     Attributes:
-        seconds_to_data: until it told what it trains on; the model's parameters are drawn by then.
+        seconds_to_data: until it reported its data; the model's parameters are initialized by then.
         seconds_to_step: until its first step was finished.
-        num_compiled: programs that were not kept before.
+        num_compiled: programs that were not in the cache.
     """
 
     seconds_to_data: float
@@ -89,12 +89,12 @@ class Start(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What compiling the training step for one batch shape takes.
+    """Compilation times of the training step for one batch shape.
 
     Attributes:
         bucket: the shape.
-        trace_seconds: from Python to XLA's input, which every start pays.
-        compile_seconds: XLA's own time, which the second start saves.
+        trace_seconds: from Python to XLA's input; every start needs this time.
+        compile_seconds: XLA's own time; the second start saves it.
     """
 
     bucket: Bucket
@@ -103,11 +103,11 @@ class Shape(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was measured.
+    """All measurements.
 
     Attributes:
-        first: starts that found nothing.
-        second: starts that found what the first one had kept.
+        first: starts without caches.
+        second: starts with the caches of the first ones.
         shapes: the training step by batch shape.
     """
 
@@ -131,13 +131,13 @@ def measure(options: CompileTime) -> Result:
 
 
 def start(options: CompileTime, folder: Path, name: str) -> Start:
-    """Starts a training that keeps all in a folder, and ends it after its first step."""
+    """Starts a training with all its files in a folder, and ends it after its first step."""
     caches = folder / "caches"
     before = count_programs(caches)
     manual = [] if options.manual_dir is None else ["--data.manual-dir", str(options.manual_dir)]
     command = [*COMMAND, str(options.experiment), "--workdir", str(folder / name), *manual]
     command += ["--data.data-dir", str(folder / "data"), "--training.log-every-steps", "1"]
-    # Neither the user's cache nor its settings, for whose names JAX and XDG agree on a word.
+    # Drops the settings of the user's caches: JAX and XDG both use this word in their names.
     environment = {name: value for name, value in os.environ.items() if "CACHE" not in name}
     environment |= {"XDG_CACHE_HOME": str(caches)}
     started = time.perf_counter()
@@ -148,13 +148,13 @@ def start(options: CompileTime, folder: Path, name: str) -> Start:
         ) as process,
     ):
         assert process.stdout is not None
-        told = None
+        ready = None
         try:
             for line in process.stdout:
                 now = time.perf_counter() - started
-                told = told or now
+                ready = ready or now
                 if line.startswith(FIRST_STEP):
-                    return Start(told, now, count_programs(caches) - before)
+                    return Start(ready, now, count_programs(caches) - before)
         finally:
             process.kill()
         errors.seek(0)
@@ -163,7 +163,7 @@ def start(options: CompileTime, folder: Path, name: str) -> Start:
 
 
 def count_programs(caches: Path) -> int:
-    """Counts the compiled programs that are kept."""
+    """Counts the compiled programs in the cache."""
     return len(list(caches.rglob("*-cache")))
 
 
@@ -171,9 +171,9 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     """Compiles the training step for every batch shape of an experiment.
 
     Args:
-        experiment: what is trained.
-        options: where its files are.
-        folder: where its starts have prepared the data.
+        experiment: to train.
+        options: with the folder of its files.
+        folder: with the prepared data of its starts.
     """
     manual_dir = options.manual_dir and str(options.manual_dir)
     data = dataclasses.replace(
@@ -203,7 +203,7 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
 
 
 def empty_batch(bucket: Bucket) -> Batch:
-    """A batch of a shape, whatever its tokens."""
+    """A batch of a shape with arbitrary tokens."""
     lengths = bucket.source_length, bucket.target_length
     source, target = (np.ones((bucket.rows, length), np.int32) for length in lengths)
     return Batch(source, target, source, target)
@@ -211,7 +211,7 @@ def empty_batch(bucket: Bucket) -> Batch:
 
 @contextlib.contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Within it programs are compiled, even if kept before."""
+    """Disables the cache of compiled programs within the context."""
     folder = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()
@@ -223,13 +223,13 @@ def nothing_kept() -> Iterator[None]:
 
 
 def spreads(starts: list[Start]) -> tuple[Spread, Spread]:
-    """Median and quartiles of the seconds to the data and to the first step."""
+    """Medians and quartiles of the seconds to the data and to the first step."""
     to_data = spread([start.seconds_to_data for start in starts])
     return to_data, spread([start.seconds_to_step for start in starts])
 
 
 def show(result: Result, options: CompileTime) -> None:
-    """Prints the figures as tables, below what they were measured on."""
+    """Prints the measurements as tables, below a description of the machine."""
     console = Console()
     say(console, describe())
     rows = {}
@@ -254,7 +254,7 @@ def show(result: Result, options: CompileTime) -> None:
 
 
 def as_json(result: Result, options: CompileTime) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

@@ -13,12 +13,12 @@ from flax_transformer.modules.layer_options import ComputeType
 
 OURS, TORCH = "flax_transformer", "torch"
 FLAX_EXAMPLE, FLAX_EXAMPLE_LOSS_ONLY = "flax example", "flax example, loss only"
-# Whether a step of the example also computes what it logs.
+# Whether a step of the example also computes its logged metrics.
 WITH_METRICS = {FLAX_EXAMPLE: True, FLAX_EXAMPLE_LOSS_ONLY: False}
 
 
 def model_config(size: Size, dtype: ComputeType) -> EncoderDecoderConfig:
-    """Our model of a size, with dropout wherever the other systems have it."""
+    """Our model of a size, with dropout in the same places as the other systems."""
     return EncoderDecoderConfig(
         num_encoder_layers=size.num_layers,
         num_decoder_layers=size.num_layers,
@@ -46,11 +46,11 @@ def peers(
     Args:
         size: of the model and of the batch.
         dtype: type of the computation.
-        torch: whether PyTorch is among them.
-        flax_examples: checkout of the Flax repository whose translation example is, if given.
+        torch: whether to include PyTorch.
+        flax_examples: checkout of the Flax repository; adds its translation example if given.
 
     Raises:
-        UserError: if one of them is not there.
+        UserError: if one of them is missing.
     """
     job: dict[str, Any] = {"size": size._asdict(), "dtype": dtype}
     contenders = {}
@@ -66,7 +66,7 @@ def peers(
 
 
 def check_flax_examples(directory: Path) -> str:
-    """Gives the absolute path of a checkout of the Flax repository; refuses another folder."""
+    """Returns the absolute path of a checkout of the Flax repository; rejects other folders."""
     if not (directory / "examples" / "wmt" / "train.py").is_file():
         raise UserError(
             f"no examples/wmt/train.py in {directory}: give --flax-examples a checkout of "

@@ -1,19 +1,20 @@
-"""How fast is beam search? Every output is forced to the same length, so that all do the same work.
+"""Times beam search; all outputs have the same forced length, so all contenders do the same work.
 
     python experiments/benchmarks/decode.py --manual-dir DIR --peers --flax-examples CHECKOUT
 
-A model of random weights decodes real sentences, batch by batch, the shortest first. No output may
-end before its forced length. Our own search is compared with its alternatives: CTranslate2 and
-Hugging Face's Marian (--peers), and the beam search of the Flax repository's examples/wmt
-(--flax-examples). All have the same sizes, sentences, batches, beam and --dtype. Loading, compiling
-and tokenizing are not timed; reading the outputs back is. The JAX contenders pad sources to
-multiples of 8 tokens.
+A model with random weights decodes real sentences, batch by batch, the shortest first. No output
+may end before its forced length. Our search is compared with alternatives: CTranslate2 and Hugging
+Face's Marian (--peers), and the beam search of the Flax repository's examples/wmt
+(--flax-examples). All have the same sizes, sentences, batches, beam and --dtype. The times include
+reading the outputs back, but not loading, compiling and tokenizing. The JAX contenders pad sources
+to multiples of 8 tokens.
 
 Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
-at a time, as our commands do. The others run with their own defaults of memory and threads, and
+at a time, like our commands. The others run with their own defaults of memory and threads, and
 again with ours ("our settings").
 
-Where our time goes shows --parts: our search without each of its parts in turn. Shares overlap.
+--parts shows where our time goes: it also times our search without each of its parts in turn. The
+shares of the parts overlap.
 """
 
 import contextlib
@@ -51,19 +52,19 @@ REPEATS = ("num_turns", "num_repeats")
 
 @dataclasses.dataclass(frozen=True)
 class Decode:
-    """Time beam search over sentences, every output forced to one length."""
+    """Time beam search over sentences with outputs of one forced length."""
 
     manual_dir: Path | None = None
-    """Folder with Multi30k's files, whose English test sentences of 2016 are decoded. Without it
-    sentences of random words, of 8 to 24 tokens, every length as likely."""
+    """Folder with Multi30k's files; decodes its English test sentences of 2016. Without it,
+    sentences are of random words with 8 to 24 tokens, all lengths equally likely."""
     peers: bool = False
-    """Time CTranslate2 and Hugging Face's Marian beside ours."""
+    """Also time CTranslate2 and Hugging Face's Marian."""
     flax_examples: Path | None = None
-    """Checkout of the Flax repository, whose translation example is timed beside ours."""
+    """Checkout of the Flax repository; also times its translation example."""
     parts: bool = False
-    """Time our search without each of its parts, too: what it saves is the part's share."""
+    """Also time our search without each of its parts; the saved time is the part's share."""
     num_sentences: int = 256
-    """Sentences to decode."""
+    """Number of sentences to decode."""
     batch: int = 32
     """Sentences decoded together."""
     beam_size: int = 4
@@ -71,7 +72,7 @@ class Decode:
     output_length: int = 16
     """Tokens of every output."""
     num_layers: int = 3
-    """Layers of the encoder, and as many of the decoder."""
+    """Layers of the encoder, and of the decoder."""
     d_model: int = 256
     """Width of the model."""
     d_ff: int = 1024
@@ -79,18 +80,18 @@ class Decode:
     num_heads: int = 8
     """Attention heads in each layer."""
     vocab_size: int = 8000
-    """Tokens of the vocabulary, special ones counted."""
+    """Tokens of the vocabulary, including special ones."""
     dtype: ComputeType = "float32"
-    """Type of every contender's computation; CTranslate2's is int8 in place of bfloat16."""
+    """Type of every contender's computation; CTranslate2 uses int8 instead of bfloat16."""
     num_turns: int = 3
-    """Turns of each contender, every one in a new process."""
+    """Turns of each contender, each in a new process."""
     num_repeats: int = 5
     """Timed runs of a turn, each over all sentences."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(self, *SIZES, *REPEATS, "num_heads")
         check_options(self, "vocab_size", lowest=MIN_VOCAB_SIZE + 1)
         if self.d_model % self.num_heads:
@@ -100,7 +101,7 @@ class Decode:
             )
 
     def work(self) -> DecodeWork:
-        """What every contender does."""
+        """The work of every contender."""
         if self.manual_dir is None:
             sources = random_sentences(self.num_sentences, self.vocab_size)
         else:
@@ -111,7 +112,7 @@ class Decode:
 
     @contextlib.contextmanager
     def contenders(self, work: DecodeWork) -> Iterator[dict[str, Contender]]:
-        """Gives the searches asked for, ours first, as long as their files are there."""
+        """Yields the requested searches, ours first, while their files exist."""
         job = {"work": work._asdict()}
         contenders = {OURS: Contender("decode_search", job)}
         if self.parts:
@@ -143,18 +144,18 @@ class Decode:
             show(results, work, self)
 
     def beside(self) -> Sequence[str]:
-        """Packages beside JAX whose versions decide the figures."""
+        """Packages besides JAX whose versions affect the measurements."""
         return PACKAGES if self.peers else ()
 
 
 class Result(NamedTuple):
-    """What was measured of one contender.
+    """Measurements of one contender.
 
     Attributes:
         name: of the contender.
         seconds: for all sentences.
-        tokens_per_second: target tokens, at the quartiles of the seconds.
-        ours_against: our tokens a second over its own, at the medians.
+        tokens_per_second: target tokens per second, at the quartiles of the seconds.
+        ours_against: our tokens per second over its own, at the medians.
         peak_bytes: see `turns.Taken`.
     """
 
@@ -166,10 +167,10 @@ class Result(NamedTuple):
 
 
 def peers(job: Mapping[str, Any], folder: str) -> dict[str, Contender]:
-    """Gives the searches of CTranslate2, whose model is converted into a folder, and of Marian.
+    """Returns the searches of Marian and CTranslate2; converts CTranslate2's model into a folder.
 
     Raises:
-        UserError: if a package is not there.
+        UserError: if a package is missing.
     """
     for name in PACKAGES:
         if find_spec(name) is None:
@@ -184,7 +185,7 @@ def peers(job: Mapping[str, Any], folder: str) -> dict[str, Contender]:
 
 
 def random_sentences(num_sentences: int, vocab_size: int) -> list[list[int]]:
-    """Draws sentences of random words, every length of `RANDOM_LENGTHS` as likely."""
+    """Makes sentences of random words; all `RANDOM_LENGTHS` are equally likely."""
     rng = np.random.default_rng(0)
     shortest, longest = RANDOM_LENGTHS
     lengths = rng.integers(shortest, longest, num_sentences, endpoint=True)
@@ -193,7 +194,7 @@ def random_sentences(num_sentences: int, vocab_size: int) -> list[list[int]]:
 
 
 def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> list[list[int]]:
-    """Reads test sentences, as subwords learned from the training pairs."""
+    """Reads test sentences as subwords; the tokenizer is learned from the training pairs."""
     names = ("train.en", "train.de", "test_2016_flickr.en")
     try:
         paths = [published.find(folder, name, ("tok", "raw"), "Multi30k") for name in names]
@@ -210,13 +211,13 @@ def read_sentences(folder: Path, num_sentences: int, vocab_size: int) -> list[li
 
 
 def check_lengths(name: str, lengths: list[int], work: DecodeWork) -> None:
-    """Refuses the figures of a contender that did less, or more, than it was asked for."""
+    """Rejects the measurements of a contender that did less or more than the given work."""
     if lengths != [work.output_length] * len(work.sentences):
         raise RuntimeError(f"{name} gave {len(lengths)} outputs of {sorted(set(lengths))} tokens")
 
 
 def compare(taken: Mapping[str, Taken], work: DecodeWork) -> list[Result]:
-    """Gives speeds, and how many times the speed of each ours is."""
+    """Computes all speeds, and our speed relative to each."""
     ours, num_tokens = taken[OURS].spread().median, work.num_tokens()
     results = []
     for name in taken:
@@ -228,7 +229,7 @@ def compare(taken: Mapping[str, Taken], work: DecodeWork) -> list[Result]:
 
 
 def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
-    """Prints the speeds as a table, below what they were measured on."""
+    """Prints the speeds as a table, below a description of the machine."""
     console = Console()
     say(console, describe(options.beside()))
     mean_length = mean_source_length(work)
@@ -253,12 +254,12 @@ def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
 
 
 def mean_source_length(work: DecodeWork) -> float:
-    """Tokens of a source, the end mark counted."""
+    """Tokens of a source, including the end mark."""
     return sum(map(len, work.sentences)) / len(work.sentences)
 
 
 def as_json(results: list[Result], work: DecodeWork, options: Decode) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     paths = {name: str(getattr(options, name) or "") for name in ("manual_dir", "flax_examples")}
     spreads = ("seconds", "tokens_per_second")
     return {

@@ -1,4 +1,4 @@
-"""Our own search as a contender: whole, and without each of its parts."""
+"""Our search as a contender: complete, and without each of its parts."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ LITTLE_VOCAB = 64
 
 
 def make(work: Mapping[str, Any], without: str | None = None) -> Run:
-    """Makes our search, or that without a part, from plain data."""
+    """Makes our search, complete or without a part, from plain data."""
     decode_work = DecodeWork(**work)
     return as_run(search_without(decode_work, without) if without else our_search(decode_work))
 
@@ -30,11 +30,11 @@ def make(work: Mapping[str, Any], without: str | None = None) -> Run:
 def our_search(
     work: DecodeWork, left_out: contextlib.AbstractContextManager | None = None
 ) -> Search:
-    """Makes our own model, post-norm as in the paper, and its search.
+    """Makes our model, post-norm as in the paper, and its search.
 
     Args:
-        work: what to decode with which sizes.
-        left_out: while it is entered, the search is compiled; what is compiled stays as it was.
+        work: sentences and sizes.
+        left_out: context in which the search is compiled; compiled programs keep their behavior.
     """
     config = EncoderDecoderConfig(
         num_encoder_layers=work.num_layers,
@@ -71,11 +71,11 @@ def our_search(
 
 
 def search_without(work: DecodeWork, part: str) -> Search:
-    """Makes our search without one of `PARTS`; what it finds means nothing.
+    """Makes our search without one of `PARTS`; its outputs are meaningless.
 
-    The parts are the encoder; of the decoder's layers the queries, weights and outputs of either
-    attention, and the feed-forward networks; ranking, of which only a maximum stays; and nearly the
-    whole vocabulary, its logits and their ranking.
+    The parts are the encoder; in the decoder's layers, the queries, weights and outputs of either
+    attention, and the feed-forward networks; the ranking, which is replaced by a maximum; and
+    nearly the whole vocabulary with its logits and their ranking.
     """
     if part == "vocabulary":
         little = [[min(token, LITTLE_VOCAB - 1) for token in row] for row in work.sentences]
@@ -84,7 +84,7 @@ def search_without(work: DecodeWork, part: str) -> Search:
 
 
 def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextManager:
-    """Makes the layers of a stack, or a module in each of them, give back what they get."""
+    """Makes the layers of a stack, or a module in each of them, return their inputs."""
 
     def intercept(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
         path = context.module.path
@@ -97,12 +97,12 @@ def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextM
 
 
 def _unranked(logits: jax.Array, log_probs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Every hypothesis goes on, with a token that takes no time to find, as argmax would."""
+    """Continues every hypothesis with a token that is as cheap to find as an argmax."""
     places = jnp.broadcast_to(jnp.arange(log_probs.shape[1]), log_probs.shape)
     return log_probs + logits.max(axis=-1), places, places
 
 
-# What leaves a part out while the search is compiled; the vocabulary is a size.
+# Contexts that leave a part out during compilation; the vocabulary is a size instead.
 PARTS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
     "encoder": lambda: _without("encoder"),
     "self-attention": lambda: _without("decoder", "self_attention"),

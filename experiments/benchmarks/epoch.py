@@ -1,22 +1,22 @@
-"""How long does an epoch of real sentences take, beside the Flax repository's example?
+"""Times an epoch of real sentences, compared with the Flax repository's example.
 
     python experiments/benchmarks/epoch.py --manual-dir DIR --flax-examples DIR
 
-One epoch of Multi30k with the settings of experiments/multi30k_en_de.py, timed after compilation,
-evaluation and checkpoints left out. What counts are real target tokens a second: padding counts for
-nothing and costs time. Each trains as its users do:
+One epoch of Multi30k with the settings of experiments/multi30k_en_de.py is timed after compilation,
+without evaluation and checkpoints. The measure is real target tokens per second: padding costs time
+but does not count. Each system trains as its users do:
 
-- flax_transformer: batches by length, built ahead by the training pipeline, whose start counts.
-- flax example: several pairs a row of 256 tokens, as examples/wmt of the Flax repository packs
-  them, with its model, loss and train_step from a checkout. The same sizes, the same tokens and as
-  many target tokens an update, padding counted. Rows that fill no batch are dropped, as they are
-  there. Its packing needs TensorFlow; here it is stated in NumPy and done before the clock starts,
-  which favors the example. Its feed-forward networks have dropout, which cannot be set apart.
+- flax_transformer: batches by length, built ahead by the training pipeline. Its start counts.
+- flax example: several pairs per row of 256 tokens, packed as in examples/wmt of the Flax
+  repository, with its model, loss and train_step from a checkout. It has the same sizes, the same
+  tokens and, including padding, as many target tokens per update. Rows that do not fill a batch are
+  dropped, as in the example. Its packing needs TensorFlow. Here it is written in NumPy and not
+  timed, which favors the example. Its feed-forward networks have dropout, which has no option.
 
-Contenders take turns, an epoch each, and every turn is a new process. Ours keeps freed memory and
-runs one program at a time, as our commands do. The example runs with JAX's defaults, which hold the
-memory of many updates at once, and again with ours ("our settings"). A turn of all takes about
-seven minutes on two CPU cores.
+Contenders take turns of one epoch, and every turn is a new process. Ours keeps freed memory and
+runs one program at a time, like our commands. The example runs with JAX's defaults, which hold the
+memory of many updates at once, and again with ours ("our settings"). A turn of all contenders takes
+about seven minutes on two CPU cores.
 """
 
 import dataclasses
@@ -42,24 +42,24 @@ from flax_transformer.errors import check_options
 from flax_transformer.experiment import Experiment, load_experiment, write_experiment
 
 EXPERIMENT = Path(__file__).parents[1] / "multi30k_en_de.py"
-PACKED_LENGTH = 256  # the example's own
+PACKED_LENGTH = 256  # of the example
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochTime:
-    """Time an epoch of Multi30k, and beside it the same of the Flax repository's example."""
+    """Time an epoch of Multi30k, with our training and with the Flax repository's example."""
 
     manual_dir: str | None = None
-    """Folder with the data set's files already in it, in place of a download."""
+    """Folder with the data set's files, instead of a download."""
     flax_examples: Path | None = None
-    """Beside it the translation example of the Flax repository: folder of a checkout."""
+    """Checkout of the Flax repository; also times its translation example."""
     num_epochs: int = 1
-    """Timed epochs of each, every one a turn in a new process."""
+    """Timed epochs of each system, each in a new process."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(self, "num_epochs")
         if self.flax_examples is not None:
             check_flax_examples(self.flax_examples)
@@ -76,16 +76,16 @@ class EpochTime:
 
 
 class Result(NamedTuple):
-    """What was measured of one system.
+    """Measurements of one system.
 
     Attributes:
         system: its name.
         seconds: of every timed epoch.
-        target_tokens: real ones of the last epoch.
-        target_tokens_per_second: of the epoch of median time.
-        against_ours: our tokens a second over its: above 1, ours is faster.
+        target_tokens: real target tokens of the last epoch.
+        target_tokens_per_second: of the epoch with the median time.
+        against_ours: our tokens per second over its own; above 1 ours is faster.
         num_updates: of an epoch.
-        padding_share: of all places of an epoch's batches, on both sides.
+        padding_share: share of padding in an epoch's batches, on both sides.
         peak_bytes: see `turns.Taken`.
     """
 
@@ -100,7 +100,7 @@ class Result(NamedTuple):
 
 
 def measure(experiment: Experiment, options: EpochTime) -> list[Result]:
-    """Prepares what every system reads and times their epochs in turns; ours comes first."""
+    """Prepares the data of every system and times their epochs in turns; ours comes first."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tell("preparing the data")
@@ -157,7 +157,7 @@ def flax_epochs(experiment: Experiment, folder: Path, examples: Path) -> dict[st
 
 
 def save_packed(pairs: TokenizedPairs, seed: int, num_rows: int, path: Path) -> None:
-    """Writes an epoch's batches as the example packs them, each array of all updates."""
+    """Writes an epoch's batches, packed like the example's; each array holds all updates."""
     order = np.random.default_rng(seed).permutation(pairs.num_pairs)
     batches = packed_batches(pairs, order, num_rows, PACKED_LENGTH)
     arrays: dict[str, Any] = {
@@ -167,7 +167,7 @@ def save_packed(pairs: TokenizedPairs, seed: int, num_rows: int, path: Path) -> 
 
 
 def show(results: list[Result]) -> None:
-    """Prints the figures as a table, below what they were measured on."""
+    """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe())
     rows = {
@@ -186,7 +186,7 @@ def show(results: list[Result]) -> None:
 
 
 def as_json(results: list[Result], options: EpochTime) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     folder = options.flax_examples
     return {
         "command": sys.argv,

@@ -1,4 +1,4 @@
-"""What an epoch of sentence pairs holds."""
+"""Counts of an epoch of sentence pairs."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ class EpochReport(NamedTuple):
     """Counts of an epoch.
 
     Attributes:
-        num_pairs: sentence pairs.
-        num_shapes: different shapes of batches.
-        batches_per_epoch: batches.
-        target_tokens_per_batch: mean, padding not counted.
+        num_pairs: number of sentence pairs.
+        num_shapes: number of different batch shapes.
+        batches_per_epoch: number of batches.
+        target_tokens_per_batch: mean, without padding.
         padding_share: share of padding on both sides.
     """
 

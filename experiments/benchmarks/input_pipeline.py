@@ -1,25 +1,26 @@
-r"""Is the input pipeline ever the bottleneck? Its start, batches a second without a model, padding.
+r"""Times the input pipeline without a model: its start, batches per second, and padding.
 
     python experiments/benchmarks/input_pipeline.py
     python experiments/benchmarks/input_pipeline.py --experiment experiments/multi30k_en_de.py \
         --manual-dir DIR
 
-Timed in turns are epochs of the two ways to make the batches of a training, shuffled, padded and
-built ahead in threads: rows of one pair in batches of similar lengths, and rows that hold several
-pairs each (--data.packing of the train command). Tokens are those of targets, padding not counted.
+Epochs of two ways to make the batches of a training are timed in turns: rows of one pair in batches
+of similar lengths, and rows that hold several pairs each (--data.packing of the train command).
+Batches are shuffled, padded and built ahead in threads. Tokens are target tokens without padding.
 
-Before that it is started twice, each time in a process of its own, timed with Python and what it
-imports until the first batch is there. The first start finds nothing: it prepares the data, trains
-the tokenizer and tokenizes. The second finds what the first has kept.
+Before that the pipeline is started twice, each time in a new process. The time until the first
+batch includes Python and its imports. The first start has no caches: it prepares the data, trains
+the tokenizer and tokenizes. The second start uses the caches of the first.
 
-The first line needs no network; the data set of the second is downloaded where no folder is given,
-and the first start takes that much longer. Half a minute each.
+The first line does not need a network. Without a folder, the second downloads its data set, and its
+first start takes that much longer. Each takes half a minute.
 
-On Multi30k, with the settings of its experiment, 16.7 % of six batch shapes is padding, 8.9 % of
-sixteen (--num-buckets 16), and 5.5 % of packed rows of 64 tokens. These waste less padding and more
-attention, where every token meets those of all pairs of its row: 64 in place of the 17 of a
-sentence. Where one side is longer than the other, as in the number words, a row is full on that
-side only: 27.6 % of it is padding, of the batches of similar lengths 11.8 %.
+On Multi30k with the settings of its experiment, the share of padding is 16.7 % with six batch
+shapes, 8.9 % with sixteen (--num-buckets 16), and 5.5 % with packed rows of 64 tokens. Packed rows
+waste less on padding and more on attention, which computes scores for all tokens of a row: 64
+instead of the 17 of a sentence. If one side is longer than the other, as in the number words, a row
+is full only on that side: 27.6 % of packed rows is padding, and 11.8 % of batches of similar
+lengths.
 """
 
 import dataclasses
@@ -51,34 +52,34 @@ from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import load_experiment
 
 NUM_WARMUP_EPOCHS = 1
-PACKAGES = "numpy", "grain", "tokenizers"  # that decide the figures
+PACKAGES = "numpy", "grain", "tokenizers"  # packages that affect the measurements
 
 
 @dataclasses.dataclass(frozen=True)
 class InputPipeline:
-    """Time the input pipeline of an experiment alone."""
+    """Time the input pipeline of an experiment without its model."""
 
     experiment: Path = Path(__file__).parents[1] / "number_words.py"
-    """Experiment whose data it is."""
+    """Experiment with the data to use."""
     manual_dir: str | None = None
-    """Folder with the data set's files already in it, in place of a download."""
+    """Folder with the data set's files, instead of a download."""
     data_dir: str | None = None
-    """Where prepared data is kept and may be already; by default a new folder, which is deleted."""
+    """Folder of prepared data, which may exist; by default a new folder, which is deleted."""
     num_buckets: int | None = None
-    """Different batch shapes at most; the experiment's own number if not given."""
+    """Largest number of batch shapes; by default the experiment's number."""
     row_length: int | None = None
-    """Tokens of a packed row on either side; the experiment's max_length if not given."""
+    """Tokens of a packed row on either side; by default the experiment's max_length."""
     num_repeats: int = 5
-    """Timed epochs of either way."""
+    """Timed epochs of each way."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(self, "num_repeats")
 
     def data(self) -> ParallelTextConfig:
-        """The experiment's data, with these options in place of its own."""
+        """The experiment's data config with the given options."""
         config: Any = load_experiment(self.experiment).data
         names = ("manual_dir", "num_buckets")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
@@ -100,12 +101,12 @@ class InputPipeline:
 
 
 class Epochs(NamedTuple):
-    """What one way to make batches gave.
+    """Measurements of one way to make batches.
 
     Attributes:
-        planning_seconds: to choose shapes or rows, once a training.
-        report: what an epoch holds.
-        target_tokens: of an epoch, padding not counted.
+        planning_seconds: to choose shapes or rows, once per training.
+        report: counts of an epoch.
+        target_tokens: of an epoch, without padding.
         seconds: to build an epoch.
     """
 
@@ -115,16 +116,16 @@ class Epochs(NamedTuple):
     seconds: Spread
 
     def batches_per_second(self) -> float:
-        """How fast batches are built."""
+        """Batches built per second."""
         return self.report.batches_per_epoch / self.seconds.median
 
     def target_tokens_per_second(self) -> float:
-        """How fast target tokens come, padding not counted."""
+        """Target tokens built per second, without padding."""
         return self.target_tokens / self.seconds.median
 
 
 class Result(NamedTuple):
-    """What was measured.
+    """All measurements.
 
     Attributes:
         start_seconds: of the first and the second start, from a new process to the first batch.
@@ -173,7 +174,7 @@ class Way:
         self._tokens = sum(int(np.count_nonzero(target != PAD)) for target in epoch)
 
     def measured(self) -> Epochs:
-        """Gives the figures; the first epochs are not counted."""
+        """Returns the measurements without the first epochs."""
         seconds = spread(self._seconds[NUM_WARMUP_EPOCHS:])
         return Epochs(self._planning_seconds, report(self._batches), self._tokens, seconds)
 
@@ -194,9 +195,9 @@ def measure(options: InputPipeline) -> Result:
 
 
 def _start(config: ParallelTextConfig, name: str) -> float:
-    """Seconds from the start of a process until it has the first batch."""
+    """Seconds from the start of a process until its first batch."""
     started = time.perf_counter()
-    # Spawned, it imports everything anew.
+    # A spawned process imports everything itself.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         process.submit(_take_first_batch, config).result()
         seconds = time.perf_counter() - started
@@ -209,12 +210,12 @@ def _take_first_batch(config: ParallelTextConfig) -> None:
 
 
 def _prepare(config: ParallelTextConfig) -> TokenizedPairs:
-    """The pairs of a training in a new workdir, where no tokenizer is yet."""
+    """The pairs of a training in a new workdir, still without a tokenizer."""
     return tokenize_pairs(config, make_tokenizer(config), config.train_split)
 
 
 def show(result: Result, options: InputPipeline) -> None:
-    """Prints the figures as a table, below what they were measured on."""
+    """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe(PACKAGES))
     by_length, packed = result.by_length, result.packed
@@ -242,7 +243,7 @@ def _row(epochs: Epochs) -> dict[str, str]:
 
 
 def as_json(result: Result, options: InputPipeline) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(PACKAGES),

@@ -1,14 +1,14 @@
-"""How long does a small language model train, and how good is it, beside nanoGPT's own script?
+"""Compares the training time and the loss of a small language model with nanoGPT's script.
 
     python experiments/benchmarks/language_model.py --manual-dir DIR --nanogpt CHECKOUT
 
-Both train the setting that nanoGPT's README gives for a CPU: tinyshakespeare by characters, 4
-layers, 4 heads, width 128, pieces of 64 characters, 12 an update, 2,000 updates, no dropout. Ours
-is experiments/shakespeare.py, with preparation, compilation, evaluations on the whole validation
-split and a final sample; nanoGPT's is its train.py with the options of its README and without its
-compiler, which evaluates on 20 random batches every 250 updates. Each is a process of its own and
-runs alone; its wall time and its processor time are counted from the command to its end. The losses
-are not of quite the same text: nanoGPT's is of 240 random pieces, ours of all.
+Both use the setting of nanoGPT's README for a CPU: tinyshakespeare by characters, 4 layers, 4
+heads, width 128, pieces of 64 characters, 12 pieces per update, 2,000 updates, no dropout. Ours is
+experiments/shakespeare.py, with preparation, compilation, evaluations on the whole validation split
+and a final sample. nanoGPT's is its train.py with the options of its README and without its
+compiler; it evaluates on 20 random batches every 250 updates. Each runs in its own process, one
+after the other. Wall time and processor time are counted from the command to its end. The losses
+are not of exactly the same text: nanoGPT's is of 240 random pieces, ours of all.
 """
 
 import dataclasses
@@ -37,10 +37,10 @@ OPTIONS = (
 
 
 class Trained(NamedTuple):
-    """What became of one training.
+    """Results of one training.
 
     Attributes:
-        loss: of the validation split at the end, in nats a character.
+        loss: of the validation split at the end, in nats per character.
         wall_seconds: from the command to its end.
         processor_seconds: of all its threads.
     """
@@ -52,19 +52,19 @@ class Trained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModel:
-    """Train a small language model of characters, and nanoGPT's beside it."""
+    """Train a small language model of characters, and nanoGPT's for comparison."""
 
     manual_dir: Path | None = None
-    """Folder with tinyshakespeare's input.txt; it is downloaded if not given."""
+    """Folder with tinyshakespeare's input.txt; by default it is downloaded."""
     nanogpt: Path | None = None
-    """Checkout of nanoGPT, whose data/shakespeare_char/prepare.py has been run."""
+    """Checkout of nanoGPT in which data/shakespeare_char/prepare.py has been run."""
     num_steps: int = 2000
-    """Updates of either."""
+    """Updates of each training."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be trained."""
+        """Rejects options that cannot be trained."""
         check_options(self, "num_steps", lowest=100)
         data = self.nanogpt and self.nanogpt / "data" / "shakespeare_char" / "train.bin"
         if data and not data.is_file():
@@ -116,7 +116,7 @@ class LanguageModel:
 
 
 def _timed(command: list[str], folder: Path) -> tuple[float, float, str]:
-    """Wall time, processor time and output of a program that must succeed."""
+    """Runs a program that must succeed; gives wall time, processor time and output."""
     tell(" ".join(command))
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -1,11 +1,11 @@
-"""Does the memory of a long training, or of a long use of its model, grow?
+"""Measures whether memory grows during a long training and a long use of its model.
 
     python experiments/benchmarks/memory_growth.py
 
-Trains a small model on number words for 2,000 updates, evaluations and checkpoints included, and
-then translates 5,000 numbers one by one, in one process, as a service would. The memory is what the
-process holds (its resident set); its growth is the slope of a straight line through the second half
-of the measurements, when everything has been compiled. Needs Linux, and some minutes.
+Trains a small model on number words for 2,000 updates with evaluations and checkpoints. Then it
+translates 5,000 numbers one by one in one process, like a service. The memory is the resident set
+of the process. Its growth is the slope of a straight line through the second half of the
+measurements, when everything has been compiled. Requires Linux, and takes some minutes.
 """
 
 import dataclasses
@@ -50,10 +50,10 @@ class MemoryGrowth:
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(self, "num_steps", "num_sentences", lowest=8)
         if not STATUS.exists():
-            raise UserError(f"no {STATUS}, which tells the memory of a process: use Linux")
+            raise UserError(f"no {STATUS}, which shows the memory of a process: use Linux")
 
     def run(self) -> None:
         """Measures and prints."""
@@ -97,11 +97,11 @@ class MemoryGrowth:
 
 
 def growth(held: list[float], total: int) -> dict[str, float]:
-    """The memory in the middle, at the end, and its growth in the second half.
+    """Computes the memory in the middle and at the end, and its growth in the second half.
 
     Args:
-        held: MiB, at equal distances.
-        total: of what was done meanwhile; growth is per 1,000 of it.
+        held: MiB, at equal intervals.
+        total: number of updates or translations meanwhile; growth is per 1,000 of them.
     """
     second = np.array(held[len(held) // 2 :])
     done = np.linspace(0.5 * total, total, len(second)) / 1000
@@ -110,13 +110,13 @@ def growth(held: list[float], total: int) -> dict[str, float]:
 
 
 def resident() -> float:
-    """What this process holds, in MiB."""
+    """The resident memory of this process in MiB."""
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024 / MEBIBYTE
 
 
 def _sampled(work: Callable[[], object]) -> list[float]:
-    """Does something, and measures meanwhile."""
+    """Runs some work, and measures the memory meanwhile."""
     held, is_done = [], threading.Event()
 
     def sample() -> None:
@@ -134,7 +134,7 @@ def _sampled(work: Callable[[], object]) -> list[float]:
 
 
 def _experiment(folder: Path, num_steps: int) -> Experiment:
-    """Small, with everything that a training does: four evaluations, sixteen checkpoints."""
+    """A small experiment with all parts of a training: four evaluations, sixteen checkpoints."""
     return Experiment(
         data=ParallelTextConfig(
             dataset="number_words",

@@ -1,4 +1,4 @@
-"""Our training of an epoch of sentence pairs as a contender."""
+"""Our training of one epoch of sentence pairs as a contender."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from flax_transformer.training.step import init_state, make_train_step
 
 
 def make(experiment: str, tokenizer: str) -> Run:
-    """Compiles our step for every shape of batch; each run is the next epoch.
+    """Compiles our step for every batch shape; each run is the next epoch.
 
     Args:
         experiment: the JSON file of an experiment.
@@ -58,7 +58,7 @@ def make(experiment: str, tokenizer: str) -> Run:
 
 
 def _padding_share(batches: Any) -> float:
-    """Padding of all places of an epoch's batches."""
+    """The share of padding in an epoch's batches."""
     segments = [
         side
         for _, batch in batches.epoch()

@@ -1,4 +1,4 @@
-"""Our training step as a contender: that of `flax-transformer train`."""
+"""Our training step as a contender, the same as in `flax-transformer train`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""One turn of a program of ours, with the settings of our commands."""
+"""One turn of our program, with the settings of our commands."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from flax_transformer.runtime.process import keep_freed_memory, run_one_program_
 
 
 def take_our_turn(make: Callable[..., Run]) -> None:
-    """Takes a turn in a process that handles memory as our commands do.
+    """Takes a turn in a process that handles memory like our commands.
 
-    Compiled programs are not kept: the compiler's memory counts, as it does for others.
+    Compiled programs are not cached, so the compiler's memory counts, as it does for others.
     """
     keep_freed_memory()
     run_one_program_at_a_time()

@@ -1,4 +1,4 @@
-"""A picture of measurements: a dot with its spread for each, in groups side by side."""
+"""A picture of measurements: one dot with its spread for each, in groups side by side."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-# Blue and orange of Okabe and Ito, which every kind of color vision tells apart.
+# Okabe and Ito's blue and orange, which every kind of color vision distinguishes.
 PLAIN, MARKED = "#0072B2", "#D55E00"
 
 
@@ -15,12 +15,12 @@ class Dot(NamedTuple):
     """One measurement.
 
     Attributes:
-        group: panel it stands in.
+        group: its panel.
         label: its name within the group.
         lower: end of the spread.
         middle: height of the dot.
         upper: other end of the spread.
-        is_marked: drawn in the other color, as what the group is compared with.
+        is_marked: whether it is the reference of its group, drawn in the other color.
     """
 
     group: str
@@ -34,14 +34,14 @@ class Dot(NamedTuple):
 def plot_dots(
     dots: Sequence[Dot], *, title: str, unit: str, line: float, line_label: str
 ) -> Figure:
-    """Draws one panel a group, all on one scale that begins at zero.
+    """Draws one panel per group, all on one scale that begins at zero.
 
     Args:
-        dots: the measurements, those of a group one after another.
-        title: what was measured, and on what.
+        dots: the measurements, ordered by group.
+        title: of the picture.
         unit: of the measurements; prefixes such as p are added to it.
-        line: a value to compare all of them with.
-        line_label: what that value is.
+        line: a value to compare all measurements with.
+        line_label: name of that value.
 
     Returns:
         The figure.
@@ -75,6 +75,6 @@ def plot_dots(
 
 
 def _against_marked(dot: Dot, members: Sequence[Dot]) -> str:
-    """How much more or less than the marked dot of its group, in percent."""
+    """The difference from the marked dot of its group, in percent."""
     marked = next(member for member in members if member.is_marked)
     return "" if dot is marked else f"{dot.middle / marked.middle - 1:+.1%}"

@@ -1,13 +1,13 @@
-"""Are powers of two faster? One training step over sizes around them, timed on this machine.
+"""Tests whether powers of two are faster: times one training step for sizes around them.
 
     python experiments/benchmarks/powers_of_two.py --out powers_of_two.png
 
-Each group changes one size of the model and no other: d_model, d_ff, the vocabulary, the width of a
-head. A larger model has more to do, so what is compared is the time per floating-point operation.
-All sizes run in turns, so that a busy machine disturbs them alike. Some three minutes on two CPU
-cores; on an accelerator take more pairs, such as --batch 256, or its steps are over too soon.
+Each group changes only one size of the model: d_model, d_ff, the vocabulary, or the width of a
+head. A larger model has more work, so the times per floating-point operation are compared. All
+sizes run in turns, so that a busy machine affects them equally. Takes about three minutes on two
+CPU cores. Use more pairs on an accelerator, such as --batch 256, or its steps are too short.
 
-A large matrix product runs among them: the share of its speed that a step reaches.
+A large matrix product runs among them; the share of its speed that a step reaches is reported.
 """
 
 import dataclasses
@@ -36,11 +36,11 @@ PEAK = "matrix product"
 
 @dataclasses.dataclass(frozen=True)
 class PowersOfTwo:
-    """Time one training step over sizes around powers of two."""
+    """Time one training step for sizes around powers of two."""
 
     d_model: tuple[int, ...] = (500, 512, 520)
-    """Widths to compare. In every other group it is the roundest of these: the one that the
-    highest power of two divides; likewise for the sizes below."""
+    """Widths to compare. Every other group uses the roundest of them, which is divisible by the
+    highest power of two; the same holds for the sizes below."""
     d_ff: tuple[int, ...] = (2000, 2048, 2080)
     """Widths of the feed-forward networks' hidden layers to compare."""
     vocab_size: tuple[int, ...] = (9_999, 10_000, 10_240)
@@ -50,7 +50,7 @@ class PowersOfTwo:
     num_heads: int = 8
     """Attention heads in each layer."""
     num_layers: int = 1
-    """Layers of the encoder, and as many of the decoder."""
+    """Layers of the encoder, and of the decoder."""
     batch: int = 16
     """Sentence pairs of a step."""
     length: int = 64
@@ -58,7 +58,7 @@ class PowersOfTwo:
     dtype: ComputeType = "float32"
     """Type of the computation."""
     peak_size: int = 4096
-    """Rows and columns of the matrices whose product shows the device's speed."""
+    """Rows and columns of the matrices of the product that measures the device's speed."""
     num_repeats: int = 10
     """Timed steps of each size."""
     out: Path | None = None
@@ -67,7 +67,7 @@ class PowersOfTwo:
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         check_options(
             self, "num_heads", "num_layers", "batch", "length", "peak_size", "num_repeats"
         )
@@ -82,7 +82,7 @@ class PowersOfTwo:
             check_picture_path(self.out)
 
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """The sizes to compare, by what they are sizes of."""
+        """The sizes to compare, by group."""
         names = ("d_model", "d_ff", "vocab_size", "head_dim")
         return {name: getattr(self, name) for name in names}
 
@@ -113,16 +113,16 @@ class PowersOfTwo:
 
 
 class Result(NamedTuple):
-    """What was measured of one size.
+    """Measurements of one size.
 
     Attributes:
-        group: what it is a size of.
+        group: what the size is of.
         size: the size.
-        power_of_two: the highest one that divides it.
+        power_of_two: the highest power of two that divides it.
         flops: floating-point operations of a step.
         seconds: of a step.
-        seconds_per_flop: the median by operation.
-        against_roundest: this time per operation over that of the roundest size of the group.
+        seconds_per_flop: the median time per operation.
+        against_roundest: the time per operation over that of the roundest size of the group.
         share_of_peak: of the speed of a large matrix product.
     """
 
@@ -137,7 +137,7 @@ class Result(NamedTuple):
 
 
 def roundest(sizes: tuple[int, ...]) -> int:
-    """Of 500, 512 and 520 it is 512, which 2 divides most often."""
+    """The size that 2 divides most often: 512 of 500, 512 and 520."""
     return max(sizes, key=power_of_two)
 
 
@@ -150,16 +150,16 @@ def measure(options: PowersOfTwo) -> tuple[list[Result], dict[str, Any]]:
     """Compiles and times all sizes.
 
     Args:
-        options: what to measure.
+        options: of the measurement.
 
     Returns:
-        The results, and what is known of the matrix product.
+        The results, and the measurements of the matrix product.
     """
     groups = options.groups()
     usual = {group: roundest(sizes) for group, sizes in groups.items()}
     models = {(group, size): usual | {group: size} for group in groups for size in groups[group]}
     works = {PEAK: matrix_product(options.peak_size, options.dtype)}
-    # The model of the roundest sizes is in every group, but measured once.
+    # The model of the roundest sizes is in every group, but is measured once.
     for sizes in models.values():
         if str(sizes) not in works:
             tell(f"compiling {', '.join(f'{name} {size:,}' for name, size in sizes.items())}")
@@ -185,7 +185,7 @@ def measure(options: PowersOfTwo) -> tuple[list[Result], dict[str, Any]]:
 
 
 def show(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> None:
-    """Prints the figures as a table, below what they were measured on."""
+    """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe())
     speed = f"{product['flops_per_second'] / 1e9:,.1f} GFLOP/s"
@@ -234,7 +234,7 @@ def draw(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -
 
 
 def as_json(results: list[Result], product: dict[str, Any], options: PowersOfTwo) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

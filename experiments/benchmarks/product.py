@@ -1,4 +1,4 @@
-"""The product of two square matrices as a contender: the speed that a device can reach."""
+"""The product of two square matrices as a contender, for the speed that a device can reach."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Timing of several programs in turns, so that whatever disturbs the machine disturbs them all."""
+"""Interleaved timing of several programs, so that a busy machine affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ NUM_WARMUP_ROUNDS = 2
 
 
 class Spread(NamedTuple):
-    """The middle of repeated measurements, in seconds.
+    """Median and quartiles of repeated measurements, in seconds.
 
     Attributes:
-        lower: a quarter of the repeats took no longer.
+        lower: quartile; a quarter of the repeats took at most this time.
         median: half of them did.
-        upper: three quarters of them did.
+        upper: quartile; three quarters of them did.
     """
 
     lower: float
@@ -31,12 +31,12 @@ class Spread(NamedTuple):
 def time_in_turns(
     programs: Mapping[str, Callable[[], Any]], num_repeats: int, say: Callable[[str], None]
 ) -> dict[str, Spread]:
-    """Times programs round by round, each once a round and in another order every time.
+    """Times programs round by round, each once per round, in another order every round.
 
     Args:
-        programs: by name; each returns the arrays whose computation is its work.
+        programs: by name; each returns the arrays that it computes.
         num_repeats: timed rounds, after some that are not timed.
-        say: is told how far it is.
+        say: prints a line of progress.
 
     Returns:
         Each program's median and quartiles.
@@ -64,5 +64,5 @@ def _seconds(program: Callable[[], Any]) -> float:
 
 
 def spread(seconds: list[float]) -> Spread:
-    """Gives the middle of repeated measurements."""
+    """Computes median and quartiles of repeated measurements."""
     return Spread(*np.quantile(seconds, [0.25, 0.5, 0.75]).tolist())

@@ -1,10 +1,10 @@
-"""How fast is a training step, beside what one would use instead? Timed in turns on this machine.
+"""Times a training step and the steps of alternative systems, interleaved, on this machine.
 
     python experiments/benchmarks/train_step.py --size W1 --torch --flax-examples DIR
 
 All train a pre-norm encoder-decoder of the same size on random sentences without padding, with one
-matrix of embeddings, dropout of 0.1 in embeddings (not PyTorch), residuals, attention weights and
-feed-forward networks, and label smoothing of 0.1. Each runs as its users run it:
+shared embedding matrix, dropout of 0.1 in embeddings (not PyTorch), residuals, attention weights
+and feed-forward networks, and label smoothing of 0.1. Each runs as its users run it:
 
 - flax_transformer: the step of `flax-transformer train`, jitted, its state donated, Adam.
 - torch: PyTorch's nn.Transformer in eager mode, AdamW.
@@ -13,13 +13,13 @@ feed-forward networks, and label smoothing of 0.1. Each runs as its users run it
   accuracy and the loss for its log; "loss only" leaves that out.
 
 Contenders take turns, and every turn is a new process. Ours keeps freed memory and runs one program
-at a time, as our commands do (`flax_transformer/runtime/process.py`). The others run with their own
+at a time, like our commands (`flax_transformer/runtime/process.py`). The others run with their own
 defaults of memory and threads, and again with ours, set by environment variables ("our settings"),
 which shows the effect of these settings.
 
-Peak memory is that of the whole process. A large matrix product takes turns too; the share of its
-speed that our step reaches is, on an accelerator, the model FLOP utilization against a measured
-peak. Some two minutes for each contender and setting on two CPU cores.
+Peak memory is that of the whole process. A large matrix product takes turns too. The share of its
+speed that our step reaches is the model FLOP utilization on an accelerator, against a measured
+peak. Takes about two minutes for each contender and setting on two CPU cores.
 """
 
 import dataclasses
@@ -45,28 +45,28 @@ PEAK = "matrix product"
 
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
-    """Time a training step, and beside it those of other systems."""
+    """Time a training step, and those of other systems."""
 
     size: str = "W1"
     """W1: 4+4 layers, d_model 128, d_ff 256, 4 heads, vocabulary 10,000, 128 pairs of 32 tokens;
     W2: 3+3, 256, 1024, 8, 8,000, 64 of 32; big: 6+6, 1024, 4096, 16, 37,000, 392 of 64."""
     torch: bool = False
-    """Beside it PyTorch's nn.Transformer."""
+    """Also time PyTorch's nn.Transformer."""
     flax_examples: Path | None = None
-    """Beside it the translation example of the Flax repository: folder of a checkout."""
+    """Checkout of the Flax repository; also times its translation example."""
     dtype: ComputeType = "float32"
     """Type of the computation."""
     peak_size: int = 4096
-    """Rows and columns of the matrices whose product shows the device's speed."""
+    """Rows and columns of the matrices of the product that measures the device's speed."""
     num_turns: int = 3
-    """Turns of each, every one in a new process."""
+    """Turns of each system, each in a new process."""
     num_repeats: int = 7
     """Timed steps of a turn."""
     json: bool = False
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         if self.size not in SIZES:
             raise unknown("--size", self.size, SIZES)
         check_options(self, "peak_size", "num_turns", "num_repeats")
@@ -81,18 +81,18 @@ class TrainStep:
 
 
 class Result(NamedTuple):
-    """What was measured of one system.
+    """Measurements of one system.
 
     Attributes:
         system: its name.
         seconds: of a step.
-        target_tokens_per_second: by the median.
-        against_ours: its median over that of our step: above 1, ours is faster.
-        peak_bytes: the largest resident set of its processes, see `turns.Taken`.
-        flops: floating-point operations of our step; None of the others, whose own count would not
-            be comparable.
-        share_of_peak: our operations a second over those of a large matrix product; on an
-            accelerator, model FLOP utilization.
+        target_tokens_per_second: at the median.
+        against_ours: its median over that of our step; above 1 ours is faster.
+        peak_bytes: the largest resident set of its processes; see `turns.Taken`.
+        flops: floating-point operations of our step; None for others, as their counts would not be
+            comparable.
+        share_of_peak: our operations per second over those of a large matrix product; on an
+            accelerator, the model FLOP utilization.
     """
 
     system: str
@@ -108,10 +108,10 @@ def measure(options: TrainStep) -> tuple[list[Result], dict[str, Any]]:
     """Times every system in turns.
 
     Args:
-        options: what to measure.
+        options: of the measurement.
 
     Returns:
-        The results, ours first, and what is known of the matrix product.
+        The results, ours first, and the measurements of the matrix product.
     """
     size, dtype = SIZES[options.size], options.dtype
     others = peers(size, dtype, torch=options.torch, flax_examples=options.flax_examples)
@@ -139,7 +139,7 @@ def measure(options: TrainStep) -> tuple[list[Result], dict[str, Any]]:
 
 
 def show(results: list[Result], product: dict[str, Any], options: TrainStep) -> None:
-    """Prints the figures as a table, below what they were measured on."""
+    """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe(compared(options)))
     speed = f"{product['flops_per_second'] / 1e9:,.1f} GFLOP/s"
@@ -174,7 +174,7 @@ def compared(options: TrainStep) -> list[str]:
 
 
 def as_json(results: list[Result], product: dict[str, Any], options: TrainStep) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     folder = options.flax_examples
     return {
         "command": sys.argv,

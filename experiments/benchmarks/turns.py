@@ -1,4 +1,4 @@
-"""Contenders timed in turns, each turn in a process of its own, as the contender's users run it."""
+"""Interleaved timing of contenders, each turn in a new process, as the contender's users run it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from flax_transformer.errors import UserError
 
 FOLDER = Path(__file__).parent
 NUM_WARMUPS = 3
-# The settings of `flax_transformer.runtime.process`, by the variables of glibc and of JAX.
+# The settings of `flax_transformer.runtime.process`, as variables of glibc and of JAX.
 OUR_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
@@ -33,9 +33,9 @@ class Contender(NamedTuple):
     """A program that takes turns.
 
     Attributes:
-        module: of this folder; running it calls `peers.turn.take_turn`.
+        module: of this folder; it calls `peers.turn.take_turn` when run.
         job: plain data, the only input of the process.
-        settings: variables of its environment beside the user's own.
+        settings: environment variables, added to the user's.
     """
 
     module: str
@@ -44,14 +44,14 @@ class Contender(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a contender took.
+    """Measurements of a contender.
 
     Attributes:
         seconds: of all timed runs of all turns.
-        peak_bytes: the largest resident set of a process, the median of the turns: Python,
-            libraries, compiler, parameters, temporary arrays. On an accelerator it is the host's
-            memory.
-        facts: what the last run reported.
+        peak_bytes: the largest resident set of a process, as the median of the turns. It includes
+            Python, libraries, compiler, parameters and temporary arrays. With an accelerator it is
+            the host's memory.
+        facts: reported by the last run.
     """
 
     seconds: list[float]
@@ -64,7 +64,7 @@ class Taken(NamedTuple):
 
 
 def in_both_settings(peers: Mapping[str, Contender]) -> dict[str, Contender]:
-    """Gives each peer as its users run it and, after it, once more with our settings."""
+    """Returns each peer as its users run it, followed by the same with our settings."""
     both = {}
     for name, peer in peers.items():
         both |= {name: peer, f"{name}, our settings": peer._replace(settings=OUR_SETTINGS)}
@@ -78,7 +78,7 @@ def take_turns(
     say: Callable[[str], None],
     num_warmups: int = NUM_WARMUPS,
 ) -> dict[str, Taken]:
-    """Times contenders round by round, each one turn a round, in another order every round.
+    """Times contenders round by round, each one turn per round, in another order every round.
 
     Args:
         contenders: by name.

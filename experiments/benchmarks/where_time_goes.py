@@ -1,14 +1,14 @@
-"""Where does the time of a training step go? Timed by leaving out one part after the other.
+"""Measures where the time of a training step goes, by leaving out one part after the other.
 
     python experiments/benchmarks/where_time_goes.py --size W1
 
-A part's share is what the step saves without it: no dropout; a vocabulary of 64 tokens, which
-leaves out most of the logits, of their loss and of the embeddings' update; feed-forward networks of
-8 hidden units; one layer in place of several, counted up to all of them. The forward pass and the
-update are timed alone. These parts overlap, so their shares do not add up to one. Some two minutes
-on two CPU cores.
+A part's share is the time that the step saves without it: no dropout; a vocabulary of 64 tokens,
+which leaves out most of the logits, their loss and the embeddings' update; feed-forward networks of
+8 hidden units; one layer instead of several, scaled up to all layers. The forward pass and the
+update are timed separately. These parts overlap, so their shares do not add up to one. Takes about
+two minutes on two CPU cores.
 
-On those of an AMD EPYC in float32, W1 of 492 ms and W2 of 607 ms:
+On two cores of an AMD EPYC in float32, for W1 (492 ms) and W2 (607 ms):
 
     part                              W1        W2
     layers                          58 %      76 %
@@ -19,8 +19,8 @@ On those of an AMD EPYC in float32, W1 of 492 ms and W2 of 607 ms:
     dropout of attention weights     2 %       0 %
     update                           1 %       2 %
 
-The operations of the models alone would take 74 and 84 % of these times at the speed of a large
-matrix product, see train_step.py.
+At the speed of a large matrix product, the operations of the models would take 74 and 84 % of these
+times; see train_step.py.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ from flax_transformer.errors import check_options, unknown
 from flax_transformer.modules.layer_options import ComputeType
 
 STEP, FORWARD, UPDATE, LAYERS = "the whole step", "forward pass", "update", "layers"
-# The fields of the model that leave a part out; the vocabulary is no field of it.
+# The fields of the model that leave a part out; the vocabulary is not among the fields.
 WITHOUT: dict[str, dict[str, Any]] = {
     "dropout": {
         "residual_dropout_rate": 0.0,
@@ -70,13 +70,13 @@ class WhereTimeGoes:
     """Print JSON."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be measured."""
+        """Rejects options that cannot be measured."""
         if self.size not in SIZES:
             raise unknown("--size", self.size, SIZES)
         check_options(self, "num_repeats")
 
     def programs(self) -> dict[str, Callable[[], Any]]:
-        """Compiles the step, the step without each part, and the parts that can run alone."""
+        """Compiles the step, the step without each part, and the parts that can run separately."""
         size = SIZES[self.size]
         config = model_config(size, self.dtype)
         batch = size.num_pairs, size.length
@@ -113,7 +113,7 @@ class WhereTimeGoes:
 
 
 def part_seconds(times: dict[str, Spread], num_layers: int) -> dict[str, float]:
-    """What each part takes: what the step saves without it, or its own time if it ran alone."""
+    """The time of each part: saved by the step without it, or measured separately."""
     whole = times[STEP].median
     seconds = {part: whole - times[part].median for part in WITHOUT}
     if num_layers > 1:
@@ -124,7 +124,7 @@ def part_seconds(times: dict[str, Spread], num_layers: int) -> dict[str, float]:
 
 
 def as_json(seconds: dict[str, float], whole: Spread, options: WhereTimeGoes) -> dict[str, Any]:
-    """Gives all figures as plain data, with what they were measured on."""
+    """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),

@@ -1,4 +1,4 @@
-"""Programs to be timed, each with the number of floating-point operations that it asks for."""
+"""Programs to time, each with its number of floating-point operations."""
 
 import dataclasses
 from collections.abc import Callable
@@ -40,10 +40,10 @@ class Work(NamedTuple):
     """A compiled program.
 
     Attributes:
-        run: computes once, and returns what it computed.
-        flops: floating-point operations of one run, as the model asks for them. They are counted
-            before XLA compiles: what it adds, such as padding to a size the device likes, is a
-            price of the size and not work.
+        run: computes once, and returns the result.
+        flops: floating-point operations of one run that the model needs. They are counted before
+            XLA compiles, so operations that XLA adds, such as for padding to a suitable size, do
+            not count as work.
     """
 
     run: Callable[[], Any]
@@ -51,7 +51,7 @@ class Work(NamedTuple):
 
 
 class _Training(NamedTuple):
-    """What a step trains, on one device, and random sentences without padding to train it on."""
+    """The trainable state of a step on one device, and random sentences without padding."""
 
     task: TranslationTask
     optimizer: optax.GradientTransformation
@@ -78,12 +78,12 @@ def training_step(
         state, metrics = compiled(state, batch, rng)
         return metrics
 
-    # XLA counts what a loop repeats only once, so loss and attention in parts cannot be counted.
+    # XLA counts the body of a loop only once, so loss and attention in parts cannot be counted.
     return Work(run, _count_operations(lower(_plain_loss(task))))
 
 
 def _plain_loss(task: TranslationTask) -> LossFunction:
-    """The loss without padding and dropout, its logits and attention weights all made at once."""
+    """The loss without padding and dropout; computes all logits and attention weights at once."""
     config = dataclasses.replace(task.model.config, attention_implementation="xla")
     model = task.model.clone(config=config)
 
@@ -104,7 +104,7 @@ def _plain_loss(task: TranslationTask) -> LossFunction:
 def training_loss(
     config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int
 ) -> Callable[[], Any]:
-    """Makes the loss of the same step alone, dropout included: no gradient, no update."""
+    """Makes only the loss of the same step, with dropout but without gradient and update."""
     task, _, _, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
     arguments = {"params": state.params, **state.statistics}, batch, rng
     compiled = jax.jit(task.loss).lower(*arguments).compile()
@@ -112,7 +112,7 @@ def training_loss(
 
 
 def parameter_update(config: EncoderDecoderConfig, vocab_size: int) -> Callable[[], Any]:
-    """Makes the update of the same step alone, from a gradient that is there."""
+    """Makes only the update of the same step, from a given gradient."""
     _, optimizer, _, state, _, _ = _begin(config, vocab_size, num_pairs=1, length=1)
     params, moments = state.params, state.optimizer_state
     gradient = jax.tree.map(jnp.ones_like, params)
@@ -133,7 +133,7 @@ def parameter_update(config: EncoderDecoderConfig, vocab_size: int) -> Callable[
 
 
 def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length: int) -> _Training:
-    # A tokenizer of so many letters, of which one is for what is unknown.
+    # A tokenizer of this many letters, one of them for unknown characters.
     letters = [chr(0x10000 + number) for number in range(vocab_size - NUM_SPECIAL - 1)]
     data = ParallelTextConfig(max_length=min(64, config.position_limit() or 64))
     task = TranslationTask(Experiment(data, config), Tokenizer.of_characters(letters))
@@ -148,7 +148,7 @@ def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length
 
 
 def matrix_product(size: int, dtype: str) -> Work:
-    """Makes the product of two square matrices, at which devices are fastest, as layers do."""
+    """Makes the product of two square matrices, the fastest operation of devices, as in layers."""
     left, right = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
     lowered = jax.jit(project).lower(left, right)
     compiled = lowered.compile()

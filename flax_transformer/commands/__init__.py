@@ -1,4 +1,4 @@
-"""The commands; only the one that the user asks for is imported, as imports take time."""
+"""The commands; only the one in use is imported, as imports take time."""
 
 import ast
 import importlib
@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-# Of each command its group in --help, its module and its class: a dataclass of its options with a
-# method `run`. They are in the order in which a user needs them.
+# Each command's group in --help, module and class: a dataclass of its options with a method `run`.
+# The order is that in which a user needs them.
 COMMANDS = {
     "train": ("train", f"{__name__}.train_command", "Train"),
     "evaluate": ("train", f"{__name__}.evaluate_command", "Evaluate"),
@@ -39,11 +39,11 @@ def find_command(name: str) -> type:
 
 
 def read_description(name: str) -> str:
-    """Reads what a command does from the docstring of its class, without importing it.
+    """Reads a command's description from the docstring of its class, without importing it.
 
     Example:
         >>> read_description("fill").splitlines()[0]
-        'Fill the gaps of texts, or of the lines of standard input, one line out for each.'
+        'Fill the gaps of texts, or of the lines of standard input, one line for each.'
     """
     _, module, kind = COMMANDS[name]
     spec: Any = importlib.util.find_spec(module)

@@ -19,29 +19,29 @@ from flax_transformer.whole_files import check_folder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attention(OfWorkdir):
-    """Show where a model looks while it reads: one page for any browser."""
+    """Show where a model attends while it reads: one HTML page."""
 
     text: Positional[str]
     """Text to translate, to read or to classify; file of the image or video to classify."""
     target: str | None = None
-    """Translation to look at; the one that the training's decoding finds if not given."""
+    """Translation to show; by default the model's own."""
     length: int | None = None
-    """Of a language model: tokens to write after the text, and to look at; none if not given."""
+    """Language models only: tokens to write after the text and to show; none if not given."""
     out: Path = Path("attention.html")
-    """Page to write."""
+    """HTML page to write."""
 
     def run(self) -> None:
-        """Writes the page and says where, with what the model made of the text."""
+        """Writes the page, and prints its path and the model's output."""
         check_folder(self.out, "page")
         options = self._checked_options()
         arguments = load(self.workdir, self.weights).attend(self.text, **options)
         path = view_attention(**arguments).save(self.out)
-        # Whatever a reader takes for the end of a line.
+        # All characters that end a line.
         say(Console(), " ".join(arguments["title"].splitlines()))
         say(Console(), f"shown in {path}: open it in a browser")
 
     def _checked_options(self) -> dict[str, Any]:
-        """The options given, all of which this kind of model must read; checked before loading."""
+        """The given options; checks before loading that this kind of model reads them all."""
         name, kind = find_task(Workdir(self.workdir).load())
         options = {"target": self.target, "length": self.length}
         given = {option: value for option, value in options.items() if value is not None}

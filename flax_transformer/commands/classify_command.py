@@ -13,22 +13,23 @@ from flax_transformer.errors import UserError, check_options
 from flax_transformer.line_batches import line_batches
 from flax_transformer.tasks.classification.classifier import ROWS, Classifier, Prediction
 
-INPUTS_AT_ONCE = 4 * ROWS  # read into memory
+INPUTS_AT_ONCE = 4 * ROWS  # inputs in memory at once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classify(OfLines):
-    """Print the classes of texts, images or videos, one line out for each."""
+    """Print the classes of texts, images or videos, one line for each."""
 
     inputs: Positional[tuple[str, ...]]
-    """Texts, or files of images or videos, or folders of such files; the lines of standard input if
-    there are none. The line of a file ends with its name."""
+    """Texts, image or video files, or folders of such files; by default the lines of standard
+    input. The output line of a file ends with its name."""
     top: int = 1
-    """Classes to print for each input, the most probable first, with their probabilities."""
+    """Number of classes to print for each input, the most probable first, with their
+    probabilities."""
     batch_lines: int = 64
 
     def run(self) -> None:
-        """Prints the classes, and on standard error which inputs cannot be read."""
+        """Prints the classes, and reports unreadable inputs on standard error."""
         check_options(self, "top")
         classifier = self.load("classify")
         has_failed, index = False, 0
@@ -37,16 +38,16 @@ class Classify(OfLines):
                 if isinstance(answer, UserError):
                     has_failed = True
                     print(f"error: {answer}", file=sys.stderr, flush=True)
-                # A line of standard input always has its line of output.
+                # Every line of standard input has a line of output.
                 if batch.is_input or not isinstance(answer, UserError):
                     self.write(index, value, answer)
                 index += 1
             sys.stdout.flush()
         if has_failed:
-            sys.exit(2)  # as for any error of a user
+            sys.exit(2)  # same as for any user error
 
     def form(self, index: int, text: Any, answer: Prediction) -> str:
-        """The classes; the name of a file is the last column."""
+        """The classes; for a file, its name is the last column."""
         name = [" ".join(str(text).splitlines())] if isinstance(text, Path) else []
         ranked = list(answer.probabilities.items())[: self.top]
         return "\t".join([*(f"{label}\t{share:.4f}" for label, share in ranked), *name])
@@ -55,7 +56,7 @@ class Classify(OfLines):
 def _answers(
     classifier: Classifier, words: Sequence[str | UserError]
 ) -> Iterator[tuple[Any, Prediction | UserError]]:
-    """Gives every input, with folders as their files, and its prediction or its error."""
+    """Yields every input with its prediction or error; a folder gives its files."""
     expanded = [value for word in words for value in _expand(classifier, word)]
     for start in range(0, len(expanded), INPUTS_AT_ONCE):
         values = expanded[start : start + INPUTS_AT_ONCE]

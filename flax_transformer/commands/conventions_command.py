@@ -11,13 +11,13 @@ from flax_transformer.conventions import CONVENTIONS, FIELDS
 
 @dataclasses.dataclass(frozen=True)
 class Conventions:
-    """Show what each value of train --convention sets, in which "the same" models differ."""
+    """Show the settings of each value of train --convention."""
 
     json: bool = False
     """Print JSON, with the source of every value."""
 
     def run(self) -> None:
-        """Prints a line a field and a column a convention, and what they mean."""
+        """Prints one line per field, one column per convention, and their meanings."""
         if self.json:
             conventions = {name: entry._asdict() for name, entry in CONVENTIONS.items()}
             print(json.dumps({"fields": FIELDS, "conventions": conventions}, indent=2))

@@ -23,25 +23,25 @@ class Evaluate(OfModel):
     """Score a trained model on a split of its data set, or on your own files."""
 
     split: str | None = None
-    """Split to score; the held-out one if neither this nor a file is given."""
+    """Split to score; by default the held-out split, if no file is given."""
     source: Path | None = None
-    """For a translation model: your own text to translate, one sentence a line."""
+    """For a translation model: your own text to translate, one sentence per line."""
     target: UseAppendAction[tuple[Path, ...]] = ()
-    """The translation of --source, line by line; given several times for several references."""
+    """The translation of --source, line by line; repeat the option for several references."""
     file: Path | None = None
     """For a text classifier: your own .csv or .tsv with columns text and label. For a language
     model, masked or not: your own text, or a folder of .txt files."""
     folder: Path | None = None
     """For a classifier of images or videos: your own files, as FOLDER/CLASS/FILE."""
     bleu_tokenizer: BleuTokenizer | None = None
-    """For a translation model: sacreBLEU's name of the tokenizer by which BLEU splits texts into
-    words; --task.bleu-tokenizer of the training if not given."""
+    """For a translation model: sacreBLEU's name of the tokenizer that splits texts into words for
+    BLEU; by default --task.bleu-tokenizer of the training."""
     json: bool = False
     """Print the record as JSON."""
     decoding: UseAppendAction[AvoidSubcommands[DecodingConfig | None]] = DecodingConfig()
 
     def run(self) -> None:
-        """Prints the scores, which are also kept in the workdir."""
+        """Prints the scores and saves them in the workdir."""
         record, _ = evaluate(
             self.workdir,
             self._split(),
@@ -60,7 +60,7 @@ class Evaluate(OfModel):
             say(Console(), f"kept in {Workdir(self.workdir).scores}")
 
     def _split(self) -> str | OwnFiles:
-        """The split or the files to score on."""
+        """The split or the files to score."""
         files = OwnFiles(self.source, self.target, self.file, self.folder)
         given = list(files.paths())
         if given and self.split is not None:

@@ -16,19 +16,19 @@ BETWEEN = "---"  # a line between two outputs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generate(OfSearch):
-    """Continue texts, or the lines of standard input, by a language model."""
+    """Continue texts, or the lines of standard input, with a language model."""
 
     texts: Positional[tuple[str, ...]]
-    """Beginnings of texts; the lines of standard input if there are none. An empty beginning starts
-    a new document; so does a terminal or /dev/null as standard input."""
+    """Beginnings of texts; by default the lines of standard input. An empty beginning starts a new
+    document, as does a terminal or /dev/null as standard input."""
     length: int | None = None
-    """Tokens to write; --decoding.max-extra-length if not given."""
+    """Number of tokens to write; by default --decoding.max-extra-length."""
     num_samples: int | None = None
-    """Continuations of each text; --decoding.num-best if not given. With several, a line
+    """Number of continuations of each text; by default --decoding.num-best. With several, a line
     "--- INDEX" before each output gives the index of its text, from 0."""
 
     def run(self) -> None:
-        """Prints each beginning with what the model writes after it."""
+        """Prints each beginning with its continuation."""
         check_options(self, "seed", lowest=0)
         check_options(self, "length")
         generator = self.load("generate", self.finding(self.num_samples))
@@ -37,7 +37,7 @@ class Generate(OfSearch):
         self.answer(given, lambda texts, first: generate(texts, first_line=first))
 
     def form(self, index: int, text: Any, answer: list[ScoredText]) -> str:
-        """Each output after its beginning, with a line between two of them."""
+        """Each output after its beginning, with a line between two outputs."""
         is_n_best = (self.num_samples or self.decoding.num_best) > 1
         between = f"{BETWEEN} {index}\n" if is_n_best else f"{BETWEEN}\n" if index else ""
         return "\n".join(between + text + one.text for one in answer)

@@ -18,7 +18,7 @@ from flax_transformer.presets import models_of, presets_of
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
-# Named, not counted: the other rows of Table 3 have a command of their own.
+# Only named: the command `table3` counts the other rows of Table 3.
 VARIATIONS = [name for name, row in table3().items() if row.group in "ABCDE"]
 
 
@@ -27,13 +27,13 @@ class List:
     """List tasks, models with their parameters, data sets, positional schemes and optimizers."""
 
     vocab_size: int = PAPER_VOCAB_SIZE
-    """Tokens for which parameters of the encoder-decoder are counted; the paper's English-German
-    number by default."""
+    """Vocabulary size for the parameter counts of the encoder-decoder; by default that of the
+    paper's English-German model."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> None:
-        """Prints what can be chosen from."""
+        """Prints the tables."""
         check_options(self, "vocab_size")
         listed = {
             "tasks": _tasks(),
@@ -63,7 +63,7 @@ class List:
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {
             name: {
-                # Of stacked layers only one is traced.
+                # Stacked layers are traced only once.
                 "parameters": count_parameters(
                     dataclasses.replace(config, scan_layers=True), self.vocab_size
                 ),

@@ -25,10 +25,10 @@ class Plot:
     out: Path = Path("curves.png")
     """Picture to write."""
     score: str | None = None
-    """Score of the validation split; the first folder's --training.best-score if not given."""
+    """Score of the validation split; by default --training.best-score of the first folder."""
 
     def run(self) -> None:
-        """Draws the training loss and the validation score over the updates."""
+        """Draws the training loss and the validation score against the updates."""
         if not self.workdirs:
             raise UserError("no workdir to plot: name one or several, such as runs/number_words")
         check_picture_path(self.out)
@@ -41,7 +41,7 @@ class Plot:
 
 
 def _name(path: Path, paths: tuple[Path, ...]) -> str:
-    """The folder's own name, or its whole path where another one is called the same."""
+    """The folder's name, or its whole path if two folders have the same name."""
     is_alone = sum(other.resolve().name == path.resolve().name for other in paths) == 1
     return path.resolve().name if is_alone else str(path)
 

@@ -16,10 +16,10 @@ from flax_transformer.visualization.position_pictures import plot_positions
 
 @dataclasses.dataclass(frozen=True)
 class Positions:
-    """Measure what each positional scheme can do, and draw it."""
+    """Test each positional scheme against four properties, and draw it."""
 
     json: bool = False
-    """Print the verdicts as JSON, each with the figure that decided."""
+    """Print the verdicts as JSON, each with the measured number that decided it."""
     out: Path = Path("positions.png")
     """Picture to write: every encoding and its dot products."""
     length: int = 64
@@ -28,7 +28,7 @@ class Positions:
     """Width of the encodings in the picture."""
 
     def run(self) -> None:
-        """Prints schemes against wishes, and draws the schemes."""
+        """Prints a table of schemes and properties, and draws the schemes."""
         check_options(self, "length", "d_model", lowest=2)
         check_picture_path(self.out)
         wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
@@ -46,7 +46,7 @@ class Positions:
                 }
                 for name, row in wishes.items()
             }
-            show_table(Console(), "--model.positions, against what one would wish of them", rows)
+            show_table(Console(), "--model.positions, and the properties of each", rows)
         save_picture(plot_positions(self.length, self.d_model), self.out)
         # Only JSON on standard output, so that a program can read it.
         say(Console(stderr=self.json), f"drawn in {self.out}")

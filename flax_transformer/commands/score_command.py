@@ -16,19 +16,19 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score(OfLines):
-    """Print the log-probability of given texts or translations, one line out for each.
+    """Print the log-probability of given texts or translations, one line for each.
 
     A line has the log-probability in nats, the number of tokens, and the mean log-probability of a
     token. The end mark counts as a token.
     """
 
     texts: Positional[tuple[str, ...]]
-    """For a language model, texts; for a translator, SOURCE, a tab and TARGET. The lines of
-    standard input if there are none."""
+    """For a language model, texts; for a translator, SOURCE, a tab and TARGET. By default the lines
+    of standard input."""
     source: Path | None = None
-    """File of sources, one a line; needs --target."""
+    """File of sources, one per line; needs --target."""
     target: Path | None = None
-    """File of their translations, one a line; needs --source."""
+    """File of their translations, one per line; needs --source."""
 
     def run(self) -> None:
         """Prints the scores."""
@@ -53,7 +53,7 @@ class Score(OfLines):
         return f"{answer.log_prob:.4f}\t{answer.num_tokens}\t{answer.mean_log_prob:.4f}"
 
     def _pairs_of_files(self, is_translator: bool) -> list[tuple[str, ...]]:
-        """Reads the files of sources and targets; nothing if none are given."""
+        """Reads the files of sources and targets, if they are given."""
         files = [file for file in (self.source, self.target) if file is not None]
         if len(files) == 1:
             raise UserError("--source and --target belong together: give both files, or neither")
@@ -67,7 +67,7 @@ class Score(OfLines):
 
 
 def _sides(lines: list[str], first: int) -> list[list[str]]:
-    """Splits lines of a source, a tab and a target."""
+    """Splits lines into the source before the tab and the target after it."""
     for number, line in enumerate(lines, first):
         if line.count("\t") != 1:
             raise UserError(

@@ -22,23 +22,23 @@ EXPLANATION = (
     "41,100 give 65.1, and every published count of B and C to the million.",
     "big cannot have the same: its 213 million are met with 36,000 tokens, and 41,100 would give "
     "218.4. So no single vocabulary gives all published counts.",
-    "What the paper leaves blank is as in base. It gives A, D and E no counts; E has two tables of "
+    "Blank cells of the paper are as in base. A, D and E lack counts there; E has two tables of "
     "1,024 positions here, one for each side.",
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Table3:
-    """Show the paper's Table 3: what was published of each row, and its parameters counted."""
+    """Show the paper's Table 3: published scores and parameter counts, and our counts."""
 
     vocab_size: int | None = None
-    """Tokens for which parameters are counted; if not given, the paper's 37,000 and the number
+    """Vocabulary size for the parameter counts; by default both the paper's 37,000 and the size
     that gives the published counts."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> None:
-        """Prints the rows, and why the published counts need another vocabulary."""
+        """Prints the rows, and explains why the published counts need another vocabulary."""
         check_options(self, "vocab_size")
         rows = {name: self._row(row) for name, row in table3().items()}
         if self.json:
@@ -48,7 +48,7 @@ class Table3:
         show_table(
             console,
             "Vaswani et al. 2017, Table 3: millions of parameters, published and counted with a "
-            "vocabulary of so many tokens; perplexity and BLEU published for newstest2013",
+            "vocabulary of that many tokens; perplexity and BLEU published for newstest2013",
             {name: _cells(row) for name, row in rows.items()},
         )
         for line in EXPLANATION:
@@ -56,7 +56,7 @@ class Table3:
 
     def _row(self, row: Row) -> dict[str, Any]:
         sizes = [self.vocab_size] if self.vocab_size else [PAPER_VOCAB_SIZE, row.vocab_size]
-        # Only the embedding depends on the vocabulary, so one count gives all.
+        # Only the embedding depends on the vocabulary, so all counts follow from one.
         count = count_parameters(row.model, sizes[0])
         return {
             "change": row.change,
@@ -73,7 +73,7 @@ class Table3:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """The words of a line of the table."""
+    """The cells of a row of the table."""
     published = row["published"]
     (size, count), *fitting = row["counted_parameters"].items()
     fitting_sizes = f"at {FITTING_VOCAB_SIZE:,}, big {table3()['big'].vocab_size:,}"

@@ -11,11 +11,11 @@ from flax_transformer.tasks.tagging.tagger import TaggedWord, show
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tag(OfLines):
-    """Tag the words of sentences, or of the lines of standard input, one line out for each."""
+    """Tag the words of sentences, or of the lines of standard input, one line for each."""
 
     sentences: Positional[tuple[str, ...]]
-    """Sentences whose words are separated by spaces, punctuation marks too; the lines of standard
-    input if there are none."""
+    """Sentences with spaces between words and punctuation marks; by default the lines of standard
+    input."""
     batch_lines: int = 64
 
     def run(self) -> None:
@@ -24,5 +24,5 @@ class Tag(OfLines):
         self.answer(self.sentences, lambda sentences, _: tagger.tag(sentences))
 
     def form(self, index: int, text: Any, answer: list[TaggedWord]) -> str:
-        """The words, each with its tag."""
+        """The words with their tags."""
         return show(answer)

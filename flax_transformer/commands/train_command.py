@@ -21,18 +21,18 @@ from flax_transformer.training.loop import train
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OfExperiment:
-    """An experiment file, and options that change what it defines."""
+    """An experiment file, and options that change it."""
 
     experiment_file: Positional[Path]
     """Python file that defines `experiment`, such as experiments/number_words.py, or the
     experiment.json of a workdir."""
     preset: str | None = None
-    """Named model size instead of the experiment's, with a row of the paper's Table 3 also its
-    label smoothing; --model and --task options still change them."""
+    """Named model size instead of the experiment's; a row of the paper's Table 3 also sets label
+    smoothing. --model and --task options still change them."""
     convention: str | None = None
     """Settings of paper, t2t, fairseq, flax or opennmt instead of the experiment's and the
-    preset's, such as the layout of sinusoids, which also replace any other positional scheme;
-    `flax-transformer conventions` shows them, and options still change them."""
+    preset's. Sinusoidal positions replace any other positional scheme. `flax-transformer
+    conventions` shows all settings; options still change them."""
     experiment: Annotated[UseAppendAction[AvoidSubcommands[Experiment]], arg(name="")] = (
         Experiment()
     )
@@ -40,14 +40,14 @@ class OfExperiment:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train(OfExperiment):
-    """Train an experiment, or continue its interrupted training."""
+    """Train an experiment, or continue an interrupted training."""
 
     workdir: Path
-    """Folder of the run; the same command continues what it holds."""
+    """Folder of the run; the same command continues its training."""
     deterministic: bool = False
-    """Compute the same bits in every run on a GPU too, at some cost of speed."""
+    """Compute bit-identical results in every run also on a GPU, at some cost of speed."""
     debug_nans: bool = False
-    """Stop at the first operation that makes a NaN, and name its line; many times slower."""
+    """Stop at the first operation that produces a NaN, and report its line; many times slower."""
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""

@@ -1,4 +1,4 @@
-"""The options that commands share which use a trained model."""
+"""Shared options of the commands that use a trained model."""
 
 import dataclasses
 import math
@@ -23,7 +23,8 @@ class OfWorkdir:
     workdir: Path
     """Folder of a training."""
     weights: Weights = "average"
-    """The mean of the last checkpoints, the one with the best validation score, or the last."""
+    """Weights to use: the mean of the last checkpoints, the checkpoint with the best validation
+    score, or the last one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,9 @@ class OfModel(OfWorkdir):
     """A trained model, and how it computes."""
 
     dtype: ComputeType | None = None
-    """Type of the computation; the training's own if not given. bfloat16 takes half the time or
-    less for products where the device can, with two to three significant digits."""
+    """Type of the computation; by default that of the training. On devices that support it,
+    bfloat16 takes half the time or less for matrix products, with two to three significant
+    digits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,19 +42,18 @@ class OfLines(OfModel):
     """A trained model that answers each line of standard input."""
 
     json: bool = False
-    """Print a line of JSON for each input: its index, from 0, the input, and all that was found for
-    it."""
+    """Print a line of JSON for each input: its index (from 0), the input, and the whole output."""
     batch_lines: int = 1024
-    """Maximum number of lines of standard input that are answered together; 1 answers each line at
-    once. Fewer are taken if no more have arrived."""
+    """Maximum number of lines of standard input that are answered together; 1 answers each line
+    separately. Lines that have arrived do not wait for more."""
 
     def load(self, command: str, decoding: DecodingConfig | None = None) -> Any:
-        """Loads the predictor that a command is for, and checks the options of all."""
+        """Loads the predictor of a command, and checks the shared options."""
         check_options(self, "batch_lines")
         return load_for(command, self.workdir, self.weights, decoding, self.dtype)
 
     def answer(self, given: Sequence[str], find: Callable[[list[str], int], Sequence[Any]]) -> None:
-        """Prints the answers of the texts given, or of the lines of standard input.
+        """Prints the answers to the given texts, or to the lines of standard input.
 
         Args:
             given: texts of the command line.
@@ -61,7 +62,7 @@ class OfLines(OfModel):
         answer_lines(line_batches(given, self.batch_lines), find, self.write)
 
     def write(self, index: int, text: Any, answer: Any) -> None:
-        """Prints the answer of an input, or its error, as JSON or in the command's own form."""
+        """Prints the answer to an input, or its error, as JSON or in the command's own format."""
         if self.json:
             print(json_line(index, "" if isinstance(text, UserError) else str(text), answer))
         elif isinstance(answer, UserError) or not answer:
@@ -74,7 +75,7 @@ class OfLines(OfModel):
         raise NotImplementedError
 
     def form_none(self, index: int) -> str:
-        """Makes the line of an input that is bad or for which nothing was found."""
+        """Makes the line of an input that is bad or has no output."""
         return ""
 
 
@@ -83,15 +84,15 @@ class OfSearch(OfLines):
     """A trained model that searches for its answers."""
 
     seed: int = 0
-    """Of sampling, with --decoding.method sample."""
+    """Seed of sampling, with --decoding.method sample."""
     decoding: UseAppendAction[DecodingConfig] = DecodingConfig()
 
     def finding(self, num_best: int | None) -> DecodingConfig:
-        """How to search for so many outputs; None: for as many as `decoding` says."""
+        """How to search for this number of outputs; None: the number that `decoding` says."""
         if num_best is None:
             return self.decoding
         return dataclasses.replace(self.decoding, num_best=num_best)
 
     def form_none(self, index: int) -> str:
-        """Makes the lines of one empty output."""
+        """Makes the lines of an empty output."""
         return self.form(index, "", [ScoredText("", -math.inf)])

@@ -12,18 +12,18 @@ from flax_transformer.tasks.text_predictor import ScoredText
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Translate(OfSearch):
-    """Translate texts, or the lines of standard input, one line out for each line in."""
+    """Translate texts, or the lines of standard input, one line for each."""
 
     texts: Positional[tuple[str, ...]]
-    """Texts to translate; standard input if there are none."""
+    """Texts to translate; by default the lines of standard input."""
     n_best: int | None = None
-    """Translations of each text, the best first, one a line; --decoding.num-best if not given.
-    With several, each line begins with the text's index, from 0, and a tab."""
+    """Number of translations of each text, the best first, one per line; by default
+    --decoding.num-best. With several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
-    """Put each translation's score, the normalized log-probability, and a tab before it."""
+    """Print each translation's score, the normalized log-probability, and a tab before it."""
     prefix: str = ""
     """Text with which every translation begins. It should end with a whole word and without a
-    space. Scores count only the text after it."""
+    space. Scores are of the text after it only."""
 
     def run(self) -> None:
         """Prints the translations."""
@@ -33,10 +33,10 @@ class Translate(OfSearch):
         self.answer(self.texts, lambda texts, first: translate(texts, first_line=first))
 
     def form(self, index: int, text: Any, answer: list[ScoredText]) -> str:
-        """A line for each translation."""
+        """One line per translation."""
         is_n_best = (self.n_best or self.decoding.num_best) > 1
         columns = (
-            # Whatever its reader takes for the end of a line.
+            # All characters that end a line.
             [str(index)] * is_n_best + [f"{score:.4f}"] * self.scores + [" ".join(t.splitlines())]
             for t, score in answer
         )

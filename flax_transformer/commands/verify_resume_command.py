@@ -15,19 +15,19 @@ from flax_transformer.training.durability.resume_proof import KilledTrainings, d
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerifyResume(OfExperiment):
-    """Prove that a training may be killed at any moment, and ends as if it had not been.
+    """Prove that a training that is killed and continued ends bit-identical.
 
-    Trains once through, and once with kills, some of them while a checkpoint is written, and
-    compares all that is left.
+    Trains once without interruption and once with kills, some of them while a checkpoint is
+    written, and compares all results.
     """
 
     kills: int = 3
-    """Processes to kill; where a training ends before that many, another one is begun."""
+    """Number of processes to kill; if a training ends earlier, another one is started."""
     workdir: Path | None = None
-    """New folder that keeps the runs; a temporary one if not given."""
+    """New folder for the runs; by default a temporary one."""
 
     def run(self) -> None:
-        """Trains, kills, compares, and says what differs."""
+        """Trains, kills, compares and reports the differences."""
         check_options(self, "kills")
         with tempfile.TemporaryDirectory(prefix="verify-resume-") as temporary:
             folder = self.workdir or Path(temporary)
@@ -43,7 +43,7 @@ class VerifyResume(OfExperiment):
         file = folder / "experiment.json"
         write_experiment(file, self.experiment.with_absolute_paths())
         trainings = KilledTrainings(file, folder / "log.txt")
-        say(console, f"training once through; what is printed goes to {folder / 'log.txt'}")
+        say(console, f"training without interruption; its output goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")
         say(console, f"its steps took {seconds:.0f} s; now with {self.kills} kills")
         kills, found, rounds = [], [], 0

@@ -1,1 +1,1 @@
-"""Scores with their signatures (`scores`), and the record that is kept of them (`report`)."""
+"""Scores with their signatures (`scores`) and their saved record (`report`)."""

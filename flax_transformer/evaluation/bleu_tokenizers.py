@@ -1,6 +1,6 @@
-"""How BLEU splits texts into words: which of sacreBLEU's tokenizers fits a language or a script.
+"""Choice of the sacreBLEU tokenizer that fits a language or a script.
 
-BLEU counts n-grams of words. Where no spaces separate words, a sentence would be one word, and a
+BLEU counts n-grams of words. Without spaces between words a sentence would be one word, and a
 perfect translation would have a score of 0.
 """
 
@@ -22,8 +22,8 @@ PACKAGES = {
     "flores101": (("sentencepiece",), "sentencepiece"),
     "flores200": (("sentencepiece",), "sentencepiece"),
 }
-SAME = {"spm": "flores101"}  # sacreBLEU's older name, of which it warns
-# By the codes of ISO 639, with which names such as zh-CN, zh_Hant and zho_Hans begin.
+SAME = {"spm": "flores101"}  # sacreBLEU's deprecated name, about which it warns
+# By ISO 639 code; names such as zh-CN, zh_Hant and zho_Hans begin with one.
 LANGUAGES = {
     **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "lzh"), "zh"),
     **dict.fromkeys(("ja", "jpn"), "ja"),
@@ -38,29 +38,29 @@ HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
 UNSPACED = (
     "\u0e01-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff\uaa60-\uaa7f"
 )
-# What counts as a word: a character where no spaces separate words, else a run of letters.
+# A word: a character in scripts without spaces between words, else a run of letters.
 WORD = re.compile(
     f"(?P<han>[{HAN}])|(?P<kana>[{KANA}])|(?P<unspaced>[{UNSPACED}])|(?P<hangul>[{HANGUL}]+)"
     f"|(?P<spaced>[^\\W\\d_{HAN}{KANA}{UNSPACED}{HANGUL}]+)"
 )
-KANA_SHARE = 0.25  # of characters of Chinese origin and kana, from which a text is Japanese
-LONGEST_WORD = 10  # syllables: Korean words have three on average
+KANA_SHARE = 0.25  # share of kana among kana and Chinese characters that makes a text Japanese
+LONGEST_WORD = 10  # mean syllables per word; Korean words have three on average
 
 
 def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[str]) -> str:
-    """Gives the name of sacreBLEU's tokenizer to score translations by.
+    """Returns the name of sacreBLEU's tokenizer for scoring translations.
 
     Args:
-        name: of the tokenizer; "auto" chooses by the language, or, if spaces separate its words
-            or it is unknown, by the script of the references.
+        name: of the tokenizer; "auto" chooses by the language. If that separates words by spaces or
+            is unknown, "auto" chooses by the script of the references.
         language: code of the language of the translations, such as "zh" or "ja_JP".
-        references: texts wanted.
+        references: right translations.
 
     Returns:
         The tokenizer. "auto" gives "zh" for Chinese; "ja-mecab" for Japanese and "ko-mecab" for
-        Korean if their packages are installed; "char", every character a word, for Japanese
-        without it, Thai, Lao, Khmer, Burmese and Tibetan, and for Korean written without spaces;
-        else "13a".
+        Korean if their packages are installed; "char" (every character is a word) for Japanese
+        without its package, Thai, Lao, Khmer, Burmese and Tibetan, and for Korean written without
+        spaces; else "13a".
 
     Raises:
         UserError: if a package or file that the tokenizer needs is missing.
@@ -84,10 +84,10 @@ def choose_tokenizer(name: BleuTokenizer, language: str, references: Iterable[st
 
 
 def check_tokenizer(name: BleuTokenizer) -> None:
-    """Refuses a tokenizer that cannot be used here.
+    """Rejects a tokenizer that is not usable here.
 
     Raises:
-        UserError: naming what to install.
+        UserError: if a package or file is missing; the error names it.
     """
     missing = _missing(SAME.get(name, name))
     if missing:
@@ -95,11 +95,11 @@ def check_tokenizer(name: BleuTokenizer) -> None:
 
 
 def _missing(name: str) -> str:
-    """Names what a tokenizer lacks, and how to get it; "" if nothing is missing."""
+    """Names a tokenizer's missing package or file, and how to get it; "" if none is missing."""
     modules, package = PACKAGES.get(name, ((), ""))
     if any(find_spec(module) is None for module in modules):
         return f"a package that is not installed: give pip install '{package}'"
-    # Imported only here: reading a config does not need sacreBLEU.
+    # Imported here, as reading a config does not need sacreBLEU.
     from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
     from sacrebleu.utils import SACREBLEU_DIR
 
@@ -112,7 +112,7 @@ def _missing(name: str) -> str:
 
 
 def _kind(texts: list[str]) -> str:
-    """The kind of script of most words."""
+    """The most frequent kind of script, counted in words."""
     counts = Counter(match.lastgroup for text in texts for match in WORD.finditer(text))
     half = counts.total() / 2
     chinese = counts["han"] + counts["kana"]

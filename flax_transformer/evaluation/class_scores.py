@@ -1,4 +1,4 @@
-"""Scores of a classifier, from the probabilities that it gives, however many classes there are."""
+"""Scores of a classifier from its probabilities, for any number of classes."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,19 +9,19 @@ from jaxtyping import Bool, Float, Int
 from flax_transformer.evaluation.scores import Score, mean
 
 TOP = 5
-CHUNK_SIZE = 1024  # examples whose probabilities are compared at one time
-# Of a whole matrix of confusions: of 10,000 classes it would be a gigabyte of JSON.
+CHUNK_SIZE = 1024  # examples that are compared at a time
+# Limit of the confusion matrix: for 10,000 classes it would be a gigabyte of JSON.
 MAX_MATRIX_CLASSES = 100
 MAX_CONFUSIONS = 1000  # listed
 
 
 class Outcomes(NamedTuple):
-    """The results of a classifier for each example, from which its scores are computed.
+    """Results of a classifier for each example; its scores are computed from them.
 
     Attributes:
         labels: numbers of the right classes.
-        given: numbers of the most probable classes, the first of equally probable ones.
-        confidences: probabilities of these.
+        given: numbers of the most probable classes; the first of equally probable ones.
+        confidences: probabilities of the given classes.
         is_in_top: whether the right class is among the five most probable ones.
         nll: negative log-likelihood of the right classes in nats.
     """
@@ -55,23 +55,23 @@ class Outcomes(NamedTuple):
         return cls(np.asarray(labels), given, confidences, is_in_top, nll)
 
     def measured(self, num_classes: int) -> dict[str, Any]:
-        """Gives what metrics are computed from; see `compute_scores`."""
+        """Returns the arguments of the metrics; see `compute_scores`."""
         sums = {"loss_sum": float(self.nll.sum(dtype=np.float64)), "num_targets": len(self.labels)}
         return {**self._asdict(), **sums, "num_classes": num_classes}
 
     def details(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Gives the counts, scores and confusions of each class, as plain data.
+        """Returns the counts, scores and confusions of each class, as plain data.
 
         Args:
-            class_names: in the order of the numbers.
+            class_names: in the order of the class numbers.
 
         Returns:
-            "classes", their names. "per_class", by name: "examples" of it, how often it was
-            "given", and how often that was "correct"; "precision" (correct / given), "recall"
+            "classes": their names. "per_class", by name: the numbers of "examples", of times
+            "given" and of times "correct"; "precision" (correct / given), "recall"
             (correct / examples) and "f1" (2 correct / (given + examples)) in percent, 0 where
             the denominator is 0. "largest_confusions": the 1,000 most frequent pairs of a right
-            class and another one given, the most frequent first. "confusions", of at most 100
-            classes only: how often each right class (row) was given as each class (column).
+            and a wrong given class, the most frequent first. "confusions", only for at most 100
+            classes: how often each right class (row) was given as each class (column).
 
         Example:
             >>> outcomes = Outcomes.of(np.eye(2)[[1, 0]], np.zeros(2), np.array([1, 1]))
@@ -98,7 +98,7 @@ class Outcomes(NamedTuple):
         return details
 
     def _cells(self, num_classes: int) -> Int[np.ndarray, " examples"]:
-        """Numbers the cells of the matrix of confusions row by row."""
+        """Numbers the cells of the confusion matrix row by row."""
         return self.labels.astype(np.int64) * num_classes + self.given
 
     def _largest_confusions(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ class Outcomes(NamedTuple):
 
 
 def accuracy(labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"]) -> Score:
-    """Share of examples whose most probable class is the right one.
+    """Computes the share of examples for which the most probable class is right.
 
     Args:
         labels: numbers of the right classes.
@@ -127,7 +127,7 @@ def accuracy(labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " exam
         The score in percent.
 
     Raises:
-        ValueError: if there is no example.
+        ValueError: without examples.
 
     Example:
         >>> accuracy(np.array([1, 2]), np.array([1, 0])).value
@@ -137,14 +137,14 @@ def accuracy(labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " exam
 
 
 def top5_accuracy(is_in_top: Bool[np.ndarray, " examples"], num_classes: int) -> Score | None:
-    """Share of examples whose right class is among the five most probable ones.
+    """Computes the share of examples with the right class among the five most probable ones.
 
     Args:
-        is_in_top: whether it is, for each example.
-        num_classes: all classes.
+        is_in_top: whether the right class is among the five, for each example.
+        num_classes: number of all classes.
 
     Returns:
-        The score in percent; None where five classes are all there are.
+        The score in percent; None if there are at most five classes.
 
     Example:
         >>> top5_accuracy(np.array([True, False]), 10)
@@ -159,12 +159,12 @@ def top5_accuracy(is_in_top: Bool[np.ndarray, " examples"], num_classes: int) ->
 def macro_f1(
     labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"], num_classes: int
 ) -> Score:
-    """Mean F1 of the classes that have an example or were given, as scikit-learn defines it.
+    """Computes the mean F1 of all classes with an example or a prediction, like scikit-learn.
 
     Args:
         labels: numbers of the right classes.
         given: numbers of the most probable classes.
-        num_classes: all classes.
+        num_classes: number of all classes.
 
     Returns:
         The score in percent.
@@ -181,15 +181,15 @@ def macro_f1(
 def count_classes(
     labels: Int[np.ndarray, " examples"], given: Int[np.ndarray, " examples"], num_classes: int
 ) -> dict[str, Int[np.ndarray, " classes"] | Float[np.ndarray, " classes"]]:
-    """Counts the examples of each class, how often it was given, and how often that was correct.
+    """Counts the examples and the total and correct predictions of each class.
 
     Args:
         labels: numbers of the right classes.
         given: numbers of the most probable classes.
-        num_classes: all classes.
+        num_classes: number of all classes.
 
     Returns:
-        "examples", "given" and "correct"; and in percent, 0 where the denominator is 0,
+        "examples", "given" and "correct". In percent, and 0 where the denominator is 0:
         "precision" (correct / given), "recall" (correct / examples) and
         "f1" (2 correct / (given + examples)).
 
@@ -213,10 +213,10 @@ def count_classes(
 def _num_ahead(
     probabilities: Float[np.ndarray, "rows classes"], labels: Int[np.ndarray, " rows"]
 ) -> Int[np.ndarray, " rows"]:
-    """Counts the classes before the right one: sorting ten thousand classes would take minutes.
+    """Counts the classes that rank before the right one; sorting 10,000 classes takes minutes.
 
-    Of equally probable classes the one with the lower number comes first. Where the probability of
-    the right class is not a number, all classes come before it.
+    Equally probable classes rank by number. If the probability of the right class is NaN, all
+    classes rank before it.
     """
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
     is_before = np.arange(probabilities.shape[1]) < labels[:, None]

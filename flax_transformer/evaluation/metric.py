@@ -21,12 +21,12 @@ class Metric(NamedTuple):
     """How a score is computed, shown and compared.
 
     Attributes:
-        compute: gives the score, or None where it has no meaning. It is called with the arguments
-            that it names, of those that an evaluation has: `hypotheses`, `references` and
+        compute: returns the score, or None if it is meaningless. It is called with the arguments
+            that it names, out of those that an evaluation has: `hypotheses`, `references` and
             `tokenize` of texts; `loss_sum`, `num_targets`, `num_correct` and `num_bytes` of
             targets; `labels`, `given`, `confidences`, `is_in_top` and `num_classes` of classes.
-        unit: of its values; "" for a plain number.
-        less_is_better: whether a lower value is the better one.
+        unit: of the values; "" for a plain number.
+        less_is_better: whether a lower value is better.
     """
 
     compute: Callable[..., Score | None]
@@ -49,7 +49,7 @@ METRICS = {
 
 
 def metrics_of(*arguments: str) -> tuple[str, ...]:
-    """Gives the names of the metrics that are computed from any of these arguments.
+    """Returns the names of the metrics that are computed from any of these arguments.
 
     Example:
         >>> metrics_of("hypotheses")[:3]
@@ -59,11 +59,11 @@ def metrics_of(*arguments: str) -> tuple[str, ...]:
 
 
 class MetricsOf:
-    """The names of a class's scores, looked up in METRICS whenever they are asked for.
+    """A class attribute with the names of scores, looked up in METRICS at every access.
 
     Args:
-        arguments: those of `metrics_of`.
-        others: further names, after these.
+        arguments: see `metrics_of`.
+        others: further names, appended to these.
 
     Example:
         >>> class OfTexts:
@@ -76,7 +76,7 @@ class MetricsOf:
         self._arguments, self._others = arguments, others
 
     def __get__(self, instance: object, owner: type) -> tuple[str, ...]:
-        """Gives the names."""
+        """Returns the names."""
         return *metrics_of(*self._arguments), *self._others
 
 
@@ -84,11 +84,11 @@ def compute_scores(names: Iterable[str], **measured: Any) -> dict[str, Score]:
     """Computes scores by the names of their metrics.
 
     Args:
-        names: of metrics, in the order wanted.
-        measured: all that an evaluation has; each metric takes the arguments that it names.
+        names: of metrics, in the order of the result.
+        measured: all values of an evaluation; each metric takes the arguments that it names.
 
     Returns:
-        The scores by name, without those that have no meaning here.
+        The scores by name, without meaningless ones.
 
     Example:
         >>> list(compute_scores(["loss", "perplexity"], loss_sum=3.0, num_targets=2).values())[0]
@@ -102,7 +102,7 @@ def compute_scores(names: Iterable[str], **measured: Any) -> dict[str, Score]:
 
 
 def shown(name: str, value: float) -> str:
-    """Writes a value: in percent two decimals tell enough, of nats and bits four do.
+    """Formats a value: percentages with two decimals, nats and bits with four.
 
     Example:
         >>> shown("bleu", 41.0249), shown("loss", 1.46971)
@@ -113,7 +113,7 @@ def shown(name: str, value: float) -> str:
 
 
 def is_less_better(name: str) -> bool:
-    """Says whether the lower of two values of a metric is the better one.
+    """Returns whether lower values of a metric are better.
 
     Example:
         >>> is_less_better("bleu"), is_less_better("perplexity")

@@ -1,4 +1,4 @@
-"""The record of a score: everything one needs to get the same figure again."""
+"""The record of a score: everything needed to reproduce it."""
 
 import json
 import math
@@ -18,11 +18,11 @@ from flax_transformer.whole_files import written_whole
 
 
 def environment() -> dict[str, Any]:
-    """Describes the software and the hardware that run.
+    """Describes the software and the hardware in use.
 
     Returns:
-        Versions of Python and of the libraries that decide figures, the platform, the processor
-        and its number of cores, the kind of JAX devices and their number.
+        Versions of Python and of the libraries that affect scores; the platform; the processor and
+        its number of cores; the kind and the number of JAX devices.
 
     Example:
         >>> environment()["num_devices"] == jax.device_count()
@@ -43,14 +43,14 @@ def environment() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Record:
-    """Scores of one model on one split, or on other files, and what led to them.
+    """Scores of one model on one split or on other files, with all settings behind them.
 
     Attributes:
         split: of the data set; None for a user's own files.
-        decoding: settings of the search: method, beam size, penalty and so on; None without one.
+        decoding: settings of the search: method, beam size, penalty and so on; None without search.
         dtype: type of the computation.
-        checkpoint_step: updates made when the (last) checkpoint was written.
-        num_averaged: checkpoints whose weights were averaged; 1 is none.
+        checkpoint_step: number of updates before the (last) checkpoint.
+        num_averaged: number of averaged checkpoints; 1 means no averaging.
         scores: by name.
         details: plain data beyond the scores.
         files: paths of a user's own files that were scored, by their roles.
@@ -74,7 +74,7 @@ class Record:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the record as plain data; an infinite or undefined figure is null."""
+        """Returns the record as plain data; infinite or undefined numbers become null."""
         scores = {
             name: score._asdict() | {"value": score.value if math.isfinite(score.value) else None}
             for name, score in self.scores.items()
@@ -83,11 +83,11 @@ class Record:
 
 
 def write_scores(path: str | os.PathLike[str], record: Record) -> None:
-    """Writes a record as JSON; a reader sees the old file or the new one, never half of one.
+    """Writes a record as JSON, atomically.
 
     Args:
-        path: of the file; its directory is made where it does not exist.
-        record: what to write; an infinite or undefined figure is written as null.
+        path: of the file; its directory is created if needed.
+        record: to write; infinite or undefined numbers become null.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def write_scores(path: str | os.PathLike[str], record: Record) -> None:
 
 
 def _processor() -> str:
-    """Model name of the processor; on Linux, Python's platform module does not know it."""
+    """The model name of the processor; Python's platform module lacks it on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Scores of texts and of token counts, each with what one needs to know to compare it."""
+"""Scores of texts and of token counts, with the signatures needed to compare them."""
 
 import math
 import unicodedata
@@ -8,16 +8,16 @@ from typing import NamedTuple
 import sacrebleu
 
 References = Sequence[str] | Sequence[Sequence[str]]
-"""One text for each hypothesis, or the same number of texts for each."""
+"""One reference text for each hypothesis, or the same number of texts for each."""
 
 
 class Score(NamedTuple):
-    """A figure and how it was computed.
+    """A score and how it was computed.
 
     Attributes:
         name: of the score.
         value: in the unit of its metric.
-        signature: sacreBLEU's own, with its version; None where nothing can vary.
+        signature: sacreBLEU's, with its version; None for scores without variants.
     """
 
     name: str
@@ -26,16 +26,16 @@ class Score(NamedTuple):
 
 
 def bleu(hypotheses: Sequence[str], references: References, *, tokenize: str = "13a") -> Score:
-    """Corpus BLEU with one or several references for each hypothesis.
+    """Computes corpus BLEU with one or several references for each hypothesis.
 
     BLEU = 100 min(1, exp(1 - r / h)) (p_1 p_2 p_3 p_4)^(1/4), with r, h the lengths of references
     and hypotheses and p_n the precision of n-grams, over the whole corpus
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order; see `References`.
-        tokenize: sacreBLEU's name of a tokenizer: "13a" for plain text with spaces
-            between words, "none" for text that is tokenized already; see `choose_tokenizer`.
+        references: right texts, in the same order; see `References`.
+        tokenize: sacreBLEU's name of a tokenizer: "13a" for plain text with spaces between words,
+            "none" for tokenized text; see `choose_tokenizer`.
 
     Returns:
         The score with sacreBLEU's signature.
@@ -50,18 +50,18 @@ def bleu(hypotheses: Sequence[str], references: References, *, tokenize: str = "
     Reference: Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores.
     """
     streams = _streams(hypotheses, references)
-    # sacreBLEU warns about tokenized text, which "none" is for.
+    # sacreBLEU warns about tokenized text, but "none" is for tokenized text.
     metric = sacrebleu.BLEU(tokenize=tokenize, force=tokenize == "none")
     value = metric.corpus_score(hypotheses, streams).score
     return Score("bleu", min(value, 100.0), str(metric.get_signature()))
 
 
 def chrf(hypotheses: Sequence[str], references: References) -> Score:
-    """Corpus chrF2: F-score of character n-grams up to 6, recall counting twice.
+    """Computes corpus chrF2: F-score of character n-grams up to 6, with double weight on recall.
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order; see `References`.
+        references: right texts, in the same order; see `References`.
 
     Returns:
         The score with sacreBLEU's signature.
@@ -82,14 +82,13 @@ def chrf(hypotheses: Sequence[str], references: References) -> Score:
 
 
 def exact_match(hypotheses: Sequence[str], references: References) -> Score:
-    """Share of hypotheses that equal their reference, or one of them, character by character.
+    """Computes the share of hypotheses that exactly equal a reference.
 
-    Two spellings of one character, such as é as one code point or as e and an accent, are equal:
-    both texts are compared in Unicode's normal form C.
+    Texts are compared in Unicode's normal form C, so é as one code point equals e with an accent.
 
     Args:
         hypotheses: output texts.
-        references: texts wanted, in the same order; see `References`.
+        references: right texts, in the same order; see `References`.
 
     Returns:
         The score in percent.
@@ -110,11 +109,11 @@ def exact_match(hypotheses: Sequence[str], references: References) -> Score:
 
 
 def token_accuracy(num_correct: int | float, num_targets: int | float) -> Score:
-    """Share of target tokens that were the most probable ones, given the true tokens before them.
+    """Computes the share of target tokens that were the most probable, given the true prefix.
 
     Args:
-        num_correct: tokens predicted right.
-        num_targets: all tokens, padding not counted.
+        num_correct: number of correctly predicted tokens.
+        num_targets: number of tokens without padding.
 
     Returns:
         The score in percent.
@@ -130,16 +129,16 @@ def token_accuracy(num_correct: int | float, num_targets: int | float) -> Score:
 
 
 def perplexity(loss_sum: int | float, num_targets: int | float) -> Score:
-    """Exponential of the mean negative log-likelihood of a token.
+    """Computes the exponential of the mean negative log-likelihood of a token.
 
     perplexity = exp(loss_sum / num_targets)
 
     Args:
         loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
-        num_targets: all tokens, padding not counted.
+        num_targets: number of tokens without padding.
 
     Returns:
-        The perplexity, at least 1 for probabilities; infinite where the exponential overflows.
+        The perplexity, at least 1 for probabilities; infinite if the exponential overflows.
 
     Raises:
         ValueError: if num_targets is not above 0.
@@ -156,11 +155,11 @@ def perplexity(loss_sum: int | float, num_targets: int | float) -> Score:
 
 
 def mean_loss(loss_sum: int | float, num_targets: int | float) -> Score:
-    """Mean negative log-likelihood of a token in nats.
+    """Computes the mean negative log-likelihood of a token in nats.
 
     Args:
         loss_sum: negative log-likelihood of all tokens in nats, without label smoothing.
-        num_targets: all tokens, padding not counted.
+        num_targets: number of tokens without padding.
 
     Returns:
         The loss, the logarithm of the perplexity.
@@ -176,13 +175,13 @@ def mean_loss(loss_sum: int | float, num_targets: int | float) -> Score:
 
 
 def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
-    """Negative log-likelihood of a text, spread over its bytes: the same for whatever tokens.
+    """Computes the negative log-likelihood of a text per byte: comparable between tokenizers.
 
     bits = loss_sum / (ln 2 num_bytes)
 
     Args:
         loss_sum: negative log-likelihood of all tokens in nats.
-        num_bytes: bytes of UTF-8 of the text.
+        num_bytes: length of the text in bytes of UTF-8.
 
     Returns:
         The bits.
@@ -198,7 +197,7 @@ def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
 
 
 def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
-    """The first reference of each hypothesis, the second of each, and so on."""
+    """The first references of all hypotheses, the second references, and so on."""
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
     if not references:
@@ -208,7 +207,7 @@ def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence
 
 
 def mean(total: int | float, number: int | float) -> float:
-    """Divides a sum.
+    """Computes a mean from a sum.
 
     Raises:
         ValueError: if the divisor is not above 0.

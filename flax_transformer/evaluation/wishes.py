@@ -1,4 +1,4 @@
-"""Measures four properties of positional schemes; no scheme is known by its name here."""
+"""Measurement of four properties of any positional scheme."""
 
 import functools
 from typing import NamedTuple
@@ -10,22 +10,22 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.schemes import Head, PositionalScheme
 
-# Steps of the longest sentence in training; longer than the ranges that T5's buckets tell apart.
+# Steps of the longest sentence in training; more than the distances that T5's buckets separate.
 TRAINING_LENGTH = 128
 _WIDTH = 64
 _HEAD = Head(index=0, num_heads=8, bidirectional=True)
-# Values nearer than this share of the largest distance are the same: rounding is smaller.
+# Values closer than this share of the largest distance count as equal; rounding is smaller.
 _SAME = 1e-4
 
 
 class Verdict(NamedTuple):
-    """Whether a wish is met, and what was measured."""
+    """Whether a property holds, and the measurement."""
 
     met: bool
     reason: str
 
 
-# The heading of each wish.
+# The heading of each property.
 HEADINGS = {
     "unique": "unique value",
     "consistent": "consistent distance",
@@ -35,25 +35,24 @@ HEADINGS = {
 
 
 def check_wishes(scheme: PositionalScheme) -> dict[str, Verdict]:
-    """Measures whether a scheme meets the four wishes.
+    """Measures whether a scheme has the four properties.
 
-    The value of a step is whatever the scheme gives to the model: the encoding; a vector of
-    ones as it is rotated there; the biases of a query there, of the first of eight heads, against
-    keys at all steps under study. The distance of two steps is that of their values. Learned tables
-    are drawn at random, with as many rows as the training length where a row is a position.
+    The value of a step is the output of the scheme: the encoding of the step; a vector of ones
+    after rotation; or the biases of a query at the step against keys at all tested steps, in the
+    first of eight heads. The distance of two steps is the distance of their values. Learned tables
+    are drawn at random. If a row is a position, they have as many rows as the training length.
 
-    A wish that is not met need not hurt: ALiBi's bias falls without end, and the softmax makes of
-    it a weight of zero.
+    A missing property is not always harmful: ALiBi's bias is unbounded, but the softmax turns it
+    into a weight of zero.
 
     Args:
         scheme: any scheme, not only one of `SCHEMES`.
 
     Returns:
-        The verdicts, each with the figure that decided: "unique" (each step of a sentence has a
-        value of its own), "consistent" (two steps are equally far apart whatever the length of
-        their sentence), "carries_on" (steps beyond the training length have values of their own,
-        too) and "bounded" (values stay within the range they have in training, and computing them
-        again gives the same ones).
+        The verdicts, each with the deciding number: "unique" (all steps of a sentence have
+        different values), "consistent" (the distance of two steps does not depend on the length of
+        the sentence), "carries_on" (steps beyond the training length have different values, too)
+        and "bounded" (values stay within their range in training and are deterministic).
 
     Example:
         >>> from flax_transformer.functional.schemes import SCHEMES
@@ -78,18 +77,18 @@ def step_values(
     d_model: int = _WIDTH,
     max_positions: int = TRAINING_LENGTH,
 ) -> Float[Array, "steps width"]:
-    """Gives the values of some steps of a sentence, as `check_wishes` defines them.
+    """Computes the values of some steps of a sentence, as defined in `check_wishes`.
 
     Args:
         scheme: any scheme.
-        steps: positions, counted from 0; where the scheme biases scores, also those of the keys.
+        steps: positions, counted from 0; for a scheme of biases also the positions of the keys.
         length: number of tokens of the sentence.
         d_model: width of encodings, of the rotated vector and of the query.
         max_positions: rows of a learned table of positions.
 
     Returns:
-        One value a step, a vector; all that a scheme gives, side by side. NaN where the scheme
-        has no value. A scheme that gives nothing has the value 0 everywhere.
+        One vector per step: all outputs of the scheme, concatenated. NaN if the scheme has no value
+        at a step. A scheme without any outputs has the value 0 everywhere.
 
     Example:
         >>> from flax_transformer.functional.schemes import SCHEMES
@@ -101,7 +100,7 @@ def step_values(
     table = draw((max_positions, d_model)) if scheme.has_table else None
     head_table = draw(scheme.head_table_shape(d_model)) if scheme.head_table_shape else None
 
-    # Each step by itself: a table refuses more positions at once than it has rows.
+    # Step by step: a table rejects more positions at once than it has rows.
     def value(step: Array) -> Array:
         position, given = step[None], []
         if scheme.encode:
@@ -135,7 +134,7 @@ def _consistent(scheme: PositionalScheme) -> Verdict:
 def _carries_on(scheme: PositionalScheme) -> Verdict:
     length = 2 * TRAINING_LENGTH
     distances = _distances(_values(scheme, range(length), length))
-    # A step without a value is at no distance from anything, itself included.
+    # A step without a value has the distance NaN from every step, itself included.
     has_value = np.isfinite(np.diagonal(distances))
     has_own = has_value & (_nearest(distances) > _SAME * np.nanmax(distances))
     carried = has_own[TRAINING_LENGTH:]
@@ -148,7 +147,7 @@ def _carries_on(scheme: PositionalScheme) -> Verdict:
 
 def _bounded(scheme: PositionalScheme) -> Verdict:
     far = 64 * TRAINING_LENGTH
-    # Both ends of the sentence, so that distances are short and long.
+    # Both ends of the sentence, for short and long distances.
     steps = np.r_[:TRAINING_LENGTH, far - TRAINING_LENGTH : far]
     values, again = (_values(scheme, steps, far) for _ in range(2))
     if not np.array_equal(values, again, equal_nan=True):
@@ -164,12 +163,12 @@ def _values(scheme: PositionalScheme, steps: range | np.ndarray, length: int) ->
 
 
 def _distances(values: np.ndarray) -> np.ndarray:
-    """The distance of each step from each, [steps, steps]."""
+    """The distances between all steps, [steps, steps]."""
     return np.stack([np.linalg.norm(values - value, axis=1) for value in values])
 
 
 def _nearest(distances: np.ndarray) -> np.ndarray:
-    """The distance of each step from the nearest other one that has a value."""
+    """The distance of each step from the nearest other step that has a value."""
     others = np.where(np.eye(len(distances)) + np.isnan(distances), np.inf, distances)
     return others.min(axis=1)
 
@@ -179,5 +178,5 @@ def _span(values: np.ndarray) -> str:
 
 
 def _short(bound: float) -> str:
-    # Zero is added, so that a negative zero loses its sign.
+    # Adding zero removes the sign of a negative zero.
     return f"{bound + 0.0:,.0f}" if abs(bound) >= 1000 else f"{bound + 0.0:.3g}"

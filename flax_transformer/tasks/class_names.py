@@ -1,4 +1,4 @@
-"""Names of the classes of a trained model, in the order of their numbers, in a file."""
+"""The file of a trained model's class names, in the order of the class numbers."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from flax_transformer.whole_files import written_whole
 
 
 def save_class_names(path: Path, names: tuple[str, ...]) -> None:
-    """Writes the names.
+    """Writes the names to the file.
 
     Raises:
-        UserError: if the file holds other names, or these in another order.
+        UserError: if the file holds other names or another order.
     """
     if path.exists() and read_class_names(path) != names:
         raise UserError(
@@ -24,7 +24,7 @@ def save_class_names(path: Path, names: tuple[str, ...]) -> None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Reads the names.
+    """Reads the names from the file.
 
     Raises:
         UserError: if the file cannot be read.

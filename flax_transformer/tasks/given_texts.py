@@ -1,4 +1,4 @@
-"""Texts as users give them to a predictor."""
+"""Checks of the texts that users give to a predictor."""
 
 import warnings
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ class CutTextWarning(UserWarning):
 
 
 def list_texts(texts: str | Iterable[str]) -> list[str]:
-    """Makes a list of the texts; a string is one text, not its letters.
+    """Makes a list of the texts; a string is one text.
 
     Args:
-        texts: one, or several.
+        texts: one or several.
 
     Raises:
         UserError: if one is not a string.
@@ -39,15 +39,15 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
 def encode_text(
     tokenizer: Tokenizer, name: str, text: str, max_length: int | None, *, begin: bool, end: bool
 ) -> list[int]:
-    """Gives the ids of a text to look at, which is shown whole or not at all.
+    """Encodes a text for an attention view; the text must fit as a whole.
 
     Args:
         tokenizer: of the model.
-        name: of the text, as the user knows it.
-        text: any that is not blank.
+        name: of the text, for error messages.
+        text: any text that is not blank.
         max_length: tokens that the model reads; None: any number.
-        begin: whether to put the begin mark before it.
-        end: whether to put the end mark after it.
+        begin: whether to add the begin mark.
+        end: whether to add the end mark.
 
     Raises:
         UserError: if the text is blank or too long.
@@ -63,10 +63,10 @@ def encode_text(
 
 
 def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
-    """Warns once of all texts that were cut, if there are any.
+    """Warns once if any texts were cut.
 
     Args:
-        inputs: texts, or images or videos, of which none is cut.
+        inputs: texts; or images or videos, which are never cut.
         where: origin of the texts, such as "of the split train".
     """
     if not isinstance(inputs, TextInputs) or not inputs.num_cut:
@@ -84,13 +84,13 @@ def warn_of_cut_texts(inputs: Inputs, where: str = "") -> None:
 def warn_of_long_lines(
     lengths: Iterable[int], max_length: int, numbers: Iterable[int], consequence: str
 ) -> None:
-    """Warns of each line that has more tokens than the model reads.
+    """Warns about each line that has more tokens than the model reads.
 
     Args:
         lengths: of the lines, in tokens.
         max_length: tokens that the model reads.
-        numbers: of the lines, as the user counts them.
-        consequence: what is done with a longer one.
+        numbers: line numbers for the warnings.
+        consequence: what happens to a longer line.
     """
     for number, length in zip(numbers, lengths, strict=False):
         if length > max_length:

@@ -1,4 +1,4 @@
-"""Outputs for a batch of rows, searched for in one compiled program a shape."""
+"""Search for the outputs of a batch of rows, with one compiled program per shape."""
 
 import dataclasses
 import functools
@@ -20,13 +20,13 @@ class SearchRows(NamedTuple):
     """The arrays of a batch.
 
     Attributes:
-        prompts: what the decoder reads first, padded on the left.
-        limits: tokens to write at most.
-        numbers: what the random key of each row is made of.
-        lengths: tokens of the whole text so far, where a prompt may hold the end only.
-        source: what the encoder reads, padded on the right; None without an encoder.
+        prompts: tokens that the decoder reads first, padded on the left.
+        limits: largest numbers of tokens to write.
+        numbers: from which the random key of each row is made.
+        lengths: tokens of the whole text so far; a prompt may hold only its end.
+        source: tokens that the encoder reads, padded on the right; None without an encoder.
         segments: 1 at tokens of the source and 0 at padding.
-        never_written: ids that are no text.
+        never_written: ids that are not text.
     """
 
     prompts: Int32[Array | np.ndarray, "rows prompt_length"]
@@ -57,11 +57,11 @@ def search_rows(
         rows: the batch.
         rng: random key of sampling.
         decoding: how to search.
-        limits: of the longest output; those of each row are in `rows`.
-        num_halvings: of a beam search, see `search`.
+        limits: for the whole batch; the limits of each row are in `rows`.
+        num_halvings: of a beam search; see `search`.
     """
     num_rows, prompt_length = rows.prompts.shape
-    # The last token found is never read.
+    # The last found token is never read.
     capacity = prompt_length + limits.max_length - 1
     if rows.source is None:
         cache = model.apply(variables, num_rows, capacity, method=model.start)

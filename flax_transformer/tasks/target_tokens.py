@@ -1,4 +1,4 @@
-"""The tokens that a model is to predict: what it reads for it, and how many it gets right."""
+"""Target tokens of a model: its inputs for them, and counts of right predictions."""
 
 import functools
 import operator
@@ -21,11 +21,11 @@ Counts = dict[str, Any]
 def shift_right(
     target: Int[Array, "batch length"], segments: Int[Array, "batch length"], bos_id: int
 ) -> Int[Array, "batch length"]:
-    """Makes the decoder's input of targets: each token's predecessor.
+    """Makes the decoder's input from targets: each token's predecessor.
 
     Args:
         target: token ids.
-        segments: number from 1 of the target that each token of a row belongs to; 0 for padding.
+        segments: number (from 1) of the target that each token of a row belongs to; 0 for padding.
         bos_id: id of the begin mark, which precedes the first token of each segment.
 
     Returns:
@@ -50,7 +50,7 @@ def next_tokens(
         bos_id: id of the begin mark, which precedes a translation.
 
     Returns:
-        The arguments of the model; the token to predict at each place, given those before it; and
+        The arguments of the model; the token to predict at each position from the earlier ones; and
         False at padding.
     """
     if isinstance(batch, TextBatch):
@@ -75,7 +75,7 @@ def count_tokens(
     """Counts how well logits predict targets.
 
     Args:
-        logits: of every place.
+        logits: of every position.
         target: token ids.
         is_token: False at padding, which is not counted.
 

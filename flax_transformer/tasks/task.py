@@ -1,4 +1,4 @@
-"""A task: what a model is trained for, from its data to a predictor of strings, files or arrays."""
+"""Base class of the tasks: the data, loss, scores and predictor of a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -18,27 +18,27 @@ from flax_transformer.evaluation.scores import Score
 
 # All collections of a model: {"params": ...} and, with batch normalization, "batch_stats".
 Variables: TypeAlias = Mapping[str, Any]
-# The configs that a task is made of: `experiment.Experiment`, which imports the tasks itself.
+# The configs of a task: `experiment.Experiment`. That module imports the tasks.
 Experiment: TypeAlias = Any
-# A linen module, whose methods are those of its kind.
+# A linen module; its methods depend on its kind.
 Model: TypeAlias = Any
-# What a user calls; its methods are those of its task.
+# The object that users call; its methods depend on the task.
 Predictor: TypeAlias = Any
 # Plain data and arrays by name.
 Fields: TypeAlias = dict[str, Any]
-LOSSES = "losses"  # collection into which modules sow losses of their own
+LOSSES = "losses"  # collection into which modules sow their own losses
 NUM_SAMPLES = 3
 TOKENIZER = "tokenizer.json"  # of a workdir
 
 
 class Loss(NamedTuple):
-    """The loss of a batch as sums, so that parts of a batch add up to the whole.
+    """The loss of a batch as sums, so that the parts of a batch can be added.
 
     Attributes:
-        sum: of the losses of all units, in nats.
+        sum: sum of the losses of all units, in nats.
         weight: by which the sum is divided, such as the number of target tokens.
         statistics: the model's collections except its parameters, updated by this batch.
-        extra: further losses of the model by name, such as one that balances experts; each is the
+        extra: further losses of the model by name, such as the balancing of experts; each is the
             model's own mean times `weight`.
     """
 
@@ -53,9 +53,9 @@ class Scored(NamedTuple):
 
     Attributes:
         scores: by name.
-        outputs: of each example, a line each, in order.
-        samples: lines that show a few outputs beside what was wanted.
-        example: an input to try a trained model with; "" if none can be typed.
+        outputs: one line per example, in order.
+        samples: lines that show a few outputs and the right ones.
+        example: an input to try a trained model with; "" if it cannot be typed.
         details: plain data beyond the scores, such as the scores of each class.
     """
 
@@ -70,16 +70,16 @@ class Task(ABC):
     """A model, its data, its loss and its scores; `TASKS` names the class of each task.
 
     Attributes:
-        description: a line.
+        description: one line.
         config: class of the task's own config.
-        reads: classes of the configs of data that it reads.
-        takes: what its models read and give, as their configs say: ("tokens", "next_tokens").
+        reads: classes of the data configs that it accepts.
+        takes: inputs and outputs of its models, as in their configs: ("tokens", "next_tokens").
         scores: names of its scores; the first is the default of `training.best_score`.
-        unit: what its speed is counted in, in the plural.
-        command: that uses a trained model.
-        searches: whether outputs are searched for, so that an experiment has `decoding`.
-        attention_options: arguments of its predictor's `attend` besides an input.
-        model: made by `experiment.model.build`.
+        unit: unit of its speed, in the plural.
+        command: name of the command that uses a trained model.
+        searches: whether outputs are searched for; an experiment then has `decoding`.
+        attention_options: further arguments of its predictor's `attend`.
+        model: built by `experiment.model.build`.
     """
 
     description: ClassVar[str]
@@ -101,9 +101,9 @@ class Task(ABC):
 
         Args:
             experiment: its configs.
-            folder: with what `save` wrote. It may be empty or missing for a new training, whose
-                tokenizer or classes are then those of the training data.
-            training: whether to train, so that all splits must be readable; otherwise no data is
+            folder: with the files that `save` wrote. For a new training it may be empty or missing;
+                the tokenizer or the classes then come from the training data.
+            training: whether to train; all splits must then be readable. Otherwise no data are
                 read.
 
         Raises:
@@ -112,7 +112,7 @@ class Task(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Writes what `open` reads."""
+        """Writes the files that `open` reads."""
 
     @abstractmethod
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
@@ -120,8 +120,8 @@ class Task(ABC):
 
         Args:
             split: to train on.
-            num_devices: that share an update.
-            rows_multiple: the rows of a batch are a multiple of it.
+            num_devices: number of devices that share an update.
+            rows_multiple: divides the number of rows of a batch.
 
         Raises:
             UserError: if nothing is left to train on.
@@ -129,11 +129,11 @@ class Task(ABC):
 
     @abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters; statistics start neutral."""
+        """Initializes the model's parameters at random; statistics start neutral."""
 
     @abstractmethod
     def loss(self, variables: Variables, batch: AnyBatch, rng: PRNGKeyArray) -> Loss:
-        """Computes the training loss of a batch; `rng` is for all that is random in a step."""
+        """Computes the training loss of a batch; `rng` is the key of all randomness in a step."""
 
     @abstractmethod
     def evaluate(
@@ -144,7 +144,7 @@ class Task(ABC):
         Args:
             variables: of the model.
             split: of its data set, or a user's own files.
-            is_quick: for a look during training, with fewer outputs or a faster search.
+            is_quick: whether to save time during training, by fewer outputs or a faster search.
 
         Raises:
             UserError: if the split or the files cannot be read, or do not fit the task.
@@ -152,18 +152,18 @@ class Task(ABC):
 
     @abstractmethod
     def predictor(self, variables: Variables) -> Predictor:
-        """Makes what users call: of a trained model, from a text or an image to its output.
+        """Makes the predictor of a trained model: from a text or an image to the output.
 
         Its `attend` gives the arguments of `view_attention` for one input.
         """
 
     @abstractmethod
     def examples(self, batch: AnyBatch) -> Iterator[Fields]:
-        """Gives the examples of a batch as plain data that a person can read."""
+        """Returns the examples of a batch in readable form, as plain data."""
 
 
 def draw(model: Model, rng: PRNGKeyArray, *inputs: Array, method: str | Callable) -> Variables:
-    """Draws the variables of a model by one of its methods; sown losses are none of them."""
+    """Initializes the variables of a model by one of its methods, without sown losses."""
     init = jax.jit(model.init, static_argnames="method")
     return {k: v for k, v in init(rng, *inputs, method=method).items() if k != LOSSES}
 
@@ -178,7 +178,7 @@ def apply_in_training(
         variables: of the model.
         rng: random key of the dropout.
         *inputs: of the method.
-        **options: more of them, and the method's name as `method`.
+        **options: of the method, and its name as `method`.
 
     Returns:
         The outputs, and the updated collections with the losses that modules sowed.

@@ -7,12 +7,12 @@ from flax_transformer.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
-    """How a model is trained for a task; its class chooses the task."""
+    """How a model is trained for a task; the class of the config chooses the task."""
 
     label_smoothing: float = 0.0
     """Probability mass of the right answer spread evenly over all answers."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is not a share."""
+        """Rejects a smoothing outside [0, 1)."""
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")

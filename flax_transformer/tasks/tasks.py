@@ -1,4 +1,4 @@
-"""The tasks by name, and which of them an experiment is about."""
+"""The tasks by name, and the choice of an experiment's task."""
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.tasks.classification.pixel_classification import (
@@ -26,10 +26,10 @@ TASKS: dict[str, type[Task]] = {
 
 
 def find_task(experiment: Experiment) -> tuple[str, type[Task]]:
-    """Gives the name and the class of the task that an experiment's configs make together.
+    """Returns the name and the class of the task that an experiment's configs define.
 
     Raises:
-        UserError: naming the config that does not fit.
+        UserError: if a config does not fit the others; the error names it.
     """
     config, data, model = (
         type(part).__name__ for part in (experiment.task, experiment.data, experiment.model)

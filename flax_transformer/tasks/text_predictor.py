@@ -1,4 +1,4 @@
-"""What the predictors of texts have in common."""
+"""Base class of the predictors of texts."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,11 @@ from flax_transformer.tasks.task import Fields, Model, Variables
 
 
 class ScoredText(NamedTuple):
-    """A text that a search has written.
+    """An output text of a search.
 
     Attributes:
         text: without the prompt.
-        score: log-probability in nats; of a beam search divided by the length penalty. Higher is
+        score: log-probability in nats; beam search divides it by the length penalty. Higher is
             better.
     """
 
@@ -32,13 +32,13 @@ class ScoredText(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class TextPredictor:
-    """A trained model that is loaded once and answers many texts.
+    """A trained model that is loaded once and used for many texts.
 
     Attributes:
         model: of texts.
         variables: its parameters and, with batch normalization, its running statistics.
-        tokenizer: of its tokens.
-        decoding: how outputs are searched for unless a call says otherwise; None: they are not.
+        tokenizer: of the model.
+        decoding: default search for outputs; None: no search.
         max_length: tokens that the model reads at a time, marks included.
 
     Raises:
@@ -52,7 +52,7 @@ class TextPredictor:
     max_length: int
 
     def __post_init__(self) -> None:
-        """Refuses the file of another tokenizer."""
+        """Rejects the file of another tokenizer."""
         table = self.variables["params"].get("embedding", {}).get("table")
         num_ids = self.tokenizer.vocab_size
         if table is not None and len(table) != num_ids:
@@ -77,7 +77,7 @@ class TextPredictor:
             self.variables,
             rows,
             jax.random.key(seed),
-            # Stop strings do not change the program: without them it is compiled once.
+            # Stop strings do not change the program; it is compiled once, without them.
             decoding=dataclasses.replace(decoding, stop=()),
             limits=SearchLimits(max_length=max_length, eos_id=eos_id, pad_id=pad_id),
             num_halvings=num_halvings,
@@ -86,19 +86,19 @@ class TextPredictor:
     def scored_texts(
         self, found: Iterable[tuple[list[int], float]], stop: Sequence[str], prefix: str = ""
     ) -> list[ScoredText]:
-        """Decodes what was found for an input, each up to the first of the strings that stop it."""
+        """Decodes the outputs for an input, each up to its first stop string."""
         return [
             ScoredText(prefix + cut_at_stop(self.tokenizer.decode(ids), stop), score)
             for ids, score in found
         ]
 
     def attention(self, *sides: Iterable[int]) -> Fields:
-        """Computes where the model looks; see `text_attention`."""
+        """Computes the attention weights; see `text_attention`."""
         return text_attention(self.model, self.variables, self.tokenizer, *sides)
 
 
 def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
-    """Gives the ids and the score of each hypothesis of each row, without the empty slots."""
+    """Returns the ids and the score of each hypothesis of each row, without empty slots."""
     sides = (np.asarray(side).tolist() for side in (hypotheses.tokens, hypotheses.scores))
     return [
         [(ids, score) for ids, score in zip(*row, strict=True) if np.isfinite(score)]
@@ -109,17 +109,17 @@ def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
 def text_attention(
     model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Iterable[int]
 ) -> Fields:
-    """Computes where a model looks, in one pass.
+    """Computes the attention weights of a model in one forward pass.
 
-    Cached decoding computes the same for the hypothesis that a search has found, for it never
-    depends on the others.
+    Cached decoding computes the same weights for the hypothesis that a search has found, as a
+    hypothesis never depends on the others.
 
     Args:
         model: of texts.
         variables: of the model.
         tokenizer: names the tokens.
-        *sides: token ids that the model reads, without padding: a text; of an encoder-decoder a
-            source and what the decoder reads, the begin mark first.
+        *sides: token ids that the model reads, without padding: a text; for an encoder-decoder, a
+            source and the decoder's input, which starts with the begin mark.
 
     Returns:
         Arguments of `view_attention`: the weights of each part, and the names of the tokens.

@@ -1,4 +1,4 @@
-"""How probable given texts and given translations are."""
+"""Log-probabilities of given texts and given translations."""
 
 import functools
 import warnings
@@ -20,11 +20,11 @@ from flax_transformer.tasks.target_tokens import next_tokens
 from flax_transformer.tasks.task import Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
 
-TOKENS_PER_BATCH = 4096  # as `evaluate` reads
+TOKENS_PER_BATCH = 4096  # same as in `evaluate`
 
 
 class TextScore(NamedTuple):
-    """How probable a text is.
+    """Log-probability of a text.
 
     Attributes:
         log_prob: log-probability in nats, summed over the tokens.
@@ -40,18 +40,18 @@ class TextScore(NamedTuple):
 def score_texts(
     predictor: TextPredictor, texts: Sequence[str], first_line: int = 1
 ) -> list[TextScore]:
-    """Computes log p(text), the end mark included, after the mark that begins a document.
+    """Computes log p(text), including the end mark, given the begin mark of a document.
 
-    A text of more tokens than the model reads at a time is cut into pieces as in `evaluate`: each
-    token is predicted from those before it in its piece. A `CutTextWarning` reports it.
+    A text with more tokens than the model reads at a time is split into pieces as in `evaluate`:
+    each token is predicted from the earlier tokens of its piece. A `CutTextWarning` reports it.
 
     Args:
-        predictor: of a decoder.
-        texts: any; an empty one has only its end mark.
-        first_line: number of the first text, as warnings count.
+        predictor: of a decoder-only model.
+        texts: any; an empty text has only its end mark.
+        first_line: line number of the first text in warnings.
 
     Returns:
-        One score a text.
+        One score per text.
     """
     tokenizer, max_length = predictor.tokenizer, predictor.max_length
     end = tokenizer.eos_id
@@ -67,25 +67,25 @@ def score_texts(
     rows = TokenizedPairs.without_targets(TokenizedText.of(pieces))
     batches = LengthBatches.for_evaluation(rows, TOKENS_PER_BATCH, max_length + 1)
     sums = np.bincount(texts_of_pieces, _log_probs(predictor, batches), minlength=len(texts))
-    return _scores(sums.astype(np.float64), lengths)  # without texts they are integers
+    return _scores(sums.astype(np.float64), lengths)  # without texts the sums are integers
 
 
 def score_pairs(
     predictor: TextPredictor, sources: Sequence[str], targets: Sequence[str], first_line: int = 1
 ) -> list[TextScore]:
-    """Computes log p(target | source), the target's end mark included.
+    """Computes log p(target | source), including the target's end mark.
 
-    A source is cut to max_length tokens as `translate` cuts it, with a `CutTextWarning`; a target
-    is never cut.
+    A source is cut to max_length tokens as in `translate`, with a `CutTextWarning`. A target is
+    never cut.
 
     Args:
         predictor: of an encoder-decoder.
         sources: texts.
-        targets: as many translations.
-        first_line: number of the first pair, as warnings and errors count.
+        targets: one translation per source.
+        first_line: line number of the first pair in warnings and errors.
 
     Returns:
-        One score a pair.
+        One score per pair.
 
     Raises:
         UserError: if a target is longer than the model's table of positions.
@@ -111,14 +111,14 @@ def score_pairs(
 def _log_probs(
     predictor: TextPredictor, batches: LengthBatches
 ) -> Float64[np.ndarray, " num_rows"]:
-    """Scores the rows of all batches in their order; those without targets are texts."""
+    """Scores the rows of all batches in order; without targets, the rows are texts."""
     found: dict[int, float] = {}
     for indices, batch in batches.epoch():
         is_text = not batch.target_segments.any()
         rows = TextBatch(batch.source, batch.source_segments) if is_text else batch
         scores = _score(predictor.model, predictor.variables, predictor.tokenizer.bos_id, rows)
         found |= zip(indices.tolist(), np.asarray(scores).tolist(), strict=True)
-    found.pop(-1, None)  # of rows that only fill a batch
+    found.pop(-1, None)  # index of rows that only fill a batch
     return np.array([found[row] for row in sorted(found)], np.float64)
 
 
@@ -126,7 +126,7 @@ def _log_probs(
 def _score(
     model: Model, variables: Variables, bos_id: int, batch: Batch | TextBatch
 ) -> Float[Array, " rows"]:
-    """The log-probability of each row's targets, padding left out."""
+    """The log-probability of each row's targets, without padding."""
     inputs, target, is_target = next_tokens(batch, bos_id)
     logits = model.apply(variables, **inputs)
     losses, _ = jax.vmap(label_smoothed_cross_entropy)(
@@ -143,7 +143,7 @@ def _scores(sums: Float64[np.ndarray, " texts"], num_tokens: Sequence[int]) -> l
 def _warn_of_long(
     lengths: Sequence[int], max_length: int, consequence: str, first_line: int
 ) -> None:
-    """Warns once: how many are too long, which is the first, and the consequence."""
+    """Warns once with the number of too long texts, the first of them, and the consequence."""
     long = [place for place, length in enumerate(lengths) if length > max_length]
     if long:
         more = f" (and {len(long) - 1} more)" if len(long) > 1 else ""

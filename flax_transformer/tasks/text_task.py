@@ -1,4 +1,4 @@
-"""What the tasks that tokenize texts have in common."""
+"""Base class of the tasks that tokenize texts."""
 
 import functools
 from abc import abstractmethod
@@ -32,16 +32,16 @@ from flax_transformer.tasks.task import (
 
 
 class TextTask(Task):
-    """A task of one tokenizer, whose vocabulary is the model's.
+    """A task with one tokenizer; its vocabulary is the model's.
 
-    Unless a subclass says otherwise, the model predicts each token from those before it.
+    Unless a subclass changes it, the model predicts each token from the earlier ones.
 
     Attributes:
-        method: of the model, by which its first parameters are drawn.
-        smoothing: fields of the config that the loss takes.
+        method: of the model, used to initialize its parameters.
+        smoothing: config fields that are arguments of the loss.
         tokenizer: of all its texts.
-        read: gives a split, or a user's own files, as the task scores them. During a training the
-            validation split is scored many times, so the last one is kept.
+        read: gives a split, or a user's own files, in the form that the task scores. Training
+            scores the validation split many times, so the last one is cached.
     """
 
     method: ClassVar[str | Callable] = "__call__"
@@ -66,7 +66,7 @@ class TextTask(Task):
         self.tokenizer.save(folder / TOKENIZER)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters from texts of a token; statistics start neutral."""
+        """Initializes the model's parameters with texts of one token; statistics start neutral."""
         num_sides = 2 if self.takes[1] == "target_tokens" else 1
         tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
         return draw(self.model, rng, *tokens, method=self.method)
@@ -89,13 +89,13 @@ class TextTask(Task):
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: Batch | TextBatch) -> Counts:
-        """Counts how well a model predicts the targets of a batch, given the right tokens."""
+        """Counts how well a model predicts the targets of a batch from the true earlier tokens."""
         inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
         return count_tokens(self.model.apply(variables, **inputs), target, is_target)
 
     @classmethod
     def open_tokenizer(cls, data: DataConfig, folder: Path, *, training: bool) -> Tokenizer:
-        """Reads the tokenizer; of a trained model a lost one is an error: another has other ids."""
+        """Reads the tokenizer; a trained model needs its own, as another one has other ids."""
         path = folder / TOKENIZER
         is_new = training and not path.exists()
         return cls.learn_tokenizer(data) if is_new else Tokenizer.load(path)
@@ -110,11 +110,11 @@ class TextTask(Task):
         """Opens a split, or a user's own files; see `read`."""
 
     def predictor_parts(self, variables: Variables) -> tuple:
-        """Gives what a predictor of texts is made of."""
+        """Returns the arguments of a `TextPredictor`."""
         decoding, max_length = self.experiment.decoding, self.experiment.data.max_length
         return self.model, variables, self.tokenizer, decoding, max_length
 
 
 def _logit_factors(model: Model, **inputs: Array | bool) -> LogitFactors:
-    """The factors of the logits, see `functional.linear_cross_entropy`."""
+    """The factors of the logits; see `functional.linear_cross_entropy`."""
     return model.embedding.logit_factors(model.represent(**inputs))

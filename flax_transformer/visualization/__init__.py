@@ -1,4 +1,4 @@
-"""Pictures: matplotlib's figures, without a display or global state, and a viewer of attention."""
+"""Pictures: Matplotlib figures without a display or global state, and a viewer of attention."""
 
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from flax_transformer.visualization.search_tree_picture import plot_search_tree
 
-# Name -> the module that defines it, imported when the name is first used.
+# Name -> the module that defines it, imported on first use.
 _HOMES = {
     "AttentionView": ".attention_view",
     "plot_activations": ".formula_pictures",

@@ -1,4 +1,4 @@
-"""Where tokens look, and where they may: one row a query, one column a key."""
+"""Attention weights and masks as maps: one row per query, one column per key."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from flax_transformer.visualization.matrices import draw_matrix, name_axis
 from flax_transformer.visualization.pictures import COLORS, new_figure
 
 _HEADS_A_ROW = 4
-# Inches a token, so that its name can be read, and those around the matrix.
+# Inches per token, enough to read its name, and inches around the matrix.
 _TOKEN, _MARGIN = 0.28, 1.2
 _FORBIDDEN = "0.93"
 
@@ -27,18 +27,18 @@ def plot_attention(
     tokens: Sequence[str],
     target_tokens: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws the attention weights of one layer as a map a head, all on one scale.
+    """Draws the attention weights of one layer, one map per head, all on one scale.
 
     Args:
-        weights: of one example and layer, as `attend` returns them head by head.
-        tokens: one string a key, and a query where no others are given.
-        target_tokens: one string a query of cross-attention.
+        weights: of one example and one layer, as returned by `attend`.
+        tokens: one string per key, and per query without `target_tokens`.
+        target_tokens: one string per query of cross-attention.
 
     Returns:
-        The figure: queries downwards, keys to the right, white where nothing is attended to.
+        The figure: queries downwards, keys to the right, white where the weight is 0.
 
     Raises:
-        ValueError: if the weights are empty, no maps, or do not fit the tokens.
+        ValueError: if the weights are empty, have a wrong shape, or do not fit the tokens.
 
     Example:
         >>> figure = plot_attention(np.full((2, 3, 3), 1 / 3), ["one", "more", "word"])
@@ -73,12 +73,12 @@ def plot_mask(
     tokens: Sequence[str],
     target_tokens: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws which token may attend to which.
+    """Draws an attention mask.
 
     Args:
         mask: of one example, True where a query may attend to a key.
-        tokens: one string a key, and a query where no others are given.
-        target_tokens: one string a query of cross-attention.
+        tokens: one string per key, and per query without `target_tokens`.
+        target_tokens: one string per query of cross-attention.
 
     Returns:
         The figure: queries downwards, keys to the right.
@@ -104,7 +104,7 @@ def plot_mask(
     figure, (axes,) = new_figure(width, height)
     axes.imshow(values, cmap=ListedColormap([_FORBIDDEN, COLORS[0]]), vmin=0, vmax=1)
     _name_tokens(axes, queries, tokens)
-    # White lines between the cells, so that they can be counted.
+    # White lines between the cells make them countable.
     axes.set_xticks(np.arange(len(tokens) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(queries) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
@@ -123,7 +123,7 @@ def plot_attention_steps(
     tokens: Sequence[str],
     mask: Bool[Array | np.ndarray, "length length"] | None = None,
 ) -> Figure:
-    """Draws the steps of `attend`: scores, scaled scores, weights and what they make of the values.
+    """Draws the steps of `attend`: scores, scaled scores, weights and output.
 
     scores = query key^T,  weights = softmax(scores / sqrt(head_dim)),  output = weights value
 
@@ -131,14 +131,14 @@ def plot_attention_steps(
         query: what each token looks for.
         key: what each token offers.
         value: what each token passes on.
-        tokens: one string a token.
-        mask: True where a token may attend to another; what is masked stays white.
+        tokens: one string per token.
+        mask: True where a token may attend to another; masked cells are white.
 
     Returns:
         The figure: queries downwards, keys to the right; both kinds of scores are on one scale.
 
     Raises:
-        ValueError: if the tokens are not as many as the vectors, or the shapes do not fit.
+        ValueError: if the number of tokens is not that of the vectors, or the shapes do not fit.
 
     Example:
         >>> eye = np.eye(2, dtype=np.float32)
@@ -176,7 +176,7 @@ def plot_attention_steps(
 def _queries(
     name: str, shape: tuple[int, ...], keys: Sequence[str], target_tokens: Sequence[str] | None
 ) -> Sequence[str]:
-    """The tokens of the queries, if the tokens fit."""
+    """The tokens of the queries; checks that the tokens fit the shape."""
     queries = keys if target_tokens is None else target_tokens
     if shape != (len(queries), len(keys)):
         raise ValueError(

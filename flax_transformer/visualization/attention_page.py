@@ -1,4 +1,4 @@
-"""The page of the attention viewer: packed weights and everything that shows them, in one file."""
+"""The page of the attention viewer: packed weights, scripts and styles in one file."""
 
 import base64
 import hashlib
@@ -15,11 +15,11 @@ from jaxtyping import Float, UInt8
 
 from flax_transformer.visualization.visible_text import isolated
 
-# What a weight is rounded to: LEVELS steps, closer together near zero, where most weights of a
-# long sequence lie. Rounded in equal steps of 1/255, even attention over 512 tokens would be none.
+# Weights are rounded to LEVELS steps, which are denser near zero, where most weights of a long
+# sequence are. With equal steps of 1/255, uniform attention over 512 tokens would round to 0.
 LEVELS = 255
 EXPONENT = 1.5
-# The farthest that a rounded weight lies from the weight itself.
+# The largest rounding error of a weight.
 PRECISION = 0.003
 
 _FOLDER = resources.files("flax_transformer.visualization") / "page"
@@ -39,7 +39,7 @@ _SCRIPTS = (
 
 
 def round_weights(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Rounds weights to a byte each.
+    """Rounds each weight to a byte.
 
     round(255 w^(2/3)),  read back as (byte / 255)^(3/2)
 
@@ -47,7 +47,7 @@ def round_weights(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*s
         weights: between 0 and 1.
 
     Returns:
-        Bytes; read back they lie within 0.003 of the weights, and within 0.0004 of those below
+        Bytes. The error after reading back is at most 0.003, and at most 0.0004 for weights below
         0.002.
 
     Example:
@@ -58,16 +58,16 @@ def round_weights(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*s
 
 
 def make_page(title: str, header: Mapping[str, Any], chunks: Mapping[str, np.ndarray]) -> str:
-    """Writes the page.
+    """Makes the page.
 
     Args:
-        title: above the page, any text.
-        header: the values that the scripts read as JSON.
-        chunks: arrays of bytes by the name under which the scripts ask for them.
+        title: heading of the page, any text.
+        header: values that the scripts read as JSON.
+        chunks: arrays of bytes, by the names that the scripts use.
 
     Returns:
-        A whole HTML document. It loads nothing from outside, and its policy makes a browser refuse
-        to, and refuse every script other than the page's own.
+        A whole HTML document. It loads nothing from outside. Its content security policy blocks all
+        loading and all scripts except the page's own.
     """
     style = _read("attention_view.css")
     script = "\n".join(map(_read, _SCRIPTS))
@@ -97,12 +97,12 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    # Within a script element, "<" could begin its end.
+    # Within a script element, "<" could begin the closing tag.
     return json.dumps(value).replace("<", "\\u003c")
 
 
 def _pack(chunk: np.ndarray) -> str:
-    # Rounded weights are noise but for runs of zeros: to look for longer repetitions takes twenty
-    # times as long, for a file a sixth larger.
+    # Rounded weights are noise except for runs of zeros: a search for longer repetitions takes
+    # twenty times as long. Without it the file is a sixth larger.
     packer = zlib.compressobj(memLevel=9, strategy=zlib.Z_RLE)
     return base64.b64encode(packer.compress(chunk.tobytes()) + packer.flush()).decode()

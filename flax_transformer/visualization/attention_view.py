@@ -1,4 +1,4 @@
-"""A viewer of attention weights: one page to look at in a notebook or any browser."""
+"""A viewer of attention weights: one HTML page for notebooks and browsers."""
 
 import dataclasses
 import html
@@ -16,7 +16,7 @@ from flax_transformer.visualization.given_arrays import check_picture, host_arra
 from flax_transformer.visualization.visible_text import isolated, visible_token
 from flax_transformer.whole_files import check_folder, written_whole
 
-# Of each part, the sides of its queries and of its keys.
+# The sides of the queries and of the keys of each part.
 _SIDES = {
     "attention": ("source", "source"),
     "encoder": ("source", "source"),
@@ -31,22 +31,22 @@ _FRAME = (
 
 @dataclasses.dataclass(frozen=True)
 class AttentionView:
-    """A page that shows attention weights; a notebook displays it where it is a cell's value.
+    """A page that shows attention weights; a notebook displays it as the value of a cell.
 
     Attributes:
-        page: the HTML document, which needs no other file and no network.
+        page: the HTML document; it needs neither other files nor a network.
         title: the heading of the page.
     """
 
-    # A notebook keeps an object's name beside its page: not the page a second time.
+    # A notebook saves the repr with the page, so the repr does not repeat the page.
     page: str = dataclasses.field(repr=False)
     title: str
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the page; a reader sees the old file or the new one, never half of one.
+        """Writes the page to a file, atomically.
 
         Args:
-            path: of the file, which any browser opens.
+            path: of the HTML file.
 
         Returns:
             The path.
@@ -61,7 +61,7 @@ class AttentionView:
         return path
 
     def _repr_html_(self) -> str:
-        # A frame keeps the page's style and the notebook's apart, and its scripts to itself.
+        # A frame isolates the page's styles and scripts from the notebook's.
         return _FRAME.format(title=html.escape(self.title), page=html.escape(self.page))
 
 
@@ -75,26 +75,28 @@ def view_attention(
     patches: Sequence[int] | None = None,
     title: str = "Attention",
 ) -> AttentionView:
-    """Makes a page that shows where each token looks, in every layer and head.
+    """Makes a page that shows the attention of each token in every layer and head.
 
     The page draws lines between tokens, a grid of all layers and heads, the matrix with its values,
-    and attention painted over an image or a video; for self-attention also its rollout over layers.
-    Weights in it are rounded to within 0.003, small ones closer (see `round_weights`).
+    and attention painted over an image or a video; for self-attention also the rollout over layers.
+    Its weights are rounded with an error of at most 0.003, less for small ones (see
+    `round_weights`).
 
     Args:
-        weights: of one example [layers, heads, queries, keys], or a dictionary of such arrays under
-            any of "encoder", "decoder" and "cross"; of any library that NumPy can read.
-        tokens: one string or id a key of the encoder and of cross-attention, or of the one array.
-        target_tokens: one string or id a query of the decoder and of cross-attention; given with
-            one array, that array is cross-attention.
-        image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; its patches are
-            the last of `tokens`, row after row.
+        weights: of one example [layers, heads, queries, keys], or a dictionary of such arrays with
+            any of the keys "encoder", "decoder" and "cross". NumPy must be able to read the arrays.
+        tokens: one string or id per key of the encoder and of cross-attention, or of the only
+            array.
+        target_tokens: one string or id per query of the decoder and of cross-attention. If weights
+            are one array, target_tokens mark it as cross-attention.
+        image: pixels [height, width, 3], integers up to 255 or fractions up to 1; its patches are
+            the last of `tokens`, row by row.
         video: pixels [time, height, width, 3] instead of an image.
-        patches: (rows, columns) of an image's patches, (times, rows, columns) of a video's.
+        patches: numbers of patches: (rows, columns) of an image, (times, rows, columns) of a video.
         title: the heading of the page.
 
     Returns:
-        The page: the value of a notebook's cell shows it, and `save` writes it.
+        The page: a notebook displays it, and `save` writes it.
 
     Raises:
         UserError: if shapes and numbers of tokens do not fit, or a value is not a weight.
@@ -130,17 +132,18 @@ def view_attention(
 def attention_rollout(
     weights: Float[np.ndarray, "layers heads length length"],
 ) -> Float[np.ndarray, "layers length length"]:
-    """Multiplies the attention of layers, so that paths through all of them are followed.
+    """Multiplies the attention of successive layers, which sums over all paths through them.
 
     R_l = A_l R_(l-1),  R_0 = I,  A_l = (mean over heads of W_l) + I, each row divided by its sum
 
-    The identity is the residual connection, which passes on as much as attention does.
+    The identity stands for the residual connection, with the same weight as attention.
 
     Args:
-        weights: self-attention of one example, from the first layer on.
+        weights: self-attention of one example, first layer first.
 
     Returns:
-        For each layer, the share [position after this layer, input position]; rows sum to 1.
+        The share of each input position for each layer: [layer, position, input position]; rows sum
+        to 1.
 
     Example:
         >>> swap = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -160,7 +163,7 @@ def attention_rollout(
 
 
 def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
-    """Names the parts of what was given."""
+    """Returns the weights as a dictionary of parts."""
     names = [name for name in _SIDES if name != "attention"]
     if not isinstance(weights, Mapping):
         names = ["cross" if has_target else "attention"]
@@ -182,7 +185,7 @@ def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:
 def _describe(
     name: str, array: np.ndarray, sides: Mapping[str, Sequence[str | SupportsIndex]]
 ) -> dict[str, Any]:
-    """Says what the page must know of a part, whose weights it checks."""
+    """Checks the weights of a part, and describes the part for the page."""
     queries, keys = _SIDES[name]
     if array.ndim != 4:
         remedy = "take one example of the batch" if array.ndim == 5 else "give such an array"
@@ -199,7 +202,7 @@ def _describe(
         )
     if not array.size:
         raise UserError(f"{name} weights of shape {list(array.shape)} are empty: give others")
-    # A computation in bfloat16 or float32 may round a weight of 1 to a little more.
+    # Rounding in bfloat16 or float32 may give weights slightly above 1.
     is_weight = (array >= 0) & (array <= 1.01)
     if not is_weight.all():
         place = tuple(map(int, np.argwhere(~is_weight)[0]))
@@ -219,10 +222,10 @@ def _describe(
 
 
 def _chunks(name: str, array: np.ndarray, has_rollout: bool) -> dict[str, np.ndarray]:
-    """Rounds each layer's heads, and after them its rollout if the part has one."""
+    """Rounds the heads of each layer, followed by its rollout if the part has one."""
     array = np.minimum(array, 1)
     if has_rollout:
-        # The last bit of a sum may lie above 1.
+        # Rounding may give a sum slightly above 1.
         rolls = np.minimum(attention_rollout(array), 1)
         array = np.concatenate([array, rolls[:, None]], axis=1)
     return {f"{name}-{index}": round_weights(layer) for index, layer in enumerate(array)}

@@ -1,4 +1,4 @@
-"""Trainings as curves: what was measured in runs, and learning-rate schedules."""
+"""Curves of trainings: measurements of runs, and learning-rate schedules."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from flax_transformer.visualization.lines import draw_lines
 from flax_transformer.visualization.pictures import new_figure
 
-# More points than this, a line of the picture's width does not show.
+# The width of the picture cannot show more points.
 _MOST_POINTS = 2000
 Run = str | Path | Iterable[str]
 """The path of a metrics.jsonl, or its lines."""
 
 
 def read_curve(run: Run, kind: str, name: str) -> list[tuple[int, float]]:
-    """Reads how one measurement went on.
+    """Reads the values of one measurement in a run.
 
     Args:
         run: the path of a metrics.jsonl, or its lines.
@@ -26,7 +26,7 @@ def read_curve(run: Run, kind: str, name: str) -> list[tuple[int, float]]:
         name: of the measurement, such as "loss".
 
     Returns:
-        (step, value) of every line that has it; one that had nothing to measure holds null.
+        (step, value) of every line that has the measurement, without null values.
     """
     if isinstance(run, str | Path):
         run = Path(run).read_text(encoding="utf-8").splitlines()
@@ -39,21 +39,21 @@ def read_curve(run: Run, kind: str, name: str) -> list[tuple[int, float]]:
 
 
 def plot_curves(runs: Mapping[str, Run], score: str = "exact_match") -> Figure:
-    """Draws the training loss and a validation score of runs over their updates, one line a run.
+    """Draws the training loss and a validation score against the updates, one line per run.
 
     Args:
-        runs: by name, the path of a metrics.jsonl or its lines.
-        score: which score of the evaluations on the validation split.
+        runs: name -> the path of a metrics.jsonl, or its lines.
+        score: name of a score on the validation split.
 
     Returns:
         The figure: the loss on the left and, if any run was evaluated, the score on the right.
 
     Raises:
-        ValueError: if there is no run, or one measured no training loss.
+        ValueError: without runs, or if a run has no training loss.
     """
     if not runs:
         raise ValueError("runs must hold at least one run")
-    # An iterator of lines could be read only once.
+    # An iterator of lines can be read only once.
     read = {name: run if isinstance(run, str | Path) else list(run) for name, run in runs.items()}
     losses, scores = (
         {name: read_curve(run, kind, measured) for name, run in read.items()}
@@ -72,18 +72,19 @@ def plot_curves(runs: Mapping[str, Run], score: str = "exact_match") -> Figure:
 
 
 def plot_schedules(schedules: Mapping[str, Callable[[Any], Any]], num_steps: int) -> Figure:
-    """Draws the learning rate of every update, one line a schedule.
+    """Draws the learning rate of every update, one line per schedule.
 
     Args:
-        schedules: by name, functions from the number of updates made to the learning rate of the
-            next, as `training.optimizer.make_schedule` and Optax make them; they take arrays.
-        num_steps: updates to draw, at least 1.
+        schedules: name -> function from the number of past updates to the learning rate of the
+            next, such as those of `training.optimizer.make_schedule` and Optax; it must accept
+            arrays.
+        num_steps: number of updates to draw, at least 1.
 
     Returns:
         The figure: updates counted from 1, each line with its name and last learning rate.
 
     Raises:
-        ValueError: if there is no schedule or no update.
+        ValueError: without schedules or updates.
 
     Example:
         >>> figure = plot_schedules({"falling": lambda count: 0.5 / (count + 1)}, 3)
@@ -96,7 +97,7 @@ def plot_schedules(schedules: Mapping[str, Callable[[Any], Any]], num_steps: int
     if not schedules or num_steps < 1:
         raise ValueError(f"{len(schedules)} schedules over {num_steps} updates: nothing to draw")
     counts = np.unique(np.linspace(0, num_steps - 1, min(num_steps, _MOST_POINTS)).astype(int))
-    # A constant schedule may give one number for all updates.
+    # A constant schedule may return one number for all updates.
     lines = {
         name: np.stack(np.broadcast_arrays(counts + 1.0, np.asarray(schedule(counts), float)), 1)
         for name, schedule in schedules.items()

@@ -1,4 +1,4 @@
-"""One positional encoding seen as waves, as colors, by distance, and by place on a grid."""
+"""Pictures of one positional encoding: waves, colors, distances, and places on a grid."""
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,18 +16,18 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
 
     dot product at a distance k = PE(position) · PE(position + k), for every position
 
-    Of a sinusoidal encoding of even width all points of a distance lie on one line: the dot product
-    depends only on how far two positions are apart. Those of a learned table scatter.
+    For a sinusoidal encoding of even width, all points of one distance coincide: the dot product
+    depends only on the distance of two positions. The points of a learned table scatter.
 
     Args:
-        encodings: one row a position, as the functions of `functional.positional` make them.
+        encodings: one row per position, such as those of `functional.positional`.
 
     Returns:
-        The figure: five columns of the encodings over the positions; all of them in colors; the
-        dot products of all pairs of positions over their distance, with the mean as a line.
+        The figure: five columns of the encodings against the positions; all columns in colors; the
+        dot products of all pairs of positions against their distance, with the mean as a line.
 
     Raises:
-        ValueError: if there are fewer than two positions or no column.
+        ValueError: if there are fewer than two positions or no columns.
 
     Example:
         >>> from flax_transformer.functional import sinusoidal_positions
@@ -56,20 +56,20 @@ def plot_encodings(encodings: Float[Array | np.ndarray, "length d_model"]) -> Fi
 def plot_grid_similarity(
     encodings: Float[Array | np.ndarray, "places d_model"], grid: tuple[int, int]
 ) -> Figure:
-    """Draws how similar the encoding of each place on a grid is to those of all others.
+    """Draws the cosine similarities between the encodings of all places on a grid.
 
     cos(PE(place), PE(other)) = PE(place) · PE(other) / (|PE(place)| |PE(other)|)
 
     Args:
-        encodings: of the places row by row: sines and cosines, or what a model has learned.
-        grid: rows and columns.
+        encodings: of the places row by row: sines and cosines, or learned vectors.
+        grid: numbers of rows and columns.
 
     Returns:
-        The figure: at each place of the grid a panel, which shows the grid once more in the colors
-        of its similarities; all panels have one scale.
+        The figure: one panel for each place of the grid. A panel shows the similarities of its
+        place to all places of the grid; all panels have one scale.
 
     Raises:
-        ValueError: if there is not one encoding for each place, or one is all zeros.
+        ValueError: if the number of encodings is not that of the places, or one is all zeros.
 
     Example:
         >>> figure = plot_grid_similarity(np.array([[1.0, 0.0], [0.0, 2.0]]), (1, 2))
@@ -99,8 +99,8 @@ def plot_grid_similarity(
 
 
 def _waves(d_model: int) -> list[int]:
-    """Columns to draw as waves: more of the first, as the last of a sinusoid hardly differ."""
-    # Only even ones, the sines of an interleaved encoding, so that their shapes compare.
+    """Columns to draw as waves: mostly early ones, as the last ones of a sinusoid hardly differ."""
+    # Only even ones, the sines of an interleaved encoding, for comparable shapes.
     num_sines = (d_model + 1) // 2
     chosen = np.geomspace(1, num_sines, min(_NUM_WAVES, num_sines)) - 1
     return (np.unique(np.rint(chosen).astype(int)) * 2).tolist()

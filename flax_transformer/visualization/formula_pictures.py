@@ -1,4 +1,4 @@
-"""Formulas as curves: activations, the softmax of scores, label smoothing."""
+"""Curves of formulas: activations, the softmax of scores, label smoothing."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,17 @@ from flax_transformer.visualization.lines import draw_lines
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
 _INPUTS = np.linspace(-4, 2, 121)
-# Queries drawn for each width, whose mean is one point.
+# Random queries for each width; their mean is one point.
 _NUM_QUERIES = 256
-# How far the target's logit rises above the others, in nats.
+# Range of the target's logit above the others, in nats.
 _MARGINS = np.linspace(0, 12, 97)
 
 
 def plot_activations() -> Figure:
-    """Draws every activation of one number; gated ones take two and are such a curve times another.
+    """Draws every activation of one number; gated ones multiply such a curve by a second number.
 
     Returns:
-        The figure: activations over the hidden unit, one line each.
+        The figure: each activation as a line, against the hidden unit.
 
     Example:
         >>> lines = plot_activations().axes[0].get_lines()
@@ -51,11 +51,11 @@ def plot_saturation(
     num_keys: int = 16,
     seed: int = 0,
 ) -> Figure:
-    """Draws what the softmax makes of random queries and keys, with and without the division.
+    """Draws the softmax of random scores with and without division by sqrt(head_dim).
 
-    The product of two vectors of standard normal numbers has the variance head_dim. So without the
-    division by sqrt(head_dim) one key gets nearly all the weight as heads grow wider, and the
-    derivatives of the weights p by the scores s, which training needs, go to zero:
+    The product of two vectors of standard normal numbers has the variance head_dim. Without the
+    division, one key gets nearly all the weight as heads grow wider, and the derivatives of the
+    weights p by the scores s vanish. Training needs these derivatives:
 
     dp_i / ds_j = p_i ([i = j] - p_j)
 
@@ -65,11 +65,11 @@ def plot_saturation(
         seed: of the random numbers.
 
     Returns:
-        The figure: over the width, the largest weight of a query, and the root of the summed
-        squares of the derivatives; each the mean of many queries.
+        The figure: the largest weight of a query, and the root of the summed squares of the
+        derivatives, against the width; each is a mean over many queries.
 
     Raises:
-        ValueError: if there is no width, or nothing to attend to.
+        ValueError: without widths, or with fewer than two keys.
 
     Example:
         >>> weights, _ = plot_saturation([2, 512]).axes
@@ -115,23 +115,23 @@ def plot_label_smoothing(
     label_smoothing: float = 0.1,
     smoothing_over: SmoothingOver = "vocab",
 ) -> Figure:
-    """Draws the smoothed target, and the loss as the model grows sure of it.
+    """Draws the smoothed target, and the loss as the model becomes confident.
 
-    Without smoothing the loss falls for ever, and the logits grow for ever. With it, the loss is
-    least where the model gives the target the probability q(target), and rises beyond.
+    Without smoothing, the loss always falls as the logits grow. With smoothing, the loss is lowest
+    if the model gives the target the probability q(target), and rises beyond.
 
     Args:
-        vocab_size: tokens; few, so that each has a bar that can be seen.
+        vocab_size: number of tokens; few, so that the bar of each is visible.
         target: id of the right token.
         label_smoothing: probability mass spread over other tokens, in [0, 1).
         smoothing_over: see `label_smoothed_cross_entropy`.
 
     Returns:
-        The figure: left, the probability q(k) asked of every token; right, the loss in nats over
-        the distance of the target's logit from all others, with and without smoothing.
+        The figure: left, the target probability q(k) of every token; right, the loss in nats
+        against the distance of the target's logit from all others, with and without smoothing.
 
     Raises:
-        ValueError: if the target is not a token, or as `label_smoothed_cross_entropy` does.
+        ValueError: if the target is not a token, or see `label_smoothed_cross_entropy`.
 
     Example:
         >>> figure = plot_label_smoothing(vocab_size=5, target=1, label_smoothing=0.5)
@@ -148,7 +148,7 @@ def plot_label_smoothing(
         token, weight = jnp.array(target), jnp.ones(())
         return label_smoothed_cross_entropy(logits, token, weight, smoothing, smoothing_over)[0]
 
-    # The gradient by the logits is softmax(logits) - q: at equal logits it gives q.
+    # The gradient by the logits is softmax(logits) - q, so at equal logits it gives q.
     asked = 1 / vocab_size - jax.grad(loss)(jnp.zeros(vocab_size), label_smoothing)
     logits = jnp.asarray(_MARGINS)[:, None] * (jnp.arange(vocab_size) == target)
     lines = {

@@ -1,4 +1,4 @@
-"""Arrays that users give to be shown: of any library; pixels whose patches are tokens."""
+"""Checks of arrays that users give for pictures: arrays of any library, and pixels."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from flax_transformer.errors import UserError
 
-# By name of the argument, the words for its axes and for those of its patches.
+# Argument name -> the words for its axes and for the axes of its patches.
 _AXES = {
     "image": ("[height, width, 3]", "(rows, columns)"),
     "video": ("[time, height, width, 3]", "(times, rows, columns)"),
@@ -26,7 +26,7 @@ def host_array(name: str, array: Any, dtype: Any = None) -> np.ndarray:
         dtype: of the result; that of the array if None.
 
     Raises:
-        UserError: if NumPy cannot read it, with what to give instead.
+        UserError: if NumPy cannot read it; the error says what to give instead.
     """
     if isinstance(array, Tracer):
         raise UserError(f"{name} have no values inside jit or grad: return them, then show them")
@@ -45,21 +45,21 @@ def check_picture(
     patches: Sequence[int] | None,
     num_tokens: int,
 ) -> tuple[dict[str, Any], UInt8[np.ndarray, "time height width 3"]] | None:
-    """Finds the patches of an image or a video among tokens, whose last they are.
+    """Finds the patches of an image or a video, which are the last of the tokens.
 
     Args:
-        image: pixels [height, width, 3], whole numbers to 255 or fractions to 1; or None.
+        image: pixels [height, width, 3], integers up to 255 or fractions up to 1; or None.
         video: pixels [time, height, width, 3]; or None.
         patches: (rows, columns) of the image, (times, rows, columns) of the video.
-        num_tokens: how many tokens there are.
+        num_tokens: number of tokens.
 
     Returns:
-        What a page must know of the picture, "frames", "height", "width", how many "patches" there
-        are along each, and the index of the "first" patch among the tokens; and its pixels, of
-        which an image has one frame. None if there is no picture.
+        The description of the picture for a page: "frames", "height", "width", the number of
+        "patches" along each, and the index of the "first" patch among the tokens; and the pixels,
+        with one frame for an image. None without a picture.
 
     Raises:
-        UserError: if pixels, patches and tokens do not belong together.
+        UserError: if pixels, patches and tokens do not fit each other.
 
     Example:
         >>> header, pixels = check_picture(np.zeros((6, 4, 3)), None, (3, 2), 7)
@@ -101,11 +101,11 @@ def check_picture(
 
 
 def pixel_bytes(name: str, pixels: np.ndarray) -> UInt8[np.ndarray, "..."]:
-    """Gives pixels as bytes.
+    """Converts pixels to bytes.
 
     Args:
-        name: what they are of, for the error message.
-        pixels: whole numbers to 255 or fractions to 1.
+        name: of the image or video, for the error message.
+        pixels: integers up to 255 or fractions up to 1.
 
     Raises:
         UserError: if a value is not a pixel.

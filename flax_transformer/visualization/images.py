@@ -1,4 +1,4 @@
-"""Images beside each other: examples of a data set, patches of an image, frames of a video."""
+"""Images side by side: examples of a data set, patches of an image, frames of a video."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from flax_transformer.visualization.given_arrays import pixel_bytes
 from flax_transformer.visualization.pictures import NO_TICKS, new_figure
 
-# Inches an image's longer side, and those of a name above it.
+# Inches of an image's longer side, and of a name above it.
 _SIDE, _NAME = 1.1, 0.3
 
 
@@ -18,19 +18,19 @@ def plot_images(
     names: Sequence[str] = (),
     columns: int = 8,
 ) -> Figure:
-    """Draws images of one size row by row, all on the one scale from black to white.
+    """Draws images of one size row by row, all on one scale from black to white.
 
     Args:
-        images: whole numbers to 255 or fractions to 1, of one channel or three: patches too, as
-            pieces of the size of a patch, and the frames of a video.
-        names: one string an image, written above it; none if left out.
-        columns: images a row.
+        images: integers up to 255 or fractions up to 1, with one channel or three. They may also be
+            patches of an image or frames of a video.
+        names: one string per image, written above it; optional.
+        columns: images per row.
 
     Returns:
         The figure, a panel for each image.
 
     Raises:
-        ValueError: if there is no image, or the numbers of names and images differ.
+        ValueError: without images, or if the numbers of names and images differ.
         UserError: if a value is not a pixel.
 
     Example:

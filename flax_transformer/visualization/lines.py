@@ -1,4 +1,4 @@
-"""Lines in one panel, each with its name at its end instead of a legend."""
+"""Line plots with names at the ends of the lines instead of a legend."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from flax_transformer.visualization.pictures import COLORS, style_axes
 _STYLES = ["-", "--", ":", "-."]
 Line = Sequence[tuple[int | float, int | float]] | Float[np.ndarray, "points 2"]
 """Points (x, y)."""
-# Least distance of two labels, as a share of the axis.
+# Smallest distance of two labels, as a share of the axis.
 _LABEL_DISTANCE = 0.06
 
 
@@ -24,14 +24,14 @@ def draw_lines(
     x_label: str,
     bottom: float | None = None,
 ) -> None:
-    """Draws lines through points (x, y), with the name and the last value of each at its end.
+    """Draws lines through points (x, y); each has its name and last value at its end.
 
     Args:
         axes: to draw in.
-        lines: points by name; a line without points is left out.
-        title: what the values are.
-        x_label: what the horizontal axis counts.
-        bottom: where the vertical axis begins; near the lowest value if None.
+        lines: name -> points; a line without points is left out.
+        title: name of the values.
+        x_label: label of the horizontal axis.
+        bottom: lower end of the vertical axis; near the lowest value if None.
     """
     ends = []
     for index, (name, points) in enumerate(lines.items()):
@@ -39,11 +39,11 @@ def draw_lines(
             continue
         color = COLORS[index % len(COLORS)]
         style = _STYLES[index // len(COLORS) % len(_STYLES)]
-        # Few points, such as evaluations, are marked; a line of one point would not be seen.
+        # Few points, such as evaluations, are marked; a line of one point would be invisible.
         marker = "o" if len(points) <= 20 else None
         x, y = zip(*points, strict=True)
         axes.plot(x, y, style, color=color, marker=marker, markersize=4, label=name)
-        # What has become NaN is said so, where the line was last seen.
+        # The label reports a NaN at the last visible point of the line.
         seen = [value for value in y if math.isfinite(value)]
         ends.append((f"{name}  {y[-1]:.4g}", seen[-1] if seen else axes.get_ylim()[0], color))
     axes.margins(x=0.02)
@@ -55,9 +55,9 @@ def draw_lines(
 
 
 def _spread(axes: Axes, values: Sequence[int | float]) -> list[float]:
-    """Heights of labels as shares of the axis: near their values, but not over each other.
+    """Heights of labels as shares of the axis: near their values, without overlaps.
 
-    Labels that would be above the axis push those below them down.
+    Labels that would be above the axis push lower labels down.
     """
     lowest, highest = axes.get_ylim()
     heights = [(value - lowest) / (highest - lowest) for value in values]

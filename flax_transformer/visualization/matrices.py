@@ -1,4 +1,4 @@
-"""Matrices as colors, with their scale: any, an embedding's, and those of two normalizations."""
+"""Matrices as colors with their scale: any, an embedding table, and two normalizations."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +16,7 @@ from flax_transformer.functional.projection import embed_one_hot
 from flax_transformer.visualization.pictures import new_figure
 from flax_transformer.visualization.visible_text import visible_token
 
-# Inches a row, so that its name can be read, and those around the rows.
+# Inches per row, enough to read its name, and inches around the rows.
 _ROW, _MARGIN = 0.28, 1.2
 
 
@@ -25,18 +25,18 @@ def plot_matrices(
     row_names: Sequence[str] = (),
     columns: str | Sequence[str] = "feature",
 ) -> Figure:
-    """Draws matrices beside each other, all on one scale, so that their values compare.
+    """Draws matrices side by side, on one scale for comparison.
 
     Args:
-        matrices: by title, each with as many rows.
-        row_names: one string a row, such as its token; rows are numbered if none is given.
-        columns: what a column is, or one string a column where all have as many.
+        matrices: title -> matrix; all have the same number of rows.
+        row_names: one string per row, such as its token; rows are numbered if not given.
+        columns: label of the columns; or one string per column, if all matrices have as many.
 
     Returns:
         The figure, a panel for each matrix.
 
     Raises:
-        ValueError: if there is nothing to draw, or the number of names is not that of the rows or
+        ValueError: if there is nothing to draw, or the number of names does not fit the rows or
             columns.
 
     Example:
@@ -59,20 +59,20 @@ def plot_matrices(
 def plot_lookup(
     tokens: Int[Array, " length"], table: Float[Array, "vocab d_model"], words: Sequence[str]
 ) -> Figure:
-    """Draws one-hot vectors, the table they are multiplied by, and the product.
+    """Draws an embedding lookup as a product of one-hot vectors and a table.
 
     one_hot(token) table = table[token]
 
     Args:
         tokens: token ids in [0, vocab).
-        table: one row a token of the vocabulary.
-        words: the word of each id.
+        table: one row per token of the vocabulary.
+        words: the word of each token id.
 
     Returns:
         The figure, a panel for each factor and one for the product.
 
     Raises:
-        ValueError: if a token has no row, or the numbers of words and rows differ.
+        ValueError: if a token is not in the table, or the numbers of words and rows differ.
 
     Example:
         >>> figure = plot_lookup(jnp.array([1, 1]), jnp.array([[1.0], [5.0]]), ["a", "b"])
@@ -100,21 +100,22 @@ def plot_lookup(
 
 
 def plot_normalization(inputs: Float[Array, "tokens d_model"]) -> Figure:
-    """Draws what layer and batch normalization make of tokens, and of another first token.
+    """Draws layer and batch normalization of tokens, and the effect of another first token.
 
-    Layer normalization gives every row mean 0 and variance 1, batch normalization every column. So
-    a change of one token stays in its row with the first, and reaches all tokens with the second.
+    Layer normalization gives every row mean 0 and variance 1; batch normalization does so for every
+    column. So a change of one token affects only its row with the former, and all tokens with the
+    latter.
 
     Args:
-        inputs: one row a token, all of them tokens of one batch.
+        inputs: one row per token; all tokens are of one batch.
 
     Returns:
-        The figure, three panels above three: the inputs and both results, with a frame around what
-        shares one mean and variance; below them what changes when the first token changes its sign
-        and is doubled.
+        The figure, two rows of three panels: the inputs and both results, with a frame around the
+        cells that share one mean and variance; below, the change of each panel if the first token
+        is multiplied by -2.
 
     Raises:
-        ValueError: if there are fewer than two tokens or two features, of which each is its mean.
+        ValueError: if there are fewer than two tokens or two features; one number is its own mean.
 
     Example:
         >>> figure = plot_normalization(jnp.array([[1.0, 3.0], [5.0, 9.0]]))
@@ -143,7 +144,7 @@ def plot_normalization(inputs: Float[Array, "tokens d_model"]) -> Figure:
         change = np.asarray(normalize(changed) - values)
         draw_matrix(below, change, "change, if token 0 is another", "token", "feature")
     tokens, d_model = inputs.shape
-    # A frame around the first cells, which one mean and variance are taken of.
+    # A frame around the first cells that share one mean and variance.
     for axes, width, height in ((panels[1], d_model, 1), (panels[2], 1, tokens)):
         corner = (-0.5, -0.5)
         axes.add_patch(Rectangle(corner, width, height, fill=False, linewidth=3, clip_on=False))
@@ -158,15 +159,15 @@ def draw_matrix(
     columns: str | Sequence[str],
     among: np.ndarray | None = None,
 ) -> None:
-    """Draws a matrix in two colors around zero, or in one ramp from zero if it has one sign.
+    """Draws a matrix in two colors around zero, or with one ramp if it has only one sign.
 
     Args:
-        axes: to draw in; the scale is put beside them.
-        matrix: [rows, columns]; what is masked in it stays white.
-        title: what its values are.
-        rows: what a row is, or one string a row, such as the token that it is of.
-        columns: what a column is, or one string a column.
-        among: values whose scale it shares; its own if None.
+        axes: to draw in; the color scale is next to them.
+        matrix: [rows, columns]; masked cells are white.
+        title: name of the values.
+        rows: label of the rows, or one string per row, such as its token.
+        columns: label of the columns, or one string per column.
+        among: values that determine the color scale; the matrix itself if None.
     """
     among = matrix if among is None else among
     least, most = min(among.min(), 0), max(among.max(), 0)
@@ -188,7 +189,7 @@ def draw_matrix(
 
 
 def name_axis(axis: Axis, names: Sequence[str]) -> None:
-    """Writes the name of each row beside it, or the name of each column below it."""
+    """Writes the name of each row next to it, or the name of each column below it."""
     rotation = 90 if isinstance(axis, XAxis) else 0
     axis.set_ticks(range(len(names)), list(map(visible_token, names)), rotation=rotation)
     axis.set_tick_params(length=0)

@@ -1,4 +1,4 @@
-"""What all pictures share: their frame, the style of their axes, and writing them to files."""
+"""Common parts of all pictures: figures, the style of axes, and writing to files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.whole_files import check_folder, written_whole
 
 NO_TICKS: dict[str, Any] = {"xticks": [], "yticks": []}
-# Okabe and Ito's colors, which color-blind people tell apart too, without the pale yellow.
+# Okabe and Ito's colors for the color-blind, without the pale yellow.
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 
 
@@ -45,12 +45,12 @@ def new_figure(
 
 
 def style_axes(axes: Axes, title: str, x_label: str, **title_style: Any) -> None:
-    """Writes a panel's title and label, and leaves only the frame that a reader needs.
+    """Writes a panel's title and label, and removes the superfluous lines of its frame.
 
     Args:
         axes: the panel.
         title: of the panel.
-        x_label: what the horizontal axis counts.
+        x_label: label of the horizontal axis.
         title_style: Matplotlib's options of the title.
     """
     axes.set_title(title, **title_style)
@@ -60,10 +60,10 @@ def style_axes(axes: Axes, title: str, x_label: str, **title_style: Any) -> None
 
 
 def check_picture_path(path: Path) -> None:
-    """Refuses a path that no picture can be written to, before work is spent on one.
+    """Rejects a path that cannot be written, before work is spent on a picture.
 
     Raises:
-        UserError: if its folder does not exist or its suffix names no known format.
+        UserError: if its folder does not exist or its suffix is not a known format.
     """
     check_folder(path, "picture")
     known = sorted(Figure().canvas.get_supported_filetypes())
@@ -74,7 +74,7 @@ def check_picture_path(path: Path) -> None:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Writes a figure; a reader sees the old file or the new one, never half of one.
+    """Writes a figure to a file, atomically.
 
     Raises:
         UserError: if the folder does not exist or the format is not known.

@@ -1,4 +1,4 @@
-"""Positional schemes as pictures: the values they give, and the wishes they meet."""
+"""Pictures of positional schemes: their values and their properties."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,29 +15,28 @@ from flax_transformer.visualization.matrices import draw_matrix
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
 _COLUMNS = 2
-# Of an encoding that ends in columns of zeros, so many are drawn at least.
+# Smallest number of drawn columns of an encoding that ends in columns of zeros.
 _FEWEST_COLUMNS = 8
-# Characters of a reason in one line of its cell.
+# Characters per line of a reason in a cell.
 _LINE = 34
 _NOTE = """\
-left: what the scheme tells of each position
+left: value that the scheme gives each position
 right: how positions relate by it
 
-Each panel has the scale beside it.
+Each panel has its own scale.
 Blue and red are below and above zero;
 the other scale begins or ends at zero.
 Learned tables are drawn at random."""
 
 
 def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
-    """Draws the values that every scheme gives to positions, and how positions relate by it.
+    """Draws the values that every scheme gives to positions, and the relations of positions.
 
-    Left, the encoding; a vector of ones as it is rotated; or the bias that one head adds to its
-    scores. Right, the dot products of what is on the left; or the weights that the bias gives to
-    keys which would else get equal ones.
+    Left, the encoding; a vector of ones after rotation; or the bias that one head adds to its
+    scores. Right, the dot products of the left side; or the weights that result from only the bias.
 
     Args:
-        length: positions, in tokens; at least 2, as no scheme distinguishes fewer.
+        length: number of positions; at least 2, as one position cannot be distinguished.
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
@@ -58,15 +57,15 @@ def plot_positions(length: int = 64, d_model: int = 64) -> Figure:
 
 
 def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -> Figure:
-    """Draws one scheme as `plot_positions` does all.
+    """Draws one scheme like `plot_positions`.
 
     Args:
         scheme: any scheme, not only one of `SCHEMES`.
-        length: positions, in tokens; at least 2.
+        length: number of positions; at least 2.
         d_model: width of the encodings and of the rotated vector, at least 2.
 
     Returns:
-        The figure: left, the values of positions; right, how positions relate by it.
+        The figure: left, the values of positions; right, their relations.
 
     Raises:
         ValueError: if there is nothing to draw.
@@ -82,20 +81,20 @@ def plot_scheme(scheme: PositionalScheme, length: int = 64, d_model: int = 64) -
 
 
 def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[int]) -> Figure:
-    """Draws the first column of encodings over the positions of sentences of several lengths.
+    """Draws the first column of encodings against positions, for several sentence lengths.
 
-    Where a position's value does not depend on its sentence, the lines lie on each other; the
-    longer the sentence, the wider its line.
+    If a position's value does not depend on the length of its sentence, the lines coincide. Longer
+    sentences have wider lines.
 
     Args:
-        schemes: by name, schemes that add something to embeddings.
+        schemes: name -> scheme that adds an encoding to embeddings.
         lengths: of the sentences, in tokens, each at least 2.
 
     Returns:
         The figure, a panel for each scheme.
 
     Raises:
-        ValueError: if there is nothing to draw, or a scheme adds nothing to embeddings.
+        ValueError: if there is nothing to draw, or a scheme does not add to embeddings.
 
     Example:
         >>> axes = plot_by_length({"scaled": SCHEMES["scaled"]}, [3, 5]).axes[0]
@@ -108,7 +107,7 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
     for axes, (name, scheme) in zip(panels, schemes.items(), strict=True):
         if scheme.encode is None:
             raise ValueError(f"the scheme {name} adds nothing to embeddings")
-        # Wide lines first, so that narrow ones upon them are seen.
+        # Wide lines first, so that narrow ones on top are visible.
         for index, length in enumerate(sorted(lengths, reverse=True)):
             steps = jnp.arange(length)
             values = np.asarray(step_values(scheme, steps, length, max_positions=max(lengths)))
@@ -126,16 +125,16 @@ def plot_by_length(schemes: Mapping[str, PositionalScheme], lengths: Sequence[in
 
 
 def plot_wishes(wishes: Mapping[str, Mapping[str, Verdict]]) -> Figure:
-    r"""Draws schemes against the four wishes, with the figure that decided in each cell.
+    r"""Draws a table of schemes and the four properties, with the deciding number in each cell.
 
     Args:
-        wishes: by the scheme's name, what `check_wishes` found.
+        wishes: name of the scheme -> result of `check_wishes`.
 
     Returns:
-        The figure: one row a scheme, one column a wish.
+        The figure: one row per scheme, one column per property.
 
     Raises:
-        ValueError: if there is no scheme.
+        ValueError: without schemes.
 
     Example:
         >>> from flax_transformer.evaluation.wishes import check_wishes
@@ -168,13 +167,13 @@ def _draw_scheme(
         raise ValueError(f"length {length} and d_model {d_model} must be at least 2")
     values = np.asarray(step_values(scheme, jnp.arange(length), length, d_model, length))
     if not values.any():
-        cell.text(0.5, 0.5, "tells nothing", ha="center", va="center", color="dimgray")
+        cell.text(0.5, 0.5, "all zero", ha="center", va="center", color="dimgray")
         return
     left, right = cell.subplots(1, 2)
     if scheme.bias:
         draw_matrix(left, values, "bias of the first of 8 heads", "query position", "key position")
         weights = np.asarray(jax.nn.softmax(values, axis=-1))
-        draw_matrix(right, weights, "weights by the bias alone", "query position", "key position")
+        draw_matrix(right, weights, "weights by the bias only", "query position", "key position")
         return
     title = "encoding" if scheme.encode else "rotated ones"
     width = max(np.flatnonzero(values.any(axis=0))[-1] + 1, _FEWEST_COLUMNS)

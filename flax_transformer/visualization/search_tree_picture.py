@@ -1,4 +1,4 @@
-"""A beam search as a tree."""
+"""Picture of a beam search as a tree."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from flax_transformer.visualization.pictures import COLORS, new_figure
 from flax_transformer.visualization.visible_text import visible_token
 
-# Inches from one token to the next, and from one hypothesis to the next.
+# Inches between tokens, and between hypotheses.
 _STEP, _ROW = 1.5, 0.36
 _LOOKS = {
     "best hypothesis": {"color": COLORS[1], "linewidth": 3.0},
@@ -29,22 +29,23 @@ def plot_search_tree(
 ) -> Figure:
     """Draws a recorded beam search from its prompt on the left to its hypotheses on the right.
 
-    Each node is a token and the log-probability of the hypothesis that ends there, in nats; a
-    finished one has its score, the log-probability over the length penalty, after an arrow.
+    Each node shows a token and the log-probability of the hypothesis that ends there, in nats. A
+    finished one also shows its score after an arrow: the log-probability over the length penalty.
 
     Args:
-        tokens: each node's own, as a string.
-        parents: for each node the earlier node that it continues, -1 for the prompt.
-        log_probs: of the hypotheses that end at the nodes, nats.
+        tokens: the token of each node, as a string.
+        parents: the earlier node that each node continues; -1 for the prompt.
+        log_probs: of the hypotheses that end at the nodes, in nats.
         scores: of finished hypotheses, NaN for others.
-        is_kept: False for what was weighed and fell out of the beam.
+        is_kept: False for hypotheses that fell out of the beam.
         best: the node at which the best hypothesis ends.
 
     Returns:
-        The figure. All arguments but the strings are fields of `decoding.search_tree.SearchTree`.
+        The figure. All arguments except the strings are fields of
+        `decoding.search_tree.SearchTree`.
 
     Raises:
-        ValueError: if there is no node, the numbers of nodes differ, or a parent or `best` is not
+        ValueError: without nodes, or if the numbers of nodes differ, or a parent or `best` is not
             an earlier node.
 
     Example:
@@ -69,7 +70,7 @@ def plot_search_tree(
         state = 0 if node in paths[best] else 1 if is_kept[node] else 2
         look = list(_LOOKS.values())[state]
         places = (depths[parent], depths[node]), (heights[parent], heights[node])
-        # The best path lies over the others, and all names over all lines.
+        # The best path is above the other paths, and all names are above all lines.
         axes.plot(*places, **look, zorder=2 - state / 4)
         score = "" if np.isnan(scores[node]) else f" → {scores[node]:.2f}"
         name = f"{visible_token(tokens[node])}  {log_probs[node]:.2f}{score}"
@@ -100,7 +101,7 @@ def _check(parents: Sequence[int], best: int, *lengths: int) -> None:
 
 
 def _paths(parents: Sequence[int]) -> dict[int, tuple[int, ...]]:
-    """The nodes from the first token to each node; none to the prompt, which is -1."""
+    """The nodes from the first token to each node; none for the prompt, which is -1."""
     paths: dict[int, tuple[int, ...]] = {-1: ()}
     for node, parent in enumerate(parents):
         paths[node] = (*paths[parent], node)
@@ -108,7 +109,7 @@ def _paths(parents: Sequence[int]) -> dict[int, tuple[int, ...]]:
 
 
 def _heights(parents: Sequence[int], paths: dict[int, tuple[int, ...]]) -> dict[int, float]:
-    """Leaves lie one below the other, by hypothesis; a node between its branches."""
+    """Heights of the nodes: leaves are below each other, other nodes between their branches."""
     branches: dict[int, list[float]] = {parent: [] for parent in parents}
     leaves = sorted(path for node, path in paths.items() if node not in branches)
     heights = {path[-1]: float(height) for height, path in enumerate(leaves)}

@@ -1,4 +1,4 @@
-"""Texts as people can read them: every character is seen, none changes the order of others."""
+"""Readable texts: every character is visible, and none changes the order of others."""
 
 import operator
 import unicodedata
@@ -10,16 +10,16 @@ _SIGNS = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "␍", "\u00a0": "⍽"}
 _SHAPELESS = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 _DOTTED_CIRCLE = "◌"
 _FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
-# Bidirectional classes that do not change the direction of the text beside them.
+# Bidirectional classes that do not change the direction of neighboring text.
 _HARMLESS = {"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""}
 
 
 def visible_token(token: str | SupportsIndex) -> str:
-    r"""Writes a token so that every character of it is seen.
+    r"""Formats a token with every character visible.
 
-    Blanks at its ends, tabs and line ends become signs; what else has no shape (control
-    characters, zero-width ones, marks of direction) becomes its number; an accent without a letter
-    gets a dotted circle; an empty token is written ∅. An id is written as its number.
+    Blanks at its ends, tabs and line ends become signs. Other invisible characters (control
+    characters, zero-width ones, marks of direction) become their numbers. An accent without a
+    letter gets a dotted circle. An empty token becomes ∅, an id its number.
 
     Args:
         token: any string, or an id.
@@ -28,7 +28,7 @@ def visible_token(token: str | SupportsIndex) -> str:
         A string of one line.
 
     Raises:
-        UserError: if it is neither.
+        UserError: if it is neither a string nor an id.
 
     Example:
         >>> visible_token(" the"), visible_token("a\tb"), visible_token("\u200b")
@@ -47,16 +47,16 @@ def visible_token(token: str | SupportsIndex) -> str:
     shown = "".join(map(_visible_character, inner))
     if unicodedata.category(inner[:1] or " ").startswith("M"):
         shown = _DOTTED_CIRCLE + shown
-    # A token of only blanks has them all at its beginning.
+    # A token of only blanks has all of them at its beginning.
     end = len(token) - start - len(inner)
     return _SIGNS[" "] * start + shown + _SIGNS[" "] * end
 
 
 def isolated(text: str) -> str:
-    r"""Keeps the direction of a text from changing that of signs and numbers beside it.
+    r"""Isolates a text, so that its direction does not affect neighboring signs and numbers.
 
-    Beside Arabic or Hebrew, arrows, brackets and numbers run from right to left; not beside an
-    isolate. A text without such letters stays as it is.
+    Next to Arabic or Hebrew, arrows, brackets and numbers run from right to left, but not next to
+    an isolate. A text without such letters is unchanged.
 
     Args:
         text: any string.
@@ -77,7 +77,7 @@ def isolated(text: str) -> str:
 
 
 def arrow_title(before: str, after: str) -> str:
-    """Writes the input and the output of a model, in this order whatever the scripts are.
+    """Formats the input and the output of a model, in this order for all scripts.
 
     Example:
         >>> arrow_title("two", "zwei")
@@ -91,7 +91,7 @@ def _visible_character(character: str) -> str:
         return character
     if character in _SIGNS:
         return _SIGNS[character]
-    # The last two numbers of each plane are not characters, and XML refuses them.
+    # The last two code points of each plane are not characters, and XML rejects them.
     is_none = ord(character) & 0xFFFE == 0xFFFE
     if is_none or unicodedata.category(character) in _SHAPELESS:
         return f"[U+{ord(character):04X}]"

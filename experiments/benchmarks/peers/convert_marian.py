@@ -1,4 +1,4 @@
-"""Writes the weights of the Marian model as CTranslate2 reads them, by its own converter."""
+"""Converts the weights of the Marian model for CTranslate2, with CTranslate2's converter."""
 
 import importlib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def make(work: Mapping[str, Any], folder: str) -> Run:
     def convert() -> dict[str, Any]:
         loaders = importlib.import_module("ctranslate2.converters.transformers")
         vocabulary = words(decode_work)
-        # All that the converter asks of a tokenizer.
+        # The only methods that the converter needs from a tokenizer.
         tokenizer = SimpleNamespace(
             get_vocab=lambda: {word: number for number, word in enumerate(vocabulary)},
             eos_token=vocabulary[decode_work.eos],

@@ -1,4 +1,4 @@
-"""Beam search by CTranslate2, with the weights that `convert_marian` has written."""
+"""Beam search by CTranslate2, with the weights written by `convert_marian`."""
 
 import importlib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from .decode_work import DecodeWork, Search, as_run
 from .turn import Run, take_turn
 
-# Where it is not installed, no type checker finds it either.
+# It may not be installed, so type checkers may not find it.
 ctranslate2: Any = importlib.import_module("ctranslate2")
 
 
@@ -24,7 +24,7 @@ def words(work: DecodeWork) -> list[str]:
 def ctranslate2_search(work: DecodeWork, folder: str) -> Search:
     """Makes the search of `translate_batch`.
 
-    On a CPU its only type smaller than float32 has 8 bits; it is used instead of bfloat16.
+    On a CPU its only type smaller than float32 is int8, which replaces bfloat16.
     """
     word_of = words(work)
     number_of = {word: number for number, word in enumerate(word_of)}

@@ -20,10 +20,10 @@ def make(work: Mapping[str, Any], directory: str) -> Run:
 
 
 def flax_search(work: DecodeWork, checkout: Path) -> Search:
-    """Makes the example's model, of the same sizes and pre-norm as it is, and its search.
+    """Makes the example's model, pre-norm as in the example and of the given sizes, and its search.
 
-    Its cache is made within the compiled search, of the shapes its own initialization gives; the
-    decoded source is repeated for each hypothesis, as its training script does.
+    The cache is made within the compiled search, with the shapes of the example's own
+    initialization. The encoded source is repeated for each hypothesis, as in its training script.
     """
     models, decode = (_load(checkout, name) for name in ("models", "decode"))
     config = models.TransformerConfig(
@@ -44,7 +44,7 @@ def flax_search(work: DecodeWork, checkout: Path) -> Search:
     reader = models.Transformer(dataclasses.replace(config, decode=False))
     tokens = jnp.ones((1, 1), jnp.int32)
     params = jax.jit(reader.init)(jax.random.key(0), tokens, tokens)["params"]
-    # Its outputs begin with a place for the begin mark, which it drops.
+    # Its outputs begin with the begin mark, which is dropped.
     length = work.output_length + 1
 
     @jax.jit
@@ -75,10 +75,10 @@ def flax_search(work: DecodeWork, checkout: Path) -> Search:
 
 
 def _load(checkout: Path, name: str) -> Any:
-    """Imports a file of the example under a name that nothing else has."""
+    """Imports a file of the example under a unique name."""
     path = checkout / "examples" / "wmt" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"flax_examples_wmt_{name}", path)
-    assert spec is not None  # it is a file of Python
+    assert spec is not None  # it is a Python file
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

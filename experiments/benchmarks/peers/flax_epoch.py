@@ -13,12 +13,12 @@ from .turn import Run, take_turn
 
 
 def make(batches: str, directory: str, size: Mapping[str, int], **options: Any) -> Run:
-    """Compiles the example's step, see `flax_step.make_update`; each run is an epoch.
+    """Compiles the example's step with `flax_step.make_update`; each run is an epoch.
 
     Args:
-        batches: .npz file of what the step reads, each array of all updates.
+        batches: .npz file of the step's inputs; each array holds all updates.
         directory: checkout of the Flax repository.
-        size: the fields of `Size`; rows of a batch and tokens of a row are those of the batches.
+        size: the fields of `Size`; the batches determine their numbers of rows and tokens.
         options: of `make_update`.
     """
     arrays = dict(np.load(batches))
@@ -31,7 +31,7 @@ def make(batches: str, directory: str, size: Mapping[str, int], **options: Any) 
             state, _ = update(state, {name: values[step, None] for name, values in arrays.items()})
         jax.block_until_ready(state)
 
-    # Under pmap the second update compiles once more, since its state lies as a result does.
+    # Under pmap the second update compiles again, as the layout of its state is that of a result.
     train(2)
     num_tokens = {side: int(np.count_nonzero(arrays[side])) for side in ("inputs", "targets")}
 

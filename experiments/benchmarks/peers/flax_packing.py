@@ -1,8 +1,8 @@
-"""The packing of the Flax repository's translation example, whose own needs TensorFlow.
+"""The packing of the Flax repository's translation example, without its need of TensorFlow.
 
-Stated anew in NumPy: pairs join a row in the order in which they come, until one does not fit on
-either side; then the next row begins. So does a row after every `length` pairs, since the example
-packs in groups of that many.
+The same algorithm in NumPy: pairs join a row in their order until one does not fit on a side; then
+the next row begins. A new row also begins after every `length` pairs, as the example packs in
+groups of that many.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,11 @@ Row = list[int]
 
 
 def fill_rows(pairs: TokenizedPairs, order: Iterable[int], length: int) -> list[Row]:
-    """Deals pairs, none longer than a row, to rows.
+    """Assigns pairs to rows; no pair may be longer than a row.
 
     Args:
         pairs: tokenized sentences.
-        order: the pairs by number, as they come.
+        order: numbers of the pairs, in the order of packing.
         length: tokens of a row on either side.
 
     Returns:
@@ -41,7 +41,7 @@ def fill_rows(pairs: TokenizedPairs, order: Iterable[int], length: int) -> list[
 def packed_batches(
     pairs: TokenizedPairs, order: Iterable[int], num_rows: int, length: int
 ) -> list[dict[str, Int[np.ndarray, "rows length"]]]:
-    """Packs an epoch into batches of as many rows; rows that fill no batch are left out."""
+    """Packs an epoch into batches of equally many rows; drops rows that do not fill a batch."""
     rows = fill_rows(pairs, order, length)
     starts = range(0, len(rows) - num_rows + 1, num_rows)
     return [packed_batch(pairs, rows[start : start + num_rows], length) for start in starts]
@@ -50,7 +50,7 @@ def packed_batches(
 def packed_batch(
     pairs: TokenizedPairs, rows: Sequence[Row], length: int
 ) -> dict[str, Int[np.ndarray, "rows length"]]:
-    """Makes the batch of some rows, by the names that the example's step reads.
+    """Makes the batch of some rows, with the names that the example's step reads.
 
     Args:
         pairs: tokenized sentences.
@@ -58,8 +58,8 @@ def packed_batch(
         length: tokens of a row on either side.
 
     Returns:
-        Tokens of both sides; which pair of its row each belongs to, from 1; where it stands in its
-        sentence. Padding is 0 in all of them.
+        The tokens of both sides; the number (from 1) of each token's pair in its row; and the
+        position of each token in its sentence. Padding is 0 in all of them.
     """
     batch = {}
     for name, text in (("inputs", pairs.source), ("targets", pairs.target)):
@@ -72,7 +72,7 @@ def packed_batch(
 
 
 def _side(text: TokenizedText, row: Row) -> np.ndarray:
-    """Tokens, segments and positions of the sentences of a row, end to end."""
+    """The concatenated tokens, segments and positions of the sentences of a row."""
     lengths = text.lengths[row]
     tokens = text.select(np.array(row)).tokens
     segments = np.repeat(np.arange(1, len(row) + 1), lengths)

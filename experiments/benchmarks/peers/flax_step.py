@@ -1,8 +1,8 @@
-"""The training step of the Flax repository's translation example, its own code in its own pmap.
+"""The training step of the Flax repository's translation example: its own code and pmap.
 
-The example is imported from a checkout. Its train.py names TensorFlow and others for reading data
-and writing logs, none of which a step calls: empty stand-ins take their place, so they need not
-be installed. Model, loss, metrics, optimizer and step are the example's.
+The example is imported from a checkout. Its train.py imports TensorFlow and other packages for
+reading data and writing logs. A step does not call them, so empty stand-ins replace them, and they
+need not be installed. Model, loss, metrics, optimizer and step are the example's.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-# Read before the stand-ins are in place: they look for TensorFlow themselves.
+# Imported before the stand-ins exist: these packages look for TensorFlow themselves.
 from flax import jax_utils
 from flax.training import checkpoints as _  # noqa: F401
 
@@ -31,7 +31,7 @@ OWN = ("bleu", "decode", "models", "train")
 
 
 def load(directory: Path) -> Any:
-    """Imports the example's train.py, whose attribute `models` is its models.py.
+    """Imports the example's train.py; its attribute `models` is its models.py.
 
     Args:
         directory: checkout of the Flax repository.
@@ -42,7 +42,7 @@ def load(directory: Path) -> Any:
 
 @contextlib.contextmanager
 def _found_in(folder: Path) -> Iterator[None]:
-    """Finds the example's files by their bare names, and afterwards none of them any more."""
+    """Makes the example's files importable by their bare names within the context."""
     hidden = {name: sys.modules.pop(name) for name in (*OWN, *STAND_INS) if name in sys.modules}
     sys.modules.update({name: mock.MagicMock() for name in STAND_INS})
     sys.path.insert(0, str(folder))
@@ -56,14 +56,14 @@ def _found_in(folder: Path) -> Iterator[None]:
 
 
 def make(size: Mapping[str, int], dtype: str, directory: str, with_metrics: bool) -> Run:
-    """Makes a function that trains the example's model by one batch of random tokens.
+    """Makes a function that trains the example's model on one batch of random tokens.
 
     Args:
         size: the fields of `Size`.
         dtype: type of the computation.
         directory: checkout of the Flax repository.
-        with_metrics: whether the step also computes accuracy and loss for the log, as the
-            example's does. Our step reports its loss without a second pass over the logits.
+        with_metrics: whether the step also computes accuracy and loss for the log, like the
+            example. Our step reports its loss without a second pass over the logits.
 
     Returns:
         The step, which returns its metrics.
@@ -97,10 +97,10 @@ def make_update(
 
     Args:
         train: the example's module.
-        size: of the model; the batch may have another, but no longer sentences.
+        size: of the model; the batch may have another size, but not longer sentences.
         dtype: type of the computation.
         with_metrics: see `make`.
-        attention_dropout_rate: of the attention weights; elsewhere it is DROPOUT_RATE.
+        attention_dropout_rate: of the attention weights; other layers have DROPOUT_RATE.
     """
     if not with_metrics:
         train.compute_metrics = lambda logits, labels, weights: {}

@@ -1,17 +1,17 @@
-"""The sizes of the model and of the batch that all contenders train alike."""
+"""The sizes of the model and of the batch, the same for all contenders."""
 
 from typing import NamedTuple
 
-# Of dropout in every place where the contenders have one, and of label smoothing.
+# Rate of dropout, in every place where the contenders have it, and of label smoothing.
 DROPOUT_RATE = LABEL_SMOOTHING = 0.1
 
 
 class Size(NamedTuple):
-    """A pre-norm encoder-decoder with one matrix of embeddings, and a batch without padding.
+    """A pre-norm encoder-decoder with one shared embedding matrix, and a batch without padding.
 
     Attributes:
-        num_layers: layers of the encoder, and as many of the decoder.
-        d_model: width of embeddings and between layers.
+        num_layers: layers of the encoder, and of the decoder.
+        d_model: width of the embeddings and of the layers' outputs.
         d_ff: width of the feed-forward networks' hidden layers.
         num_heads: attention heads in each layer.
         vocab_size: tokens of the joint vocabulary.

@@ -1,4 +1,4 @@
-"""A training step of PyTorch's nn.Transformer, in eager mode, as most people run it."""
+"""A training step of PyTorch's nn.Transformer in eager mode, its most common use."""
 
 import math
 import warnings
@@ -12,7 +12,7 @@ from .turn import Run, take_turn
 
 
 class Translator(nn.Module):
-    """nn.Transformer between one matrix of embeddings, with sinusoidal positions."""
+    """nn.Transformer with one shared embedding matrix and sinusoidal positions."""
 
     def __init__(self, size: Size):
         super().__init__()
@@ -36,11 +36,11 @@ class Translator(nn.Module):
         self.register_buffer("causal", causal)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Embeds tokens and adds where they stand."""
+        """Embeds tokens and adds their positions."""
         return self.embedding(tokens) * self.embedding.embedding_dim**0.5 + self.positions
 
     def forward(self, source: torch.Tensor, decoder_input: torch.Tensor) -> torch.Tensor:
-        """Scores the token after each one that the decoder reads."""
+        """Computes the logits of the token after each one that the decoder reads."""
         hidden = self.transformer(
             self.embed(source),
             self.embed(decoder_input),
@@ -51,9 +51,9 @@ class Translator(nn.Module):
 
 
 def make(size: Mapping[str, int], dtype: str) -> Run:
-    """Makes a function that trains a model by one batch of random tokens.
+    """Makes a function that trains a model on one batch of random tokens.
 
-    It runs on a GPU if PyTorch has one, and computes in other types than float32 by autocast.
+    It runs on a GPU if PyTorch has one, and uses autocast for types other than float32.
 
     Args:
         size: the fields of `Size`.
@@ -62,7 +62,7 @@ def make(size: Mapping[str, int], dtype: str) -> Run:
     Returns:
         The step, which returns its loss.
     """
-    # Of pre-norm layers it warns that a shortcut for inference without padding is off.
+    # For pre-norm layers it warns that a shortcut for inference without padding is disabled.
     warnings.filterwarnings("ignore", message="enable_nested_tensor")
     torch.manual_seed(0)
     sizes = Size(**size)
@@ -82,7 +82,7 @@ def make(size: Mapping[str, int], dtype: str) -> Run:
             loss = loss_of(logits.flatten(0, 1), target.flatten())
         loss.backward()
         optimizer.step()
-        # A GPU may still be at the update.
+        # A GPU may still be computing the update.
         if device.type == "cuda":
             torch.cuda.synchronize()
         return {"loss": loss.item()}

@@ -1,6 +1,6 @@
-"""One turn of a contender: made, warmed up, run and timed in a process of its own.
+"""One turn of a contender: made, warmed up, run and timed in a new process.
 
-Imports Python's own library only, so that the process holds nothing but the contender.
+Imports only Python's standard library, so that the process holds only the contender.
 """
 
 import json
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 Run = Callable[[], dict[str, Any]]
-"""Does the work once, to its end, and returns plain data about it."""
+"""Does the work once until it has finished, and returns plain data about it."""
 
 
 def take_turn(make: Callable[..., Run]) -> None:
-    """Reads a job from standard input, does it, and prints how long each run took, as JSON.
+    """Reads a job from standard input, does it, and prints the time of each run as JSON.
 
     Args:
         make: makes the program; its arguments are the fields of the job.
@@ -35,14 +35,14 @@ def take_turn(make: Callable[..., Run]) -> None:
         "peak_bytes": peak_bytes(),
         "facts": facts,
     }
-    # On a line of its own, whatever the contender itself has printed.
+    # On a separate line, after any output of the contender.
     print(f"\n{json.dumps(taken)}")
 
 
 def peak_bytes() -> int:
     """The largest resident set of this process.
 
-    On Linux `getrusage` begins with that of the process which has started this one.
+    On Linux the maximum of `getrusage` starts with that of the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():

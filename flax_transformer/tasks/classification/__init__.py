@@ -1,1 +1,1 @@
-"""Classification: texts, images and videos to classes."""
+"""Classification of texts, images and videos."""

@@ -1,4 +1,4 @@
-"""Images and videos changed at random, inside the compiled training step."""
+"""Random augmentation of images and videos, inside the compiled training step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,11 +17,11 @@ WHITE = 255.0
 
 
 class Target(NamedTuple):
-    """What is asked of the rows of a batch, or one part of it.
+    """Target classes of a batch and their weights; mixup has two targets.
 
     Attributes:
-        classes: number of a class of each row.
-        weights: of its cross-entropy, 0 of a row that only fills the batch.
+        classes: class number of each row.
+        weights: factor of each row's cross-entropy; 0 for a row that only fills the batch.
     """
 
     classes: Int[Array, " rows"]
@@ -29,11 +29,11 @@ class Target(NamedTuple):
 
 
 Augment = Callable[[PRNGKeyArray, Array, tuple[Target, ...]], tuple[Array, tuple[Target, ...]]]
-"""(random key, inputs, targets) -> both, changed at random; all targets' losses are summed."""
+"""(random key, inputs, targets) -> augmented inputs and targets; the targets' losses are summed."""
 
 
 def make_augment(config: AugmentationConfig) -> Augment | None:
-    """Makes the function that changes a batch, or None where nothing is asked for."""
+    """Makes the function that augments a batch, or None if no augmentation is configured."""
     changes = _changes(config)
     if not changes and not config.mixup:
         return None
@@ -50,13 +50,13 @@ def make_augment(config: AugmentationConfig) -> Augment | None:
 
 
 def shift(rng: PRNGKeyArray, image: Image, most: int) -> Image:
-    """Moves an image by whole pixels, each way with equal chances; black follows.
+    """Shifts an image by a uniformly random number of whole pixels; fills with black.
 
     Reference:
-        Krizhevsky et al. 2012, section 4.1: crops at chance.
+        Krizhevsky et al. 2012, section 4.1: random crops.
     """
     padded = jnp.pad(image, ((most, most), (most, most), (0, 0)))
-    # A key for each axis, the channels' included, which never move.
+    # One key per axis; the channel axis never moves.
     down, right, _ = jax.vmap(lambda key: jax.random.randint(key, (), 0, 2 * most + 1))(
         jax.random.split(rng, 3)
     )
@@ -64,12 +64,12 @@ def shift(rng: PRNGKeyArray, image: Image, most: int) -> Image:
 
 
 def flip(rng: PRNGKeyArray, image: Image) -> Image:
-    """Mirrors an image, left to right, with a chance of a half."""
+    """Mirrors an image left to right with probability 0.5."""
     return jnp.where(jax.random.bernoulli(rng), image[:, ::-1], image)
 
 
 def deform(rng: PRNGKeyArray, image: Image, config: AugmentationConfig) -> Image:
-    """Scales, slants and turns an image about its middle, each as much as chance wants."""
+    """Scales, shears and rotates an image about its center by random amounts."""
     scale, slant, rotation = jax.random.uniform(rng, (3,), minval=-1, maxval=1)
     slanted = slant_upright(jnp.tan(jnp.radians(config.slant * slant)))
     turned = turn(jnp.radians(config.rotation * rotation))
@@ -83,19 +83,19 @@ def mixup(
     targets: tuple[Target, ...],
     alpha: float,
 ) -> tuple[Float[Array, "rows ..."], tuple[Target, ...]]:
-    """Mixes every row with the one before it, and asks for both classes in the same shares.
+    """Mixes every row with the row before it, and the targets in the same shares.
 
     mixed[i] = share[i] inputs[i] + (1 - share[i]) inputs[i - 1], share[i] ~ Beta(alpha, alpha)
 
-    The rows of a batch are in random order, so the one before is any other. The cross-entropy is
-    linear in what it asks for, so two losses so weighted are that of the mixed target. Rows that
-    only fill a batch are mixed with nothing.
+    The rows of a batch are in random order, so the row before is a random one. The cross-entropy is
+    linear in the target, so the weighted sum of the two losses is the loss of the mixed target.
+    Rows that only fill a batch are not mixed.
 
     Args:
         rng: random key.
         inputs: pixels.
-        targets: the one class of each row.
-        alpha: of the Beta distribution; the smaller, the less is mixed.
+        targets: one target, the class of each row.
+        alpha: of the Beta distribution; a smaller value mixes less.
 
     Reference:
         Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
@@ -112,7 +112,7 @@ def mixup(
 
 
 def _changes(config: AugmentationConfig) -> list[Change]:
-    """What happens to each image, in this order."""
+    """Lists the changes of each image, in the order of their use."""
     layers, magnitude = config.rand_augment_layers, config.rand_augment_magnitude
     is_deformed = config.rotation or config.scale or config.slant
     changes: list[tuple[object, Change]] = [
@@ -127,7 +127,7 @@ def _changes(config: AugmentationConfig) -> list[Change]:
 def _change_all(
     rng: PRNGKeyArray, images: Float[Array, "rows ..."], changes: list[Change]
 ) -> Float[Array, "rows ..."]:
-    """Changes each image in its own way, and all frames of a video in one."""
+    """Changes each image with its own random key; all frames of a video change alike."""
 
     def change(rng, image):
         for number, one in enumerate(changes):

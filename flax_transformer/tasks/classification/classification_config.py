@@ -19,24 +19,23 @@ class ClassificationConfig(TaskConfig):
 
     class_weights: tuple[str, ...] = ()
     """Weights of the classes in the training loss: balanced, so that all classes count equally, or
-    NAME=WEIGHT, given once for each of some classes; the others have weight 1. Scores are not
-    weighted."""
+    NAME=WEIGHT for some of the classes (the others have weight 1). Scores are not weighted."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is not a share, and weights that are not positive numbers."""
+        """Rejects a smoothing outside [0, 1) and weights that are not positive numbers."""
         super().__post_init__()
         if self.class_weights != (BALANCED,):
             parse_class_weights(self.class_weights)
 
 
 def parse_class_weights(given: Sequence[str]) -> dict[str, float]:
-    """Reads weights that are given by the names of their classes.
+    """Parses class weights given by class name.
 
     Args:
         given: NAME=WEIGHT each; a name may hold an equals sign, a weight does not.
 
     Raises:
-        UserError: if one is written in another way, is not positive or finite, or is given twice.
+        UserError: if a weight is malformed, not positive, not finite, or given twice.
 
     Example:
         >>> parse_class_weights(["spam=4", "a=b=0.5"])
@@ -63,18 +62,18 @@ def parse_class_weights(given: Sequence[str]) -> dict[str, float]:
 def class_weights(
     given: Sequence[str], labels: Int[np.ndarray, " examples"], class_names: Sequence[str]
 ) -> Float32[np.ndarray, " classes"]:
-    """Gives the weight of each class in the loss.
+    """Computes the weight of each class in the loss.
 
-    balanced: w_c = n / (k n_c), of n examples in k classes, n_c of them in class c; so an average
-    example weighs 1. Classes without an example do not count as one of the k, and weigh 1.
+    balanced: w_c = n / (k n_c), for n examples in k classes, n_c of them in class c. The average
+    weight of an example is 1. Classes without an example are not counted in k and have weight 1.
 
     Args:
-        given: ["balanced"], or NAME=WEIGHT each; classes that are not named weigh 1.
-        labels: number of each training example's class; negative ones have none.
-        class_names: in the order of the numbers.
+        given: ["balanced"], or NAME=WEIGHT each; classes that are not named have weight 1.
+        labels: class number of each training example; negative if it has no class.
+        class_names: in the order of the class numbers.
 
     Raises:
-        UserError: if a name is not that of a class.
+        UserError: if a name is not a class name.
 
     Example:
         >>> weights = class_weights(["balanced"], np.array([0, 0, 0, 1]), ["ham", "spam"])

@@ -1,4 +1,4 @@
-"""Classification: from labeled examples of any kind to a loss, a classifier and its scores."""
+"""Classification: the loss, scores and classifier of labeled texts, images or videos."""
 
 import functools
 from abc import abstractmethod
@@ -43,26 +43,26 @@ from flax_transformer.tasks.task import (
 )
 
 CLASSES = "classes.json"
-MAX_LISTED_CLASSES = 100  # with more, an example's line has only the largest probabilities
+MAX_LISTED_CLASSES = 100  # with more classes, an example's line has only the largest probabilities
 
 
 class ClassificationTask(Task):
-    """What the classification of texts, images and videos has in common.
+    """Base class of the classification of texts, images and videos.
 
-    A subclass says how its examples are read and shown, and what its model takes of them.
+    A subclass defines how examples are read and shown, and the inputs of the model.
 
     Args:
         experiment: its configs.
-        class_names: in the order of their numbers.
+        class_names: in the order of the class numbers.
         tokenizer: of texts.
-        weights: factor of the loss of each class; None if all weigh 1.
+        weights: factor of the loss of each class; None if all are 1.
     """
 
     config = ClassificationConfig
     scores = MetricsOf("labels", "is_in_top", others=("loss",))
     command = "classify"
-    method: ClassVar[str] = "__call__"  # of the model, which gives the logits of the classes
-    augment: Augment | None = None  # of the inputs, in training only
+    method: ClassVar[str] = "__call__"  # method of the model that returns the logits of the classes
+    augment: Augment | None = None  # augmentation of the inputs, in training only
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class ClassificationTask(Task):
         sizes = {} if tokenizer is None else {"vocab_size": tokenizer.vocab_size}
         self.model = experiment.model.build(num_classes=len(class_names), **sizes)
         self.predict = jax.jit(self._predict)
-        # Of a training, the validation split is scored again and again.
+        # Training scores the validation split many times.
         self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "ClassificationTask":
-        """Reads the classes and the tokenizer, or takes those of the training data."""
+        """Reads the class names and the tokenizer, or takes them from the training data."""
         data = experiment.data
         tokenizer = cls.open_tokenizer(data, folder, training)
         if not training:
@@ -113,11 +113,11 @@ class ClassificationTask(Task):
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Draws the model's first parameters; statistics start neutral."""
+        """Initializes the model's parameters at random; statistics start neutral."""
         return draw(self.model, rng, self.example(), method=self.method)
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
-        """Computes the label-smoothed cross-entropy of the classes.
+        """Computes the label-smoothed cross-entropy of a batch.
 
         sum = sum_i w_i l_i, weight = sum_i w_i, with the weight w_i of the class of example i and
         its loss l_i
@@ -164,7 +164,7 @@ class ClassificationTask(Task):
         return Classifier(self, variables)
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the examples with the names of their classes: texts; of an image its mean pixel."""
+        """Yields the examples with their class names: a text, or the mean pixel of an image."""
         for row, label in enumerate(batch.labels.tolist()):
             if label >= 0:
                 given = np.asarray(batch.inputs[row])
@@ -188,36 +188,36 @@ class ClassificationTask(Task):
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:
-        """Refuses examples that the model cannot read."""
+        """Rejects examples that the model cannot read."""
 
     @abstractmethod
     def example(self) -> Array:
-        """Makes inputs of one row, by which the model's parameters are drawn."""
+        """Makes inputs of one row, to initialize the model's parameters with."""
 
     @abstractmethod
     def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Makes what the model's method takes of a batch, and its options."""
+        """Makes the arguments and the options of the model's method from a batch."""
 
     @abstractmethod
     def read(self, inputs: Input) -> Inputs:
-        """Reads a user's own inputs; one need not be in a list."""
+        """Reads a user's own inputs: one, or a list."""
 
     def expand(self, word: str) -> list[Input]:
-        """Gives the inputs that a word of the command line names: a text, or one or more files."""
+        """Returns the inputs that a command-line argument names: a text, or one or more files."""
         return [word]
 
     @abstractmethod
     def attention(self, variables: Variables, given: Input) -> Fields:
-        """Computes where the model looks in an input: arguments of `view_attention`."""
+        """Computes the attention within an input: the arguments of `view_attention`."""
 
     def show(self, given: np.ndarray) -> str:
-        """Shows an input of a batch on a line; "" of one that is not a text."""
+        """Formats an input of a batch as one line; "" if it is not a text."""
         return ""
 
     def _predict(
         self, variables: Variables, batch: LabeledBatch
     ) -> tuple[Float[Array, "rows classes"], Float[Array, " rows"]]:
-        """The probabilities of the classes, and the loss of the right one; 0 without one."""
+        """The probabilities of the classes, and the loss of the right class; 0 without a label."""
         taken, options = self.model_inputs(batch)
         logits = self.model.apply(variables, taken, **options, method=self.method)
         logits = logits.astype(jnp.float32)
@@ -232,7 +232,7 @@ class ClassificationTask(Task):
         else:
             examples = self.read_split(self.experiment.data, self.tokenizer, split)
             _check_labels(examples, split)
-            # The data set may have been prepared again, with its classes in another order.
+            # The data set may have been prepared again with another order of the classes.
             examples, where = examples.numbered_as(self.class_names), f"of the split {split}"
         warn_of_cut_texts(examples.inputs, where)
         return examples
@@ -240,7 +240,7 @@ class ClassificationTask(Task):
     def _classify(
         self, variables: Variables, examples: Examples, with_lines: bool
     ) -> tuple[Outcomes, list[str]]:
-        """The outcomes of all examples, and a line for each, without keeping all probabilities."""
+        """The outcome and the output line of every example, without keeping all probabilities."""
         parts, order = [], []
         lines = [""] * len(examples.inputs) if with_lines else []
         for indices, probabilities, nll in self.predictor(variables).predict_batches(examples):
@@ -254,10 +254,10 @@ class ClassificationTask(Task):
         return outcomes, lines
 
     def _line(self, row: np.ndarray) -> str:
-        """The class and the probabilities of all classes; with many classes, only the largest."""
+        """The class and the probabilities of all classes; only the largest if there are many."""
         if len(row) <= MAX_LISTED_CLASSES:
             return "\t".join([self.class_names[int(row.argmax())], *(f"{p:.4f}" for p in row)])
-        # Sorted by number first, so that of equally probable classes the first is named.
+        # Sorted by number first: the first of equally probable classes wins.
         top = np.sort(np.argpartition(-row, TOP)[:TOP])
         ranked = top[np.argsort(-row[top], kind="stable")].tolist()
         return "\t".join(f"{self.class_names[number]}\t{row[number]:.4f}" for number in ranked)
@@ -274,12 +274,12 @@ class ClassificationTask(Task):
 
 
 def _input(examples: Examples, index: int) -> np.ndarray:
-    """One input as a batch would hold it."""
+    """One input in the form of a batch."""
     return examples.inputs.take(np.array([index]))[0][0]
 
 
 def _check_labels(examples: Examples, split: str) -> None:
-    """Refuses a split whose labels are kept secret, as those of some benchmarks are."""
+    """Rejects a split without labels; some benchmarks keep theirs secret."""
     num_without = int(np.count_nonzero(examples.labels == NO_CLASS))
     if num_without:
         raise UserError(

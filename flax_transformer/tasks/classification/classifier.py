@@ -1,4 +1,4 @@
-"""A trained model that tells the classes of texts, images or videos."""
+"""A trained model that classifies texts, images or videos."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import Fields, Variables
 from flax_transformer.visualization.visible_text import arrow_title, isolated
 
-# A text; or an image or a video as `read_images` reads it: a path, Pillow's image or an array.
+# A text; or an image or a video for `read_images`: a path, a Pillow image or an array.
 Input: TypeAlias = Any
-ROWS = 64  # of a batch: enough to keep the processor busy
+ROWS = 64  # rows of a batch: enough to keep the processor busy
 
 
 class Prediction(NamedTuple):
-    """What a model says of one input.
+    """Prediction of a model for one input.
 
     Attributes:
         label: name of the most probable class.
@@ -33,14 +33,14 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """Tells the classes of many inputs with a model that is loaded once.
+    """Classifies many inputs with a model that is loaded once.
 
     Attributes:
         task: the `ClassificationTask` of the model.
         model: its model.
         variables: its parameters and statistics.
-        class_names: in the order of their numbers.
-        expand: gives the inputs that a word of the command line names.
+        class_names: in the order of the class numbers.
+        expand: gives the inputs that a command-line argument names.
     """
 
     def __init__(self, task: Any, variables: Variables):
@@ -48,13 +48,13 @@ class Classifier:
         self.model, self.class_names, self.expand = task.model, task.class_names, task.expand
 
     def classify(self, inputs: Input) -> list[Prediction]:
-        """Tells the class of each input.
+        """Predicts the class of each input.
 
-        A text of more than max_length tokens is read up to there, with a `CutTextWarning`.
+        A text is cut after max_length tokens, with a `CutTextWarning`.
 
         Args:
-            inputs: texts; or images or videos, as `read_images` reads them. A text, a path, or an
-                image that is not in a list is one input.
+            inputs: texts; or images or videos in a form that `read_images` accepts. A text, a path,
+                or an image that is not in a list is one input.
 
         Raises:
             UserError: if an input cannot be read.
@@ -68,10 +68,10 @@ class Classifier:
         return [_prediction(row, self.class_names) for row in probabilities]
 
     def classify_each(self, inputs: Sequence[Input]) -> list[Prediction | UserError]:
-        """Gives the prediction for each input, or the error if it cannot be read.
+        """Returns the prediction for each input, or the error if it cannot be read.
 
         Args:
-            inputs: as of `classify`.
+            inputs: see `classify`.
         """
         try:
             return [*self.classify(inputs)]
@@ -82,7 +82,7 @@ class Classifier:
         return [*self.classify_each(inputs[:middle]), *self.classify_each(inputs[middle:])]
 
     def attend(self, example: Input) -> Fields:
-        """Computes where the model looks as it tells the class of an input.
+        """Computes the attention of the model while it classifies an input.
 
         `view_attention(**classifier.attend(example))` shows it.
 
@@ -97,9 +97,9 @@ class Classifier:
         """
         shown = self.task.attention(self.variables, example)
         (prediction,) = self.classify([example])
-        told = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
+        answer = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
-        title = told + about
+        title = answer + about
         if isinstance(example, str | Path):
             title = arrow_title(str(example), title)
         return shown | {"title": title}
@@ -107,7 +107,7 @@ class Classifier:
     def predict(
         self, examples: Examples
     ) -> tuple[Float[np.ndarray, "examples classes"], Float[np.ndarray, " examples"]]:
-        """Gives the probabilities and the loss of every example, in their order."""
+        """Returns the probabilities and the loss of every example, in order."""
         probabilities = np.zeros((len(examples.inputs), len(self.class_names)), np.float32)
         nll = np.zeros(len(examples.inputs), np.float32)
         for indices, *found in self.predict_batches(examples):
@@ -123,7 +123,7 @@ class Classifier:
             Float[np.ndarray, " rows"],
         ]
     ]:
-        """Predicts batch by batch: the probabilities of many classes do not fit into memory.
+        """Predicts batch by batch, as the probabilities of many classes may not fit into memory.
 
         Yields:
             The indices of some examples, their probabilities and losses.

@@ -46,7 +46,7 @@ class ImageClassification(ClassificationTask):
 
     @classmethod
     def shape_of(cls, model: Model) -> tuple[int, ...]:
-        """Gives the shape of the pixels that a model reads, by its config."""
+        """Returns the shape of the pixels that a model of this config reads."""
         frames = (model.num_frames,) if cls.kind is VIDEO else ()
         return (*frames, *model.image_size, model.num_channels)
 
@@ -56,7 +56,7 @@ class ImageClassification(ClassificationTask):
         return open_pixels(data, split)
 
     def read_own(self, files: OwnFiles) -> Examples:
-        """Reads files in folders of classes; of videos with data.still, only the first frames."""
+        """Reads files in one folder per class; with data.still, only the first frame of a video."""
         data = self.experiment.data
         examples = read_own_folder(files, self.kind, self.class_names, self.shape, data.background)
         if not getattr(data, "still", False):
@@ -66,7 +66,7 @@ class ImageClassification(ClassificationTask):
 
     @classmethod
     def check(cls, experiment: Experiment, examples: Examples) -> None:
-        """Refuses images of another size or number of channels than the model's."""
+        """Rejects images whose size or number of channels is not the model's."""
         found = examples.inputs.take(np.array([0]))[0].shape[1:]
         shape = cls.shape_of(experiment.model)
         if found != shape:
@@ -80,17 +80,17 @@ class ImageClassification(ClassificationTask):
         return scale_pixels(jnp.zeros((1, *self.shape), jnp.uint8))
 
     def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Makes numbers from -1 to 1 of the pixels."""
+        """Scales the pixels to numbers from -1 to 1."""
         return scale_pixels(jnp.asarray(batch.inputs)), {}
 
     def read(self, inputs: Input) -> ArrayInputs:
-        """Reads images from files, or takes Pillow's, or arrays of pixels."""
+        """Reads images: paths of files, Pillow images, or arrays of pixels."""
         return ArrayInputs(read_images(inputs, self.shape, self.experiment.data.background))
 
     def expand(self, word: str) -> list[Path]:
-        """Gives a file, or the files in a folder, at any depth and in natural order."""
+        """Returns a file, or all files below a folder, in natural order."""
         path, kind = Path(word), self.kind
-        if not word.strip():  # its path would be the current folder
+        if not word.strip():  # the path of a blank line would be the current folder
             raise UserError(f"a blank line is not the name of a file: give {self.unit}")
         if not path.is_dir() or kind.is_one(path):
             return [path]
@@ -101,7 +101,7 @@ class ImageClassification(ClassificationTask):
         return found
 
     def attention(self, variables: Variables, given: Input) -> Fields:
-        """Computes attention between the patches, over the pixels."""
+        """Computes the attention between the patches, to be shown over the pixels."""
         pixels = self.read([given]).array[0]
         scaled = scale_pixels(jnp.asarray(pixels))
         return self.picture_attention(self.model, variables, scaled, pixels)
@@ -119,7 +119,7 @@ class VideoClassification(ImageClassification):
 
 
 def scale_pixels(pixels: Array) -> Float[Array, "..."]:
-    """Makes numbers from -1 to 1 of pixels from 0 to 255.
+    """Scales pixels from 0..255 to -1..1.
 
     Example:
         >>> scale_pixels(jnp.array([0, 255], jnp.uint8)).tolist()

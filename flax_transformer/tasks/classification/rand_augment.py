@@ -1,4 +1,4 @@
-"""RandAugment: changes drawn from a list, all as strong as one number says.
+"""RandAugment: random changes from a list, with one strength for all.
 
 Reference: Cubuk et al. 2020, "RandAugment: Practical Automated Data Augmentation with a Reduced
 Search Space"; the largest changes are those of Cubuk et al. 2019, "AutoAugment".
@@ -16,12 +16,12 @@ from flax_transformer.tasks.classification.warp import slant_level, slant_uprigh
 
 Image = Float[Array, "height width channels"]
 Strength = Float[Array, ""]  # -1 to 1
-Color = Callable[[Image, Strength], Any]  # of an image with values from 0 to 1
+Color = Callable[[Image, Strength], Any]  # takes an image with values from 0 to 1
 
 MAX_ANGLE = jnp.pi / 6
 MAX_TANGENT = 0.3
 MAX_MOVE = 0.3  # of the height or the width
-MAX_FACTOR = 0.9  # by which brightness, contrast and saturation rise or fall
+MAX_FACTOR = 0.9  # largest relative change of brightness, contrast and saturation
 TINY = float(jnp.finfo(jnp.float32).tiny)
 
 
@@ -34,12 +34,12 @@ def adjust_contrast(image: Image, factor: Float[Array, ""]) -> Image:
 def adjust_saturation(image: Image, factor: Float[Array, ""]) -> Image:
     """Multiplies the saturation (HSV, at most 1 afterwards); hue and value stay.
 
-    Saturation is the share of the largest channel by which the smallest is below it, so it grows
-    as the distances of all channels from the largest do.
+    Saturation is (max - min) / max over the channels, so it is proportional to the distances of all
+    channels from the largest.
     """
     value = image.max(axis=-1, keepdims=True)
     distance = value - image
-    # Gray and black have no hue: their distances are 0, whatever multiplies them.
+    # Gray and black have no hue: their distances are 0 with any factor.
     most = value / jnp.maximum(distance.max(axis=-1, keepdims=True), TINY)
     return value - jnp.minimum(factor, most) * distance
 
@@ -67,13 +67,13 @@ _MOVES = {"down": (MAX_MOVE, 0.0), "right": (0.0, MAX_MOVE)}
 
 
 def rand_augment(rng: PRNGKeyArray, image: Image, num_layers: int, magnitude: float) -> Image:
-    """Changes an image several times, each time in a way drawn from the list with equal chances.
+    """Changes an image several times, each time by a change chosen uniformly from the list.
 
     Args:
         rng: random key.
         image: values from 0 to 1.
-        num_layers: changes, one after the other.
-        magnitude: how strong they are, 0 to 10.
+        num_layers: number of successive changes.
+        magnitude: strength of the changes, 0 to 10.
     """
     changes = names(image.shape[-1])
     for layer_rng in jax.random.split(rng, num_layers):
@@ -85,15 +85,15 @@ def rand_augment(rng: PRNGKeyArray, image: Image, num_layers: int, magnitude: fl
 
 
 def names(num_channels: int) -> list[str]:
-    """Names the changes of images with so many channels, in the order of their indices."""
+    """Lists the names of the changes for a number of channels, in the order of their indices."""
     return [*_colors(num_channels), *_MATRICES, *_MOVES]
 
 
 def apply_change(image: Image, index: Array, strength: Strength) -> Image:
-    """Applies the change of an index: colors by their own functions, all others by one warp.
+    """Applies the change of an index: color changes by their own functions, others by one warp.
 
-    Mapped over many images, every branch of a choice is computed for all of them: colors cost
-    little, and a warp that moves nothing stands for those of the others.
+    Under `vmap`, every branch of a choice is computed for all images. So all geometric changes
+    share one warp, which is the identity for color changes; color branches are cheap.
     """
     height, width, num_channels = image.shape
     colors = _colors(num_channels)

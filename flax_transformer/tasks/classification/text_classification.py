@@ -33,7 +33,7 @@ class TextClassification(ClassificationTask):
 
     @classmethod
     def open_tokenizer(cls, data: DataConfig, folder: Path, training: bool) -> Tokenizer:
-        """Reads the tokenizer; of a trained model a lost one is an error: another has other ids."""
+        """Reads the tokenizer; a trained model needs its own, as another one has other ids."""
         path = folder / TOKENIZER
         return make_tokenizer(data) if training and not path.exists() else Tokenizer.load(path)
 
@@ -52,7 +52,7 @@ class TextClassification(ClassificationTask):
         return jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
 
     def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Takes token ids as they are."""
+        """Passes token ids unchanged."""
         return jnp.asarray(batch.inputs), {"segments": jnp.asarray(batch.segments)}
 
     def read(self, inputs: str | Sequence[str]) -> TextInputs:
@@ -61,7 +61,7 @@ class TextClassification(ClassificationTask):
         return TextInputs(texts, self.experiment.data.max_length)
 
     def attention(self, variables: Variables, given: str) -> Fields:
-        """Computes attention between the tokens of a text."""
+        """Computes the attention between the tokens of a text."""
         longest = self.experiment.data.max_length
         ids = encode_text(self.tokenizer, "text", given, longest, begin=True, end=True)
         return text_attention(self.model, variables, self.tokenizer, ids)

@@ -1,4 +1,4 @@
-"""Images turned, slanted, scaled and moved: all by one linear map of places."""
+"""Rotation, shear, scaling and translation of images by one affine map of coordinates."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,17 @@ Matrix = Float[Array, "2 2"]
 def warp(
     image: Float[Array, "height width channels"], matrix: Matrix, move: Float[Array, "2"]
 ) -> Float[Array, "height width channels"]:
-    """Maps the places of an image linearly about its middle.
+    """Warps an image by a linear map about its center, after a translation.
 
     warped[p] = image[matrix (p - middle) + middle - move]
 
-    Between pixels it interpolates bilinearly; around the image all is black. A map by whole pixels
+    Interpolates bilinearly between pixels; outside the image all is black. A map by whole pixels
     changes no value.
 
     Args:
         image: of one example.
-        matrix: from rows and columns of the result to those of the image.
-        move: pixels down and to the right by which the image is moved first.
+        matrix: maps rows and columns of the result to rows and columns of the image.
+        move: translation before the map, in pixels down and to the right.
 
     Example:
         >>> image = jnp.arange(1.0, 5).reshape(2, 2, 1)
@@ -37,16 +37,16 @@ def warp(
 
 
 def turn(angle: Float[Array, ""] | float) -> Matrix:
-    """Turns an image to the left by an angle in radians."""
+    """Rotates an image counterclockwise by an angle in radians."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.array([[cos, sin], [-sin, cos]])
 
 
 def slant_upright(tangent: Float[Array, ""] | float) -> Matrix:
-    """Slants upright lines: what lies a pixel above the middle moves `tangent` to the right."""
+    """Shears vertical lines: a point one pixel above the center moves `tangent` to the right."""
     return jnp.array([[1.0, 0.0], [tangent, 1.0]])
 
 
 def slant_level(tangent: Float[Array, ""] | float) -> Matrix:
-    """Slants level lines: what lies a pixel right of the middle moves `tangent` up."""
+    """Shears horizontal lines: a point one pixel right of the center moves `tangent` up."""
     return jnp.array([[1.0, tangent], [0.0, 1.0]])

@@ -1,1 +1,1 @@
-"""Language modeling: the beginning of a text to its continuation."""
+"""Language modeling: continuing the beginning of a text."""

@@ -1,4 +1,4 @@
-"""Texts that are continued piece by piece, in batches of few shapes and bounded size."""
+"""Piecewise continuation of texts, in batches of few shapes and bounded size."""
 
 import dataclasses
 import itertools
@@ -11,21 +11,21 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.sampling import text_number
 from flax_transformer.tasks.row_search import SearchRows
 
-# Tokens of a batch, read and written: enough rows to keep the processor busy.
+# Tokens of a batch, both read and written: enough rows to keep the processor busy.
 TOKENS_PER_BATCH = 8192
 
 
-@dataclasses.dataclass(eq=False)  # a key of dictionaries
+@dataclasses.dataclass(eq=False)  # hashed by identity: a key of dictionaries
 class Continuation:
-    """A text and what was written after it so far.
+    """A prompt and its continuation so far.
 
     Attributes:
         prompt: ids of the beginning.
-        length: tokens to write at most.
+        length: largest number of tokens to write.
         sample: number of this continuation among those of the same prompt.
         written: ids.
-        log_prob: of what was written, in nats.
-        has_ended: whether nothing more is to be written.
+        log_prob: of the written tokens, in nats.
+        has_ended: whether the continuation is complete.
     """
 
     prompt: list[int]
@@ -36,26 +36,26 @@ class Continuation:
     has_ended: bool = False
 
     def piece(self, max_length: int) -> tuple[list[int], int]:
-        """Gives what is read next by a model that reads max_length tokens at a time.
+        """Returns the next input of a model that reads max_length tokens at a time.
 
-        That is all of the text while it fits. Of a longer prompt it is the end; a text that has
-        outgrown max_length goes on from its last half.
+        The input is the whole text while it fits. A longer prompt is cut to its end. A text that
+        has outgrown max_length continues from its last half.
 
         Returns:
-            The ids to read, and how many tokens may be written after them.
+            The ids to read, and the number of tokens that may be written after them.
         """
         read = self.prompt + self.written
         if self.written:
             read = read[-max(max_length // 2, 1) :]
         elif len(read) > max_length:
-            # Two tokens can be written before the text must be read again.
+            # Room for two tokens before the text must be read again.
             read = read[-max(max_length - 1, 1) :]
-        # The last token written is not read.
+        # The last written token is not read.
         room = max_length - len(read) + 1
         return read, min(room, self.length - len(self.written))
 
     def add(self, tokens: list[int], log_prob: float, eos_id: int) -> None:
-        """Appends what was written of a piece, with its log-probability."""
+        """Appends the tokens written for a piece, with their log-probability."""
         self.written += tokens
         self.log_prob += log_prob
         self.has_ended = eos_id in tokens or len(self.written) >= self.length
@@ -64,20 +64,20 @@ class Continuation:
 def piece_batches(
     texts: Iterable[Continuation], max_length: int, tokenizer: Tokenizer, hypotheses: int = 1
 ) -> Iterator[tuple[list[Continuation], SearchRows, int]]:
-    """Gives the next piece of every text once, the shortest first.
+    """Batches the next piece of every text, the shortest first.
 
     Lengths and rows are powers of two, so that there are few shapes to compile. The lengths of a
     piece do not depend on the other pieces.
 
     Args:
-        texts: to go on with.
+        texts: to continue.
         max_length: tokens that the model reads at a time.
-        tokenizer: with the ids of marks, which are not written.
-        hypotheses: that a search keeps of each.
+        tokenizer: with the ids of marks, which are never written.
+        hypotheses: that the search keeps for each text.
 
     Yields:
-        Some texts; their arrays, one a row, and rows behind them that repeat the first one; and
-        the most tokens that a row may have to write.
+        Some texts; their arrays, one row each, followed by rows that repeat the first one; and the
+        largest number of tokens that a row may have to write.
     """
 
     def shape(text: Continuation) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ def _rows(
 ) -> SearchRows:
     rows = 1 << (len(texts) - 1).bit_length()
     prompts = np.full((rows, prompt_length), tokenizer.pad_id, np.int32)
-    # One token ends the rows that repeat the first piece.
+    # Rows that repeat the first piece end after one token.
     limits, lengths = np.ones(rows, np.int32), np.ones(rows, np.int32)
     numbers = np.zeros((rows, 3), np.uint32)
     for row, text in enumerate(texts):
@@ -107,6 +107,6 @@ def _rows(
         lengths[row] = len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
     prompts[len(texts) :] = prompts[0]
-    # They are no text, and written padding would be read as if nothing was there.
+    # They are not text, and written padding would be ignored when it is read.
     never_written = np.array([tokenizer.pad_id, tokenizer.bos_id], np.int32)
     return SearchRows(prompts, limits, numbers, lengths, never_written=never_written)

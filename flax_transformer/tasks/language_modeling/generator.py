@@ -21,10 +21,10 @@ class Generator(TextPredictor):
     """Continues many texts with a model that is loaded once.
 
     A model reads at most max_length tokens. Nothing is dropped while a prompt and its output fit.
-    A text that outgrows max_length goes on from its last max_length / 2 tokens, as often as needed,
-    so texts of any length can be written.
+    A text that outgrows max_length continues from its last max_length / 2 tokens, as often as
+    needed, so texts of any length can be written.
 
-    An output depends on the prompt, the seed, the number of the sample and the decoding only, not
+    An output depends only on the prompt, the seed, the number of the sample and the decoding, not
     on the other prompts of a call.
     """
 
@@ -41,17 +41,17 @@ class Generator(TextPredictor):
         """Continues each prompt `num_best` times.
 
         Args:
-            prompts: beginnings, a string is one; an empty one begins a document. Of a prompt of
-                more than max_length tokens the end is read, with a `CutTextWarning`.
-            decoding: how the next token is chosen; the generator's own way if not given.
-            length: tokens to write at most; decoding's max_extra_length if not given.
+            prompts: one string or several; an empty prompt begins a document. Only the last
+                max_length tokens of a longer prompt are read, with a `CutTextWarning`.
+            decoding: how the next token is chosen; by default as the generator's `decoding` says.
+            length: largest number of tokens to write; by default decoding's max_extra_length.
             seed: of sampling; other searches are not random.
 
         Returns:
-            For each prompt its continuations, without the prompt.
+            The continuations of each prompt, without the prompt.
 
         Raises:
-            UserError: if prompts are no strings, or a beam would have to outgrow max_length.
+            UserError: if prompts are not strings, or a beam would have to outgrow max_length.
         """
         found = self.generate_n_best(prompts, decoding, length=length, seed=seed)
         return [[text for text, _ in continuations] for continuations in found]
@@ -65,14 +65,14 @@ class Generator(TextPredictor):
         seed: int = 0,
         first_line: int = 1,
     ) -> list[list[ScoredText]]:
-        """Continues each prompt as `generate` does; gives the continuations with their scores.
+        """Continues each prompt like `generate`, and returns the continuations with scores.
 
         Args:
             prompts: see `generate`.
             decoding: see `generate`.
             length: see `generate`.
             seed: see `generate`.
-            first_line: number of the first prompt, as warnings count.
+            first_line: line number of the first prompt in warnings.
 
         Raises:
             UserError: see `generate`.
@@ -104,7 +104,7 @@ class Generator(TextPredictor):
 
         Args:
             texts: one or several.
-            first_line: number of the first text, as warnings count.
+            first_line: line number of the first text in warnings.
 
         Raises:
             UserError: if texts are not strings of Unicode.
@@ -114,17 +114,17 @@ class Generator(TextPredictor):
         return scores[0] if isinstance(texts, str) else scores
 
     def attend(self, text: str, length: int | None = None) -> Fields:
-        """Computes where the model looks as it reads a text, and as it goes on with it.
+        """Computes the attention of the model while it reads and continues a text.
 
         `view_attention(**generator.attend(text))` shows it.
 
         Args:
-            text: what is read.
-            length: tokens to write after it at most; None: nothing is written.
+            text: to read.
+            length: largest number of tokens to write after it; None: nothing is written.
 
         Returns:
-            The arguments of `view_attention` for the text and the best continuation; samples are
-            of seed 0. The last token written is in the title alone: nothing reads it.
+            The arguments of `view_attention` for the text and the best continuation; samples are of
+            seed 0. The last written token appears only in the title, as the model does not read it.
 
         Raises:
             UserError: if the text is blank, or both are longer than the model reads.
@@ -153,9 +153,9 @@ class Generator(TextPredictor):
     def _write(
         self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int
     ) -> list[list[tuple[list[int], float]]]:
-        """Writes piece by piece until every text has ended or is long enough."""
-        # Several draws for a prompt are draws for several prompts, so that each outgrows the
-        # model's reach on its own.
+        """Writes piece by piece until every text has ended or reached its length."""
+        # Several samples of a prompt are treated as several prompts, so that each may outgrow
+        # max_length independently.
         copies = decoding.num_best if decoding.method == "sample" else 1
         texts = [[Continuation(ids, length, copy) for copy in range(copies)] for ids in prompts]
         growing = list(itertools.chain.from_iterable(texts))
@@ -176,7 +176,7 @@ class Generator(TextPredictor):
     def _search_once(
         self, texts: list[Continuation], decoding: DecodingConfig
     ) -> list[list[tuple[list[int], float]]]:
-        """Gives the best continuations of each text that fit into one piece."""
+        """Returns the best continuations of each text that fit into one piece."""
         for text in texts:
             _, limit = text.piece(self.max_length)
             if text.length > limit:
@@ -189,5 +189,5 @@ class Generator(TextPredictor):
         batches = piece_batches(texts, self.max_length, self.tokenizer, decoding.beam_size)
         for some, rows, longest in batches:
             found = found_by_row(self.search(rows, decoding, longest))
-            best |= zip(some, found, strict=False)  # further rows only fill the batch
+            best |= zip(some, found, strict=False)  # the remaining rows only fill the batch
         return [best[text] for text in texts]

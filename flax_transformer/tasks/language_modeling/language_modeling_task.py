@@ -1,4 +1,4 @@
-"""Language modeling: from files of text to the loss of the next token, a generator and scores."""
+"""Language modeling: the loss of the next token, scores and a generator of plain text."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from flax_transformer.tasks.task import Fields, Scored, Variables
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
-PROMPT_SHARE = 4  # of a piece: its first quarter is shown as the prompt of a sample
-TOKENS_PER_BATCH = 4096  # of an evaluation: enough rows to keep the processor busy
+PROMPT_SHARE = 4  # the prompt of a sample is the first quarter of a piece
+TOKENS_PER_BATCH = 4096  # tokens of an evaluation's batch: enough rows to keep the processor busy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +33,13 @@ class LanguageModelingConfig(TaskConfig):
 
 
 class LanguageModelingTask(TextTask):
-    """Continues texts by a decoder-only model.
+    """Continues texts with a decoder-only model.
 
     Reference:
         Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
     """
 
-    description = "the beginning of a text to what comes next"
+    description = "the beginning of a text to its continuation"
     config = LanguageModelingConfig
     reads = (PlainTextConfig,)
     takes = ("tokens", "next_tokens")
@@ -60,7 +60,7 @@ class LanguageModelingTask(TextTask):
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
-        """Predicts every token of a split; unless quick, also continues its beginning."""
+        """Scores predictions of every token of a split; unless quick, also continues its start."""
         stream, num_bytes = self.read(split)
         length = self.experiment.data.max_length
         batches = WindowBatches(stream, length, max(TOKENS_PER_BATCH // length, 1), seed=None)
@@ -76,9 +76,9 @@ class LanguageModelingTask(TextTask):
         return Generator(*self.predictor_parts(variables))
 
     def examples(self, batch: TextBatch) -> Iterator[Fields]:
-        """Gives the pieces of text."""
+        """Decodes the pieces of text."""
         for row, tokens in enumerate(np.asarray(batch.tokens).tolist()):
-            # An end mark within the piece stands between two documents, and ends no text here.
+            # An end mark within the piece separates two documents and does not end the text.
             shown = (token for token in tokens if token != self.tokenizer.eos_id)
             yield {"row": row, "text": self.tokenizer.decode(shown)}
 

@@ -1,1 +1,1 @@
-"""Masked language modeling: texts with gaps to the tokens that fill them."""
+"""Masked language modeling: predicting the tokens in the gaps of a text."""

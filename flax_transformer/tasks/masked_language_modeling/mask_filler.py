@@ -17,15 +17,15 @@ from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
 from flax_transformer.visualization.visible_text import arrow_title
 
-MASK_TEXT = "[MASK]"  # of a text: where a token is missing
+MASK_TEXT = "[MASK]"  # marks a gap: a missing token
 
 
 class Filled(NamedTuple):
-    """A text without gaps.
+    """A text with its gaps filled.
 
     Attributes:
         text: with the most probable token in each gap.
-        gaps: for each gap some tokens and their probabilities, the most probable first.
+        gaps: some tokens for each gap and their probabilities, the most probable first.
     """
 
     text: str
@@ -38,13 +38,13 @@ class MaskFiller(TextPredictor):
     def fill(
         self, texts: str | Sequence[str], top: int = 5, *, first_line: int = 1
     ) -> list[Filled]:
-        """Fills the gaps of each text, each gap for itself, by one token.
+        """Fills each gap of each text with one token, independently of the other gaps.
 
         Args:
             texts: with [MASK] at each gap; a string is one text. A text without a gap is returned
                 unchanged.
-            top: tokens to tell of each gap.
-            first_line: number of the first text, as errors count.
+            top: number of tokens to report for each gap.
+            first_line: line number of the first text in errors.
 
         Raises:
             UserError: if a text with a gap has more tokens than the model reads.
@@ -57,17 +57,17 @@ class MaskFiller(TextPredictor):
                 continue
             ids = self._encode(number, text)
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
-            # A mask may have the id of padding: segments say that it is a token.
+            # The mask may have the id of padding; segments mark it as a token.
             tokens, segments = inputs.take(np.zeros(1, np.int64))
             probabilities = _predict(self.model, self.variables, tokens, segments)
             filled.append(self._filled(ids, np.array(probabilities[0]), top))
         return filled
 
     def attend(self, text: str) -> Fields:
-        """Gives what every token of a text with gaps attends to, as `view_attention` takes it.
+        """Computes the attention between the tokens of a text with gaps, for `view_attention`.
 
         Raises:
-            UserError: if the text has no gap, or more tokens than the model reads.
+            UserError: if the text has no gap or more tokens than the model reads.
         """
         if MASK_TEXT not in text:
             raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
@@ -82,7 +82,7 @@ class MaskFiller(TextPredictor):
         return {**shown, "tokens": names, "title": arrow_title(text, filled.text)}
 
     def _encode(self, number: int, text: str) -> list[int]:
-        """The ids of a text between its marks; a space before a gap is part of what is missing."""
+        """The ids of a text and its marks; a space before a gap belongs to the missing token."""
         tokenizer, parts = self.tokenizer, text.split(MASK_TEXT)
         ids = [tokenizer.bos_id]
         for part in parts[:-1]:
@@ -101,7 +101,7 @@ class MaskFiller(TextPredictor):
         gaps, num_special = [], self.tokenizer.num_special
         for place in np.flatnonzero(np.array(ids) == self.tokenizer.mask_id).tolist():
             row = probabilities[place]
-            row[:num_special] = -1  # the marks are no text
+            row[:num_special] = -1  # the marks are not text
             order = np.argsort(-row, kind="stable")[: min(top, len(row) - num_special)].tolist()
             names = self.tokenizer.names(order)
             gaps.append(dict(zip(names, row[order].tolist(), strict=True)))
@@ -116,6 +116,6 @@ def _predict(
     tokens: Int[Array, "rows length"],
     segments: Int[Array, "rows length"],
 ) -> Float[Array, "rows length vocab"]:
-    """The probabilities of each token at each place."""
+    """The probability of each token at each position."""
     logits = model.apply(variables, tokens, segments=segments, method="predict_tokens")
     return jax.nn.softmax(logits.astype(jnp.float32))

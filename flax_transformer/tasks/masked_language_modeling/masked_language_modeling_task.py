@@ -1,4 +1,4 @@
-"""Masked language modeling: from texts to the loss of hidden tokens, a filler of gaps, scores."""
+"""Masked language modeling: the loss of hidden tokens, scores and a filler of gaps."""
 
 import dataclasses
 import itertools
@@ -43,8 +43,8 @@ from flax_transformer.tasks.task import (
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
-ROWS = 64  # of an evaluation's batches: enough to keep the processor busy
-MAX_PASSES = 50  # over texts in which no token was hidden; each pass hides others
+ROWS = 64  # rows of an evaluation's batches: enough to keep the processor busy
+MAX_PASSES = 50  # passes over texts in which no token was hidden; each pass hides other tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +52,23 @@ class MaskedLanguageModelingConfig(TaskConfig):
     """How a masked language model is trained."""
 
     mask_rate: float = 0.15
-    """Probability of each token to be one that is to be predicted."""
+    """Probability that a token is hidden and must be predicted."""
 
     def __post_init__(self) -> None:
-        """Refuses a rate that is not a share, or that leaves nothing to predict."""
+        """Rejects a rate that is not between 0 and 1."""
         super().__post_init__()
         if not 0 < self.mask_rate < 1:
             raise UserError(f"task.mask_rate must be above 0 and below 1, not {self.mask_rate}")
 
 
 class MaskedLanguageModelingTask(TextTask):
-    """Predicts hidden tokens of texts by an encoder-only model.
+    """Predicts hidden tokens of texts with an encoder-only model.
 
     Reference:
         Devlin et al. 2019, "BERT", section 3.1, task 1.
     """
 
-    description = "a text with gaps to what is missing"
+    description = "a text with gaps to the missing tokens"
     config = MaskedLanguageModelingConfig
     reads = (PlainTextConfig, LabeledTextConfig)
     takes = ("tokens", "vectors")
@@ -79,7 +79,7 @@ class MaskedLanguageModelingTask(TextTask):
 
     @classmethod
     def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:
-        """Learns the tokenizer from the training split, by lines if these are what is read."""
+        """Learns the tokenizer from the training split; by lines if the data are read by lines."""
         return make_tokenizer(data, by_line=isinstance(data, PlainTextConfig))
 
     def batches(
@@ -102,7 +102,7 @@ class MaskedLanguageModelingTask(TextTask):
         return loss_of(loss, weight, collections)
 
     def count(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Counts:
-        """Counts how well the model predicts tokens that are hidden as in training."""
+        """Counts correct predictions of tokens that are hidden as in training."""
         inputs, targets, is_asked = self._hide(batch, rng)
         logits = self.model.apply(variables, **inputs, deterministic=True, method=_score)
         return count_tokens(logits, targets, is_asked)
@@ -110,7 +110,7 @@ class MaskedLanguageModelingTask(TextTask):
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
-        """Predicts hidden tokens of a split, the same ones every time; unless quick, fills gaps."""
+        """Scores predictions of hidden tokens, the same every time; unless quick, fills gaps."""
         examples = self.read(split)
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
         rows, _ = examples.inputs.take(np.arange(num_samples))
@@ -125,7 +125,7 @@ class MaskedLanguageModelingTask(TextTask):
         return MaskFiller(*self.predictor_parts(variables))
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the texts."""
+        """Yields the texts."""
         assert batch.segments is not None
         for row, (tokens, segments) in enumerate(zip(batch.inputs, batch.segments, strict=True)):
             if segments.any():
@@ -134,10 +134,10 @@ class MaskedLanguageModelingTask(TextTask):
     def _hide(
         self, batch: LabeledBatch, rng: PRNGKeyArray
     ) -> tuple[dict[str, Array], Int[Array, "1 room"], Bool[Array, "1 room"]]:
-        """What the model reads, the hidden tokens, and False where fewer are hidden than room."""
+        """The model's inputs, the hidden tokens, and False for unused places."""
         tokens, rate = jnp.asarray(batch.inputs), self.experiment.task.mask_rate
         hidden, is_chosen = mask_tokens(rng, tokens, self.tokenizer, rate)
-        # The head is most of the work of a small model, and is asked for chosen places only.
+        # The head is most of the work of a small model, so it runs only at the chosen places.
         room = room_for_chosen(tokens.size, rate)
         places = jnp.flatnonzero(is_chosen, size=room, fill_value=tokens.size)
         targets = tokens.ravel().at[places].get(mode="clip")
@@ -145,7 +145,7 @@ class MaskedLanguageModelingTask(TextTask):
         return inputs, targets[None], (places < tokens.size)[None]
 
     def _sum(self, variables: Variables, examples: Examples) -> Counts:
-        """Sums the counts of all examples; repeats a few short ones until a token was hidden."""
+        """Sums the counts of all examples; repeats very short ones until a token is hidden."""
         batches = ExampleBatches(examples, min(ROWS, len(examples.inputs)), seed=None)
         keys = map(jax.random.key, itertools.count())
         for _ in range(MAX_PASSES):
@@ -159,7 +159,7 @@ class MaskedLanguageModelingTask(TextTask):
         )
 
     def open_split(self, split: str | OwnFiles) -> Examples:
-        """The texts of a split between begin and end marks, all of one class."""
+        """The texts of a split between begin and end marks; all have the same class."""
         data, tokenizer = self.experiment.data, self.tokenizer
         is_plain, where = isinstance(data, PlainTextConfig), f"of the split {split}"
         if isinstance(split, OwnFiles):
@@ -193,7 +193,7 @@ class MaskedLanguageModelingTask(TextTask):
 def _score(
     model: Model, tokens: Array, segments: Array, places: Array, deterministic: bool
 ) -> Array:
-    """Scores which token stands at some places of a flattened batch, clipped to those there are."""
+    """Computes the logits at some places of a flattened batch; clips out-of-range indices."""
     hidden = model(tokens, segments=segments, deterministic=deterministic)
     chosen = hidden.reshape(-1, hidden.shape[-1]).at[places].get(mode="clip")
     is_token = places < tokens.size

@@ -1,4 +1,4 @@
-"""Tokens hidden from a masked language model."""
+"""Random masking of tokens for masked language modeling."""
 
 import math
 
@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 
-MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1  # of the chosen tokens; the others stay as they are
-DEVIATIONS = 5  # of the number of chosen tokens, for which there is room: 3 in 10^7 batches more
+MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1  # shares of the chosen tokens; the others stay unchanged
+DEVIATIONS = 5  # standard deviations of room for chosen tokens: 3 in 10^7 batches need more
 
 
 def mask_tokens(
@@ -21,17 +21,17 @@ def mask_tokens(
 ) -> tuple[Int[Array, "rows length"], Bool[Array, "rows length"]]:
     """Chooses tokens at random and hides them as BERT does.
 
-    Each token but the special ones is chosen with probability `rate`; of the chosen ones, each is
-    the mask with probability 0.8, any token of the vocabulary with 0.1, and itself with 0.1.
+    Each token except special ones is chosen with probability `rate`. A chosen token becomes the
+    mask with probability 0.8, a random token of the vocabulary with 0.1, and is kept with 0.1.
 
     Args:
         rng: random key.
         tokens: ids of texts, padded.
         tokenizer: with the ids of the mask and of special tokens.
-        rate: probability of a token to be chosen.
+        rate: probability that a token is chosen.
 
     Returns:
-        What a model reads, and where it is to predict the original token.
+        The model's input, and True where it must predict the original token.
 
     Example:
         >>> tokenizer = Tokenizer.of_characters(["abcdefgh"])
@@ -56,6 +56,6 @@ def mask_tokens(
 
 
 def room_for_chosen(num_places: int, rate: float) -> int:
-    """How many places may be chosen; a batch in which more are loses the last of them."""
+    """Number of chosen places that fit; the last ones of a batch with more are dropped."""
     deviation = math.sqrt(num_places * rate * (1 - rate))
     return min(num_places, math.ceil(num_places * rate + DEVIATIONS * deviation))

@@ -1,1 +1,1 @@
-"""Token tagging: from the words of a sentence to a tag for each of them."""
+"""Token tagging: a tag for each word of a sentence."""

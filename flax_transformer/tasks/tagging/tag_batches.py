@@ -1,4 +1,4 @@
-"""Batches of tagged words: the tag of a word is at its first token."""
+"""Batches of tagged words; the label of a word is at its first token."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,19 +18,19 @@ def cut(
     tags: Iterable[Sequence[int]],
     max_length: int,
 ) -> tuple[TokenizedText, TokenizedText]:
-    """Tokenizes words, each by itself, and fills pieces of at most max_length tokens with them.
+    """Tokenizes each word separately and fills pieces of at most max_length tokens with them.
 
-    A word of more tokens than fit into a piece loses its last ones.
+    A word that has more tokens than fit into a piece loses its last tokens.
 
     Args:
         tokenizer: of the words.
-        sentences: words of each.
-        tags: number of the tag of each word.
-        max_length: tokens of a piece with its two marks.
+        sentences: the words of each sentence.
+        tags: tag number of each word.
+        max_length: largest number of tokens of a piece, marks included.
 
     Returns:
-        The tokens of every piece, a begin and an end mark around them; and as many labels: 1 more
-        than the tag's number at the first token of a word, 0 elsewhere.
+        The tokens of every piece between a begin and an end mark; and a label for each token: the
+        tag number + 1 at the first token of a word, 0 elsewhere.
 
     Example:
         >>> tokenizer = Tokenizer.of_characters(["abc "])
@@ -59,14 +59,14 @@ def cut(
 
 
 def encode_words(tokenizer: Tokenizer, words: Sequence[str]) -> list[list[int]]:
-    """Gives the tokens of each word, at least one; a space before a word is part of it.
+    """Encodes each word into at least one token; the space before a word belongs to it.
 
     Example:
         >>> encode_words(Tokenizer.of_characters(["ab "]), ["a", "b"])
         [[5], [4, 6]]
     """
     spaced = [word if i == 0 else f" {word}" for i, word in enumerate(words)]
-    # A tokenizer of somebody else may know no part of a word.
+    # A user's tokenizer may not know any part of a word.
     return [tokens or [tokenizer.mask_id] for tokens in tokenizer.encode_batch(spaced)]
 
 
@@ -74,9 +74,9 @@ class TagBatches(ExampleBatches):
     """Batches of pieces of about equal length.
 
     Args:
-        tokens: of every piece, as `cut` gives them.
+        tokens: of every piece, from `cut`.
         labels: of the same lengths.
-        max_length: tokens of a piece at most.
+        max_length: largest number of tokens of a piece.
         batch_size: rows of every batch.
         options: of `ExampleBatches`.
 
@@ -99,7 +99,7 @@ class TagBatches(ExampleBatches):
         )
 
     def make(self, indices: Int[np.ndarray, " rows"], form: Any) -> LabeledBatch:
-        """Takes some pieces; the labels are those of their tokens."""
+        """Selects some pieces and their labels."""
         batch = super().make(indices, form)
         labels, _ = self._labels.pad(indices, batch.inputs.shape[1])
         return batch._replace(labels=labels + NO_CLASS)

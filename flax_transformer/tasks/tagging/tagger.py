@@ -19,15 +19,15 @@ from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
 from flax_transformer.visualization.visible_text import arrow_title
 
-ROWS = 64  # of a batch: enough to keep the processor busy
+ROWS = 64  # rows of a batch: enough to keep the processor busy
 
 
 class TaggedWord(NamedTuple):
-    """A word and what a model says of it.
+    """A word and its predicted tag.
 
     Attributes:
-        word: as it was given.
-        tag: the most probable one.
+        word: as given.
+        tag: the most probable tag.
         probability: of this tag.
     """
 
@@ -41,7 +41,7 @@ class Tagger(TextPredictor):
     """Tags the words of many sentences with a model that is loaded once.
 
     Attributes:
-        tags: names in the order of their numbers.
+        tags: names in the order of the tag numbers.
     """
 
     tags: tuple[str, ...]
@@ -50,7 +50,7 @@ class Tagger(TextPredictor):
         """Tags every word of each sentence.
 
         Args:
-            sentences: words; or a text, whose words are separated by spaces.
+            sentences: lists of words, or texts with spaces between words.
 
         Raises:
             UserError: if a word cannot be encoded.
@@ -61,7 +61,7 @@ class Tagger(TextPredictor):
     def name_tags(
         self, sentences: Iterable[Sequence[str]], probabilities: Float[np.ndarray, "words tags"]
     ) -> list[list[TaggedWord]]:
-        """Gives the most probable tag of every word of some sentences."""
+        """Predicts the most probable tag of every word of some sentences."""
         best = (self.tags[number] for number in probabilities.argmax(axis=1))
         of_words = zip(best, probabilities.max(axis=1).tolist(), strict=True)
         return [[TaggedWord(word, *next(of_words)) for word in words] for words in sentences]
@@ -69,9 +69,9 @@ class Tagger(TextPredictor):
     def predict(
         self, tokens: TokenizedText, labels: TokenizedText
     ) -> Float[np.ndarray, "words tags"]:
-        """Gives the probabilities of the tags of all words of some pieces, in their order."""
+        """Computes the probabilities of the tags of all words of some pieces, in order."""
         num_pieces = len(tokens.lengths)
-        # One more than there are: rows that only fill a batch have index -1, and no word.
+        # One entry more than pieces: rows that only fill a batch have index -1 and no word.
         found = [np.zeros((0, len(self.tags)), np.float32)] * (num_pieces + 1)
         rows = max(min(ROWS, num_pieces), 1)
         for indices, batch in TagBatches(tokens, labels, self.max_length, rows, seed=None).epoch():
@@ -81,12 +81,12 @@ class Tagger(TextPredictor):
         return np.concatenate(found)
 
     def attend(self, example: str) -> Fields:
-        """Computes which tokens of a sentence look at which as its words are tagged.
+        """Computes the attention between the tokens of a sentence.
 
         `view_attention(**tagger.attend(sentence))` shows it.
 
         Args:
-            example: a text, whose words are separated by spaces.
+            example: a text with spaces between words.
 
         Returns:
             The arguments of `view_attention`; the title has the tags.
@@ -109,7 +109,7 @@ class Tagger(TextPredictor):
 
 
 def show(tagged: Iterable[TaggedWord]) -> str:
-    """Writes the words of a sentence in one line, each with its tag.
+    """Formats a tagged sentence as one line.
 
     Example:
         >>> show([TaggedWord("two", "NUM", 0.9), TaggedWord("ways", "NOUN", 0.8)])
@@ -124,12 +124,12 @@ def tag_logits(
     segments: Int[Array, "batch length"] | None = None,
     deterministic: bool = True,
 ) -> Float[Array, "batch length tags"]:
-    """Scores the tags of every token by the model's classifier: a method of the model.
+    """Computes the logits of the tags of every token: a method of the model.
 
     Args:
-        model: whose classes are the tags.
+        model: its classes are the tags.
         tokens: token ids.
-        segments: 1 at tokens and 0 at padding; None: there is no padding.
+        segments: 1 at tokens and 0 at padding; None: no padding.
         deterministic: no dropout.
     """
     return model.classifier(model(tokens, segments=segments, deterministic=deterministic))

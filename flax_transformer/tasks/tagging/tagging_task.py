@@ -1,4 +1,4 @@
-"""Token tagging: from sentences with tagged words to the loss of the tags, a tagger and scores."""
+"""Token tagging: the loss of the tags, scores and a tagger of words."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -44,16 +44,17 @@ class TaggingConfig(TaskConfig):
 
 
 class TaggingTask(TextTask):
-    """Tells the tag of every word of a sentence, such as its part of speech.
+    """Predicts the tag of every word of a sentence, such as its part of speech.
 
     Attributes:
-        tags: names in the order of their numbers.
+        tags: names in the order of the tag numbers.
 
     Reference:
-        Devlin et al. 2019, "BERT", section 5.3: the tag of a word is told at its first subword.
+        Devlin et al. 2019, "BERT", section 5.3: the tag of a word is predicted at its first
+        subword.
     """
 
-    description = "the words of a sentence to a tag for each of them"
+    description = "a sentence to a tag for each word"
     config = TaggingConfig
     reads = (TaggedWordsConfig,)
     takes = ("tokens", "vectors")
@@ -68,7 +69,7 @@ class TaggingTask(TextTask):
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TaggingTask":
-        """Reads tokenizer and tags, or learns them from the training split."""
+        """Reads the tokenizer and the tags, or learns them from the training split."""
         data = experiment.data
         if not training:
             tags = read_class_names(folder / TAGS)
@@ -87,7 +88,7 @@ class TaggingTask(TextTask):
         return Tokenizer.train((" ".join(record["words"]) for record in records), data.vocab_size)
 
     def save(self, folder: Path) -> None:
-        """Writes tokenizer and tags."""
+        """Writes the tokenizer and the tags."""
         save_class_names(folder / TAGS, self.tags)
         super().save(folder)
 
@@ -139,7 +140,7 @@ class TaggingTask(TextTask):
         return Tagger(*self.predictor_parts(variables), tags=self.tags)
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
-        """Gives the texts of the pieces and the tags of their words."""
+        """Yields the texts of the pieces and the tags of their words."""
         for row, (inputs, labels) in enumerate(zip(batch.inputs, batch.labels, strict=True)):
             numbers = labels[labels != NO_CLASS].tolist()
             if numbers:

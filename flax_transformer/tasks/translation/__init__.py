@@ -1,1 +1,1 @@
-"""Translation: sentences of one language to those of another."""
+"""Translation of sentences from one language to another."""

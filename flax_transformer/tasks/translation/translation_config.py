@@ -16,15 +16,15 @@ class TranslationConfig(TaskConfig):
     label_smoothing: float = 0.1
     """Probability mass of the targets spread evenly over other tokens."""
     smoothing_over: SmoothingOver = "vocab"
-    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), or the others without the
+    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), or all tokens except the
     target (T2T, fairseq)."""
     bleu_tokenizer: BleuTokenizer = "auto"
-    """sacreBLEU's name of the tokenizer by which BLEU splits texts into words. auto chooses by the
+    """sacreBLEU's name of the tokenizer that splits texts into words for BLEU. auto chooses by the
     target language, or by the script of the references: zh; ja-mecab and ko-mecab if they are
     installed; char if words are not separated by spaces; else 13a."""
 
     def __post_init__(self) -> None:
-        """Refuses a smoothing that is not a share, and unknown names."""
+        """Rejects a smoothing outside [0, 1) and unknown names."""
         super().__post_init__()
         if self.smoothing_over not in get_args(SmoothingOver):
             raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))

@@ -1,4 +1,4 @@
-"""Translation: from files of sentence pairs to a loss, a translator and its scores."""
+"""Translation: the loss, scores and translator of sentence pairs."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -25,16 +25,16 @@ from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translator import Translator
 
-TOKENS_PER_BATCH = 4096  # target tokens of an evaluation's batch
+TOKENS_PER_BATCH = 4096  # target tokens in a batch of an evaluation
 
 
 class TranslationTask(TextTask):
-    """Translates sentences by an encoder-decoder.
+    """Translates sentences with an encoder-decoder.
 
-    Its tokenizer is joint for both languages.
+    Both languages share one tokenizer.
     """
 
-    description = "a sentence of one language to one of another"
+    description = "a sentence to its translation"
     config = TranslationConfig
     reads = (ParallelTextConfig,)
     takes = ("tokens", "target_tokens")
@@ -79,12 +79,12 @@ class TranslationTask(TextTask):
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False
     ) -> Scored:
-        """Translates a split and scores the translations and the predictions of the references.
+        """Translates a split; scores the translations and the perplexity of the references.
 
         Args:
             variables: of the model.
             split: of the data set, or a user's own files.
-            is_quick: search greedily instead of in the experiment's own way.
+            is_quick: whether to search greedily instead of as the experiment says.
         """
         pairs, tokenized = self.read(split)
         translator = self.predictor(variables)
@@ -106,7 +106,7 @@ class TranslationTask(TextTask):
         return Translator(*self.predictor_parts(variables))
 
     def examples(self, batch: Batch) -> Iterator[Fields]:
-        """Decodes the pairs row by row; a packed row has several, a row of padding none."""
+        """Decodes the pairs of every row: several of a packed row, none of a row of padding."""
         for row, segments in enumerate(np.asarray(batch.target_segments)):
             for number in range(1, int(max(segments.max(), batch.source_segments[row].max())) + 1):
                 source = np.asarray(batch.source)[row][batch.source_segments[row] == number]
@@ -122,7 +122,7 @@ class TranslationTask(TextTask):
             pairs = read_own_pairs(split)
         source = TokenizedText.encode(self.tokenizer, (pair.source for pair in pairs))
         target = TokenizedText.encode(self.tokenizer, (pair.target for pair in pairs))
-        # References are never cut: perplexity is that of the whole text.
+        # References are never cut, so the perplexity is of the whole text.
         max_length = self.experiment.data.max_length
         longest = max(max_length, int(target.lengths.max()))
         tokenized = TokenizedPairs(source.cut(max_length), target)
@@ -130,7 +130,7 @@ class TranslationTask(TextTask):
         return pairs, LengthBatches.for_evaluation(tokenized, tokens, longest)
 
     def _bleu_tokenizer(self, pairs: Sequence[Pair]) -> str:
-        """Name of the tokenizer by which BLEU splits the references of some pairs into words."""
+        """Name of the tokenizer that splits the references of some pairs into words for BLEU."""
         data, name = self.experiment.data, self.experiment.task.bleu_tokenizer
         if name == "auto" and data.form == "tokenized":
             return "none"
@@ -138,7 +138,7 @@ class TranslationTask(TextTask):
 
 
 def samples(pairs: Sequence[Pair], outputs: Sequence[str]) -> list[str]:
-    """Makes lines that show the first few translations beside their references.
+    """Makes lines that show the first few translations and their references.
 
     Example:
         >>> samples([Pair("one", "eins"), Pair("two", "zwei")], ["eins", "2"])

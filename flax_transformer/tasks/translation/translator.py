@@ -22,15 +22,16 @@ from flax_transformer.visualization.visible_text import arrow_title
 
 # Source tokens of a decoding batch: enough rows to keep the processor busy, at any beam size.
 TOKENS_PER_BATCH = 1024
-# Two halvings take 2 to 5 s more to compile for a shape. Of a batch, beam 4, they save 40 ms with
-# 3+3 layers of 256 and 3 ms with 2+2 of 128 (two cores): for fewer batches they would not pay.
+# Two halvings add 2 to 5 s of compilation per shape. Per batch at beam 4 they save 40 ms with 3+3
+# layers of 256 and 3 ms with 2+2 layers of 128 (two cores), so they need this many batches to pay
+# off.
 BATCHES_WORTH_HALVING = 128
 
 
 class Translator(TextPredictor):
     """Translates many strings with a model that is loaded once.
 
-    It reads at most max_length tokens of a source, the end mark included.
+    It reads at most max_length tokens of a source, including the end mark.
     """
 
     decoding: DecodingConfig
@@ -53,9 +54,9 @@ class Translator(TextPredictor):
         """Translates a string to a string, or several to a list in the same order.
 
         Args:
-            texts: what to translate; a blank text gives an empty one. A text of more than
-                max_length tokens is translated up to there, with a `CutTextWarning`.
-            decoding: how to search; the translator's own way if not given.
+            texts: to translate; a blank text gives an empty translation. A text is cut after
+                max_length tokens, with a `CutTextWarning`.
+            decoding: how to search; by default as the translator's `decoding` says.
             prefix: see `translate_n_best`.
 
         Raises:
@@ -75,22 +76,22 @@ class Translator(TextPredictor):
         first_line: int = 1,
         prefix: str = "",
     ) -> list[list[ScoredText]]:
-        """Gives the `num_best` translations of each text, the best first.
+        """Returns the `num_best` translations of each text, the best first.
 
         Args:
             texts: see `translate`; a string is one text.
-            decoding: how to search; the translator's own way if not given.
+            decoding: how to search; by default as the translator's `decoding` says.
             seed: of sampling; other searches are not random.
-            first_line: number of the first text, as warnings count.
+            first_line: line number of the first text in warnings.
             prefix: text with which every translation begins, except that of a blank text. It is
                 encoded separately, so it should end with a whole word and without a space. Scores
-                count only the text after it.
+                are of the text after it only.
 
         Returns:
-            A list for each text; fewer than `num_best` where no more exist.
+            A list for each text, with fewer than `num_best` translations if no more exist.
 
         Raises:
-            UserError: if texts are not strings of Unicode, there is no such seed, or the prefix
+            UserError: if texts are not strings of Unicode, the seed is out of range, or the prefix
                 is too long.
         """
         check_number("seed", seed, 0)
@@ -127,12 +128,12 @@ class Translator(TextPredictor):
     def score(
         self, sources: str | Sequence[str], targets: str | Sequence[str], *, first_line: int = 1
     ) -> TextScore | list[TextScore]:
-        """Computes the log-probability of a given translation, or of several; see `score_pairs`.
+        """Computes the log-probability of one or several given translations; see `score_pairs`.
 
         Args:
             sources: one or several.
-            targets: as many.
-            first_line: number of the first pair, as warnings count.
+            targets: one per source.
+            first_line: line number of the first pair in warnings.
 
         Raises:
             UserError: if sources or targets are not strings of Unicode, their numbers differ, or a
@@ -148,13 +149,13 @@ class Translator(TextPredictor):
         return scores[0] if isinstance(sources, str) else scores
 
     def attend(self, text: str, target: str | None = None) -> Fields:
-        """Translates a text and computes where the model looked as it wrote the translation.
+        """Translates a text and computes the attention of the model while it translates.
 
         `view_attention(**translator.attend(text))` shows it.
 
         Args:
-            text: what to translate.
-            target: the translation, if it is not to be searched for.
+            text: to translate.
+            target: the translation; None: it is searched for.
 
         Returns:
             The arguments of `view_attention` for the best translation; samples are of seed 0.
@@ -192,11 +193,11 @@ class Translator(TextPredictor):
         decoding: DecodingConfig,
         **options: int,
     ) -> Hypotheses:
-        """Searches for the translations of a batch of sources, all of which begin alike."""
+        """Searches for the translations of a batch of sources; all share the prefix."""
         is_token = segments != 0
-        # Numbers that identify the rows of a batch, whatever their padding.
+        # Numbers that identify the rows of a batch independently of padding.
         numbers = [[text_number(ids[chosen])] for ids, chosen in zip(source, is_token, strict=True)]
-        # The begin mark takes one position, and the last token found is never read.
+        # The begin mark takes one position; the last found token is never read.
         num_given, extra = len(prompt) - 1, decoding.max_extra_length
         longest = source.shape[1] + extra
         longest = min(longest, self.model.config.position_limit() or longest) - num_given

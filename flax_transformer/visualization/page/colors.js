@@ -1,6 +1,6 @@
-// Colors that differ in lightness, or that Okabe and Ito found to differ for the color-blind.
+// Colors that differ in lightness, or that the color-blind can distinguish (Okabe and Ito).
 
-// Each begins near its paper and goes one way in lightness; red is told from green nowhere.
+// Each begins near its background and has monotonic lightness; none relies on red versus green.
 const RAMPS = {
   light: [
     [246, 248, 250], [214, 228, 241], [170, 204, 230], [116, 172, 214],
@@ -11,7 +11,7 @@ const RAMPS = {
     [136, 139, 122], [176, 169, 108], [218, 203, 84], [255, 240, 130],
   ],
 };
-// Each head has one of these, and dashes after all have been taken once.
+// Each head has one of these, and dashes once all are in use.
 const HEADS = {
   light: ["#0072b2", "#d55e00", "#009e73", "#b0568c", "#3a9ad0", "#b87c00", "#000000"],
   dark: ["#4aa8e0", "#ff8a3d", "#1fc998", "#e08fc0", "#8fd0f7", "#f2b632", "#ffffff"],
@@ -26,7 +26,7 @@ function isDark() {
   return root.dataset.theme === DARK;
 }
 
-/** A color of the page by its name in the style sheet. */
+/** A color of the page, by its name in the style sheet. */
 function color(name) {
   return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 }
@@ -38,7 +38,7 @@ function rampAt(share, ramp) {
   return ramp[below].map((from, i) => from + (place - below) * (ramp[below + 1][i] - from));
 }
 
-/** A table of a ramp's colors for shares 0/255 to 255/255, three bytes each. */
+/** A table of a ramp's colors for the shares 0/255 to 255/255, three bytes each. */
 function rampTable(theme = root.dataset.theme) {
   const table = new Uint8ClampedArray(768);
   for (let i = 0; i < 256; i++) table.set(rampAt(i / 255, RAMPS[theme]), 3 * i);

@@ -1,8 +1,8 @@
-// Buttons, sliders and keys: all of them change the state, and show it.
+// Buttons, sliders and keys, which all change the state and show it.
 
 const byId = (id) => document.getElementById(id);
 
-/** Changes the state, keeps it possible, and shows it. */
+/** Changes the state, keeps it valid, and shows it. */
 function change(changes) {
   const isOtherPart = changes.part && changes.part !== state.part;
   Object.assign(state, changes, { cell: null }, isOtherPart ? { token: null, held: false } : {});
@@ -27,7 +27,7 @@ function fill(id, choices) {
     return button;
   });
   const box = byId(id);
-  // The pressed button is made anew: the keyboard stays at its place.
+  // The pressed button is created again; keep the keyboard focus on it.
   const focused = [...box.children].indexOf(document.activeElement);
   box.replaceChildren(...buttons);
   buttons[focused]?.focus();
@@ -60,7 +60,7 @@ function showControls() {
   showLegend();
 }
 
-/** The chosen heads with one more or one less, but never none. */
+/** The chosen heads with one head added or removed, but at least one. */
 function toggled(head) {
   if (state.rolled) return [head];
   const others = state.heads.filter((each) => each !== head);
@@ -68,7 +68,7 @@ function toggled(head) {
   return others.length ? others : state.heads;
 }
 
-/** How a head's lines look, where several are drawn. */
+/** The style of a head's lines if several heads are drawn. */
 function swatch(head) {
   if (state.view !== lines || state.rolled || state.heads.length === 1) return null;
   const svg = svgElement("svg", { viewBox: "0 0 22 6", "aria-hidden": "true" });
@@ -79,7 +79,7 @@ function swatch(head) {
   return svg;
 }
 
-/** The colors and the weights they stand for. */
+/** The colors and their weights. */
 function showLegend() {
   const isOne = state.rolled || state.heads.length === 1;
   const pen = byId("scale").getContext("2d");
@@ -94,7 +94,7 @@ function showLegend() {
   }
 }
 
-/** What a drawing tells of itself: the scale's end, and the size of cells. */
+/** The properties of a drawing: the end of the scale, and the size of cells. */
 function showScale(data, { available, room }) {
   const top = state.toOne ? "1" : state.view === grid
     ? "each head's own largest weight" : `${shown(state.view.most(data))}, the largest here`;
@@ -129,7 +129,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  // A slider's own arrows move it.
+  // Arrow keys on a slider move the slider.
   if (event.target.type === "range" || event.ctrlKey || event.altKey || event.metaKey) return;
   const act = KEYS[`${event.shiftKey ? "Shift " : ""}${event.key}`];
   if (!act) return;

@@ -1,4 +1,4 @@
-// What the page holds: the header, and weights that are unpacked when they are first asked for.
+// The data of the page: the header, and weights that are unpacked on their first use.
 
 const header = JSON.parse(document.getElementById("header").textContent);
 const weightOf = Float32Array.from(
@@ -7,7 +7,7 @@ const weightOf = Float32Array.from(
 );
 const unpacked = new Map();
 
-/** Promises the bytes of a chunk; the text that held them is dropped. */
+/** Returns a promise of the bytes of a chunk, and drops its text. */
 function bytesOf(name) {
   if (!unpacked.has(name)) unpacked.set(name, unpack(document.getElementById(name)));
   return unpacked.get(name);
@@ -22,7 +22,7 @@ async function unpack(element) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The bytes [heads, queries, keys] of one layer; its rollout, where there is one, comes last. */
+/** The bytes [heads, queries, keys] of one layer; its rollout, if any, comes last. */
 function layerOf(part, layer) {
   return bytesOf(`${part.name}-${layer}`);
 }
@@ -35,7 +35,7 @@ function keysOf(part) {
   return header.tokens[part.keys];
 }
 
-/** Weights [queries, keys], the mean over the chosen heads. */
+/** Weights [queries, keys]: the mean over the chosen heads. */
 function meanOf(bytes, heads, size) {
   const mean = new Float32Array(size);
   for (const head of heads) {
@@ -52,7 +52,7 @@ function largest(values) {
   return most;
 }
 
-/** Numbers from 0 to below `count`. */
+/** The numbers from 0 to `count` - 1. */
 function numbers(count) {
   return Array.from({ length: count }, (_, i) => i);
 }

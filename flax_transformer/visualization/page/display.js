@@ -1,4 +1,4 @@
-// Puts the scene of the current view on the page, and follows the pointer over it.
+// Shows the scene of the current view on the page, and follows the pointer over it.
 
 const VIEWS = [lines, grid, matrix, picture];
 const drawing = document.getElementById("drawing");
@@ -8,16 +8,16 @@ const MOVING = "moving";
 let drawn = null; // {view, data} on the page
 let turn = 0;
 
-/** The window through which the scene is seen. */
+/** The visible part of the scene. */
 function windowOf() {
-  // The drawing may be higher than what it holds now.
+  // The drawing may be higher than its current content.
   const room = Math.max(240, Math.round(innerHeight * 0.78));
   return {
     left: drawing.scrollLeft, top: drawing.scrollTop, available: drawing.clientWidth, room,
   };
 }
 
-/** Draws anew after a change of state; of several changes only the last is drawn. */
+/** Redraws after a change of state; only the last of several changes is drawn. */
 async function draw() {
   const mine = ++turn;
   const { view, part, layer } = state;
@@ -63,7 +63,7 @@ function showCanvas() {
   repaint();
 }
 
-/** Draws what moves with the pointer or the window; the rest stays. */
+/** Draws the parts that move with the pointer or the window; the rest is unchanged. */
 function repaint() {
   const { view, data } = drawn;
   const window = windowOf();
@@ -82,7 +82,7 @@ function repaint() {
   }
 }
 
-/** The words beside the drawing. */
+/** The text next to the drawing. */
 function afterDrawing() {
   const { view, data } = drawn;
   readout.textContent = view.sentence(data);
@@ -91,7 +91,7 @@ function afterDrawing() {
   drawing.setAttribute("aria-label", `${view.name} of ${data.part.name}: ${where}`);
 }
 
-/** Scrolls no farther than a query's row needs to be seen. */
+/** Scrolls only as far as needed to show a query's row. */
 function reveal(query) {
   const extent = drawn.view.extent?.(drawn.data, query, windowOf());
   if (!extent) return;
@@ -101,7 +101,7 @@ function reveal(query) {
 
 let isAsked = false;
 
-/** Repaints at the next frame, once however often it is asked for. */
+/** Repaints once at the next frame, for any number of requests. */
 function askRepaint() {
   if (isAsked || !drawn) return;
   isAsked = true;
@@ -112,10 +112,10 @@ function askRepaint() {
   });
 }
 
-/** What is under the pointer: {token} or {cell} or both, or nothing. */
+/** The item under the pointer: {token} or {cell} or both, or nothing. */
 function under(event) {
   if (!drawn) return {};
-  // What is drawn moves as it is scrolled, and its box with it.
+  // Scrolling moves the drawing, and its box with it.
   const box = drawing.firstElementChild.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top];
   return drawn.view.hit(drawn.data, windowOf(), x, y, event.target) || {};

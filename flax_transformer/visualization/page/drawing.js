@@ -1,5 +1,5 @@
-// Scenes: lists of shapes in pixels, drawn as SVG or on a canvas by the same description.
-// Each has a kind (rect, curve, text, pixels) and what the functions of that name below take.
+// Scenes: lists of shapes in pixels, which can be drawn as SVG or on a canvas.
+// A shape has a kind (rect, curve, text, pixels) and the arguments of the function of that name.
 
 const FONT = 'system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif';
 const SVG = "http://www.w3.org/2000/svg";
@@ -10,7 +10,7 @@ function svgElement(name, attributes = {}) {
   return element;
 }
 
-/** A curve from left to right; straight when it does not climb. */
+/** A curve from left to right; straight if it is level. */
 function curveOf({ x1, y1, x2, y2 }) {
   const middle = (x1 + x2) / 2;
   return `M${x1},${y1}C${middle},${y1} ${middle},${y2} ${x2},${y2}`;
@@ -99,7 +99,7 @@ function addShapes(parent, shapes) {
   parent.append(...shapes.map(({ kind, ...shape }) => SVG_SHAPES[kind](shape)));
 }
 
-/** Draws the part of a scene that begins at left, top, on a canvas of so many pixels a unit. */
+/** Draws the part of a scene from left, top on a canvas with `density` pixels per unit. */
 function paint(canvas, shapes, { left = 0, top = 0, width, height }, density) {
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);
@@ -129,12 +129,12 @@ function fitted(text, size, width) {
   return `${characters.slice(0, kept).join("")}…`;
 }
 
-/** The width that labels get: of the widest one, up to a limit. */
+/** The width of labels: that of the widest one, up to a limit. */
 function labelWidth(texts, size, limit) {
   return Math.min(limit, Math.ceil(texts.reduce((most, t) => Math.max(most, widthOf(t, size)), 0)));
 }
 
-/** The pixels of shares from 0 to 1 in colors of a table, transparent where `opacity` says so. */
+/** The pixels of shares from 0 to 1 in the colors of a table, with the given opacity. */
 function pixelsOf(shares, table, opacity = () => 255) {
   const pixels = new Uint8ClampedArray(4 * shares.length);
   for (let i = 0; i < shares.length; i++) {

@@ -1,4 +1,4 @@
-// Every head of every layer, small: where to look closer.
+// The overview: a small picture of every head of every layer.
 
 const GRID_LEFT = 58;
 const GRID_TOP = 34;
@@ -22,7 +22,7 @@ const grid = {
     return { width: GRID_LEFT + columns * step, height: GRID_TOP + data.part.layers * step };
   },
 
-  /** Unpacks the layers one after the other and draws what is there in between. */
+  /** Unpacks the layers one after the other, and draws the available ones in between. */
   async load(data, available, drawAgain) {
     const { columns, side } = this.layout(data, available);
     for (let layer = 0; layer < data.part.layers; layer++) {
@@ -93,7 +93,7 @@ const grid = {
   },
 
   sentence(data) {
-    if (!state.cell) return "Click or tap a head to see it closer.";
+    if (!state.cell) return "Click or tap a head to enlarge it.";
     const { layer, head } = state.cell;
     return `layer ${layer}, ${head === data.part.heads ? "rollout" : `head ${head}`}`;
   },
@@ -107,7 +107,7 @@ function thumbnailName(part, layer, head, side) {
   return `${part.name} ${layer} ${head} ${side}`;
 }
 
-/** The largest weight of each block, so that a single strong one is still seen. */
+/** The largest weight of each block, so that single strong weights stay visible. */
 function shrink(matrix, queries, keys, side) {
   const rows = Math.min(queries, side);
   const columns = Math.min(keys, side);

@@ -1,6 +1,6 @@
-// Lines from each query, on the left, to the keys it looks at, on the right.
+// Lines from each query on the left to the keys that it attends to on the right.
 
-// More lines than these say nothing, and slow the page down.
+// More lines are not readable, and slow the page down.
 const MOST_LINES = 4200;
 const MOST_LINES_OF_A_TOKEN = 900;
 const TITLE = 30;
@@ -29,7 +29,7 @@ const lines = {
     return { rows, row, size, strip, label, side, gap, top: TITLE, width: 2 * side + gap };
   },
 
-  /** Where a query's row begins and ends. */
+  /** The beginning and the end of a query's row. */
   extent(data, index, { available }) {
     const at = this.layout(data, available);
     return [at.top + at.row * index, at.top + at.row * (index + 1)];
@@ -74,13 +74,13 @@ const lines = {
     height: at.row - 2,
   }),
 
-  /** The lines, and beside the other side's tokens each head's weights of the chosen token. */
+  /** The lines; next to tokens of the other side, each head's weights of the chosen token. */
   moving(data, available) {
     const at = this.layout(data, available);
     const tone = toneOf(this.most(data), state.faint);
     const one = state.token !== null;
     const found = strongest(data, state.token, one ? MOST_LINES_OF_A_TOKEN : MOST_LINES);
-    // Lines of several heads between the same tokens lie beside each other.
+    // Lines of several heads between the same tokens are side by side.
     const offset = (head) => (data.heads.indexOf(head) + 0.5) / data.heads.length - 0.5;
     const place = (index, head) => at.top + at.row * (index + 0.5) + offset(head) * (at.row - 8);
     const curves = found.map(({ head, query, key, byte }) => ({
@@ -143,7 +143,7 @@ function mostOfHeads({ bytes, heads, queries, keys }) {
   return weightOf[Math.max(...heads.map(of))] || 1;
 }
 
-/** The largest weights of the chosen heads, the smallest first; of one token only, if given. */
+/** The largest weights of the chosen heads, in ascending order; only of one token, if given. */
 function strongest({ bytes, heads, queries, keys }, token, limit) {
   const counts = new Uint32Array(256);
   eachByte(bytes, heads, queries, keys, token, (byte) => counts[byte]++);
@@ -152,7 +152,7 @@ function strongest({ bytes, heads, queries, keys }, token, limit) {
   while (least > 1 && total + counts[least - 1] <= limit) total += counts[--least];
   let step = 1;
   if (total === 0 && least > 1) {
-    // Too many are equally the largest: some of them, evenly spaced.
+    // Too many have the largest weight: take some of them, evenly spaced.
     step = Math.ceil(counts[--least] / limit);
   }
   const found = [];

@@ -1,4 +1,4 @@
-// The matrix of weights: a row a query, a column a key. Only what is in the window is drawn.
+// The matrix of weights: one row per query, one column per key. Only its visible part is drawn.
 
 const SMALLEST_LABELED = 11;
 const SMALLEST_WITH_VALUES = 30;
@@ -14,7 +14,7 @@ const matrix = {
     const [across, down] = [
       (available - margin) / data.keys.length, (height - margin) / data.queries.length,
     ];
-    // To read the tokens is worth scrolling down.
+    // Readable tokens are worth scrolling down.
     const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELED));
     const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
     return { margin, cell };
@@ -28,7 +28,7 @@ const matrix = {
     };
   },
 
-  /** Where a query's row begins and ends, with the labels above it. */
+  /** The beginning and the end of a query's row, with the labels above it. */
   extent(data, index, { available, room }) {
     const { margin, cell } = this.layout(data, available, room);
     return [cell * index, margin + cell * (index + 1)];
@@ -100,7 +100,7 @@ const matrix = {
   },
 };
 
-/** Which cells of one axis lie in the window. */
+/** The visible cells of one axis. */
 function visible(start, length, cell, number) {
   const first = Math.min(Math.floor(start / cell), number - 1);
   const last = Math.min(number, Math.ceil((start + length) / cell));
@@ -121,7 +121,7 @@ function values(data, at, rows, columns, shares) {
   });
 }
 
-/** Tokens beside rows and above columns; their numbers where cells are too small. */
+/** Tokens next to rows and above columns; their numbers if cells are too small. */
 function labels(data, at, rows, columns, { left, top, width, height }) {
   const paper = { kind: "rect", fill: color("paper") };
   const isNamed = at.cell >= SMALLEST_LABELED;
@@ -143,7 +143,7 @@ function labels(data, at, rows, columns, { left, top, width, height }) {
       text: textOf(data.keys[key], key), fill: labelColor("key", key),
     });
   }
-  // Over labels that have scrolled into the corner, but not over half of the first ones.
+  // Covers labels that have scrolled into the corner, but not half of the first ones.
   shapes.push({ ...paper, x: left, y: top, width: at.margin - 7, height: at.margin - 7 });
   return shapes;
 }

@@ -1,4 +1,4 @@
-// Attention painted over an image or a frame of a video whose patches are keys.
+// Attention painted over an image or a frame of a video; its patches are keys.
 
 const CHIP = 24;
 
@@ -7,7 +7,7 @@ const picture = {
   surface: "canvas",
   isFor: (part) => header.picture !== undefined && part.keys === "source",
 
-  /** The picture's place, and a chip for each query that is no patch, below it. */
+  /** The picture's place, and below it a chip for each query that is not a patch. */
   layout(data, available) {
     const { width, height, patches, first } = header.picture;
     const scale = Math.min(available / width, 420 / height);
@@ -25,7 +25,7 @@ const picture = {
       chips.push({ x, y, width, index, text });
       x += width + 4;
     }
-    // A single row of chips stands below the picture's middle.
+    // A single row of chips is centered below the picture.
     const shift = y === chipTop ? (whole - x + 4) / 2 : 0;
     for (const chip of chips) chip.x += shift;
     const bottom = chips.length ? y + CHIP : chipTop;
@@ -50,7 +50,7 @@ const picture = {
     const start = this.step() * rows * columns;
     const shares = weights.slice(start, start + rows * columns).map(tone);
     const place = { x: at.left, y: 0, width: at.pictureWidth, height: at.pictureHeight };
-    // Bright means much on every picture, whatever the paper.
+    // Bright means strong attention on every picture, with any background.
     const pixels = pixelsOf(shares, rampTable(DARK), (share) => 100 + 90 * share);
     return [
       { kind: "pixels", ...place, ...this.frame(), smooth: true },
@@ -63,7 +63,7 @@ const picture = {
 
   most: (data) => (state.toOne ? 1 : largest(picture.weights(data)) || 1),
 
-  /** Weights of the patches: of the chosen query, or the mean over all. */
+  /** Weights of the patches: of the chosen query, or the mean over all queries. */
   weights(data) {
     const { first } = header.picture;
     if (state.token?.side === "query") return weightsOf(data, state.token).subarray(first);
@@ -75,7 +75,7 @@ const picture = {
     return mean;
   },
 
-  /** Which time step of the patches the frame belongs to. */
+  /** The time step of the patches to which the frame belongs. */
   step: () => Math.floor((state.time * header.picture.patches[0]) / header.picture.frames),
 
   frame() {
@@ -104,7 +104,7 @@ const picture = {
     ];
   },
 
-  /** How much attention each time step gets; rounded weights may sum to more than 1. */
+  /** The attention on each time step; rounded weights may sum to more than 1. */
   sums(weights) {
     const [times, rows, columns] = header.picture.patches;
     const size = rows * columns;

@@ -1,6 +1,6 @@
-// What is shown, saved as a picture for a paper: the same scene, whole, without the window's edges.
+// Saves the whole scene as a picture for a paper, including the parts outside the window.
 
-// Pixels a unit, and the longest side that browsers still draw.
+// Pixels per unit, and the longest side that browsers can draw.
 const DENSITY = 3;
 const LONGEST_SIDE = 8192;
 
@@ -30,7 +30,7 @@ function download(blob, name) {
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  // Not at once: the browser reads it after the click.
+  // Later, as the browser reads it after the click.
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 

@@ -1,23 +1,23 @@
-// What is shown: the one place that changes, and what follows from it.
+// The state of the page: the only data that change, and values derived from them.
 
 const state = {
   part: header.parts[0],
   view: null, // one of VIEWS
   layer: 0,
   heads: [0],
-  rolled: false, // rollout in place of heads
+  rolled: false, // rollout instead of heads
   token: null, // {side: "query" or "key", index}
   cell: null, // {query, key} under the pointer
-  held: false, // the token stays when the pointer leaves
+  held: false, // the token stays chosen when the pointer leaves
   faint: false,
   toOne: false,
-  zoom: null, // cell size of the matrix, in pixels; as fits if null
+  zoom: null, // cell size of the matrix, in pixels; null: the best fit
   time: 0, // frame of a video
 };
 
 let mean = { key: "" };
 
-/** All that a view draws from, once the layer's bytes are there. */
+/** All data for a view, once the layer's bytes are available. */
 function dataOf(bytes) {
   const { part, layer } = state;
   const queries = queriesOf(part);
@@ -46,7 +46,7 @@ function named(tokens, index) {
   return `“${tokens[index]}” (${index})`;
 }
 
-/** In words: what a token looks at, or what looks at it. */
+/** In words: what a token attends to, or what attends to it. */
 function sentenceOf(data, token) {
   const isQuery = token.side === "query";
   const [own, others] = isQuery ? [data.queries, data.keys] : [data.keys, data.queries];
