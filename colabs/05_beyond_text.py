@@ -147,7 +147,6 @@ figure = ft.visualization.plot_matrices(
     {"images of the test split": confusions}, digits.class_names, digits.class_names
 )
 figure.axes[0].set(xlabel="predicted class", ylabel="true class")
-figure.axes[0].images[0].set_cmap("Blues")
 figure
 
 # %% [markdown]
@@ -254,7 +253,6 @@ assert record.scores["accuracy"].value > 60
 confusions = np.array(scored.details["confusions"])
 figure = ft.visualization.plot_matrices({"videos of the test split": confusions}, motions, motions)
 figure.axes[0].set(xlabel="predicted class", ylabel="true class")
-figure.axes[0].images[0].set_cmap("Blues")
 figure
 
 # %% [markdown]

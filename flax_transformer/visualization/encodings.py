@@ -90,7 +90,11 @@ def plot_grid_similarity(
     figure, panels = new_figure(columns + 1.2, rows + 0.6, rows, columns, subplot_kw=NO_TICKS)
     for axes, similarity in zip(panels, similarities, strict=True):
         image = axes.imshow(
-            similarity.reshape(grid), vmin=similarities.min(), vmax=1, interpolation="nearest"
+            similarity.reshape(grid),
+            cmap="Blues",
+            vmin=similarities.min(),
+            vmax=1,
+            interpolation="nearest",
         )
     figure.colorbar(image, ax=panels, label="cosine similarity")
     figure.supxlabel("column", fontsize="medium")

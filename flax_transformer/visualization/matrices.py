@@ -171,7 +171,7 @@ def draw_matrix(
     """
     among = matrix if among is None else among
     least, most = min(among.min(), 0), max(among.max(), 0)
-    color_map = "viridis"
+    color_map = "Blues" if most > 0 else "Blues_r"
     if least < 0 < most:
         color_map, most = "RdBu_r", max(most, -least)
         least = -most
