@@ -188,7 +188,13 @@ class SpaceTimeEncoder(nn.Module):
     def __call__(
         self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
     ) -> Float[Array, "batch d_model"]:
-        """Computes the mean over tubelets, each encoded in the context of its time and place.
+        """Computes the mean over tubelets of `represent`, which has the same arguments."""
+        return self.represent(tokens, deterministic=deterministic).mean(axis=1)
+
+    def represent(
+        self, tokens: Float[Array, "batch length d_model"], *, deterministic: bool = True
+    ) -> Float[Array, "batch length d_model"]:
+        """Encodes each tubelet in the context of its time and place.
 
         Args:
             tokens: one vector for each tubelet, all places of the first time before those of the
@@ -222,4 +228,4 @@ class SpaceTimeEncoder(nn.Module):
             return outputs, None
 
         x, _ = pass_through(self.encoder, step, x, [None] * config.num_layers, remat=config.remat)
-        return finish(self.encoder_norm, x, whole, deterministic).mean(axis=1)
+        return finish(self.encoder_norm, x, whole, deterministic)
