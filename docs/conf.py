@@ -24,8 +24,11 @@ smartquotes = False
 # Blocks without a language are commands and their output.
 highlight_language = "none"
 
-# Markdown pages and notebooks. Notebooks are shown as they are committed; nothing is executed.
-nb_execution_mode = "off"
+# Markdown pages and notebooks. Notebooks are committed without output. Read the Docs runs them for
+# the published site; elsewhere the site is built without running them.
+nb_execution_mode = "force" if os.environ.get("READTHEDOCS") == "True" else "off"
+nb_execution_in_temp = True
+nb_execution_timeout = 600
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 4
 
