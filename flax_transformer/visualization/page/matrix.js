@@ -2,6 +2,8 @@
 
 const SMALLEST_LABELED = 11;
 const SMALLEST_WITH_VALUES = 30;
+// Below and to the right of the cells, so that the last numbers of small cells are not cut.
+const END = 6;
 
 const matrix = {
   name: "Matrix",
@@ -10,21 +12,29 @@ const matrix = {
   most: (data) => (state.toOne ? 1 : data.most),
 
   layout(data, available, height) {
-    const margin = labelWidth([...data.queries, ...data.keys], 12, available < 600 ? 80 : 130) + 14;
-    const [across, down] = [
-      (available - margin) / data.keys.length, (height - margin) / data.queries.length,
-    ];
-    // Readable tokens are worth scrolling down.
+    const tokens = [...data.queries, ...data.keys];
+    const margin = labelWidth(tokens, 12, available < 600 ? 160 : 260) + 14;
+    const cell = state.zoom ?? this.bestCell(data, available - margin, height - margin);
+    if (cell >= SMALLEST_LABELED) return { margin, cell };
+    // Smaller cells have numbers, which leave more room for the cells.
+    const narrow = labelWidth([`${Math.max(data.queries.length, data.keys.length)}`], 11, 80) + 14;
+    const best = this.bestCell(data, available - narrow, height - narrow);
+    return { margin: narrow, cell: state.zoom ?? Math.min(best, SMALLEST_LABELED - 1) };
+  },
+
+  /** The largest cells that fit; readable tokens are worth scrolling down. */
+  bestCell(data, width, height) {
+    const across = (width - END) / data.keys.length;
+    const down = (height - END) / data.queries.length;
     const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELED));
-    const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
-    return { margin, cell };
+    return Math.max(1, Math.min(44, Math.floor(fits)));
   },
 
   size(data, available, height) {
     const { margin, cell } = this.layout(data, available, height);
     return {
-      width: margin + cell * data.keys.length + 1,
-      height: margin + cell * data.queries.length + 1,
+      width: margin + cell * data.keys.length + END,
+      height: margin + cell * data.queries.length + END,
     };
   },
 
@@ -129,22 +139,26 @@ function labels(data, at, rows, columns, { left, top, width, height }) {
   const size = isNamed ? Math.min(12, at.cell - 0.5) : 11;
   const textOf = (token, i) => (isNamed ? fitted(token, size, at.margin - 12) : `${i}`);
   const common = { kind: "text", size };
-  const shapes = [{ ...paper, x: left, y: top, width: at.margin, height }];
-  for (const query of chosen(rows, step)) {
+  const place = (index) => at.margin + (index + 0.5) * at.cell;
+  // A label is whole or not there at the edges of the window.
+  const isWhole = (index, start, length) =>
+    place(index) >= start + at.margin && place(index) + size / 2 <= start + length;
+  const shapes = [
+    { ...paper, x: left, y: top, width: at.margin, height },
+    { ...paper, x: left, y: top, width, height: at.margin },
+  ];
+  for (const query of chosen(rows, step).filter((i) => isWhole(i, top, height))) {
     shapes.push({
-      ...common, x: left + at.margin - 6, y: at.margin + (query + 0.5) * at.cell, anchor: "end",
+      ...common, x: left + at.margin - 6, y: place(query), anchor: "end",
       text: textOf(data.queries[query], query), fill: labelColor("query", query),
     });
   }
-  shapes.push({ ...paper, x: left, y: top, width, height: at.margin });
-  for (const key of chosen(columns, step)) {
+  for (const key of chosen(columns, step).filter((i) => isWhole(i, left, width))) {
     shapes.push({
-      ...common, x: at.margin + (key + 0.5) * at.cell, y: top + at.margin - 6, turned: true,
+      ...common, x: place(key), y: top + at.margin - 6, turned: true,
       text: textOf(data.keys[key], key), fill: labelColor("key", key),
     });
   }
-  // Covers labels that have scrolled into the corner, but not half of the first ones.
-  shapes.push({ ...paper, x: left, y: top, width: at.margin - 7, height: at.margin - 7 });
   return shapes;
 }
 
