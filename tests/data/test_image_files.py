@@ -161,7 +161,7 @@ def test_the_original_is_shown_with_its_pixels_and_the_crop_of_the_model(
     for value in (pixels, str(tmp_path / "a.png")):
         found = read_large(value, (4, 5, 1), longest_side)
         assert found.shape == (*expected, 3)
-    np.testing.assert_array_equal(found, fit(Image.fromarray(pixels), *expected, 3))
+    np.testing.assert_array_equal(found, fit(Image.fromarray(pixels), expected[0], expected[1], 3))
 
 
 def test_the_frames_of_a_video_are_shown_with_their_pixels():

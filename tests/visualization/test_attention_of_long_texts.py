@@ -26,12 +26,13 @@ def drawn(page: Any) -> set[tuple[str, int, int]]:
     found = lines(page).evaluate_all(
         "all => all.map((e) => [e.getAttribute('stroke'), e.outerHTML])"
     )
-    places = [re.search(r'd="M[\d.]+,([\d.]+)C.*,([\d.]+)"', html) for _, html in found]
-    return {
-        (color, *(int((float(y) - TOP) // ROW) for y in place.groups()))
-        for (color, _), place in zip(found, places, strict=True)
-        if place
-    }
+    result = set()
+    for color, path in found:
+        place = re.search(r'd="M[\d.]+,([\d.]+)C.*,([\d.]+)"', path)
+        assert place, path
+        query, key = (int((float(y) - TOP) // ROW) for y in place.groups())
+        result.add((color, query, key))
+    return result
 
 
 def strongest(head: int, kept: int) -> set[tuple[int, int]]:
@@ -59,8 +60,8 @@ def test_each_of_several_heads_has_its_own_strongest_keys(show):
     expect(lines(page)).to_have_count(2 * LENGTH * KEPT)
     expect(page.locator("#readout")).to_contain_text("keys of each query in each head.")
     found: dict[str, set[tuple[int, int]]] = {}
-    for color, *pair in drawn(page):
-        found.setdefault(color, set()).add((pair[0], pair[1]))
+    for color, query, key in drawn(page):
+        found.setdefault(color, set()).add((query, key))
     assert len(found) == 2
     for head in (0, 2):
         assert strongest(head, KEPT) in found.values()
@@ -112,7 +113,7 @@ def test_no_number_of_a_row_is_cut_at_the_edge_of_a_long_matrix(show, width):
     assert len(bottoms) > 20
 
 
-def test_the_names_of_rows_are_not_cut(show, tmp_path):
+def test_the_names_of_rows_are_not_cut(show):
     names = [f"time 7, row {row}, column {column}" for row in range(11) for column in range(3)]
     page = show(
         view_attention(random_weights(1, 1, 33, 33), names), viewport={"width": 390, "height": 844}
