@@ -31,8 +31,9 @@ def image_attention(
         model: with or without a class token.
         variables: variables of the model.
         image: input of the model.
-        pixels: pixels to show, integers up to 255 or fractions up to 1, with one channel or three;
-            by default the image itself, which is hard to recognize after standardization.
+        pixels: pixels to show, integers up to 255 or fractions up to 1, with one channel or three:
+            the part of the original that the model reads, of any size; by default the image itself,
+            which is hard to recognize after standardization.
 
     Returns:
         "weights" [layers, heads, tokens, tokens]; "tokens", the names of all tokens: "[class]"

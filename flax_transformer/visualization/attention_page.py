@@ -6,7 +6,7 @@ import html
 import json
 import string
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -57,13 +57,19 @@ def round_weights(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*s
     return np.rint(LEVELS * weights ** np.float32(1 / EXPONENT)).astype(np.uint8)
 
 
-def make_page(title: str, header: Mapping[str, Any], chunks: Mapping[str, np.ndarray]) -> str:
+def make_page(
+    title: str,
+    header: Mapping[str, Any],
+    chunks: Mapping[str, np.ndarray],
+    frames: Sequence[str] = (),
+) -> str:
     """Makes the page.
 
     Args:
         title: heading of the page, any text.
         header: values that the scripts read as JSON.
         chunks: arrays of bytes, by the names that the scripts use.
+        frames: addresses of the frames of a picture, which hold their data; see `embed_frames`.
 
     Returns:
         A whole HTML document. It loads nothing from outside. Its content security policy blocks all
@@ -74,6 +80,7 @@ def make_page(title: str, header: Mapping[str, Any], chunks: Mapping[str, np.nda
     scripts = {
         "header": _json({**header, "levels": LEVELS, "exponent": EXPONENT, "precision": PRECISION}),
         **{name: _pack(chunk) for name, chunk in chunks.items()},
+        **{f"frame-{index}": address for index, address in enumerate(frames)},
     }
     return string.Template(_read("attention_view.html")).substitute(
         title=html.escape(isolated(title)),

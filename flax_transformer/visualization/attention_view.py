@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.visualization.attention_page import make_page, round_weights
+from flax_transformer.visualization.embedded_frames import embed_frames
 from flax_transformer.visualization.given_arrays import check_picture, host_array
 from flax_transformer.visualization.visible_text import isolated, visible_token
 from flax_transformer.whole_files import check_folder, written_whole
@@ -90,7 +91,8 @@ def view_attention(
         target_tokens: one string or id per query of the decoder and of cross-attention. If weights
             are one array, target_tokens mark it as cross-attention.
         image: pixels [height, width, 3], integers up to 255 or fractions up to 1; its patches are
-            the last of `tokens`, row by row.
+            the last of `tokens`, row by row. It may have more pixels than the input of the model,
+            and is shrunk if it has too many for a page (see `embed_frames`).
         video: pixels [time, height, width, 3] instead of an image.
         patches: numbers of patches: (rows, columns) of an image, (times, rows, columns) of a video.
         title: the heading of the page.
@@ -124,9 +126,13 @@ def view_attention(
     chunks = {}
     for part in parts:
         chunks |= _chunks(part["name"], arrays[part["name"]], part["rollout"])
+    frames = []
     if picture is not None:
-        header["picture"], chunks["pixels"] = picture
-    return AttentionView(make_page(title, header, chunks), title)
+        described, pixels = picture
+        frames, size = embed_frames(pixels)
+        start = _start(parts, arrays, described["first"])
+        header["picture"] = {**described, **size, "start": start}
+    return AttentionView(make_page(title, header, chunks, frames), title)
 
 
 def attention_rollout(
@@ -219,6 +225,19 @@ def _describe(
         "heads": heads,
         "rollout": queries == keys,
     }
+
+
+def _start(
+    parts: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray], first: int
+) -> int | None:
+    """Returns the class token, with which the page starts; None if there is not one.
+
+    The class token is the first token, before the patches. A page does not start with it if it does
+    not attend to patches in the first layer.
+    """
+    name = parts[0]["name"]
+    attends = first > 0 and bool(arrays[name][0, :, 0, first:].any())
+    return 0 if attends and parts[0]["rollout"] and parts[0]["keys"] == "source" else None
 
 
 def _chunks(name: str, array: np.ndarray, has_rollout: bool) -> dict[str, np.ndarray]:

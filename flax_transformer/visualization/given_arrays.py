@@ -54,9 +54,9 @@ def check_picture(
         num_tokens: number of tokens.
 
     Returns:
-        The description of the picture for a page: "frames", "height", "width", the number of
-        "patches" along each, and the index of the "first" patch among the tokens; and the pixels,
-        with one frame for an image. None without a picture.
+        The description of the picture for a page: the numbers of "patches" along time, height and
+        width, and the index of the "first" patch among the tokens; and the pixels, with one frame
+        for an image. None without a picture.
 
     Raises:
         UserError: if pixels, patches and tokens do not fit each other.
@@ -90,14 +90,12 @@ def check_picture(
             f"{math.prod(given)} patches are more than the {num_tokens} tokens: give a token for "
             "each patch"
         )
-    for axis, size, number in zip(("time", "height", "width"), pixels.shape, given, strict=False):
-        if size % number:
-            raise UserError(
-                f"the {name}'s {axis} of {size} is not a multiple of {number} patches: give "
-                "another number of patches"
-            )
-    header = dict(zip(("frames", "height", "width"), pixels.shape, strict=False))
-    return {**header, "patches": given, "first": first}, pixel_bytes(name, pixels)
+    if len(pixels) % given[0]:
+        raise UserError(
+            f"the {name}'s time of {len(pixels)} is not a multiple of {given[0]} patches: give "
+            "another number of patches"
+        )
+    return {"patches": given, "first": first}, pixel_bytes(name, pixels)
 
 
 def pixel_bytes(name: str, pixels: np.ndarray) -> UInt8[np.ndarray, "..."]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flax_transformer.data.files.image_files import fit, read_images
+from flax_transformer.data.files.image_files import fit, read_images, read_large
 from flax_transformer.errors import UserError
 
 
@@ -142,3 +142,29 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(UserError, match=r"cannot read .*a\.png \(.*\): give an image"):
         read_images([tmp_path / "a.png"], (3, 5, 1))
+
+
+@pytest.mark.parametrize(
+    ("size", "longest_side", "expected"),
+    [
+        ((90, 50), 1000, (50, 62)),  # (width, height) of the file, (height, width) of the result
+        ((90, 53), 30, (24, 30)),
+        ((90, 50), 3, (4, 5)),
+        ((3, 2), 1000, (4, 5)),
+    ],
+)
+def test_the_original_is_shown_with_its_pixels_and_the_crop_of_the_model(
+    tmp_path, size, longest_side, expected
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for value in (pixels, str(tmp_path / "a.png")):
+        found = read_large(value, (4, 5, 1), longest_side)
+        assert found.shape == (*expected, 3)
+    np.testing.assert_array_equal(found, fit(Image.fromarray(pixels), expected[0], expected[1], 3))
+
+
+def test_the_frames_of_a_video_are_shown_with_their_pixels():
+    video = np.random.default_rng(0).integers(0, 256, (7, 8, 10), np.uint8)
+    found = read_large(video, (7, 4, 5, 1), 1000)
+    np.testing.assert_array_equal(found, np.repeat(video[..., None], 3, axis=-1))

@@ -1,11 +1,14 @@
 """What tests of the attention page do in a browser; without playwright they are skipped."""
 
+import base64
+import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
 from attention_examples import random_weights
+from PIL import Image
 
 from flax_transformer.visualization import AttentionView, view_attention
 from flax_transformer.visualization.attention_page import PRECISION
@@ -52,3 +55,9 @@ def expect_strongest(page: Any, weights: np.ndarray, relation: str = " looks at 
     found = re.search(rf"{relation}.*? \((\d+)\) ([\d.]+)", text)
     assert found, text
     assert abs(float(found[2]) - weights[first]) < PRECISION + 0.0005
+
+
+def colors(page: Any) -> np.ndarray:
+    """The pixels of the canvas [height, width, 3]."""
+    data = page.locator("#drawing canvas").evaluate("c => c.toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))))[..., :3]

@@ -3,15 +3,18 @@ import configparser
 import html
 import html.parser
 import importlib.resources
+import io
 import json
 import pathlib
 import re
 import zlib
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from attention_examples import random_weights
+from PIL import Image
 
 from flax_transformer.errors import UserError
 from flax_transformer.visualization import attention_page, view_attention
@@ -204,7 +207,25 @@ def test_a_picture_goes_along():
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
     page = Page(view_attention(GOOD, WORDS, image=image, patches=(2, 2)).page)
     assert page.header["picture"]["first"] == 1
-    np.testing.assert_array_equal(page.chunk("pixels"), image.ravel())
+    kind, data = page.texts["frame-0"].split(",")
+    assert kind == "data:image/png;base64"
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    np.testing.assert_array_equal(found, image)
+
+
+def started(weights: np.ndarray, tokens: list[str], **options: Any) -> int | None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    view = view_attention(weights, tokens, image=image, patches=(2, 2), **options)
+    return Page(view.page).header["picture"]["start"]
+
+
+def test_the_page_of_a_picture_starts_at_a_class_token_that_attends_to_patches():
+    assert started(GOOD, WORDS) == 0
+    assert started(GOOD[..., 1:, 1:], WORDS[1:]) is None  # only patches
+    assert started(GOOD[..., :2, :], WORDS, target_tokens=["a", "b"]) is None
+    blind = GOOD.copy()
+    blind[0, :, 0, 1:] = 0
+    assert started(blind, WORDS) is None
 
 
 @pytest.mark.parametrize(

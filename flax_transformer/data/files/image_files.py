@@ -43,6 +43,23 @@ def read_images(
     return np.stack(read) if read else np.zeros((0, *shape), np.uint8)
 
 
+def read_large(
+    value: Any, shape: tuple[int, ...], longest_side: int, background: str = "white"
+) -> UInt8[np.ndarray, "..."]:
+    """Reads an image or a video in color, with more pixels than a model reads if it has more.
+
+    Args:
+        value: one input of `read_images`.
+        shape: shape that the model reads; the result has the same crop.
+        longest_side: limit of the height and the width, unless the model reads more.
+        background: color behind transparent pixels.
+
+    Raises:
+        UserError: if the input cannot be read.
+    """
+    return _read(value, shape, background, longest_side)
+
+
 def read_pixels(
     shape: tuple[int, ...], background: str, path: Path, damages: list[str] | None = None
 ) -> UInt8[np.ndarray, "..."]:
@@ -54,16 +71,20 @@ def read_pixels(
         path: path of a file, or of a folder of images.
         damages: collects messages about damage while the rest is read; None: damage is an error.
     """
+    return _fit_all(_images_in(path, shape, damages), shape, background)
+
+
+def _images_in(
+    path: Path, shape: tuple[int, ...], damages: list[str] | None = None
+) -> list[Image.Image]:
     *frames, height, width, _ = shape
     if frames:
-        images = even_frames(path, frames[0], (width, height), damages)
-    elif path.is_dir():
+        return even_frames(path, frames[0], (width, height), damages)
+    if path.is_dir():
         raise ValueError("it is a folder: give the images in it")
-    elif is_film(path):
+    if is_film(path):
         raise ValueError("it is a film")
-    else:
-        images = [first_frame(path, (width, height))]
-    return _fit_all(images, shape, background)
+    return [first_frame(path, (width, height))]
 
 
 def fit(
@@ -88,6 +109,16 @@ def _fit_all(images: Sequence[Image.Image], shape: tuple[int, ...], background: 
     return np.stack([fitted[id(image)] for image in images]).reshape(shape)
 
 
+def _large_shape(
+    images: Sequence[Image.Image], shape: tuple[int, ...], longest_side: int
+) -> tuple[int, ...]:
+    """Enlarges a shape as far as all images have the pixels for it."""
+    *frames, height, width, _ = shape
+    pixels = min(min(image.width / width, image.height / height) for image in images)
+    scale = max(1, min(pixels, longest_side / max(height, width)))
+    return (*frames, round(height * scale), round(width * scale), 3)
+
+
 def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
     """Returns whether inputs are a single input, not a list."""
     axes = getattr(inputs, "ndim", None)
@@ -100,15 +131,21 @@ def _has_channels(array: Any) -> bool:
     return array.ndim >= 3 and array.shape[-1] in (1, 3, 4)
 
 
-def _read(value: Any, shape: tuple[int, ...], background: str) -> np.ndarray:
+def _read(
+    value: Any, shape: tuple[int, ...], background: str, longest_side: int | None = None
+) -> np.ndarray:
     kind = "a video" if len(shape) == 4 else "an image"
     if getattr(value, "shape", None) == shape and value.dtype == np.uint8:
         return np.asarray(value)
     is_path = isinstance(value, str | os.PathLike)
     try:
         if is_path:
-            return read_pixels(shape, background, Path(value))
-        images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
+            wanted = shape if longest_side is None else (*shape[:-3], longest_side, longest_side, 3)
+            images = _images_in(Path(value), wanted)
+        else:
+            images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
+        if longest_side is not None:
+            shape = _large_shape(images, shape, longest_side)
         return _fit_all(images, shape, background)
     except DAMAGED as error:
         raise UserError(

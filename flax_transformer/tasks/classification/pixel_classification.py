@@ -13,7 +13,7 @@ from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_folder
 from flax_transformer.data.files.example_files import IMAGE, VIDEO, examples_in
 from flax_transformer.data.files.folders import tell_passed_over
-from flax_transformer.data.files.image_files import read_images
+from flax_transformer.data.files.image_files import read_images, read_large
 from flax_transformer.data.files.pixel_splits import open_pixels, still
 from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -30,6 +30,7 @@ class ImageClassification(ClassificationTask):
 
     Attributes:
         shape: of an example's pixels.
+        shown_side: limit of the sides of a picture over which attention is shown, in pixels.
     """
 
     description = "an image to its class"
@@ -38,6 +39,7 @@ class ImageClassification(ClassificationTask):
     unit = "images"
     kind = IMAGE
     picture_attention = staticmethod(image_attention)
+    shown_side = 1024
 
     def __init__(self, experiment: Experiment, *args: Any):
         super().__init__(experiment, *args)
@@ -101,10 +103,10 @@ class ImageClassification(ClassificationTask):
         return found
 
     def attention(self, variables: Variables, given: Input) -> Fields:
-        """Computes the attention between the patches, to be shown over the pixels."""
-        pixels = self.read([given]).array[0]
-        scaled = scale_pixels(jnp.asarray(pixels))
-        return self.picture_attention(self.model, variables, scaled, pixels)
+        """Computes the attention between the patches, to be shown over the original's pixels."""
+        scaled = scale_pixels(jnp.asarray(self.read([given]).array[0]))
+        shown = read_large(given, self.shape, self.shown_side, self.experiment.data.background)
+        return self.picture_attention(self.model, variables, scaled, shown)
 
 
 class VideoClassification(ImageClassification):
@@ -116,6 +118,7 @@ class VideoClassification(ImageClassification):
     unit = "videos"
     kind = VIDEO
     picture_attention = staticmethod(video_attention)
+    shown_side = 384
 
 
 def scale_pixels(pixels: Array) -> Float[Array, "..."]:

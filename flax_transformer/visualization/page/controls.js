@@ -12,6 +12,7 @@ function change(changes) {
   if (!state.heads.length) state.heads = [0];
   state.rolled &&= part.rollout;
   if (!state.view.isFor(part)) state.view = lines;
+  if (changes.view && !state.held) state.token = restingToken();
   showControls();
   draw();
 }
@@ -55,6 +56,14 @@ function showControls() {
   byId("rollout").setAttribute("aria-pressed", rolled);
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   byId("zoom-choice").hidden = view !== matrix;
+  byId("kept-choice").hidden = view !== lines || keysOf(part).length === 1;
+  const [kept, last] = [keptKeys(part), placeOfAll(part)];
+  byId("kept").max = last;
+  byId("kept").value = Math.min(kept, last);
+  byId("kept-text").textContent = kept < last ? `${kept}` : "all";
+  byId("opacity-choice").hidden = view !== picture;
+  byId("opacity").value = Math.round(100 * state.opacity);
+  byId("opacity-text").textContent = `${byId("opacity").value} %`;
   byId("time-choice").hidden = view !== picture || header.picture.frames === 1;
   byId("time-text").textContent = `frame ${state.time}`;
   showLegend();
@@ -123,7 +132,7 @@ const KEYS = {
   ArrowRight: () => moveHead(1),
   ArrowUp: () => change({ layer: state.layer - 1 }),
   ArrowDown: () => change({ layer: state.layer + 1 }),
-  Escape: () => change({ token: null, held: false }),
+  Escape: () => change({ token: null, held: false, resting: null }),
   "Shift ArrowUp": () => moveToken(-1),
   "Shift ArrowDown": () => moveToken(1),
 };
@@ -143,6 +152,9 @@ byId("all-heads").addEventListener("click", () =>
 byId("rollout").addEventListener("click", () => change({ rolled: !state.rolled }));
 byId("faint").addEventListener("change", (event) => change({ faint: event.target.checked }));
 byId("to-one").addEventListener("change", (event) => change({ toOne: event.target.checked }));
+byId("kept").addEventListener("input", ({ target }) =>
+  change({ kept: +target.value < +target.max ? +target.value : Infinity }));
+byId("opacity").addEventListener("input", ({ target }) => change({ opacity: target.value / 100 }));
 byId("zoom").addEventListener("input", (event) => change({ zoom: +event.target.value }));
 byId("time").addEventListener("input", (event) => change({ time: +event.target.value }));
 byId("theme").addEventListener("click", () => {

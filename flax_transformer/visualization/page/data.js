@@ -22,6 +22,20 @@ async function unpack(element) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+/** Returns a promise of the image of a frame of the picture. */
+function frameOf(number) {
+  const name = `frame-${number}`;
+  if (!unpacked.has(name)) unpacked.set(name, decode(document.getElementById(name)));
+  return unpacked.get(name);
+}
+
+async function decode(element) {
+  const image = new Image();
+  image.src = element.textContent;
+  await image.decode();
+  return image;
+}
+
 /** The bytes [heads, queries, keys] of one layer; its rollout, if any, comes last. */
 function layerOf(part, layer) {
   return bytesOf(`${part.name}-${layer}`);

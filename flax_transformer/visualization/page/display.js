@@ -122,7 +122,7 @@ function under(event) {
 }
 
 function point({ token = null, cell = null }) {
-  const next = state.held ? { cell } : { token, cell };
+  const next = state.held ? { cell } : { token: token ?? restingToken(), cell };
   const isSame = JSON.stringify(next) ===
     JSON.stringify(state.held ? { cell: state.cell } : { token: state.token, cell: state.cell });
   if (isSame) return;
@@ -136,7 +136,7 @@ drawing.addEventListener("scroll", () => drawn?.view.surface === "canvas" && ask
 drawing.addEventListener("click", (event) => {
   const found = under(event);
   if (found.cell && drawn.view.open) return change(drawn.view.open(found.cell));
-  if (!found.token) return change({ token: null, held: false });
+  if (!found.token) return change({ token: restingToken(), held: false });
   const isHeld = state.held && JSON.stringify(state.token) === JSON.stringify(found.token);
   change({ token: found.token, held: !isHeld });
 });

@@ -1,5 +1,5 @@
 // Scenes: lists of shapes in pixels, which can be drawn as SVG or on a canvas.
-// A shape has a kind (rect, curve, text, pixels) and the arguments of the function of that name.
+// A shape has a kind (rect, curve, text, photo, pixels) and the arguments of the function of that name.
 
 const FONT = 'system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif';
 const SVG = "http://www.w3.org/2000/svg";
@@ -33,11 +33,12 @@ const SVG_SHAPES = {
     element.textContent = text;
     return element;
   },
-  pixels: ({ x, y, width, height, smooth, ...image }) =>
+  photo: ({ image, ...place }) =>
+    svgElement("image", { ...place, preserveAspectRatio: "none", href: image.src }),
+  pixels: ({ x, y, width, height, ...image }) =>
     svgElement("image", {
       x, y, width, height, preserveAspectRatio: "none",
-      href: canvasOf(image, smooth ? 1 : Math.ceil(Math.max(width / image.columns, 1)))
-        .toDataURL("image/png"),
+      href: canvasOf(image, Math.ceil(Math.max(width / image.columns, 1))).toDataURL("image/png"),
     }),
 };
 
@@ -72,8 +73,13 @@ const CANVAS_SHAPES = {
     if (turned) pen.rotate(-Math.PI / 2);
     pen.fillText(text, 0, 0);
   },
-  pixels(pen, { x, y, width, height, smooth = false, ...image }) {
-    pen.imageSmoothingEnabled = smooth;
+  photo(pen, { x, y, width, height, image }) {
+    pen.imageSmoothingEnabled = true;
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(image, x, y, width, height);
+  },
+  pixels(pen, { x, y, width, height, ...image }) {
+    pen.imageSmoothingEnabled = false;
     pen.drawImage(canvasOf(image, 1), x, y, width, height);
   },
 };

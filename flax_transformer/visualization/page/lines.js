@@ -4,6 +4,10 @@
 const MOST_LINES = 4200;
 const MOST_LINES_OF_A_TOKEN = 900;
 const TITLE = 30;
+// With more tokens than this, only the strongest keys of each query have lines by default.
+const MOST_TOKENS_WITH_ALL_LINES = 60;
+const KEPT_OF_LONG = 3;
+const MOST_KEPT = 20;
 
 const lines = {
   name: "Lines",
@@ -129,9 +133,25 @@ const lines = {
     const found = strongest(data, null, MOST_LINES);
     const all = data.heads.length * data.queries.length * data.keys.length;
     const least = found.length ? shown(weightOf[found[0].byte]) : "0";
-    return `${found.length} of ${all} weights are drawn as lines, from ${least} up.`;
+    const drawn = `${found.length} of ${all} weights are drawn as lines, from ${least} up`;
+    const kept = keptKeys(data.part);
+    if (kept >= data.keys.length) return `${drawn}.`;
+    const keys = kept === 1 ? "the strongest key" : `the ${kept} strongest keys`;
+    return `${drawn}: ${keys} of each query${data.heads.length > 1 ? " in each head" : ""}.`;
   },
 };
+
+/** The number of keys of a query that may have lines; all keys if it is their number. */
+function keptKeys(part) {
+  const [queries, keys] = [queriesOf(part).length, keysOf(part).length];
+  const isLong = Math.max(queries, keys) > MOST_TOKENS_WITH_ALL_LINES;
+  return Math.min(keys, state.kept ?? (isLong ? KEPT_OF_LONG : Infinity));
+}
+
+/** The slider's last place, which means all keys. */
+function placeOfAll(part) {
+  return Math.min(MOST_KEPT + 1, keysOf(part).length);
+}
 
 function lineColor(data, head) {
   return data.heads.length === 1 ? color("accent") : headColor(head);
@@ -143,10 +163,10 @@ function mostOfHeads({ bytes, heads, queries, keys }) {
   return weightOf[Math.max(...heads.map(of))] || 1;
 }
 
-/** The largest weights of the chosen heads, in ascending order; only of one token, if given. */
-function strongest({ bytes, heads, queries, keys }, token, limit) {
+/** The largest weights of the kept keys, in ascending order; only of one token, if given. */
+function strongest(data, token, limit) {
   const counts = new Uint32Array(256);
-  eachByte(bytes, heads, queries, keys, token, (byte) => counts[byte]++);
+  eachKept(data, token, (byte) => counts[byte]++);
   let least = 256;
   let total = 0;
   while (least > 1 && total + counts[least - 1] <= limit) total += counts[--least];
@@ -157,21 +177,40 @@ function strongest({ bytes, heads, queries, keys }, token, limit) {
   }
   const found = [];
   let seen = 0;
-  eachByte(bytes, heads, queries, keys, token, (byte, head, query, key) => {
+  eachKept(data, token, (byte, head, query, key) => {
     if (byte >= least && seen++ % step === 0) found.push({ head, query, key, byte });
   });
   return found.sort((a, b) => a.byte - b.byte);
 }
 
-function eachByte(bytes, heads, queries, keys, token, visit) {
+/** Visits the weights of the strongest keys of each query, of each head separately. */
+function eachKept({ bytes, heads, queries, keys, part }, token, visit) {
   const [firstQuery, lastQuery] = rangeOf(token, "query", queries);
   const [firstKey, lastKey] = rangeOf(token, "key", keys);
+  const kept = keptKeys(part);
   for (const head of heads) {
     for (let query = firstQuery; query < lastQuery; query++) {
       const start = (head * queries.length + query) * keys.length;
-      for (let key = firstKey; key < lastKey; key++) visit(bytes[start + key], head, query, key);
+      const row = bytes.subarray(start, start + keys.length);
+      const least = kept < keys.length ? lastKept(row, kept) : { byte: 0, key: keys.length };
+      for (let key = firstKey; key < lastKey; key++) {
+        const isKept = row[key] > least.byte || (row[key] === least.byte && key <= least.key);
+        if (isKept) visit(row[key], head, query, key);
+      }
     }
   }
+}
+
+/** The weakest of the `kept` strongest keys of a row; of equal ones, the first are kept. */
+function lastKept(row, kept) {
+  const counts = new Uint32Array(256);
+  for (const byte of row) counts[byte]++;
+  let byte = 255;
+  let room = kept;
+  while (counts[byte] < room) room -= counts[byte--];
+  let key = -1;
+  for (; room > 0; room--) key = row.indexOf(byte, key + 1);
+  return { byte, key };
 }
 
 function rangeOf(token, side, tokens) {

@@ -2,6 +2,8 @@
 
 const SMALLEST_LABELED = 11;
 const SMALLEST_WITH_VALUES = 30;
+// Below and to the right of the cells, so that the last numbers of small cells are not cut.
+const END = 6;
 
 const matrix = {
   name: "Matrix",
@@ -10,36 +12,48 @@ const matrix = {
   most: (data) => (state.toOne ? 1 : data.most),
 
   layout(data, available, height) {
-    const margin = labelWidth([...data.queries, ...data.keys], 12, available < 600 ? 80 : 130) + 14;
-    const [across, down] = [
-      (available - margin) / data.keys.length, (height - margin) / data.queries.length,
-    ];
-    // Readable tokens are worth scrolling down.
+    const isNarrow = available < 600;
+    const left = labelWidth(data.queries, 12, isNarrow ? 170 : 260) + 14;
+    const top = labelWidth(data.keys, 12, isNarrow ? 80 : 130) + 14;
+    const cell = state.zoom ?? this.bestCell(data, available - left, height - top);
+    if (cell >= SMALLEST_LABELED) return { left, top, cell };
+    // Smaller cells have numbers, which leave more room for the cells.
+    const number = `${Math.max(data.queries.length, data.keys.length)}`;
+    const margin = labelWidth([number], 11, 80) + 14;
+    const best = this.bestCell(data, available - margin, height - margin);
+    return {
+      left: margin, top: margin, cell: state.zoom ?? Math.min(best, SMALLEST_LABELED - 1),
+    };
+  },
+
+  /** The largest cells that fit; readable tokens are worth scrolling down. */
+  bestCell(data, width, height) {
+    const across = (width - END) / data.keys.length;
+    const down = (height - END) / data.queries.length;
     const fits = Math.max(Math.min(across, down), Math.min(across, SMALLEST_LABELED));
-    const cell = state.zoom ?? Math.max(1, Math.min(44, Math.floor(fits)));
-    return { margin, cell };
+    return Math.max(1, Math.min(44, Math.floor(fits)));
   },
 
   size(data, available, height) {
-    const { margin, cell } = this.layout(data, available, height);
+    const { left, top, cell } = this.layout(data, available, height);
     return {
-      width: margin + cell * data.keys.length + 1,
-      height: margin + cell * data.queries.length + 1,
+      width: left + cell * data.keys.length + END,
+      height: top + cell * data.queries.length + END,
     };
   },
 
   /** The beginning and the end of a query's row, with the labels above it. */
   extent(data, index, { available, room }) {
-    const { margin, cell } = this.layout(data, available, room);
-    return [cell * index, margin + cell * (index + 1)];
+    const { top, cell } = this.layout(data, available, room);
+    return [cell * index, top + cell * (index + 1)];
   },
 
   scene(data, window) {
     const at = this.layout(data, window.available, window.room);
-    const rows = visible(window.top, window.height - at.margin, at.cell, data.queries.length);
-    const columns = visible(window.left, window.width - at.margin, at.cell, data.keys.length);
+    const rows = visible(window.top, window.height - at.top, at.cell, data.queries.length);
+    const columns = visible(window.left, window.width - at.left, at.cell, data.keys.length);
     const tone = toneOf(this.most(data), state.faint);
-    const [x, y] = [at.margin + columns.first * at.cell, at.margin + rows.first * at.cell];
+    const [x, y] = [at.left + columns.first * at.cell, at.top + rows.first * at.cell];
     const shares = new Float32Array(rows.count * columns.count);
     for (let i = 0; i < shares.length; i++) {
       const query = rows.first + Math.floor(i / columns.count);
@@ -62,17 +76,17 @@ const matrix = {
     const frame = { kind: "rect", fill: "none", stroke: color("accent") };
     const found = [];
     if (state.token) {
-      const start = at.margin + at.cell * state.token.index;
       const isQuery = state.token.side === "query";
+      const start = (isQuery ? at.top : at.left) + at.cell * state.token.index;
       found.push(
         isQuery
-          ? { ...frame, x: at.margin, y: start, width, height: at.cell }
-          : { ...frame, x: start, y: at.margin, width: at.cell, height },
+          ? { ...frame, x: at.left, y: start, width, height: at.cell }
+          : { ...frame, x: start, y: at.top, width: at.cell, height },
       );
     }
     if (state.cell) {
       const { query, key } = state.cell;
-      const [x, y] = [at.margin + at.cell * key, at.margin + at.cell * query];
+      const [x, y] = [at.left + at.cell * key, at.top + at.cell * query];
       found.push({ ...frame, x, y, width: at.cell, height: at.cell });
       found.push({ ...frame, ...outside({ x, y, width: at.cell, height: at.cell }) });
     }
@@ -82,8 +96,9 @@ const matrix = {
   hit(data, window, x, y) {
     const at = this.layout(data, window.available, window.room);
     // Labels stay at the window's edges while the cells scroll below them.
-    const [key, query] = [x, y].map((place) => Math.floor((place - at.margin) / at.cell));
-    const [onLeft, onTop] = [x - window.left < at.margin, y - window.top < at.margin];
+    const key = Math.floor((x - at.left) / at.cell);
+    const query = Math.floor((y - at.top) / at.cell);
+    const [onLeft, onTop] = [x - window.left < at.left, y - window.top < at.top];
     const isQuery = query >= 0 && query < data.queries.length;
     const isKey = key >= 0 && key < data.keys.length;
     if (onLeft && !onTop && isQuery) return { token: { side: "query", index: query } };
@@ -114,7 +129,7 @@ function values(data, at, rows, columns, shares) {
     const [query, key] = [rows.first + row, columns.first + column];
     const isLight = isDark() ? share > 0.5 : share < 0.5;
     return {
-      kind: "text", x: at.margin + (key + 0.5) * at.cell, y: at.margin + (query + 0.5) * at.cell,
+      kind: "text", x: at.left + (key + 0.5) * at.cell, y: at.top + (query + 0.5) * at.cell,
       text: data.mean[query * data.keys.length + key].toFixed(2), size, anchor: "middle",
       fill: isLight ? "#000000" : "#ffffff",
     };
@@ -127,24 +142,31 @@ function labels(data, at, rows, columns, { left, top, width, height }) {
   const isNamed = at.cell >= SMALLEST_LABELED;
   const step = isNamed ? 1 : 2 ** Math.ceil(Math.log2(40 / at.cell));
   const size = isNamed ? Math.min(12, at.cell - 0.5) : 11;
-  const textOf = (token, i) => (isNamed ? fitted(token, size, at.margin - 12) : `${i}`);
+  const textOf = (token, i, room) => (isNamed ? fitted(token, size, room - 12) : `${i}`);
   const common = { kind: "text", size };
-  const shapes = [{ ...paper, x: left, y: top, width: at.margin, height }];
-  for (const query of chosen(rows, step)) {
+  const place = (margin, index) => margin + (index + 0.5) * at.cell;
+  // Labels at the edges of the window are shown whole or not at all.
+  const whole = (cells, margin, start, length) =>
+    chosen(cells, step).filter((index) => {
+      const middle = place(margin, index);
+      return middle >= start + margin && middle + size / 2 <= start + length;
+    });
+  const shapes = [
+    { ...paper, x: left, y: top, width: at.left, height },
+    { ...paper, x: left, y: top, width, height: at.top },
+  ];
+  for (const query of whole(rows, at.top, top, height)) {
     shapes.push({
-      ...common, x: left + at.margin - 6, y: at.margin + (query + 0.5) * at.cell, anchor: "end",
-      text: textOf(data.queries[query], query), fill: labelColor("query", query),
+      ...common, x: left + at.left - 6, y: place(at.top, query), anchor: "end",
+      text: textOf(data.queries[query], query, at.left), fill: labelColor("query", query),
     });
   }
-  shapes.push({ ...paper, x: left, y: top, width, height: at.margin });
-  for (const key of chosen(columns, step)) {
+  for (const key of whole(columns, at.left, left, width)) {
     shapes.push({
-      ...common, x: at.margin + (key + 0.5) * at.cell, y: top + at.margin - 6, turned: true,
-      text: textOf(data.keys[key], key), fill: labelColor("key", key),
+      ...common, x: place(at.left, key), y: top + at.top - 6, turned: true,
+      text: textOf(data.keys[key], key, at.top), fill: labelColor("key", key),
     });
   }
-  // Covers labels that have scrolled into the corner, but not half of the first ones.
-  shapes.push({ ...paper, x: left, y: top, width: at.margin - 7, height: at.margin - 7 });
   return shapes;
 }
 

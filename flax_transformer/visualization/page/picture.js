@@ -39,7 +39,9 @@ const picture = {
   },
 
   async load() {
-    this.pixels = await bytesOf("pixels");
+    const { time } = state;
+    const photo = await frameOf(time);
+    if (time === state.time) this.photo = photo;
   },
 
   scene(data, window) {
@@ -50,10 +52,12 @@ const picture = {
     const start = this.step() * rows * columns;
     const shares = weights.slice(start, start + rows * columns).map(tone);
     const place = { x: at.left, y: 0, width: at.pictureWidth, height: at.pictureHeight };
-    // Bright means strong attention on every picture, with any background.
-    const pixels = pixelsOf(shares, rampTable(DARK), (share) => 100 + 90 * share);
+    // Bright means strong attention on every picture, with any background. Weak attention covers
+    // less of the picture.
+    const opacity = (share) => 255 * state.opacity * (0.55 + 0.45 * share);
+    const pixels = pixelsOf(shares, rampTable(DARK), opacity);
     return [
-      { kind: "pixels", ...place, ...this.frame(), smooth: true },
+      { kind: "photo", ...place, image: this.photo },
       { kind: "pixels", ...place, rows, columns, pixels },
       ...this.chosenPatch(data, at),
       ...this.bars(weights, at),
@@ -77,16 +81,6 @@ const picture = {
 
   /** The time step of the patches to which the frame belongs. */
   step: () => Math.floor((state.time * header.picture.patches[0]) / header.picture.frames),
-
-  frame() {
-    const { width, height } = header.picture;
-    const pixels = new Uint8ClampedArray(4 * width * height).fill(255);
-    const start = 3 * state.time * width * height;
-    for (let i = 0; i < width * height; i++) {
-      for (let c = 0; c < 3; c++) pixels[4 * i + c] = this.pixels[start + 3 * i + c];
-    }
-    return { rows: height, columns: width, pixels };
-  },
 
   chosenPatch(data, at) {
     const { patches: [, rows, columns], first } = header.picture;

@@ -13,7 +13,21 @@ const state = {
   toOne: false,
   zoom: null, // cell size of the matrix, in pixels; null: the best fit
   time: 0, // frame of a video
+  opacity: 0.75, // of attention over a picture
+  resting: startOf(header.picture), // the token of a picture while none is pointed at
+  kept: null, // number of the strongest keys of a query with lines; null: the default
 };
+
+/** The class token of a picture, if the page starts with it. */
+function startOf(described) {
+  const index = described?.start ?? null;
+  return index === null ? null : { side: "query", index };
+}
+
+/** What is chosen while nothing is pointed at. */
+function restingToken() {
+  return state.view === picture && state.part === header.parts[0] ? state.resting : null;
+}
 
 let mean = { key: "" };
 
