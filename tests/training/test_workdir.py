@@ -83,7 +83,7 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
 @pytest.mark.usefixtures("unchecked_types")
 def test_unknown_weights_are_refused(workdir):
     mistaken: Any = "lats"
-    with pytest.raises(UserError, match=r"unknown weights 'lats': did you mean 'last'\?"):
+    with pytest.raises(UserError, match=r"unknown --weights 'lats': did you mean 'last'\?"):
         load(workdir.path, mistaken)
 
 
