@@ -122,7 +122,10 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train small.py --workdir run --seed 3", r"run holds another experiment \(seed 0\): cho"),
+        (
+            "train small.py --workdir run --seed 3",
+            r"run holds another experiment \(--seed 0\): cho",
+        ),
         ("evaluate --workdir run --split tset", "unknown split of text_files 'tset'"),
         ("evaluate --workdir run --split test", "; give --data.test-source and --data.test-target"),
         ("evaluate --workdir run --weights worst", "invalid choice 'worst' for argument"),

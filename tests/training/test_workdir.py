@@ -60,7 +60,9 @@ def test_two_processes_do_not_train_in_one_folder_and_a_dead_one_does_not_keep_i
 
 def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
     other = with_fields(with_fields(experiment, "model", d_ff=67), "training", num_steps=3)
-    with pytest.raises(UserError, match=r"another experiment \(model.d_ff 64, training.num_steps"):
+    with pytest.raises(
+        UserError, match=r"another experiment \(--model.d-ff 64, --training.num-steps"
+    ):
         workdir.start(other)
     assert workdir.load() == experiment
 
