@@ -48,9 +48,9 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Fills in defaults of the task, and rejects parts that do not fit each other."""
-        check_number("seed", self.seed, 0)
+        check_number("--seed", self.seed, 0)
         if self.init_from == "":
-            raise UserError("init_from is empty: give the workdir of a run, or leave it out")
+            raise UserError("--init-from is empty: give the workdir of a run, or leave it out")
         if self.init_from is not None and getattr(self.data, "tokenizer", None) is not None:
             raise UserError(
                 f"--init-from {self.init_from} has its own tokenizer: leave --data.tokenizer out"
@@ -61,8 +61,8 @@ class Experiment:
         limit, max_length = self.model.position_limit(), getattr(self.data, "max_length", 0)
         if limit is not None and max_length > limit:
             raise UserError(
-                f"data.max_length {max_length} exceeds model.max_positions {limit}, the rows of "
-                "the table of positions: raise it"
+                f"--data.max-length {max_length} exceeds --model.max-positions {limit}, the rows "
+                "of the table of positions: raise it"
             )
 
     def _take_defaults(self) -> None:
@@ -75,7 +75,7 @@ class Experiment:
             training = dataclasses.replace(self.training, best_score=task.scores[0])
             object.__setattr__(self, "training", training)
         elif score not in task.scores:
-            raise unknown(f"training.best_score of {name}", score, task.scores)
+            raise unknown(f"--training.best-score of {name}", score, task.scores)
         if task.searches and self.decoding is None:
             object.__setattr__(self, "decoding", DecodingConfig())
         if not task.searches and self.decoding is not None:

@@ -38,7 +38,7 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     """
     presets = presets_of(experiment.model)
     if name not in presets:
-        raise unknown("preset", name, presets)
+        raise unknown("--preset", name, presets)
     task: Any = experiment.task
     if name in table3():
         task = dataclasses.replace(task, label_smoothing=table3()[name].label_smoothing)

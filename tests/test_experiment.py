@@ -80,7 +80,9 @@ def test_a_table_of_positions_must_hold_the_longest_sentence():
     experiment = with_fields(Experiment(), "data", max_length=128)
     learned: Any = with_fields(experiment, "model", positions="learned", max_positions=128)
     assert learned.model.max_positions == 128
-    with pytest.raises(UserError, match=r"max_length 128 exceeds model\.max_positions 127"):
+    with pytest.raises(
+        UserError, match=r"--data.max-length 128 exceeds --model\.max-positions 127"
+    ):
         with_fields(experiment, "model", positions="learned", max_positions=127)
     # A scheme without a table has no such limit.
     assert with_fields(experiment, "model", max_positions=127).model.positions == "sinusoidal"
@@ -109,5 +111,5 @@ def test_the_best_score_and_the_decoding_come_from_the_task():
     assert digits.decoding is None
     with pytest.raises(UserError, match="image_classification searches for nothing: give decod"):
         dataclasses.replace(digits, decoding=DecodingConfig())
-    with pytest.raises(UserError, match=r"training.best_score of translation 'acuracy'"):
+    with pytest.raises(UserError, match=r"--training.best-score of translation 'acuracy'"):
         with_fields(translation, "training", best_score="acuracy")

@@ -89,9 +89,9 @@ def test_the_table_says_what_was_measured(benchmark, capsys):
         (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
         (
             ["--row-length", "63"],
-            "--row-length 63 cannot hold a sentence of data.max_length 64: raise it",
+            "--row-length 63 cannot hold a sentence of --data.max-length 64: raise it",
         ),
-        (["--manual-dir", "."], "manual_dir is set, but number_words does not read it"),
+        (["--manual-dir", "."], "--data.manual-dir is set, but number_words does not read it"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):

@@ -86,7 +86,7 @@ class InputPipeline:
         config = dataclasses.replace(config, **given)
         if self.row_length is not None and self.row_length < config.max_length:
             raise UserError(
-                f"--row-length {self.row_length} cannot hold a sentence of data.max_length "
+                f"--row-length {self.row_length} cannot hold a sentence of --data.max-length "
                 f"{config.max_length}: raise it"
             )
         return config

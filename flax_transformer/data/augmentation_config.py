@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError, check_number, option
 
 MAX_MAGNITUDE = 10
 
@@ -35,7 +35,7 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         """Rejects impossible values."""
         for name in ("shift", "rand_augment_layers"):
-            check_number(f"data.augmentation.{name}", getattr(self, name), 0)
+            check_number(option(f"data.augmentation.{name}"), getattr(self, name), 0)
         limits = {
             "rotation": 180,
             "scale": 0.9,
@@ -46,6 +46,5 @@ class AugmentationConfig:
         for name, highest in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= highest:
-                raise UserError(
-                    f"data.augmentation.{name} must be between 0 and {highest}, not {value}"
-                )
+                name = option(f"data.augmentation.{name}")
+                raise UserError(f"{name} must be between 0 and {highest}, not {value}")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from flax_transformer.data.datasets.datasets import DATASETS
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, MIN_VOCAB_SIZE
-from flax_transformer.errors import UserError, check_number
+from flax_transformer.errors import UserError, check_number, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class DataConfig:
         for name, lowest in self.LOWEST.items():
             number = getattr(self, name, None)
             if number is not None:
-                check_number(f"data.{name}", number, lowest)
+                check_number(option(f"data.{name}"), number, lowest)
         published = self.PUBLISHED_READS or ()
         of_kind = (dataset.reads for dataset in DATASETS.values() if dataset.kind == self.kind)
         named = DATASETS.get(self.dataset)
@@ -57,8 +57,8 @@ class DataConfig:
         for field in dataclasses.fields(self):
             if field.name in others and getattr(self, field.name) != field.default:
                 raise UserError(
-                    f"{field.name} is set, but {self.dataset} does not read it: leave "
-                    f"--data.{field.name.replace('_', '-')} out, or choose another --data.dataset."
+                    f"{option(f'data.{field.name}')} is set, but {self.dataset} does not read it: "
+                    "leave it out, or choose another --data.dataset"
                 )
 
     def with_absolute_paths(self) -> "DataConfig":
@@ -109,5 +109,5 @@ class TextConfig(DataConfig):
     LOWEST: ClassVar = {"batch_size": 1, "tokenizer_lines": 1, "max_length": 2}
 
     def __post_init__(self) -> None:
-        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        check_number("--data.vocab-size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
         super().__post_init__()

@@ -90,8 +90,8 @@ class ParallelTextConfig(TextConfig):
         # The languages of a TFDS data set are known only when it is opened.
         if len(set(languages)) == 1 and (dataset is None or dataset.languages):
             raise UserError(
-                f"source_language and target_language are both '{self.source_language}': "
-                "give two languages."
+                "--data.source-language and --data.target-language are both "
+                f"'{self.source_language}': give two languages"
             )
         if self.source_column == self.target_column:
             raise UserError(
@@ -130,21 +130,21 @@ class ParallelTextConfig(TextConfig):
 
 def _check_batch(config: ParallelTextConfig) -> None:
     if config.batch_scope not in get_args(BatchScope):
-        raise unknown("data.batch_scope", config.batch_scope, get_args(BatchScope))
+        raise unknown("--data.batch-scope", config.batch_scope, get_args(BatchScope))
     tokens, pairs = config.tokens_per_batch, config.batch_size
     if pairs is None and tokens < config.max_length:
         raise UserError(
-            f"tokens_per_batch {tokens} holds no sentence of max_length {config.max_length}: "
-            "raise the one or lower the other."
+            f"--data.tokens-per-batch {tokens} holds no sentence of --data.max-length "
+            f"{config.max_length}: raise the one or lower the other"
         )
     if pairs is not None and config.packing:
         raise UserError(
-            f"batch_size {pairs} counts pairs, of which packed rows hold any number: give "
-            "tokens_per_batch instead, or leave packing out."
+            f"--data.batch-size {pairs} counts pairs, of which packed rows hold any number: give "
+            "--data.tokens-per-batch instead, or leave --data.packing out"
         )
     if pairs is not None and tokens != ParallelTextConfig.tokens_per_batch:
         raise UserError(
-            f"batch_size {pairs} and tokens_per_batch {tokens} both say how large an update is: "
-            "leave one out, tokens_per_batch at its default, "
-            f"{ParallelTextConfig.tokens_per_batch}."
+            f"--data.batch-size {pairs} and --data.tokens-per-batch {tokens} both say how large an "
+            "update is: leave one out (the default of --data.tokens-per-batch is "
+            f"{ParallelTextConfig.tokens_per_batch})"
         )

@@ -36,7 +36,7 @@ class PlainTextConfig(TextConfig):
 
     def __post_init__(self) -> None:
         if self.tokens not in get_args(TokenUnit):
-            raise unknown("data.tokens", self.tokens, get_args(TokenUnit))
+            raise unknown("--data.tokens", self.tokens, get_args(TokenUnit))
         if self.tokens == "characters" and self.tokenizer is not None:
             raise UserError(
                 f"--data.tokenizer {self.tokenizer} is not used with --data.tokens characters: "

@@ -15,7 +15,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.errors import check_number, refuse, unknown
+from flax_transformer.errors import check_number, option, refuse, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
@@ -66,7 +66,7 @@ class DecodingConfig:
             raise unknown("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
         for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
             if (number := getattr(self, name)) is not None:
-                check_number(f"--decoding.{name.replace('_', '-')}", number)
+                check_number(option(f"decoding.{name}"), number)
         check_number("--decoding.no-repeat-ngram-size", self.no_repeat_ngram_size, 0)
         check_number("--decoding.min-length", self.min_length, 0)
         refuse(self._mistakes())

@@ -82,7 +82,7 @@ class EncoderOnlyConfig(TransformerConfig):
         """Rejects impossible values."""
         super().__post_init__()
         if self.pooling not in POOLINGS:
-            raise unknown("model.pooling", self.pooling, POOLINGS)
+            raise unknown("--model.pooling", self.pooling, POOLINGS)
 
     def build(self, *, vocab_size: int, num_classes: int = 2) -> "EncoderOnly":
         """Makes the model for vocab_size tokens and num_classes classes of texts."""

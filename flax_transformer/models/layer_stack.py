@@ -63,7 +63,7 @@ def make_layers(kind: Kind, config: ModelConfig, num_layers: int) -> Layers:
         return [kind(config.of_layer(i)) for i in range(num_layers)]
     if num_layers % period:
         raise UserError(
-            f"model.scan_layers needs layers that are a multiple of {period}, after which the "
+            f"--model.scan-layers needs layers that are a multiple of {period}, after which the "
             f"options of layers begin again, not {num_layers}: change one"
         )
     if period == 1:

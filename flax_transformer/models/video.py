@@ -55,24 +55,25 @@ class VideoConfig(VisionConfig):
         yield from super().contradictions()
         yield (
             self.num_frames % self.tubelet_frames != 0,
-            f"model.num_frames {self.num_frames} is not a multiple of model.tubelet_frames "
+            f"--model.num-frames {self.num_frames} is not a multiple of --model.tubelet-frames "
             f"{self.tubelet_frames}: change one",
         )
         yield (
             self.positions == "sinusoidal_2d",
-            "model.positions sinusoidal_2d cannot distinguish times: choose learned or sinusoidal",
+            "--model.positions sinusoidal_2d cannot distinguish times: choose learned or "
+            "sinusoidal",
         )
         factorized = self.variant in ("factorized_self_attention", "factorized_dot_product")
         yield (
             factorized and self.pooling != "mean",
-            f"model.variant {self.variant} does not support model.pooling {self.pooling}: "
+            f"--model.variant {self.variant} does not support --model.pooling {self.pooling}: "
             "choose mean",
         )
         heads = (self.num_heads, self.num_key_value_heads or self.num_heads)
         yield (
             self.variant == "factorized_dot_product" and any(n % 2 for n in heads),
-            f"model.variant {self.variant} halves the heads, but model.num_heads and "
-            f"model.num_key_value_heads are {heads[0]} and {heads[1]}: choose even numbers",
+            f"--model.variant {self.variant} halves the heads, but --model.num-heads and "
+            f"--model.num-key-value-heads are {heads[0]} and {heads[1]}: choose even numbers",
         )
 
     def build(self, *, num_classes: int) -> "VideoTransformer":

@@ -69,11 +69,11 @@ class VisionConfig(ModelConfig):
     def contradictions(self) -> Iterator[tuple[bool, str]]:
         """Adds sizes that are impossible for images."""
         yield from super().contradictions()
-        for name, size in (("image_size", self.image_size), ("patch_size", self.patch_size)):
-            yield min(size) < 1, f"model.{name} must be at least 1 each way, not {size}"
+        for name, size in (("image-size", self.image_size), ("patch-size", self.patch_size)):
+            yield min(size) < 1, f"--model.{name} must be at least 1 each way, not {size}"
         yield (
             any(n % k for n, k in zip(self.image_size, self.patch_size, strict=True)),
-            f"model.image_size {self.image_size} is not a multiple of model.patch_size "
+            f"--model.image-size {self.image_size} is not a multiple of --model.patch-size "
             f"{self.patch_size}: change one",
         )
 

@@ -3,9 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from flax_transformer.errors import UserError, check_positive, refuse, unknown
+from flax_transformer.errors import UserError, check_positive, option, refuse, unknown
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
@@ -26,9 +26,6 @@ class LayerOptions:
 
     The configs of models inherit it; `of_layer` gives a single layer's options.
     """
-
-    # Comes before the name of an option in messages.
-    prefix: ClassVar[str] = ""
 
     d_model: int = 512
     """Width of the embeddings and of the vectors between layers."""
@@ -115,7 +112,9 @@ class LayerOptions:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value == () and field.name in BY_LAYER:
-                raise UserError(f"{self.prefix}{field.name} is empty: give a value or none at all")
+                raise UserError(
+                    f"{option(f'model.{field.name}')} is empty: give a value or none at all"
+                )
             several = isinstance(value, tuple) and field.name in BY_LAYER
             for single in value if several else (value,):
                 self._check_number(field.name, single)
@@ -134,64 +133,64 @@ class LayerOptions:
     def _check_number(self, name: str, value: Any) -> None:
         if name.endswith("_rate"):
             if not 0 <= value < 1:
-                raise UserError(f"{self.prefix}{name} must be in [0, 1), not {value}")
+                raise UserError(f"{option(f'model.{name}')} must be in [0, 1), not {value}")
         elif isinstance(value, float):
-            check_positive(f"{self.prefix}{name}", value)
+            check_positive(option(f"model.{name}"), value)
         elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise UserError(f"{self.prefix}{name} must be at least 1, not {value}")
+            raise UserError(f"{option(f'model.{name}')} must be at least 1, not {value}")
 
     def _check_known(self, name: str, known: Any) -> None:
         value = getattr(self, name)
         for single in value if isinstance(value, tuple) else (value,):
             if single not in known:
-                raise unknown(f"{self.prefix}{name}", single, known)
+                raise unknown(option(f"model.{name}"), single, known)
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
         """Yields whether options of a layer exclude each other, with the message for each case."""
-        model, groups = self.prefix, self.num_key_value_heads or self.num_heads
+        groups = self.num_key_value_heads or self.num_heads
         by_layer, shares = isinstance(self.positions, tuple), self.share_position_table
         schemes = self.positions if isinstance(self.positions, tuple) else (self.positions,)
         yield (
             self.experts_per_token > self.num_experts,
-            f"{model}experts_per_token {self.experts_per_token} exceeds {model}num_experts "
+            f"--model.experts-per-token {self.experts_per_token} exceeds --model.num-experts "
             f"{self.num_experts}: change one",
         )
         yield (
             None in (self.key_dim, self.value_dim) and self.d_model % self.num_heads != 0,
-            f"{model}d_model {self.d_model} is not a multiple of {model}num_heads "
-            f"{self.num_heads}: change one, or give key_dim and value_dim",
+            f"--model.d-model {self.d_model} is not a multiple of --model.num-heads "
+            f"{self.num_heads}: change one, or give --model.key-dim and --model.value-dim",
         )
         yield (
             self.num_heads % groups != 0,
-            f"{model}num_heads {self.num_heads} is not a multiple of {model}num_key_value_heads "
+            f"--model.num-heads {self.num_heads} is not a multiple of --model.num-key-value-heads "
             f"{self.num_key_value_heads}: change one",
         )
         for name in schemes:
             yield (
                 by_layer and SCHEMES[name].encode is not None,
-                f"{model}positions {name} is added to the embeddings, so it cannot differ by "
+                f"--model.positions {name} is added to the embeddings, so it cannot differ by "
                 "layer: give it once, or choose schemes inside attention",
             )
             yield (
                 shares and (by_layer or SCHEMES[name].head_table_shape is None),
-                f"{model}share_position_table needs {model}positions t5 or relative in all "
+                "--model.share-position-table needs --model.positions t5 or relative in all "
                 f"layers, not {' '.join(schemes)}: choose one of these",
             )
         is_cudnn = self.attention_implementation == "cudnn"
         yield (
             is_cudnn and self.dtype != "bfloat16",
-            f"{model}attention_implementation cudnn computes in bfloat16, not {self.dtype}: give "
+            f"--model.attention-implementation cudnn computes in bfloat16, not {self.dtype}: give "
             "--model.dtype bfloat16, or choose auto",
         )
         yield (
             is_cudnn and self.attention_soft_cap is not None,
-            f"{model}attention_implementation cudnn has no soft cap of the scores: leave "
-            f"attention_soft_cap {self.attention_soft_cap} out, or choose auto",
+            "--model.attention-implementation cudnn has no soft cap of the scores: leave "
+            f"--model.attention-soft-cap {self.attention_soft_cap} out, or choose auto",
         )
         yield (
             is_cudnn and self.attention_dropout_rate > 0,
-            f"{model}attention_implementation cudnn has no dropout of the weights: set "
-            f"attention_dropout_rate {self.attention_dropout_rate} to 0, or choose auto",
+            "--model.attention-implementation cudnn has no dropout of the weights: set "
+            f"--model.attention-dropout-rate {self.attention_dropout_rate} to 0, or choose auto",
         )
 
     def head_dims(self) -> tuple[int, int]:
@@ -231,8 +230,6 @@ class LayerOptions:
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(LayerOptions):
     """Sizes and choices of every Transformer; the defaults are the paper's base model."""
-
-    prefix: ClassVar[str] = "model."
 
     remat: bool = False
     """Recompute each layer in the backward pass instead of keeping its activations: less memory,

@@ -15,4 +15,4 @@ class TaskConfig:
     def __post_init__(self) -> None:
         """Rejects a smoothing outside [0, 1)."""
         if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"task.label_smoothing must be in [0, 1), not {self.label_smoothing}")
+            raise UserError(f"--task.label-smoothing must be in [0, 1), not {self.label_smoothing}")

@@ -12,7 +12,7 @@ import jax
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, option, unknown
 from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional.kernels.attention_forms import has_gpu
@@ -75,9 +75,9 @@ def open_run(
         task_options: fields of the task's config to replace for an evaluation.
     """
     if weights not in get_args(Weights):
-        raise unknown("weights", weights, get_args(Weights))
+        raise unknown("--weights", weights, get_args(Weights))
     if dtype not in (None, *get_args(ComputeType)):
-        raise unknown("dtype", dtype, get_args(ComputeType))
+        raise unknown("--dtype", dtype, get_args(ComputeType))
     workdir = Workdir(path)
     experiment = workdir.load()
     if dtype is not None:
@@ -106,7 +106,7 @@ def _with_task_options(experiment: Experiment, options: Mapping[str, Any]) -> Ex
     for name in options:
         if name not in known:
             task, _ = find_task(experiment)
-            raise UserError(f"{task} has no --{name.replace('_', '-')}: leave it out")
+            raise UserError(f"{task} has no {option(name)}: leave it out")
     task = dataclasses.replace(experiment.task, **options)
     return dataclasses.replace(experiment, task=task)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from flax_transformer.errors import check_number
+from flax_transformer.errors import check_number, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TrainingConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int):
-                check_number(f"training.{field.name}", value)
+                check_number(option(f"training.{field.name}"), value)
 
     @property
     def score(self) -> str:

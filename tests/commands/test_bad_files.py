@@ -94,11 +94,11 @@ EXPERIMENTS = {
     "null_for_a_part": (b'{"version": 2, "data": null}', r"\$\.data"),
     "impossible_value": (
         b'{"version": 2, "data": {"vocab_size": 3}}',
-        r"version: data\.vocab_size must be at least 259, not 3",
+        r"version: --data\.vocab-size must be at least 259, not 3",
     ),
     "impossible_together": (
         b'{"version": 2, "model": {"num_heads": 7}}',
-        "model.d_model .* is not a multiple of",
+        "--model.d-model .* is not a multiple of",
     ),
     "not_a_number": (
         b'{"version": 2, "task": {"label_smoothing": NaN}}',

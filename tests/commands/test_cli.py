@@ -56,7 +56,7 @@ def test_a_mistaken_command_gets_one_line(run, line, message):
         ("syntax.py", r"SyntaxError: invalid syntax \(syntax.py, line 2\); correct the file"),
         ("failing.py", "failing.py, line 3: ZeroDivisionError: division by zero; correct"),
         ("field.py", "field.py, line 10: TypeError: .* unexpected keyword argument 'num_head'"),
-        ("sizes.py", "model.d_model 512 is not a multiple of model.num_heads 3: change one"),
+        ("sizes.py", "--model.d-model 512 is not a multiple of --model.num-heads 3: change one"),
     ],
 )
 def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
@@ -70,30 +70,30 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ("--model.num-head 4", "Unrecognized options: --model.num-head, 4 .*--model.num-heads INT"),
         (
             "--preset bsae",
-            r"unknown preset 'bsae': did you mean 'base'\? Known: .* base, big, small",
+            r"unknown --preset 'bsae': did you mean 'base'\? Known: .* base, big, small",
         ),
         ("--convention farseq", "unknown --convention 'farseq': did you mean 'fairseq'"),
-        ("--model.positions sinus", "unknown model.positions 'sinus': .*sinusoidal"),
+        ("--model.positions sinus", "unknown --model.positions 'sinus': .*sinusoidal"),
         (
             "--model.d-model 130 --model.num-heads 4",
-            "d_model 130 is not a multiple of .*num_heads 4",
+            "--model.d-model 130 is not a multiple of --model.num-heads 4",
         ),
-        ("--model.num-encoder-layers 0", "model.num_encoder_layers must be at least 1, not 0"),
-        ("--model.residual-dropout-rate -0.1", r"dropout_rate must be in \[0, 1\), not -0.1"),
-        ("--model.residual-dropout-rate 1", r"dropout_rate must be in \[0, 1\), not 1"),
+        ("--model.num-encoder-layers 0", "--model.num-encoder-layers must be at least 1, not 0"),
+        ("--model.residual-dropout-rate -0.1", r"dropout-rate must be in \[0, 1\), not -0.1"),
+        ("--model.residual-dropout-rate 1", r"dropout-rate must be in \[0, 1\), not 1"),
         ("--model.d-model wide", "Error parsing --model.d-model: invalid literal for int"),
         ("--model.dtype float16", "invalid choice 'float16' for argument '--model.dtype'"),
-        ("--training.num-steps 0", "training.num_steps must be at least 1, not 0"),
+        ("--training.num-steps 0", "--training.num-steps must be at least 1, not 0"),
         ("--optimizer.schedule paper", "learning-rate 0.01 has no effect on the paper's schedule"),
-        ("--data.dataset multi30k", "train_source is set, but multi30k does not read it"),
-        ("--data.manual-dir x", "manual_dir is set, but text_files does not read it"),
+        ("--data.dataset multi30k", "--data.train-source is set, but multi30k does not read it"),
+        ("--data.manual-dir x", "--data.manual-dir is set, but text_files does not read it"),
         ("--data.train-target three.txt", "source.txt has 20 lines but .*three.txt has 3: line N"),
         ("--data.train-source gone.txt", "gone.txt does not exist: give the path of a text file"),
         ("--data.train-source empty.txt", "empty.txt is empty: give a file with one sentence"),
         ("--data.train-source latin.txt", "latin.txt, line 3 is not UTF-8: convert the file"),
         ("--data.train-source nothing", "nothing is a folder: give the path of a text file"),
         ("--data.train-split trian", r"unknown split of text_files 'trian': did you mean 'train'"),
-        ("--data.tokens-per-batch 31", "tokens_per_batch 31 cannot hold 8 rows of"),
+        ("--data.tokens-per-batch 31", "--data.tokens-per-batch 31 cannot hold 8 rows of"),
     ],
 )
 def test_a_mistaken_option_gets_one_line_and_writes_nothing(run, folder, options, message):
@@ -104,8 +104,11 @@ def test_a_mistaken_option_gets_one_line_and_writes_nothing(run, folder, options
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("numberwords", r"unknown data set 'numberwords': did you mean 'number_words'\? Known: "),
-        ("wmt14_translat/de-en", "unknown data set .* did you mean 'wmt14_translate'"),
+        (
+            "numberwords",
+            r"unknown --data.dataset 'numberwords': did you mean 'number_words'\? Known: ",
+        ),
+        ("wmt14_translat/de-en", "unknown --data.dataset .* did you mean 'wmt14_translate'"),
         ("wmt14_translate/de-xx", "unknown variant of wmt14_translate 'de-xx': .* 'de-en'"),
     ],
 )
@@ -119,9 +122,12 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train small.py --workdir run --seed 3", r"run holds another experiment \(seed 0\): cho"),
+        (
+            "train small.py --workdir run --seed 3",
+            r"run holds another experiment \(--seed 0\): cho",
+        ),
         ("evaluate --workdir run --split tset", "unknown split of text_files 'tset'"),
-        ("evaluate --workdir run --split test", "Give --data.test-source and --data.test-target"),
+        ("evaluate --workdir run --split test", "; give --data.test-source and --data.test-target"),
         ("evaluate --workdir run --weights worst", "invalid choice 'worst' for argument"),
         ("translate --workdir run --dtype bfloat61 a", "invalid choice 'bfloat61'.*'bfloat16'"),
         (

@@ -85,7 +85,9 @@ def test_packed_batches_are_within_budget_and_of_one_shape(lengths, rows_multipl
 
 
 def test_a_budget_too_small_for_a_packed_row_a_device_is_refused_in_one_line():
-    with pytest.raises(UserError, match=r"^tokens_per_batch 75 cannot hold 2 rows of 38 .* 76, "):
+    with pytest.raises(
+        UserError, match=r"^--data.tokens-per-batch 75 cannot hold 2 rows of 38 .* 76, "
+    ):
         training_batches(some_pairs(), 75, 5, rows_multiple=2, row_length=38)
     with pytest.raises(ValueError, match="a sentence of 22 tokens exceeds row_length 21"):
         training_batches(some_pairs(), 75, 5, row_length=21)

@@ -57,7 +57,7 @@ def test_many_lengths_are_planned_with_little_padding():
 
 def test_a_budget_too_small_is_refused():
     with pytest.raises(
-        UserError, match=r"tokens_per_batch 103 cannot hold 8 rows of 13.*least 104"
+        UserError, match=r"--data.tokens-per-batch 103 cannot hold 8 rows of 13.*least 104"
     ):
         plan_buckets(np.array([5, 7]), np.array([11, 13]), 103, num_buckets=2, rows_multiple=8)
 

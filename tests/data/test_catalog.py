@@ -138,9 +138,11 @@ def test_a_data_set_may_be_added_from_outside(tmp_path, monkeypatch):
     assert tokenizer.decode(stream[1:]) == "to be!"
     assert isinstance(stream, np.memmap)
     # It is checked as the others are, and is of its own kind only.
-    with pytest.raises(UserError, match="validation_text is set, but mine does not read it"):
+    with pytest.raises(
+        UserError, match=r"--data.validation-text is set, but mine does not read it"
+    ):
         PlainTextConfig("mine", validation_text="a.txt")
-    with pytest.raises(UserError, match="unknown data set 'mine'"):
+    with pytest.raises(UserError, match=r"unknown --data.dataset 'mine'"):
         open_split(ParallelTextConfig("mine"), "train")
     monkeypatch.setitem(DATASETS, "theirs", mine._replace(kind="pair", reads=(), open=open_pairs))
     assert read_texts(ParallelTextConfig("theirs"), "train") == [("eins", "one")]

@@ -111,17 +111,33 @@ def test_a_video_that_stands_shows_its_first_frame(tmp_path):
 @pytest.mark.parametrize(
     ("config", "fields", "message"),
     [
-        (ImagesConfig, {"image_size": 0}, "data.image_size must be at least 1, not 0"),
-        (ImagesConfig, {"image_size": 31}, "image_size is set, but digits does not read it"),
-        (ImagesConfig, {"folder": "a"}, "folder is set, but digits does not read it"),
-        (ImagesConfig, {"background": "black"}, "background is set, but digits does not read it"),
-        (VideosConfig, {"skip_bad_files": True}, "skip_bad_files is set, but moving_digits does"),
+        (ImagesConfig, {"image_size": 0}, "--data.image-size must be at least 1, not 0"),
+        (ImagesConfig, {"image_size": 31}, "--data.image-size is set, but digits does not read it"),
+        (ImagesConfig, {"folder": "a"}, "--data.folder is set, but digits does not read it"),
+        (
+            ImagesConfig,
+            {"background": "black"},
+            "--data.background is set, but digits does not read it",
+        ),
+        (
+            VideosConfig,
+            {"skip_bad_files": True},
+            "--data.skip-bad-files is set, but moving_digits does",
+        ),
         (ImagesConfig, {"background": "withe"}, "--data.background 'withe' is not a color: give a"),
         (VideosConfig, {"background": "#f"}, "--data.background '#f' is not a color: give a name"),
-        (ImagesConfig, {"dataset": "mnist", "folder": "a"}, "folder is set, but mnist does not"),
-        (VideosConfig, {"num_frames": 9}, "num_frames is set, but moving_digits does not read it"),
-        (VideosConfig, {"num_frames": 0}, "data.num_frames must be at least 1, not 0"),
-        (ImagesConfig, {"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        (
+            ImagesConfig,
+            {"dataset": "mnist", "folder": "a"},
+            "--data.folder is set, but mnist does not",
+        ),
+        (
+            VideosConfig,
+            {"num_frames": 9},
+            "--data.num-frames is set, but moving_digits does not read it",
+        ),
+        (VideosConfig, {"num_frames": 0}, "--data.num-frames must be at least 1, not 0"),
+        (ImagesConfig, {"batch_size": 0}, "--data.batch-size must be at least 1, not 0"),
     ],
 )
 def test_what_has_no_effect_or_no_sense_is_refused(config, fields, message):

@@ -21,26 +21,35 @@ from flax_transformer.errors import UserError
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"vocab_size": 258}, r"data\.vocab_size must be at least 259, not 258"),
-        ({"max_length": 1}, r"data\.max_length must be at least 2, not 1"),
-        ({"batch_size": 0}, r"data\.batch_size must be at least 1, not 0"),
+        ({"vocab_size": 258}, r"--data\.vocab-size must be at least 259, not 258"),
+        ({"max_length": 1}, r"--data\.max-length must be at least 2, not 1"),
+        ({"batch_size": 0}, r"--data\.batch-size must be at least 1, not 0"),
         (
             {"batch_size": 31, "tokens_per_batch": 997},
-            "batch_size 31 and tokens_per_batch 997 both say .* at its default, 4096",
+            "--data.batch-size 31 and --data.tokens-per-batch 997 both say .* is 4096",
         ),
-        ({"batch_scope": "devices"}, "unknown data.batch_scope 'devices': did you mean 'device'"),
+        ({"batch_scope": "devices"}, "unknown --data.batch-scope 'devices': did you mean 'device'"),
         (
             {"batch_size": 31, "packing": True},
-            "batch_size 31 counts pairs, .* give tokens_per_batch",
+            "--data.batch-size 31 counts pairs, .* give --data.tokens-per-batch",
         ),
-        ({"tokens_per_batch": 127}, "tokens_per_batch 127 holds no sentence of max_length 128"),
-        ({"num_buckets": 0}, r"data\.num_buckets must be at least 1, not 0"),
-        ({"target_language": "en"}, "source_language and target_language are both 'en'"),
+        (
+            {"tokens_per_batch": 127},
+            "tokens-per-batch 127 holds no sentence of --data.max-length 128",
+        ),
+        ({"num_buckets": 0}, r"--data\.num-buckets must be at least 1, not 0"),
+        ({"target_language": "en"}, "source-language and --data.target-language are both 'en'"),
         ({"target_language": "dee"}, "language of number_words 'dee': did you mean 'de'"),
-        ({"train_source": "a.txt"}, "train_source is set, but number_words does not read it"),
-        ({"form": "tokenized"}, "form is set, but number_words does not read it"),
-        ({"manual_dir": "."}, "manual_dir is set, but number_words does not read it"),
-        ({"dataset": "wmt14_translate/de-en", "form": "tokenized"}, "form is set, but wmt14"),
+        (
+            {"train_source": "a.txt"},
+            "--data.train-source is set, but number_words does not read it",
+        ),
+        ({"form": "tokenized"}, "--data.form is set, but number_words does not read it"),
+        ({"manual_dir": "."}, "--data.manual-dir is set, but number_words does not read it"),
+        (
+            {"dataset": "wmt14_translate/de-en", "form": "tokenized"},
+            "--data.form is set, but wmt14",
+        ),
     ],
 )
 def test_impossible_values_are_refused(fields, message):
@@ -64,7 +73,7 @@ def test_text_files_are_asked_for_when_a_split_is_opened(given, missing):
     files: Any = dict.fromkeys(given, "a.txt")
     config = ParallelTextConfig(dataset="text_files", **files)
     option = missing.replace("_", "-")
-    with pytest.raises(UserError, match=f"needs {missing}: give --data.{option} FILE"):
+    with pytest.raises(UserError, match=f"needs --data.{option}: give a file"):
         open_split(config, "train")
 
 

@@ -87,5 +87,7 @@ def test_a_word_of_megabytes_takes_seconds_and_comes_back(word):
 
 
 def test_a_vocabulary_beyond_memory_is_refused():
-    with pytest.raises(UserError, match=r"vocab_size must be at most 16,777,216, not 16777217"):
+    with pytest.raises(
+        UserError, match=r"--data.vocab-size must be at most 16,777,216, not 16777217"
+    ):
         Tokenizer.train(["two"], 2**24 + 1)

@@ -51,5 +51,5 @@ def test_a_text_without_a_line_is_refused(config, tmp_path):
     with pytest.raises(UserError, match="validation of plain_text has no line of text"):
         tokenize_lines(blank, make_tokenizer(config), "validation")
     short = dataclasses.replace(config, max_length=2)
-    with pytest.raises(UserError, match=r"data\.max_length must be at least 3, not 2"):
+    with pytest.raises(UserError, match=r"--data\.max-length must be at least 3, not 2"):
         tokenize_lines(short, make_tokenizer(config), "validation")

@@ -91,14 +91,17 @@ def test_the_two_sides_in_files_and_in_columns_may_be_mixed(table, write, make_c
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"source_column": 0}, r"data\.source_column must be at least 1, not 0"),
+        ({"source_column": 0}, r"--data\.source-column must be at least 1, not 0"),
         ({"source_column": 2}, "are both 2: give two columns"),
         (
             {"dataset": "copy", "target_column": 3},
-            "target_column is set, but copy",
+            "--data.target-column is set, but copy",
         ),
-        ({"dataset": "copy", "train_pairs": "a"}, "train_pairs is set, but copy does not read it"),
-        ({"dataset": "copy", "test_references": ("a",)}, "test_references is set, but copy"),
+        (
+            {"dataset": "copy", "train_pairs": "a"},
+            "--data.train-pairs is set, but copy does not read it",
+        ),
+        ({"dataset": "copy", "test_references": ("a",)}, "--data.test-references is set, but copy"),
     ],
 )
 def test_impossible_fields_are_refused(fields, message):
@@ -114,9 +117,9 @@ def test_impossible_fields_are_refused(fields, message):
             "--data.train-pairs and --data.train-source or",
         ),
         ({"train_source": "a", "train_target": "b", "target_column": 3}, "no file of pairs is giv"),
-        ({"train_pairs": "a", "test_references": ("b",)}, "needs test_source: give --data.test-s"),
-        ({"train_pairs": "a", "validation_target": "b"}, "needs validation_source"),
-        ({}, r"needs train_source: .*, or both sides .*--data\.train-pairs FILE"),
+        ({"train_pairs": "a", "test_references": ("b",)}, "needs --data.test-source: give a file"),
+        ({"train_pairs": "a", "validation_target": "b"}, "needs --data.validation-source"),
+        ({}, r"needs --data.train-source: .*, or both sides .*--data\.train-pairs FILE"),
     ],
 )
 def test_files_that_do_not_fit_each_other_are_refused(fields, message, make_config):

@@ -53,7 +53,7 @@ def test_test_files_are_a_split_of_their_own(make_config, tmp_path):
 
 
 def test_a_test_split_without_files_says_what_to_give(make_config):
-    with pytest.raises(UserError, match=r"Give --data\.test-source and --data\.test-target"):
+    with pytest.raises(UserError, match=r"; give --data\.test-source and --data\.test-target"):
         open_split(make_config(), "test")
 
 

@@ -97,10 +97,10 @@ def test_a_text_in_parts_has_the_tokens_of_the_whole(tmp_path, monkeypatch, fiel
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"max_length": 1}, "data.max_length must be at least 2, not 1"),
-        ({"batch_size": 0}, "data.batch_size must be at least 1, not 0"),
-        ({"vocab_size": 258}, "data.vocab_size must be at least 259, not 258"),
-        ({"train_text": "a.txt"}, "train_text is set, but tinyshakespeare does not read it"),
+        ({"max_length": 1}, "--data.max-length must be at least 2, not 1"),
+        ({"batch_size": 0}, "--data.batch-size must be at least 1, not 0"),
+        ({"vocab_size": 258}, "--data.vocab-size must be at least 259, not 258"),
+        ({"train_text": "a.txt"}, "--data.train-text is set, but tinyshakespeare does not read it"),
     ],
 )
 def test_impossible_values_are_refused(fields, message):

@@ -98,7 +98,7 @@ def test_the_smallest_vocabulary_is_bytes():
 
 
 def test_a_vocabulary_smaller_than_the_bytes_is_refused():
-    with pytest.raises(UserError, match=r"vocab_size 258 is too small: .* at least 259"):
+    with pytest.raises(UserError, match=r"--data.vocab-size 258 is too small: .* at least 259"):
         Tokenizer.train(TEXTS, 258)
 
 

@@ -90,5 +90,5 @@ def test_a_split_without_a_file_names_the_option_of_the_file(tmp_path):
     config = LabeledTextConfig(
         dataset="labeled_text", train_file=str(path), data_dir=str(tmp_path / "prepared")
     )
-    with pytest.raises(UserError, match=r"'validation'.* Give --data.validation-file"):
+    with pytest.raises(UserError, match=r"'validation'.*; give --data.validation-file"):
         open_split(config, "validation")

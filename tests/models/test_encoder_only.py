@@ -190,10 +190,10 @@ def test_its_heads_overfit_a_batch():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_layers": 0}, "model.num_layers must be at least 1, not 0"),
-        ({"num_sentences": 0}, "model.num_sentences must be at least 1, not 0"),
-        ({"convolution_width": 0}, "model.convolution_width must be at least 1, not 0"),
-        ({"pooling": "frist"}, "unknown model.pooling 'frist': did you mean 'first'"),
+        ({"num_layers": 0}, "--model.num-layers must be at least 1, not 0"),
+        ({"num_sentences": 0}, "--model.num-sentences must be at least 1, not 0"),
+        ({"convolution_width": 0}, "--model.convolution-width must be at least 1, not 0"),
+        ({"pooling": "frist"}, "unknown --model.pooling 'frist': did you mean 'first'"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

@@ -222,10 +222,10 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
     [
         (
             {"num_frames": 31},
-            "num_frames 31 is not a multiple of model.tubelet_frames 2: change one",
+            "--model.num-frames 31 is not a multiple of --model.tubelet-frames 2: change one",
         ),
-        ({"variant": "jiont"}, "unknown model.variant 'jiont': did you mean 'joint'"),
-        ({"variant": FACTORIZED[0]}, "does not support model.pooling class_token: choose mean"),
+        ({"variant": "jiont"}, "unknown --model.variant 'jiont': did you mean 'joint'"),
+        ({"variant": FACTORIZED[0]}, "does not support --model.pooling class_token: choose mean"),
         ({"positions": "sinusoidal_2d"}, "cannot distinguish times: choose learned or sinusoidal"),
         (
             {"variant": FACTORIZED[1], "pooling": "mean", "num_heads": 3},
@@ -235,7 +235,7 @@ def test_divided_heads_are_those_of_one_attention_side_by_side(tokens):
             {"variant": FACTORIZED[1], "pooling": "mean", "num_key_value_heads": 1},
             "halves the heads, but .* are 12 and 1: choose even numbers",
         ),
-        ({"num_time_layers": 0}, "model.num_time_layers must be at least 1, not 0"),
+        ({"num_time_layers": 0}, "--model.num-time-layers must be at least 1, not 0"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

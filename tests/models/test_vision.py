@@ -162,12 +162,15 @@ def test_it_overfits_a_batch():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": (224, 100)}, r"image_size \(224, 100\) is not a multiple of .*\(16, 16\)"),
-        ({"image_size": (0, 16)}, r"model.image_size must be at least 1 each way, not \(0, 16\)"),
-        ({"patch_size": (16, -1)}, r"model.patch_size must be at least 1 each way, not \(16, -1\)"),
-        ({"num_layers": 0}, "model.num_layers must be at least 1, not 0"),
-        ({"pooling": "class"}, "unknown model.pooling 'class': did you mean 'class_token'"),
-        ({"positions": "sinus"}, "unknown model.positions 'sinus': did you mean 'sinusoidal'"),
+        ({"image_size": (224, 100)}, r"image-size \(224, 100\) is not a multiple of .*\(16, 16\)"),
+        ({"image_size": (0, 16)}, r"--model.image-size must be at least 1 each way, not \(0, 16\)"),
+        (
+            {"patch_size": (16, -1)},
+            r"--model.patch-size must be at least 1 each way, not \(16, -1\)",
+        ),
+        ({"num_layers": 0}, "--model.num-layers must be at least 1, not 0"),
+        ({"pooling": "class"}, "unknown --model.pooling 'class': did you mean 'class_token'"),
+        ({"positions": "sinus"}, "unknown --model.positions 'sinus': did you mean 'sinusoidal'"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

@@ -138,5 +138,7 @@ def test_dropout_is_drawn_for_every_expert(inputs, variables):
 
 
 def test_more_experts_a_token_than_there_are_are_refused():
-    with pytest.raises(UserError, match="experts_per_token 4 exceeds num_experts 3: change one"):
+    with pytest.raises(
+        UserError, match=r"experts-per-token 4 exceeds --model.num-experts 3: change one"
+    ):
         experts(experts_per_token=4)

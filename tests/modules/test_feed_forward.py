@@ -55,7 +55,7 @@ def test_parameters_are_float32_whatever_is_computed(inputs):
 
 
 def test_an_unknown_activation_is_refused():
-    with pytest.raises(UserError, match="unknown activation 'rleu': did you mean 'relu'"):
+    with pytest.raises(UserError, match=r"unknown --model.activation 'rleu': did you mean 'relu'"):
         with_options(activation="rleu")
 
 

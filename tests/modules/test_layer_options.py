@@ -59,24 +59,30 @@ def test_options_by_layer_begin_again_after_their_period():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attention_window": (4, 0)}, r"^attention_window must be at least 1, not 0$"),
-        ({"attention_window": ()}, r"^attention_window is empty: give a value or none at all$"),
-        ({"rotary_base": (1e4, -1.0)}, r"^rotary_base must be positive, not -1\.0$"),
+        ({"attention_window": (4, 0)}, r"^--model.attention-window must be at least 1, not 0$"),
+        (
+            {"attention_window": ()},
+            r"^--model.attention-window is empty: give a value or none at all$",
+        ),
+        ({"rotary_base": (1e4, -1.0)}, r"^--model.rotary-base must be positive, not -1\.0$"),
         (
             {"positions": ("rotary", "rotery")},
-            r"^unknown positions 'rotery': did you mean 'rotary'",
+            r"^unknown --model.positions 'rotery': did you mean 'rotary'",
         ),
-        ({"positions": ("learned", "none")}, r"^positions learned is added to the embeddings"),
+        (
+            {"positions": ("learned", "none")},
+            r"^--model.positions learned is added to the embeddings",
+        ),
         (
             {"share_position_table": True},
-            r"share_position_table needs positions t5 or relative .* not sinusoidal",
+            r"share-position-table needs --model.positions t5 or relative .* not sinusoidal",
         ),
         (
             {"share_position_table": True, "positions": ("t5", "none")},
-            r"share_position_table needs positions t5 or relative .* not t5 none",
+            r"share-position-table needs --model.positions t5 or relative .* not t5 none",
         ),
-        ({"attention_soft_cap": 0.0}, r"^attention_soft_cap must be positive, not 0\.0$"),
-        ({"feed_forward": "dence"}, r"^unknown feed_forward 'dence': did you mean 'dense'"),
+        ({"attention_soft_cap": 0.0}, r"^--model.attention-soft-cap must be positive, not 0\.0$"),
+        ({"feed_forward": "dence"}, r"^unknown --model.feed-forward 'dence': did you mean 'dense'"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")

@@ -81,7 +81,9 @@ def test_dimensions_not_given_are_the_heads_shares(normal, key_dim, value_dim, e
 
 
 def test_a_width_that_heads_cannot_share_is_refused():
-    with pytest.raises(UserError, match=r"^d_model 11 is not a multiple of num_heads 3"):
+    with pytest.raises(
+        UserError, match=r"^--model.d-model 11 is not a multiple of --model.num-heads 3"
+    ):
         LayerOptions(num_heads=HEADS, d_model=D_MODEL)
 
 
@@ -101,7 +103,9 @@ def test_groups_of_heads_share_projections(normal, mask):
 
 
 def test_heads_that_cannot_be_shared_evenly_are_refused():
-    with pytest.raises(UserError, match=r"^num_heads 3 is not a multiple of num_key_value_heads 2"):
+    with pytest.raises(
+        UserError, match=r"num-heads 3 is not a multiple of --model.num-key-value-heads 2"
+    ):
         with_options(num_key_value_heads=2)
 
 

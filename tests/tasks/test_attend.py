@@ -161,7 +161,7 @@ def test_a_language_model_shows_what_it_writes(predictors):
         ("language_model", ("",), "text is blank"),
         ("language_model", ("a" * 18,), "text has 18 tokens, but the model reads 17"),
         ("language_model", ("abc", 16), "length 16 is more than the 15 tokens that the model can"),
-        ("language_model", ("abc", 0), "length must be at least 1, not 0"),
+        ("language_model", ("abc", 0), "--length must be at least 1, not 0"),
         ("images", ("none.png",), "cannot read none.png"),
         ("videos", ("none.png",), "cannot read none.png"),
     ],

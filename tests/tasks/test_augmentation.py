@@ -207,8 +207,8 @@ def test_images_are_changed_each_in_its_own_way(batch):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("shift", -1, "data.augmentation.shift must be at least 0, not -1"),
-        ("scale", 1.5, "data.augmentation.scale must be between 0 and 0.9, not 1.5"),
+        ("shift", -1, "--data.augmentation.shift must be at least 0, not -1"),
+        ("scale", 1.5, "--data.augmentation.scale must be between 0 and 0.9, not 1.5"),
         ("rotation", float("nan"), "rotation must be between 0 and 180, not nan"),
         ("mixup", -0.5, "mixup must be between 0 and 100, not -0.5"),
     ],

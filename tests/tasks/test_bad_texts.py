@@ -34,7 +34,7 @@ def test_texts_may_come_one_by_one(translator):
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
 def test_a_seed_that_is_none_is_told(translator, seed):
-    with pytest.raises(UserError, match=rf"seed must be at .* not {seed}"):
+    with pytest.raises(UserError, match=rf"--seed must be at .* not {seed}"):
         translator.translate_n_best(["two"], seed=seed)
 
 

@@ -151,5 +151,5 @@ def test_a_classifier_tells_the_most_probable_class_first():
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
 def test_a_smoothing_that_is_no_share_is_refused(smoothing):
-    with pytest.raises(UserError, match=r"task\.label_smoothing must be in \[0, 1\)"):
+    with pytest.raises(UserError, match=r"--task\.label-smoothing must be in \[0, 1\)"):
         ClassificationConfig(smoothing)

@@ -128,7 +128,7 @@ def test_a_beam_gives_its_best_and_does_not_outgrow_the_model(generator):
     one = DecodingConfig("beam", beam_size=1, alpha=0.0)
     assert generator.generate(["bad"], one, length=3) == generator.generate(["bad"], length=3)
     with pytest.raises(
-        UserError, match="length 10 is more than the 9 tokens that a beam can write"
+        UserError, match="--length 10 is more than the 9 tokens that a beam can write"
     ):
         generator.generate(["bad"], beam, length=10)
 
@@ -138,8 +138,8 @@ def test_a_beam_gives_its_best_and_does_not_outgrow_the_model(generator):
     ("prompts", "options", "message"),
     [
         (["bad", 7], {}, "text 2 is not a string but 7: give a list"),
-        (["bad"], {"length": 0}, "length must be at least 1, not 0"),
-        (["bad"], {"seed": -1}, "seed must be at least 0, not -1"),
+        (["bad"], {"length": 0}, "--length must be at least 1, not 0"),
+        (["bad"], {"seed": -1}, "--seed must be at least 0, not -1"),
     ],
 )
 def test_impossible_calls_are_refused(generator, prompts, options, message):

@@ -77,5 +77,5 @@ def test_a_batch_is_learned_by_heart():
 
 
 def test_an_impossible_smoothing_is_refused():
-    with pytest.raises(UserError, match=r"task\.label_smoothing must be in \[0, 1\), not 1\.0"):
+    with pytest.raises(UserError, match=r"--task\.label-smoothing must be in \[0, 1\), not 1\.0"):
         LanguageModelingConfig(1.0)

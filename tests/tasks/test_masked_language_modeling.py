@@ -206,7 +206,7 @@ def test_labeled_texts_are_read_in_the_same_layout(folder):
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
 def test_an_impossible_rate_is_refused(rate):
-    with pytest.raises(UserError, match=r"task\.mask_rate must be above 0 and below 1"):
+    with pytest.raises(UserError, match=r"--task\.mask-rate must be above 0 and below 1"):
         MaskedLanguageModelingConfig(mask_rate=rate)
 
 
@@ -216,7 +216,7 @@ def test_a_gap_that_cannot_be_filled_is_told(folder, experiment):
     assert filler.fill([]) == []
     with pytest.raises(UserError, match=r"text 1 has 33 tokens, but the model reads 13"):
         filler.fill(["[MASK]" + "é" * 15])
-    with pytest.raises(UserError, match="top must be at least 1"):
+    with pytest.raises(UserError, match="--top must be at least 1"):
         filler.fill(["[MASK]"], top=0)
     with pytest.raises(UserError, match=r"text 7 has 33 tokens"):
         filler.fill(["[MASK]", "[MASK]" + "é" * 15], first_line=6)

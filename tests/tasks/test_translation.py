@@ -131,11 +131,11 @@ def test_batch_normalization_learns_statistics_in_training_and_counts_with_them(
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_impossible_smoothing_is_refused(value):
-    with pytest.raises(UserError, match=rf"label_smoothing must be in \[0, 1\), not {value}"):
+    with pytest.raises(UserError, match=rf"label-smoothing must be in \[0, 1\), not {value}"):
         TranslationConfig(value)
 
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_an_unknown_set_to_smooth_over_is_refused():
-    with pytest.raises(UserError, match=r"task\.smoothing_over 'other': did you mean 'others'\?"):
+    with pytest.raises(UserError, match=r"--task\.smoothing-over 'other': did you mean 'others'\?"):
         TranslationConfig(0.1, cast(Any, "other"))

@@ -161,12 +161,12 @@ def test_the_interval_of_the_log_may_change(folder, tmp_path):
         (
             {"num_steps": 5},
             {"num_steps": 9, "keep_checkpoints": 2},
-            r"another experiment \(training.num_steps 5, training.keep_checkpoints 1\)",
+            r"another experiment \(--training.num-steps 5, --training.keep-checkpoints 1\)",
         ),
         (
             {"num_steps": 5},
             {"num_steps": 5, "evaluate_every_steps": 2},
-            r"another experiment \(training.evaluate_every_steps 3\)",
+            r"another experiment \(--training.evaluate-every-steps 3\)",
         ),
     ],
 )

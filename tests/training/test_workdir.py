@@ -60,7 +60,9 @@ def test_two_processes_do_not_train_in_one_folder_and_a_dead_one_does_not_keep_i
 
 def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
     other = with_fields(with_fields(experiment, "model", d_ff=67), "training", num_steps=3)
-    with pytest.raises(UserError, match=r"another experiment \(model.d_ff 64, training.num_steps"):
+    with pytest.raises(
+        UserError, match=r"another experiment \(--model.d-ff 64, --training.num-steps"
+    ):
         workdir.start(other)
     assert workdir.load() == experiment
 
@@ -83,7 +85,7 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
 @pytest.mark.usefixtures("unchecked_types")
 def test_unknown_weights_are_refused(workdir):
     mistaken: Any = "lats"
-    with pytest.raises(UserError, match=r"unknown weights 'lats': did you mean 'last'\?"):
+    with pytest.raises(UserError, match=r"unknown --weights 'lats': did you mean 'last'\?"):
         load(workdir.path, mistaken)
 
 

@@ -94,8 +94,8 @@ def rows_by_length(
     assert tokens_per_batch is not None, "one of the two says how large a batch is"
     if multiple * longest > tokens_per_batch:
         raise UserError(
-            f"tokens_per_batch {tokens_per_batch} cannot hold {multiple} rows of {longest} "
-            f"target tokens: give at least {multiple * longest}, or a smaller max_length."
+            f"--data.tokens-per-batch {tokens_per_batch} cannot hold {multiple} rows of {longest} "
+            f"target tokens: give at least {multiple * longest}, or a smaller --data.max-length"
         )
     return lambda target: min(tokens_per_batch // (target * multiple) * multiple, most)
 

@@ -35,7 +35,7 @@ def open_split(config: Any, split: str) -> Split:
         UserError: if a folder or file cannot be read, or the split does not exist.
     """
     if config.folder is None:
-        raise UserError(f"{config.dataset} needs --data.folder: give the folder with train/CLASS.")
+        raise UserError(f"{config.dataset} needs --data.folder: give the folder with train/CLASS")
     is_video, folder = config.kind == "video", Path(config.folder).expanduser()
     kind, frames = (VIDEO, [config.num_frames]) if is_video else (IMAGE, [])
     shape = (*frames, config.image_size, config.image_size, 3)

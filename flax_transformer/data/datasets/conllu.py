@@ -51,7 +51,7 @@ class TaggedWordsConfig(DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("data.vocab_size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        check_number("--data.vocab-size", self.vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
 
     @property
     def held_out_split(self) -> str:

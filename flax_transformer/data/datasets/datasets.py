@@ -45,7 +45,7 @@ def open_split(config: "DataConfig", split: str) -> Split:
     if config.dataset in known:
         return known[config.dataset].open(config, split)
     if config.PUBLISHED_READS is None:
-        raise unknown(f"data set of {config.kind}", config.dataset, known)
+        raise unknown("--data.dataset", config.dataset, known)
     from flax_transformer.data.datasets.prepared import find_published, open_prepared
 
     return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)

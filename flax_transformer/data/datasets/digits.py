@@ -50,12 +50,12 @@ def load() -> Any:
     except ImportError:
         raise UserError(
             "digits are part of scikit-learn, which is not installed: give pip install "
-            "'flax_transformer[images]', or choose moving_digits."
+            "'flax_transformer[images]', or choose --data.dataset moving_digits"
         ) from None
     digits: Any = load_digits()
     if len(digits.target) != sum(SPLIT_SIZES.values()):
         raise UserError(
             f"scikit-learn has {len(digits.target):,} digits instead of "
-            f"{sum(SPLIT_SIZES.values()):,}: install a release such as 1.5."
+            f"{sum(SPLIT_SIZES.values()):,}: install a release such as 1.5"
         )
     return digits

@@ -26,7 +26,9 @@ def open_split(config: Any, split: str) -> Split:
         UserError: if a file is missing or is not a table, or the split does not exist.
     """
     if config.train_file is None:
-        raise UserError("labeled_text needs --data.train-file, whose labels are the classes.")
+        raise UserError(
+            "labeled_text needs --data.train-file: give a table whose labels are the classes"
+        )
     given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
     files = {name: path for name, path in given.items() if path is not None}
     check_texts(files.values())
@@ -40,7 +42,7 @@ def open_split(config: Any, split: str) -> Split:
         )
         for name, path in files.items()
     }
-    hint = f" Give --data.{split}-file." if split in given else ""
+    hint = f"; give --data.{split}-file" if split in given else ""
     return choose_split(config, splits, split, hint)
 
 
@@ -51,7 +53,7 @@ def _scan(files: Mapping[str, str]) -> dict[str, Any]:
     if len(class_names) < 2:
         raise UserError(
             f"{files['train']} has no label but '{class_names[0]}': give examples of at least two "
-            "classes."
+            "classes"
         )
     sizes = {
         name: sum(1 for _ in read_labeled(path, class_names))
@@ -94,23 +96,23 @@ def read_table(path: str) -> Iterator[Row]:
         if len(row) != len(header):
             raise UserError(
                 f"{path}, line {line:,} has {len(row)} columns, but line 1 names {len(header)}: "
-                "fix the line; in a .csv, quote a text that holds the separator."
+                "fix the line; in a .csv, quote a text that holds the separator"
             )
         text = row[columns[0]].strip()
         label = " ".join(row[columns[1]].split())
         for name, value in ((TEXT, text), (LABEL, label)):
             if not value:
-                raise UserError(f"{path}, line {line:,} has no {name}: write one, or remove it.")
+                raise UserError(f"{path}, line {line:,} has no {name}: write one, or remove it")
         is_empty = False
         yield line, text, label
     if is_empty:
-        raise UserError(f"{path} has no line below its columns' names: give some examples.")
+        raise UserError(f"{path} has no line below its columns' names: give some examples")
 
 
 def _ending(path: str) -> str:
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
-        raise UserError(f"{path} ends in neither .csv nor .tsv: name it after its separator.")
+        raise UserError(f"{path} ends in neither .csv nor .tsv: name it after its separator")
     return ending
 
 
@@ -131,7 +133,7 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path}, line {line:,} cannot be read ({error}): fix it.") from None
+        raise UserError(f"{path}, line {line:,} cannot be read ({error}): fix it") from None
 
 
 def _next(reader: Any) -> list[str] | None:
@@ -152,5 +154,5 @@ def _column(path: str, header: list[str], name: str) -> int:
     number = "two columns" if name in names else "no column"
     raise UserError(
         f"{path}, line 1 names {number} '{name}':{hint} begin the file with a line that names one "
-        f"column {TEXT} and one {LABEL}."
+        f"column {TEXT} and one {LABEL}"
     )

@@ -54,7 +54,7 @@ def prepare_own(
     except OSError as error:
         raise UserError(
             f"cannot prepare {config.dataset} ({error.strerror}): give a folder that can be "
-            "written to as --data.data-dir."
+            "written to as --data.data-dir"
         ) from error
     return folder, digest, found
 

@@ -76,7 +76,7 @@ def open_split(config: Any, split: str) -> Split:
         name: Split(name, found["sizes"][name], read, folder, digest)
         for name, read in parts.items()
     }
-    hint = f" Give --data.{split}-source and --data.{split}-target."
+    hint = f"; give --data.{split}-source and --data.{split}-target"
     return choose_split(config, splits, split, hint if split in ("validation", "test") else "")
 
 
@@ -204,7 +204,7 @@ def _find_files(config: Any) -> dict[str, _PairFiles]:
             for side, path in zip((SOURCE, TARGET), sides, strict=True):
                 if path is None:
                     raise UserError(
-                        f"text_files needs {split}_{side}: give --data.{split}-{side} FILE, or "
+                        f"text_files needs --data.{split}-{side}: give a file, or "
                         f"both sides in columns of one file, --data.{split}-pairs FILE"
                     )
             found[split] = _PairFiles(tuple(sides), None, references)

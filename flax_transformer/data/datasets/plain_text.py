@@ -25,7 +25,7 @@ def open_split(config: Any, split: str) -> Split:
         UserError: if a file is missing or is not text, or the split does not exist.
     """
     if config.train_text is None:
-        raise UserError("plain_text needs --data.train-text: give a text file or a folder of them.")
+        raise UserError("plain_text needs --data.train-text: give a text file or a folder of them")
     given = {"train": config.train_text, "validation": config.validation_text}
     files = {name: find_documents(path) for name, path in given.items() if path is not None}
     paths = [path for documents in files.values() for path in documents]
@@ -59,7 +59,7 @@ def find_documents(path: str) -> list[Path]:
     found, others = files_in(folder, ENDINGS)
     tell_passed_over(others, folder, "text")
     if not found:
-        raise UserError(f"{path} holds no .txt file: give a text file, or a folder with some.")
+        raise UserError(f"{path} holds no .txt file: give a text file, or a folder with some")
     return found
 
 
@@ -107,4 +107,4 @@ def _size(path: Path) -> int:
 def check_size(path: Path, size: int) -> None:
     """Rejects a text that is too short to hold out a tenth of it."""
     if size < 2:
-        raise UserError(f"{path} has {size} characters: give text, or take the file away.")
+        raise UserError(f"{path} has {size} characters: give text, or take the file away")

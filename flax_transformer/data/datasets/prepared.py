@@ -96,12 +96,12 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
     name = name.partition(":")[0]  # without the version
     # Our own data sets have no variants, and TFDS explains the form of a name in many lines.
     if name in own or not (name.isascii() and name.isidentifier()):
-        raise unknown("data set", config.dataset, own)
+        raise unknown("--data.dataset", config.dataset, own)
     try:
         return tfds.builder(config.dataset, data_dir=config.data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
-        raise unknown("data set", config.dataset, {*own, *near}) from None
+        raise unknown("--data.dataset", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # AssertionError for a wrong version
         check_infos(data_root(config) / name)
         variants = tfds.builder_cls(name).builder_configs
@@ -135,7 +135,7 @@ def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> 
             else "give a folder that can be written to as --data.data-dir"
         )
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"cannot prepare {config.dataset} ({reason}): {advice}.") from error
+        raise UserError(f"cannot prepare {config.dataset} ({reason}): {advice}") from error
     return builder
 
 
@@ -147,7 +147,7 @@ def _open_source(config: DataConfig, builder: Any, split: str) -> Any:
         len(source)  # a part that ends before it begins has a negative length: a ValueError
     except NotImplementedError:
         raise UserError(
-            f"{builder.data_dir} was prepared without random access: give another --data.data-dir."
+            f"{builder.data_dir} was prepared without random access: give another --data.data-dir"
         ) from None
     except ValueError:
         if split in builder.info.splits:
@@ -164,7 +164,7 @@ def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> Use
     if bracket and name in known:
         return UserError(
             f"'{split}' is not a part of {config.dataset}'s {name}, or one without an example: "
-            f"give one such as '{name}[:1000]' or '{name}[10%:20%]'."
+            f"give one such as '{name}[:1000]' or '{name}[10%:20%]'"
         )
     return unknown(f"split of {config.dataset}", split, known)
 

@@ -25,7 +25,7 @@ def read_published(recipe: Recipe, folder: str | None, dl_manager: Any) -> dict[
     if recipe.url is None:
         raise UserError(
             f"{recipe.title} has no place to be downloaded from: give --data.manual-dir the "
-            f"folder with {' and '.join(recipe.sha256)}."
+            f"folder with {' and '.join(recipe.sha256)}"
         )
     return download(recipe, recipe.url, dl_manager)
 
@@ -80,7 +80,7 @@ def unzip(path: Path, recipe: Recipe) -> dict[str, bytes]:
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"the download from {recipe.url} is not {recipe.title} ({error}): fetch its files "
-            "elsewhere and give --data.manual-dir the folder with them."
+            "elsewhere and give --data.manual-dir the folder with them"
         ) from None
 
 
@@ -95,7 +95,7 @@ def check_network(title: str, address: str) -> None:
     except OSError as error:
         raise UserError(
             f"cannot download {title} from {address} ({error}): fetch it elsewhere and give "
-            "--data.manual-dir the folder with its files."
+            "--data.manual-dir the folder with its files"
         ) from None
 
 
@@ -111,7 +111,7 @@ def find(folder: Path, name: str, parts: Iterable[str], files: str) -> Path:
             return path
     raise UserError(
         f"{folder} holds neither {name} nor {name}.gz: give --data.manual-dir the folder with "
-        f"{files}."
+        f"{files}"
     )
 
 
@@ -122,4 +122,4 @@ def verify(path: str, contents: bytes, sha256: str, what: str) -> None:
         UserError: naming the file and its size.
     """
     if hashlib.sha256(contents).hexdigest() != sha256:
-        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: download it again.")
+        raise UserError(f"{path} ({len(contents):,} bytes) is not {what}: download it again")

@@ -52,7 +52,7 @@ def find_examples(folder: Path, kind: ExampleKind) -> tuple[Found, list[Path]]:
     if len(paths["train"]) < 2:
         raise UserError(
             f"{splits['train']} has {len(paths['train'])} folders: give each of at least two "
-            f"classes one, with its {kind.name}s."
+            f"classes one, with its {kind.name}s"
         )
     for split, classes in paths.items():
         for name in classes:
@@ -78,7 +78,7 @@ def _splits(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> dict[st
     if "train" not in splits:
         raise UserError(
             f"{folder} has no folder train: put {kind.name}s as train/CLASS/{kind.name.upper()} "
-            "in it."
+            "in it"
         )
     return {split: splits[split] for split in SPLITS if split in splits}
 
@@ -89,7 +89,7 @@ def _folders(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> list[P
     except OSError as error:
         raise UserError(
             f"cannot read {folder} ({error.strerror}): give a folder with "
-            f"train/CLASS/{kind.name.upper()}."
+            f"train/CLASS/{kind.name.upper()}"
         ) from None
     passed_over += [path for path in inner if not path.is_dir()]
     return [path for path in inner if path.is_dir()]
@@ -111,7 +111,7 @@ def find_classes(folder: Path, kind: ExampleKind, passed_over: list[Path]) -> di
         examples, others = examples_in(inner, kind)
         passed_over += others
         if not examples:
-            raise UserError(f"{inner} has no {kind.name} ({kind.known}): put some in it.")
+            raise UserError(f"{inner} has no {kind.name} ({kind.known}): put some in it")
         classes[inner.name] = examples
     return classes
 

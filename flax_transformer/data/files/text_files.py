@@ -78,7 +78,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     for line in read_raw_lines(path):
         yield line.removesuffix("\n").removesuffix("\r")
     if line is None:
-        raise UserError(f"{path} is empty: give a file with one sentence a line.")
+        raise UserError(f"{path} is empty: give a file with one sentence a line")
 
 
 def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
@@ -93,23 +93,23 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
                     if not line.endswith("\n") and "\r" in line.rstrip("\r"):
                         raise UserError(
                             f"{path} ends its lines in carriage returns only: give each a line "
-                            "feed, for example with tr '\\r' '\\n'."
+                            "feed, for example with tr '\\r' '\\n'"
                         )
                 if "\0" in line:
                     raise UserError(
                         f"{path}, line {number:,} holds a NUL character, as UTF-16 "
-                        "read as UTF-8 does: convert the file to UTF-8."
+                        "read as UTF-8 does: convert the file to UTF-8"
                     )
                 if line:
                     yield line
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give the path of a text file.") from None
+        raise UserError(f"{path} does not exist: give the path of a text file") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give the path of a text file in it.") from None
+        raise UserError(f"{path} is a folder: give the path of a text file in it") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file.") from None
+        raise UserError(f"{path}, line {number:,} is not UTF-8: convert the file") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {error}.") from None
+        raise UserError(f"cannot read {path}: {error}") from None
 
 
 def check_texts(paths: Iterable[str | Path]) -> None:
@@ -133,7 +133,7 @@ def read_bytes(path: str | Path) -> bytes:
         contents = Path(path).expanduser().read_bytes()
         return gzip.decompress(contents) if contents.startswith(GZIP_MAGIC) else contents
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {error}.") from None
+        raise UserError(f"cannot read {path}: {error}") from None
 
 
 def _opened(path: str | Path) -> Any:

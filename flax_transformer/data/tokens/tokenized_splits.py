@@ -71,7 +71,7 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
         if not num_chosen:
             raise UserError(
                 f"none of the {number} pairs of {split} has two sides of 1 to {config.max_length} "
-                "tokens: raise --data.max-length, or look at the files."
+                "tokens: raise --data.max-length, or look at the files"
             )
         yield {"left_out": np.array([number - num_chosen])}
 
@@ -204,7 +204,7 @@ def _stream_parts(tokenizer: Tokenizer, documents: Iterable[Iterable[str]]) -> I
 def _line_parts(
     tokenizer: Tokenizer, documents: Iterable[Iterable[str]], max_length: int
 ) -> Iterator[TokenizedText]:
-    check_number("data.max_length", max_length, 3)
+    check_number("--data.max-length", max_length, 3)
     size = max_length - 2
     # A part ends before a line end, so the next part begins with an empty line.
     texts = (line for parts in documents for part in parts for line in part.split("\n"))

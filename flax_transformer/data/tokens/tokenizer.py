@@ -90,14 +90,14 @@ class Tokenizer:
         """
         if vocab_size < MIN_VOCAB_SIZE:
             raise UserError(
-                f"vocab_size {vocab_size} is too small: the 256 bytes and {NUM_SPECIAL} special "
-                f"tokens need at least {MIN_VOCAB_SIZE}."
+                f"--data.vocab-size {vocab_size} is too small: the 256 bytes and {NUM_SPECIAL} "
+                f"special tokens need at least {MIN_VOCAB_SIZE}"
             )
-        check_number("vocab_size", vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+        check_number("--data.vocab-size", vocab_size, MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
         texts = iter(texts)
         first = next(texts, None)
         if first is None:
-            raise UserError("no text to train a tokenizer on: the training split is empty.")
+            raise UserError("no text to train a tokenizer on: the training split is empty")
         subwords = tokenizers.Tokenizer(models.BPE())
         # A prefix space would remain after decoding and break the round trip.
         words = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -124,7 +124,7 @@ class Tokenizer:
         """
         characters = sorted(set(itertools.chain.from_iterable(texts)) - {UNKNOWN})
         if not characters:
-            raise UserError("no text to take characters from: the training split is empty.")
+            raise UserError("no text to take characters from: the training split is empty")
         numbers = {character: number for number, character in enumerate([UNKNOWN, *characters])}
         subwords = tokenizers.Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
         subwords.pre_tokenizer = pre_tokenizers.FixedLength(length=1)
@@ -143,7 +143,7 @@ class Tokenizer:
         except Exception as error:  # the library raises no narrower class
             raise UserError(
                 f"cannot read the tokenizer {os.fspath(path)} ({error}): restore the file, or "
-                "train again into an empty workdir."
+                "train again into an empty workdir"
             ) from error
 
     @classmethod
@@ -188,7 +188,7 @@ class Tokenizer:
             found = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:
             bad = next(text for text in texts if any("\ud800" <= c <= "\udfff" for c in text))
-            raise UserError(f"not a valid Unicode text: {bad!r}. Give it as UTF-8.") from None
+            raise UserError(f"not a valid Unicode text: {bad!r}; give it as UTF-8") from None
         except Exception as error:  # the library raises no narrower class
             raise UserError(
                 f"the tokenizer cannot encode every text ({error}): give another one with an "

@@ -74,7 +74,7 @@ class ImageClassification(ClassificationTask):
         if found != shape:
             raise UserError(
                 f"the data set's examples are {' x '.join(map(str, found))}, but the model reads "
-                f"{' x '.join(map(str, shape))}: change model.image_size and model.num_channels"
+                f"{' x '.join(map(str, shape))}: change --model.image-size and --model.num-channels"
             )
 
     def example(self) -> Array:

@@ -77,10 +77,10 @@ class Generator(TextPredictor):
         Raises:
             UserError: see `generate`.
         """
-        check_number("seed", seed, 0)
+        check_number("--seed", seed, 0)
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
-        check_number("length", length)
+        check_number("--length", length)
         ids = [
             self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
             for prompt in list_texts(prompts)
@@ -138,10 +138,10 @@ class Generator(TextPredictor):
     def _continue(self, prompt: list[int], length: int) -> list[int]:
         """The best continuation that fits into one piece."""
         room = self.max_length - len(prompt) + 1
-        check_number("length", length)
+        check_number("--length", length)
         if length > room:
             raise UserError(
-                f"length {length} is more than the {room} tokens that the model can write after "
+                f"--length {length} is more than the {room} tokens that the model can write after "
                 f"this text, for it reads {self.max_length} at a time: lower it, or shorten the "
                 "text"
             )
@@ -181,7 +181,7 @@ class Generator(TextPredictor):
             _, limit = text.piece(self.max_length)
             if text.length > limit:
                 raise UserError(
-                    f"length {text.length} is more than the {limit} tokens that a beam can write "
+                    f"--length {text.length} is more than the {limit} tokens that a beam can write "
                     f"after this prompt, for the model reads {self.max_length} at a time: lower "
                     "it, or give --decoding.method sample"
                 )

@@ -49,7 +49,7 @@ class MaskFiller(TextPredictor):
         Raises:
             UserError: if a text with a gap has more tokens than the model reads.
         """
-        check_number("top", top)
+        check_number("--top", top)
         filled = []
         for number, text in enumerate(list_texts(texts), first_line):
             if MASK_TEXT not in text:

@@ -58,7 +58,7 @@ class MaskedLanguageModelingConfig(TaskConfig):
         """Rejects a rate that is not between 0 and 1."""
         super().__post_init__()
         if not 0 < self.mask_rate < 1:
-            raise UserError(f"task.mask_rate must be above 0 and below 1, not {self.mask_rate}")
+            raise UserError(f"--task.mask-rate must be above 0 and below 1, not {self.mask_rate}")
 
 
 class MaskedLanguageModelingTask(TextTask):

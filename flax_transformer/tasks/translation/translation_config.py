@@ -27,6 +27,6 @@ class TranslationConfig(TaskConfig):
         """Rejects a smoothing outside [0, 1) and unknown names."""
         super().__post_init__()
         if self.smoothing_over not in get_args(SmoothingOver):
-            raise unknown("task.smoothing_over", self.smoothing_over, get_args(SmoothingOver))
+            raise unknown("--task.smoothing-over", self.smoothing_over, get_args(SmoothingOver))
         if self.bleu_tokenizer not in get_args(BleuTokenizer):
             raise unknown("--task.bleu-tokenizer", self.bleu_tokenizer, get_args(BleuTokenizer))

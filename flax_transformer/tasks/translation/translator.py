@@ -94,7 +94,7 @@ class Translator(TextPredictor):
             UserError: if texts are not strings of Unicode, the seed is out of range, or the prefix
                 is too long.
         """
-        check_number("seed", seed, 0)
+        check_number("--seed", seed, 0)
         texts = list_texts(texts)
         decoding = decoding or self.decoding
         found = [[ScoredText("", 0.0)] for _ in texts]

@@ -8,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, option
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
@@ -151,7 +151,7 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     if not differing:
         return
     if differing != [NUM_STEPS]:
-        listed = ", ".join(f"{name} {before.get(name)!r}" for name in differing)
+        listed = ", ".join(f"{_option(name)} {before.get(name)!r}" for name in differing)
         raise UserError(
             f"{path} holds another experiment ({listed}): choose another --workdir, or the "
             "settings with which that run began"
@@ -169,6 +169,11 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
             f"--optimizer.schedule {schedule} every learning rate depends on the last step; choose "
             f"another --workdir, and --init-from {path} to begin with its weights"
         )
+
+
+def _option(setting: str) -> str:
+    """Returns the option of a setting; the kind of a part has none."""
+    return setting if setting.endswith(".kind") else option(setting)
 
 
 def forget_end(metrics: Path, training: TrainingConfig) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.files.source_files import FileState, file_states, find_source_files
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, option
 from flax_transformer.training.checkpoints.checkpoint_contents import shortened
 from flax_transformer.whole_files import written_whole
 
@@ -41,7 +41,7 @@ class DataFiles:
             folder = getattr(self._config, name)
             if folder is not None and Path(folder) in (workdir, *workdir.parents):
                 raise UserError(
-                    f"--workdir {self._workdir} is in --data.{name.replace('_', '-')} {folder}, "
+                    f"--workdir {self._workdir} is in {option(f'data.{name}')} {folder}, "
                     "whose files would change as the run writes: choose another --workdir"
                 )
 

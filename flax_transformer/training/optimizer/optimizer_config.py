@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from flax_transformer.errors import UserError, check_number, check_positive, unknown
+from flax_transformer.errors import UserError, check_number, check_positive, option, unknown
 from flax_transformer.training.optimizer.parameter_paths import layers_above
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
@@ -110,7 +110,7 @@ class OptimizerConfig:
 
 
 def _option(field: str) -> str:
-    return f"--optimizer.{field.replace('_', '-')}"
+    return option(f"optimizer.{field}")
 
 
 def make_schedule(config: OptimizerConfig, d_model: int, num_steps: int) -> optax.Schedule:
