@@ -102,7 +102,7 @@ EXPERIMENTS = {
     ),
     "not_a_number": (
         b'{"version": 2, "task": {"label_smoothing": NaN}}',
-        "label_smoothing must be .* not nan",
+        "--task.label-smoothing must be .* not nan",
     ),
 }
 
