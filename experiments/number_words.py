@@ -1,4 +1,4 @@
-"""Numbers in words, English to German: trained in a minute on a laptop, without a network.
+"""Numbers in words, English to German, built in: trained in a minute and a half on two cores.
 
     flax-transformer train experiments/number_words.py --workdir runs/number_words
 

@@ -163,20 +163,21 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
             raise
     said = _unframed(printed.getvalue())
     # tyro stops at a missing argument, although the argument may only be misspelled.
-    if said.startswith("Missing") and any(word.startswith("--") for word in words):
+    if said.startswith(("Missing", "Unrecognized")):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
             tyro.cli(command, args=["--help"], **options)
-        said = _misspelled(words, set(re.findall(r"--[a-z][\w.-]*", helped.getvalue()))) or said
+        said = _unknown_option(words, re.findall(r"--[a-z][\w.-]*", helped.getvalue())) or said
     raise UserError(said)
 
 
-def _misspelled(words: list[str], known: set[str]) -> str:
-    """Reports the first unknown option and the nearest known one; "" if there are none."""
+def _unknown_option(words: list[str], known: list[str]) -> str:
+    """Reports the first unknown option and the nearest known one; "" if all are known."""
     for option in (word.partition("=")[0] for word in words if word.startswith("--")):
         spelled = option.replace("_", "-")  # tyro accepts both
-        near = difflib.get_close_matches(spelled, known, n=1, cutoff=0.8)
-        if spelled not in known and near:
-            return f"unknown option '{option}': did you mean '{near[0]}'?"
+        if spelled not in known:
+            near = difflib.get_close_matches(spelled, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "--help lists the options"
+            return f"unknown option '{option}': {hint}"
     return ""
 
 

@@ -66,7 +66,7 @@ def test_cudnn_is_measured_where_it_is(benchmark, monkeypatch):
     [
         (["--lengths", "0"], "--lengths must be at least 1, not 0"),
         (["--tokens", "0"], "--tokens must be at least 1, not 0"),
-        (["--lenghts", "3"], "Unrecognized options: --lenghts, 3 Perhaps you meant: --lengths"),
+        (["--lenghts", "3"], "unknown option '--lenghts': did you mean '--lengths'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(benchmark, words, message):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import optax
 import pytest
 
 import flax_transformer as ft
@@ -71,6 +72,15 @@ def test_the_library_example_runs(names):
     assert names["logits"].shape == (1, 1, 8000)
     full = names["model"].apply(names["variables"], names["source"], names["target"])
     assert jnp.allclose(names["logits"][:, 0], full[:, -1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_of_your_own_and_activations_run_after_it(names):
+    names = dict(names, optax=optax)
+    exec(example("library", "def loss("), names)
+    exec(example("library", "activations("), names)
+    assert names["value"] > 0
+    weights = names["named"]["decoder_0/cross_attention/weights"]
+    assert jnp.allclose(weights.sum(-1), 1, atol=1e-5)
 
 
 def test_the_viewer_example_runs_after_it(names, tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_a_training_that_fails_by_itself_is_told(run, file):
     [
         ("", "no experiment file: give one, flax-transformer verify-resume experiments/"),
         ("small.py --kills 0", "--kills must be at least 1, not 0"),
-        ("small.py --kils 3", "Unrecognized options: --kils.*Perhaps you meant: --kills"),
+        ("small.py --kils 3", "unknown option '--kils': did you mean '--kills'"),
         (
             "small.py --workdir nothing",
             "--workdir nothing cannot be made .File exists.: give a new one",
