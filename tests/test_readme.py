@@ -75,7 +75,7 @@ def test_the_library_example_runs(names):
 
 
 def test_a_step_of_your_own_and_activations_run_after_it(names):
-    names = dict(names, optax=optax)
+    names: dict[str, Any] = {**names, "optax": optax}
     exec(example("library", "def loss("), names)
     exec(example("library", "activations("), names)
     assert names["value"] > 0
