@@ -75,11 +75,11 @@ def test_the_library_example_runs(names):
 
 
 def test_a_step_of_your_own_and_activations_run_after_it(names):
-    names: dict[str, Any] = {**names, "optax": optax}
-    exec(example("library", "def loss("), names)
-    exec(example("library", "activations("), names)
-    assert names["value"] > 0
-    weights = names["named"]["decoder_0/cross_attention/weights"]
+    values: dict[str, Any] = {**names, "optax": optax}
+    exec(example("library", "def loss("), values)
+    exec(example("library", "activations("), values)
+    assert values["value"] > 0
+    weights = values["named"]["decoder_0/cross_attention/weights"]
     assert jnp.allclose(weights.sum(-1), 1, atol=1e-5)
 
 
