@@ -103,7 +103,7 @@ def test_a_classifier_is_shown_with_the_class_that_classify_prints(
     page = (folder / f"{kind}.html").read_text("utf-8")
     assert tokens_of(page)["source"][: len(tokens)] == tokens
     assert f'id="{part}"' in page
-    assert ('id="pixels"' in page) == (kind != "texts")
+    assert ('id="frame-0"' in page) == (kind != "texts")
 
 
 @pytest.mark.usefixtures("untrained")

@@ -132,4 +132,4 @@ def test_a_model_of_another_size_is_told(run, classes, kind):
     result = run("train", str(FOLDER / f"{kind}_folders.py"), "--workdir", "other", *words)
     size = {"image": "8 x 8 x 3", "video": "4 x 8 x 8 x 3"}[kind]
     other = size.replace("8 x 8 x", "12 x 8 x")
-    assert_is_error(result, f"examples are {size}, but the model reads {other}: change model")
+    assert_is_error(result, f"examples are {size}, but the model reads {other}: change --model")

@@ -122,7 +122,7 @@ def test_too_few_folders_are_refused(tmp_path):
         prepare(tmp_path / "images")
     with pytest.raises(UserError, match=r"cannot read .*nothing \(No such file or directory\)"):
         prepare(tmp_path / "nothing")
-    with pytest.raises(UserError, match="image_size must be at least 1, not 0"):
+    with pytest.raises(UserError, match=r"--data\.image-size must be at least 1, not 0"):
         prepare(tmp_path / "images", image_size=0)
 
 

@@ -89,7 +89,7 @@ def test_a_damaged_clip_is_named_and_nothing_written(folder):
 
 
 def test_sizes_that_no_video_has_are_refused(folder):
-    with pytest.raises(UserError, match="num_frames must be at least 1, not 0"):
+    with pytest.raises(UserError, match=r"--data\.num-frames must be at least 1, not 0"):
         prepare(folder, num_frames=0)
 
 

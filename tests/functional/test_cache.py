@@ -72,7 +72,7 @@ def test_a_length_for_each_row_is_refused(keys_values):
 
 
 def test_rows_that_are_no_multiple_of_the_members_are_refused(keys_values):
-    with pytest.raises(ValueError, match="no multiple of 4 members"):
+    with pytest.raises(ValueError, match="not a multiple of 4 members"):
         lay_down(*keys_values(1), members=4)
 
 

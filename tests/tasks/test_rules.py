@@ -48,8 +48,10 @@ def test_nothing_more_is_written_after_a_stop_string(generator, monkeypatch):
     [[text]] = generator.generate("feed", GREEDY, length=60)
     assert len(text) == 60
     rows = []
-    find = generator._find
-    monkeypatch.setattr(generator, "_find", lambda *args: rows.append(1) or find(*args))
+    find = generator.search
+    monkeypatch.setattr(
+        generator, "search", lambda *args, **options: rows.append(1) or find(*args, **options)
+    )
     generator.generate("feed", dataclasses.replace(GREEDY, stop=(text[3:6],)), length=60)
     assert len(rows) == 1
     generator.generate("feed", GREEDY, length=60)
