@@ -19,11 +19,13 @@ import tyro
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.python_files import import_parts
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
+PARTS = "--parts"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -58,9 +60,12 @@ def _run(
     defaults: Callable[[], Any] = lambda: tyro.MISSING_NONPROP,
     program: str | None = None,
 ) -> None:
+    words, files = _without_parts(words)
     # Help does not need JAX, so it does not wait for its import.
     if not HELP & set(words):
         _prepare_jax()
+        for file in files:
+            import_parts(file)
     _parse(command, words, default=defaults(), prog=program).run()
 
 
@@ -77,7 +82,8 @@ def _overview() -> str:
             f"usage: {PROGRAM} COMMAND ...",
             "Train Transformers, score them and use them.",
             *groups.values(),
-            f"{PROGRAM} COMMAND --help explains a command and its options.",
+            f"{PROGRAM} COMMAND --help explains a command and its options.\n"
+            f"{PARTS} FILE, with any command, first imports a Python file with parts of your own.",
         ]
     )
 
@@ -166,7 +172,8 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
     if said.startswith(("Missing", "Unrecognized")):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
             tyro.cli(command, args=["--help"], **options)
-        said = _unknown_option(words, re.findall(r"--[a-z][\w.-]*", helped.getvalue())) or said
+        known = [PARTS, *re.findall(r"--[a-z][\w.-]*", helped.getvalue())]
+        said = _unknown_option(words, known) or said
     raise UserError(said)
 
 
@@ -248,6 +255,22 @@ def _experiment_file(words: list[str]) -> Path | None:
         if not word.startswith("-") and (place == 0 or word.endswith((".py", ".json"))):
             return Path(word)
     return None
+
+
+def _without_parts(words: list[str]) -> tuple[list[str], list[Path]]:
+    """Returns the words without every `--parts FILE`, and these files."""
+    others, files = [], []
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, value = word.partition("=")
+        if name != PARTS:
+            others.append(word)
+            continue
+        file = value if equals else next(remaining, "")
+        if not file:
+            raise UserError(f"{PARTS} is empty: give a Python file that adds parts of your own")
+        files.append(Path(file))
+    return others, files
 
 
 def _option(words: list[str], name: str) -> str | None:

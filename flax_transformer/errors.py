@@ -114,7 +114,11 @@ def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
             raise UserError(message)
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+class UnknownNameError(UserError):
+    """A name that no dictionary of the package has."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Makes the error for an unknown name, with the nearest known name as a suggestion.
 
     Example:
@@ -124,4 +128,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return UserError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+    return UnknownNameError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")

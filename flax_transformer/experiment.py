@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-import runpy
-import traceback
+import re
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -15,9 +14,10 @@ import cattrs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError, check_number, unknown
+from flax_transformer.errors import UnknownNameError, UserError, check_number, option, unknown
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
+from flax_transformer.python_files import run_file
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
@@ -110,8 +110,7 @@ class Experiment:
         try:
             return _converter().structure(fields, cls)
         except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError) as error:
-            reasons = "; ".join(cattrs.transform_error(error, format_exception=_reason))
-            raise UserError(f"not an experiment of this version: {reasons}") from error
+            raise UserError("; ".join(_reasons(error))) from error
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
@@ -212,10 +211,31 @@ def _any(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     return converter.structure(value, next(one for one in fitting if one is not NoneType))
 
 
+def _reasons(error: Exception) -> list[str]:
+    """Returns what is wrong with the fields of an experiment, each with its option."""
+    reasons = [
+        _with_option(reason) for reason in cattrs.transform_error(error, format_exception=_reason)
+    ]
+    if isinstance(error, ExceptionGroup) and error.subgroup(UnknownNameError):
+        reasons.append("if a Python file of yours adds the name, import it, or give --parts FILE")
+    return reasons
+
+
 def _reason(error: BaseException, kind: Any) -> str:
     if isinstance(error, UserError):
         return str(error)
     return cattrs.v.format_exception(error, kind)
+
+
+def _with_option(reason: str) -> str:
+    """Writes the place of a reason, which cattrs calls `$.model.d_ff`, as its option.
+
+    Example:
+        >>> _with_option("invalid value for type, expected int @ $.model.d_ff")
+        '--model.d-ff: invalid value for type, expected int'
+    """
+    said, _, field = re.sub(r" @ \$\.?([\w.]*).*$", r"\0\1", reason).partition("\0")
+    return f"{option(field)}: {said}" if field and "--" not in said else said
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -231,22 +251,7 @@ def load_experiment(path: Path) -> Experiment:
         raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
     if path.suffix == ".json":
         return read_experiment(path)
-    try:
-        experiment = runpy.run_path(str(path)).get("experiment")
-    except UserError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{_place(error, path)}: {type(error).__name__}: {reason}; correct the file"
-        ) from error
+    experiment = run_file(path).get("experiment")
     if not isinstance(experiment, Experiment):
         raise UserError(f"{path} defines no `experiment = Experiment(...)`: add one")
     return experiment
-
-
-def _place(error: Exception, path: Path) -> str:
-    """The file and the line that failed; a SyntaxError already names its line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    return f"{path}, line {lines[-1]}" if lines else str(path)

@@ -64,10 +64,11 @@ def test_every_row_of_table_3_can_be_trained_small():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sede": 1}, r"not an experiment of this version: .*\(sede\)"),
-        ({"model": {"num_head": 3}}, r"\(num_head\) @ \$\.model"),
-        ({"model": {"d_ff": "wide"}}, r"\$\.model\.d_ff"),
-        ({"optimizer": {"learning_rate": "high"}}, r"\$\.optimizer\.learning_rate"),
+        ({"sede": 1}, r"extra fields found \(sede\)$"),
+        ({"model": {"num_head": 3}}, r"^--model: .*\(num_head\)$"),
+        ({"model": {"d_ff": "wide"}}, r"^--model\.d-ff: 'wide' is not of type int$"),
+        ({"optimizer": {"learning_rate": "high"}}, r"^--optimizer\.learning-rate: 'high' is"),
+        ({"model": {"positions": "slope"}}, r"^unknown --model\.positions 'slope'.*--parts FILE$"),
     ],
 )
 def test_what_is_no_experiment_is_refused(change, message):

@@ -10,6 +10,7 @@ from flax_transformer.commands.train_command import OfExperiment
 from flax_transformer.console import say
 from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import write_experiment
+from flax_transformer.python_files import import_parts
 from flax_transformer.training.durability.resume_proof import KilledTrainings, differences
 
 
@@ -42,6 +43,9 @@ class VerifyResume(OfExperiment):
     def _verify(self, folder: Path, console: Console) -> None:
         file = folder / "experiment.json"
         write_experiment(file, self.experiment.with_absolute_paths())
+        if self.experiment_file.suffix == ".py":
+            # It may register parts, which the processes need too.
+            import_parts(self.experiment_file)
         trainings = KilledTrainings(file, folder / "log.txt")
         say(console, f"training without interruption; its output goes to {folder / 'log.txt'}")
         seconds = trainings.train_once(folder / "uninterrupted")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flax_transformer.errors import UserError
+from flax_transformer.python_files import IMPORTED_PARTS
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import PER_SECOND, scores_since_best, validation_scores
@@ -123,6 +124,7 @@ class KilledTrainings:
 
     def _start(self, workdir: Path) -> subprocess.Popen:
         words = ["train", str(self._experiment), "--workdir", str(workdir)]
+        words += [f"--parts={file}" for file in IMPORTED_PARTS]
         command = [sys.executable, "-m", "flax_transformer", *words]
         with self._log.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
