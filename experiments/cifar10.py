@@ -1,9 +1,10 @@
-"""CIFAR-10 with a small Vision Transformer: a recipe for a GPU, published in several forms.
+"""CIFAR-10 with a small Vision Transformer: a recipe for a GPU.
 
 flax-transformer train experiments/cifar10.py --workdir runs/cifar10 --data.manual-dir DIR
 
-DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz with the images as JPEG. The lossless
-images of TFDS: --data.dataset cifar10. Only tested for a few updates on a CPU, where it is slow.
+DIR holds cifar10_train_jpeg.npz and cifar10_test_jpeg.npz with the images as JPEG. For the
+lossless images of TFDS: --data.dataset cifar10. Only tested for a few updates on a CPU, where it is
+slow.
 Quick test: --training.num-steps 20 --data.batch-size 16
 
 Small Vision Transformers without pre-training need strong augmentation and many epochs. The recipe

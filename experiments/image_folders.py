@@ -5,7 +5,8 @@ cropped to squares and resized.
 
 flax-transformer train experiments/image_folders.py --workdir runs/mine --data.folder DIR
 flax-transformer classify --workdir runs/mine IMAGE
-Without DIR/test, add --data.test-split validation. Larger images:
+
+Without DIR/test, add --data.test-split validation. For larger images, with as many patches:
     --data.image-size 64 --model.image-size 64 64 --model.patch-size 8 8
 """
 

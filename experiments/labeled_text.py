@@ -6,10 +6,10 @@ r"""Your own labeled texts: a .csv or .tsv file to train on and one to validate 
 
 The first line names the columns; `text` and `label` are read. The classes are the labels of the
 training file. A third file, --data.test-file, is scored at the end if given. With
---task.class-weights balanced, rare classes count as much as the others. The sizes suit some
-thousand to some ten thousand texts of one or two sentences. For longer texts raise
---data.max-length; above 512, raise --model.max-positions too. For fewer texts pre-train on your own
-raw text: see experiments/masked_text.py.
+--task.class-weights balanced, rare classes count as much as the others. The sizes suit thousands to
+tens of thousands of texts of one or two sentences. For longer texts raise --data.max-length; above
+512, raise --model.max-positions too. For fewer texts pre-train on your own raw text: see
+experiments/masked_text.py.
 """
 
 import flax_transformer as ft

@@ -2,14 +2,14 @@
 
     flax-transformer train experiments/multi30k_en_de.py --workdir runs/multi30k_en_de
 
-The data set is downloaded; --data.manual-dir DIR uses existing files. By default it is the authors'
-lower-cased, tokenized files, scored without further tokenization, as in published results. Cased,
-untokenized text: --data.form raw
+The data set is downloaded; --data.manual-dir DIR uses existing files. By default these are the
+authors' lower-cased, tokenized files, scored without further tokenization, as in published results.
+Cased, untokenized text: --data.form raw
 To French: --data.target-language fr
 
 The size is that of Wu et al. 2021, "Good for Misconceived Reasons", who reach 41.02 BLEU with 8,000
 updates of 8,192 tokens. Here normalization comes before each sublayer, the vocabulary is smaller
-and the learning rate falls to zero. Together these changes learn faster in few updates.
+and the learning rate falls to zero. With these changes the model learns faster in few updates.
 """
 
 import dataclasses

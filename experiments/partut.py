@@ -6,7 +6,7 @@ r"""Parts of speech of English words: the treebank ParTUT of Universal Dependenc
     flax-transformer tag --workdir runs/partut "The cat sat on the mat ."
 
 Any treebank in the CoNLL-U format works, also gzipped: give its files as --data.train-file,
---data.validation-file and --data.test-file.
+--data.validation-file and --data.test-file (None without one).
 """
 
 import flax_transformer as ft

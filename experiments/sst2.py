@@ -4,7 +4,7 @@ r"""Sentences of film reviews, negative or positive: SST-2, from scratch.
     flax-transformer classify --workdir runs/sst2 "a gripping and funny film"
 
 The data are downloaded, or read from --data.manual-dir: whole sentences, without the phrases of the
-treebank; higher scores elsewhere often use those too. A model overfits so few sentences soon. So
+treebank; higher published scores often use those too. A model overfits so few sentences soon. So
 training drops three of ten tokens, uses weight decay on matrices, and averages the last updates.
 Relative positions (Shaw et al.) work better for such sentences than absolute ones.
 """

@@ -12,7 +12,7 @@ sentences. Both sides may also be columns of one file, with a tab between them:
         --data.train-pairs pairs.tsv --data.source-column 2 --data.target-column 1
 
 Without validation files, a twentieth of the training pairs is held out, at most 1,000. The sizes
-suit some ten thousand to some hundred thousand pairs. For millions of pairs, add --preset base and
+suit tens to hundreds of thousands of pairs. For millions of pairs, add --preset base and
 --training.num-steps 100000 on an accelerator.
 """
 

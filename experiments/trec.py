@@ -5,8 +5,8 @@ r"""TREC, trained from scratch: questions in six classes, by the kind of answer.
 
 The data are downloaded, or read from --data.manual-dir. They lack a validation split, so the last
 tenth of the training questions is used. --data.train-split train trains on all of them; then the
-validation scores are no longer of unseen questions. Masked language modeling on the training
-questions as pre-training raises the test accuracy; see docs/results.md.
+validation scores are no longer of unseen questions. Pre-training by masked language modeling
+on the training questions raises the test accuracy; see docs/results.md.
 """
 
 import flax_transformer as ft

@@ -1,13 +1,13 @@
 """Your own videos, one folder per class, with a video Transformer; needs no code.
 
 Put clips at DIR/train/CLASS/CLIP, DIR/validation/CLASS/CLIP and DIR/test/CLASS/CLIP. A clip is a
-GIF, WebP or PNG of several frames, a folder of images, or with pip install
-'flax_transformer[videos]' a video file such as an .mp4. Frames are sampled evenly from a clip,
-cropped to squares and resized.
+GIF, WebP or PNG of several frames, a folder of images, or with pip install '.[videos]' a video file
+such as an .mp4. Frames are sampled evenly from a clip, cropped to squares and resized.
 
 flax-transformer train experiments/video_folders.py --workdir runs/mine --data.folder DIR
 flax-transformer classify --workdir runs/mine CLIP
-Without DIR/test, add --data.test-split validation. Larger and more frames:
+
+Without DIR/test, add --data.test-split validation. For larger and more frames:
     --data.image-size 64 --model.image-size 64 64 --data.num-frames 16 --model.num-frames 16
 """
 

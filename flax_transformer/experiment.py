@@ -62,7 +62,7 @@ class Experiment:
         if limit is not None and max_length > limit:
             raise UserError(
                 f"--data.max-length {max_length} exceeds --model.max-positions {limit}, the rows "
-                "of the table of positions: raise it"
+                "of the table of positions: raise --model.max-positions"
             )
 
     def _take_defaults(self) -> None:

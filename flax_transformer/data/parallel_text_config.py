@@ -134,8 +134,8 @@ def _check_batch(config: ParallelTextConfig) -> None:
     tokens, pairs = config.tokens_per_batch, config.batch_size
     if pairs is None and tokens < config.max_length:
         raise UserError(
-            f"--data.tokens-per-batch {tokens} holds no sentence of --data.max-length "
-            f"{config.max_length}: raise the one or lower the other"
+            f"--data.tokens-per-batch {tokens} is below --data.max-length "
+            f"{config.max_length}: raise the first or lower the second"
         )
     if pairs is not None and config.packing:
         raise UserError(
@@ -144,7 +144,7 @@ def _check_batch(config: ParallelTextConfig) -> None:
         )
     if pairs is not None and tokens != ParallelTextConfig.tokens_per_batch:
         raise UserError(
-            f"--data.batch-size {pairs} and --data.tokens-per-batch {tokens} both say how large an "
-            "update is: leave one out (the default of --data.tokens-per-batch is "
+            f"--data.batch-size {pairs} and --data.tokens-per-batch {tokens} both set the size of "
+            "an update: leave one out (the default of --data.tokens-per-batch is "
             f"{ParallelTextConfig.tokens_per_batch})"
         )

@@ -16,14 +16,14 @@ class _PixelsConfig(DataConfig):
     """Examples in each update, over all devices."""
     folder: str | None = None
     """image_folders, video_folders: folder with train/CLASS/FILE, and folders validation and test
-    next to train; a video is a GIF, WebP or PNG of several frames, a film, or a folder of
-    images."""
+    next to train; a video is a GIF, WebP or PNG of several frames, a video file, or a
+    folder of images."""
     image_size: int = 32
-    """The same, and TFDS data sets with images of several sizes: height and width in pixels to
-    which images and frames are cropped and resized."""
+    """image_folders, video_folders, and TFDS images of several sizes: height and width in pixels
+    to which images and frames are cropped and resized."""
     background: str = "white"
-    """The same data sets, and files to classify: color behind transparent pixels, as a name or
-    #rrggbb."""
+    """For the same data sets, and for files to classify: color behind transparent pixels, as a
+    name or #rrggbb."""
     skip_bad_files: bool = False
     """image_folders, video_folders: leave out unreadable files, use the readable part of damaged
     videos, and report the number of both."""

@@ -31,12 +31,12 @@ class DecodingConfig:
     beam_size: int = 4
     """Hypotheses that a beam search keeps at each step."""
     length_penalty: str = "gnmt"
-    """Divisor of log-probabilities in a beam search: gnmt, ((5 + length) / 6)^alpha, or power,
-    length^alpha."""
+    """Divisor of log-probabilities in a beam search: ((5 + length) / 6)^alpha (gnmt), or
+    length^alpha (power)."""
     alpha: float = 0.6
     """Strength of the length penalty; 0 is none, larger values favor longer outputs."""
     max_extra_length: int = 50
-    """Maximum number of tokens by which an output may exceed its source."""
+    """Maximum number of tokens of a translation beyond its source, or of a continuation."""
     num_best: int = 1
     """Outputs for each input: at most beam_size, 1 with greedy, any number of samples."""
     temperature: float = 1.0

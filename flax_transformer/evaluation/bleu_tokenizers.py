@@ -98,7 +98,7 @@ def _missing(name: str) -> str:
     """Names a tokenizer's missing package or file, and how to get it; "" if none is missing."""
     modules, package = PACKAGES.get(name, ((), ""))
     if any(find_spec(module) is None for module in modules):
-        return f"a package that is not installed: give pip install '{package}'"
+        return f"a package that is not installed: run pip install '{package}'"
     # Imported here, as reading a config does not need sacreBLEU.
     from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
     from sacrebleu.utils import SACREBLEU_DIR

@@ -50,15 +50,17 @@ class DecoderOnlyConfig(TransformerConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_placement: NormPlacement = "pre"
-    """Normalization after each residual connection (post), or before each sublayer (pre, GPT-2)."""
+    """Normalization after each residual connection (post), before each sublayer (pre, GPT-2), or
+    before and after it (both)."""
     norm_epsilon: float = 1e-5
     """Term added to the variance in a normalization."""
     activation: str = "gelu_tanh"
-    """Activation function of the feed-forward networks."""
+    """Function in the feed-forward networks, such as gelu_tanh (GPT-2), relu or swiglu."""
     positions: str | tuple[str, ...] = "learned"
-    """Positional scheme."""
+    """Positional scheme; `flax-transformer list` describes all."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Location of the factor sqrt(d_model); GPT-2 does not use it (none)."""
+    """Whether sqrt(d_model) multiplies the embeddings (inputs), divides the logits (logits), or is
+    left out (none, GPT-2)."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12

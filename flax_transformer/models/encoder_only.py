@@ -55,13 +55,14 @@ class EncoderOnlyConfig(TransformerConfig):
     norm_epsilon: float = 1e-12
     """Term added to the variance in a normalization."""
     activation: str = "gelu"
-    """Activation function of the feed-forward networks."""
+    """Function in the feed-forward networks, such as gelu (BERT), relu or swiglu."""
     positions: str | tuple[str, ...] = "learned"
-    """Positional scheme."""
+    """Positional scheme; `flax-transformer list` describes all."""
     max_positions: int = 512
     """Rows of a learned table of positions."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Location of the factor sqrt(d_model); BERT does not use it (none)."""
+    """Whether sqrt(d_model) multiplies the embeddings (inputs), divides the logits (logits), or is
+    left out (none, BERT)."""
     embedding_norm: bool = True
     """Normalization of the sum of embeddings and positions."""
     attention_dropout_rate: float = 0.1
@@ -69,9 +70,9 @@ class EncoderOnlyConfig(TransformerConfig):
     num_layers: int = 12
     """Number of layers."""
     num_sentences: int = 2
-    """Number of sentences of a text that an embedding distinguishes."""
+    """Number of sentences of a text, each with an embedding of its own (BERT: 2)."""
     pooling: str = "first"
-    """Representation of a whole text: its first token, or the mean or the max of all its tokens."""
+    """Vector of a whole text: that of its first token (first), or the mean or max of all tokens."""
     token_dropout_rate: float = 0.0
     """Dropout that removes the embeddings of whole tokens."""
     convolution_width: int | None = None

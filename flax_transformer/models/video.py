@@ -41,14 +41,13 @@ class VideoConfig(VisionConfig):
     (factorized_encoder), over space then over time in each layer (factorized_self_attention), or
     over space with half of the heads and over time with the others (factorized_dot_product)."""
     activation: str = "gelu_tanh"
-    """Activation function of the feed-forward networks."""
+    """Function in the feed-forward networks, such as gelu_tanh (ViViT), relu or swiglu."""
     num_frames: int = 32
     """Number of frames of a video."""
     tubelet_frames: int = 2
     """Number of frames of a tubelet; its height and width are a patch's."""
     num_time_layers: int = 4
-    """Number of layers over times of the factorized encoder, in addition to num_layers over
-    places."""
+    """factorized_encoder: number of layers between times, after num_layers within each time."""
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
         """Adds sizes and options that are impossible for videos or variants."""

@@ -47,9 +47,10 @@ class VisionConfig(ModelConfig):
     attention_bias: bool = True
     """Biases in the projections of attention."""
     norm_placement: NormPlacement = "pre"
-    """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
+    """Normalization after each residual connection (post), before each sublayer (pre, ViT), or
+    before and after it (both)."""
     activation: str = "gelu"
-    """Activation function of the feed-forward networks."""
+    """Function in the feed-forward networks, such as gelu (ViT), relu or swiglu."""
     positions: str | tuple[str, ...] = "learned"
     """Positional scheme: learned for one image size, sinusoidal_2d by row and column, or any other,
     with patches counted row by row."""
@@ -64,7 +65,7 @@ class VisionConfig(ModelConfig):
     num_channels: int = 3
     """Channels of images: 3 for color, 1 for grayscale."""
     pooling: Pooling = "class_token"
-    """Representation of a whole image: an additional class token, or the mean of all patches."""
+    """Vector of a whole image: that of an additional class token, or the mean of all patches."""
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
         """Adds sizes that are impossible for images."""

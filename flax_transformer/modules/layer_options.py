@@ -46,7 +46,7 @@ class LayerOptions:
     attention_bias: bool = False
     """Biases in the projections of attention; the paper's formulas have none."""
     attention_output_bias: bool = True
-    """A bias in the last projection too, if attention_bias."""
+    """With attention_bias: a bias in the output projection too."""
     attention_scale: float | None = None
     """Factor of the scores: 1 / sqrt(key_dim) if not given, 1 in T5."""
     attention_soft_cap: float | None = None
@@ -56,9 +56,9 @@ class LayerOptions:
     query_key_norm_epsilon: float = 1e-6
     """Added to the mean square in this normalization."""
     attention_implementation: str = "auto"
-    """auto: plain attention (xla), or for very many scores one block of queries at a time
-    (blockwise), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If
-    weights are shown, plain attention computes them."""
+    """auto: xla (all scores at once), or for very many scores blockwise (one block of queries at a
+    time), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If weights are
+    shown, xla computes them."""
     norm: str = "layer"
     """Normalization: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
@@ -72,7 +72,7 @@ class LayerOptions:
     """Kind of the feed-forward networks: dense (the paper), or experts, of which each token uses a
     few."""
     num_experts: int = 8
-    """experts: networks of d_ff hidden units in every layer."""
+    """experts: number of networks in every layer, each with d_ff hidden units."""
     experts_per_token: int = 2
     """experts: number of networks that the router chooses for each token."""
     balancing_weight: float = 0.01
@@ -247,8 +247,8 @@ class TransformerConfig(ModelConfig):
     """Rows of a learned table of positions, and the length by which a decoder scales positions to
     [0, 1]; other schemes have no such limit."""
     embedding_scaling: EmbeddingScaling = "inputs"
-    """Use of sqrt(d_model): it multiplies small embeddings (inputs, the paper), divides the logits
-    of large ones (logits), or is not used (none, as in BERT and GPT-2)."""
+    """Whether sqrt(d_model) multiplies the embeddings (inputs, the paper), divides the logits
+    (logits), or is left out (none, as in BERT and GPT-2)."""
     embedding_norm: bool = False
     """Normalization of the embeddings with their positions, as in BERT and BART."""
     tied_logits: bool = True

@@ -107,7 +107,7 @@ def test_what_is_not_there_and_an_empty_folder_are_named(tmp_path):
 
 def test_a_film_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"PyAV, which is not installed: give pip install"):
+    with pytest.raises(UserError, match=r"PyAV, which is not installed: run pip install"):
         read_images([tmp_path / "a.mp4"], (2, 5, 5, 1))
 
 

@@ -26,7 +26,7 @@ from flax_transformer.errors import UserError
         ({"batch_size": 0}, r"--data\.batch-size must be at least 1, not 0"),
         (
             {"batch_size": 31, "tokens_per_batch": 997},
-            "--data.batch-size 31 and --data.tokens-per-batch 997 both say .* is 4096",
+            "--data.batch-size 31 and --data.tokens-per-batch 997 both set .* is 4096",
         ),
         ({"batch_scope": "devices"}, "unknown --data.batch-scope 'devices': did you mean 'device'"),
         (
@@ -35,7 +35,7 @@ from flax_transformer.errors import UserError
         ),
         (
             {"tokens_per_batch": 127},
-            "tokens-per-batch 127 holds no sentence of --data.max-length 128",
+            "tokens-per-batch 127 is below --data.max-length 128",
         ),
         ({"num_buckets": 0}, r"--data\.num-buckets must be at least 1, not 0"),
         ({"target_language": "en"}, "source-language and --data.target-language are both 'en'"),

@@ -118,7 +118,7 @@ def test_a_tokenizer_asked_for_is_taken_and_is_in_the_signature(name):
     ],
 )
 def test_a_package_that_is_missing_is_named(name, package):
-    with pytest.raises(UserError, match=f"{name} needs a package .* give pip install '{package}'"):
+    with pytest.raises(UserError, match=f"{name} needs a package .* run pip install '{package}'"):
         check_tokenizer(name)
 
 

@@ -49,7 +49,7 @@ def load() -> Any:
         from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
-            "digits are part of scikit-learn, which is not installed: give pip install "
+            "digits are part of scikit-learn, which is not installed: run pip install "
             "'flax_transformer[images]', or choose --data.dataset moving_digits"
         ) from None
     digits: Any = load_digits()

@@ -27,7 +27,7 @@ def open_split(config: Any, split: str) -> Split:
     """
     if config.train_file is None:
         raise UserError(
-            "labeled_text needs --data.train-file: give a table whose labels are the classes"
+            "labeled_text needs --data.train-file: give a .csv or .tsv with columns text and label"
         )
     given = {name: getattr(config, f"{name}_file") for name in ("train", "validation", "test")}
     files = {name: path for name, path in given.items() if path is not None}
@@ -112,7 +112,7 @@ def read_table(path: str) -> Iterator[Row]:
 def _ending(path: str) -> str:
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):
-        raise UserError(f"{path} ends in neither .csv nor .tsv: name it after its separator")
+        raise UserError(f"{path} ends in neither .csv nor .tsv: rename it")
     return ending
 
 

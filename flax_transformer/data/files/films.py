@@ -82,7 +82,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         import av.error  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
-            f"{path} is read by PyAV, which is not installed: give pip install "
+            f"{path} is read by PyAV, which is not installed: run pip install "
             "'flax_transformer[videos]', or make a GIF or a folder of images of it"
         ) from None
     try:

@@ -39,7 +39,7 @@ class OptimizerConfig:
     """adam, adamw, lamb, lion, sgd or adafactor; the defaults below are for adam. Fields that the
     chosen optimizer ignores must stay at their defaults."""
     b1: float = 0.9
-    """adam, adamw, lamb and lion: decay of the mean gradient; for lion, in its direction."""
+    """adam, adamw and lamb: decay of the mean gradient; lion: its share in a step."""
     b2: float = 0.98
     """adam, adamw and lamb: decay of the mean squared gradient; lion: of the mean gradient."""
     eps: float = 1e-9
