@@ -19,14 +19,14 @@ class _PixelsConfig(DataConfig):
     next to train; a video is a GIF, WebP or PNG of several frames, a film, or a folder of
     images."""
     image_size: int = 32
-    """The same, and TFDS data sets with images of several sizes: height and width in pixels to
-    which images and frames are cropped and resized."""
+    """image_folders, video_folders, and TFDS data sets with images of several sizes: height and
+    width of images and frames in pixels, after cropping and resizing."""
     background: str = "white"
-    """The same data sets, and files to classify: color behind transparent pixels, as a name or
+    """Color behind transparent pixels of these data sets and of files to classify, as a name or
     #rrggbb."""
     skip_bad_files: bool = False
     """image_folders, video_folders: leave out unreadable files, use the readable part of damaged
-    videos, and report the number of both."""
+    videos, and report how many there are."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random augmentation of images and videos in training."""
 
@@ -44,7 +44,7 @@ class ImagesConfig(_PixelsConfig):
 
     dataset: str = "digits"
     """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data
-    set of TFDS with one image and one label: beans."""
+    set of TFDS with one image and one label, such as beans."""
 
     kind: ClassVar = "image"
     PUBLISHED_READS = ("manual_dir", "image_size", "background")

@@ -54,11 +54,12 @@ class DecoderOnlyConfig(TransformerConfig):
     norm_epsilon: float = 1e-5
     """Term added to the variance in a normalization."""
     activation: str = "gelu_tanh"
-    """Activation function of the feed-forward networks."""
+    """Activation: relu, gelu, gelu_tanh, silu, or the gated geglu, geglu_tanh and swiglu."""
     positions: str | tuple[str, ...] = "learned"
-    """Positional scheme."""
+    """Positional scheme; `flax-transformer positions` compares them."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Location of the factor sqrt(d_model); GPT-2 does not use it (none)."""
+    """Use of sqrt(d_model): it multiplies the embeddings (inputs), divides the logits (logits), or
+    is not used (none, GPT-2)."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12

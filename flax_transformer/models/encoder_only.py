@@ -55,13 +55,14 @@ class EncoderOnlyConfig(TransformerConfig):
     norm_epsilon: float = 1e-12
     """Term added to the variance in a normalization."""
     activation: str = "gelu"
-    """Activation function of the feed-forward networks."""
+    """Activation: relu, gelu, gelu_tanh, silu, or the gated geglu, geglu_tanh and swiglu."""
     positions: str | tuple[str, ...] = "learned"
-    """Positional scheme."""
+    """Positional scheme; `flax-transformer positions` compares them."""
     max_positions: int = 512
     """Rows of a learned table of positions."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Location of the factor sqrt(d_model); BERT does not use it (none)."""
+    """Use of sqrt(d_model): it multiplies the embeddings (inputs), divides the logits (logits), or
+    is not used (none, BERT)."""
     embedding_norm: bool = True
     """Normalization of the sum of embeddings and positions."""
     attention_dropout_rate: float = 0.1
@@ -69,7 +70,7 @@ class EncoderOnlyConfig(TransformerConfig):
     num_layers: int = 12
     """Number of layers."""
     num_sentences: int = 2
-    """Number of sentences of a text that an embedding distinguishes."""
+    """Number of sentences of a text that have an embedding each, as in BERT."""
     pooling: str = "first"
     """Representation of a whole text: its first token, or the mean or the max of all its tokens."""
     token_dropout_rate: float = 0.0

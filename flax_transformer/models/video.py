@@ -41,7 +41,7 @@ class VideoConfig(VisionConfig):
     (factorized_encoder), over space then over time in each layer (factorized_self_attention), or
     over space with half of the heads and over time with the others (factorized_dot_product)."""
     activation: str = "gelu_tanh"
-    """Activation function of the feed-forward networks."""
+    """Activation: relu, gelu, gelu_tanh, silu, or the gated geglu, geglu_tanh and swiglu."""
     num_frames: int = 32
     """Number of frames of a video."""
     tubelet_frames: int = 2

@@ -49,7 +49,7 @@ class VisionConfig(ModelConfig):
     norm_placement: NormPlacement = "pre"
     """Normalization after each residual connection (post), or before each sublayer (pre, ViT)."""
     activation: str = "gelu"
-    """Activation function of the feed-forward networks."""
+    """Activation: relu, gelu, gelu_tanh, silu, or the gated geglu, geglu_tanh and swiglu."""
     positions: str | tuple[str, ...] = "learned"
     """Positional scheme: learned for one image size, sinusoidal_2d by row and column, or any other,
     with patches counted row by row."""

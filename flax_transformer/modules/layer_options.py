@@ -46,7 +46,7 @@ class LayerOptions:
     attention_bias: bool = False
     """Biases in the projections of attention; the paper's formulas have none."""
     attention_output_bias: bool = True
-    """A bias in the last projection too, if attention_bias."""
+    """With attention_bias: a bias in the last projection too."""
     attention_scale: float | None = None
     """Factor of the scores: 1 / sqrt(key_dim) if not given, 1 in T5."""
     attention_soft_cap: float | None = None
@@ -54,11 +54,11 @@ class LayerOptions:
     normalize_query_key: bool = False
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
-    """Added to the mean square in this normalization."""
+    """Term added to the mean square in normalize_query_key."""
     attention_implementation: str = "auto"
     """auto: plain attention (xla), or for very many scores one block of queries at a time
-    (blockwise), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If
-    weights are shown, plain attention computes them."""
+    (blockwise), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16.
+    Requested attention weights always come from plain attention."""
     norm: str = "layer"
     """Normalization: layer (the paper), rms or batch."""
     norm_placement: NormPlacement = "post"
@@ -72,7 +72,7 @@ class LayerOptions:
     """Kind of the feed-forward networks: dense (the paper), or experts, of which each token uses a
     few."""
     num_experts: int = 8
-    """experts: networks of d_ff hidden units in every layer."""
+    """experts: number of networks in every layer, each with d_ff hidden units."""
     experts_per_token: int = 2
     """experts: number of networks that the router chooses for each token."""
     balancing_weight: float = 0.01
@@ -84,9 +84,9 @@ class LayerOptions:
     geglu, geglu_tanh and swiglu, with 1.5 times as many parameters."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes apply to the
-    first layers, and then repeat; each must be inside attention, or none."""
+    first layers, and then repeat; each must act inside attention, or be none."""
     rotary_base: float | tuple[float, ...] = 10_000.0
-    """Base of the wavelengths of rotary positions; several as for attention_window."""
+    """Base of the wavelengths of rotary positions. Several values apply as in attention_window."""
     rotary_layout: RotaryLayout = "interleaved"
     """Pairs of features that rotary positions rotate: adjacent ones (interleaved), or those of the
     first and the second half of a head (halves), as in Hugging Face's Llama."""
