@@ -190,7 +190,7 @@ encodings = ft.functional.sinusoidal_positions(jnp.arange(64), 128)
 ft.visualization.plot_encodings(encodings)
 
 # %% [markdown]
-# The right panel shows the dot product of any two positions over their distance. All pairs with the same distance have the same product, so the product depends only on the distance. This follows from $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
+# The right panel shows the dot product of any two positions against their distance. All pairs with the same distance have the same product, so the product depends only on the distance. This follows from $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
 #
 # $$PE(p) \cdot PE(p + k) = \sum_i \cos\left(\frac{k}{10000^{2i/d_{model}}}\right)$$
 
@@ -209,9 +209,9 @@ turned = ft.functional.rotary(encodings[distance:], jnp.full(64 - distance, dist
 assert jnp.allclose(turned, encodings[:-distance], atol=1e-5)
 
 # %% [markdown]
-# ## Four wishes
+# ## Four properties
 #
-# A good positional scheme has four properties:
+# A good positional scheme has:
 #
 # 1. a **unique value** for every position,
 # 2. a **consistent distance**: two positions are equally far apart in short and in long sentences,
@@ -225,7 +225,7 @@ schemes = ft.functional.SCHEMES
 ft.visualization.plot_wishes({name: ft.check_wishes(schemes[name]) for name in schemes})
 
 # %% [markdown]
-# A wish that is not met is not always a problem. ALiBi's bias decreases without bound, but the softmax turns it into a weight of zero.
+# A missing property is not always a problem. ALiBi's bias decreases without bound, but the softmax turns it into a weight of zero.
 #
 # ## Three more schemes
 #
@@ -235,7 +235,7 @@ ft.visualization.plot_wishes({name: ft.check_wishes(schemes[name]) for name in s
 ft.visualization.plot_scheme(ft.functional.SCHEMES["learned"])
 
 # %% [markdown]
-# **Rotary** (RoPE): nothing is added to embeddings. Inside attention, queries and keys are rotated by angles that grow with the position, so the product of two given vectors depends only on their distance. The left panel shows a rotated vector of ones. In the right panel each diagonal is one distance and has one color.
+# **Rotary** (RoPE): nothing is added to embeddings. Inside attention, queries and keys are rotated by angles that grow with the position, so the product of two given vectors depends only on the distance of their positions. The left panel shows a rotated vector of ones. In the right panel each diagonal is one distance and has one color.
 
 # %%
 ft.visualization.plot_scheme(ft.functional.SCHEMES["rotary"])

@@ -252,8 +252,8 @@ ft.view_attention(untrained, sentence, title="an untrained model: the lines have
 # The same call shows your own weights, from any library. They are an array [layers, heads, queries, keys] of one example, with one string for each token:
 #
 # ```python
-# view_attention(weights, tokens)                        # self-attention
-# view_attention(weights, source_tokens, target_tokens)  # cross-attention
+# ft.view_attention(weights, tokens)                        # self-attention
+# ft.view_attention(weights, source_tokens, target_tokens)  # cross-attention
 # ```
 #
 # For a model of this package, `attention_weights` gives encoder, decoder and cross-attention, as above. For a model of Hugging Face's transformers:
@@ -262,7 +262,7 @@ ft.view_attention(untrained, sentence, title="an untrained model: the lines have
 # model = AutoModel.from_pretrained(name, attn_implementation="eager")  # others return no weights
 # with torch.no_grad():
 #     attentions = model(**inputs, output_attentions=True).attentions
-# view_attention(torch.stack(attentions)[:, 0], tokens)
+# ft.view_attention(torch.stack(attentions)[:, 0], tokens)
 # ```
 #
 # The notebook on [your own project](06_use_in_your_project.ipynb) shows trained heads, which learn within seconds to read a sequence backwards.

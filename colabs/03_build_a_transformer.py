@@ -112,7 +112,7 @@ ft.visualization.plot_normalization(1 + 2 * jax.random.normal(jax.random.key(2),
 tokens = jnp.array([[5, 6, 7, 8, 2, 0, 0]])  # five tokens, two of padding
 x = jax.random.normal(jax.random.key(3), (1, 7, d_model))
 segments = ft.functional.token_segments(tokens, 0)  # 1 at a token, 0 at padding
-layout = ft.functional.lay_out(segments)  # which tokens may attend to which: no padding
+layout = ft.functional.lay_out(segments)  # which tokens may attend to which; none to padding
 layer = ft.modules.EncoderLayer(options)
 variables = layer.init(jax.random.key(4), x, layout)
 by_module = layer.apply(variables, x, layout)

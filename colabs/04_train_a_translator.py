@@ -16,7 +16,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/flax-transformer/flax_transformer/blob/main/colabs/04_train_a_translator.ipynb)
 #
-# This notebook trains an encoder-decoder to translate English numbers into German and evaluates it. It shows the beam search and the attention of the model. Then it does the same with your own two text files.
+# This notebook trains an encoder-decoder to translate English numbers into German and evaluates it. It shows the beam search and the attention of the model. Then it trains another translator on two text files, as you would on your own.
 #
 # It runs from top to bottom in about a minute on two CPU cores.
 
@@ -60,7 +60,7 @@ ft.open_split(data, "train").first(3)
 # %% [markdown]
 # ## The experiment
 #
-# An experiment defines everything: the data, the model, the training, and the search for translations. It is plain data, and every field is documented (`help(ft.ParallelTextConfig)`). Sentences are split into subwords of a vocabulary of 400, so a subword is about one number word. A batch has at most 2,048 target tokens. All batches have the same shape here (`num_buckets=1`), so XLA compiles the training step only once.
+# An experiment defines everything: the data, the model, the training, and the search for translations. It is plain data, and every field is documented (`help(ft.ParallelTextConfig)`). Sentences are split into subwords of a vocabulary of 400, so many subwords are whole number words. A batch has at most 2,048 target tokens. All batches have the same shape here (`num_buckets=1`), so XLA compiles the training step only once.
 
 # %%
 experiment = ft.Experiment(
@@ -98,7 +98,7 @@ workdir = folder / "number_words"
 ft.train(experiment, workdir)
 
 # %% [markdown]
-# The loss cannot reach 0. Label smoothing, which is on by default, asks for a tenth of the probability on other tokens, so even a perfect model has a loss of about 0.9. `flax-transformer plot` writes the figure of `plot_curves` to a file.
+# The loss cannot reach 0. Label smoothing, which is on by default, spreads a tenth of the target's probability over all tokens, so even a perfect model has a loss of about 0.9. `flax-transformer plot` writes the figure of `plot_curves` to a file.
 
 # %%
 ft.visualization.plot_curves({"number words": workdir / "metrics.jsonl"})

@@ -242,7 +242,7 @@ ft.visualization.plot_curves(
 )
 
 # %% [markdown]
-# The digits of the test split, 5 and 8, are not in the training videos. So the model has to recognize the motion, not the digits. When this was written, 94.8 % of the answers were right. The confusions were mainly between turning and bouncing, which both stay in one place.
+# The digits of the test split, 5 and 8, are not in the training videos. So the model has to recognize the motion, not the digits. When this was written, 94.8 % of the answers were right. The confusions were mainly between turning and bouncing, which both stay near one place.
 
 # %%
 record, scored = ft.evaluate(folder / "moving_digits", "test")

@@ -37,12 +37,13 @@ FIELDS = {
     "model.embedding_scaling": "sqrt(d_model) multiplies the embeddings (inputs), divides the "
     "logits (logits) or does neither (none)",
     "optimizer.b2": "Adam's decay of the mean squared gradient",
-    "task.smoothing_over": "label smoothing spreads its mass over the whole vocabulary, or over "
-    "all others but the target",
+    "task.smoothing_over": "label smoothing spreads its mass over the whole vocabulary (vocab) "
+    "or over all tokens except the target (others)",
     "decoding.length_penalty": "a beam search divides by ((5 + length) / 6)^alpha (gnmt) or by "
     "length^alpha (power)",
-    "decoding.alpha": "exponent of that penalty; its meaning differs between the two",
-    "data.batch_scope": "the stated batch is that of all_devices or of each device",
+    "decoding.alpha": "exponent alpha of this penalty; equal values act differently in the two",
+    "data.batch_scope": "the batch size is that of all devices together (all_devices) or of "
+    "each device (device)",
 }
 
 

@@ -11,7 +11,7 @@ from flax_transformer.conventions import CONVENTIONS, FIELDS
 
 @dataclasses.dataclass(frozen=True)
 class Conventions:
-    """Show the settings of each value of train --convention."""
+    """Show the settings that train --convention NAME chooses, for every NAME."""
 
     json: bool = False
     """Print JSON, with the source of every value."""

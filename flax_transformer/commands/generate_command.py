@@ -20,7 +20,7 @@ class Generate(OfSearch):
 
     texts: Positional[tuple[str, ...]]
     """Beginnings of texts; by default the lines of standard input. An empty beginning starts a new
-    document, as does a terminal or /dev/null as standard input."""
+    document. If standard input is a terminal or /dev/null, the beginning is empty."""
     length: int | None = None
     """Number of tokens to write; by default --decoding.max-extra-length."""
     num_samples: int | None = None

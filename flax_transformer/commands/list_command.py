@@ -58,7 +58,7 @@ class List:
         }
         for part, title in titles.items():
             show_table(console, title, listed[part])
-        explain(console, f"--preset, as flax-transformer table3 shows: {', '.join(VARIATIONS)}")
+        explain(console, f"--preset, rows of the paper's Table 3: {', '.join(VARIATIONS)}")
 
     def _presets(self) -> dict[str, dict[str, Any]]:
         return {
@@ -113,6 +113,6 @@ def _datasets() -> dict[str, dict[str, Any]]:
     }
     other = {
         "of": "pair, labeled text or image",
-        "description": "any such data set of TFDS, such as wmt14_translate/de-en",
+        "description": "any data set of TFDS of this kind, such as wmt14_translate/de-en",
     }
     return rows | {"NAME/CONFIG": other}

@@ -18,7 +18,7 @@ from flax_transformer.visualization.pictures import check_picture_path, save_pic
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draw the training curves of one or several workdirs side by side."""
+    """Draw the training curves of one or several workdirs in one picture."""
 
     workdirs: Positional[tuple[Path, ...]]
     """Folders of trainings, finished or not."""

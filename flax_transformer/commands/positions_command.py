@@ -16,7 +16,7 @@ from flax_transformer.visualization.position_pictures import plot_positions
 
 @dataclasses.dataclass(frozen=True)
 class Positions:
-    """Test each positional scheme against four properties, and draw it."""
+    """Test each positional scheme for four properties, and draw it."""
 
     json: bool = False
     """Print the verdicts as JSON, each with the measured number that decided it."""

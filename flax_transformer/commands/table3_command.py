@@ -17,13 +17,13 @@ from flax_transformer.models.table3 import (
 from flax_transformer.models.zoo import count_parameters
 
 EXPLANATION = (
-    "Only the embedding depends on the vocabulary: d_model parameters a token, 512 in base. The "
-    "37,000 tokens of the paper's section 5.1 give base 63.0 million where 65 are published; "
-    "41,100 give 65.1, and every published count of B and C to the million.",
-    "big cannot have the same: its 213 million are met with 36,000 tokens, and 41,100 would give "
+    "Only the embedding depends on the vocabulary: d_model parameters a token, 512 in base. With "
+    "the 37,000 tokens of the paper's section 5.1, base has 63.0 million parameters; 65 are "
+    "published. 41,100 tokens give 65.1, and every published count of B and C to the million.",
+    "big needs another vocabulary: 36,000 tokens give its published 213 million, 41,100 would give "
     "218.4. So no single vocabulary gives all published counts.",
-    "Blank cells of the paper are as in base. A, D and E lack counts there; E has two tables of "
-    "1,024 positions here, one for each side.",
+    "Blank cells of the paper are as in base. It has no counts for A, D and E. Our E has two "
+    "tables of 1,024 positions, one for each side.",
 )
 
 
@@ -32,7 +32,7 @@ class Table3:
     """Show the paper's Table 3: published scores and parameter counts, and our counts."""
 
     vocab_size: int | None = None
-    """Vocabulary size for the parameter counts; by default both the paper's 37,000 and the size
+    """Vocabulary size of our parameter counts; by default both the paper's 37,000 and the size
     that gives the published counts."""
     json: bool = False
     """Print JSON."""

@@ -27,12 +27,12 @@ class OfExperiment:
     """Python file that defines `experiment`, such as experiments/number_words.py, or the
     experiment.json of a workdir."""
     preset: str | None = None
-    """Named model size instead of the experiment's; a row of the paper's Table 3 also sets label
-    smoothing. --model and --task options still change them."""
+    """Named model size instead of the experiment's; `flax-transformer list` shows the names. A row
+    of the paper's Table 3 also sets label smoothing. --model and --task options still apply."""
     convention: str | None = None
     """Settings of paper, t2t, fairseq, flax or opennmt instead of the experiment's and the
-    preset's. Sinusoidal positions replace any other positional scheme. `flax-transformer
-    conventions` shows all settings; options still change them."""
+    preset's, also its positional scheme. `flax-transformer conventions` shows all settings. Options
+    still apply."""
     experiment: Annotated[UseAppendAction[AvoidSubcommands[Experiment]], arg(name="")] = (
         Experiment()
     )
@@ -45,7 +45,7 @@ class Train(OfExperiment):
     workdir: Path
     """Folder of the run; the same command continues its training."""
     deterministic: bool = False
-    """Compute bit-identical results in every run also on a GPU, at some cost of speed."""
+    """Compute the same bits in every run on a GPU too, at some cost of speed."""
     debug_nans: bool = False
     """Stop at the first operation that produces a NaN, and report its line; many times slower."""
 

@@ -44,8 +44,8 @@ class OfLines(OfModel):
     json: bool = False
     """Print a line of JSON for each input: its index (from 0), the input, and the whole output."""
     batch_lines: int = 1024
-    """Maximum number of lines of standard input that are answered together; 1 answers each line
-    separately. Lines that have arrived do not wait for more."""
+    """Maximum number of lines of standard input that are answered together. Lines that have arrived
+    do not wait for more."""
 
     def load(self, command: str, decoding: DecodingConfig | None = None) -> Any:
         """Loads the predictor of a command, and checks the shared options."""

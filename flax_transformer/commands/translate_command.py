@@ -20,10 +20,11 @@ class Translate(OfSearch):
     """Number of translations of each text, the best first, one per line; by default
     --decoding.num-best. With several, each line begins with the text's index, from 0, and a tab."""
     scores: bool = False
-    """Print each translation's score, the normalized log-probability, and a tab before it."""
+    """Print before each translation its score and a tab: the log-probability, which a beam search
+    divides by the length penalty."""
     prefix: str = ""
     """Text with which every translation begins. It should end with a whole word and without a
-    space. Scores are of the text after it only."""
+    space. Scores cover only the text after it."""
 
     def run(self) -> None:
         """Prints the translations."""

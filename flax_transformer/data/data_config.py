@@ -103,7 +103,7 @@ class TextConfig(DataConfig):
     of the vocabulary. It is copied into the workdir."""
     tokenizer_lines: int = 1_000_000
     """Maximum number of training texts (pairs, or lines of plain text) from which the subwords are
-    learned; from a larger split, evenly spaced texts are used."""
+    learned. From a larger split, evenly spaced texts are used."""
 
     COPIED_PATHS = ("tokenizer",)
     LOWEST: ClassVar = {"batch_size": 1, "tokenizer_lines": 1, "max_length": 2}

@@ -12,7 +12,7 @@ class LabeledTextConfig(TextConfig):
 
     dataset: str = "sst2"
     """sst2, trec, labeled_text (your own .csv or .tsv files), or a data set of TFDS with one text
-    and one label: ag_news_subset."""
+    and one label, such as ag_news_subset."""
     train_file: str | None = None
     """labeled_text: training file, with columns text and label."""
     validation_file: str | None = None

@@ -17,8 +17,8 @@ class ParallelTextConfig(TextConfig):
     """The sentence pairs, their tokenization, and their batches."""
 
     dataset: str = "number_words"
-    """number_words, multi30k, text_files, copy, reverse, sort, or a TFDS translation data set:
-    wmt14_translate/de-en."""
+    """number_words, multi30k, text_files, copy, reverse, sort, or a TFDS translation data set
+    such as wmt14_translate/de-en."""
     source_language: str = "en"
     """Source language, by its name in the data set."""
     target_language: str = "de"

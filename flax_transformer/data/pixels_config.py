@@ -26,7 +26,7 @@ class _PixelsConfig(DataConfig):
     name or #rrggbb."""
     skip_bad_files: bool = False
     """image_folders, video_folders: leave out unreadable files, use the readable part of damaged
-    videos, and report the number of both."""
+    videos, and report how many there are."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random augmentation of images and videos in training."""
 
@@ -44,7 +44,7 @@ class ImagesConfig(_PixelsConfig):
 
     dataset: str = "digits"
     """digits (needs scikit-learn), fashion_mnist, cifar10_jpeg, image_folders (your own), or a data
-    set of TFDS with one image and one label: beans."""
+    set of TFDS with one image and one label, such as beans."""
 
     kind: ClassVar = "image"
     PUBLISHED_READS = ("manual_dir", "image_size", "background")

@@ -21,7 +21,7 @@ class PlainTextConfig(TextConfig):
     validation_text: str | None = None
     """plain_text: the same for validation; by default the last tenth of each document."""
     test_split: str = "validation"
-    """Held-out split; these data sets only have the validation split."""
+    """Held-out split for the final score; these data sets have only a validation split."""
     tokens: TokenUnit = "subwords"
     """Tokens: subwords of a byte-level BPE, or characters."""
     max_length: int = 256

@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
 HEADINGS = {
     "unique": "unique value",
     "consistent": "consistent distance",
-    "carries_on": "carries on",
+    "carries_on": "extends to longer texts",
     "bounded": "bounded, deterministic",
 }
 

@@ -15,7 +15,7 @@ class Written(NamedTuple):
     """Keys and values in the order in which attention reads them: heads first, keys transposed.
 
     A place holds the key or value that one member of an example wrote at one position: place =
-    position members + member. So everything that is written at once is one block.
+    position * members + member. So everything that is written at once is one block.
 
     Attributes:
         key: [batch, heads, key_dim, places].

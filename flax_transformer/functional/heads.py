@@ -63,7 +63,7 @@ def multi_head_attend(
             kernel of this formula in `KERNELS`.
 
     Returns:
-        The heads' outputs side by side, and the weights if asked for.
+        The heads' outputs side by side, and the weights if requested.
 
     Raises:
         ValueError: if the shapes do not fit each other, the mask is not boolean, or the

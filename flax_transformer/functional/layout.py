@@ -45,7 +45,7 @@ def lay_out(
 ) -> Layout:
     """Computes the layout of whole sequences.
 
-    mask[i, j] = same segment, not padding, and as far as asked for: j <= i and |j - i| < window
+    mask[i, j] = same segment, not padding; if causal, j <= i; with a window, |j - i| < window
 
     Args:
         segments: 0 for padding; packed sequences of a row have different ids.

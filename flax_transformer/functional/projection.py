@@ -199,7 +199,7 @@ def convolve(
     bias: Float[Array, " outputs"],
     segments: Int[Array, " length"] | None = None,
 ) -> Float[Array, "length outputs"]:
-    """Convolves a sequence: combines each token and its neighbors, with one matrix for each place.
+    """Convolves a sequence: sums each token and its neighbors, with one matrix for each offset.
 
     output[i] = bias + sum over j of inputs[i + j - (width - 1) // 2] kernel[j]
 

@@ -92,7 +92,7 @@ def _relative_scheme(relative_max_distance: int = 16) -> PositionalScheme:
         relative_max_distance: k, in tokens; by default that of the paper's base model.
     """
     return PositionalScheme(
-        f"a trained vector a distance, up to {relative_max_distance} tokens (Shaw et al.)",
+        f"a trained vector for each distance, up to {relative_max_distance} tokens (Shaw et al.)",
         bias=lambda query, query_positions, key_positions, _, table: relative_bias(
             query, query_positions, key_positions, table
         ),
@@ -143,7 +143,7 @@ SCHEMES: dict[str, PositionalScheme] = {
         ),
     ),
     "learned": PositionalScheme(
-        "one trained vector a position, up to a fixed length",
+        "one trained vector for each position, up to a fixed length",
         encode=lambda positions, _, __, table: learned_positions(positions, table),
         has_table=True,
     ),

@@ -59,8 +59,8 @@ class DecoderOnlyConfig(TransformerConfig):
     positions: str | tuple[str, ...] = "learned"
     """Positional scheme; `flax-transformer list` describes all."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Whether sqrt(d_model) multiplies the embeddings (inputs), divides the logits (logits), or is
-    left out (none, GPT-2)."""
+    """Use of sqrt(d_model): it multiplies the embeddings (inputs), divides the logits (logits), or
+    is not used (none, GPT-2)."""
     attention_dropout_rate: float = 0.1
     """Dropout of the attention weights."""
     num_layers: int = 12

@@ -61,8 +61,8 @@ class EncoderOnlyConfig(TransformerConfig):
     max_positions: int = 512
     """Rows of a learned table of positions."""
     embedding_scaling: EmbeddingScaling = "none"
-    """Whether sqrt(d_model) multiplies the embeddings (inputs), divides the logits (logits), or is
-    left out (none, BERT)."""
+    """Use of sqrt(d_model): it multiplies the embeddings (inputs), divides the logits (logits), or
+    is not used (none, BERT)."""
     embedding_norm: bool = True
     """Normalization of the sum of embeddings and positions."""
     attention_dropout_rate: float = 0.1

@@ -54,7 +54,7 @@ class LayerOptions:
     normalize_query_key: bool = False
     """Normalization of every head's queries and keys, which keeps large models stable."""
     query_key_norm_epsilon: float = 1e-6
-    """Added to the mean square in this normalization."""
+    """Term added to the mean square in normalize_query_key."""
     attention_implementation: str = "auto"
     """auto: xla (all scores at once), or for very many scores blockwise (one block of queries at a
     time), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If weights are
@@ -84,9 +84,9 @@ class LayerOptions:
     geglu, geglu_tanh and swiglu, with 1.5 times as many parameters."""
     positions: str | tuple[str, ...] = "sinusoidal"
     """Positional scheme; `flax-transformer positions` compares them. Several schemes apply to the
-    first layers, and then repeat; each must be inside attention, or none."""
+    first layers, and then repeat; each must act inside attention, or be none."""
     rotary_base: float | tuple[float, ...] = 10_000.0
-    """Base of the wavelengths of rotary positions; several as for attention_window."""
+    """Base of the wavelengths of rotary positions. Several values apply as in attention_window."""
     rotary_layout: RotaryLayout = "interleaved"
     """Pairs of features that rotary positions rotate: adjacent ones (interleaved), or those of the
     first and the second half of a head (halves), as in Hugging Face's Llama."""

@@ -42,7 +42,7 @@ class Dropout(nn.Module):
 def dropout_factors(
     module: nn.Module, rate: float, shape: tuple[int, ...], deterministic: bool
 ) -> Float[Array, "..."] | None:
-    """Draws the factors of dropout with a module's key "dropout"; None where there is none."""
+    """Draws the factors of dropout with a module's key "dropout"; None without dropout."""
     if deterministic or not rate:
         return None
     return dropout_multiplier(module.make_rng("dropout"), rate, shape)

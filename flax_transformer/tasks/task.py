@@ -129,7 +129,7 @@ class Task(ABC):
 
     @abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Initializes the model's parameters at random; statistics start neutral."""
+        """Initializes parameters at random, and running statistics to mean 0 and variance 1."""
 
     @abstractmethod
     def loss(self, variables: Variables, batch: AnyBatch, rng: PRNGKeyArray) -> Loss:

@@ -10,7 +10,7 @@ class TaskConfig:
     """How a model is trained for a task; the class of the config chooses the task."""
 
     label_smoothing: float = 0.0
-    """Probability mass of the right answer spread evenly over all answers."""
+    """Share of the right answer's probability that is spread evenly over all answers."""
 
     def __post_init__(self) -> None:
         """Rejects a smoothing outside [0, 1)."""

@@ -66,7 +66,7 @@ class TextTask(Task):
         self.tokenizer.save(folder / TOKENIZER)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Initializes the model's parameters with texts of one token; statistics start neutral."""
+        """Initializes the model's parameters at random, by texts of one token."""
         num_sides = 2 if self.takes[1] == "target_tokens" else 1
         tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
         return draw(self.model, rng, *tokens, method=self.method)

@@ -51,7 +51,7 @@ def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
 
 
 def deciding_score(path: Path, name: str) -> str:
-    """Names the score that decides the best step: another one if `name` is 0 at every step."""
+    """Names the score that decides the best step: the next one if `name` is 0 at every step."""
     best = best_step(validation_scores(path, name))
     return name if best is None else list(_goodness_by_step(path, name)[best])[-1]
 

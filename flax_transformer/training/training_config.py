@@ -24,7 +24,8 @@ class TrainingConfig:
     """Validation score that chooses the best checkpoint; the task's first score if not given. While
     it is 0 at every evaluation, the task's next score is used."""
     patience: int | None = None
-    """Consecutive evaluations without a better score after which the training ends early."""
+    """Consecutive evaluations without a better score after which training ends; no limit if not
+    given."""
     max_skipped: int = 10
     """Consecutive updates skipped because loss or gradient is not finite, after which the training
     stops."""
@@ -49,7 +50,7 @@ class TrainingConfig:
         return step % self.evaluate_every_steps == 0 or self.evaluates_as_last(step)
 
     def evaluates_as_last(self, step: int) -> bool:
-        """Returns whether only a training that ends there is scored after `step` updates."""
+        """Returns whether the model is scored at `step` only because the training ends there."""
         return step == self.num_steps and step % self.evaluate_every_steps != 0
 
     def saves_at(self, step: int) -> bool:
@@ -61,5 +62,5 @@ class TrainingConfig:
         return step % self.log_every_steps == 0 or self.logs_as_last(step)
 
     def logs_as_last(self, step: int) -> bool:
-        """Returns whether a line of metrics is due only in a training that ends there."""
+        """Returns whether metrics are due at `step` only because the training ends there."""
         return step == self.num_steps and step % self.log_every_steps != 0

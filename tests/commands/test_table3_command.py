@@ -40,8 +40,8 @@ def test_the_table_is_for_people(run, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "name", "vocab_size"),
     [
-        (r"base (\S+) million", "base", 37_000),
-        (r"41,100 give (\S+), and", "base", 41_100),
+        (r"base has (\S+) million", "base", 37_000),
+        (r"41,100 tokens give (\S+), and", "base", 41_100),
         (r"41,100 would give (\S+)\.", "big", 41_100),
     ],
 )

@@ -128,7 +128,7 @@ DATASETS = {
         ("manual_dir",),
     ),
     "trec": Dataset(
-        "5,952 questions by what they ask for, 6 classes",
+        "5,952 questions, 6 classes of answers",
         "labeled_text",
         _builtin("trec"),
         ("manual_dir",),
@@ -152,7 +152,7 @@ DATASETS = {
         ("manual_dir",),
     ),
     "cifar10_jpeg": Dataset(
-        "60,000 color images, 32 × 32, 10 classes; pixels as JPEG left them",
+        "60,000 color images, 32 × 32, 10 classes; decoded from JPEG",
         "image",
         _builtin("cifar10_jpeg"),
         ("manual_dir",),

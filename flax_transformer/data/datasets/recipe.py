@@ -69,7 +69,7 @@ def labeled(
 
 
 def pixels(*shape: int) -> Any:
-    """Returns the feature of images or videos of one size, stored as uncompressed pixels.
+    """Returns the feature of images or videos of one size, stored as pixels, compressed by zlib.
 
     TFDS's own Image feature would need TensorFlow to write them.
     """

@@ -25,7 +25,7 @@ Blocks = tuple[int | None, int | None, int | None]
 
 
 def blocks_pay(num_scores: int, platform: str) -> bool:
-    """Whether attending in blocks is faster, or needed, for so many scores."""
+    """Whether so many scores should be computed in blocks: to save time or memory."""
     return num_scores >= (_CPU_MANY if platform == "cpu" else _ACCELERATOR_MANY)
 
 

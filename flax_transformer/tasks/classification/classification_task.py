@@ -113,7 +113,7 @@ class ClassificationTask(Task):
         return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
-        """Initializes the model's parameters at random; statistics start neutral."""
+        """Initializes parameters at random, and running statistics to mean 0 and variance 1."""
         return draw(self.model, rng, self.example(), method=self.method)
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:

@@ -14,9 +14,9 @@ class TranslationConfig(TaskConfig):
     """How a translation model is trained and scored."""
 
     label_smoothing: float = 0.1
-    """Probability mass of the targets spread evenly over other tokens."""
+    """Share of the target's probability that is spread evenly; see smoothing_over."""
     smoothing_over: SmoothingOver = "vocab"
-    """Tokens that share this mass: the whole vocab (Szegedy et al. 2016), or all tokens except the
+    """Tokens that get this share: the whole vocab (Szegedy et al. 2016), or all tokens except the
     target (T2T, fairseq)."""
     bleu_tokenizer: BleuTokenizer = "auto"
     """sacreBLEU's name of the tokenizer that splits texts into words for BLEU. auto chooses by the

@@ -106,8 +106,8 @@ OPTIMIZERS = {
         _sgd,
     ),
     "adafactor": UpdateRule(
-        "mean squares by rows and columns, steps relative to the size of each parameter, about a "
-        "hundredth (Shazeer and Stern 2018)",
+        "mean squares by rows and columns; steps relative to the size of each parameter, for rates "
+        "of about 0.01 (Shazeer and Stern 2018)",
         ("weight_decay",),
         _adafactor,
     ),
