@@ -207,6 +207,13 @@ def test_tags_of_another_training_are_refused(workdir, experiment, tmp_path):
         other.save(workdir)
 
 
+def test_a_missing_test_file_is_found_before_the_training(experiment, tmp_path):
+    data = dataclasses.replace(experiment.data, test_file=str(tmp_path / "absent.conllu"))
+    with pytest.raises(UserError, match=r"absent\.conllu"):
+        ft.train(dataclasses.replace(experiment, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_prints_a_line_for_each_sentence(workdir, capsys):
     main(["tag", "--workdir", str(workdir), "they duck .", "the cat"])
     assert capsys.readouterr().out.splitlines() == [

@@ -11,7 +11,7 @@ from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.batches.packed_batches import PackedBatches
-from flax_transformer.data.datasets.datasets import open_split, read_pairs
+from flax_transformer.data.datasets.datasets import read_pairs
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_pairs
 from flax_transformer.data.datasets.split import Pair
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
@@ -50,8 +50,6 @@ class TranslationTask(TextTask):
         """Reads the tokenizer; for a new training it is learned from the training data."""
         if training:
             check_tokenizer(experiment.task.bleu_tokenizer)
-            for split in (experiment.data.train_split, experiment.data.held_out_split):
-                open_split(experiment.data, split)
         return super().open(experiment, folder, training=training)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
