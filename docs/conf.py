@@ -12,12 +12,14 @@ import api_pages
 import conventions_page
 import copied_pages
 import docstring_markup
-from sphinx.application import Sphinx
+import option_names
+import tex_formulas
+from sphinx.application import Sphinx  # pyright: ignore[reportMissingImports]
 
 project = "flax_transformer"
 author = copyright = "the authors of flax_transformer"
 html_title = "flax_transformer"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 # Two dashes are those of an option.
 smartquotes = False
@@ -29,7 +31,7 @@ highlight_language = "none"
 nb_execution_mode = "force" if os.environ.get("READTHEDOCS") == "True" else "off"
 nb_execution_in_temp = True
 nb_execution_timeout = 600
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 
 # Docstrings have Google's sections, and two of our own.
@@ -49,6 +51,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -65,9 +68,11 @@ def setup(app: Sphinx) -> None:
     folder = Path(__file__).parent
     copied_pages.copy_notebooks(folder.parent / "colabs", folder / "notebooks")
     api_pages.write_pages(folder / "api")
+    tex_formulas.register(app)
     app.connect("source-read", conventions_page.fill)
     # Before napoleon, which has priority 500.
     app.connect("autodoc-process-docstring", docstring_markup.mark_up, priority=400)
     app.connect("autodoc-skip-member", docstring_markup.skip_member)
     app.connect("autodoc-process-signature", docstring_markup.shorten_signature)
     app.connect("doctree-read", docstring_markup.set_dashes)
+    app.connect("doctree-read", option_names.keep_whole)

@@ -72,7 +72,7 @@ def shorten_signature(
 def set_dashes(app: Any, doctree: Any) -> None:
     """Sets the dash between an argument and its meaning, for which Sphinx writes two hyphens."""
     for text in list(doctree.findall(nodes.Text)):
-        if text == " -- ":
+        if text.astext() == " -- ":
             text.parent.replace(text, nodes.Text(" – "))
 
 
