@@ -52,6 +52,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_math_renderer = "mathml"
+# That of the theme underlines the names of modules like links.
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -74,5 +76,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", docstring_markup.mark_up, priority=400)
     app.connect("autodoc-skip-member", docstring_markup.skip_member)
     app.connect("autodoc-process-signature", docstring_markup.shorten_signature)
-    app.connect("doctree-read", docstring_markup.set_dashes)
+    app.connect("doctree-read", docstring_markup.set_signs)
     app.connect("doctree-read", option_names.keep_whole)
