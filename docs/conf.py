@@ -52,8 +52,6 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_math_renderer = "mathml"
-# That of the theme underlines the names of modules like links.
-pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
