@@ -45,7 +45,7 @@ def to_mathml(tex: str, as_block: bool) -> str:
 def _space_functions(row: ElementTree.Element) -> None:
     """Puts spaces around `sin x`, which browsers would set like the product of two letters."""
     for child in row:
-        # Such as max, which is no sign between two things.
+        # Such as max, which does not connect two things.
         if child.tag == "mo" and (child.text or "").isalpha():
             child.tag = "mi"
     children = list(row)
