@@ -6,6 +6,8 @@ from pathlib import Path
 
 # The pages' content is taken from the package, which must not start an accelerator for that.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Notebooks call themselves terminals, but a page would show every state of a progress bar.
+os.environ.setdefault("TTY_COMPATIBLE", "0")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import api_pages
@@ -31,6 +33,7 @@ highlight_language = "none"
 nb_execution_mode = "force" if os.environ.get("READTHEDOCS") == "True" else "off"
 nb_execution_in_temp = True
 nb_execution_timeout = 600
+nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 
