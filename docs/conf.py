@@ -6,18 +6,22 @@ from pathlib import Path
 
 # The pages' content is taken from the package, which must not start an accelerator for that.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Notebooks call themselves terminals, but a page would show every state of a progress bar.
+os.environ.setdefault("TTY_COMPATIBLE", "0")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import api_pages
 import conventions_page
 import copied_pages
 import docstring_markup
-from sphinx.application import Sphinx
+import option_names
+import tex_formulas
+from sphinx.application import Sphinx  # pyright: ignore[reportMissingImports]
 
 project = "flax_transformer"
 author = copyright = "the authors of flax_transformer"
 html_title = "flax_transformer"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 # Two dashes are those of an option.
 smartquotes = False
@@ -29,7 +33,8 @@ highlight_language = "none"
 nb_execution_mode = "force" if os.environ.get("READTHEDOCS") == "True" else "off"
 nb_execution_in_temp = True
 nb_execution_timeout = 600
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 
 # Docstrings have Google's sections, and two of our own.
@@ -49,6 +54,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -65,9 +71,11 @@ def setup(app: Sphinx) -> None:
     folder = Path(__file__).parent
     copied_pages.copy_notebooks(folder.parent / "colabs", folder / "notebooks")
     api_pages.write_pages(folder / "api")
+    tex_formulas.register(app)
     app.connect("source-read", conventions_page.fill)
     # Before napoleon, which has priority 500.
     app.connect("autodoc-process-docstring", docstring_markup.mark_up, priority=400)
     app.connect("autodoc-skip-member", docstring_markup.skip_member)
     app.connect("autodoc-process-signature", docstring_markup.shorten_signature)
-    app.connect("doctree-read", docstring_markup.set_dashes)
+    app.connect("doctree-read", docstring_markup.set_signs)
+    app.connect("doctree-read", option_names.keep_whole)

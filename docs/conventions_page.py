@@ -1,6 +1,6 @@
 """The tables of the page "Conventions", from the data that `--convention` uses."""
 
-from sphinx.application import Sphinx
+from sphinx.application import Sphinx  # pyright: ignore[reportMissingImports]
 
 from flax_transformer.conventions import CONVENTIONS, FIELDS
 

@@ -18,6 +18,8 @@ MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 CODE = re.compile(r"`([^`]*)`")
 # Where JAX defines its arrays.
 HOME = re.compile(r"\b(?:jaxlib|jax)\.(?:\w+\.)*(?=Array\b)")
+# Napoleon would take what is before a colon for the type of a result. Until then it is this.
+COLON = "\N{SMALL COLON}"
 DOCTEST = re.compile(r"\s*>>> ")
 
 
@@ -29,6 +31,8 @@ def mark_up(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
         # Those of a linen module; its arguments are attributes.
         if paragraph[0] == "Parameters:":
             paragraph[0] = "Module parameters:"
+        if paragraph[0] in ("Returns:", "Yields:"):
+            paragraph[1] = paragraph[1].replace(":", COLON)
         in_sections = in_sections or bool(SECTION.match(paragraph[0]))
         if marked and not in_sections and is_formula(paragraph):
             marked += _shown(paragraph)
@@ -69,11 +73,13 @@ def shorten_signature(
     return re.sub(r", parent: .*, name: str \| None = None\)$", ")", signature), returned
 
 
-def set_dashes(app: Any, doctree: Any) -> None:
-    """Sets the dash between an argument and its meaning, for which Sphinx writes two hyphens."""
+def set_signs(app: Any, doctree: Any) -> None:
+    """Sets the dash between an argument and its meaning, and colons that napoleon must not read."""
     for text in list(doctree.findall(nodes.Text)):
-        if text == " -- ":
-            text.parent.replace(text, nodes.Text(" – "))
+        written = text.astext()
+        meant = " – " if written == " -- " else written.replace(COLON, ":")
+        if meant != written:
+            text.parent.replace(text, nodes.Text(meant))
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:

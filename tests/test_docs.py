@@ -5,24 +5,28 @@ import collections
 import html.parser
 import importlib.util
 import os
+import re
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "flax_transformer"
+THIN_SPACE = '<mspace width="0.1667em"></mspace>'
 
 
 class Page(NamedTuple):
-    """What a page of the site links to, and where it can be linked to."""
+    """What a page of the site links to and is made of, and where it can be linked to."""
 
     links: list[str]
+    parts: list[str]
     anchors: set[str]
     objects: list[str]
 
@@ -32,11 +36,14 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.page = Page([], set(), [])
+        self.page = Page([], [], set(), [])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value for name, value in attrs if value}
-        self.page.links.extend(given[name] for name in ("href", "src") if name in given)
+        addresses = [given[name] for name in ("href", "src", "srcset") if name in given]
+        self.page.links.extend(addresses)
+        if tag != "a":
+            self.page.parts.extend(addresses)
         if "id" in given:
             self.page.anchors.add(given["id"])
             if tag == "dt" and "sig-object" in given.get("class", ""):
@@ -83,6 +90,30 @@ def test_every_internal_link_leads_somewhere(pages):
     assert not broken
 
 
+def test_no_page_needs_a_network(pages):
+    parts = {part for page in pages.values() for part in page.parts}
+    sheets = {path for page in pages for path in page.parent.rglob("*.css")}
+    assert parts
+    assert sheets
+    for sheet in sheets:
+        parts.update(re.findall(r"""(?:url\(|@import\s)["']?([^"')]+)""", sheet.read_text("utf-8")))
+    assert [part for part in parts if urlsplit(part).netloc] == []
+
+
+def test_no_page_scrolls_sideways(pages, browser):
+    shown: Any = browser.new_page()
+    wide = []
+    for path in sorted(pages):
+        shown.goto(path.as_uri())
+        for width in (390, 1280):
+            shown.set_viewport_size({"width": width, "height": 800})
+            if shown.evaluate("document.scrollingElement.scrollWidth") > width:
+                wide.append((path.name, width))
+    shown.close()
+    assert len(pages) > 50
+    assert not wide
+
+
 def test_every_public_name_is_documented_once(pages):
     defined = collections.Counter()
     for path in PACKAGE.rglob("*.py"):
@@ -107,6 +138,22 @@ def test_formulas_are_mathematics(pages):
     # What a formula's notation does not hold keeps its lines.
     (path,) = (path for path in pages if path.name.startswith("masks_") and "api" in path.parts)
     assert "1 0 0\n" in path.read_text("utf-8")
+
+
+def test_formulas_in_tex_are_mathematics(pages):
+    for path in pages:
+        if path.parent.name == "notebooks" and path.name != "index.html":
+            text = path.read_text("utf-8")
+            assert "<math" in text
+            assert r"\frac" not in text
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/pictures/*.png")), ids=lambda path: path.name)
+def test_plots_are_cards_for_dark_pages(path):
+    with Image.open(path) as image:
+        card = image.convert("RGBA")
+    assert card.getpixel((0, 0)) == (255, 255, 255, 0), "see docs/picture_cards.py"
+    assert card.getpixel((card.width // 2, 0)) == (255, 255, 255, 255)
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +182,20 @@ def test_a_formula_is_converted(to_mathml, formula, shown):
 )
 def test_what_is_not_clear_is_not_converted(to_mathml, text):
     assert to_mathml([text]) is None
+
+
+@pytest.mark.parametrize(
+    ("tex", "shown"),
+    [
+        (r"\text{one\_hot}", "<mtext>one_hot</mtext>"),
+        (r"\max(0, x)", "<mi>max</mi>"),
+        (r"\underbrace{x}_{\text{y}}", "<mo>⏟</mo></munder><mtext>y</mtext></munder>"),
+        (r"a \sin b", f"<mi>a</mi>{THIN_SPACE}<mi>sin</mi><mo>\u2061</mo>{THIN_SPACE}<mi>b</mi>"),
+        (r"a + \sin(b)", '<mo>+</mo><mi>sin</mi><mo>\u2061</mo><mo stretchy="false">('),
+        (r"\sin\left(b\right)", "<mi>sin</mi><mo>\u2061</mo><mrow><mo>(</mo>"),
+    ],
+)
+def test_a_formula_in_tex_is_converted(tex, shown):
+    pytest.importorskip("sphinx", reason="needs the extra docs")
+    to_mathml = runpy.run_path(str(ROOT / "docs" / "tex_formulas.py"))["to_mathml"]
+    assert shown in re.sub(r"\n\s*", "", to_mathml(tex, as_block=False))

@@ -1,25 +1,10 @@
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from flax_transformer.visualization import AttentionView
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Starts a real browser, or skips the tests that need one."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs the program chromium")
-    with playwright.sync_playwright() as running:
-        # Containers run tests as root, for whom Chromium starts without its sandbox only.
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
