@@ -118,8 +118,7 @@ def _reported(error: BaseException) -> tuple[str, int]:
     from jax.errors import JaxRuntimeError
 
     if isinstance(error, KeyboardInterrupt):
-        line = "interrupted: the same command continues a training"
-        return line, getattr(error, "exit_code", EXIT_INTERRUPTED)
+        return str(error) or "interrupted", getattr(error, "exit_code", EXIT_INTERRUPTED)
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
         return f"error: {reason}: give smaller sizes, or fewer tokens at a time", EXIT_USER_ERROR

@@ -234,7 +234,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
     training, workdir = run.experiment.training, run.workdir
     with interruption.at_once():
         state, notes = run.begin()
-        step = int(state.step)
+        step = interruption.saved_step = int(state.step)
         run.describe(state)
         if run.milestones.is_over(step) and not run.milestones.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
@@ -265,6 +265,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
             is_asked_to_stop = interruption.requested is not None
             if is_asked_to_stop or training.saves_at(step):
                 run.save(state, log)
+                interruption.saved_step = step
             if is_asked_to_stop:
                 interruption.check()
             _evaluate_if_due(run, interruption, step, state, log)

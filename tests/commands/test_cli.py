@@ -133,7 +133,7 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
     [
         (
             "train small.py --workdir run --seed 3",
-            r"run holds another experiment \(--seed 0\): cho",
+            r"run holds another experiment \(--seed was 0, now 3\): cho",
         ),
         ("evaluate --workdir run --split tset", "unknown --split of text_files 'tset'"),
         ("evaluate --workdir run --split test", "; give --data.test-source and --data.test-target"),

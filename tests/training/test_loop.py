@@ -86,7 +86,10 @@ def continued(request, experiment, tmp_path_factory):
                 evaluate(self, state, log)
 
             patch.setattr(loop.Run, "evaluate", interrupted_evaluate)
-        with pytest.raises(KeyboardInterrupt):
+        # A crash reports nothing.
+        last = {"at a step": 5, "in an evaluation": 6, "by a crash": None}[request.param]
+        said = last and f"^interrupted after step {last}, which is saved: the same command"
+        with pytest.raises(KeyboardInterrupt, match=said):
             train(experiment, path)
     return path, train(experiment, path), request.param
 
