@@ -19,6 +19,7 @@ import tyro
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.option_values import option_values
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
@@ -154,6 +155,7 @@ def _show_unraisable(unraisable: Any) -> None:
 
 def _parse(command: type, words: list[str], **options: Any) -> Any:
     printed, helped = io.StringIO(), io.StringIO()
+    options |= {"registry": option_values()}
     try:
         with contextlib.redirect_stderr(printed):
             return tyro.cli(command, args=words, **options)
@@ -186,8 +188,9 @@ def _unframed(box: str) -> str:
     lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()[1:]]
     # Without a terminal, the box has rules of hyphens between the lines.
     said = " ".join(line for line in lines if line.strip("-"))
-    # Of the options it suggests the nearest is enough; the hint at --help is superfluous.
-    return said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
+    # Of the options it suggests the nearest is enough; --help shows the rest.
+    said = said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
+    return said.partition(" Argument helptext")[0]
 
 
 def _defaults(command: str, words: list[str]) -> Any:

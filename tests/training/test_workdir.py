@@ -77,8 +77,8 @@ def test_of_many_differences_three_are_shown_and_the_way_to_continue(workdir, ex
     assert str(raised.value) == (
         f"{path} holds another experiment (--model.d-model was {before.d_model}, now "
         f"{after.d_model}; --model.d-ff was {before.d_ff}, now 67; --model.num-heads was "
-        f"{before.num_heads}, now 1; and 2 more: see {file}): choose another --workdir, or continue "
-        f"that one with flax-transformer train {file} --workdir {path}"
+        f"{before.num_heads}, now 1; and 2 more: see {file}): choose another --workdir, or "
+        f"continue that one with flax-transformer train {file} --workdir {path}"
     )
 
 
