@@ -28,6 +28,7 @@ from flax_transformer.training.durability.interruption import Interruption
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
+from flax_transformer.training.mean_check import advice_against_mean
 from flax_transformer.training.metrics import MetricsWriter, Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
@@ -270,6 +271,9 @@ def _train(run: Run, interruption: Interruption) -> bool:
                 interruption.check()
             _evaluate_if_due(run, interruption, step, state, log)
     run.checkpoints.prune()
+    with interruption.at_once(), run.accounts.of("evaluation"):
+        if line := advice_against_mean(run.task, run.checkpoints, workdir, run.experiment):
+            run.say(line)
     return True
 
 
