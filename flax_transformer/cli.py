@@ -19,6 +19,7 @@ import tyro
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.option_values import option_values
 from flax_transformer.python_files import import_parts
 
 PROGRAM = "flax-transformer"
@@ -124,8 +125,7 @@ def _reported(error: BaseException) -> tuple[str, int]:
     from jax.errors import JaxRuntimeError
 
     if isinstance(error, KeyboardInterrupt):
-        line = "interrupted: the same command continues a training"
-        return line, getattr(error, "exit_code", EXIT_INTERRUPTED)
+        return str(error) or "interrupted", getattr(error, "exit_code", EXIT_INTERRUPTED)
     if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         reason = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
         return f"error: {reason}: give smaller sizes, or fewer tokens at a time", EXIT_USER_ERROR
@@ -161,6 +161,7 @@ def _show_unraisable(unraisable: Any) -> None:
 
 def _parse(command: type, words: list[str], **options: Any) -> Any:
     printed, helped = io.StringIO(), io.StringIO()
+    options |= {"registry": option_values()}
     try:
         with contextlib.redirect_stderr(printed):
             return tyro.cli(command, args=words, **options)
@@ -194,8 +195,9 @@ def _unframed(box: str) -> str:
     lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()[1:]]
     # Without a terminal, the box has rules of hyphens between the lines.
     said = " ".join(line for line in lines if line.strip("-"))
-    # Of the options it suggests the nearest is enough; the hint at --help is superfluous.
-    return said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
+    # Of the options it suggests the nearest is enough; --help shows the rest.
+    said = said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
+    return said.partition(" Argument helptext")[0]
 
 
 def _defaults(command: str, words: list[str]) -> Any:

@@ -41,7 +41,7 @@ LAYERS = [
     {"tasks"},
     {"training", "experiment", "conventions", "presets"},
     {"console", "line_batches"},
-    {"commands"},
+    {"commands", "option_values"},
     {"cli", "flax_transformer"},
     {"__main__"},
 ]

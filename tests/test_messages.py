@@ -45,20 +45,48 @@ def test_mistaken_messages_are_found(call):
     assert text
 
 
+# What `unknown` may name besides an option: the words of a file, or names that Python code gives.
+NOT_OPTIONS = re.compile(
+    r"command$|experiment file$|kind$|config of a task$|part of attention$|class$|.* in \{\}"
+)
+
+
+def test_an_unknown_name_is_reported_with_its_option():
+    kinds = [
+        (f"{path.relative_to(PACKAGE)}, line {line}", text)
+        for path in PACKAGE.rglob("*.py")
+        for line, text in _given_to(ast.parse(path.read_text(encoding="utf-8")), {"unknown"})
+    ]
+    assert len(kinds) > 20, "the calls must be found"
+    unnamed = [f"{place}: {text}" for place, text in kinds if not _names_an_option(text)]
+    assert not unnamed, "\n".join(unnamed)
+    assert not _names_an_option("language of {}")
+
+
+def _names_an_option(text: str) -> bool:
+    return "--" in text or text.startswith("{} of ") or NOT_OPTIONS.match(text) is not None
+
+
 def _is_mistaken(text: str) -> bool:
     return FINAL_PERIOD.search(text) is not None or BARE.search(text) is not None
 
 
 def _messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields the line and the text of messages, in which {} is a value."""
+    yield from _given_to(tree, MAKERS)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args:
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in MAKERS:
-                yield from ((node.lineno, text) for text in _texts(node.args[0]))
         # The mistakes that `refuse` reads: pairs of a condition and a message.
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             yield from ((node.lineno, text) for text in _texts(node.elts[1]) if " " in text)
+
+
+def _given_to(tree: ast.Module, makers: set[str]) -> Iterator[tuple[int, str]]:
+    """Yields the line and the text of the first arguments of calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args:
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in makers:
+                yield from ((node.lineno, text) for text in _texts(node.args[0]))
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

@@ -11,6 +11,7 @@ from flax_transformer.data.files.text_files import read_parallel
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_scores import TextScore
+from flax_transformer.training.assemble import check_command
 from flax_transformer.training.checkpoints.workdir import Workdir
 
 
@@ -33,9 +34,11 @@ class Score(OfLines):
     def run(self) -> None:
         """Prints the scores."""
         _, kind = find_task(Workdir(self.workdir).load())
+        command = kind.command if kind.searches else "score"
+        check_command(command, self.workdir)
         is_translator = kind.takes[1] == "target_tokens"
         pairs = self._pairs_of_files(is_translator)
-        predictor = self.load(kind.command if kind.searches else "score")
+        predictor = self.load(command)
         if pairs:
             scores = predictor.score(*map(list, zip(*pairs, strict=True)))
             for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):

@@ -66,7 +66,13 @@ def train_and_score(
 ) -> tuple[Record, Scored]:
     """Trains, scores the held-out split and shows the scores and a few outputs."""
     train(experiment, workdir, console, find_nans)
-    record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
+    try:
+        record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted after the last step, before the scores: flax-transformer evaluate "
+            f"--workdir {workdir} computes them"
+        ) from None
     show_scores(record, console)
     for line in scored.samples:
         say(console, line)

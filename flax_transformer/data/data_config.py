@@ -82,6 +82,19 @@ class DataConfig:
             yield f"lower --data.batch-size to {batch_size // 2}"
 
 
+def split_option(config: DataConfig, split: str) -> str:
+    """Returns the option that names a split; --split if none of the config's options does.
+
+    Example:
+        >>> from flax_transformer.data.plain_text_config import PlainTextConfig
+        >>> split_option(PlainTextConfig(train_split="trian"), "trian")
+        '--data.train-split'
+    """
+    names = ("train_split", "validation_split", "test_split")
+    given = (name for name in names if getattr(config, name) == split)
+    return next((option(f"data.{name}") for name in given), "--split")
+
+
 def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 

@@ -1,13 +1,13 @@
 """Sentence pairs: the data set, its tokenization, and its batches."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal, get_args
 
 from flax_transformer.data.batches.batch import Batch
 from flax_transformer.data.data_config import TextConfig
 from flax_transformer.data.datasets.datasets import DATASETS
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, option, unknown
 
 BatchScope = Literal["all_devices", "device"]
 
@@ -99,9 +99,8 @@ class ParallelTextConfig(TextConfig):
                 "give two columns"
             )
         known = () if dataset is None else dataset.languages
-        for language in languages if known else ():
-            if language not in known:
-                raise unknown(f"language of {self.dataset}", language, known)
+        if known:
+            check_languages(self, known)
 
     def limits(self, num_devices: int) -> tuple[int | None, int | None]:
         """Target tokens and sentence pairs of an update over all devices; one of them is None."""
@@ -126,6 +125,18 @@ class ParallelTextConfig(TextConfig):
         longest = max(batch.source.shape[1], batch.target.shape[1])
         if longest > 2:
             yield f"lower --data.max-length to {longest // 2} (leaves longer pairs out)"
+
+
+def check_languages(config: ParallelTextConfig, known: Iterable[str]) -> None:
+    """Rejects languages that the data set does not have.
+
+    Raises:
+        UserError: names the option of the first such language.
+    """
+    for name in ("source_language", "target_language"):
+        language = getattr(config, name)
+        if language not in known:
+            raise unknown(f"{option(f'data.{name}')} of {config.dataset}", language, known)
 
 
 def _check_batch(config: ParallelTextConfig) -> None:

@@ -162,13 +162,18 @@ def load_for(
     Raises:
         UserError: if the folder contains a model for another command.
     """
+    check_command(command, workdir)
+    return load(workdir, weights, decoding, dtype)
+
+
+def check_command(command: str, workdir: Path) -> None:
+    """Rejects a workdir with a model for another command, and names that command."""
     name, task = find_task(Workdir(workdir).load())
     if task.command != command:
         raise UserError(
-            f"{workdir} holds a model for {name}, which cannot {command}: give flax-transformer "
+            f"{workdir} holds a model for {name}, which cannot {command}: use flax-transformer "
             f"{task.command} --workdir {workdir}"
         )
-    return load(workdir, weights, decoding, dtype)
 
 
 def _read_variables(
@@ -224,13 +229,22 @@ def evaluate(
     run = open_run(path, weights, decoding, dtype, task_options)
     if split is None:
         split = str(run.experiment.data.held_out_split)
-    files = split if isinstance(split, OwnFiles) else None
     if isinstance(split, str):
         # Scores of changed files would not be comparable with those of the training.
         DataFiles(path, run.experiment.data).check()
     scored = run.task.evaluate(run.variables, split)
+    record = _record(run, split, scored, command)
+    changes = [str(value) for value in (dtype, *task_options.values()) if value is not None]
+    name = "-".join([_scores_name(split, weights, run.experiment.decoding), *changes])
+    _write(Workdir(path).scores / name, record, scored.outputs)
+    return record, scored
+
+
+def _record(
+    run: TrainedRun, split: str | OwnFiles, scored: Scored, command: Sequence[str]
+) -> Record:
     decoding = run.experiment.decoding
-    record = Record(
+    return Record(
         split=split if isinstance(split, str) else None,
         decoding=decoding and dataclasses.asdict(decoding),
         dtype=run.experiment.model.dtype,
@@ -238,20 +252,24 @@ def evaluate(
         num_averaged=len(run.steps),
         scores=scored.scores,
         details=dict(scored.details),
-        files=files.paths() if files else {},
+        files=split.paths() if isinstance(split, OwnFiles) else {},
         command=command,
         seed=run.experiment.seed,
     )
-    name = f"{files.name() if files else split}-{weights}"
+
+
+def _scores_name(split: str | OwnFiles, weights: Weights, decoding: DecodingConfig | None) -> str:
+    """Names the files of an evaluation, such as test-average-beam4."""
+    parts = [split.name() if isinstance(split, OwnFiles) else split, weights]
     if decoding is not None:
-        name += f"-{decoding.method}"
-        name += f"{decoding.beam_size}" if decoding.method == "beam" else ""
-    name += "".join(
-        f"-{changed}" for changed in (dtype, *task_options.values()) if changed is not None
-    )
-    folder = Workdir(path).scores
-    write_scores(folder / f"{name}.json", record)
-    if scored.outputs:
-        outputs = "".join(" ".join(text.splitlines()) + "\n" for text in scored.outputs)
-        (folder / f"{name}.txt").write_text(outputs, encoding="utf-8")
-    return record, scored
+        size = decoding.beam_size if decoding.method == "beam" else ""
+        parts.append(f"{decoding.method}{size}")
+    return "-".join(parts)
+
+
+def _write(path: Path, record: Record, outputs: Sequence[str]) -> None:
+    """Writes the scores as JSON and each output as a line, beside each other."""
+    write_scores(path.with_name(f"{path.name}.json"), record)
+    if outputs:
+        lines = "".join(" ".join(text.splitlines()) + "\n" for text in outputs)
+        path.with_name(f"{path.name}.txt").write_text(lines, encoding="utf-8")

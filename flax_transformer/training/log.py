@@ -136,7 +136,10 @@ class TrainingProgress:
         status = f"loss {mean}  {speed:,.0f} {self.unit}/s"
         if num_skipped:
             status += f"  {num_skipped} updates skipped: not finite"
-        left = f"{_clock(self._time_left.seconds(step))} left"
+        seconds = self._time_left.seconds(step)
+        # The last step is always evaluated.
+        is_last = step == self._num_steps
+        left = "only its evaluation is left" if is_last else f"{_clock(seconds)} left"
         self._bar.update(self._task, completed=step, status=status, left=left)
         if not self._console.is_terminal:
             self.say(f"step {step:,}/{self._num_steps:,}  {status}  {left}")

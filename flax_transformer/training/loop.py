@@ -29,6 +29,7 @@ from flax_transformer.training.durability.interruption import Interruption
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
+from flax_transformer.training.mean_check import advice_against_mean
 from flax_transformer.training.metrics import MetricsWriter, Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
 from flax_transformer.training.parallel import Devices
@@ -239,7 +240,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
     training, workdir = run.experiment.training, run.workdir
     with interruption.at_once():
         state, notes = run.begin()
-        step = int(state.step)
+        step = interruption.saved_step = int(state.step)
         run.describe(state)
         if run.milestones.is_over(step) and not run.milestones.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
@@ -270,10 +271,14 @@ def _train(run: Run, interruption: Interruption) -> bool:
             is_asked_to_stop = interruption.requested is not None
             if is_asked_to_stop or training.saves_at(step):
                 run.save(state, log)
+                interruption.saved_step = step
             if is_asked_to_stop:
                 interruption.check()
             _evaluate_if_due(run, interruption, step, state, log)
     run.checkpoints.prune()
+    with interruption.at_once(), run.accounts.of("evaluation"):
+        if line := advice_against_mean(run.task, run.checkpoints, workdir, run.experiment):
+            run.say(line)
     return True
 
 

@@ -57,22 +57,43 @@ def deciding_score(path: Path, name: str) -> str:
 
 
 def _goodness_by_step(path: Path, name: str) -> dict[int, dict[str, float]]:
+    return {step: goodness(line, name) for step, line in validation_lines(path, name).items()}
+
+
+def validation_lines(path: Path, name: str) -> dict[int, dict[str, Any]]:
+    """Reads the lines of the validation split that have a score, by step."""
     lines = [line for line in map(json.loads, whole_lines(path)) if line["kind"] == VALIDATION]
-    return {line["step"]: _goodness(line, name) for line in lines if name in line}
+    return {line["step"]: line for line in lines if name in line}
 
 
-def _goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
-    """The score and, while all are 0, the next ones; negated if lower is better."""
+def goodness(line: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Ranks scores: `name` and, while all are 0, the next ones; negated if lower is better.
+
+    Example:
+        >>> goodness({"bleu": 0.0, "chrf": 7.5, "loss": 3.5}, "bleu")
+        {'bleu': 0.0, 'chrf': 7.5}
+    """
     names = list(line)
-    goodness = {}
+    ranked = {}
     for following in names[names.index(name) :]:
         value = float(line[following])
         sign = -1 if is_less_better(following) else 1
         # NaN is the worst score.
-        goodness[following] = -math.inf if math.isnan(value) else sign * value
+        ranked[following] = -math.inf if math.isnan(value) else sign * value
         if value != 0 or sign == -1:  # a loss of 0 is perfect
             break
-    return goodness
+    return ranked
+
+
+def is_better(line: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
+    """Returns whether a line's scores are better than another's; see `goodness`.
+
+    Example:
+        >>> is_better({"perplexity": 13.0}, {"perplexity": 22.0}, "perplexity")
+        True
+    """
+    first, second = (tuple(goodness(one, name).values()) for one in (line, other))
+    return first > second
 
 
 def speed_name(unit: str) -> str:

@@ -52,7 +52,7 @@ NUMBERS = {
     "--data.train-split train[:307%]": r"'train\[:307%\]' is not a part of text_files's train",
     "--data.train-split train[:7": r"'train\[:7' is not a part of text_files's train",
     "--data.validation-split train[97:]": r"give one such as 'train\[:1000\]' or",
-    "--data.train-split train+trian": r"unknown split of text_files 'train\+trian': did you mean",
+    "--data.train-split train+trian": r"unknown --data.train-split of text_files 'train\+trian'",
 }
 PATHS = {
     "--data.train-source source.txt/below": "cannot read .*source.txt/below: .* Not a directory",
@@ -116,7 +116,7 @@ def test_a_value_that_a_command_cannot_use_gets_one_line(run, line, message):
     ("line", "message"),
     [
         ("evaluate --split train[7:3]", r"'train\[7:3\]' is not a part of text_files's train"),
-        ("evaluate --split=", "unknown split of text_files ''"),
+        ("evaluate --split=", "unknown --split of text_files ''"),
         ("translate --decoding.method sample --seed -1 two", "--seed must be at least 0, not -1"),
         (f"translate --seed {LARGE} two", f"--seed must be at most 2,147,483,647, not {LARGE}"),
         (
@@ -140,9 +140,12 @@ def test_a_value_that_a_trained_model_cannot_use_gets_one_line(run, line, messag
         ("number words", "unknown --data.dataset 'number words': did you mean 'number_words'"),
         ("wörter", "unknown --data.dataset 'wörter'"),
         ("text_files/mine", "unknown --data.dataset 'text_files/mine': did you mean 'text_files'"),
-        ("mnist", "unknown language of mnist 'en': Known: image, label"),
-        ("wmt14_translate/", "unknown variant of wmt14_translate ''"),
-        ("wmt14_translate/de-en:9.7.1", "variant of wmt14_translate 'de-en:9.7.1': .* 'de-en'"),
+        ("mnist", "unknown --data.source-language of mnist 'en': Known: image, label"),
+        ("wmt14_translate/", "unknown variant of --data.dataset wmt14_translate ''"),
+        (
+            "wmt14_translate/de-en:9.7.1",
+            "variant of --data.dataset wmt14_translate 'de-en:9.7.1': .* 'de-en'",
+        ),
     ],
 )
 def test_a_name_that_no_data_set_has_gets_one_line(run, folder, name, message):

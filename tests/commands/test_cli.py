@@ -95,7 +95,10 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ("--data.train-source empty.txt", "empty.txt is empty: give a file with one sentence"),
         ("--data.train-source latin.txt", "latin.txt, line 3 is not UTF-8: convert the file"),
         ("--data.train-source nothing", "nothing is a folder: give the path of a text file"),
-        ("--data.train-split trian", r"unknown split of text_files 'trian': did you mean 'train'"),
+        (
+            "--data.train-split trian",
+            r"unknown --data.train-split of text_files 'trian': did you mean 'train'",
+        ),
         ("--data.tokens-per-batch 31", "--data.tokens-per-batch 31 cannot hold 8 rows of"),
     ],
 )
@@ -112,7 +115,10 @@ def test_a_mistaken_option_gets_one_line_and_writes_nothing(run, folder, options
             r"unknown --data.dataset 'numberwords': did you mean 'number_words'\? Known: ",
         ),
         ("wmt14_translat/de-en", "unknown --data.dataset .* did you mean 'wmt14_translate'"),
-        ("wmt14_translate/de-xx", "unknown variant of wmt14_translate 'de-xx': .* 'de-en'"),
+        (
+            "wmt14_translate/de-xx",
+            "unknown variant of --data.dataset wmt14_translate 'de-xx': .* 'de-en'",
+        ),
     ],
 )
 def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
@@ -127,9 +133,9 @@ def test_an_unknown_data_set_gets_one_line(run, folder, name, message):
     [
         (
             "train small.py --workdir run --seed 3",
-            r"run holds another experiment \(--seed 0\): cho",
+            r"run holds another experiment \(--seed was 0, now 3\): cho",
         ),
-        ("evaluate --workdir run --split tset", "unknown split of text_files 'tset'"),
+        ("evaluate --workdir run --split tset", "unknown --split of text_files 'tset'"),
         ("evaluate --workdir run --split test", "; give --data.test-source and --data.test-target"),
         ("evaluate --workdir run --weights worst", "invalid choice 'worst' for argument"),
         ("translate --workdir run --dtype bfloat61 a", "invalid choice 'bfloat61'.*'bfloat16'"),

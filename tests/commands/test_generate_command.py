@@ -77,4 +77,4 @@ def test_mistakes_are_told_in_a_line(repeating, run, words, message):
 
 def test_another_kind_of_model_is_refused_with_its_own_command(repeating, run):
     result = run("translate", "--workdir", str(repeating), "a")
-    assert_is_error(result, "holds a model for language_modeling, which cannot translate: give")
+    assert_is_error(result, "holds a model for language_modeling, which cannot translate: use flax")

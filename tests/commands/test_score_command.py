@@ -79,8 +79,9 @@ def test_mistakes_are_told_in_a_line(run, words, message):
 
 @pytest.mark.parametrize(("name", "command"), [("masked", "fill"), ("texts", "classify")])
 def test_a_model_without_probabilities_of_texts_names_its_own_command(models, run, name, command):
-    result = run("score", "--workdir", models[name], "two")
-    assert_is_error(result, f"which cannot score: give flax-transformer {command} --work")
+    for given in (["two"], ["--source", "three.txt", "--target", "three.txt"]):
+        result = run("score", "--workdir", models[name], *given)
+        assert_is_error(result, f"which cannot score: use flax-transformer {command} --work")
 
 
 def test_files_of_pairs_are_for_a_translator(models, run):

@@ -72,7 +72,7 @@ def test_gaps_are_filled(run):
         (["classify", "--workdir", "clases", "a"], "clases holds no run"),
         (
             ["classify", "--workdir", "gaps", "a"],
-            r"gaps holds a model for masked_language_modeling, which cannot classify: give "
+            r"gaps holds a model for masked_language_modeling, which cannot classify: use "
             r"flax-transformer fill --workdir gaps",
         ),
         (["fill", "--workdir", "classes", "a"], "classification, which cannot fill: .* classify"),

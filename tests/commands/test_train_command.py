@@ -60,16 +60,29 @@ def test_options_change_the_experiment_of_the_file(
     task = TranslationConfig(label_smoothing=smoothing)
     assert started == [dataclasses.replace(make_experiment(folder), model=model, task=task)]
     assert (result.code, result.err.count("\n")) == (130, 1)
-    assert "the same command continues" in result.err
+    assert result.err == "interrupted\n"
 
 
 def test_a_training_that_was_asked_to_stop_exits_with_the_signal(run, monkeypatch):
     def stopped(*_):
-        raise Interrupted(signal.SIGTERM)
+        raise Interrupted(signal.SIGTERM, 1500)
 
     monkeypatch.setattr(train, "train", stopped)
     result = run("train", "small.py", "--workdir", "new")
-    assert (result.code, result.err.count("\n")) == (143, 1)
+    assert result.code == 143
+    said = "interrupted after step 1,500, which is saved: the same command continues from there\n"
+    assert result.err == said
+
+
+def test_an_interruption_of_the_final_scores_names_the_command_that_computes_them(run, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", lambda *_: None)
+    monkeypatch.setattr(train, "evaluate", stopped)
+    result = run("train", "small.py", "--workdir", "new")
+    assert (result.code, result.err.count("\n")) == (130, 1)
+    assert "flax-transformer evaluate --workdir new computes them" in result.err
 
 
 @pytest.mark.parametrize("options", [[], ["--debug-nans"], ["--deterministic"]])

@@ -172,9 +172,12 @@ def test_those_held_out_are_the_first_in_the_order_of_their_digests():
     assert all(held_out[source] == sources.count(source) for source in held_out)
 
 
-def test_nothing_can_be_held_out_of_one_source():
-    with pytest.raises(UserError, match=r"one source: give --data\.validation-source FILE"):
-        hold_out_sources(["a", "a"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_one_source_is_refused_with_the_number_of_pairs_and_what_to_give(number):
+    needed = "at least two different sources, or --data.validation-source FILE and "
+    with pytest.raises(UserError, match=f"^{number} training pair.* with one source .*{needed}"):
+        hold_out_sources(["a"] * number)
+    assert sum(hold_out_sources(["a"] * number + ["b"])[1].values()) in (1, number)
 
 
 def test_further_translations_belong_to_their_pairs(table, write, make_config):

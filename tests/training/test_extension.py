@@ -161,12 +161,12 @@ def test_the_interval_of_the_log_may_change(folder, tmp_path):
         (
             {"num_steps": 5},
             {"num_steps": 9, "keep_checkpoints": 2},
-            r"another experiment \(--training.num-steps 5, --training.keep-checkpoints 1\)",
+            r"another experiment \(--training.num-steps was 5, now 9; --training.keep-checkpoints ",
         ),
         (
             {"num_steps": 5},
             {"num_steps": 5, "evaluate_every_steps": 2},
-            r"another experiment \(--training.evaluate-every-steps 3\)",
+            r"another experiment \(--training.evaluate-every-steps was 3, now 2\)",
         ),
     ],
 )

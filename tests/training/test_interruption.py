@@ -42,6 +42,21 @@ def test_what_can_be_done_again_is_left_at_once():
     assert not done
 
 
+@pytest.mark.parametrize(
+    ("saved_step", "said"),
+    [
+        (0, "interrupted before a step was made: the same command prepares"),
+        (1700, "interrupted after step 1,700, which is saved: the same command continues from"),
+    ],
+)
+def test_an_interruption_reports_the_saved_step_and_how_to_continue(saved_step, said):
+    with Interruption() as interruption:
+        interruption.saved_step = saved_step
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted, match=f"^{said}"):
+            interruption.check()
+
+
 def test_a_second_signal_ends_the_process():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert done.stdout == "goes on 2\n"

@@ -86,7 +86,10 @@ def continued(request, experiment, tmp_path_factory):
                 evaluate(self, state, log)
 
             patch.setattr(loop.Run, "evaluate", interrupted_evaluate)
-        with pytest.raises(KeyboardInterrupt):
+        # A crash reports nothing.
+        last = {"at a step": 5, "in an evaluation": 6, "by a crash": None}[request.param]
+        said = last and f"^interrupted after step {last}, which is saved: the same command"
+        with pytest.raises(KeyboardInterrupt, match=said):
             train(experiment, path)
     return path, train(experiment, path), request.param
 
@@ -259,7 +262,7 @@ def test_the_best_weights_have_the_highest_validation_score(straight):
     [
         ("data", {"max_length": 2}, "none of the 20 pairs of train"),
         ("data", {"tokens_per_batch": 31}, "--data.tokens-per-batch 31 cannot hold 8 rows"),
-        ("data", {"train_split": "trian"}, "unknown split .* did you mean 'train'"),
+        ("data", {"train_split": "trian"}, "unknown --data.train-split .* did you mean 'train'"),
         ("data", {"train_source": "/nowhere.txt"}, "/nowhere.txt does not exist"),
     ],
 )

@@ -106,3 +106,20 @@ def test_a_line_and_a_bar_say_the_same(monkeypatch, is_terminal):
     # A bar is drawn when there is time, and at the end.
     lines = ["16:00"] if is_terminal else ["16:30", "16:20", "16:10", "16:00"]
     assert list(dict.fromkeys(said))[-len(lines) :] == lines
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_last_step_leaves_only_its_evaluation(monkeypatch, is_terminal):
+    clock = Clock()
+    monkeypatch.setattr(log.time, "perf_counter", clock)
+    printed = io.StringIO()
+    console = Console(file=printed, force_terminal=is_terminal, width=200)
+    with TrainingProgress(console, TrainingConfig(num_steps=4), 0, "tokens") as progress:
+        for step in (1, 2, 3, 4):
+            clock.now += 7
+            progress.step()
+            progress.pause(since=clock.now - 5)
+            progress.log(step, loss=1.0, count=100)
+    last = [line for line in printed.getvalue().splitlines() if "4/4" in line][-1]
+    assert "only its evaluation is left" in last
+    assert not re.search(r"\d left", last)

@@ -61,10 +61,25 @@ def test_two_processes_do_not_train_in_one_folder_and_a_dead_one_does_not_keep_i
 def test_another_experiment_is_refused_by_what_differs(workdir, experiment):
     other = with_fields(with_fields(experiment, "model", d_ff=67), "training", num_steps=3)
     with pytest.raises(
-        UserError, match=r"another experiment \(--model.d-ff 64, --training.num-steps"
+        UserError, match=r"another experiment \(--model.d-ff was 64, now 67; --training.num-steps"
     ):
         workdir.start(other)
     assert workdir.load() == experiment
+
+
+def test_of_many_differences_three_are_shown_and_the_way_to_continue(workdir, experiment):
+    other = with_fields(experiment, "model", num_heads=1, d_ff=67, d_model=12)
+    other = with_fields(other, "training", patience=3, keep_checkpoints=3)
+    with pytest.raises(UserError) as raised:
+        workdir.start(other)
+    path, file = workdir.path, workdir.path / "experiment.json"
+    before, after = experiment.model, other.model
+    assert str(raised.value) == (
+        f"{path} holds another experiment (--model.d-model was {before.d_model}, now "
+        f"{after.d_model}; --model.d-ff was {before.d_ff}, now 67; --model.num-heads was "
+        f"{before.num_heads}, now 1; and 2 more: see {file}): choose another --workdir, or "
+        f"continue that one with flax-transformer train {file} --workdir {path}"
+    )
 
 
 def test_a_file_is_no_workdir(tmp_path, experiment):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.data.data_config import DataConfig, data_root
+from flax_transformer.data.data_config import DataConfig, data_root, split_option
 from flax_transformer.data.datasets.split import Record, Split
 from flax_transformer.data.files.source_files import FileState, file_states
 from flax_transformer.errors import UserError, unknown
@@ -76,7 +76,8 @@ def choose_split(
     if split in splits:
         return splits[split]
     if split.isidentifier():
-        raise UserError(f"{unknown(f'split of {config.dataset}', split, splits)}{hint}")
+        kind = f"{split_option(config, split)} of {config.dataset}"
+        raise UserError(f"{unknown(kind, split, splits)}{hint}")
     import tensorflow_datasets as tfds
 
     from flax_transformer.data.datasets.prepared import unknown_split

@@ -169,7 +169,11 @@ def hold_out_sources(sources: Iterable[str]) -> tuple[int, dict[str, int]]:
             if len(order) > MAX_HELD_OUT + 1:
                 del smallest[order.pop()]
     if len(order) < 2:
-        raise UserError("all training pairs have one source: give --data.validation-source FILE")
+        raise UserError(
+            f"{number} training pair(s) with one source leave none to hold out for validation: "
+            "give pairs with at least two different sources, or --data.validation-source FILE and "
+            "--data.validation-target FILE"
+        )
     wanted = min(max(number // HELD_OUT_SHARE, 1), MAX_HELD_OUT)
     held_out: dict[str, int] = {}
     for digest in order[:-1]:  # never all of them

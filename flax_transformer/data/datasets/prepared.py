@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from flax_transformer.data.data_config import DataConfig, data_root
+from flax_transformer.data.data_config import DataConfig, data_root, split_option
 from flax_transformer.data.datasets.published import read_published
 from flax_transformer.data.datasets.recipe import Examples, Recipe
 from flax_transformer.data.datasets.split import Split
@@ -24,6 +24,7 @@ from flax_transformer.data.files.records import (
     damaged,
     read_records,
 )
+from flax_transformer.data.parallel_text_config import check_languages
 from flax_transformer.errors import UserError, unknown
 
 Read = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -105,7 +106,7 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
     except (ValueError, AssertionError):  # AssertionError for a wrong version
         check_infos(data_root(config) / name)
         variants = tfds.builder_cls(name).builder_configs
-        raise unknown(f"variant of {name}", variant, variants) from None
+        raise unknown(f"variant of --data.dataset {name}", variant, variants) from None
 
 
 def _prepare(config: DataConfig, build: Callable[[], Any], is_fetched: bool) -> Any:
@@ -166,7 +167,7 @@ def unknown_split(config: DataConfig, split: str, known: Collection[str]) -> Use
             f"'{split}' is not a part of {config.dataset}'s {name}, or one without an example: "
             f"give one such as '{name}[:1000]' or '{name}[10%:20%]'"
         )
-    return unknown(f"split of {config.dataset}", split, known)
+    return unknown(f"{split_option(config, split)} of {config.dataset}", split, known)
 
 
 def _reader(config: Any, features: Any) -> tuple[Read, tuple[str, ...]]:
@@ -190,9 +191,7 @@ def _pair_keys(config: Any, features: Any) -> tuple[str, str]:
     """Returns the features of the two sides; rejects languages that the data set does not have."""
     if {"source", "target"} <= set(features):
         return "source", "target"
-    for language in (config.source_language, config.target_language):
-        if language not in features:
-            raise unknown(f"language of {config.dataset}", language, features)
+    check_languages(config, features)
     return config.source_language, config.target_language
 
 

@@ -174,6 +174,7 @@ class Checkpoints:
         Reference:
             Vaswani et al. 2017, section 6.1.
         """
+        self._manager.wait_until_finished()  # the last one may still be written
         total, read = None, []
         for step in steps:
             try:

@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # them.
 FREE = ("training.log_every_steps",)
 NUM_STEPS = "training.num_steps"
+SHOWN = 3  # differences in a message
 
 
 class Workdir:
@@ -151,11 +152,8 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     if not differing:
         return
     if differing != [NUM_STEPS]:
-        listed = ", ".join(f"{_option(name)} {before.get(name)!r}" for name in differing)
-        raise UserError(
-            f"{path} holds another experiment ({listed}): choose another --workdir, or the "
-            "settings with which that run began"
-        )
+        changes = [_change(name, before.get(name), after.get(name)) for name in differing]
+        raise _another_experiment(path, changes)
     steps, more = found.training.num_steps, wanted.training.num_steps
     if more < steps:
         raise UserError(
@@ -169,6 +167,25 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
             f"--optimizer.schedule {schedule} every learning rate depends on the last step; choose "
             f"another --workdir, and --init-from {path} to begin with its weights"
         )
+
+
+def _another_experiment(path: Path, changes: Sequence[str]) -> UserError:
+    """Makes the error for a workdir of another experiment, with the first changes."""
+    file = path / "experiment.json"
+    listed = list(changes[:SHOWN])
+    if more := changes[SHOWN:]:
+        listed.append(f"and {len(more)} more: see {file}")
+    return UserError(
+        f"{path} holds another experiment ({'; '.join(listed)}): choose another --workdir, or "
+        f"continue that one with flax-transformer train {file} --workdir {path}"
+    )
+
+
+def _change(setting: str, *values: object) -> str:
+    """Describes the values of a setting in the workdir and now."""
+    # A part of another kind may lack the setting.
+    old, new = ("none" if value is None else repr(value) for value in values)
+    return f"{_option(setting)} was {old}, now {new}"
 
 
 def _option(setting: str) -> str:

@@ -12,12 +12,25 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Interrupted(KeyboardInterrupt):
     """Raised after a training was asked to stop, saved its state, and stopped.
 
+    Args:
+        number: number of the signal.
+        step: updates in the newest checkpoint; 0 if this process knows of none.
+
     Attributes:
         exit_code: 128 + the signal's number, as in shells: 143 for SIGTERM, 130 for SIGINT.
+
+    Example:
+        >>> str(Interrupted(signal.SIGTERM, 1200))
+        'interrupted after step 1,200, which is saved: the same command continues from there'
     """
 
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
+    def __init__(self, number: int, step: int = 0):
+        super().__init__(
+            f"interrupted after step {step:,}, which is saved: the same command continues from "
+            "there"
+            if step
+            else "interrupted before a step was made: the same command prepares the training again"
+        )
         self.exit_code = 128 + number
 
 
@@ -29,10 +42,12 @@ class Interruption:
 
     Attributes:
         requested: the number of the received signal; None without a signal.
+        saved_step: updates in the newest checkpoint, which the training sets; 0 before the first.
     """
 
     def __init__(self) -> None:
         self.requested: int | None = None
+        self.saved_step = 0
         self._at_once = False
         self._before: dict[int, object] = {}
 
@@ -48,7 +63,7 @@ class Interruption:
     def check(self) -> None:
         """Raises `Interrupted` if a signal was received."""
         if self.requested is not None:
-            raise Interrupted(self.requested)
+            raise Interrupted(self.requested, self.saved_step)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -65,4 +80,4 @@ class Interruption:
         for again in _SIGNALS:
             signal.signal(again, signal.SIG_DFL)
         if self._at_once:
-            raise Interrupted(number)
+            raise Interrupted(number, self.saved_step)
