@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.prefetching import training_pipeline
-from flax_transformer.data.datasets.datasets import open_split
+from flax_transformer.data.datasets.datasets import check_splits
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.tasks import find_task
@@ -57,10 +57,7 @@ class Run:
         files = DataFiles(workdir.path, experiment.data)
         files.check_place()
         files.check()
-        # Otherwise a missing test file would be reported only after the training.
-        data = experiment.data
-        for split in (data.train_split, data.validation_split, data.held_out_split):
-            open_split(data, split)
+        check_splits(experiment.data)
         # The batches are made before anything is written, so that user errors leave no trace.
         source = None if experiment.init_from is None else Path(experiment.init_from)
         folder = tokenizer_folder(workdir.path, source)

@@ -51,6 +51,16 @@ def open_split(config: "DataConfig", split: str) -> Split:
     return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)
 
 
+def check_splits(config: "DataConfig") -> None:
+    """Opens every split of a training, so that a missing test file is reported before it.
+
+    Raises:
+        UserError: see `open_split`.
+    """
+    for split in (config.train_split, config.validation_split, config.held_out_split):
+        open_split(config, split)
+
+
 def read_pairs(config: "DataConfig", split: str) -> list[Pair]:
     """Reads the texts of a split of sentence pairs into memory.
 
