@@ -71,10 +71,13 @@ def apply_rules(output: tuple[int, ...], log_probs: np.ndarray) -> np.ndarray:
     return changed
 
 
-@pytest.mark.parametrize("refill", [False, True])
+SIZES = [(1, 1, None), (2, 2, None), (3, 3, apply_rules), (4, 1, None), (5, 5, None)]
+
+
+# Narrower beams that shrink are in test_beam.py and test_fuzz_beam.py.
 @pytest.mark.parametrize(
-    ("beam_size", "num_best", "rules"),
-    [(1, 1, None), (2, 2, None), (3, 3, apply_rules), (4, 1, None), (5, 5, None)],
+    ("beam_size", "num_best", "rules", "refill"),
+    [*((*size, True) for size in SIZES), *((*size, False) for size in SIZES[2:])],
 )
 def test_a_beam_follows_its_definition(beam_size, num_best, rules, refill):
     """Best outputs in order, some cut at the limit, with every penalty."""
