@@ -96,7 +96,9 @@ def _without(stack: str, name: str | None = None) -> contextlib.AbstractContextM
     return nn.intercept_methods(intercept)
 
 
-def _unranked(logits: jax.Array, log_probs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _unranked(
+    logits: jax.Array, log_probs: jax.Array, *_: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Continues every hypothesis with a token that is as cheap to find as an argmax."""
     places = jnp.broadcast_to(jnp.arange(log_probs.shape[1]), log_probs.shape)
     return log_probs + logits.max(axis=-1), places, places

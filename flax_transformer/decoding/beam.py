@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from flax_transformer.decoding.continuations import best_continuations
 from flax_transformer.decoding.hypotheses import (
     Hypotheses,
     SearchLimits,
@@ -21,7 +22,6 @@ from flax_transformer.decoding.hypotheses import (
 from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.decoding.processors import LogitsProcessor
 from flax_transformer.functional.cache import Cache
-from flax_transformer.functional.ranking import top_k
 
 
 class _Beams(NamedTuple):
@@ -54,6 +54,7 @@ def beam_search(
     *,
     beam_size: int,
     length_penalty: LengthPenalty,
+    refill: bool = False,
     num_best: int = 1,
     num_halvings: int = 0,
     processor: LogitsProcessor | None = None,
@@ -64,8 +65,10 @@ def beam_search(
 
     Each step ranks all continuations of all live hypotheses by log-probability and keeps the best
     `beam_size` (of equal ones, the earlier hypothesis and the lower token id). Those that end with
-    EOS are finished and are ranked by score; the others stay live. A beam of 1 is greedy search. A
-    live hypothesis that reaches the limit is returned only if fewer than num_best finished.
+    EOS are finished and are ranked by score; the others stay live. With `refill`, the next best
+    that do not end take the places of those that do, so `beam_size` stay live. A live hypothesis
+    that reaches the limit is returned only if fewer than num_best finished. A beam of 1 without
+    refill is greedy search.
 
     An example stops early when the result cannot change any more. Proof: let L <= 0 be the
     log-probability of the best live hypothesis and S the score of the num_best-th finished one.
@@ -83,6 +86,7 @@ def beam_search(
         limits: how long hypotheses may be, and which ids end and fill them.
         beam_size: hypotheses kept at each step.
         length_penalty: number of tokens -> normalizer, positive and never decreasing.
+        refill: whether other continuations take the places of those that end.
         num_best: hypotheses returned for each example, at most beam_size.
         num_halvings: how often the search continues with half of the examples after the others have
             settled. The result is the same; each halving compiles `step` once more.
@@ -104,7 +108,7 @@ def beam_search(
         raise ValueError(f"num_halvings must be at least 0, got {num_halvings}")
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
-        return _extend(beams, logits, length_penalty, limits.eos_id, processor)
+        return _extend(beams, logits, length_penalty, limits.eos_id, refill, processor)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
@@ -119,45 +123,6 @@ def beam_search(
     beams = extend(beams, jnp.repeat(logits[:, -1:], beam_size, axis=1))
     beams = _settle(beams, read_and_extend, length_penalty, num_halvings)
     return _result(beams, length_penalty, limits.pad_id)
-
-
-def best_continuations(
-    logits: Float[Array, "batch beam vocab"],
-    log_probs: Float[Array, "batch beam"],
-    process: Callable[[Array], Array] | None = None,
-) -> tuple[Float[Array, "batch beam"], Int[Array, "batch beam"], Int[Array, "batch beam"]]:
-    """Finds the `beam` most probable of all beam * vocab continuations, the best first.
-
-    Args:
-        logits: [batch, beam, vocab], of each hypothesis' next token.
-        log_probs: [batch, beam], of the hypotheses; -inf for an empty place.
-        process: changes the next tokens' log-probabilities before they are ranked.
-
-    Returns:
-        Log-probability, parent (0 .. beam-1) and token of each continuation, all [batch, beam].
-        Equal ones are ordered by parent, then by token. If fewer than `beam` exist, the
-        log-probability of the rest is -inf.
-
-    Example:
-        >>> logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))
-        >>> _, parents, tokens = best_continuations(logits, jnp.log(jnp.array([[0.2, 0.8]])))
-        >>> parents.tolist(), tokens.tolist()
-        ([[1, 1]], [[0, 1]])
-    """
-    batch, beam, vocab = logits.shape
-    logits = logits.astype(jnp.float32)  # XLA sorts bfloat16 in full, many times slower on a CPU.
-    # A hypothesis has at most `beam` continuations among the best `beam` of all, so one pass over
-    # the vocabulary finds them and neither the sum nor the softmax is ever stored for all.
-    if process is None:
-        top_logits, top_tokens = top_k(logits, min(beam, vocab))
-        gained = top_logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-    else:
-        gained, top_tokens = top_k(process(jax.nn.log_softmax(logits)), min(beam, vocab))
-    exists = log_probs[..., None] > -jnp.inf  # logits of an absent hypothesis may even be NaN
-    candidates = jnp.where(exists, log_probs[..., None] + gained, -jnp.inf).reshape(batch, -1)
-    best, index = jax.lax.top_k(candidates, beam)
-    tokens = jnp.take_along_axis(top_tokens.reshape(batch, -1), index, axis=1)
-    return best, index // top_tokens.shape[-1], tokens
 
 
 def _start(
@@ -233,20 +198,19 @@ def _extend(
     logits: Float[Array, "batch beam vocab"],
     length_penalty: LengthPenalty,
     eos_id: int,
+    refill: bool,
     processor: LogitsProcessor | None,
 ) -> _Beams:
     """Adds one token to the live hypotheses, unless the example is settled."""
-    num_best = beams.finished.scores.shape[1]
+    beam_size, num_best = beams.log_probs.shape[1], beams.finished.scores.shape[1]
     settled = _settled(beams, length_penalty)
-    process = processor and (
-        lambda scores: processor.process(scores, beams.given, beams.tokens, beams.length)
-    )
-    log_probs, parents, chosen = best_continuations(logits, beams.log_probs, process)
-    tokens = jnp.take_along_axis(beams.tokens, parents[..., None], axis=1)
-    tokens = tokens.at[:, :, beams.length].set(chosen)
+    # At most one continuation of a hypothesis ends, so beam_size of twice as many do not.
+    number = 2 * beam_size if refill else beam_size
+    log_probs, parents, chosen, tokens = _continue(beams, logits, number, processor)
     length = beams.length + 1
     ended = chosen == eos_id
-    ended_log_probs = jnp.where(ended, log_probs, -jnp.inf)
+    finishes = ended & (jnp.arange(ended.shape[1]) < beam_size) if refill else ended
+    ended_log_probs = jnp.where(finishes, log_probs, -jnp.inf)
     finished = concatenate(
         beams.finished,
         Hypotheses(
@@ -257,11 +221,31 @@ def _extend(
         ),
     )
     _, best = jax.lax.top_k(finished.scores, num_best)
-    new = (tokens, jnp.where(ended, -jnp.inf, log_probs), take(finished, best))
+    log_probs = jnp.where(ended, -jnp.inf, log_probs)
+    if refill:
+        log_probs, live = jax.lax.top_k(log_probs, beam_size)
+        parents = jnp.take_along_axis(parents, live, axis=1)
+        tokens = jnp.take_along_axis(tokens, live[..., None], axis=1)
+    new = (tokens, log_probs, take(finished, best))
     old = (beams.tokens, beams.log_probs, beams.finished)
     tokens, log_probs, finished = where_example(settled, old, new)
     cache = reorder_history(beams.cache, parents)
     return _Beams(length, beams.limits, tokens, log_probs, finished, cache, beams.given)
+
+
+def _continue(
+    beams: _Beams,
+    logits: Float[Array, "batch beam vocab"],
+    number: int,
+    processor: LogitsProcessor | None,
+) -> tuple[Array, Array, Array, Int[Array, "batch number max_length"]]:
+    """Finds the best continuations: log-probability, parent, last token and all tokens of each."""
+    process = processor and (
+        lambda scores: processor.process(scores, beams.given, beams.tokens, beams.length)
+    )
+    log_probs, parents, chosen = best_continuations(logits, beams.log_probs, number, process)
+    tokens = jnp.take_along_axis(beams.tokens, parents[..., None], axis=1)
+    return log_probs, parents, chosen, tokens.at[:, :, beams.length].set(chosen)
 
 
 def _result(beams: _Beams, length_penalty: LengthPenalty, pad_id: int) -> Hypotheses:

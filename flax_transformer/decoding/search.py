@@ -19,6 +19,7 @@ from flax_transformer.errors import check_number, option, refuse, unknown
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
+Beam = Literal["shrink", "refill"]
 LARGEST_PENALTY = 1000.0  # of repetition; beyond, products with logits would overflow
 
 
@@ -30,6 +31,9 @@ class DecodingConfig:
     """Take the most probable token, search with a beam, or draw at random."""
     beam_size: int = 4
     """Hypotheses that a beam search keeps at each step."""
+    beam: Beam = "shrink"
+    """What takes the place of a hypothesis that ends: nothing in this step (shrink), or the next
+    best one that does not end (refill, as in Hugging Face)."""
     length_penalty: str = "gnmt"
     """Divisor of log-probabilities in a beam search: ((5 + length) / 6)^alpha (gnmt), or
     length^alpha (power)."""
@@ -62,6 +66,8 @@ class DecodingConfig:
         """Rejects values with which no search can run, and rules that no output can follow."""
         if self.method not in get_args(Method):
             raise unknown("--decoding.method", self.method, get_args(Method))
+        if self.beam not in get_args(Beam):
+            raise unknown("--decoding.beam", self.beam, get_args(Beam))
         if self.length_penalty not in LENGTH_PENALTIES:
             raise unknown("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
         for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
@@ -139,6 +145,7 @@ def search(
         run = partial(
             beam_search,
             beam_size=config.beam_size,
+            refill=config.beam == "refill",
             num_best=config.num_best,
             num_halvings=num_halvings,
             length_penalty=partial(LENGTH_PENALTIES[config.length_penalty], alpha=config.alpha),

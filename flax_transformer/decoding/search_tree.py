@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from flax_transformer.decoding.beam import best_continuations
+from flax_transformer.decoding.continuations import best_continuations
 from flax_transformer.decoding.hypotheses import Step, reorder_history, repeat_history
 from flax_transformer.decoding.length_penalty import LengthPenalty
 from flax_transformer.functional.cache import Cache
@@ -20,7 +20,7 @@ class SearchTree(NamedTuple):
         parents: the node that each continues, -1 for the prompt.
         log_probs: of the whole hypothesis that ends at each node, in nats.
         scores: ranking scores of finished hypotheses; NaN for unfinished ones.
-        is_kept: whether a node was among the best `beam_size` of its step.
+        is_kept: whether a node finished or stayed live.
         best: the node at which the best hypothesis ends.
     """
 
@@ -41,8 +41,9 @@ def beam_search_tree(
     max_length: int,
     length_penalty: LengthPenalty,
     eos_id: int,
+    refill: bool = False,
 ) -> SearchTree:
-    """Records a beam search: at each step the kept continuations and as many rejected ones.
+    """Records a beam search: at each step, twice as many continuations as hypotheses are kept.
 
     It runs one step after the other in Python: use it to inspect a search, not to translate.
 
@@ -54,6 +55,7 @@ def beam_search_tree(
         max_length: most tokens generated, EOS included.
         length_penalty: number of tokens -> normalizer, positive and never decreasing.
         eos_id: token that ends a hypothesis.
+        refill: whether other continuations take the places of those that end.
 
     Returns:
         The tree; its best hypothesis is the first one that `beam_search` returns.
@@ -85,40 +87,31 @@ def beam_search_tree(
     # One of the equal first hypotheses is enough; empty slots have log-probability -inf.
     log_probs = jnp.where(jnp.arange(beam_size) == 0, 0.0, -jnp.inf)[None]
     nodes, steps, best, best_score = np.full(beam_size, -1), [], -1, -np.inf
-    is_kept = np.arange(2 * beam_size) < beam_size
     for length in range(1, max_length + 1):
-        weighed = _weigh(logits, log_probs)
+        weighed = best_continuations(logits, log_probs, 2 * beam_size)
         totals, parents, tokens = (np.asarray(array[0]) for array in weighed)
-        exists, is_finished = totals > -np.inf, is_kept & (tokens == eos_id)
+        exists, is_first = totals > -np.inf, np.arange(len(totals)) < beam_size
+        is_finished = exists & is_first & (tokens == eos_id)
+        is_live = exists & (is_first | refill) & (tokens != eos_id)
+        is_live &= np.cumsum(is_live) <= beam_size
         normalized = np.asarray(weighed[0][0] / length_penalty(jnp.array(length)))
-        scores = np.where(exists & is_finished, normalized, np.nan)
+        scores = np.where(is_finished, normalized, np.nan)
         numbers = sum(len(part[0]) for part in steps) + np.cumsum(exists) - 1
-        # An empty slot may name an empty parent: the index is clamped.
-        before = nodes[np.minimum(parents, beam_size - 1)]
-        steps.append([a[exists] for a in (tokens, before, totals, scores, is_kept)])
+        columns = (tokens, nodes[parents], totals, scores, is_finished | is_live)
+        steps.append([column[exists] for column in columns])
         if np.nanmax(scores, initial=-np.inf) > best_score:
             best, best_score = int(numbers[np.nanargmax(scores)]), np.nanmax(scores)
-        nodes = np.where(exists, numbers, -1)[:beam_size]
-        log_probs = jnp.where(is_finished, -jnp.inf, weighed[0])[:, :beam_size]
+        places = np.argsort(~is_live, kind="stable")[:beam_size]  # the live ones, then empty ones
+        nodes = np.where(is_live, numbers, -1)[places]
+        log_probs = jnp.where(is_live, weighed[0], -jnp.inf)[:, places]
         bound = log_probs.max() / length_penalty(jnp.array(max_length))
         if length == max_length or bound <= best_score:
             break
-        cache = reorder_history(cache, jnp.minimum(weighed[1][:, :beam_size], beam_size - 1))
-        logits, cache = step(weighed[2][0, :beam_size, None], cache)
+        cache = reorder_history(cache, weighed[1][:, places])
+        logits, cache = step(weighed[2][0, places, None], cache)
         logits = logits.reshape(1, beam_size, -1)
     if best < 0:
-        best = int(nodes[log_probs[0].argmax()])
+        best = int(nodes[0])
     columns = (np.concatenate(parts).tolist() for parts in zip(*steps, strict=True))
     tokens, parents, totals, scores, kept = columns
     return SearchTree(tokens, parents, totals, scores, kept, best)
-
-
-def _weigh(
-    logits: Float[Array, "1 beam vocab"], log_probs: Float[Array, "1 beam"]
-) -> tuple[Float[Array, "1 twice"], Int[Array, "1 twice"], Int[Array, "1 twice"]]:
-    """Finds twice as many continuations as the beam keeps, by adding as many empty slots to it."""
-    beam_size = logits.shape[1]
-    return best_continuations(
-        jnp.pad(logits, ((0, 0), (0, beam_size), (0, 0))),
-        jnp.pad(log_probs, ((0, 0), (0, beam_size)), constant_values=-jnp.inf),
-    )

@@ -53,7 +53,17 @@ def ranked(model, example, candidates, length_penalty):
     return sorted(candidates, key=lambda c: -score[c]), score
 
 
-def beam_search_to_the_limit(model, example, limit, beam_size, num_best, length_penalty):
+def beam_search_to_the_limit(
+    model,
+    example,
+    limit,
+    beam_size,
+    num_best,
+    length_penalty,
+    *,
+    refill=False,
+    rules=lambda output, log_probs: log_probs,
+):
     """The definition in plain Python: no early stop, every hypothesis a tuple."""
     live: dict[tuple[int, ...], float] = {(): 0.0}
     finished: dict[tuple[int, ...], float] = {}
@@ -61,10 +71,13 @@ def beam_search_to_the_limit(model, example, limit, beam_size, num_best, length_
         continuations: dict[tuple[int, ...], float] = {
             (*output, token): log_prob + gained
             for output, log_prob in live.items()
-            for token, gained in enumerate(model.log_probs(example, output))
+            for token, gained in enumerate(rules(output, model.log_probs(example, output)))
+            if gained > -np.inf
         }
-        kept = sorted(continuations, key=lambda c: -continuations[c])[:beam_size]
-        live = {c: continuations[c] for c in kept if c[-1] != EOS}
+        ranked = sorted(continuations, key=lambda c: -continuations[c])
+        kept = ranked[:beam_size]
+        unfinished = [c for c in (ranked if refill else kept) if c[-1] != EOS]
+        live = {c: continuations[c] for c in unfinished[:beam_size]}
         ended = (c for c in kept if c[-1] == EOS)
         finished |= {c: continuations[c] / length_penalty(length) for c in ended}
     best = sorted(finished, key=lambda c: -finished[c]) + sorted(live, key=lambda c: -live[c])

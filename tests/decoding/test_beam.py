@@ -17,7 +17,8 @@ from brute_force import (
 )
 from history_model import EOS, PAD, HistoryModel, random_model
 
-from flax_transformer.decoding import beam, beam_search, greedy_search
+from flax_transformer.decoding import beam_search, greedy_search
+from flax_transformer.decoding.continuations import best_continuations
 
 pytestmark = pytest.mark.platforms
 
@@ -156,13 +157,14 @@ def test_impossible_tokens_and_missing_hypotheses_give_no_nan():
 def test_best_continuations_are_those_of_a_full_sort():
     """Logits of three distinct values: ties go to the lower parent, then to the lower token."""
     rng = np.random.default_rng(0)
-    for beam_size, vocab in [(3, 11), (5, 2)]:
+    for beam_size, number, vocab in [(3, 3, 11), (5, 5, 2), (3, 6, 11), (5, 11, 2)]:
         logits = rng.integers(0, 3, (2, 1, vocab)).astype(np.float32).repeat(beam_size, axis=1)
         log_probs = rng.integers(-2, 0, (2, beam_size)).astype(np.float32)
-        best, parents, tokens = beam.best_continuations(jnp.asarray(logits), jnp.asarray(log_probs))
+        inputs = (jnp.asarray(logits), jnp.asarray(log_probs))
+        best, parents, tokens = best_continuations(*inputs, number)
         normalized = logits - np.asarray(jax.nn.logsumexp(logits, axis=-1, keepdims=True))
         candidates = (log_probs[..., None] + normalized).reshape(2, -1)
-        order = np.argsort(-candidates, axis=1, kind="stable")[:, :beam_size]
+        order = np.argsort(-candidates, axis=1, kind="stable")[:, :number]
         np.testing.assert_array_equal(best, np.take_along_axis(candidates, order, axis=1))
         np.testing.assert_array_equal(parents, order // vocab)
         np.testing.assert_array_equal(tokens, order % vocab)
@@ -170,7 +172,7 @@ def test_best_continuations_are_those_of_a_full_sort():
 
 def test_logits_of_an_absent_hypothesis_have_no_influence():
     logits = jnp.array([[[1.0, 2.0, 0.0], [jnp.nan] * 3]])
-    best, parents, tokens = beam.best_continuations(logits, jnp.array([[-1.0, -jnp.inf]]))
+    best, parents, tokens = best_continuations(logits, jnp.array([[-1.0, -jnp.inf]]), 2)
     np.testing.assert_allclose(best, jax.nn.log_softmax(logits[:, 0])[:, [1, 0]] - 1.0, rtol=1e-6)
     assert parents.tolist() == [[0, 0]]
     assert tokens.tolist() == [[1, 0]]

@@ -43,6 +43,15 @@ RNG = jax.random.key(1)
             ),
         ),
         (
+            DecodingConfig(beam="refill", alpha=1.0),
+            partial(
+                beam_search,
+                beam_size=4,
+                refill=True,
+                length_penalty=partial(gnmt_length_penalty, alpha=1.0),
+            ),
+        ),
+        (
             DecodingConfig("sample", num_best=5, temperature=0.5, top_k=3, top_p=0.9),
             partial(
                 sample,
@@ -97,7 +106,7 @@ def test_impossible_values_are_refused_in_one_line(settings, message):
 
 @pytest.mark.parametrize(
     ("field", "name", "meant"),
-    [("method", "baem", "beam"), ("length-penalty", "powr", "power")],
+    [("method", "baem", "beam"), ("beam", "refil", "refill"), ("length-penalty", "powr", "power")],
 )
 def test_a_misspelled_name_gets_a_suggestion(field, name, meant):
     config = DecodingConfig()

@@ -12,7 +12,9 @@ from flax_transformer.decoding.search_tree import SearchTree, beam_search_tree
 VOCAB, BEAM, LIMIT = 7, 3, 5
 
 
-def record(model: HistoryModel, penalty=("gnmt", 0.6), **sizes) -> SearchTree:
+def record(
+    model: HistoryModel, penalty=("gnmt", 0.6), refill: bool = False, **sizes: int
+) -> SearchTree:
     return beam_search_tree(
         model.step(),
         model.cache(),
@@ -20,24 +22,27 @@ def record(model: HistoryModel, penalty=("gnmt", 0.6), **sizes) -> SearchTree:
         **{"beam_size": BEAM, "max_length": LIMIT} | sizes,
         length_penalty=penalty_of(*penalty),
         eos_id=EOS,
+        refill=refill,
     )
 
 
 @functools.cache
-def search(penalty):
-    return search_with(penalty_of(*penalty), LIMIT, beam_size=BEAM)
+def search(penalty, refill=False):
+    return search_with(penalty_of(*penalty), LIMIT, beam_size=BEAM, refill=refill)
 
 
 def output(tree: SearchTree, node: int) -> tuple[int, ...]:
     return () if node < 0 else (*output(tree, tree.parents[node]), tree.tokens[node])
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize(
+    ("penalty", "refill"), [*((p, False) for p in PENALTIES), (("power", 1.0), True)]
+)
 @pytest.mark.parametrize(("seed", "eos_logit"), [(0, 0.0), (1, 3.0), (2, -100.0), (3, 1.0)])
-def test_its_best_hypothesis_is_that_of_beam_search(seed, eos_logit, penalty):
+def test_its_best_hypothesis_is_that_of_beam_search(seed, eos_logit, penalty, refill):
     model = random_model(seed, 1, VOCAB, eos_logit)
-    tree = record(model, penalty)
-    found = search(penalty)(model)
+    tree = record(model, penalty, refill=refill)
+    found = search(penalty, refill)(model)
     length = int(found.lengths[0, 0])
     assert output(tree, tree.best) == tuple(found.tokens[0, 0, :length].tolist())
     assert tree.log_probs[tree.best] == pytest.approx(float(found.log_probs[0, 0]), rel=1e-6)
@@ -47,11 +52,12 @@ def test_its_best_hypothesis_is_that_of_beam_search(seed, eos_logit, penalty):
         assert tree.scores[tree.best] == pytest.approx(float(found.scores[0, 0]), rel=1e-6)
 
 
+@pytest.mark.parametrize("refill", [False, True])
 @pytest.mark.parametrize(("seed", "eos_logit"), [(0, 0.0), (1, 3.0), (2, -100.0)])
-def test_each_step_weighs_the_best_continuations_of_what_is_still_live(seed, eos_logit):
-    """Against the definition in NumPy: twice a beam is weighed, its better half kept."""
+def test_each_step_weighs_the_best_continuations_of_what_is_still_live(seed, eos_logit, refill):
+    """Against the definition in NumPy: twice a beam is weighed, of which some finish or go on."""
     model = random_model(seed, 1, VOCAB, eos_logit)
-    tree = record(model)
+    tree = record(model, refill=refill)
     outputs = [output(tree, node) for node in range(len(tree.tokens))]
     live: dict[tuple[int, ...], float] = {(): 0.0}
     for length in range(1, max(map(len, outputs)) + 1):
@@ -63,10 +69,13 @@ def test_each_step_weighs_the_best_continuations_of_what_is_still_live(seed, eos
         ranked = sorted(continued, key=lambda c: -continued[c])
         nodes = [node for node, found in enumerate(outputs) if len(found) == length]
         assert [outputs[node] for node in nodes] == ranked[: 2 * BEAM]
-        assert [tree.is_kept[node] for node in nodes] == [rank < BEAM for rank in range(len(nodes))]
+        finished = [c for c in ranked[:BEAM] if c[-1] == EOS]
+        unfinished = [c for c in ranked[: 2 * BEAM if refill else BEAM] if c[-1] != EOS][:BEAM]
+        kept = {*finished, *unfinished}
+        assert [tree.is_kept[node] for node in nodes] == [outputs[node] in kept for node in nodes]
         expected = [continued[outputs[node]] for node in nodes]
         np.testing.assert_allclose([tree.log_probs[node] for node in nodes], expected, rtol=1e-4)
-        live = {c: continued[c] for c in ranked[:BEAM] if c[-1] != EOS}
+        live = {c: continued[c] for c in unfinished}
 
 
 def test_scores_are_those_of_finished_hypotheses_alone():
