@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -72,6 +72,8 @@ class EncoderOnlyConfig(TransformerConfig):
     """Number of sentences of a text that an embedding distinguishes."""
     pooling: str = "first"
     """Representation of a whole text: its first token, or the mean or the max of all its tokens."""
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
+    """Function of the layer after the pooling: tanh (BERT), or relu (DistilBERT)."""
     token_dropout_rate: float = 0.0
     """Dropout that removes the embeddings of whole tokens."""
     convolution_width: int | None = None
@@ -224,7 +226,7 @@ class EncoderOnly(nn.Module):
     ) -> Float[Array, "batch d_model"]:
         """Encodes whole texts.
 
-        tanh(h W + b),  where h is the first token's vector, or the mean or max over all
+        f(h W + b),  where h is the first token's vector, or the mean or max over all, and f is tanh
 
         Args:
             tokens: see the call; one text in each row.
@@ -238,7 +240,8 @@ class EncoderOnly(nn.Module):
         segments = all_one(tokens, segments)
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
         pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, segments != 0)
-        return jnp.tanh(self.pooler(pooled))
+        activate = {"tanh": jnp.tanh, "relu": jax.nn.relu}[self.config.pooler_activation]
+        return activate(self.pooler(pooled))
 
     def classify(
         self,
