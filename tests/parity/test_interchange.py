@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from agreement import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
+from published_cases import CASES, VOCAB, Case
 from reference import assert_close
 
 from flax_transformer.interchange import FAMILIES, export_folder, parameters
@@ -20,145 +21,20 @@ from flax_transformer.interchange.config_fields import COMMON_KEYS
 REASON = "Hugging Face's transformers is not installed: pip install '.[parity]'"
 transformers: Any = pytest.importorskip("transformers", reason=REASON)
 
-VOCAB, CLASSES, LENGTHS, TOLERANCE = 53, 5, (200, 3, 101), 1e-5
+LENGTHS, TOLERANCE = (200, 3, 101), 1e-5
 LENGTH = max(LENGTHS)
-EPSILON = 1e-3  # Large enough to be missed in float32.
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(0, VOCAB, (len(LENGTHS), LENGTH))
 # Padding on the right; that of texts to continue is on the left.
 RIGHT = np.arange(LENGTH) < np.array(LENGTHS)[:, None]
 LEFT = RIGHT[:, ::-1].copy()
 
-ENCODER: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": 36,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "intermediate_size": 29,
-    "layer_norm_eps": EPSILON,
-    "max_position_embeddings": 211,
-}
-DISTIL: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "dim": 36,
-    "n_layers": 2,
-    "n_heads": 6,
-    "hidden_dim": 29,
-    "max_position_embeddings": 211,
-}
-DECODER: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": 36,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "intermediate_size": 29,
-    "rms_norm_eps": EPSILON,
-}
-SEQ2SEQ: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "d_model": 36,
-    "encoder_layers": 2,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 6,
-    "decoder_attention_heads": 6,
-    "encoder_ffn_dim": 29,
-    "decoder_ffn_dim": 29,
-    "max_position_embeddings": 211,
-    "scale_embedding": True,
-    "pad_token_id": 1,
-    "decoder_start_token_id": 2,
-}
-T5: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "d_model": 36,
-    "d_kv": 7,
-    "d_ff": 29,
-    "num_layers": 2,
-    "num_decoder_layers": 1,
-    "num_heads": 6,
-    "layer_norm_epsilon": EPSILON,
-    "decoder_start_token_id": 0,
-}
-SCALED = {"rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 64}
-SCALINGS = {
-    "linear": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
-    "llama3": {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, **SCALED},
-    "yarn": {"rope_type": "yarn", "beta_slow": 1.0, "beta_fast": 8.0, **SCALED},
-}
-
-
-class Case(NamedTuple):
-    """A small model of transformers: its class and its config."""
-
-    architecture: str
-    settings: dict[str, Any]
-
-
-CASES = {
-    "gpt2": Case(
-        "GPT2LMHeadModel",
-        {
-            "vocab_size": VOCAB,
-            "n_embd": 36,
-            "n_inner": 29,
-            "n_layer": 2,
-            "n_head": 6,
-            "n_positions": 211,
-            "layer_norm_epsilon": EPSILON,
-        },
-    ),
-    "llama": Case(
-        "LlamaForCausalLM", {"attention_bias": True, "mlp_bias": True, "head_dim": 10, **DECODER}
-    ),
-    **{
-        f"llama {kind}": Case(
-            "LlamaForCausalLM",
-            DECODER
-            | {"rope_parameters": scaling, "num_hidden_layers": 1, "tie_word_embeddings": True},
-        )
-        for kind, scaling in SCALINGS.items()
-    },
-    "bert tokens": Case("BertForMaskedLM", ENCODER),
-    "bert classes": Case("BertForSequenceClassification", {**ENCODER, "num_labels": CLASSES}),
-    "vit": Case(
-        "ViTForImageClassification",
-        {
-            **{k: v for k, v in ENCODER.items() if k not in ("vocab_size", "hidden_act")},
-            "image_size": (15, 21),
-            "patch_size": (5, 3),
-            "num_labels": CLASSES,
-        },
-    ),
-    "mistral": Case("MistralForCausalLM", {**DECODER, "sliding_window": 7}),
-    "qwen2": Case("Qwen2ForCausalLM", DECODER),
-    "qwen3": Case("Qwen3ForCausalLM", {**DECODER, "head_dim": 10}),
-    "gemma": Case("GemmaForCausalLM", {**DECODER, "head_dim": 10}),
-    "roberta tokens": Case("RobertaForMaskedLM", {**ENCODER, "type_vocab_size": 1}),
-    "roberta classes": Case(
-        "RobertaForSequenceClassification",
-        {**ENCODER, "type_vocab_size": 1, "num_labels": CLASSES},
-    ),
-    "distilbert tokens": Case("DistilBertForMaskedLM", DISTIL),
-    "distilbert classes": Case(
-        "DistilBertForSequenceClassification", {**DISTIL, "num_labels": CLASSES}
-    ),
-    "t5": Case("T5ForConditionalGeneration", T5),
-    "t5 1.1": Case(
-        "T5ForConditionalGeneration",
-        {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
-    ),
-    "marian": Case("MarianMTModel", {**SEQ2SEQ, "activation_function": "swish"}),
-    "pegasus": Case("PegasusForConditionalGeneration", SEQ2SEQ),
-    "bart": Case("BartForConditionalGeneration", {**SEQ2SEQ, "scale_embedding": False}),
-    "mixtral": Case("MixtralForCausalLM", {**DECODER, "num_local_experts": 5}),
-}
-
 
 def draw_model(case: Case) -> Any:
     """Makes a model whose weights, norms and biases all matter."""
     kind = getattr(transformers, case.architecture)
-    model = kind(kind.config_class(attn_implementation="eager", **case.settings)).eval()
+    options = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model = kind(kind.config_class(**options, **case.settings)).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -213,8 +89,8 @@ def our_logits(architectures: str, module: Any, model_type: str) -> Any:
 
     def call(variables, tokens, mask):
         if model_type == "vit":
-            return module.apply(variables, images())
-        segments = None if mask is None else mask.astype(jnp.int32)
+            return module.apply(variables, jnp.asarray(images()))
+        segments = mask.astype(jnp.int32)
         if model_type == "roberta":
             tokens = jnp.where(RIGHT, jnp.maximum(tokens, 2), 1)
         if module.config.gives == "target_tokens":
@@ -247,7 +123,14 @@ def published(name: str, folder: Path) -> Any:
         del settings["scale_decoder_outputs"]
         settings["tie_word_embeddings"] = False
         (folder / "config.json").write_text(json.dumps(settings))
-    return type(model).from_pretrained(folder, attn_implementation="eager").eval()
+    return from_pretrained(type(model), folder)[0]
+
+
+def from_pretrained(kind: Any, folder: Path) -> tuple[Any, Any]:
+    """Lets transformers read a folder; returns also what it found missing."""
+    options = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+    return model.eval(), report
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -287,7 +170,7 @@ def test_logits_are_those_of_transformers(case):
             dropped = unflatten_dict(flat | {path: jnp.zeros_like(array)}, sep="/")
             assert wrong({"params": dropped}) > 100 * TOLERANCE, path
     if kind != "vit":
-        assert wrong(variables, mask=None) > 100 * TOLERANCE
+        assert wrong(variables, mask=jnp.ones_like(mask)) > 100 * TOLERANCE
     tables = [path for path in flat if path.endswith("positions/table")]
     if tables:
         shifted = {path: jnp.roll(flat[path], 1, axis=0 if kind != "t5" else 1) for path in tables}
@@ -310,18 +193,16 @@ def without_influence(path: str, config: Any) -> bool:
 
 
 def test_an_export_is_what_was_imported(case, tmp_path):
-    name, folder, theirs = case
+    _, folder, theirs = case
     config, _, variables = parameters(folder)
     settings = json.loads((folder / "config.json").read_text())
     others = {key: value for key, value in settings.items() if key.endswith("_id")}
     family = theirs.config.model_type
     export_folder(config, variables, tmp_path, family=family, others=others)
-    again, report = type(theirs).from_pretrained(
-        tmp_path, attn_implementation="eager", output_loading_info=True
-    )
+    again, report = from_pretrained(type(theirs), tmp_path)
     sines = {key for key in report["missing_keys"] if "embed_positions" in key}
     assert not any(set(found) - sines for found in report.values())
-    np.testing.assert_array_equal(their_logits(again.eval()), their_logits(theirs))
+    np.testing.assert_array_equal(their_logits(again), their_logits(theirs))
     for path, array in flatten_dict(parameters(tmp_path)[2]).items():
         np.testing.assert_array_equal(array, flatten_dict(variables)[path])
     before, after = theirs.state_dict(), again.state_dict()
