@@ -1,8 +1,9 @@
 """Tables between the config of another system and ours, read in both directions."""
 
 import dataclasses
+import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from flax_transformer.errors import UserError, option
 
@@ -124,27 +125,61 @@ def is_empty(value: Any) -> bool:
     return value is None or value is False or value in ({}, [], "")
 
 
-def read_fields(fields: Iterable[Field], config: Mapping[str, Any]) -> dict[str, Any]:
+def has_type(value: Any, kind: Any) -> bool:
+    """Returns whether a value may be that of an option; whole numbers are floats too.
+
+    Example:
+        >>> has_type(3, int | None), has_type(True, int), has_type((1.0, 2), tuple[float, float])
+        (True, False, True)
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in arguments
+    if isinstance(kind, types.UnionType):
+        return any(has_type(value, argument) for argument in arguments)
+    if origin is tuple:
+        if type(value) is not tuple:
+            return False
+        inner = arguments[:1] * len(value) if Ellipsis in arguments else arguments
+        return len(value) == len(inner) and all(map(has_type, value, inner))
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
+def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) -> dict[str, Any]:
     """Reads our options from their config.
 
     Args:
         fields: the table of the family.
         config: theirs.
+        ours: class of our config.
 
     Raises:
         UserError: lists every key that is unknown, missing, or has a value that we do not have.
 
     Example:
-        >>> read_fields([takes("n_layer", "num_layers"), must("parallel", False)], {"n_layer": 3})
+        >>> from flax_transformer.models import DecoderOnlyConfig
+        >>> fields = [takes("n_layer", "num_layers"), must("parallel", False)]
+        >>> read_fields(fields, {"n_layer": 3}, DecoderOnlyConfig)
         {'num_layers': 3}
     """
+    kinds = {field.name: field.type for field in dataclasses.fields(ours)}
     options, problems, known = {}, [], set(COMMON_KEYS)
     for field in fields:
         known.update(field.keys)
+        keys = ", ".join(f"{key} is {config[key]!r}" for key in field.keys if key in config)
         try:
-            options |= field.read(config)
+            read = field.read(config)
         except UserError as error:
             problems.append(str(error))
+            continue
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            problems.append(f"{keys or ', '.join(field.keys)}: this cannot be read")
+            continue
+        for name, value in read.items():
+            if has_type(value, kinds[name]):
+                options[name] = float(value) if kinds[name] is float else value
+            else:
+                problems.append(f"{keys}: this cannot be {_option(name)}")
     for key in sorted(config.keys() - known):
         if not is_empty(config[key]):
             problems.append(f"{key} is unknown")
@@ -167,7 +202,7 @@ def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
             problems.append(str(error))
     if problems:
         raise UserError("; ".join(problems))
-    again = type(config)(**read_fields(fields, theirs))
+    again = type(config)(**read_fields(fields, theirs, type(config)))
     for field in dataclasses.fields(config):
         ours, held = getattr(config, field.name), getattr(again, field.name)
         if ours != held and field.name not in OUR_OWN:

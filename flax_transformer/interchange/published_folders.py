@@ -81,11 +81,11 @@ def open_published(folder: str | Path) -> PublishedModel:
     tensors = Tensors(folder)
     settings = read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise unknown(f"model_type of {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
     try:
-        options = read_fields(family.fields, settings)
+        options = read_fields(family.fields, settings, family.config)
         named = name_tensors(family, options, tensors)
         if family.own_logits is not None:
             options["tied_logits"] = not _has_own_logits(family, options, named)

@@ -20,7 +20,7 @@ def our_config(name: str) -> Any:
     family = FAMILIES[name.split()[0]]
     # As JSON holds them.
     settings = json.loads(json.dumps(CASES[name].settings))
-    return family.config(**read_fields(family.fields, settings))
+    return family.config(**read_fields(family.fields, settings, family.config))
 
 
 def draw_variables(name: str, dtype: str = "float32") -> Any:
