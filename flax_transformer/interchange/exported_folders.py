@@ -16,7 +16,7 @@ from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import shapes_of
 from flax_transformer.interchange.published_folders import CONFIG, TYPES, axes_of
 from flax_transformer.interchange.rules import Rule, their_shapes, write
-from flax_transformer.interchange.safetensors_output import write_files
+from flax_transformer.interchange.safetensors_output import Kind, write_files
 from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
 from flax_transformer.models.stacking import unstack_layers
 from flax_transformer.whole_files import written_whole
@@ -62,26 +62,35 @@ def export_folder(
         raise UserError(f"{folder} is not an empty folder: give another one")
     if dtype is not None and dtype not in TYPES:
         raise unknown("dtype", dtype, TYPES)
+    if further := sorted(variables.keys() - {"params"}):
+        raise UserError(f"variables of {', '.join(further)} have no place in another system")
     if config.scan_layers:
         variables = unstack_layers(variables)
-    ours = flatten_dict(variables.get("params", {}), sep="/")
+    ours: dict[str, Any] = flatten_dict(variables["params"], sep="/")
     fitting = find_family(config, ours, family)
-    if others_than := sorted(variables.keys() - {"params"}):
-        raise UserError(f"variables of {', '.join(others_than)} have no place in another system")
     sizes = axes_of(config)
-    kinds = {}
-    for rule in fitting.rules:
-        given = np.dtype(ours[rule.our_names()[0]].dtype)
-        if dtype is None and given not in TYPES.values():
-            raise UserError(f"parameter {rule.our_names()[0]} has the type {given}: give a dtype")
-        shapes = their_shapes([rule], {name: ours[name].shape for name in rule.our_names()}, sizes)
-        kinds |= {name: (TYPES[dtype] if dtype else given, x) for name, x in shapes.items()}
+    kinds = _kinds(fitting.rules, ours, sizes, dtype)
     settings = _settings(config, ours, fitting, kinds, others or {})
     folder.mkdir(parents=True, exist_ok=True)
     write_files(folder, kinds, write(fitting.rules, _Arrays(ours), sizes), LARGEST_FILE)
     with written_whole(folder / CONFIG) as unfinished:
         unfinished.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
     return fitting.name
+
+
+def _kinds(
+    rules: list[Rule], ours: Mapping[str, Any], sizes: Mapping[str, int], dtype: str | None
+) -> dict[str, Kind]:
+    """Returns the type and the shape of each of their tensors."""
+    kinds = {}
+    for rule in rules:
+        first = rule.our_names()[0]
+        kind = np.dtype(ours[first].dtype) if dtype is None else np.dtype(dtype)
+        if str(kind) not in TYPES:
+            raise UserError(f"parameter {first} has the type {kind}: give a dtype")
+        shapes = their_shapes([rule], {name: ours[name].shape for name in rule.our_names()}, sizes)
+        kinds |= {name: (kind, shape) for name, shape in shapes.items()}
+    return kinds
 
 
 class _Arrays(dict[str, Any]):

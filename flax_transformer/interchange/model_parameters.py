@@ -61,7 +61,7 @@ def shapes_of(
         key = jax.random.key(0)
         return module.init(key, *_inputs(config), method=initialize)["params"]
 
-    flat = flatten_dict(jax.eval_shape(init), sep="/")
+    flat: dict[str, Any] = flatten_dict(jax.eval_shape(init), sep="/")
     shapes = {}
     for path, shape in flat.items():
         for name in _repeated(path, counts, period):

@@ -19,7 +19,7 @@ from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
 
 CONFIG, LARGEST_CONFIG = "config.json", 1_000_000
-TYPES = {str(dtype): dtype for dtype in FLOATS.values()}
+TYPES = frozenset(FLOATS.values())
 
 
 class PublishedModel(NamedTuple):
@@ -123,7 +123,7 @@ def parameters(
     model = open_published(folder)
     flat = {}
     for path, array in read(model.rules, model.tensors, model.shapes, axes_of(model.config)):
-        flat[path] = _on_device(array, array.dtype if dtype is None else TYPES[dtype])
+        flat[path] = _on_device(array, array.dtype if dtype is None else np.dtype(dtype))
     return model.config, model.module, {"params": unflatten_dict(flat, sep="/")}
 
 
@@ -167,13 +167,14 @@ def name_tensors(family: Family, options: Mapping[str, Any], tensors: Tensors) -
 
 
 def _has_own_logits(family: Family, options: Mapping[str, Any], named: NamedTensors) -> bool:
-    if family.own_logits not in named:
+    own = family.own_logits
+    if own is None or own not in named:
         return False
     rules = family.rules(family.config(**options))
     (table,) = [rule.their_names()[0] for rule in rules if rule.ours == "embedding/table"]
-    if table not in named or named.kind(table) != named.kind(family.own_logits):
+    if table not in named or named.kind(table) != named.kind(own):
         return True
-    return not np.array_equal(named[table], named[family.own_logits])
+    return not np.array_equal(named[table], named[own])
 
 
 def _vocab_size(settings: Mapping[str, Any], config: Any) -> int:

@@ -10,16 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  (it gives bfloat16 to NumPy)
 import numpy as np
 
 from flax_transformer.errors import UserError
 
-FLOATS = {
-    "F32": np.dtype(np.float32),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-}
+# Types of parameters in a header, and their names in NumPy.
+FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # Bytes of a number of each type that a file may hold.
 WIDTHS = {
     **{"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1},
@@ -81,7 +78,7 @@ class Tensors(Mapping[str, np.ndarray]):
         if place.path not in self._maps:
             self._maps[place.path] = np.memmap(place.path, np.uint8, "r")
         raw = self._maps[place.path][place.begin : place.end]
-        return np.asarray(raw).view(FLOATS[place.dtype]).reshape(place.shape)
+        return np.asarray(raw).view(np.dtype(FLOATS[place.dtype])).reshape(place.shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
@@ -108,7 +105,7 @@ def find_files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
             if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
                 raise UserError(f"{folder / INDEX} names {name!r}, which is not a plain file name")
             if not (folder / name).is_file():
-                raise UserError(f"{folder / INDEX} names {name}, but there is no such file")
+                raise UserError(f"{folder / INDEX} names {name}, but the folder lacks it")
         return [folder / name for name in dict.fromkeys(index.values())], index
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:

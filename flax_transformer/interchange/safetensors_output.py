@@ -57,7 +57,7 @@ def _write_file(
     kinds: Mapping[str, Kind],
     tensors: Iterator[tuple[str, np.ndarray]],
 ) -> None:
-    codes = {dtype: code for code, dtype in FLOATS.items()}
+    codes = {np.dtype(name): code for code, name in FLOATS.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, (dtype, shape) in kinds.items():

@@ -140,7 +140,7 @@ INDEXES = {
     "dots": ({FIRST: ".."}, "which is not a plain file name$"),
     "no name": ({FIRST: ""}, "which is not a plain file name$"),
     "a number": ({FIRST: 3}, "which is not a plain file name$"),
-    "a missing file": ({FIRST: "model-9.safetensors"}, "but there is no such file$"),
+    "a missing file": ({FIRST: "model-9.safetensors"}, "but the folder lacks it$"),
     "a tensor more": ({"more": "model-00001-of-00003.safetensors"}, "differ about more: get"),
 }
 

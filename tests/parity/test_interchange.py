@@ -164,7 +164,7 @@ def test_logits_are_those_of_transformers(case):
 
     assert_close(np.asarray(call(variables, TOKENS, mask))[places], expected[places], TOLERANCE)
     # It would fail by 100 times without any tensor, without the mask, or with other positions.
-    flat = flatten_dict(variables["params"], sep="/")
+    flat: dict[str, Any] = flatten_dict(variables["params"], sep="/")
     for path, array in flat.items():
         if not without_influence(path, config):
             dropped = unflatten_dict(flat | {path: jnp.zeros_like(array)}, sep="/")
