@@ -12,8 +12,14 @@ from flax_transformer.errors import UserError, option
 COMMON_KEYS = frozenset(
     {
         # Of the folder.
-        *("_name_or_path", "architectures", "dtype", "model_type", "torch_dtype"),
-        *("transformers_version", "tie_word_embeddings", "vocab_size", "is_encoder_decoder"),
+        *("_name_or_path", "_num_labels", "architectures", "dtype", "model_type", "torch_dtype"),
+        *(
+            "transformers_version",
+            "transformers.js_config",
+            "tie_word_embeddings",
+            "vocab_size",
+            "is_encoder_decoder",
+        ),
         # Of the computation, of the training, and of classes.
         *("_attn_implementation", "attn_implementation", "chunk_size_feed_forward"),
         *("gradient_checkpointing", "output_attentions", "output_hidden_states", "output_past"),

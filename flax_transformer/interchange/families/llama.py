@@ -40,8 +40,9 @@ DECODER_FIELDS = (
     takes("attention_dropout", "attention_dropout_rate", 0.0),
     takes("max_position_embeddings", "max_positions", 2048),
     fixed(positions="rotary", rotary_layout="halves"),
-    # Training on several devices.
-    ignored("pretraining_tp"),
+    # Training on several devices, a limit that is stated twice, and a mark of SmolLM2.
+    ignored("pretraining_tp", "max_sequence_length", "is_llama_config"),
+    must("rope_interleaved", False),
     must("is_decoder", False),
 )
 PRE_NORM = fixed(norm="rms", norm_placement="pre", embedding_scaling="none")
