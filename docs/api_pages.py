@@ -15,7 +15,7 @@ PACKAGE = "flax_transformer"
 FUNCTIONAL = {
     "Attention": ("attention", "heads"),
     "Masks, layout and caches": ("masks", "layout", "cache"),
-    "Positions": ("positional", "relative", "schemes"),
+    "Positions": ("positional", "relative", "rotary_frequencies", "schemes"),
     "Projection, embedding, feed-forward": (
         "projection",
         "feed_forward",
@@ -50,6 +50,8 @@ FOLDERS = {
     "training.checkpoints": "Training: checkpoints",
     "training.durability": "Training: durability",
     "visualization": "Visualization",
+    "interchange": "Exchange of weights",
+    "interchange.families": "Exchange of weights: families",
     "runtime": "Runtime",
     "commands": "Commands",
     "": "Command line, experiment, errors",

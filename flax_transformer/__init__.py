@@ -6,7 +6,7 @@ use:
 - `ft.Experiment` and its configs,
 - `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
-  `ft.evaluation`, `ft.visualization` and `ft.commands`.
+  `ft.evaluation`, `ft.visualization`, `ft.interchange` and `ft.commands`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         decoding,
         evaluation,
         functional,
+        interchange,
         models,
         modules,
         visualization,
@@ -74,6 +75,7 @@ _HOMES = {
     "Experiment": ".experiment",
     "functional": ".functional",
     "ImagesConfig": ".data.pixels_config",
+    "interchange": ".interchange",
     "LabeledTextConfig": ".data.labeled_text_config",
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_task",
     "load": ".training.assemble",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from small import MODEL, PAIRS
@@ -28,6 +29,7 @@ from flax_transformer.functional.feed_forward import ACTIVATIONS, Activation
 from flax_transformer.functional.kernels import KERNELS, Kernel
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
+from flax_transformer.interchange import FAMILIES
 from flax_transformer.models.zoo import ZOO, Published
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.layer_options import ModelConfig
@@ -221,6 +223,18 @@ class Topics(TextClassification):
     description = "a text to its topic"
     config = TopicsConfig
     takes = ("tokens", "topics")
+
+
+def test_a_family_from_outside(monkeypatch, tmp_path):
+    """The tensors of GPT-2 under the name of another model."""
+    monkeypatch.setitem(FAMILIES, "own", FAMILIES["gpt2"]._replace(architectures={"": "Own"}))
+    config = ft.DecoderOnlyConfig(d_model=6, d_ff=5, num_heads=3, num_layers=2, max_positions=7)
+    variables = config.build(vocab_size=11).init(jax.random.key(0), jnp.zeros((1, 2), int))
+    ft.interchange.export_folder(config, variables, tmp_path, family="own")
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Own"]
+    again, _, read = ft.interchange.parameters(tmp_path)
+    assert again == config
+    jax.tree.map(np.testing.assert_array_equal, read, variables)
 
 
 TEXTS = 2 * [("the sun is warm", 0), ("rain falls", 0), ("a goal at last", 1), ("they run", 1)]

@@ -96,6 +96,7 @@ from flax_transformer.functional.relative import (
     t5_bias,
     t5_bucket,
 )
+from flax_transformer.functional.rotary_frequencies import RotaryScaling, rotary_frequencies
 from flax_transformer.functional.schemes import (
     SCHEMES,
     Head,
@@ -113,6 +114,7 @@ __all__ = [
     "Layout",
     "PositionalScheme",
     "Positions",
+    "RotaryScaling",
     "Written",
     "alibi_bias",
     "alibi_slope",
@@ -163,6 +165,7 @@ __all__ = [
     "resize_position_table",
     "rms_norm",
     "rotary",
+    "rotary_frequencies",
     "scaled_positions",
     "segment_lengths",
     "segment_mask",

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32, check_integers
 
-SinusoidLayout = Literal["interleaved", "halves"]
+SinusoidLayout = Literal["interleaved", "halves", "blocks"]
 ResizeMethod = Literal["bilinear", "bicubic"]
 
 
@@ -91,16 +91,18 @@ def sinusoidal_positions(
     halves:       PE(position, i)          = sin(position / base^(i / (half - 1)))
                   PE(position, half + i)   = cos(position / base^(i / (half - 1)))
                   with half = floor(d_model / 2) and i < half
+    blocks:       the columns of halves with the wavelengths of interleaved
 
-    The two differ not only in the order of their columns: the wavelengths of `halves` end exactly
-    at base, those of the paper end one step earlier.
+    The first two differ not only in the order of their columns: the wavelengths of `halves` end
+    exactly at base, those of the paper end one step earlier.
 
     Args:
         positions: counted in tokens, from 0.
         d_model: width of the encoding. An odd width drops the last cosine of the interleaved
-            layout; in the halves layout its last column is zero, as in T2T and fairseq.
+            layout; in the others its last column is zero, as in T2T and fairseq.
         base: the longest wavelength is base times 2 pi tokens.
-        layout: `interleaved` as in the paper, or `halves` as in T2T, fairseq and Flax's example.
+        layout: `interleaved` as in the paper, `halves` as in T2T, fairseq and Flax's example, or
+            `blocks` as in Hugging Face's Marian.
         dtype: type of the encodings, independent of JAX's default.
 
     Returns:
@@ -124,8 +126,10 @@ def sinusoidal_positions(
     elif layout == "halves":
         half = d_model // 2
         exponents = jnp.arange(half, dtype=dtype) / max(half - 1, 1)
+    elif layout == "blocks":
+        exponents = 2 * jnp.arange(d_model // 2, dtype=dtype) / d_model
     else:
-        raise ValueError(f"layout must be interleaved or halves, not {layout}")
+        raise ValueError(f"layout must be interleaved, halves or blocks, not {layout}")
     angles = positions[:, None].astype(dtype) * base ** -exponents[None, :]
     waves = jnp.sin(angles), jnp.cos(angles)
     if layout == "interleaved":

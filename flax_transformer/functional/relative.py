@@ -9,23 +9,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32
+from flax_transformer.functional.rotary_frequencies import RotaryScaling, rotary_frequencies
 
 RotaryLayout = Literal["interleaved", "halves"]
 
 
-@functools.partial(jax.jit, static_argnames=("base", "layout"))
+@functools.partial(jax.jit, static_argnames=("base", "layout", "scaling"))
 def rotary(
     x: Float[Array, "length head_dim"],
     positions: Int[Array, " length"],
     base: float = 10_000.0,
     layout: RotaryLayout = "interleaved",
+    scaling: RotaryScaling = RotaryScaling(),  # noqa: B008
 ) -> Float[Array, "length head_dim"]:
     """Rotates each pair of features by an angle that grows with the position.
 
     interleaved:  y_2i       = x_2i cos(position theta_i) - x_2i+1 sin(position theta_i)
                   y_2i+1     = x_2i sin(position theta_i) + x_2i+1 cos(position theta_i)
     halves:       the same, where feature i is paired with feature half + i
-    with theta_i = base^(-2i / head_dim), half = floor(head_dim / 2)
+    with half = floor(head_dim / 2), and theta_i = base^(-2i / head_dim) unless it is scaled
 
     Apply it to both queries and keys, so that their products depend only on distances. Angles and
     rotation are computed in float32 at least: 16 bits cannot distinguish large positions.
@@ -37,6 +39,7 @@ def rotary(
         base: the longest wavelength is nearly base times 2 pi tokens.
         layout: which features are pairs: `interleaved` as in the paper, or `halves` as in GPT-NeoX
             and in the Llama of Hugging Face.
+        scaling: the change of theta for longer texts, see `rotary_frequencies`.
 
     Returns:
         The rotated features, in the type of x and with the same lengths as vectors.
@@ -57,7 +60,7 @@ def rotary(
         raise ValueError(f"layout must be interleaved or halves, not {layout}")
     dtype = at_least_float32(x.dtype)
     paired = x.shape[1] // 2 * 2
-    theta = base ** (-jnp.arange(0, paired, 2, dtype=dtype) / max(paired, 1))
+    theta = rotary_frequencies(paired // 2, base, scaling, dtype)
     angles = positions[:, None].astype(dtype) * theta[None, :]
     cosines, sines = jnp.cos(angles), jnp.sin(angles)
     wide = x[:, :paired].astype(dtype)

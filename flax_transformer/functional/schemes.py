@@ -23,6 +23,7 @@ from flax_transformer.functional.relative import (
     rotary,
     t5_bias,
 )
+from flax_transformer.functional.rotary_frequencies import RotaryScaling, RotaryScalingKind
 
 
 class Head(NamedTuple):
@@ -75,12 +76,18 @@ class PositionalScheme(NamedTuple):
 
 
 def _rotary_scheme(
-    rotary_base: float = 10_000.0, rotary_layout: RotaryLayout = "interleaved"
+    rotary_base: float = 10_000.0,
+    rotary_layout: RotaryLayout = "interleaved",
+    rotary_scaling: RotaryScalingKind = "none",
+    rotary_factor: float = 1.0,
+    rotary_first_length: int = 8192,
+    rotary_turns: tuple[float, float] = (1.0, 4.0),
 ) -> PositionalScheme:
-    """Makes the scheme of rotated queries and keys, see `rotary`."""
+    """Makes the scheme of rotated queries and keys, see `rotary` and `rotary_frequencies`."""
+    scaling = RotaryScaling(rotary_scaling, rotary_factor, rotary_first_length, rotary_turns)
     return PositionalScheme(
         "queries and keys rotated by angles that grow with the position (RoPE)",
-        rotate=functools.partial(rotary, base=rotary_base, layout=rotary_layout),
+        rotate=functools.partial(rotary, base=rotary_base, layout=rotary_layout, scaling=scaling),
         make=_rotary_scheme,
     )
 
@@ -140,6 +147,12 @@ SCHEMES: dict[str, PositionalScheme] = {
         "sines, then cosines, as in T2T, fairseq and Flax's example",
         encode=lambda positions, _, d_model, __: sinusoidal_positions(
             positions, d_model, layout="halves"
+        ),
+    ),
+    "sinusoidal_blocks": PositionalScheme(
+        "sines, then cosines, with the wavelengths of the paper, as in Hugging Face's Marian",
+        encode=lambda positions, _, d_model, __: sinusoidal_positions(
+            positions, d_model, layout="blocks"
         ),
     ),
     "learned": PositionalScheme(

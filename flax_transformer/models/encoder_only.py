@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -73,6 +73,8 @@ class EncoderOnlyConfig(TransformerConfig):
     """Number of sentences of a text, each with an embedding of its own (BERT: 2)."""
     pooling: str = "first"
     """Vector of a whole text: that of its first token (first), or the mean or max of all tokens."""
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
+    """Function of the layer after the pooling: tanh (BERT), or relu (DistilBERT)."""
     token_dropout_rate: float = 0.0
     """Dropout that removes the embeddings of whole tokens."""
     convolution_width: int | None = None
@@ -225,7 +227,7 @@ class EncoderOnly(nn.Module):
     ) -> Float[Array, "batch d_model"]:
         """Encodes whole texts.
 
-        tanh(h W + b),  where h is the first token's vector, or the mean or max over all
+        f(h W + b),  where h is the first token's vector, or the mean or max over all, and f is tanh
 
         Args:
             tokens: see the call; one text in each row.
@@ -239,7 +241,8 @@ class EncoderOnly(nn.Module):
         segments = all_one(tokens, segments)
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
         pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, segments != 0)
-        return jnp.tanh(self.pooler(pooled))
+        activate = {"tanh": jnp.tanh, "relu": jax.nn.relu}[self.config.pooler_activation]
+        return activate(self.pooler(pooled))
 
     def classify(
         self,

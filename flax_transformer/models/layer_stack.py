@@ -97,7 +97,9 @@ def make_embedding(config: TransformerConfig, vocab_size: int) -> TokenEmbedding
 def make_positions(config: TransformerConfig) -> PositionalEmbedding:
     """Makes the module that adds positions to the embeddings of tokens."""
     deviation = table_deviation(config.embedding_scaling)
-    return PositionalEmbedding(config.embedded_positions(), config.max_positions, deviation)
+    return PositionalEmbedding(
+        config.embedded_positions(), config.max_positions, deviation, config.position_offset or 0
+    )
 
 
 def lay_out_windows(config: ModelConfig, lay_out: Callable[..., Layout]) -> Layouts:

@@ -9,6 +9,7 @@ from flax_transformer.errors import UserError, check_positive, option, refuse, u
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
+from flax_transformer.functional.rotary_frequencies import RotaryScalingKind
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
@@ -60,7 +61,7 @@ class LayerOptions:
     time), which needs little memory. cudnn: fused on NVIDIA GPUs, only in bfloat16. If weights are
     shown, xla computes them."""
     norm: str = "layer"
-    """Normalization: layer (the paper), rms or batch."""
+    """Normalization: layer (the paper), rms, rms_plus_one (Gemma) or batch."""
     norm_placement: NormPlacement = "post"
     """Normalization after each residual connection (post, the paper), of each sublayer's input
     (pre), or of its input and of its output (both, Gemma 2)."""
@@ -90,6 +91,16 @@ class LayerOptions:
     rotary_layout: RotaryLayout = "interleaved"
     """Pairs of features that rotary positions rotate: adjacent ones (interleaved), or those of the
     first and the second half of a head (halves), as in Hugging Face's Llama."""
+    rotary_scaling: RotaryScalingKind = "none"
+    """Change of rotary positions for texts longer than those of the training: linear, llama3 or
+    yarn."""
+    rotary_factor: float = 1.0
+    """Number by which this change divides the lowest frequencies."""
+    rotary_first_length: int = 8192
+    """llama3, yarn: length of texts before the change, in tokens."""
+    rotary_turns: tuple[float, float] = (1.0, 4.0)
+    """llama3, yarn: pairs of features are unchanged if they turn more often than the second number
+    within rotary_first_length, and changed wholly if they turn less often than the first."""
     relative_max_distance: int = 16
     """Largest distance, in tokens, that relative positions distinguish."""
     t5_num_buckets: int = 32
@@ -160,6 +171,11 @@ class LayerOptions:
             f"--model.d-model {self.d_model} is not a multiple of --model.num-heads "
             f"{self.num_heads}: change one, or give --model.key-dim and --model.value-dim",
         )
+        low, high = self.rotary_turns
+        yield (
+            not 0 < low < high,
+            f"--model.rotary-turns {low} {high} must be positive and grow: give the smaller first",
+        )
         yield (
             self.num_heads % groups != 0,
             f"--model.num-heads {self.num_heads} is not a multiple of --model.num-key-value-heads "
@@ -204,7 +220,8 @@ class LayerOptions:
 
     def period(self) -> int:
         """Returns the number of layers after which the options repeat."""
-        return math.lcm(*(len(value) for value in self._values().values() if type(value) is tuple))
+        values = [getattr(self, name) for name in BY_LAYER]
+        return math.lcm(*(len(value) for value in values if type(value) is tuple))
 
     def of_layer(self, index: int = 0, **changes: Any) -> "LayerOptions":
         """Returns the options of one layer, with a single value for options that differ by layer.
@@ -218,7 +235,7 @@ class LayerOptions:
             4
         """
         values = {
-            name: value[index % len(value)] if isinstance(value, tuple) else value
+            name: value[index % len(value)] if name in BY_LAYER and type(value) is tuple else value
             for name, value in self._values().items()
         }
         return LayerOptions(**values | changes)
@@ -246,6 +263,9 @@ class TransformerConfig(ModelConfig):
     max_positions: int = 1024
     """Rows of a learned table of positions, and the length by which a decoder scales positions to
     [0, 1]; other schemes have no such limit."""
+    position_offset: int | None = None
+    """Position of a text's first token, in encodings that are added to embeddings: 2 in RoBERTa and
+    BART, and 0 if not given."""
     embedding_scaling: EmbeddingScaling = "inputs"
     """Whether sqrt(d_model) multiplies the embeddings (inputs, the paper), divides the logits
     (logits), or is left out (none, as in BERT and GPT-2)."""
@@ -259,5 +279,6 @@ class TransformerConfig(ModelConfig):
     """Bound c of the logits, c tanh(logits / c) as in Gemma 2; none if not given."""
 
     def position_limit(self) -> int | None:
-        """Returns the number of rows of a learned position table; None without one."""
-        return self.max_positions if SCHEMES[self.embedded_positions()].has_table else None
+        """Returns the largest length of a text with a learned position table; None without one."""
+        has_table = SCHEMES[self.embedded_positions()].has_table
+        return self.max_positions - (self.position_offset or 0) if has_table else None

@@ -108,6 +108,7 @@ class PositionalEmbedding(nn.Module):
         max_length: rows of a learned table, in tokens.
         deviation: initial standard deviation of a learned table: that of the embeddings it is added
             to.
+        offset: position of the first token of a sequence.
 
     Parameters:
         table [max_length, d_model], only if the scheme has one.
@@ -116,6 +117,7 @@ class PositionalEmbedding(nn.Module):
     positions: str
     max_length: int
     deviation: float = 1.0
+    offset: int = 0
 
     @nn.compact
     def __call__(
@@ -149,7 +151,8 @@ class PositionalEmbedding(nn.Module):
         if lengths is None:
             lengths = jnp.full_like(positions, self.max_length)
         encode = jax.vmap(scheme.encode, (0, 0, None, None))
-        return embedded + encode(positions, lengths, d_model, table).astype(embedded.dtype)
+        encoding = encode(positions + self.offset, lengths, d_model, table)
+        return embedded + encoding.astype(embedded.dtype)
 
 
 class TokenConvolution(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_transformer.functional import Written
+from flax_transformer.functional import RotaryScaling, Written
 
 
 class Draw:
@@ -395,6 +395,12 @@ EXAMPLES: dict[str, Example] = {
         lambda draw: {"x": draw.normal(5, 7), "positions": draw.ids(13, 5)},
         refused={"positions": no_ids(3)},
         message=r"\(5, 7\) and positions \(3,\)",
+    ),
+    "rotary_frequencies": Example(
+        lambda draw: {},
+        {"num_pairs": 7, "base": 100.0},
+        refused={"scaling": RotaryScaling("unknown")},  # pyright: ignore[reportArgumentType]
+        message="scaling must be none, linear, llama3 or yarn, not unknown",
     ),
     "scaled_positions": Example(
         lambda draw: {"positions": draw.ids(7, 7), "lengths": 1 + draw.ids(7, 7)},

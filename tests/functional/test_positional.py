@@ -61,7 +61,19 @@ def test_halves_have_the_layout_of_t2t(d_model, tolerance):
     assert_close(actual, expected, tolerance)
 
 
-@pytest.mark.parametrize("layout", ["interleaved", "halves"])
+@pytest.mark.parametrize("d_model", [2, 3, 12, 13])
+def test_blocks_have_the_wavelengths_of_the_paper(d_model, tolerance):
+    dtype = jnp.result_type(float)
+    even = d_model // 2 * 2
+    expected = np.zeros((LENGTH, d_model))
+    for i in range(even // 2):
+        angles = np.arange(LENGTH) / 10_000 ** (2 * i / d_model)
+        expected[:, i], expected[:, even // 2 + i] = np.sin(angles), np.cos(angles)
+    actual = sinusoidal_positions(jnp.arange(LENGTH), d_model, layout="blocks", dtype=dtype)
+    assert_close(actual, expected, tolerance)
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "halves", "blocks"])
 def test_the_product_of_two_sinusoids_depends_on_their_distance_alone(layout):
     near, far = (
         sinusoidal_positions(first + jnp.arange(LENGTH), 12, layout=layout) for first in (0, 53)
@@ -137,7 +149,7 @@ def test_what_does_not_fit_is_refused(normal):
         sinusoidal_2d_positions(jnp.arange(LENGTH), D_MODEL)
     with pytest.raises(ValueError, match="d_model must be at least 2, not 1"):
         sinusoidal_2d_positions(jnp.zeros((LENGTH, 2), int), 1)
-    with pytest.raises(ValueError, match="interleaved or halves, not thirds"):
+    with pytest.raises(ValueError, match="interleaved, halves or blocks, not thirds"):
         sinusoidal_positions(POSITIONS, D_MODEL, layout="thirds")  # pyright: ignore[reportArgumentType]
 
 

@@ -7,10 +7,12 @@ from jax.test_util import check_grads
 from reference import assert_close
 
 from flax_transformer.functional import (
+    RotaryScaling,
     alibi_bias,
     alibi_slope,
     relative_bias,
     rotary,
+    rotary_frequencies,
     t5_bias,
     t5_bucket,
 )
@@ -40,6 +42,34 @@ def test_pairs_of_halves_are_those_of_neighbors_in_another_order(normal, toleran
     expected = rotary(x[:, np.array(order)], QUERY_POSITIONS)
     rotated = rotary(x, QUERY_POSITIONS, layout="halves")
     assert_close(rotated[:, np.array(order)], expected, tolerance)
+
+
+@pytest.mark.parametrize("kind", ["linear", "llama3", "yarn"])
+def test_scaled_frequencies_are_kept_where_pairs_turn_often(kind):
+    """Pair i of 16 turns 1000 * 10,000^(-i / 16) / (2 pi) times in 1000 tokens."""
+    scaling = RotaryScaling(kind, factor=5.0, first_length=1000, turns=(0.5, 40.0))
+    plain, scaled = rotary_frequencies(16), rotary_frequencies(16, scaling=scaling)
+    shares = np.asarray(5 * scaled / plain, np.float64)
+    if kind == "linear":
+        return assert_close(shares, np.ones(16), 1e-6)
+    turns = 1000 * 10_000.0 ** (-np.arange(16) / 16) / (2 * np.pi)
+    np.testing.assert_allclose(shares[turns > 40], 5, rtol=1e-6)
+    np.testing.assert_allclose(shares[turns < 0.4], 1, rtol=1e-6)
+    between = (turns < 40) & (turns > 0.5)
+    if kind == "llama3":
+        kept = (turns[between] - 0.5) / 39.5
+    else:
+        first, last = (np.log(159.155 / n) / np.log(10_000) * 16 for n in (40, 0.5))
+        index = np.arange(16)[between]
+        kept = 1 - (index - np.floor(first)) / (np.ceil(last) - np.floor(first))
+    assert 3 <= between.sum() < 16
+    assert_close(shares[between], 1 + 4 * kept, 1e-5)
+
+
+def test_a_rotation_has_the_scaled_frequencies(normal):
+    x = normal(QUERIES, HEAD_DIM)
+    scaled = rotary(x, 3 * QUERY_POSITIONS, scaling=RotaryScaling("linear", 3.0))
+    assert_close(scaled, rotary(x, QUERY_POSITIONS), 1e-5)
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -14,6 +14,7 @@ from flax_transformer.functional import (
     SCHEMES,
     Head,
     PositionalScheme,
+    RotaryScaling,
     alibi_bias,
     positional_scheme,
     relative_bias,
@@ -137,6 +138,8 @@ class Options:
 
     rotary_base: float = 500.0
     rotary_layout: str = "halves"
+    rotary_scaling: str = "linear"
+    rotary_factor: float = 3.0
     relative_max_distance: int = 2
     t5_num_buckets: int = 8
     t5_max_distance: int = 7
@@ -155,7 +158,7 @@ def test_without_options_a_scheme_is_the_published_one(name):
 def test_options_are_parameters_of_the_schemes_that_have_them(normal):
     x, key = normal(LENGTH, HEAD_DIM), jnp.arange(2 * LENGTH)
     made: dict[str, Any] = {name: positional_scheme(name, Options()) for name in SCHEMES}
-    rotated = rotary(x, POSITIONS, 500.0, "halves")
+    rotated = rotary(x, POSITIONS, 500.0, "halves", RotaryScaling("linear", 3.0))
     np.testing.assert_array_equal(made["rotary"].rotate(x, POSITIONS), rotated)
     head = Head(0, HEADS, False)
     table = normal(*made["t5"].head_table_shape(HEAD_DIM))

@@ -123,6 +123,15 @@ def test_a_text_is_its_first_token_or_the_mean_or_max_of_all():
         assert_close(model(TOKENS, method="pool"), by_hand, 1e-5)
 
 
+def test_the_pooler_may_end_in_a_relu():
+    model = make_model(pooler_activation="relu")
+    pooler = model.variables["params"]["pooler"]
+    first = np.asarray(model(TOKENS), np.float64)[:, 0]
+    by_hand = np.maximum(first @ pooler["kernel"] + pooler["bias"], 0)
+    assert 0 < (by_hand > 0).sum() < by_hand.size
+    assert_close(model(TOKENS, method="pool"), by_hand, 1e-5)
+
+
 def test_tokens_are_scored_by_their_own_embedding(model):
     """A change of one row of the table changes one column of the logits beyond all others."""
     params = model.variables["params"]

@@ -120,3 +120,12 @@ class TestPositionalEmbedding:
         inputs = embedded.astype(jnp.bfloat16), self.positions, self.lengths
         positioned, _ = module.init_with_output(jax.random.key(0), *inputs)
         assert positioned.dtype == jnp.bfloat16
+
+    @pytest.mark.parametrize("scheme", ["learned", "sinusoidal"])
+    def test_positions_may_begin_later(self, scheme, embedded):
+        later = PositionalEmbedding(scheme, MAX_LENGTH, offset=3)
+        variables = draw_parameters(later, embedded, self.positions)
+        at_once = PositionalEmbedding(scheme, MAX_LENGTH)
+        expected = at_once.apply(variables, embedded, self.positions + 3)
+        actual = later.apply(variables, embedded, self.positions)
+        np.testing.assert_array_equal(actual, expected)

@@ -14,7 +14,11 @@ from flax_transformer.modules import NORMS, BatchNorm, LayerNorm
 
 BATCH, LENGTH, D_MODEL = 2, 5, 7
 IS_TOKEN = jnp.array([[True, True, True, False, False], [True, False, True, True, True]])
-FORMULAS = {"layer": reference.layer_norm, "rms": reference.rms_norm}
+FORMULAS = {
+    "layer": reference.layer_norm,
+    "rms": reference.rms_norm,
+    "rms_plus_one": reference.rms_norm,
+}
 each_norm = pytest.mark.parametrize("name", NORMS)
 
 
@@ -41,7 +45,8 @@ def test_it_is_the_formula_with_its_own_parameters(inputs, name):
         expected = reference.batch_norm(inputs, IS_TOKEN, 0.01)[0]
     else:
         expected = FORMULAS[name](inputs, 0.01)
-    assert_close(outputs, expected * params["scale"] + params.get("bias", 0), 1e-5)
+    factor = params["scale"] + (1 if name == "rms_plus_one" else 0)
+    assert_close(outputs, expected * factor + params.get("bias", 0), 1e-5)
 
 
 @each_norm
@@ -67,8 +72,9 @@ def test_parameters_and_statistics_start_neutral_in_float32(inputs, name):
         variables = NORMS[name](dtype="bfloat16").init(jax.random.key(0), inputs, IS_TOKEN, False)
     leaves = {path[-1].key: x for path, x in jax.tree.leaves_with_path(variables)}
     assert {x.dtype for x in leaves.values()} == {jnp.dtype("float32")}
+    zeros = {"bias", "mean", *(["scale"] if name == "rms_plus_one" else [])}
     assert {key: set(x.tolist()) for key, x in leaves.items()} == {
-        key: {0.0} if key in ("bias", "mean") else {1.0} for key in leaves
+        key: {0.0} if key in zeros else {1.0} for key in leaves
     }
     assert ("batch_stats" in variables) == (name == "batch")
 

@@ -1,0 +1,280 @@
+"""What is exported is what is read again, for every family."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from published_cases import CASES
+from safetensors_of_tests import change_tensors
+from small_folders import draw_variables, our_config, write_folder
+
+from flax_transformer.errors import UserError
+from flax_transformer.interchange import FAMILIES, export_folder, exported_folders, parameters
+from flax_transformer.interchange.config_fields import read_fields
+from flax_transformer.interchange.safetensors_files import INDEX, SINGLE, Tensors
+from flax_transformer.models import stack_layers
+
+pytestmark = pytest.mark.platforms
+
+
+def flat(variables: Any) -> dict[str, np.ndarray]:
+    return {k: np.asarray(v) for k, v in flatten_dict(variables["params"], sep="/").items()}
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    actual, expected = flat(actual), flat(expected)
+    assert actual.keys() == expected.keys()
+    for path, array in expected.items():
+        assert actual[path].dtype == array.dtype
+        np.testing.assert_array_equal(actual[path], array)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_exported_is_read_again(name, tmp_path):
+    config, variables = our_config(name), draw_variables(name)
+    export_folder(config, variables, tmp_path, family=name.split()[0])
+    again, module, read = parameters(tmp_path)
+    assert again == config
+    assert_same(read, variables)
+    assert vars(module)["config"] == config
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_types_of_16_bits_are_kept_and_converted(tmp_path, dtype):
+    variables = draw_variables("mixtral")
+    export_folder(our_config("mixtral"), variables, tmp_path, dtype=dtype, family="mixtral")
+    assert_same(parameters(tmp_path)[2], jax.tree.map(lambda x: jnp.asarray(x, dtype), variables))
+    rounded = jax.tree.map(lambda x: np.asarray(jnp.asarray(x, dtype), np.float32), variables)
+    assert_same(parameters(tmp_path, dtype="float32")[2], rounded)
+
+
+def test_several_files_with_an_index_are_one_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(exported_folders, "LARGEST_FILE", 7_000)
+    write_folder("gpt2", tmp_path)
+    assert (tmp_path / INDEX).is_file()
+    assert not (tmp_path / SINGLE).exists()
+    assert len(list(tmp_path.glob("*.safetensors"))) > 3
+    assert_same(parameters(tmp_path)[2], draw_variables("gpt2"))
+
+
+def test_scanned_layers_are_exported_one_by_one(tmp_path):
+    variables = draw_variables("gpt2")
+    config = dataclasses.replace(our_config("gpt2"), scan_layers=True)
+    export_folder(config, stack_layers(variables), tmp_path)
+    assert_same(parameters(tmp_path)[2], variables)
+
+
+def test_names_without_a_prefix_and_older_names_are_understood(tmp_path):
+    write_folder("bert classes", tmp_path)
+
+    def older(tensors):
+        renamed = {
+            name.removeprefix("bert.")
+            .replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta"): array
+            for name, array in tensors.items()
+            if not name.startswith("classifier")
+        }
+        return renamed | {"embeddings.position_ids": np.arange(211)[None]}
+
+    change_tensors(tmp_path, older)
+    expected = draw_variables("bert classes")
+    del expected["params"]["classifier"]
+    assert_same(parameters(tmp_path)[2], expected)
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_logits_are_tied_if_the_file_has_no_others(tmp_path, is_equal):
+    write_folder("gpt2", tmp_path)
+
+    def with_own(tensors):
+        own = tensors["transformer.wte.weight"] + (0 if is_equal else 1)
+        return tensors | {"lm_head.weight": own}
+
+    change_tensors(tmp_path, with_own)
+    config, _, variables = parameters(tmp_path)
+    assert config.tied_logits is is_equal
+    assert ("logits_table" in variables["params"]["embedding"]) is not is_equal
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_a_copy_must_be_equal(tmp_path, is_equal):
+    write_folder("bert tokens", tmp_path)
+
+    def with_copy(tensors):
+        copy = tensors["cls.predictions.bias"] + (0 if is_equal else 1)
+        return tensors | {"cls.predictions.decoder.bias": copy}
+
+    change_tensors(tmp_path, with_copy)
+    if is_equal:
+        assert_same(parameters(tmp_path)[2], draw_variables("bert tokens"))
+    else:
+        with pytest.raises(UserError, match=r"without a use: cls\.predictions\.decoder\.bias$"):
+            parameters(tmp_path)
+
+
+def test_one_message_lists_all_that_does_not_fit(tmp_path):
+    write_folder("gpt2", tmp_path)
+
+    def damaged(tensors):
+        del tensors["transformer.h.1.ln_1.bias"], tensors["transformer.wpe.weight"]
+        tensors |= {"more": np.zeros(3, np.float32), "other": np.zeros(5, np.float32)}
+        tensors["transformer.ln_f.bias"] = np.zeros((3, 5), np.float32)
+        tensors["transformer.ln_f.weight"] = np.zeros(36, np.float64)
+        return tensors
+
+    change_tensors(tmp_path, damaged)
+    with pytest.raises(UserError) as error:
+        parameters(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} as a gpt2 model: missing: transformer.h.1.ln_1.bias, transformer.wpe.weight; "
+        "without a use: more, other; transformer.ln_f.bias has the shape (3, 5) instead of (36,); "
+        "transformer.ln_f.weight has the type F64: only F32, F16, BF16 are read"
+    )
+
+
+def test_one_message_lists_all_of_a_config(tmp_path):
+    write_folder("gpt2", tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    del settings["n_layer"]
+    settings |= {"reorder_and_upcast_attn": True, "activation_function": "mish"}
+    settings |= {"surprising": 3, "empty": None}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError) as error:
+        parameters(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} as a gpt2 model: n_layer is missing; activation_function is mish, but only "
+        "relu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish are known; "
+        "reorder_and_upcast_attn is True, but only False is known; surprising is unknown"
+    )
+
+
+OLDER_KEYS = {
+    "gpt2": {"n_ctx": 1024, "summary_type": "cls_index", "task_specific_params": {"a": {"b": 1}}},
+    "bert tokens": {
+        "directionality": "bidi",
+        "pooler_fc_size": 768,
+        "gradient_checkpointing": True,
+    },
+    "llama": {
+        "rope_theta": 1e4,
+        "rope_scaling": None,
+        "is_llama_config": True,
+        "pretraining_tp": 1,
+    },
+    "marian": {
+        **{"_num_labels": 3, "add_bias_logits": False, "extra_pos_embeddings": 54},
+        **{"normalize_before": False, "static_position_embeddings": True, "num_beams": 6},
+        **{"bad_words_ids": [[52]], "num_hidden_layers": 6, "decoder_vocab_size": 53},
+    },
+    "t5": {"n_positions": 512, "output_past": True},
+    "gemma": {"hidden_act": "gelu", "hidden_activation": None},
+    "mixtral": {"sliding_window": None, "output_router_logits": False, "rope_theta": 1e6},
+}
+
+
+@pytest.mark.parametrize("name", OLDER_KEYS)
+def test_keys_of_published_configs_are_understood(name):
+    family = FAMILIES[name.split()[0]]
+    settings = {**CASES[name].settings, **OLDER_KEYS[name]}
+    assert family.config(**read_fields(family.fields, settings, family.config)) == our_config(name)
+
+
+def test_older_and_newer_keys_of_rotary_positions_are_the_same():
+    family, case = FAMILIES["llama"], CASES["llama llama3"].settings
+    newer = case["rope_parameters"]
+    scaling = {k: v for k, v in newer.items() if k not in ("rope_theta", "rope_type")}
+    older = {"rope_theta": newer["rope_theta"], "rope_scaling": {"type": "llama3", **scaling}}
+    older |= {k: v for k, v in case.items() if k != "rope_parameters"}
+    config = family.config(**read_fields(family.fields, older, family.config))
+    assert config == our_config("llama llama3")
+    assert config.rotary_scaling == "llama3"
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ({"rope_type": "dynamic", "factor": 2.0}, "rope_type is dynamic, but only default, linear"),
+        ({"rope_type": "llama3", "factor": 2.0}, "low_freq_factor, high_freq_factor of rope_type"),
+        ({"rope_type": "linear", "factor": 2.0, "mscale": 3.0}, "mscale of rope_type linear is un"),
+        ({"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor is not 1"),
+    ],
+)
+def test_an_unknown_scaling_of_rotary_positions_is_refused(scaling, message):
+    family = FAMILIES["llama"]
+    settings = {**CASES["llama"].settings, "rope_scaling": scaling}
+    with pytest.raises(UserError, match=message):
+        read_fields(family.fields, settings, family.config)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("gpt2", {"norm_placement": "post"}, r"gpt2: --model.norm-placement post has no place: "),
+        ("gpt2", {"activation": "swiglu"}, r"gpt2: --model.activation swiglu has no place: only "),
+        ("t5", {"attention_scale": 0.5}, r"t5: --model.attention-scale 0\.5 has no place: only 1"),
+        ("bert tokens", {"convolution_width": 3}, r"bert: --model.convolution-width 3 has no "),
+        ("mistral", {"rotary_base": (1e4, 1e5)}, r"mistral: --model.rotary-base \(.*by layer"),
+    ],
+)
+def test_an_option_without_a_place_is_refused(tmp_path, name, change, message):
+    config = dataclasses.replace(our_config(name), **change)
+    family = name.split()[0]
+    with pytest.raises(UserError, match=message):
+        export_folder(config, draw_variables(name), tmp_path / "out", family=family)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "array", "message"),
+    [
+        ("gpt2", "more/bias", np.zeros(3), r"parameters without a place: more/bias$"),
+        ("gpt2", "decoder_norm/bias", None, r"missing parameters: decoder_norm/bias$"),
+        ("gpt2", "decoder_norm/bias", np.zeros(3), r"decoder_norm/bias has the shape \(3,\) ins"),
+        ("gpt2", "decoder_norm/bias", np.zeros(36), r"has the type float64: give a dtype$"),
+        ("distilbert tokens", "sentence_embedding/table", np.ones((1, 36)), r"must be zero$"),
+    ],
+)
+def test_a_parameter_without_a_place_is_refused(tmp_path, name, path, array, message):
+    params = draw_variables(name)["params"]
+    *outer, last = path.split("/")
+    inner = params
+    for key in outer:
+        inner = inner.setdefault(key, {})
+    inner[last] = array
+    if array is None:
+        del inner[last]
+    with pytest.raises(UserError, match=message):
+        export_folder(
+            our_config(name), {"params": params}, tmp_path / "out", family=name.split()[0]
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_calls_that_cannot_be(tmp_path):
+    config, variables = our_config("gpt2"), draw_variables("gpt2")
+    with pytest.raises(UserError, match=r"unknown family 'gtp2': did you mean 'gpt2'"):
+        export_folder(config, variables, tmp_path, family="gtp2")
+    with pytest.raises(UserError, match=r"unknown dtype 'float8'"):
+        export_folder(config, variables, tmp_path, dtype="float8")
+    with pytest.raises(UserError, match=r"variables of batch_stats have no place"):
+        export_folder(config, variables | {"batch_stats": {}}, tmp_path)
+    with pytest.raises(UserError, match=r"no family can hold this DecoderOnlyConfig: gpt2: .*; ll"):
+        export_folder(dataclasses.replace(config, norm="batch"), variables, tmp_path)
+    write_folder("gpt2", tmp_path)
+    with pytest.raises(UserError, match=r"is not an empty folder: give another one$"):
+        export_folder(config, variables, tmp_path)
+    with pytest.raises(UserError, match=r"unknown dtype 'int8'"):
+        parameters(tmp_path, dtype="int8")
+
+
+def test_tensors_are_views_of_the_file(tmp_path):
+    tensors = Tensors(write_folder("gpt2", tmp_path))
+    assert isinstance(tensors["transformer.wte.weight"].base, np.ndarray)
+    assert not tensors["transformer.wte.weight"].flags.writeable
+    assert len(tensors) == len(list(tensors)) == 28
