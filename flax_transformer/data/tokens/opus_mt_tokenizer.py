@@ -3,13 +3,11 @@
 import base64
 import dataclasses
 import functools
-import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, SupportsIndex
 
-import numpy as np
 import tokenizers
 
 from flax_transformer.data.tokens.character_rules import CharacterRules
@@ -19,7 +17,6 @@ from flax_transformer.data.tokens.published_tokenizer import (
     subwords_of_json,
 )
 from flax_transformer.data.tokens.special_ids import SpecialIds
-from flax_transformer.data.tokens.tokenizer import FlatIds
 
 # Before a text: the language to translate it to.
 LANGUAGE = re.compile(">>.*?<<", re.DOTALL)
@@ -68,24 +65,20 @@ class OpusTokenizer(PublishedTokenizer):
         """The tokenizer of the texts that the translator writes."""
         return self if self._target is None else OpusTokenizer(self._target, None, self._source)
 
-    def _encode(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> FlatIds:
-        super()._encode([text for text in texts if not text.isascii()])  # refuses lone surrogates
+    def _rows(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
         marks = [LANGUAGE.match(text) for text in texts]
         rests = [
             self._rules.apply(text[mark.end() if mark else 0 :])
             for text, mark in zip(texts, marks, strict=True)
         ]
-        cut = self._side.pieces.encode_batch(rests, add_special_tokens=False)
+        # An unknown letter may be a piece of the other language: its text is needed, not its id.
+        found = self._side.pieces.encode_batch(rests, add_special_tokens=False)
         unknown, end = self.special.need("unk"), [self.eos_id] * add_special_tokens
-        rows = [
-            [
-                *(self._ids.get(p, unknown) for p in [*([mark[0]] if mark else []), *found.tokens]),
-                *end,
-            ]
-            for mark, found in zip(marks, cut, strict=True)
-        ]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return np.fromiter(itertools.chain.from_iterable(rows), np.int32, lengths.sum()), lengths
+        pieces = (
+            [*([mark[0]] if mark else []), *encoding.tokens]
+            for mark, encoding in zip(marks, found, strict=True)
+        )
+        return [[*(self._ids.get(piece, unknown) for piece in row), *end] for row in pieces]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Returns the text of ids up to the first end mark, without spaces at its ends."""

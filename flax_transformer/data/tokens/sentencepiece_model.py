@@ -107,7 +107,7 @@ def _model(data: bytes) -> SentencePieceModel:
 def _piece(fields: Mapping[int, int | float | bytes], number: int) -> Piece:
     text, score = _get(fields, PIECE_TEXT, b"").decode(), _get(fields, PIECE_SCORE, 0.0)
     kind = _get(fields, PIECE_KIND, int(PieceKind.NORMAL))
-    if not text or not math.isfinite(score) or kind not in iter(PieceKind):
+    if not text or not math.isfinite(score) or kind not in [*map(int, PieceKind)]:
         raise WireFormatError(f"piece {number} is {text!r:.40} with score {score} and kind {kind}")
     return Piece(text, score, PieceKind(kind))
 
@@ -139,6 +139,6 @@ def _special_ids(pieces: list[Piece], trainer: Mapping[int, int | float | bytes]
 def _get(fields: Mapping[int, int | float | bytes], number: int, default: Value) -> Value:
     """The value of a field, which has the type of its default."""
     value = fields.get(number, default)
-    if type(value) is not type(default):
+    if not isinstance(value, type(default)):
         raise WireFormatError(f"field {number} has the wrong type")
     return value

@@ -29,7 +29,9 @@ def make_subwords(
             tokenizer normalizes. Otherwise it does neither.
     """
     subwords = tokenizers.Tokenizer((_unigram if model.is_unigram else _bpe)(model, has_added))
-    steps = [normalizers.Precompiled(model.charsmap)] if has_added and model.charsmap else []
+    steps: list[normalizers.Normalizer] = []
+    if has_added and model.charsmap:
+        steps.append(normalizers.Precompiled(model.charsmap))
     if model.removes_spaces:
         steps += [
             normalizers.Replace(Regex(r"\A +| +\z"), ""),

@@ -189,6 +189,10 @@ class Tokenizer:
         """Number of ids, including the special ones: the rows of an embedding."""
         return self._num_subwords + self._first_id
 
+    def fits(self, num_rows: int) -> bool:
+        """Returns whether this is the tokenizer of a model with so many rows."""
+        return num_rows == self.vocab_size
+
     def encode(self, text: str, *, marked: bool = False) -> list[int]:
         """Returns the ids of a text, without special tokens.
 
@@ -225,10 +229,8 @@ class Tokenizer:
 
     def _encode(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> FlatIds:
         try:
-            found = self._subwords.encode_batch_fast(
-                list(texts), add_special_tokens=add_special_tokens
-            )
-        except TypeError:
+            rows = self._rows(list(texts), add_special_tokens)
+        except (TypeError, UnicodeEncodeError):
             bad = next(text for text in texts if any("\ud800" <= c <= "\udfff" for c in text))
             raise UserError(f"not a valid Unicode text: {bad!r}; give it as UTF-8") from None
         except Exception as error:  # the library raises no narrower class
@@ -236,11 +238,14 @@ class Tokenizer:
                 f"the tokenizer cannot encode every text ({error}): give another one with an "
                 "unknown token"
             ) from error
-        encodings = [encoding.ids for encoding in found]
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        flat = itertools.chain.from_iterable(encodings)
-        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        ids = np.fromiter(itertools.chain.from_iterable(rows), np.int32, int(lengths.sum()))
         return ids + np.int32(self._first_id), lengths
+
+    def _rows(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
+        """The subwords of each text."""
+        found = self._subwords.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+        return [encoding.ids for encoding in found]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Returns the text of ids up to the first end mark; other special ids are skipped."""
