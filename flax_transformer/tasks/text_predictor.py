@@ -87,7 +87,7 @@ class TextPredictor:
     ) -> list[ScoredText]:
         """Decodes the outputs for an input, each up to its first stop string."""
         return [
-            ScoredText(prefix + cut_at_stop(self.tokenizer.decode(ids), stop), score)
+            ScoredText(prefix + cut_at_stop(self.tokenizer.target.decode(ids), stop), score)
             for ids, score in found
         ]
 

@@ -10,7 +10,7 @@ from flax_transformer.data.tokens.published_tokenizer import reported
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.special_tokens import CONFIG, SpecialTokens
 from flax_transformer.data.tokens.whole_text_marks import add_marks
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 # Roles of the tokens before and after a text.
@@ -27,8 +27,7 @@ def read_byte_level(folder: Path, tokens: SpecialTokens) -> tuple[tokenizers.Tok
     Raises:
         UserError: if a file is damaged, or the family has another kind of tokenizer.
     """
-    if tokens.family not in MARKS:
-        raise unknown(f"family of tokenizers with {MERGES} in {folder}", tokens.family, MARKS)
+    tokens.check_family(str(folder / MERGES), MARKS)
     vocab, merges = read_vocab(folder / VOCAB), _merges(folder / MERGES)
     with reported(str(folder / MERGES)):
         subwords = tokenizers.Tokenizer(models.BPE(vocab, merges))

@@ -35,7 +35,8 @@ class CharacterRules:
             raise ValueError(f"rules of {size:,} bytes in {len(compiled):,}")
         self._units = struct.unpack(f"<{size // 4}I", compiled[4 : 4 + size])
         self._texts = compiled[4 + size :]
-        ascii_pairs = (bytes(pair) for pair in itertools.product(range(1, 128), repeat=2))
+        letters = range(1, 128 if self._units else 1)
+        ascii_pairs = map(bytes, itertools.product(letters, repeat=2))
         self._has_ascii_pair = any(self._find(pair, 0)[0] == 2 for pair in ascii_pairs)
         self._changed_letters = {chr(c) for c in range(128) if self._find(bytes([c]), 0)[0]}
 

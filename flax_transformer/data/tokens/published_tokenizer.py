@@ -62,6 +62,18 @@ class PublishedTokenizer(Tokenizer):
         del begin
         return self._encode(texts, add_special_tokens=True)
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """Returns the ids of a text that a model continues, with the special tokens before it."""
+        ids = self.encode(text, marked=True)
+        # A model continues what has not ended.
+        is_ended = bool(ids) and ids[-1] in (self.special.eos, self.special.sep)
+        return ids[: len(ids) - is_ended] or [self.special.need("bos", "eos")]
+
+    @property
+    def never_written(self) -> list[int]:
+        """No ids: the published model has learned what it may write."""
+        return []
+
     def fits(self, num_rows: int) -> bool:
         """Returns whether a table has a row for each id; published tables may have more."""
         return num_rows >= self.vocab_size

@@ -11,11 +11,11 @@ from flax_transformer.data.tokens.sentencepiece_subwords import make_subwords
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.special_tokens import CONFIG, SpecialTokens
 from flax_transformer.data.tokens.whole_text_marks import add_marks
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError
 
 MODELS = "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model"
 # Other families give the pieces other ids than their places.
-FAMILIES = "t5", "mt5", "llama", "gemma", "pegasus"
+FAMILIES = "", "t5", "mt5", "llama", "gemma", "pegasus"
 NUM_EXTRA_IDS = 100  # T5's marks of hidden parts of a text
 PEGASUS_OFFSET = 103  # of the pieces after the first two
 
@@ -33,8 +33,7 @@ def read_sentencepiece(
         UserError: if a file is damaged, or the family gives its pieces other ids.
     """
     family = tokens.family
-    if family not in ("", *FAMILIES):
-        raise unknown(f"family of tokenizers with {path}", family, FAMILIES)
+    tokens.check_family(str(path), FAMILIES)
     model = SentencePieceModel.read(path)
     roles = {role: model.pieces[number].text for role, number in model.special_ids.items()}
     named = {**SpecialTokens.of_texts(roles), **tokens.named}

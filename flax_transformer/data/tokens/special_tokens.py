@@ -106,6 +106,19 @@ class SpecialTokens(NamedTuple):
         files = [name for name in found if name != MODEL_CONFIG]
         return cls(family, files, settings, named, extra, numbered)
 
+    def check_family(self, where: str, known: Iterable[str]) -> None:
+        """Rejects a family whose files of this kind are read in another way, or none.
+
+        Raises:
+            UserError: names the families that are known.
+        """
+        if self.family not in known:
+            names = ", ".join(sorted(filter(None, known)))
+            raise UserError(
+                f"{where} is of the family '{self.family}', not of one of {names}: give a folder "
+                f"with a tokenizer.json, or the right tokenizer_class in {CONFIG}"
+            )
+
     @staticmethod
     def of_texts(texts: Mapping[str, str]) -> dict[str, AddedToken]:
         """Makes tokens by role of their texts."""

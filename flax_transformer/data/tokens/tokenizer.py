@@ -6,7 +6,6 @@ the tokenizer of a published model, whose ids stay as they are.
 
 import functools
 import itertools
-import json
 import operator
 import os
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from flax_transformer.data.tokens.byte_spelling import text_of_spelling
 from flax_transformer.data.tokens.special_ids import SpecialIds
+from flax_transformer.data.tokens.subword_settings import is_local, spells_bytes
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.whole_files import written_whole
 
@@ -227,6 +227,15 @@ class Tokenizer:
         marks = np.broadcast_to([self.bos_id, self.eos_id][1 - begin :], places.shape)
         return np.insert(ids, places.ravel(), marks.ravel()), lengths + 1 + begin
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """Returns the ids of a text that a model continues; there is at least one."""
+        return self.encode(text) or [self.eos_id]
+
+    @property
+    def never_written(self) -> list[int]:
+        """Ids that a model may not write, as they are not text."""
+        return [self.pad_id, self.bos_id]
+
     def _encode(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> FlatIds:
         try:
             rows = self._rows(list(texts), add_special_tokens)
@@ -281,17 +290,8 @@ class Tokenizer:
     @functools.cached_property
     def is_local(self) -> bool:
         """Returns whether a text may be encoded in parts cut between a word and a line end."""
-        settings = json.loads(self._subwords.to_str())
-        words = settings["pre_tokenizer"] or {}
-        is_of_words = words.get("type") == "ByteLevel" and words.get("use_regex", True)
-        is_of_letters = words.get("type") == "FixedLength" and words["length"] == 1
-        has_prefix = words.get("add_prefix_space", False)
-        spans = any(not token["special"] for token in settings["added_tokens"])
-        is_changed = settings["normalizer"] or has_prefix or spans
-        return not is_changed and (is_of_words or is_of_letters)
+        return is_local(self._subwords)
 
     @functools.cached_property
     def _is_of_bytes(self) -> bool:
-        decoder = json.loads(self._subwords.to_str())["decoder"] or {}
-        parts = decoder.get("decoders", [decoder])
-        return any(part.get("type") == "ByteLevel" for part in parts)
+        return spells_bytes(self._subwords)

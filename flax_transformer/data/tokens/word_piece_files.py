@@ -10,10 +10,10 @@ from flax_transformer.data.tokens.published_tokenizer import reported
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.special_tokens import CONFIG, DEFAULTS, SpecialTokens
 from flax_transformer.data.tokens.whole_text_marks import add_marks
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError
 
 VOCAB = "vocab.txt"
-FAMILIES = "bert", "distilbert", "electra", "mobilebert"
+FAMILIES = "", "bert", "distilbert", "electra", "mobilebert"
 
 
 def read_word_pieces(
@@ -28,8 +28,7 @@ def read_word_pieces(
     Raises:
         UserError: if a file is damaged, or the family has another kind of tokenizer.
     """
-    if tokens.family not in ("", *FAMILIES):
-        raise unknown(f"family of tokenizers with {VOCAB} in {folder}", tokens.family, FAMILIES)
+    tokens.check_family(str(folder / VOCAB), FAMILIES)
     if not tokens.family:
         bert = SpecialTokens.of_texts(DEFAULTS["bert"])
         tokens = tokens._replace(named={**bert, **tokens.named})
