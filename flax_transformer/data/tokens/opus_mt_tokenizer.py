@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, ClassVar, NamedTuple, SupportsIndex
 
 import tokenizers
 
@@ -52,6 +52,8 @@ class OpusTokenizer(PublishedTokenizer):
     Reference: Tiedemann and Thottingal 2020, "OPUS-MT"; Junczys-Dowmunt et al. 2018, "Marian".
     """
 
+    kind: ClassVar = "opus_mt"
+
     def __init__(self, side: Side, target: Side | None = None, source: str = "the tokenizer"):
         super().__init__(side.table, side.special, source)
         side.pieces.encode_special_tokens = False
@@ -87,7 +89,7 @@ class OpusTokenizer(PublishedTokenizer):
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""
         sides = [side for side in (self._side, self._target) if side is not None]
-        contents = {"kind": "opus_mt", "sides": list(map(_contents, sides))}
+        contents = {"kind": self.kind, "sides": list(map(_contents, sides))}
         return json.dumps(contents, ensure_ascii=False)
 
     @classmethod

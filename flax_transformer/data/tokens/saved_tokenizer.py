@@ -8,7 +8,7 @@ from flax_transformer.data.tokens.opus_mt_tokenizer import OpusTokenizer
 from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, reported
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 
-KINDS = {"published": PublishedTokenizer, "opus_mt": OpusTokenizer}
+_KINDS = {kind.kind: kind for kind in (PublishedTokenizer, OpusTokenizer)}
 START = b'{"kind": '  # of the file of a published tokenizer
 MAX_SAVED_BYTES = 4 * MAX_BYTES  # a translator has two tokenizers and two tables
 
@@ -24,7 +24,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         return Tokenizer.load(path)
     contents = read_json_object(path, MAX_SAVED_BYTES)
     with reported(str(path)):
-        return KINDS[contents["kind"]].from_contents(contents, str(path))
+        return _KINDS[contents["kind"]].from_contents(contents, str(path))
 
 
 def _begins(path: Path, start: bytes) -> bool:

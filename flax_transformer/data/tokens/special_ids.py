@@ -34,7 +34,7 @@ class SpecialIds:
         return frozenset(token for token in ids if token is not None)
 
     def is_without(self, *roles: str) -> bool:
-        """Returns whether there is no token of any of the roles."""
+        """Returns whether none of the roles has a token."""
         return all(getattr(self, role) is None for role in roles)
 
     def need(self, *roles: str) -> int:
