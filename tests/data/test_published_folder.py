@@ -253,6 +253,16 @@ def test_texts_have_the_published_marks(write):
     assert (text.tokens.tolist(), text.lengths.tolist()) == ([3, 1, 6, 3, 6], [3, 2])
 
 
+@pytest.mark.parametrize("kind", ["t5", "opus-mt"])
+def test_a_decoder_may_begin_with_padding(kind, write, tmp_path):
+    tokenizer = read_published_tokenizer(write(FOLDERS[kind])).tokenizer
+    begun = tokenizer.with_begin(tokenizer.pad_id)
+    begun.save(tmp_path / "tokenizer.json")
+    for read in (begun, load_tokenizer(tmp_path / "tokenizer.json")):
+        assert read.bos_id == tokenizer.pad_id != tokenizer.special.bos
+        assert read.encode_batch(TEXTS, marked=True) == tokenizer.encode_batch(TEXTS, marked=True)
+
+
 def test_a_prompt_has_a_begin_but_no_end():
     words = tokenizers.Tokenizer(models.WordLevel({"two": 0, "<s>": 1, "</s>": 2}, unk_token="two"))
     words.post_processor = tokenizers.processors.TemplateProcessing(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 CONFIG = "tokenizer_config.json"
 SENTENCEPIECE_REASON = "sentencepiece is not installed: pip install '.[parity]'"
@@ -99,6 +99,81 @@ def opus_mt(folder: Path, texts: Sequence[str]) -> None:
     write_json(folder / CONFIG, settings)
 
 
+def llama_3(texts: Sequence[str]) -> tokenizers.Tokenizer:
+    """Bytes of words that an expression cuts."""
+    made = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
+    made.normalizer = normalizers.NFC()
+    words = tokenizers.Regex(r"\p{L}+| ?\p{N}{1,3}|\s+|[^\s\p{L}\p{N}]+")
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(words, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    _train(made, texts, trainers.BpeTrainer, initial_alphabet=alphabet)
+    marks = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    made.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), marks])
+    return made
+
+
+def gemma(texts: Sequence[str]) -> tokenizers.Tokenizer:
+    """Pairs, and bytes of unknown letters."""
+    made = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    made.normalizer = normalizers.Replace(" ", "\u2581")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    _train(made, texts, trainers.BpeTrainer, more=[f"<0x{byte:02X}>" for byte in range(256)])
+    return made
+
+
+def albert(texts: Sequence[str]) -> tokenizers.Tokenizer:
+    """A Unigram model of small letters without accents."""
+    made = tokenizers.Tokenizer(models.Unigram())
+    made.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace("``", '"'),
+            normalizers.NFKD(),
+            normalizers.StripAccents(),
+            normalizers.Lowercase(),
+            normalizers.Replace(tokenizers.Regex(" {2,}"), " "),
+        ]
+    )
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    _train(made, texts, trainers.UnigramTrainer, unk_token="<unk>")
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    return made
+
+
+def xlm_roberta(texts: Sequence[str]) -> tokenizers.Tokenizer:
+    """A Unigram model with other parts around it."""
+    made = albert(texts)
+    made.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    made.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    return made
+
+
+def _train(
+    made: tokenizers.Tokenizer,
+    texts: Sequence[str],
+    trainer: Any,
+    more: Sequence[str] = (),
+    **options: object,
+) -> None:
+    special = ["<s>", "</s>", "<unk>", *more]
+    settings = {"vocab_size": 900, "special_tokens": special, "show_progress": False}
+    made.train_from_iterator(texts, trainer(**settings, **options))
+
+
 ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 T5_IDS = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
 LLAMA = {
@@ -170,4 +245,11 @@ MODELS: dict[str, Make] = {
     ),
     "bpe": sentencepiece("tokenizer.model", model_type="bpe", user_defined_symbols=["foo"]),
     "bpe plain": sentencepiece("tokenizer.model", add_dummy_prefix=False, **LLAMA),
+}
+# What a tokenizer.json may hold.
+WHOLE_FILES: dict[str, Callable[[Sequence[str]], tokenizers.Tokenizer]] = {
+    "llama 3": llama_3,
+    "gemma": gemma,
+    "albert": albert,
+    "xlm-roberta": xlm_roberta,
 }

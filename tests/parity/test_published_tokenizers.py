@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from published_folders import FOLDERS, MODELS, SENTENCEPIECE_REASON
+import tokenizers
+from published_folders import CONFIG, FOLDERS, MODELS, SENTENCEPIECE_REASON, WHOLE_FILES, write_json
 
 from flax_transformer.data.tokens.published_folder import read_published_tokenizer
 from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
@@ -89,6 +90,32 @@ def test_a_whole_file_is_read_as_it_is(kind, lines, tmp_path):
     copy = load_tokenizer(tmp_path / "copy.json")
     assert copy.encode_batch(texts, marked=True) == ids
     assert (copy.special, copy.special_ids) == (ours.special, ours.special_ids)
+
+
+@pytest.mark.parametrize("kind", WHOLE_FILES)
+def test_every_part_of_a_whole_file_has_its_effect(kind, lines, tmp_path):
+    made = WHOLE_FILES[kind](lines)
+    made.add_tokens([tokenizers.AddedToken("Straße", single_word=True, lstrip=True)])
+    made.enable_padding(length=9)
+    made.save(str(tmp_path / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+        "additional_special_tokens": ["<|user|>"],
+        "add_bos_token": False,
+    }
+    write_json(tmp_path / CONFIG, settings)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = read_published_tokenizer(tmp_path).tokenizer
+    more = ["<|user|>Die  Straße, die Straßen<pad>", "``Ça\u00a0va''", "e\u0301te"]
+    texts = [*lines[::3], *NASTY, *more]
+    ids = ours.encode_batch(texts, marked=True)
+    assert ids == [theirs(text, padding=False)["input_ids"] for text in texts]
+    assert ours.special == SpecialIds(eos=theirs.eos_token_id, pad=theirs.pad_token_id)
+    assert ours.vocab_size == len(theirs)
+    decoded = [theirs.decode(row, skip_special_tokens=True) for row in ids[:50]]
+    assert [ours.decode(row) for row in ids[:50]] == decoded
 
 
 def test_the_texts_of_a_translator_have_two_tokenizers(lines, tmp_path):

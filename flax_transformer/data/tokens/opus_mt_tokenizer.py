@@ -88,7 +88,8 @@ class OpusTokenizer(PublishedTokenizer):
 
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""
-        sides = [side for side in (self._side, self._target) if side is not None]
+        source = self._side._replace(special=self.special)
+        sides = [source] if self._target is None else [source, self._target]
         contents = {"kind": self.kind, "sides": list(map(_contents, sides))}
         return json.dumps(contents, ensure_ascii=False)
 

@@ -1,6 +1,7 @@
 """Tokenizer of a published model: its ids stay as they are."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +77,18 @@ class PublishedTokenizer(Tokenizer):
     def never_written(self) -> list[int]:
         """No ids: the published model has learned what it may write."""
         return []
+
+    def with_begin(self, token: int) -> "PublishedTokenizer":
+        """Returns the same tokenizer with another begin mark.
+
+        A decoder may begin with another token than texts do, such as padding: its config names it.
+
+        Args:
+            token: id of the begin mark.
+        """
+        made = copy.copy(self)
+        made.special = dataclasses.replace(self.special, bos=token)
+        return made
 
     def fits(self, num_rows: int) -> bool:
         """Returns whether a table has a row for each id; published tables may have more."""
