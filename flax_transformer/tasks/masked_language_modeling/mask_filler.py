@@ -100,7 +100,7 @@ class MaskFiller(TextPredictor):
     ) -> Filled:
         gaps, special_ids = [], self.tokenizer.special_ids
         for place in np.flatnonzero(np.array(ids) == self.tokenizer.mask_id).tolist():
-            row = probabilities[place]
+            row = probabilities[place][: self.tokenizer.vocab_size]
             row[special_ids] = -1  # the marks are not text
             num_named = min(top, len(row) - len(special_ids))
             order = np.argsort(-row, kind="stable")[:num_named].tolist()
