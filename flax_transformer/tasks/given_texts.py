@@ -54,7 +54,10 @@ def encode_text(
     """
     if not text.strip():
         raise UserError(f"{name} is blank: give one to look at")
-    ids = [tokenizer.bos_id] * begin + tokenizer.encode(text) + [tokenizer.eos_id] * end
+    if end:
+        ids = tokenizer.encode_marked([text], begin=begin)[0].tolist()
+    else:
+        ids = [tokenizer.bos_id] * begin + tokenizer.encode(text)
     if max_length is not None and len(ids) > max_length:
         raise UserError(
             f"{name} has {len(ids)} tokens, but the model reads {max_length}: give a shorter one"

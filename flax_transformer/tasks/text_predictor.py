@@ -54,11 +54,10 @@ class TextPredictor:
     def __post_init__(self) -> None:
         """Rejects the file of another tokenizer."""
         table = self.variables["params"].get("embedding", {}).get("table")
-        num_ids = self.tokenizer.vocab_size
-        if table is not None and len(table) != num_ids:
+        if table is not None and not self.tokenizer.fits(len(table)):
             raise UserError(
-                f"the tokenizer has {num_ids:,} ids but the model {len(table):,}: restore the "
-                "tokenizer.json that was trained with the model"
+                f"the tokenizer has {self.tokenizer.vocab_size:,} ids but the model "
+                f"{len(table):,}: restore the tokenizer.json that was trained with the model"
             )
 
     def search(
@@ -88,7 +87,7 @@ class TextPredictor:
     ) -> list[ScoredText]:
         """Decodes the outputs for an input, each up to its first stop string."""
         return [
-            ScoredText(prefix + cut_at_stop(self.tokenizer.decode(ids), stop), score)
+            ScoredText(prefix + cut_at_stop(self.tokenizer.target.decode(ids), stop), score)
             for ids, score in found
         ]
 

@@ -91,9 +91,8 @@ def score_pairs(
         UserError: if a target is longer than the model's table of positions.
     """
     max_length = predictor.max_length
-    source, target = (
-        TokenizedText.encode(predictor.tokenizer, side) for side in (sources, targets)
-    )
+    source = TokenizedText.encode(predictor.tokenizer, sources)
+    target = TokenizedText.encode(predictor.tokenizer.target, targets)
     lengths = target.lengths.tolist()
     longest, limit = max([max_length, *lengths]), predictor.model.config.position_limit()
     if limit is not None and longest > limit:

@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from flax_transformer.data.batches.batch import Batch, TextBatch
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.functional.losses import linear_cross_entropy
@@ -98,7 +99,7 @@ class TextTask(Task):
         """Reads the tokenizer; a trained model needs its own, as another one has other ids."""
         path = folder / TOKENIZER
         is_new = training and not path.exists()
-        return cls.learn_tokenizer(data) if is_new else Tokenizer.load(path)
+        return cls.learn_tokenizer(data) if is_new else load_tokenizer(path)
 
     @classmethod
     def learn_tokenizer(cls, data: DataConfig) -> Tokenizer:

@@ -108,13 +108,8 @@ def encode_parts(
     """Tokenizes texts as `TokenizedText.encode` does, a few thousand at a time."""
     texts = iter(texts)
     while chunk := list(itertools.islice(texts, CHUNK_SIZE)):
-        ids, lengths = tokenizer.encode_flat(chunk)
-        offsets = offsets_of(lengths + 1 + begin)
-        tokens = np.full(offsets[-1], tokenizer.eos_id, np.int32)
-        if begin:
-            tokens[offsets[:-1]] = tokenizer.bos_id
-        tokens[ranges(offsets[:-1] + begin, lengths)] = ids
-        yield TokenizedText(tokens, offsets)
+        tokens, lengths = tokenizer.encode_marked(chunk, begin=begin)
+        yield TokenizedText(tokens, offsets_of(lengths))
 
 
 def join(texts: Iterable[TokenizedText]) -> TokenizedText:

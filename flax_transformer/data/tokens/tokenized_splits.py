@@ -61,7 +61,10 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
     def make() -> Parts:
         records, number, num_chosen = iter(opened), 0, 0
         while chunk := list(itertools.islice(records, CHUNK_SIZE)):
-            texts = [TokenizedText.encode(tokenizer, [r[side] for r in chunk]) for side in sides]
+            texts = [
+                TokenizedText.encode(reader, [r[side] for r in chunk])
+                for reader, side in zip((tokenizer, tokenizer.target), sides, strict=True)
+            ]
             fits = np.maximum(*(text.lengths for text in texts)) <= config.max_length
             written = [bool(r["source"].strip() and r["target"].strip()) for r in chunk]
             chosen = np.flatnonzero(fits & written)

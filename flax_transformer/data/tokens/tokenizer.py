@@ -1,16 +1,16 @@
 """Tokenizers: a lossless byte-level BPE for any text, characters, and tokenizers of others.
 
-`adopt_tokenizer` reads the tokenizers of others.
+`adopt_tokenizer` reads a tokenizer of others for a model of ours; `read_published_tokenizer` reads
+the tokenizer of a published model, whose ids stay as they are.
 """
 
 import functools
 import itertools
-import json
 import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, SupportsIndex
+from typing import SupportsIndex
 
 # Set before the library starts its threads. With any value set, it neither warns at a fork nor
 # stops its threads. This package does not tokenize in a forked process.
@@ -21,6 +21,9 @@ import tokenizers
 from jaxtyping import Int32, Int64
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from flax_transformer.data.tokens.byte_spelling import text_of_spelling
+from flax_transformer.data.tokens.special_ids import SpecialIds
+from flax_transformer.data.tokens.subword_settings import is_local, spells_bytes
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.whole_files import written_whole
 
@@ -32,14 +35,8 @@ MAX_VOCAB_SIZE = 2**24  # memory for all of it is allocated before a merge is le
 # of ten million letters would take hours.
 MAX_WORD_LENGTH = 1000
 UNKNOWN = "\ufffd"
+FlatIds = tuple[Int32[np.ndarray, " total"], Int64[np.ndarray, " texts"]]
 _SPECIAL_NAMES = {PAD: "<pad>", BOS: "<s>", EOS: "</s>"}
-# Spelling of bytes in a byte-level BPE: visible Latin-1 letters are themselves, the others are the
-# letters from 256 on.
-_VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
-_OTHERS = (byte for byte in range(256) if byte not in _VISIBLE)
-_BYTES = {chr(byte): byte for byte in _VISIBLE} | {
-    chr(256 + number): byte for number, byte in enumerate(_OTHERS)
-}
 
 
 class Tokenizer:
@@ -57,24 +54,49 @@ class Tokenizer:
     section 3.2; over bytes as in Radford et al. 2019, section 2.2.
     """
 
-    num_special: ClassVar = NUM_SPECIAL
-    """Number of special ids; the ids of subwords follow them."""
-    pad_id: ClassVar = PAD
-    """Padding id."""
-    bos_id: ClassVar = BOS
-    """Id of the begin mark."""
-    eos_id: ClassVar = EOS
-    """Id of the end mark."""
-    mask_id: ClassVar = PAD
-    """Id that replaces a hidden token: the padding id, which segments distinguish from padding. So
-    a model that was trained without masks has the same parameters."""
-
     def __init__(self, subwords: tokenizers.Tokenizer):
         # A special token in a text is plain text. The library does not save this setting.
         subwords.encode_special_tokens = True
-        self._subwords = subwords
+        # The mask has the id of padding, which segments distinguish from padding. So a model that
+        # was trained without masks has the same parameters.
+        self._take(subwords, SpecialIds(pad=PAD, bos=BOS, eos=EOS, mask=PAD), NUM_SPECIAL)
+
+    def _take(self, subwords: tokenizers.Tokenizer, special: SpecialIds, first_id: int) -> None:
+        """Sets the fields; id `first_id + i` is subword i."""
+        self._subwords, self.special, self._first_id = subwords, special, first_id
+        self._special_ids = special.given
         # The ids of a file may have gaps.
         self._num_subwords = max(subwords.get_vocab().values(), default=-1) + 1
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that are not text, in increasing order."""
+        return sorted(self._special_ids)
+
+    @property
+    def pad_id(self) -> int:
+        """Padding id; without one any id serves, as segments mark padding."""
+        return 0 if self.special.is_without("pad", "eos") else self.special.need("pad", "eos")
+
+    @property
+    def bos_id(self) -> int:
+        """Id of the begin mark."""
+        return self.special.need("bos", "cls")
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the end mark."""
+        return self.special.need("eos", "sep")
+
+    @property
+    def mask_id(self) -> int:
+        """Id that replaces a hidden token."""
+        return self.special.need("mask")
+
+    @property
+    def target(self) -> "Tokenizer":
+        """The tokenizer of the texts that a model writes, with the same ids."""
+        return self
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
@@ -165,28 +187,59 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Number of ids, including the special ones: the rows of an embedding."""
-        return self._num_subwords + NUM_SPECIAL
+        return self._num_subwords + self._first_id
 
-    def encode(self, text: str) -> list[int]:
+    def fits(self, num_rows: int) -> bool:
+        """Returns whether this is the tokenizer of a model with so many rows."""
+        return num_rows == self.vocab_size
+
+    def encode(self, text: str, *, marked: bool = False) -> list[int]:
         """Returns the ids of a text, without special tokens.
+
+        Args:
+            text: any text.
+            marked: whether to add the marks of a whole text, as `encode_marked` does.
 
         Raises:
             UserError: if the text contains a lone surrogate, which has no bytes.
         """
-        return self.encode_batch([text])[0]
+        return self.encode_batch([text], marked=marked)[0]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_batch(self, texts: Sequence[str], *, marked: bool = False) -> list[list[int]]:
         """Encodes many texts at once, in several threads; see `encode`."""
-        ids, lengths = self.encode_flat(texts)
+        ids, lengths = self.encode_marked(texts) if marked else self.encode_flat(texts)
         return [part.tolist() for part in np.split(ids, np.cumsum(lengths))[:-1]]
 
-    def encode_flat(
-        self, texts: Sequence[str]
-    ) -> tuple[Int32[np.ndarray, " total"], Int64[np.ndarray, " texts"]]:
+    def encode_flat(self, texts: Sequence[str]) -> FlatIds:
         """Returns the joined ids of many texts, and their numbers of ids; see `encode`."""
+        return self._encode(texts)
+
+    def encode_marked(self, texts: Sequence[str], *, begin: bool = True) -> FlatIds:
+        """Returns what `encode_flat` does, with an end mark after each text.
+
+        Args:
+            texts: any texts.
+            begin: whether to add a begin mark before each text.
+        """
+        ids, lengths = self.encode_flat(texts)
+        ends = np.cumsum(lengths)
+        places = np.stack([ends - lengths, ends], axis=-1)[:, 1 - begin :]
+        marks = np.broadcast_to([self.bos_id, self.eos_id][1 - begin :], places.shape)
+        return np.insert(ids, places.ravel(), marks.ravel()), lengths + 1 + begin
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Returns the ids of a text that a model continues; there is at least one."""
+        return self.encode(text) or [self.eos_id]
+
+    @property
+    def never_written(self) -> list[int]:
+        """Ids that a model may not write, as they are not text."""
+        return [self.pad_id, self.bos_id]
+
+    def _encode(self, texts: Sequence[str], *, add_special_tokens: bool = False) -> FlatIds:
         try:
-            found = self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)
-        except TypeError:
+            rows = self._rows(list(texts), add_special_tokens)
+        except (TypeError, UnicodeEncodeError):
             bad = next(text for text in texts if any("\ud800" <= c <= "\udfff" for c in text))
             raise UserError(f"not a valid Unicode text: {bad!r}; give it as UTF-8") from None
         except Exception as error:  # the library raises no narrower class
@@ -194,16 +247,24 @@ class Tokenizer:
                 f"the tokenizer cannot encode every text ({error}): give another one with an "
                 "unknown token"
             ) from error
-        encodings = [encoding.ids for encoding in found]
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        flat = itertools.chain.from_iterable(encodings)
-        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
-        return ids + np.int32(NUM_SPECIAL), lengths
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        ids = np.fromiter(itertools.chain.from_iterable(rows), np.int32, int(lengths.sum()))
+        return ids + np.int32(self._first_id), lengths
+
+    def _rows(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
+        """The subwords of each text."""
+        found = self._subwords.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+        return [encoding.ids for encoding in found]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
-        """Returns the text of ids up to the first EOS; PAD and BOS are skipped."""
-        text = itertools.takewhile(lambda token: token != EOS, map(operator.index, ids))
-        subwords = [token - NUM_SPECIAL for token in text if token >= NUM_SPECIAL]
+        """Returns the text of ids up to the first end mark; other special ids are skipped."""
+        end = self.special.eos
+        text = itertools.takewhile(lambda token: token != end, map(operator.index, ids))
+        subwords = [
+            token - self._first_id
+            for token in text
+            if token >= self._first_id and token not in self._special_ids
+        ]
         return self._subwords.decode(subwords, skip_special_tokens=False)
 
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:
@@ -221,27 +282,16 @@ class Tokenizer:
         return [self._name(operator.index(token)) for token in ids]
 
     def _name(self, token: int) -> str:
-        if token in _SPECIAL_NAMES:
-            return _SPECIAL_NAMES[token]
-        spelling = self._subwords.id_to_token(token - NUM_SPECIAL) or ""
-        if not self._is_of_bytes or not _BYTES.keys() >= set(spelling):
-            return spelling
-        return bytes(map(_BYTES.__getitem__, spelling)).decode("utf-8", "backslashreplace")
+        if token < self._first_id:
+            return _SPECIAL_NAMES.get(token, "")
+        spelling = self._subwords.id_to_token(token - self._first_id) or ""
+        return text_of_spelling(spelling) if self._is_of_bytes else spelling
 
     @functools.cached_property
     def is_local(self) -> bool:
         """Returns whether a text may be encoded in parts cut between a word and a line end."""
-        settings = json.loads(self.to_json())
-        words = settings["pre_tokenizer"] or {}
-        is_of_words = words.get("type") == "ByteLevel" and words.get("use_regex", True)
-        is_of_letters = words.get("type") == "FixedLength" and words["length"] == 1
-        has_prefix = words.get("add_prefix_space", False)
-        spans = any(not token["special"] for token in settings["added_tokens"])
-        is_changed = settings["normalizer"] or has_prefix or spans
-        return not is_changed and (is_of_words or is_of_letters)
+        return is_local(self._subwords)
 
     @functools.cached_property
     def _is_of_bytes(self) -> bool:
-        decoder = json.loads(self.to_json())["decoder"] or {}
-        parts = decoder.get("decoders", [decoder])
-        return any(part.get("type") == "ByteLevel" for part in parts)
+        return spells_bytes(self._subwords)

@@ -12,6 +12,7 @@ from flax_transformer.data.batches.examples import Examples, TextInputs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles, read_own_table
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
+from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
@@ -35,7 +36,7 @@ class TextClassification(ClassificationTask):
     def open_tokenizer(cls, data: DataConfig, folder: Path, training: bool) -> Tokenizer:
         """Reads the tokenizer; a trained model needs its own, as another one has other ids."""
         path = folder / TOKENIZER
-        return make_tokenizer(data) if training and not path.exists() else Tokenizer.load(path)
+        return make_tokenizer(data) if training and not path.exists() else load_tokenizer(path)
 
     @classmethod
     def read_split(cls, data: DataConfig, tokenizer: Tokenizer, split: str) -> Examples:

@@ -108,5 +108,5 @@ def _rows(
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
     prompts[len(texts) :] = prompts[0]
     # They are not text, and written padding would be ignored when it is read.
-    never_written = np.array([tokenizer.pad_id, tokenizer.bos_id], np.int32)
+    never_written = np.array(tokenizer.never_written, np.int32)
     return SearchRows(prompts, limits, numbers, lengths, never_written=never_written)

@@ -81,10 +81,7 @@ class Generator(TextPredictor):
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("--length", length)
-        ids = [
-            self.tokenizer.encode(prompt) or [self.tokenizer.eos_id]
-            for prompt in list_texts(prompts)
-        ]
+        ids = [self.tokenizer.encode_prompt(prompt) for prompt in list_texts(prompts)]
         what = f"only the end is read, as the model reads {self.max_length} at a time"
         warn_of_long_lines(map(len, ids), self.max_length, itertools.count(first_line), what)
         if decoding.method == "beam":

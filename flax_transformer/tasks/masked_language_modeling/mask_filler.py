@@ -98,11 +98,12 @@ class MaskFiller(TextPredictor):
     def _filled(
         self, ids: list[int], probabilities: Float[np.ndarray, "length vocab"], top: int
     ) -> Filled:
-        gaps, num_special = [], self.tokenizer.num_special
+        gaps, special_ids = [], self.tokenizer.special_ids
         for place in np.flatnonzero(np.array(ids) == self.tokenizer.mask_id).tolist():
-            row = probabilities[place]
-            row[:num_special] = -1  # the marks are not text
-            order = np.argsort(-row, kind="stable")[: min(top, len(row) - num_special)].tolist()
+            row = probabilities[place][: self.tokenizer.vocab_size]
+            row[special_ids] = -1  # the marks are not text
+            num_named = min(top, len(row) - len(special_ids))
+            order = np.argsort(-row, kind="stable")[:num_named].tolist()
             names = self.tokenizer.names(order)
             gaps.append(dict(zip(names, row[order].tolist(), strict=True)))
             ids = [*ids[:place], order[0], *ids[place + 1 :]]

@@ -114,7 +114,8 @@ class MaskedLanguageModelingTask(TextTask):
         examples = self.read(split)
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
         rows, _ = examples.inputs.take(np.arange(num_samples))
-        gaps = [self._gap(row[row >= self.tokenizer.num_special]) for row in rows]
+        special_ids = self.tokenizer.special_ids
+        gaps = [self._gap(row[~np.isin(row, special_ids)]) for row in rows]
         scores = compute_scores(self.scores, **self._sum(variables, examples))
         filled = [] if is_quick else self.predictor(variables).fill(gaps)
         lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=False)]

@@ -43,13 +43,15 @@ def mask_tokens(
     Reference:
         Devlin et al. 2019, "BERT", section 3.1, task 1, and appendix A.1.
     """
-    tokens, num_special = jnp.asarray(tokens), tokenizer.num_special
+    tokens = jnp.asarray(tokens)
+    special_ids = np.array(tokenizer.special_ids, tokens.dtype)
+    ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), special_ids)
     chosen_rng, kind_rng, token_rng = jax.random.split(rng, 3)
-    is_chosen = (tokens >= num_special) & (jax.random.uniform(chosen_rng, tokens.shape) < rate)
+    is_text = ~jnp.isin(tokens, special_ids)
+    is_chosen = is_text & (jax.random.uniform(chosen_rng, tokens.shape) < rate)
     kind = jax.random.uniform(kind_rng, tokens.shape)
-    others = jax.random.randint(
-        token_rng, tokens.shape, num_special, tokenizer.vocab_size, tokens.dtype
-    )
+    numbers = jax.random.randint(token_rng, tokens.shape, 0, len(ordinary), tokens.dtype)
+    others = jnp.asarray(ordinary, tokens.dtype)[numbers]
     is_kept = kind >= MASKED_SHARE + REPLACED_SHARE
     hidden = jnp.where(kind < MASKED_SHARE, tokenizer.mask_id, jnp.where(is_kept, tokens, others))
     return jnp.where(is_chosen, hidden, tokens), is_chosen

@@ -119,7 +119,7 @@ class TranslationTask(TextTask):
         else:
             pairs = read_own_pairs(split)
         source = TokenizedText.encode(self.tokenizer, (pair.source for pair in pairs))
-        target = TokenizedText.encode(self.tokenizer, (pair.target for pair in pairs))
+        target = TokenizedText.encode(self.tokenizer.target, (pair.target for pair in pairs))
         # References are never cut, so the perplexity is of the whole text.
         max_length = self.experiment.data.max_length
         longest = max(max_length, int(target.lengths.max()))

@@ -171,13 +171,15 @@ class Translator(TextPredictor):
             written = found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
         else:
             longest = config.position_limit()
-            written = encode_text(tokenizer, "target", target, longest, begin=False, end=True)
+            written = encode_text(
+                tokenizer.target, "target", target, longest, begin=False, end=True
+            )
         shown = self.attention(source, [tokenizer.bos_id, *written[:-1]])
-        return {**shown, "title": arrow_title(text, tokenizer.decode(written))}
+        return {**shown, "title": arrow_title(text, tokenizer.target.decode(written))}
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""
-        limit, ids = self.model.config.position_limit(), self.tokenizer.encode(prefix)
+        limit, ids = self.model.config.position_limit(), self.tokenizer.target.encode(prefix)
         if limit is not None and len(ids) >= limit:
             raise UserError(
                 f"the prefix has {len(ids)} tokens, but a translation has at most {limit}: "

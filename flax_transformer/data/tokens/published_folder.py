@@ -1,0 +1,82 @@
+"""Tokenizer of the folder of a published model, whatever its files are."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import tokenizers
+
+from flax_transformer.data.files.limited_files import read_limited_text
+from flax_transformer.data.tokens import byte_level_files, opus_mt_files, word_piece_files
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, subwords_of_json
+from flax_transformer.data.tokens.sentencepiece_files import MODELS, read_sentencepiece
+from flax_transformer.data.tokens.special_ids import SpecialIds
+from flax_transformer.data.tokens.special_tokens import SpecialTokens
+from flax_transformer.errors import UserError
+
+WHOLE = "tokenizer.json"
+OPUS_MT = (opus_mt_files.SOURCE, opus_mt_files.TARGET, opus_mt_files.VOCAB)
+Read = Callable[[Path, SpecialTokens], tuple[tokenizers.Tokenizer, SpecialIds]]
+
+
+class FoundTokenizer(NamedTuple):
+    """A tokenizer, and the names of the files that it was read from."""
+
+    tokenizer: PublishedTokenizer
+    files: list[str]
+
+
+def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
+    """Reads the tokenizer of a published model; all ids stay as they are.
+
+    The files are, in this order: tokenizer.json; source.spm, target.spm and vocab.json of
+    OPUS-MT; vocab.json and merges.txt of GPT-2, RoBERTa and BART; a SentencePiece model of T5,
+    Llama, Gemma or Pegasus; vocab.txt of BERT. tokenizer_config.json, special_tokens_map.json and
+    added_tokens.json give special tokens. No other file is read, and no code is run.
+
+    Args:
+        folder: of the model.
+
+    Raises:
+        UserError: if files are missing, damaged, larger than 64 MiB, or of another kind.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give the folder of a published model")
+    is_there = {path.name for path in folder.iterdir()}
+    tokens = SpecialTokens.read(folder)
+    for names, read in _READERS:
+        if is_there.issuperset(names):
+            return FoundTokenizer(read(folder, tokens), [*names, *tokens.files])
+    kinds = " or ".join(" + ".join(names) for names, _ in _READERS)
+    raise UserError(f"{folder} has no tokenizer: it needs {kinds}")
+
+
+def _read_whole(folder: Path, tokens: SpecialTokens) -> tuple[tokenizers.Tokenizer, SpecialIds]:
+    path = folder / WHOLE
+    subwords = subwords_of_json(read_limited_text(path), str(path))
+    return subwords, tokens.add_to(subwords, str(path))
+
+
+def _plain(read: Read) -> Callable[[Path, SpecialTokens], PublishedTokenizer]:
+    def made(folder: Path, tokens: SpecialTokens) -> PublishedTokenizer:
+        return PublishedTokenizer(*read(folder, tokens), source=str(folder))
+
+    return made
+
+
+def _model(name: str) -> Read:
+    return lambda folder, tokens: read_sentencepiece(folder / name, tokens)
+
+
+_READERS = [
+    ((WHOLE,), _plain(_read_whole)),
+    (OPUS_MT, opus_mt_files.read_opus_mt),
+    (
+        (byte_level_files.VOCAB, byte_level_files.MERGES),
+        _plain(byte_level_files.read_byte_level),
+    ),
+    *(((name,), _plain(_model(name))) for name in MODELS),
+    ((word_piece_files.VOCAB,), _plain(word_piece_files.read_word_pieces)),
+]

@@ -1,0 +1,130 @@
+"""Tokenizer of a published model: its ids stay as they are."""
+
+import contextlib
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import tokenizers
+from tokenizers import models
+
+from flax_transformer.data.tokens.special_ids import SpecialIds
+from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, FlatIds, Tokenizer
+from flax_transformer.errors import UserError
+
+
+class PublishedTokenizer(Tokenizer):
+    """Converts text to the ids of a published model, and ids to text.
+
+    A special token that is written in a text becomes its id, as in Hugging Face's transformers.
+    `encode_marked` adds the special tokens that the tokenizer's own post-processor adds.
+
+    Args:
+        subwords: the tokenizer.
+        special: its special ids.
+        source: name of its files, for error messages.
+
+    Raises:
+        UserError: if it has no tokens or too many.
+
+    Example:
+        >>> words = tokenizers.models.WordLevel({"two": 0, "</s>": 1, "?": 2}, unk_token="?")
+        >>> tokenizer = PublishedTokenizer(tokenizers.Tokenizer(words), SpecialIds(eos=1))
+        >>> tokenizer.encode("two"), tokenizer.eos_id, tokenizer.special.pad
+        ([0], 1, None)
+    """
+
+    kind: ClassVar = "published"
+    """Names the class in a file."""
+
+    def __init__(
+        self, subwords: tokenizers.Tokenizer, special: SpecialIds, source: str = "the tokenizer"
+    ):
+        subwords.no_padding()
+        subwords.no_truncation()
+        subwords.encode_special_tokens = False
+        if isinstance(subwords.model, models.BPE):
+            subwords.model.dropout = None
+        self._take(subwords, special, first_id=0)
+        added = subwords.get_added_tokens_decoder().items()
+        self._special_ids |= {number for number, token in added if token.special}
+        if not 1 <= self.vocab_size <= MAX_VOCAB_SIZE:
+            raise UserError(
+                f"{source} has {self.vocab_size:,} ids: give a tokenizer with 1 to "
+                f"{MAX_VOCAB_SIZE:,}"
+            )
+
+    def encode_marked(self, texts: Sequence[str], *, begin: bool = True) -> FlatIds:
+        """Returns the ids of texts, with the special tokens of the published post-processor.
+
+        Args:
+            texts: any texts.
+            begin: not used, as the post-processor knows whether a text has a begin mark.
+        """
+        del begin
+        return self._encode(texts, add_special_tokens=True)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Returns the ids of a text that a model continues, with the special tokens before it."""
+        ids = self.encode(text, marked=True)
+        # A model continues what has not ended.
+        is_ended = bool(ids) and ids[-1] in (self.special.eos, self.special.sep)
+        return ids[: len(ids) - is_ended] or [self.special.need("bos", "eos")]
+
+    @property
+    def never_written(self) -> list[int]:
+        """No ids: the published model has learned what it may write."""
+        return []
+
+    def with_begin(self, token: int) -> "PublishedTokenizer":
+        """Returns the same tokenizer with another begin mark.
+
+        A decoder may begin with another token than texts do, such as padding: its config names it.
+
+        Args:
+            token: id of the begin mark.
+        """
+        made = copy.copy(self)
+        made.special = dataclasses.replace(self.special, bos=token)
+        return made
+
+    def fits(self, num_rows: int) -> bool:
+        """Returns whether a table has a row for each id; published tables may have more."""
+        return num_rows >= self.vocab_size
+
+    def to_json(self) -> str:
+        """Returns the contents that `save` writes."""
+        return json.dumps({"kind": self.kind, **self._contents()}, ensure_ascii=False)
+
+    def _contents(self) -> dict[str, Any]:
+        special = dataclasses.asdict(self.special)
+        return {"special_ids": special, "tokenizer": json.loads(self._subwords.to_str())}
+
+    @classmethod
+    def from_contents(cls, contents: Mapping[str, Any], path: str) -> "PublishedTokenizer":
+        """Reads the contents of a file that `save` wrote at path."""
+        special = SpecialIds(**contents["special_ids"])
+        return cls(subwords_of_json(json.dumps(contents["tokenizer"]), path), special, path)
+
+
+def subwords_of_json(text: str, path: str) -> tokenizers.Tokenizer:
+    """Makes a tokenizer of the contents of a tokenizer.json.
+
+    Raises:
+        UserError: if the library does not read it.
+    """
+    with reported(path):
+        return tokenizers.Tokenizer.from_str(text)
+
+
+@contextlib.contextmanager
+def reported(path: str) -> Iterator[None]:
+    """Reports an error of the library tokenizers, or a panic in it, as an error in a file."""
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of the library is not an Exception
+        raise UserError(f"{path} is not a tokenizer ({error}): restore the file") from None

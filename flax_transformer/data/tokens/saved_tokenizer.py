@@ -1,0 +1,32 @@
+"""Tokenizers in the workdirs of models, our own and published ones."""
+
+import os
+from pathlib import Path
+
+from flax_transformer.data.files.limited_files import MAX_BYTES, read_json_object
+from flax_transformer.data.tokens.opus_mt_tokenizer import OpusTokenizer
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, reported
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+
+_KINDS = {kind.kind: kind for kind in (PublishedTokenizer, OpusTokenizer)}
+START = b'{"kind": '  # of the file of a published tokenizer
+MAX_SAVED_BYTES = 4 * MAX_BYTES  # a translator has two tokenizers and two tables
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Reads a file that `save` of any tokenizer wrote.
+
+    Raises:
+        UserError: if the file is missing or is not a tokenizer.
+    """
+    path = Path(path)
+    if not path.is_file() or not _begins(path, START):
+        return Tokenizer.load(path)
+    contents = read_json_object(path, MAX_SAVED_BYTES)
+    with reported(str(path)):
+        return _KINDS[contents["kind"]].from_contents(contents, str(path))
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
