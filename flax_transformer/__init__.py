@@ -4,7 +4,7 @@
 use:
 
 - `ft.Experiment` and its configs,
-- `ft.train`, `ft.evaluate`, `ft.load` and `ft.view_attention`,
+- `ft.train`, `ft.evaluate`, `ft.load`, `ft.from_pretrained` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
   `ft.evaluation`, `ft.visualization`, `ft.interchange` and `ft.commands`.
 """
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flax_transformer.decoding.search import DecodingConfig
     from flax_transformer.evaluation.wishes import check_wishes
     from flax_transformer.experiment import Experiment, load_experiment
+    from flax_transformer.interchange.published_runs import from_pretrained
     from flax_transformer.models.decoder_only import DecoderOnlyConfig
     from flax_transformer.models.encoder_decoder import EncoderDecoderConfig
     from flax_transformer.models.encoder_only import EncoderOnlyConfig
@@ -73,6 +74,7 @@ _HOMES = {
     "evaluate": ".training.assemble",
     "evaluation": ".evaluation",
     "Experiment": ".experiment",
+    "from_pretrained": ".interchange.published_runs",
     "functional": ".functional",
     "ImagesConfig": ".data.pixels_config",
     "interchange": ".interchange",

@@ -18,6 +18,7 @@ COMMANDS = {
     "fill": ("use", f"{__name__}.fill_command", "Fill"),
     "tag": ("use", f"{__name__}.tag_command", "Tag"),
     "score": ("use", f"{__name__}.score_command", "Score"),
+    "import": ("exchange", f"{__name__}.import_command", "Import"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),

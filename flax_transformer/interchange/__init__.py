@@ -2,6 +2,15 @@
 
 from flax_transformer.interchange.exported_folders import export_folder
 from flax_transformer.interchange.families import FAMILIES
+from flax_transformer.interchange.imported_runs import import_folder
 from flax_transformer.interchange.published_folders import open_published, parameters
+from flax_transformer.interchange.published_runs import from_pretrained
 
-__all__ = ["FAMILIES", "export_folder", "open_published", "parameters"]
+__all__ = [
+    "FAMILIES",
+    "export_folder",
+    "from_pretrained",
+    "import_folder",
+    "open_published",
+    "parameters",
+]

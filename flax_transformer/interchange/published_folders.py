@@ -62,6 +62,11 @@ class NamedTensors(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def files(self) -> list[str]:
+        """The names of the files."""
+        return sorted({place.path.name for place in self.tensors.places.values()})
+
     def kind(self, name: str) -> tuple[str, Shape]:
         """Returns the type and the shape of a tensor from its header."""
         place = self.tensors.places[self.names[name]]
@@ -118,13 +123,18 @@ def parameters(
     Raises:
         UserError: see `open_published`; or if a number is not finite.
     """
+    model = open_published(folder)
+    return model.config, model.module, read_parameters(model, dtype)
+
+
+def read_parameters(model: PublishedModel, dtype: str | None = None) -> dict[str, Any]:
+    """Reads the variables of an opened folder; see `parameters`."""
     if dtype is not None and dtype not in TYPES:
         raise unknown("dtype", dtype, TYPES)
-    model = open_published(folder)
     flat = {}
     for path, array in read(model.rules, model.tensors, model.shapes, axes_of(model.config)):
         flat[path] = _on_device(array, array.dtype if dtype is None else np.dtype(dtype))
-    return model.config, model.module, {"params": unflatten_dict(flat, sep="/")}
+    return {"params": unflatten_dict(flat, sep="/")}
 
 
 def _on_device(array: np.ndarray, dtype: np.dtype) -> jax.Array:

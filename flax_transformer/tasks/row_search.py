@@ -20,13 +20,14 @@ class SearchRows(NamedTuple):
     """The arrays of a batch.
 
     Attributes:
-        prompts: tokens that the decoder reads first, padded on the left.
+        prompts: tokens that the decoder reads first.
         limits: largest numbers of tokens to write.
         numbers: from which the random key of each row is made.
         lengths: tokens of the whole text so far; a prompt may hold only its end.
         source: tokens that the encoder reads, padded on the right; None without an encoder.
         segments: 1 at tokens of the source and 0 at padding.
         never_written: ids that are not text.
+        padding: numbers of padding tokens on the left of the prompts; None if there are none.
     """
 
     prompts: Int32[Array | np.ndarray, "rows prompt_length"]
@@ -36,6 +37,7 @@ class SearchRows(NamedTuple):
     source: Int32[Array | np.ndarray, "rows source_length"] | None = None
     segments: Int32[Array | np.ndarray, "rows source_length"] | None = None
     never_written: Int32[Array | np.ndarray, " ids"] | None = None
+    padding: Int32[Array | np.ndarray, " rows"] | None = None
 
 
 @functools.partial(jax.jit, static_argnames=("model", "decoding", "limits", "num_halvings"))
@@ -70,7 +72,11 @@ def search_rows(
         cache = model.apply(variables, rows.source, capacity, **options)
 
     def step(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        is_token = tokens != limits.pad_id
+        is_token = jnp.ones(tokens.shape, bool)
+        # Only the prompt has several tokens. An id does not show padding: a published decoder may
+        # begin with that of padding.
+        if tokens.shape[1] > 1 and rows.padding is not None:
+            is_token = jnp.arange(prompt_length) >= rows.padding[:, None]
         logits, cache = model.apply(
             variables, tokens, cache, is_token=is_token, method=model.decode
         )

@@ -16,7 +16,7 @@ from tokenizers import models, pre_tokenizers
 from flax_transformer.data.files.limited_files import MAX_BYTES
 from flax_transformer.data.tokens.opus_mt_tokenizer import OpusTokenizer
 from flax_transformer.data.tokens.published_folder import read_published_tokenizer
-from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
+from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
 from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.tokenized import TokenizedText
@@ -256,10 +256,14 @@ def test_texts_have_the_published_marks(write):
 @pytest.mark.parametrize("kind", ["t5", "opus-mt"])
 def test_a_decoder_may_begin_with_padding(kind, write, tmp_path):
     tokenizer = read_published_tokenizer(write(FOLDERS[kind])).tokenizer
-    begun = tokenizer.with_begin(tokenizer.pad_id)
+    model = OfModel(101, begin=tokenizer.pad_id, forced=(7,), never_written=(0, 5))
+    begun = tokenizer.of_model(model)
     begun.save(tmp_path / "tokenizer.json")
     for read in (begun, load_tokenizer(tmp_path / "tokenizer.json")):
         assert read.bos_id == tokenizer.pad_id != tokenizer.special.bos
+        assert read.start_ids == [tokenizer.pad_id, 7]
+        assert (read.vocab_size, read.never_written) == (101, [0, 5])
+        assert set(read.special_ids) >= set(range(tokenizer.vocab_size, 101))
         assert read.encode_batch(TEXTS, marked=True) == tokenizer.encode_batch(TEXTS, marked=True)
 
 
@@ -271,9 +275,6 @@ def test_a_prompt_has_a_begin_but_no_end():
     tokenizer = PublishedTokenizer(words, SpecialIds(bos=1, eos=2))
     assert tokenizer.encode_prompt("two") == [1, 0]
     assert (tokenizer.encode_prompt(""), tokenizer.never_written) == ([1], [])
-    assert tokenizer.fits(3)
-    assert tokenizer.fits(8)
-    assert not tokenizer.fits(2)
     without = tokenizers.Tokenizer(words.model)
     assert PublishedTokenizer(without, SpecialIds(eos=2)).encode_prompt("") == [2]
 

@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
-from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
+from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.models import DecoderOnlyConfig, EncoderDecoderConfig, EncoderOnlyConfig
@@ -25,7 +25,9 @@ SIZES: dict[str, Any] = {"d_model": 8, "d_ff": 5, "num_heads": 2}
 GREEDY = DecodingConfig("greedy", max_extra_length=5)
 
 
-def published(special: SpecialIds, *, is_marked: bool) -> PublishedTokenizer:
+def published(
+    special: SpecialIds, *, is_marked: bool, begin: int | None = None
+) -> PublishedTokenizer:
     vocab = {word: number for number, word in enumerate(WORDS)}
     made = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -33,7 +35,7 @@ def published(special: SpecialIds, *, is_marked: bool) -> PublishedTokenizer:
     made.add_special_tokens([word for word in WORDS if word.startswith("[")])
     if is_marked:
         made.post_processor = processors.BertProcessing(("[SEP]", 7), ("[CLS]", 3))
-    return PublishedTokenizer(made, special)
+    return PublishedTokenizer(made, special).of_model(OfModel(NUM_ROWS, begin))
 
 
 def begin(config: Any, num_sides: int, **options: str) -> tuple[Any, Any]:
@@ -68,7 +70,7 @@ def test_texts_are_continued_after_their_marks():
 def test_sources_have_the_published_marks_and_targets_begin_as_asked():
     config = EncoderDecoderConfig(num_encoder_layers=1, num_decoder_layers=1, **SIZES)
     model, variables = begin(config, 2)
-    tokenizer = published(SPECIAL, is_marked=True).with_begin(1)
+    tokenizer = published(SPECIAL, is_marked=True, begin=1)
     translator = Translator(model, variables, tokenizer, GREEDY, 13)
     assert len(translator.translate(["two six", "", "ten"])) == 3
     shown = translator.attend("two six", "ten")

@@ -86,12 +86,9 @@ class OpusTokenizer(PublishedTokenizer):
         """Returns the text of ids up to the first end mark, without spaces at its ends."""
         return super().decode(ids).strip()
 
-    def to_json(self) -> str:
-        """Returns the contents that `save` writes."""
-        source = self._side._replace(special=self.special)
-        sides = [source] if self._target is None else [source, self._target]
-        contents = {"kind": self.kind, "sides": list(map(_contents, sides))}
-        return json.dumps(contents, ensure_ascii=False)
+    def _contents(self) -> dict[str, Any]:
+        sides = [self._side] if self._target is None else [self._side, self._target]
+        return {"sides": list(map(_contents, sides))}
 
     @classmethod
     def from_contents(cls, contents: Mapping[str, Any], path: str) -> "OpusTokenizer":

@@ -15,6 +15,23 @@ from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, FlatIds, Toke
 from flax_transformer.errors import UserError
 
 
+@dataclasses.dataclass(frozen=True)
+class OfModel:
+    """What the config of a model says about ids.
+
+    Attributes:
+        num_rows: rows of the model's table; 0 for as many as the tokenizer has.
+        begin: id with which its decoder begins, such as that of padding; None for the tokenizer's.
+        forced: ids that a translation begins with, such as that of a language.
+        never_written: ids that the model may not write.
+    """
+
+    num_rows: int = 0
+    begin: int | None = None
+    forced: tuple[int, ...] = ()
+    never_written: tuple[int, ...] = ()
+
+
 class PublishedTokenizer(Tokenizer):
     """Converts text to the ids of a published model, and ids to text.
 
@@ -38,6 +55,8 @@ class PublishedTokenizer(Tokenizer):
 
     kind: ClassVar = "published"
     """Names the class in a file."""
+    model: "OfModel"
+    """What the config of its model says."""
 
     def __init__(
         self, subwords: tokenizers.Tokenizer, special: SpecialIds, source: str = "the tokenizer"
@@ -47,6 +66,7 @@ class PublishedTokenizer(Tokenizer):
         subwords.encode_special_tokens = False
         if isinstance(subwords.model, models.BPE):
             subwords.model.dropout = None
+        self.model = OfModel()
         self._take(subwords, special, first_id=0)
         added = subwords.get_added_tokens_decoder().items()
         self._special_ids |= {number for number, token in added if token.special}
@@ -74,29 +94,41 @@ class PublishedTokenizer(Tokenizer):
         return ids[: len(ids) - is_ended] or [self.special.need("bos", "eos")]
 
     @property
+    def vocab_size(self) -> int:
+        """Number of rows of the model's table, which may be larger than the tokenizer's."""
+        return max(super().vocab_size, self.model.num_rows)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that are not text, in increasing order; rows without a token are among them."""
+        return [*super().special_ids, *range(super().vocab_size, self.vocab_size)]
+
+    @property
+    def bos_id(self) -> int:
+        """Id with which a decoder begins."""
+        return super().bos_id if self.model.begin is None else self.model.begin
+
+    @property
+    def start_ids(self) -> list[int]:
+        """Ids that a decoder reads before it writes a translation."""
+        return [self.bos_id, *self.model.forced]
+
+    @property
     def never_written(self) -> list[int]:
-        """No ids: the published model has learned what it may write."""
-        return []
+        """Ids that the model may not write."""
+        return list(self.model.never_written)
 
-    def with_begin(self, token: int) -> "PublishedTokenizer":
-        """Returns the same tokenizer with another begin mark.
-
-        A decoder may begin with another token than texts do, such as padding: its config names it.
-
-        Args:
-            token: id of the begin mark.
-        """
+    def of_model(self, model: "OfModel") -> "PublishedTokenizer":
+        """Returns the same tokenizer for a model, whose config says more about ids."""
         made = copy.copy(self)
-        made.special = dataclasses.replace(self.special, bos=token)
+        made.model = model
         return made
-
-    def fits(self, num_rows: int) -> bool:
-        """Returns whether a table has a row for each id; published tables may have more."""
-        return num_rows >= self.vocab_size
 
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""
-        return json.dumps({"kind": self.kind, **self._contents()}, ensure_ascii=False)
+        model = dataclasses.asdict(self.model)
+        contents = {"kind": self.kind, "model": model, **self._contents()}
+        return json.dumps(contents, ensure_ascii=False)
 
     def _contents(self) -> dict[str, Any]:
         special = dataclasses.asdict(self.special)

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from flax_transformer.data.files.limited_files import MAX_BYTES, read_json_object
 from flax_transformer.data.tokens.opus_mt_tokenizer import OpusTokenizer
-from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, reported
+from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer, reported
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 
 _KINDS = {kind.kind: kind for kind in (PublishedTokenizer, OpusTokenizer)}
@@ -24,7 +25,13 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         return Tokenizer.load(path)
     contents = read_json_object(path, MAX_SAVED_BYTES)
     with reported(str(path)):
-        return _KINDS[contents["kind"]].from_contents(contents, str(path))
+        model = {name: _frozen(value) for name, value in contents["model"].items()}
+        tokenizer = _KINDS[contents["kind"]].from_contents(contents, str(path))
+        return tokenizer.of_model(OfModel(**model))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _begins(path: Path, start: bytes) -> bool:

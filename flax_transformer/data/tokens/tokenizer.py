@@ -189,10 +189,6 @@ class Tokenizer:
         """Number of ids, including the special ones: the rows of an embedding."""
         return self._num_subwords + self._first_id
 
-    def fits(self, num_rows: int) -> bool:
-        """Returns whether this is the tokenizer of a model with so many rows."""
-        return num_rows == self.vocab_size
-
     def encode(self, text: str, *, marked: bool = False) -> list[int]:
         """Returns the ids of a text, without special tokens.
 
@@ -230,6 +226,11 @@ class Tokenizer:
     def encode_prompt(self, text: str) -> list[int]:
         """Returns the ids of a text that a model continues; there is at least one."""
         return self.encode(text) or [self.eos_id]
+
+    @property
+    def start_ids(self) -> list[int]:
+        """Ids that a decoder reads before it writes a translation."""
+        return [self.bos_id]
 
     @property
     def never_written(self) -> list[int]:

@@ -100,13 +100,17 @@ def _rows(
     prompts = np.full((rows, prompt_length), tokenizer.pad_id, np.int32)
     # Rows that repeat the first piece end after one token.
     limits, lengths = np.ones(rows, np.int32), np.ones(rows, np.int32)
+    padding = np.zeros(rows, np.int32)
     numbers = np.zeros((rows, 3), np.uint32)
     for row, text in enumerate(texts):
         read, limits[row] = text.piece(max_length)
-        prompts[row, prompt_length - len(read) :] = read
+        padding[row] = prompt_length - len(read)
+        prompts[row, padding[row] :] = read
         lengths[row] = len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
-    prompts[len(texts) :] = prompts[0]
+    prompts[len(texts) :], padding[len(texts) :] = prompts[0], padding[0]
     # They are not text, and written padding would be ignored when it is read.
     never_written = np.array(tokenizer.never_written, np.int32)
-    return SearchRows(prompts, limits, numbers, lengths, never_written=never_written)
+    return SearchRows(
+        prompts, limits, numbers, lengths, never_written=never_written, padding=padding
+    )

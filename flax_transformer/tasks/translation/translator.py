@@ -185,7 +185,7 @@ class Translator(TextPredictor):
                 f"the prefix has {len(ids)} tokens, but a translation has at most {limit}: "
                 "shorten it"
             )
-        return [self.tokenizer.bos_id, *ids]
+        return [*self.tokenizer.start_ids, *ids]
 
     def _search(
         self,

@@ -1,0 +1,43 @@
+"""`flax-transformer import`."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+from tyro.conf import Positional
+
+from flax_transformer.console import say
+from flax_transformer.errors import UserError
+from flax_transformer.interchange.imported_runs import describe, import_folder
+from flax_transformer.interchange.published_runs import read_published_run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Import:
+    """Read a published model, so that every other command can use it.
+
+    Families: GPT-2, Llama, Mistral, Mixtral, Qwen2, Qwen3, Gemma, BERT, RoBERTa, DistilBERT, ViT,
+    Marian, Pegasus, BART and T5.
+    """
+
+    folder: Positional[Path]
+    """Folder with config.json, safetensors and the files of a tokenizer."""
+    workdir: Path | None = None
+    """New folder for the model."""
+    dry_run: bool = False
+    """Only check the folder, and say what it holds."""
+
+    def run(self) -> None:
+        """Imports the folder and says what to do next."""
+        console = Console()
+        if self.dry_run:
+            run = read_published_run(self.folder)
+        elif self.workdir is None:
+            raise UserError("--workdir is missing: give a new folder, or --dry-run")
+        else:
+            run = import_folder(self.folder, self.workdir)
+        for line in describe(run):
+            say(console, line)
+        if self.workdir is not None and not self.dry_run:
+            say(console, "next, use it, or train on with --init-from:")
+            say(console, f'  flax-transformer {run.task.command} --workdir {self.workdir} "..."')

@@ -1,0 +1,53 @@
+"""Import: a published folder as a workdir, which all commands use like that of a training."""
+
+import math
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from flax_transformer.errors import UserError
+from flax_transformer.interchange.published_runs import PublishedRun, read_published_run
+from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.step import TrainState
+
+
+def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
+    """Writes a published model into a new workdir, as a checkpoint of step 0.
+
+    Parameters become float32, so that a training can begin with them (`--init-from`).
+
+    Args:
+        folder: see `from_pretrained`.
+        workdir: a new or an empty folder.
+
+    Returns:
+        What was read.
+
+    Raises:
+        UserError: see `from_pretrained`; or if the workdir is not empty. Nothing is written then.
+    """
+    path = Path(workdir)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"--workdir {path} is not an empty folder: give another one")
+    run = read_published_run(folder, "float32")
+    place = Workdir(path)
+    place.start(run.experiment)
+    with place.in_use():
+        run.task.save(path)
+        checkpoints = open_checkpoints(place, run.experiment.training)
+        nothing = {"imported": np.zeros(1, np.float32)}  # Orbax cannot write an empty item
+        state = TrainState(jnp.int32(0), run.variables["params"], {}, nothing)
+        checkpoints.save(state, {})
+        checkpoints.close()
+    return run
+
+
+def describe(run: PublishedRun) -> list[str]:
+    """Returns lines that say what was read."""
+    number = sum(math.prod(shape) for shape in run.model.shapes.values())
+    return [
+        f"{run.model.family}: {number:,} parameters in {len(run.model.tensors)} tensors",
+        f"read: {', '.join(dict.fromkeys(run.files))}",
+    ]

@@ -1,0 +1,201 @@
+"""A published folder as one of our trained models: with task, tokenizer, classes and search."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flax_transformer.data.data_config import DataConfig
+from flax_transformer.data.labeled_text_config import LabeledTextConfig
+from flax_transformer.data.parallel_text_config import ParallelTextConfig
+from flax_transformer.data.pixels_config import ImagesConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.published_folder import read_published_tokenizer
+from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
+from flax_transformer.errors import UserError
+from flax_transformer.experiment import Experiment
+from flax_transformer.interchange import generation_settings
+from flax_transformer.interchange.generation_settings import read_decoding
+from flax_transformer.interchange.published_folders import (
+    LARGEST_CONFIG,
+    PublishedModel,
+    open_published,
+    read_parameters,
+)
+from flax_transformer.interchange.safetensors_files import read_json
+from flax_transformer.tasks.classification.classification_config import ClassificationConfig
+from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingConfig
+from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
+    MaskedLanguageModelingConfig,
+)
+from flax_transformer.tasks.task import Predictor, Task, Variables
+from flax_transformer.tasks.task_config import TaskConfig
+from flax_transformer.tasks.tasks import find_task
+from flax_transformer.tasks.translation.translation_config import TranslationConfig
+
+LONGEST = 2048  # tokens that are read at a time, at most; a table of positions may have fewer
+PREPROCESSOR = "preprocessor_config.json"
+
+
+class PublishedRun(NamedTuple):
+    """A published model as one that was trained here.
+
+    Attributes:
+        model: the opened folder.
+        experiment: data, model, task and search; it was not trained by it.
+        task: opened.
+        variables: of the model.
+        files: names of the files that were read.
+    """
+
+    model: PublishedModel
+    experiment: Experiment
+    task: Task
+    variables: Variables
+    files: list[str]
+
+
+def from_pretrained(folder: str | Path, *, dtype: str | None = None) -> Predictor:
+    """Loads a published model for use.
+
+    Args:
+        folder: holds config.json, safetensors and the files of a tokenizer, as `save_pretrained` of
+            Hugging Face's transformers writes them.
+        dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
+
+    Returns:
+        The predictor of the model's task, such as a `Translator`.
+
+    Raises:
+        UserError: says in one line what the folder has that is not known here.
+    """
+    run = read_published_run(folder, dtype)
+    return run.task.predictor(run.variables)
+
+
+def read_published_run(folder: str | Path, dtype: str | None = None) -> PublishedRun:
+    """Reads everything of a published folder; see `from_pretrained`."""
+    folder = Path(folder).expanduser()
+    model = open_published(folder)
+    computes = dtype or _common_type(model)
+    config = model.config
+    if computes == "bfloat16":
+        config = dataclasses.replace(config, dtype="bfloat16")
+    data, task_config = _configs(model, folder)
+    generation = _read_if_there(folder / generation_settings.FILE)
+    experiment = Experiment(
+        data=data,
+        model=config,
+        task=task_config,
+        decoding=_decoding(generation, folder) if _searches(task_config) else None,
+    )
+    _, kind = find_task(experiment)
+    files, arguments = ["config.json"], []
+    if model.config.reads != "images":
+        tokenizer, read = read_published_tokenizer(folder)
+        arguments.append(_of_model(tokenizer, model, generation, folder))
+        files += read
+    if isinstance(task_config, ClassificationConfig):
+        arguments.insert(0, _class_names(model))
+    task = kind(experiment, *arguments)
+    files += [generation_settings.FILE] * bool(generation) + model.tensors.files
+    return PublishedRun(model, experiment, task, read_parameters(model, dtype), files)
+
+
+def _common_type(model: PublishedModel) -> str:
+    """The type of all tensors of a folder; float32 if they have several."""
+    types = {model.tensors.kind(name)[0] for name in model.tensors}
+    return "bfloat16" if types == {"BF16"} else "float32"
+
+
+def _configs(model: PublishedModel, folder: Path) -> tuple[DataConfig, TaskConfig]:
+    """Chooses data and task; users give files of their own on the command line."""
+    limit = min(getattr(model.config, "position_limit", lambda: None)() or LONGEST, LONGEST)
+    parts = {rule.part for rule in model.rules}
+    if model.config.reads == "images":
+        _check_pixels(folder / PREPROCESSOR)
+        side = model.config.image_size[0]
+        return ImagesConfig("image_folders", image_size=side), ClassificationConfig()
+    if model.config.gives == "target_tokens":
+        return ParallelTextConfig("text_files", max_length=limit), TranslationConfig()
+    if model.config.gives == "next_tokens":
+        return PlainTextConfig("plain_text", max_length=limit), LanguageModelingConfig()
+    if "classes" in parts:
+        return LabeledTextConfig("labeled_text", max_length=limit), ClassificationConfig()
+    if "tokens" in parts:
+        return PlainTextConfig("plain_text", max_length=limit), MaskedLanguageModelingConfig()
+    raise UserError(
+        f"{folder} has no head for tokens or classes: ft.interchange.parameters({str(folder)!r}) "
+        "gives its module and its variables"
+    )
+
+
+def _searches(task: TaskConfig) -> bool:
+    return isinstance(task, TranslationConfig | LanguageModelingConfig)
+
+
+def _decoding(generation: Mapping[str, Any], folder: Path) -> Any:
+    try:
+        return read_decoding(generation)
+    except (UserError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{folder / generation_settings.FILE}: {error}; remove the key, or the file"
+        ) from error
+
+
+def _of_model(
+    tokenizer: PublishedTokenizer,
+    model: PublishedModel,
+    generation: Mapping[str, Any],
+    folder: Path,
+) -> PublishedTokenizer:
+    """Gives the tokenizer what the configs of the model say about ids."""
+    size = model.settings["vocab_size"]
+    if tokenizer.vocab_size > size:
+        raise UserError(
+            f"{folder} has a tokenizer of {tokenizer.vocab_size:,} ids, but a model of {size:,}: "
+            "give the tokenizer of this model"
+        )
+    said = {**model.settings, **{k: v for k, v in generation.items() if v is not None}}
+    begin, forced = said.get("decoder_start_token_id"), said.get("forced_bos_token_id")
+    writes = model.config.gives == "target_tokens"
+    banned = said.get("bad_words_ids") or []
+    if any(type(words) is not list or len(words) != 1 for words in banned):
+        raise UserError(f"{folder}: bad_words_ids has several ids in one: remove the key")
+    ids = [i for i in (begin, forced, *(word[0] for word in banned)) if i is not None]
+    if any(type(i) is not int or not 0 <= i < size for i in ids):
+        raise UserError(f"{folder} names an id that its table of {size:,} rows does not have")
+    return tokenizer.of_model(
+        OfModel(
+            num_rows=size,
+            begin=begin if writes else None,
+            forced=() if forced is None or not writes else (forced,),
+            never_written=tuple(word[0] for word in banned),
+        )
+    )
+
+
+def _class_names(model: PublishedModel) -> tuple[str, ...]:
+    number = model.shapes["classifier/bias"][0]
+    named = model.settings.get("id2label")
+    if not isinstance(named, dict) or len(named) != number:
+        return tuple(f"LABEL_{i}" for i in range(number))
+    return tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(number))
+
+
+def _check_pixels(path: Path) -> None:
+    """Rejects images that are scaled in another way than ours, from -1 to 1."""
+    settings = _read_if_there(path)
+    for name, ours in (("image_mean", 0.5), ("image_std", 0.5), ("rescale_factor", 1 / 255)):
+        given = np.asarray(settings.get(name, ours), dtype=object).ravel()
+        if any(not isinstance(x, int | float) or abs(x - ours) > 1e-6 for x in given):
+            raise UserError(
+                f"{path}: {name} is {settings[name]}, but pixels are scaled from -1 to 1 here: "
+                "only models with mean and deviation 0.5 are read"
+            )
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return read_json(path, LARGEST_CONFIG) if path.is_file() else {}
