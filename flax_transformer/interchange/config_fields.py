@@ -1,6 +1,7 @@
 """Tables between the config of another system and ours, read in both directions."""
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -208,6 +209,8 @@ def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
             problems.append(str(error))
     if problems:
         raise UserError("; ".join(problems))
+    # As a file holds it.
+    theirs = json.loads(json.dumps(theirs))
     again = type(config)(**read_fields(fields, theirs, type(config)))
     for field in dataclasses.fields(config):
         ours, held = getattr(config, field.name), getattr(again, field.name)

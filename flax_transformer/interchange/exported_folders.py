@@ -114,16 +114,17 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
     if name is not None and name not in FAMILIES:
         raise unknown("family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
+    kind = type(config).__name__
+    same = {name: family for name, family in candidates.items() if family.config is type(config)}
+    if not same:
+        raise UserError(f"no family of {', '.join(candidates)} has a {kind}")
     reasons = []
-    for candidate, family in candidates.items():
-        if type(config) is not family.config:
-            reasons.append(f"{candidate}: it has a {family.config.__name__}")
-            continue
+    for candidate, family in same.items():
         try:
             return fit(candidate, family, config, ours)
         except UserError as error:
             reasons.append(f"{candidate}: {error}")
-    raise UserError(f"no family can hold this {type(config).__name__}: {'; '.join(reasons)}")
+    raise UserError(f"no family can hold this {kind}: {'; '.join(reasons)}")
 
 
 def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitting:

@@ -1,5 +1,6 @@
 """What is exported is what is read again, for every family."""
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -15,7 +16,7 @@ from small_folders import draw_variables, our_config, write_folder
 
 from flax_transformer.errors import UserError
 from flax_transformer.interchange import FAMILIES, export_folder, exported_folders, parameters
-from flax_transformer.interchange.config_fields import read_fields
+from flax_transformer.interchange.config_fields import OUR_OWN, read_fields, write_fields
 from flax_transformer.interchange.safetensors_files import INDEX, SINGLE, Tensors
 from flax_transformer.models import stack_layers
 
@@ -256,6 +257,21 @@ def test_a_parameter_without_a_place_is_refused(tmp_path, name, path, array, mes
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_config_of_another_family_has_a_place_or_is_refused(family):
+    """With the values that all options of ours may have, and nothing but a UserError."""
+    kind = FAMILIES[family].config
+    configs = [kind(), *(config for name in CASES if type(config := our_config(name)) is kind)]
+    changes = [{"attention_window": (4, None)}, {"key_dim": 5, "value_dim": 7}, {"norm": "batch"}]
+    configs += [dataclasses.replace(kind(), **change) for change in changes]
+    for config in configs:
+        with contextlib.suppress(UserError):
+            settings = json.loads(json.dumps(write_fields(FAMILIES[family].fields, config)))
+            again = kind(**read_fields(FAMILIES[family].fields, settings, kind))
+            own = {name: getattr(config, name) for name in OUR_OWN if hasattr(config, name)}
+            assert dataclasses.replace(again, **own) == config
+
+
 def test_other_calls_that_cannot_be(tmp_path):
     config, variables = our_config("gpt2"), draw_variables("gpt2")
     with pytest.raises(UserError, match=r"unknown family 'gtp2': did you mean 'gpt2'"):
@@ -266,6 +282,8 @@ def test_other_calls_that_cannot_be(tmp_path):
         export_folder(config, variables | {"batch_stats": {}}, tmp_path)
     with pytest.raises(UserError, match=r"no family can hold this DecoderOnlyConfig: gpt2: .*; ll"):
         export_folder(dataclasses.replace(config, norm="batch"), variables, tmp_path)
+    with pytest.raises(UserError, match=r"^no family of bert has a DecoderOnlyConfig$"):
+        export_folder(config, variables, tmp_path, family="bert")
     write_folder("gpt2", tmp_path)
     with pytest.raises(UserError, match=r"is not an empty folder: give another one$"):
         export_folder(config, variables, tmp_path)
