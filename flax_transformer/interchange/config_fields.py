@@ -53,6 +53,10 @@ OUR_OWN = frozenset(
 )
 
 
+# Options that add biases: with zeros in them, a model is the one without.
+BIASES = ("attention_bias", "feed_forward_bias", "norm_bias", "logits_bias")
+
+
 class Field(NamedTuple):
     """Some keys of their config, and the options of ours that say the same.
 
@@ -195,8 +199,16 @@ def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) 
     return options
 
 
-def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
+def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], Any]:
     """Writes their config for ours: the inverse of `read_fields`.
+
+    Args:
+        fields: the table of the family.
+        config: ours.
+
+    Returns:
+        Their config, and ours with the biases that only their models have: where these are zero,
+        the model is the same.
 
     Raises:
         UserError: lists every option of ours that their models do not have.
@@ -212,13 +224,25 @@ def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
     # As a file holds it.
     theirs = json.loads(json.dumps(theirs))
     again = type(config)(**read_fields(fields, theirs, type(config)))
+    biases = {name: True for name in BIASES if getattr(again, name, False)}
+    config = dataclasses.replace(config, **biases)
+    given, again = _explicit(config), _explicit(again)
     for field in dataclasses.fields(config):
-        ours, held = getattr(config, field.name), getattr(again, field.name)
+        ours, held = getattr(given, field.name), getattr(again, field.name)
         if ours != held and field.name not in OUR_OWN:
             problems.append(f"{_option(field.name)} {ours} has no place: only {held} has one")
     if problems:
         raise UserError("; ".join(problems))
-    return theirs
+    return theirs, config
+
+
+def _explicit(config: Any) -> Any:
+    """Returns a config with the numbers that an option means if it is not given."""
+    key_dim, value_dim = config.head_dims()
+    groups = config.num_key_value_heads or config.num_heads
+    return dataclasses.replace(
+        config, key_dim=key_dim, value_dim=value_dim, num_key_value_heads=groups
+    )
 
 
 def _option(name: str) -> str:

@@ -266,10 +266,26 @@ def test_a_config_of_another_family_has_a_place_or_is_refused(family):
     configs += [dataclasses.replace(kind(), **change) for change in changes]
     for config in configs:
         with contextlib.suppress(UserError):
-            settings = json.loads(json.dumps(write_fields(FAMILIES[family].fields, config)))
+            settings, config = write_fields(FAMILIES[family].fields, config)
             again = kind(**read_fields(FAMILIES[family].fields, settings, kind))
             own = {name: getattr(config, name) for name in OUR_OWN if hasattr(config, name)}
+            own |= {name: getattr(config, name) for name in ("key_dim", "value_dim")}
+            own["num_key_value_heads"] = config.num_key_value_heads
+            assert again.head_dims() == config.head_dims()
             assert dataclasses.replace(again, **own) == config
+
+
+def test_biases_that_only_they_have_are_zero(tmp_path):
+    without = {"attention_bias": False, "norm_bias": False, "feed_forward_bias": False}
+    config = dataclasses.replace(our_config("gpt2"), **without)
+    module = config.build(vocab_size=53)
+    tokens = jnp.arange(7)[None]
+    variables = module.init(jax.random.key(0), tokens)
+    assert not [path for path in flat(variables) if path.endswith("bias")]
+    assert export_folder(config, variables, tmp_path) == "gpt2"
+    _, again, read = parameters(tmp_path)
+    assert flat(read).keys() - flat(variables).keys()
+    np.testing.assert_array_equal(again.apply(read, tokens), module.apply(variables, tokens))
 
 
 def test_other_calls_that_cannot_be(tmp_path):
