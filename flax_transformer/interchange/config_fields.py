@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from flax_transformer.errors import UserError, option
+from flax_transformer.errors import LARGEST_NUMBER, UserError, option
 
 # Keys that every published config may have, and that say nothing about the function of a model.
 # Whether logits are tied is read from the tensors.
@@ -153,7 +154,9 @@ def has_type(value: Any, kind: Any) -> bool:
             return False
         inner = arguments[:1] * len(value) if Ellipsis in arguments else arguments
         return len(value) == len(inner) and all(map(has_type, value, inner))
-    return type(value) in ((int, float) if kind is float else (kind,))
+    # JAX counts in 32 bits.
+    is_small = type(value) is not int or abs(value) <= LARGEST_NUMBER
+    return is_small and type(value) in ((int, float) if kind is float else (kind,))
 
 
 def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) -> dict[str, Any]:
@@ -229,11 +232,17 @@ def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], 
     given, again = _explicit(config), _explicit(again)
     for field in dataclasses.fields(config):
         ours, held = getattr(given, field.name), getattr(again, field.name)
-        if ours != held and field.name not in OUR_OWN:
+        if not _same(ours, held) and field.name not in OUR_OWN:
             problems.append(f"{_option(field.name)} {ours} has no place: only {held} has one")
     if problems:
         raise UserError("; ".join(problems))
     return theirs, config
+
+
+def _same(ours: Any, held: Any) -> bool:
+    """Compares numbers of which one was computed from the other."""
+    both = isinstance(ours, float) and isinstance(held, float)
+    return ours == held or (both and math.isclose(ours, held, rel_tol=1e-12))
 
 
 def _explicit(config: Any) -> Any:
