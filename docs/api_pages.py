@@ -15,7 +15,7 @@ PACKAGE = "flax_transformer"
 FUNCTIONAL = {
     "Attention": ("attention", "heads"),
     "Masks, layout and caches": ("masks", "layout", "cache"),
-    "Positions": ("positional", "relative", "rotary_frequencies", "schemes"),
+    "Positions": ("positional", "relative", "rotary_scaling", "schemes"),
     "Projection, embedding, feed-forward": (
         "projection",
         "feed_forward",

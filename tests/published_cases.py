@@ -60,7 +60,7 @@ SCALED = {"rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings"
 SCALINGS = {
     "linear": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
     "llama3": {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, **SCALED},
-    "yarn": {"rope_type": "yarn", "beta_slow": 1.0, "beta_fast": 8.0, **SCALED},
+    "yarn": {"rope_type": "yarn", "beta_fast": 8.0, "attention_factor": 1.3, **SCALED},
 }
 
 

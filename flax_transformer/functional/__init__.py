@@ -96,7 +96,7 @@ from flax_transformer.functional.relative import (
     t5_bias,
     t5_bucket,
 )
-from flax_transformer.functional.rotary_frequencies import RotaryScaling, rotary_frequencies
+from flax_transformer.functional.rotary_scaling import RotaryScaling, rotary_angles
 from flax_transformer.functional.schemes import (
     SCHEMES,
     Head,
@@ -165,7 +165,7 @@ __all__ = [
     "resize_position_table",
     "rms_norm",
     "rotary",
-    "rotary_frequencies",
+    "rotary_angles",
     "scaled_positions",
     "segment_lengths",
     "segment_mask",

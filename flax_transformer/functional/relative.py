@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import at_least_float32
-from flax_transformer.functional.rotary_frequencies import RotaryScaling, rotary_frequencies
+from flax_transformer.functional.rotary_scaling import RotaryScaling, rotary_angles
 
 RotaryLayout = Literal["interleaved", "halves"]
 
@@ -39,7 +39,7 @@ def rotary(
         base: the longest wavelength is nearly base times 2 pi tokens.
         layout: which features are pairs: `interleaved` as in the paper, or `halves` as in GPT-NeoX
             and in the Llama of Hugging Face.
-        scaling: the change of theta for longer texts, see `rotary_frequencies`.
+        scaling: the change of theta for longer texts, see `rotary_angles`.
 
     Returns:
         The rotated features, in the type of x and with the same lengths as vectors.
@@ -60,8 +60,7 @@ def rotary(
         raise ValueError(f"layout must be interleaved or halves, not {layout}")
     dtype = at_least_float32(x.dtype)
     paired = x.shape[1] // 2 * 2
-    theta = rotary_frequencies(paired // 2, base, scaling, dtype)
-    angles = positions[:, None].astype(dtype) * theta[None, :]
+    angles = rotary_angles(positions, paired // 2, base, scaling, dtype)
     cosines, sines = jnp.cos(angles), jnp.sin(angles)
     wide = x[:, :paired].astype(dtype)
     is_interleaved = layout == "interleaved"

@@ -23,7 +23,7 @@ from flax_transformer.functional.relative import (
     rotary,
     t5_bias,
 )
-from flax_transformer.functional.rotary_frequencies import RotaryScaling, RotaryScalingKind
+from flax_transformer.functional.rotary_scaling import RotaryScaling, RotaryScalingKind
 
 
 class Head(NamedTuple):
@@ -83,7 +83,7 @@ def _rotary_scheme(
     rotary_first_length: int = 8192,
     rotary_turns: tuple[float, float] = (1.0, 4.0),
 ) -> PositionalScheme:
-    """Makes the scheme of rotated queries and keys, see `rotary` and `rotary_frequencies`."""
+    """Makes the scheme of rotated queries and keys, see `rotary` and `rotary_angles`."""
     scaling = RotaryScaling(rotary_scaling, rotary_factor, rotary_first_length, rotary_turns)
     return PositionalScheme(
         "queries and keys rotated by angles that grow with the position (RoPE)",

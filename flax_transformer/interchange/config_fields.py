@@ -1,11 +1,13 @@
 """Tables between the config of another system and ours, read in both directions."""
 
 import dataclasses
+import json
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from flax_transformer.errors import UserError, option
+from flax_transformer.errors import LARGEST_NUMBER, UserError, option
 
 # Keys that every published config may have, and that say nothing about the function of a model.
 # Whether logits are tied is read from the tensors.
@@ -50,6 +52,10 @@ OUR_OWN = frozenset(
         "token_dropout_rate",
     }
 )
+
+
+# Options that add biases: with zeros in them, a model is the one without.
+BIASES = ("attention_bias", "feed_forward_bias", "norm_bias", "logits_bias")
 
 
 class Field(NamedTuple):
@@ -148,7 +154,9 @@ def has_type(value: Any, kind: Any) -> bool:
             return False
         inner = arguments[:1] * len(value) if Ellipsis in arguments else arguments
         return len(value) == len(inner) and all(map(has_type, value, inner))
-    return type(value) in ((int, float) if kind is float else (kind,))
+    # JAX counts in 32 bits.
+    is_small = type(value) is not int or abs(value) <= LARGEST_NUMBER
+    return is_small and type(value) in ((int, float) if kind is float else (kind,))
 
 
 def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) -> dict[str, Any]:
@@ -194,8 +202,16 @@ def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) 
     return options
 
 
-def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
+def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], Any]:
     """Writes their config for ours: the inverse of `read_fields`.
+
+    Args:
+        fields: the table of the family.
+        config: ours.
+
+    Returns:
+        Their config, and ours with the biases that only their models have: where these are zero,
+        the model is the same.
 
     Raises:
         UserError: lists every option of ours that their models do not have.
@@ -208,14 +224,34 @@ def write_fields(fields: Iterable[Field], config: Any) -> dict[str, Any]:
             problems.append(str(error))
     if problems:
         raise UserError("; ".join(problems))
+    # As a file holds it.
+    theirs = json.loads(json.dumps(theirs))
     again = type(config)(**read_fields(fields, theirs, type(config)))
+    biases = {name: True for name in BIASES if getattr(again, name, False)}
+    config = dataclasses.replace(config, **biases)
+    given, again = _explicit(config), _explicit(again)
     for field in dataclasses.fields(config):
-        ours, held = getattr(config, field.name), getattr(again, field.name)
-        if ours != held and field.name not in OUR_OWN:
+        ours, held = getattr(given, field.name), getattr(again, field.name)
+        if not _same(ours, held) and field.name not in OUR_OWN:
             problems.append(f"{_option(field.name)} {ours} has no place: only {held} has one")
     if problems:
         raise UserError("; ".join(problems))
-    return theirs
+    return theirs, config
+
+
+def _same(ours: Any, held: Any) -> bool:
+    """Compares numbers of which one was computed from the other."""
+    both = isinstance(ours, float) and isinstance(held, float)
+    return ours == held or (both and math.isclose(ours, held, rel_tol=1e-12))
+
+
+def _explicit(config: Any) -> Any:
+    """Returns a config with the numbers that an option means if it is not given."""
+    key_dim, value_dim = config.head_dims()
+    groups = config.num_key_value_heads or config.num_heads
+    return dataclasses.replace(
+        config, key_dim=key_dim, value_dim=value_dim, num_key_value_heads=groups
+    )
 
 
 def _option(name: str) -> str:

@@ -25,11 +25,19 @@ LARGEST_FILE = 5_000_000_000
 
 
 class Fitting(NamedTuple):
-    """A family that can hold a model, its config for the model, and its rules."""
+    """A family that can hold a model.
+
+    Attributes:
+        name: of the family.
+        settings: its config for the model.
+        rules: of the tensors.
+        ours: our parameters by their paths, with zeros for biases that only the family has.
+    """
 
     name: str
     settings: dict[str, Any]
     rules: list[Rule]
+    ours: dict[str, Any]
 
 
 def export_folder(
@@ -66,8 +74,8 @@ def export_folder(
         raise UserError(f"variables of {', '.join(further)} have no place in another system")
     if config.scan_layers:
         variables = unstack_layers(variables)
-    ours: dict[str, Any] = flatten_dict(variables["params"], sep="/")
-    fitting = find_family(config, ours, family)
+    fitting = find_family(config, flatten_dict(variables["params"], sep="/"), family)
+    ours = fitting.ours
     sizes = axes_of(config)
     kinds = _kinds(fitting.rules, ours, sizes, dtype)
     settings = _settings(config, ours, fitting, kinds, others or {})
@@ -114,16 +122,17 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
     if name is not None and name not in FAMILIES:
         raise unknown("family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
+    kind = type(config).__name__
+    same = {name: family for name, family in candidates.items() if family.config is type(config)}
+    if not same:
+        raise UserError(f"no family of {', '.join(candidates)} has a {kind}")
     reasons = []
-    for candidate, family in candidates.items():
-        if type(config) is not family.config:
-            reasons.append(f"{candidate}: it has a {family.config.__name__}")
-            continue
+    for candidate, family in same.items():
         try:
             return fit(candidate, family, config, ours)
         except UserError as error:
             reasons.append(f"{candidate}: {error}")
-    raise UserError(f"no family can hold this {type(config).__name__}: {'; '.join(reasons)}")
+    raise UserError(f"no family can hold this {kind}: {'; '.join(reasons)}")
 
 
 def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitting:
@@ -138,10 +147,15 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     Raises:
         UserError: lists what has no place.
     """
-    settings = write_fields(family.fields, config)
-    rules = family.rules(config)
+    settings, complete = write_fields(family.fields, config)
+    rules = family.rules(complete)
     parts = {rule.part for rule in rules if set(rule.our_names()) & ours.keys()}
     rules = [rule for rule in rules if rule.part in parts or not rule.part]
+    shapes = shapes_of(_looped(complete), *_sizes(ours), parts)
+    if complete != config:
+        added = shapes.keys() - shapes_of(_looped(config), *_sizes(ours), parts).keys()
+        dtype = next(iter(ours.values())).dtype
+        ours = {**ours, **{path: np.zeros(shapes[path], dtype) for path in added}}
     placed = {path for rule in rules for path in rule.our_names()}
     problems = []
     if homeless := sorted(ours.keys() - placed):
@@ -155,12 +169,12 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
             full := [path for path in rule.our_names() if np.any(np.asarray(ours[path]))]
         ):
             problems.append(f"{', '.join(full)} must be zero")
-    for path, shape in shapes_of(_looped(config), *_sizes(ours), parts).items():
+    for path, shape in shapes.items():
         if ours[path].shape != shape:
             problems.append(f"{path} has the shape {ours[path].shape} instead of {shape}")
     if problems:
         raise UserError("; ".join(problems))
-    return Fitting(name, settings, rules)
+    return Fitting(name, settings, rules, dict(ours))
 
 
 def _looped(config: Any) -> Any:

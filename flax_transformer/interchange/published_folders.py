@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
 from flax_transformer.interchange.config_fields import read_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
@@ -91,6 +91,7 @@ def open_published(folder: str | Path) -> PublishedModel:
     family = FAMILIES[name]
     try:
         options = read_fields(family.fields, settings, family.config)
+        check_counts(options, len(tensors))
         named = name_tensors(family, options, tensors)
         if family.own_logits is not None:
             options["tied_logits"] = not _has_own_logits(family, options, named)
@@ -176,6 +177,13 @@ def name_tensors(family: Family, options: Mapping[str, Any], tensors: Tensors) -
     return NamedTensors(tensors, names)
 
 
+def check_counts(options: Mapping[str, Any], num_tensors: int) -> None:
+    """Refuses more layers or experts than a folder has tensors, before there are rules for them."""
+    for name in ("num_layers", "num_encoder_layers", "num_decoder_layers", "num_experts"):
+        if options.get(name, 0) > num_tensors:
+            raise UserError(f"{name} is {options[name]}, but there are only {num_tensors} tensors")
+
+
 def _has_own_logits(family: Family, options: Mapping[str, Any], named: NamedTensors) -> bool:
     own = family.own_logits
     if own is None or own not in named:
@@ -191,8 +199,8 @@ def _vocab_size(settings: Mapping[str, Any], config: Any) -> int:
     if config.reads == "images":
         return 0
     size = settings.get("vocab_size")
-    if type(size) is not int or size < 1:
-        raise UserError(f"vocab_size is {size}: it must be a positive number")
+    if type(size) is not int or not 1 <= size <= LARGEST_NUMBER:
+        raise UserError(f"vocab_size is {size}: it must be a positive number of 31 bits")
     return size
 
 

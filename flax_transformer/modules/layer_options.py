@@ -9,7 +9,7 @@ from flax_transformer.errors import UserError, check_positive, option, refuse, u
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
-from flax_transformer.functional.rotary_frequencies import RotaryScalingKind
+from flax_transformer.functional.rotary_scaling import RotaryScalingKind
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS

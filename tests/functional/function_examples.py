@@ -396,11 +396,11 @@ EXAMPLES: dict[str, Example] = {
         refused={"positions": no_ids(3)},
         message=r"\(5, 7\) and positions \(3,\)",
     ),
-    "rotary_frequencies": Example(
-        lambda draw: {},
-        {"num_pairs": 7, "base": 100.0},
-        refused={"scaling": RotaryScaling("unknown")},  # pyright: ignore[reportArgumentType]
-        message="scaling must be none, linear, llama3 or yarn, not unknown",
+    "rotary_angles": Example(
+        lambda draw: {"positions": draw.ids(13, 5)},
+        {"num_pairs": 7, "base": 100.0, "scaling": RotaryScaling("llama3", 3.0, 71)},
+        refused={"positions": no_ids(2, 3)},
+        message=r"positions \(2, 3\) must be one row",
     ),
     "scaled_positions": Example(
         lambda draw: {"positions": draw.ids(7, 7), "lengths": 1 + draw.ids(7, 7)},

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +14,12 @@ from flax_transformer.functional import (
     alibi_slope,
     relative_bias,
     rotary,
-    rotary_frequencies,
+    rotary_angles,
     t5_bias,
     t5_bucket,
 )
 
+UNSCALED = RotaryScaling()
 QUERIES, KEYS, HEAD_DIM = 5, 11, 7
 # Neither sorted nor from 0: positions of a packed row, read from a cache.
 QUERY_POSITIONS, KEY_POSITIONS = jnp.array([3, 97, 4, 0, 53]), jnp.arange(KEYS) * 3
@@ -48,7 +51,7 @@ def test_pairs_of_halves_are_those_of_neighbors_in_another_order(normal, toleran
 def test_scaled_frequencies_are_kept_where_pairs_turn_often(kind):
     """Pair i of 16 turns 1000 * 10,000^(-i / 16) / (2 pi) times in 1000 tokens."""
     scaling = RotaryScaling(kind, factor=5.0, first_length=1000, turns=(0.5, 40.0))
-    plain, scaled = rotary_frequencies(16), rotary_frequencies(16, scaling=scaling)
+    plain, scaled = (rotary_angles(jnp.ones(1, int), 16, scaling=x)[0] for x in (UNSCALED, scaling))
     shares = np.asarray(5 * scaled / plain, np.float64)
     if kind == "linear":
         return assert_close(shares, np.ones(16), 1e-6)
@@ -70,6 +73,13 @@ def test_a_rotation_has_the_scaled_frequencies(normal):
     x = normal(QUERIES, HEAD_DIM)
     scaled = rotary(x, 3 * QUERY_POSITIONS, scaling=RotaryScaling("linear", 3.0))
     assert_close(scaled, rotary(x, QUERY_POSITIONS), 1e-5)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_scaling_of_a_rotation_is_refused():
+    scaling: Any = RotaryScaling("ntk")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="scaling must be none, linear, llama3 or yarn, not ntk"):
+        rotary_angles(QUERY_POSITIONS, 2, scaling=scaling)
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -193,7 +193,10 @@ def test_a_config_that_is_none(sound, tmp_path, kind):
 KEYS = {
     "code of others": ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map is unknown$"),
     "other numbers": ({"quantization_config": {"bits": 4}}, "quantization_config is unknown$"),
-    "no vocabulary": ({"vocab_size": None}, "vocab_size is None: it must be a positive number$"),
+    "no vocabulary": (
+        {"vocab_size": None},
+        "vocab_size is None: it must be a positive",
+    ),
     "another vocabulary": ({"vocab_size": 59}, r"wte.weight has the shape \(53, 36\) instead of"),
     "more layers": ({"n_layer": 3}, r"missing: transformer\.h\.2\.attn\.c_attn\.bias, "),
     "fewer layers": ({"n_layer": 1}, r"without a use: transformer\.h\.1\.attn\.c_attn\.bias, "),
@@ -202,6 +205,11 @@ KEYS = {
     "a width in words": ({"n_embd": "36"}, "n_embd is '36'"),
     "layers in words": ({"n_layer": "2"}, "n_layer is '2'"),
     "layers below zero": ({"n_layer": -2}, "must be at least 1, not -2"),
+    "a huge number of layers": ({"n_layer": 10**9}, "but there are only 28 tensors$"),
+    "a huge vocabulary": ({"vocab_size": 10**10}, "vocab_size is 10000000000: it must be"),
+    "a huge width": ({"n_embd": 10**10}, "n_embd is 10000000000: this cannot be --model.d-model"),
+    "a wide width": ({"n_embd": 6 * 10**7}, r"\(53, 36\) instead of \(53, 60000000\)"),
+    "a huge table": ({"n_positions": 2**31 - 1}, r"\(211, 36\) instead of \(2147483647, 36\)"),
     "a list of widths": ({"n_embd": [36]}, r"n_embd is \[36\]"),
     "a true width": ({"n_embd": True}, "n_embd is True"),
     "an epsilon in words": ({"layer_norm_epsilon": "x"}, "layer_norm_epsilon is 'x'"),

@@ -14,8 +14,7 @@ from safetensors_of_tests import change_tensors
 from small_folders import draw_variables, our_config, write_folder
 
 from flax_transformer.errors import UserError
-from flax_transformer.interchange import FAMILIES, export_folder, exported_folders, parameters
-from flax_transformer.interchange.config_fields import read_fields
+from flax_transformer.interchange import export_folder, exported_folders, parameters
 from flax_transformer.interchange.safetensors_files import INDEX, SINGLE, Tensors
 from flax_transformer.models import stack_layers
 
@@ -154,64 +153,6 @@ def test_one_message_lists_all_of_a_config(tmp_path):
     )
 
 
-OLDER_KEYS = {
-    "gpt2": {"n_ctx": 1024, "summary_type": "cls_index", "task_specific_params": {"a": {"b": 1}}},
-    "bert tokens": {
-        "directionality": "bidi",
-        "pooler_fc_size": 768,
-        "gradient_checkpointing": True,
-    },
-    "llama": {
-        "rope_theta": 1e4,
-        "rope_scaling": None,
-        "is_llama_config": True,
-        "pretraining_tp": 1,
-    },
-    "marian": {
-        **{"_num_labels": 3, "add_bias_logits": False, "extra_pos_embeddings": 54},
-        **{"normalize_before": False, "static_position_embeddings": True, "num_beams": 6},
-        **{"bad_words_ids": [[52]], "num_hidden_layers": 6, "decoder_vocab_size": 53},
-    },
-    "t5": {"n_positions": 512, "output_past": True},
-    "gemma": {"hidden_act": "gelu", "hidden_activation": None},
-    "mixtral": {"sliding_window": None, "output_router_logits": False, "rope_theta": 1e6},
-}
-
-
-@pytest.mark.parametrize("name", OLDER_KEYS)
-def test_keys_of_published_configs_are_understood(name):
-    family = FAMILIES[name.split()[0]]
-    settings = {**CASES[name].settings, **OLDER_KEYS[name]}
-    assert family.config(**read_fields(family.fields, settings, family.config)) == our_config(name)
-
-
-def test_older_and_newer_keys_of_rotary_positions_are_the_same():
-    family, case = FAMILIES["llama"], CASES["llama llama3"].settings
-    newer = case["rope_parameters"]
-    scaling = {k: v for k, v in newer.items() if k not in ("rope_theta", "rope_type")}
-    older = {"rope_theta": newer["rope_theta"], "rope_scaling": {"type": "llama3", **scaling}}
-    older |= {k: v for k, v in case.items() if k != "rope_parameters"}
-    config = family.config(**read_fields(family.fields, older, family.config))
-    assert config == our_config("llama llama3")
-    assert config.rotary_scaling == "llama3"
-
-
-@pytest.mark.parametrize(
-    ("scaling", "message"),
-    [
-        ({"rope_type": "dynamic", "factor": 2.0}, "rope_type is dynamic, but only default, linear"),
-        ({"rope_type": "llama3", "factor": 2.0}, "low_freq_factor, high_freq_factor of rope_type"),
-        ({"rope_type": "linear", "factor": 2.0, "mscale": 3.0}, "mscale of rope_type linear is un"),
-        ({"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor is not 1"),
-    ],
-)
-def test_an_unknown_scaling_of_rotary_positions_is_refused(scaling, message):
-    family = FAMILIES["llama"]
-    settings = {**CASES["llama"].settings, "rope_scaling": scaling}
-    with pytest.raises(UserError, match=message):
-        read_fields(family.fields, settings, family.config)
-
-
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -256,6 +197,19 @@ def test_a_parameter_without_a_place_is_refused(tmp_path, name, path, array, mes
     assert not (tmp_path / "out").exists()
 
 
+def test_biases_that_only_they_have_are_zero(tmp_path):
+    without = {"attention_bias": False, "norm_bias": False, "feed_forward_bias": False}
+    config = dataclasses.replace(our_config("gpt2"), **without)
+    module = config.build(vocab_size=53)
+    tokens = jnp.arange(7)[None]
+    variables = module.init(jax.random.key(0), tokens)
+    assert not [path for path in flat(variables) if path.endswith("bias")]
+    assert export_folder(config, variables, tmp_path) == "gpt2"
+    _, again, read = parameters(tmp_path)
+    assert flat(read).keys() - flat(variables).keys()
+    np.testing.assert_array_equal(again.apply(read, tokens), module.apply(variables, tokens))
+
+
 def test_other_calls_that_cannot_be(tmp_path):
     config, variables = our_config("gpt2"), draw_variables("gpt2")
     with pytest.raises(UserError, match=r"unknown family 'gtp2': did you mean 'gpt2'"):
@@ -266,6 +220,8 @@ def test_other_calls_that_cannot_be(tmp_path):
         export_folder(config, variables | {"batch_stats": {}}, tmp_path)
     with pytest.raises(UserError, match=r"no family can hold this DecoderOnlyConfig: gpt2: .*; ll"):
         export_folder(dataclasses.replace(config, norm="batch"), variables, tmp_path)
+    with pytest.raises(UserError, match=r"^no family of bert has a DecoderOnlyConfig$"):
+        export_folder(config, variables, tmp_path, family="bert")
     write_folder("gpt2", tmp_path)
     with pytest.raises(UserError, match=r"is not an empty folder: give another one$"):
         export_folder(config, variables, tmp_path)

@@ -12,7 +12,7 @@ from flax_transformer.models.encoder_only import EncoderOnlyConfig
 PADDING = Field(
     ("pad_token_id",),
     lambda config: {"position_offset": config.get("pad_token_id", 1) + 1},
-    lambda config: {"pad_token_id": config.position_offset - 1},
+    lambda config: {"pad_token_id": (config.position_offset or 1) - 1},
 )
 FIELDS = (
     *SIZES,
