@@ -69,7 +69,7 @@ def export_folder(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder: give another one")
     if dtype is not None and dtype not in TYPES:
-        raise unknown("dtype", dtype, TYPES)
+        raise unknown("--dtype", dtype, TYPES)
     if further := sorted(variables.keys() - {"params"}):
         raise UserError(f"variables of {', '.join(further)} have no place in another system")
     if config.scan_layers:
@@ -120,7 +120,7 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
         UserError: gives for each family the reason why it cannot.
     """
     if name is not None and name not in FAMILIES:
-        raise unknown("family", name, FAMILIES)
+        raise unknown("--family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
     kind = type(config).__name__
     same = {name: family for name, family in candidates.items() if family.config is type(config)}

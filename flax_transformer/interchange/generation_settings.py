@@ -23,7 +23,7 @@ IGNORED = frozenset(
     }
 )
 # Their value that switches a rule off, for rules that we do not have.
-OFF = {
+_OFF = {
     "num_beam_groups": 1,
     "diversity_penalty": 0.0,
     "encoder_repetition_penalty": 1.0,
@@ -78,7 +78,7 @@ def read_decoding(settings: Mapping[str, Any]) -> DecodingConfig:
     unknown = [
         f"{name} is {value!r:.40}"
         for name, value in sorted(given.items())
-        if name not in IGNORED and value not in (OFF.get(name), False, [], {}, "")
+        if name not in IGNORED and value not in (_OFF.get(name), False, [], {}, "")
     ]
     if unknown:
         raise UserError("; ".join(unknown))

@@ -87,7 +87,7 @@ def open_published(folder: str | Path) -> PublishedModel:
     settings = read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
-        raise unknown(f"model_type of {folder / CONFIG}", str(name), FAMILIES)
+        raise unknown(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
     try:
         options = read_fields(family.fields, settings, family.config)
@@ -131,7 +131,7 @@ def parameters(
 def read_parameters(model: PublishedModel, dtype: str | None = None) -> dict[str, Any]:
     """Reads the variables of an opened folder; see `parameters`."""
     if dtype is not None and dtype not in TYPES:
-        raise unknown("dtype", dtype, TYPES)
+        raise unknown("--dtype", dtype, TYPES)
     flat = {}
     for path, array in read(model.rules, model.tensors, model.shapes, axes_of(model.config)):
         flat[path] = _on_device(array, array.dtype if dtype is None else np.dtype(dtype))

@@ -91,7 +91,8 @@ def read_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
         task=task_config,
         decoding=_decoding(generation, folder) if _searches(task_config) else None,
     )
-    _, kind = find_task(experiment)
+    _, found = find_task(experiment)
+    kind: Any = found  # a class of texts or of classes, whose arguments differ
     files, arguments = ["config.json"], []
     if model.config.reads != "images":
         tokenizer, read = read_published_tokenizer(folder)

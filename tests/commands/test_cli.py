@@ -190,12 +190,12 @@ def test_a_command_of_another_package_is_one_more_entry(run, tmp_path, monkeypat
 def test_the_commands_are_listed_by_group(run):
     _, _, *groups, _ = run("--help").out.split("\n\n")
     listed = [group.splitlines()[0] for group in groups]
-    assert listed == ["train", "use", "inspect"]
+    assert listed == ["train", "use", "exchange", "inspect"]
     lines = "\n".join(groups)
     assert re.findall(r"^  ([a-z][\w-]*)", lines, re.MULTILINE) == list(COMMANDS)
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
+POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs", "folder")
 
 
 def option_names(command, prefix=""):

@@ -174,9 +174,9 @@ CONFIGS = {
     "an empty config": ("", "config.json is damaged: its JSON cannot be read"),
     "a list": ("[]", "config.json is damaged: its JSON is not an object$"),
     "a large config": (json.dumps({"more": "x" * 1_000_000}), "has more than 1,000,000 bytes$"),
-    "no family": ("{}", "unknown model_type of .*'None'"),
-    "another family": ('{"model_type": "gpt3"}', "unknown model_type of .*did you mean 'gpt2'"),
-    "a family that is a list": ('{"model_type": []}', "unknown model_type of "),
+    "no family": ("{}", "unknown model_type in .*'None'"),
+    "another family": ('{"model_type": "gpt3"}', "unknown model_type in .*did you mean 'gpt2'"),
+    "a family that is a list": ('{"model_type": []}', "unknown model_type in "),
     "a key that occurs twice": ('{"n_layer": 1, "n_layer": 2}', "config.json names n_layer twice$"),
 }
 

@@ -212,9 +212,9 @@ def test_biases_that_only_they_have_are_zero(tmp_path):
 
 def test_other_calls_that_cannot_be(tmp_path):
     config, variables = our_config("gpt2"), draw_variables("gpt2")
-    with pytest.raises(UserError, match=r"unknown family 'gtp2': did you mean 'gpt2'"):
+    with pytest.raises(UserError, match=r"unknown --family 'gtp2': did you mean 'gpt2'"):
         export_folder(config, variables, tmp_path, family="gtp2")
-    with pytest.raises(UserError, match=r"unknown dtype 'float8'"):
+    with pytest.raises(UserError, match=r"unknown --dtype 'float8'"):
         export_folder(config, variables, tmp_path, dtype="float8")
     with pytest.raises(UserError, match=r"variables of batch_stats have no place"):
         export_folder(config, variables | {"batch_stats": {}}, tmp_path)
@@ -225,7 +225,7 @@ def test_other_calls_that_cannot_be(tmp_path):
     write_folder("gpt2", tmp_path)
     with pytest.raises(UserError, match=r"is not an empty folder: give another one$"):
         export_folder(config, variables, tmp_path)
-    with pytest.raises(UserError, match=r"unknown dtype 'int8'"):
+    with pytest.raises(UserError, match=r"unknown --dtype 'int8'"):
         parameters(tmp_path, dtype="int8")
 
 
