@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Int, Shaped
 
 from flax_transformer.functional.array_types import along_last_axes, check_integers, check_masks
@@ -48,6 +49,27 @@ class Cache(NamedTuple):
     context: Any
     written: tuple[Written, ...] = ()
     lineage: Int[Array, "rows capacity"] | None = None
+
+
+def check_room(cache: Cache, new_length: int) -> None:
+    """Rejects more tokens than a cache has room for.
+
+    Inside `jax.jit` the number of filled positions is not known, and nothing is checked: further
+    tokens would overwrite the last ones.
+
+    Args:
+        cache: its history is [rows, capacity].
+        new_length: number of tokens to add.
+
+    Raises:
+        ValueError: outside of `jax.jit`, if they do not fit.
+    """
+    capacity = cache.history.shape[1]
+    if not isinstance(cache.length, Tracer) and int(cache.length) + new_length > capacity:
+        raise ValueError(
+            f"{new_length} new tokens do not fit a cache of {capacity} positions, of which "
+            f"{int(cache.length)} are filled: give `start` a larger capacity"
+        )
 
 
 @functools.partial(jax.jit, static_argnames="members")

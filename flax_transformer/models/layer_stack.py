@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flax_transformer.errors import UserError
-from flax_transformer.functional.cache import Cache, Written, lineage_mask
+from flax_transformer.functional.cache import Cache, Written, check_room, lineage_mask
 from flax_transformer.functional.layout import Layout, lay_out_cached
 from flax_transformer.modules.layer_options import LayerOptions, ModelConfig, TransformerConfig
 from flax_transformer.modules.layers import EncoderLayer
@@ -274,8 +274,12 @@ def lay_out_next(
         The cache and the layouts. The cache's history includes the new tokens; its length and its
         written keys and values are still the old ones, as the layers need them. After hypotheses
         have moved, the layouts' masks are those of `lineage_mask`.
+
+    Raises:
+        ValueError: see `functional.cache.check_room`.
     """
     rows, new_length = tokens.shape
+    check_room(cache, new_length)
     is_token = jnp.ones(tokens.shape, bool) if is_token is None else is_token
     history = jax.lax.dynamic_update_slice_in_dim(cache.history, is_token, cache.length, axis=1)
 

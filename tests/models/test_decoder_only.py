@@ -62,6 +62,16 @@ class Model:
         return self(tokens, cache, method="decode")
 
 
+def test_tokens_beyond_the_room_of_a_cache_are_refused():
+    module = DecoderOnly(CONFIG, VOCAB)
+    variables = draw_parameters(module, TOKENS)
+    cache = module.apply(variables, BATCH, LENGTH + 1, method="start")
+    _, cache = module.apply(variables, TOKENS, cache, method="decode")
+    _, cache = module.apply(variables, TOKENS[:, :1], cache, method="decode")
+    with pytest.raises(ValueError, match="1 new tokens do not fit a cache of 8 positions"):
+        module.apply(variables, TOKENS[:, :1], cache, method="decode")
+
+
 @pytest.fixture(scope="module", params=VARIANTS)
 def model(request: pytest.FixtureRequest) -> Model:
     config = dataclasses.replace(CONFIG, **VARIANTS[request.param])
