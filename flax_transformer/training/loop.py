@@ -61,8 +61,7 @@ class Run:
         # The batches are made before anything is written, so that user errors leave no trace.
         source = None if experiment.init_from is None else Path(experiment.init_from)
         folder = tokenizer_folder(workdir.path, source)
-        _, kind = find_task(experiment)
-        self.task = kind.open(experiment, folder, training=True)
+        self.task = find_task(experiment)[1].open(experiment, folder, training=True)
         num_devices = len(self.devices.devices) * jax.process_count()
         self.batches = self.task.batches(
             experiment.data.train_split,
@@ -82,8 +81,8 @@ class Run:
 
     def begin(self) -> Restored:
         """Returns the state of the last checkpoint, or a new one, and its notes."""
-        init, key = self.task.init, jax.random.key(self.experiment.seed)
-        like = jax.eval_shape(lambda: init_state(init(key), self.optimizer))
+        key = jax.random.key(self.experiment.seed)
+        like = jax.eval_shape(lambda: init_state(self.task.init(key), self.optimizer))
         restored = self.checkpoints.restore_newest(like)
         if restored is None:
             first = self._first or self._first_variables()
@@ -103,7 +102,8 @@ class Run:
         devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
         for line in self.batches.describe(devices):
             self.say(line)
-        self.say(f"{sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
+        number = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        self.say(f"{number:,} parameters (compiling: the first step can take a minute)")
         if step := int(state.step):
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
@@ -188,7 +188,7 @@ class Run:
     def _first_variables(self) -> TakenOver:
         drawn = self.task.init(jax.random.key(self.experiment.seed))
         source = self.experiment.init_from
-        return TakenOver(drawn, "") if source is None else take_over(drawn, Path(source))
+        return take_over(drawn, Path(source)) if source else TakenOver(drawn, "")
 
 
 def train(
