@@ -124,8 +124,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     Example:
         >>> str(unknown("preset", "bsae", ["base", "big"]))
         "unknown preset 'bsae': did you mean 'base'? Known: base, big"
+        >>> str(unknown("preset", "huge", ["base", "big"]))
+        "unknown preset 'huge'; known: base, big"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    return UnknownNameError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+    hint = f": did you mean '{near[0]}'? Known" if near else "; known"
+    return UnknownNameError(f"unknown {kind} '{name}'{hint}: {', '.join(names)}")

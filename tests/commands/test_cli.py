@@ -18,7 +18,7 @@ NAMES = ", ".join(COMMANDS)
     ("line", "message"),
     [
         ("", f"no command: begin with one of {NAMES}"),
-        ("--workdir run translate", "unknown command '--workdir': Known: attention, "),
+        ("--workdir run translate", "unknown command '--workdir'; known: attention, "),
         ("trian", "unknown command 'trian': did you mean 'train'"),
         (
             "table3 --vocab-siz 5",
