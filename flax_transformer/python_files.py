@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import re
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -48,6 +49,15 @@ def import_parts(path: Path) -> None:
     with _folder_importable(path), _failure_located(path):
         spec.loader.exec_module(module)
     IMPORTED_PARTS.append(path)
+
+
+def parts_options() -> str:
+    """Returns the `--parts FILE` of each imported file, as a command line needs them, or ""."""
+    folder = Path.cwd()
+    shown = (
+        path.relative_to(folder) if path.is_relative_to(folder) else path for path in IMPORTED_PARTS
+    )
+    return "".join(f" --parts {shlex.quote(str(path))}" for path in shown)
 
 
 def _free_name(path: Path) -> str:

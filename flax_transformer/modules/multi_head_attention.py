@@ -13,6 +13,7 @@ from flax_transformer.functional.attention import (
     attention_weights,
     weighted_values,
 )
+from flax_transformer.functional.checked_schemes import checked_scheme
 from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
@@ -263,7 +264,7 @@ class PositionTable(nn.Module):
 def scheme_of(options: LayerOptions) -> PositionalScheme:
     """Returns the positional scheme of one layer, with the parameters set in the options."""
     assert isinstance(options.positions, str)
-    return positional_scheme(options.positions, options)
+    return checked_scheme(options.positions, positional_scheme(options.positions, options))
 
 
 def position_table_shape(options: LayerOptions) -> tuple[int, ...] | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 import flax_transformer as ft
+from flax_transformer.commands import train_command
 from flax_transformer.errors import UserError
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.python_files import IMPORTED_PARTS, import_parts, run_file
+from flax_transformer.python_files import IMPORTED_PARTS, import_parts, parts_options, run_file
+from flax_transformer.tasks.task import Scored
 from flax_transformer.training.durability import resume_proof
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "adding_a_part.md"
@@ -57,6 +60,20 @@ def test_a_workdir_with_a_part_that_is_missing_says_how_to_import_it(parts, tmp_
     )
     said = run(*words, "--parts", str(parts)).err
     assert "cannot read the tokenizer" in said
+
+
+@pytest.mark.parametrize("name", ["own_scheme.py", "own parts.py"])
+def test_the_next_command_after_a_training_imports_the_parts(parts, folder, run, monkeypatch, name):
+    scored = Scored({}, [], [], example="one")
+    monkeypatch.setattr(train_command, "train_and_score", lambda *_: ({}, scored))
+    given, experiment = parts.rename(parts.with_name(name)), str(folder / "small.py")
+    words = ["train", experiment, "--workdir", "new", "--parts"]
+    result = run(*words, str(given))
+    assert result.out.endswith(f' --workdir new --parts {shlex.quote(str(given))} "one"\n')
+    monkeypatch.chdir(given.parent)
+    said = run(*words, name).out
+    assert said.endswith(f'  flax-transformer translate --workdir new{parts_options()} "one"\n')
+    assert parts_options() == f" --parts {shlex.quote(name)}"
 
 
 @pytest.mark.parametrize(
