@@ -13,12 +13,16 @@ from flax_transformer.functional.attention import (
     attention_weights,
     weighted_values,
 )
-from flax_transformer.functional.checked_schemes import checked_scheme
 from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
 from flax_transformer.functional.projection import project_as_dot_general
-from flax_transformer.functional.schemes import Head, PositionalScheme, positional_scheme
+from flax_transformer.functional.schemes import (
+    Head,
+    PositionalScheme,
+    checked_scheme,
+    positional_scheme,
+)
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.norms import dropout_factors
 from flax_transformer.modules.observe import is_observed, observe

@@ -9,8 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.projection import convolve, embed, token_logits
-from flax_transformer.functional.checked_schemes import checked_scheme
-from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.functional.schemes import SCHEMES, checked_scheme
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
 # Standard deviation of the initial token and position tables of BERT, GPT-2 and ViT.

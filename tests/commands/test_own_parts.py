@@ -9,6 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_line import assert_is_error
 
 import flax_transformer as ft
 from flax_transformer.commands import train_command
@@ -60,6 +61,24 @@ def test_a_workdir_with_a_part_that_is_missing_says_how_to_import_it(parts, tmp_
     )
     said = run(*words, "--parts", str(parts)).err
     assert "cannot read the tokenizer" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ones(d_model)", "ones(d_model + 1)", r"encode of .* 'slope' returned the shape .* = "),
+        (", table)", ")", r"encode of .* 'slope' must take 4 arguments, .*: too many"),
+    ],
+)
+@pytest.mark.parametrize(
+    "line", ["positions", "train small.py --workdir new --model.positions slope"]
+)
+def test_a_scheme_that_does_not_fit_is_named_in_one_line(
+    parts, folder, run, line, old, new, message
+):
+    parts.write_text(parts.read_text("utf-8").replace(old, new), "utf-8")
+    assert_is_error(run(*line.split(), "--parts", str(parts)), message)
+    assert not (folder / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["own_scheme.py", "own parts.py"])
