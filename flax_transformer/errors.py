@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -114,6 +115,18 @@ def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
             raise UserError(message)
 
 
+def near_file(path: Path, beside: Iterable[Path]) -> Path | None:
+    """Finds the path whose name without its suffix is most like that of a path, if any is.
+
+    Example:
+        >>> near_file(Path("a/trek.py"), [Path("a/digits.py"), Path("a/trec.py")]).as_posix()
+        'a/trec.py'
+    """
+    by_stem = {other.stem: other for other in beside}
+    near = difflib.get_close_matches(path.stem, by_stem, n=1)
+    return by_stem[near[0]] if near else None
+
+
 class UnknownNameError(UserError):
     """A name that no dictionary of the package has."""
 
@@ -129,5 +142,21 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f": did you mean '{near[0]}'? Known" if near else "; known"
+    return _unknown(kind, name, near[0] if near else None, names)
+
+
+def unknown_path(kind: str, path: Path, beside: Iterable[Path]) -> UnknownNameError:
+    """Makes the error for an unknown path like `unknown`; folders and suffixes are not compared.
+
+    Example:
+        >>> str(unknown_path("experiment file", Path("nope.py"), [Path("trec.py")]))
+        "unknown experiment file 'nope.py'; known: trec.py"
+    """
+    known = sorted(beside)
+    near = near_file(path, known)
+    return _unknown(kind, str(path), near and str(near), [str(other) for other in known])
+
+
+def _unknown(kind: str, name: str, near: str | None, names: list[str]) -> UnknownNameError:
+    hint = f": did you mean '{near}'? Known" if near else "; known"
     return UnknownNameError(f"unknown {kind} '{name}'{hint}: {', '.join(names)}")

@@ -14,7 +14,14 @@ import cattrs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UnknownNameError, UserError, check_number, option, unknown
+from flax_transformer.errors import (
+    UnknownNameError,
+    UserError,
+    check_number,
+    option,
+    unknown,
+    unknown_path,
+)
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
 from flax_transformer.python_files import run_file
@@ -245,9 +252,9 @@ def load_experiment(path: Path) -> Experiment:
         UserError: if the file is missing, fails, or does not define an experiment.
     """
     if not path.is_file():
-        near = [str(found) for found in sorted(path.parent.glob("*.py"))]
-        if near:
-            raise unknown("experiment file", str(path), near)
+        beside = [*path.parent.glob("*.py")]
+        if beside:
+            raise unknown_path("experiment file", path, beside)
         raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
     if path.suffix == ".json":
         return read_experiment(path)

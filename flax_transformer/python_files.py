@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, near_file
 
 # The files of --parts in this process. A process that it starts imports them too.
 IMPORTED_PARTS: list[Path] = []
@@ -38,6 +38,10 @@ def import_parts(path: Path) -> None:
     Raises:
         UserError: if the file is missing or fails.
     """
+    if not path.exists():
+        near = near_file(path, path.parent.glob("*.py"))
+        hint = f"did you mean '{near}'?" if near else "give the file that adds your parts"
+        raise UserError(f"--parts {path} does not exist: {hint}")
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"--parts {path} is not a Python file: give the file that adds your parts")
     path = path.resolve()
