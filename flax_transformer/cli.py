@@ -27,6 +27,7 @@ EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
+PARTS_HELP = f"{PARTS} FILE, with any command, first imports a Python file with parts of your own."
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -83,8 +84,7 @@ def _overview() -> str:
             f"usage: {PROGRAM} COMMAND ...",
             "Train Transformers, score them and use them.",
             *groups.values(),
-            f"{PROGRAM} COMMAND --help explains a command and its options.\n"
-            f"{PARTS} FILE, with any command, first imports a Python file with parts of your own.",
+            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}",
         ]
     )
 
@@ -167,6 +167,9 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
             return tyro.cli(command, args=words, **options)
     except SystemExit as stop:
         if not stop.code:
+            # The other exit without an error prints a completion script.
+            if HELP & set(words):
+                print(PARTS_HELP)
             raise
     said = _unframed(printed.getvalue())
     # tyro stops at a missing argument, although the argument may only be misspelled.
