@@ -18,9 +18,9 @@ from typing import Any
 import tyro
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UnknownPartError, UserError, unknown
 from flax_transformer.option_values import option_values
-from flax_transformer.python_files import import_parts
+from flax_transformer.python_files import import_parts, parts_hint
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
@@ -121,7 +121,8 @@ def _mistakes_reported() -> Iterator[None]:
 def _reported(error: BaseException) -> tuple[str, int]:
     """The line that reports an error, and the exit code; raises programming errors again."""
     if isinstance(error, UserError):
-        return f"error: {error}", EXIT_USER_ERROR
+        hint = f"; {parts_hint()}" if isinstance(error, UnknownPartError) else ""
+        return f"error: {error}{hint}", EXIT_USER_ERROR
     from jax.errors import JaxRuntimeError
 
     if isinstance(error, KeyboardInterrupt):

@@ -127,11 +127,11 @@ def near_file(path: Path, beside: Iterable[Path]) -> Path | None:
     return by_stem[near[0]] if near else None
 
 
-class UnknownNameError(UserError):
-    """A name that no dictionary of the package has."""
+class UnknownPartError(UserError):
+    """A name that a dictionary of parts lacks; a Python file of the user's own can add it."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Makes the error for an unknown name, with the nearest known name as a suggestion.
 
     Example:
@@ -145,7 +145,17 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     return _unknown(kind, name, near[0] if near else None, names)
 
 
-def unknown_path(kind: str, path: Path, beside: Iterable[Path]) -> UnknownNameError:
+def unknown_part(kind: str, name: str, known: Iterable[str]) -> UnknownPartError:
+    """Makes the error for an unknown name like `unknown`, if `--parts` can add the name.
+
+    Example:
+        >>> str(unknown_part("--model.norm", "group", ["layer", "rms"]))
+        "unknown --model.norm 'group'; known: layer, rms"
+    """
+    return UnknownPartError(str(unknown(kind, name, known)))
+
+
+def unknown_path(kind: str, path: Path, beside: Iterable[Path]) -> UserError:
     """Makes the error for an unknown path like `unknown`; folders and suffixes are not compared.
 
     Example:
@@ -157,6 +167,6 @@ def unknown_path(kind: str, path: Path, beside: Iterable[Path]) -> UnknownNameEr
     return _unknown(kind, str(path), near and str(near), [str(other) for other in known])
 
 
-def _unknown(kind: str, name: str, near: str | None, names: list[str]) -> UnknownNameError:
+def _unknown(kind: str, name: str, near: str | None, names: list[str]) -> UserError:
     hint = f": did you mean '{near}'? Known" if near else "; known"
-    return UnknownNameError(f"unknown {kind} '{name}'{hint}: {', '.join(names)}")
+    return UserError(f"unknown {kind} '{name}'{hint}: {', '.join(names)}")

@@ -64,6 +64,13 @@ def parts_options() -> str:
     return "".join(f" --parts {shlex.quote(str(path))}" for path in shown)
 
 
+def parts_hint() -> str:
+    """Says what to do about an unknown name that a file of `--parts` can add."""
+    if IMPORTED_PARTS:
+        return f"it is not added by{parts_options()}"
+    return "if a Python file of yours adds the name, import it, or give --parts FILE"
+
+
 def _free_name(path: Path) -> str:
     """Returns the file's name, with underscores if another module has it."""
     name = re.sub(r"\W", "_", path.stem)

@@ -10,7 +10,7 @@ import pytest
 import flax_transformer
 
 PACKAGE = Path(flax_transformer.__file__).parent
-UNKNOWN = {"unknown", "unknown_path"}
+UNKNOWN = {"unknown", "unknown_part", "unknown_path"}
 MAKERS = {"UserError", *UNKNOWN, "check_number", "check_positive", "warn"}
 FINAL_PERIOD = re.compile(r"[^.]\.$")  # shapes such as "rows ..." are not messages
 PARTS = "data|model|task|training|optimizer|decoding"

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command_line import assert_is_error
+from command_line import IMPORTS, assert_is_error
 
 import flax_transformer as ft
 from flax_transformer.commands import train_command
@@ -61,6 +61,36 @@ def test_a_workdir_with_a_part_that_is_missing_says_how_to_import_it(parts, tmp_
     )
     said = run(*words, "--parts", str(parts)).err
     assert "cannot read the tokenizer" in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--model.positions",
+        "--model.norm",
+        "--model.activation",
+        "--optimizer.name",
+        "--decoding.length-penalty",
+        "--data.dataset",
+        "--preset",
+        "--convention",
+    ],
+)
+def test_an_unknown_part_leads_to_the_option_that_adds_it(parts, run, option):
+    experiment = parts.with_name("default.py")
+    experiment.write_text(f"{IMPORTS}\nexperiment = Experiment()\n", "utf-8")
+    words = ["train", str(experiment), "--workdir", "new", option, "my/own"]
+    hint = "; if a Python file of yours adds the name, import it, or give --parts FILE"
+    assert_is_error(run(*words), f"unknown {option} 'my/own'.*nown: .*{hint}")
+    hint = f"; it is not added by --parts {parts}"
+    assert_is_error(run(*words, "--parts", str(parts)), f"unknown {option} 'my/own'.*{hint}")
+
+
+def test_a_name_that_no_file_can_add_leads_nowhere(run):
+    options = ["--workdir", "new", "--data.train-split", "other"]
+    for said in (run("train", "small.py", *options).err, run("trian").err):
+        assert "unknown " in said
+        assert "--parts" not in said
 
 
 @pytest.mark.parametrize(
