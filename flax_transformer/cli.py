@@ -18,15 +18,16 @@ from typing import Any
 import tyro
 
 from flax_transformer.commands import COMMANDS, find_command, read_description
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UnknownPartError, UserError, unknown
 from flax_transformer.option_values import option_values
-from flax_transformer.python_files import import_parts
+from flax_transformer.python_files import import_parts, parts_hint
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
+PARTS_HELP = f"{PARTS} FILE, with any command, first imports a Python file with parts of your own."
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -83,8 +84,7 @@ def _overview() -> str:
             f"usage: {PROGRAM} COMMAND ...",
             "Train Transformers, score them and use them.",
             *groups.values(),
-            f"{PROGRAM} COMMAND --help explains a command and its options.\n"
-            f"{PARTS} FILE, with any command, first imports a Python file with parts of your own.",
+            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}",
         ]
     )
 
@@ -121,7 +121,8 @@ def _mistakes_reported() -> Iterator[None]:
 def _reported(error: BaseException) -> tuple[str, int]:
     """The line that reports an error, and the exit code; raises programming errors again."""
     if isinstance(error, UserError):
-        return f"error: {error}", EXIT_USER_ERROR
+        hint = f"; {parts_hint()}" if isinstance(error, UnknownPartError) else ""
+        return f"error: {error}{hint}", EXIT_USER_ERROR
     from jax.errors import JaxRuntimeError
 
     if isinstance(error, KeyboardInterrupt):
@@ -167,6 +168,9 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
             return tyro.cli(command, args=words, **options)
     except SystemExit as stop:
         if not stop.code:
+            # The other exit without an error prints a completion script.
+            if HELP & set(words):
+                print(PARTS_HELP)
             raise
     said = _unframed(printed.getvalue())
     # tyro stops at a missing argument, although the argument may only be misspelled.

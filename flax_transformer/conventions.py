@@ -8,7 +8,7 @@ uses the option's default, or the value of the documented Transformer recipe.
 import dataclasses
 from typing import Any, NamedTuple
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, unknown_part
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.tasks import find_task
 
@@ -167,7 +167,7 @@ def apply_convention(experiment: Experiment, name: str) -> Experiment:
         0.997
     """
     if name not in CONVENTIONS:
-        raise unknown("--convention", name, CONVENTIONS)
+        raise unknown_part("--convention", name, CONVENTIONS)
     task, _ = find_task(experiment)
     if task != "translation":
         raise UserError(

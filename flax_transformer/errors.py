@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -114,18 +115,58 @@ def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
             raise UserError(message)
 
 
-class UnknownNameError(UserError):
-    """A name that no dictionary of the package has."""
+def near_file(path: Path, beside: Iterable[Path]) -> Path | None:
+    """Finds the path whose name without its suffix is most like that of a path, if any is.
+
+    Example:
+        >>> near_file(Path("a/trek.py"), [Path("a/digits.py"), Path("a/trec.py")]).as_posix()
+        'a/trec.py'
+    """
+    by_stem = {other.stem: other for other in beside}
+    near = difflib.get_close_matches(path.stem, by_stem, n=1)
+    return by_stem[near[0]] if near else None
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+class UnknownPartError(UserError):
+    """A name that a dictionary of parts lacks; a Python file of the user's own can add it."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Makes the error for an unknown name, with the nearest known name as a suggestion.
 
     Example:
         >>> str(unknown("preset", "bsae", ["base", "big"]))
         "unknown preset 'bsae': did you mean 'base'? Known: base, big"
+        >>> str(unknown("preset", "huge", ["base", "big"]))
+        "unknown preset 'huge'; known: base, big"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    return UnknownNameError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+    return _unknown(kind, name, near[0] if near else None, names)
+
+
+def unknown_part(kind: str, name: str, known: Iterable[str]) -> UnknownPartError:
+    """Makes the error for an unknown name like `unknown`, if `--parts` can add the name.
+
+    Example:
+        >>> str(unknown_part("--model.norm", "group", ["layer", "rms"]))
+        "unknown --model.norm 'group'; known: layer, rms"
+    """
+    return UnknownPartError(str(unknown(kind, name, known)))
+
+
+def unknown_path(kind: str, path: Path, beside: Iterable[Path]) -> UserError:
+    """Makes the error for an unknown path like `unknown`; folders and suffixes are not compared.
+
+    Example:
+        >>> str(unknown_path("experiment file", Path("nope.py"), [Path("trec.py")]))
+        "unknown experiment file 'nope.py'; known: trec.py"
+    """
+    known = sorted(beside)
+    near = near_file(path, known)
+    return _unknown(kind, str(path), near and str(near), [str(other) for other in known])
+
+
+def _unknown(kind: str, name: str, near: str | None, names: list[str]) -> UserError:
+    hint = f": did you mean '{near}'? Known" if near else "; known"
+    return UserError(f"unknown {kind} '{name}'{hint}: {', '.join(names)}")

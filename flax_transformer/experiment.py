@@ -14,10 +14,18 @@ import cattrs
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UnknownNameError, UserError, check_number, option, unknown
+from flax_transformer.errors import (
+    UnknownPartError,
+    UserError,
+    check_number,
+    option,
+    unknown,
+    unknown_part,
+    unknown_path,
+)
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
-from flax_transformer.python_files import run_file
+from flax_transformer.python_files import parts_hint, run_file
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
@@ -175,7 +183,7 @@ def _tell_kinds_apart(converter: cattrs.Converter, base: type) -> None:
         fields, kinds = dict(value), _kinds(base)
         kind = fields.pop("kind", type(default).__name__)
         if not isinstance(kind, str) or kind not in kinds:
-            raise unknown("kind", str(kind), kinds)
+            raise unknown_part("kind", str(kind), kinds)
         return converter.structure(fields, kinds[kind])
 
     def unstructure(value: Any) -> dict[str, Any]:
@@ -216,8 +224,8 @@ def _reasons(error: Exception) -> list[str]:
     reasons = [
         _with_option(reason) for reason in cattrs.transform_error(error, format_exception=_reason)
     ]
-    if isinstance(error, ExceptionGroup) and error.subgroup(UnknownNameError):
-        reasons.append("if a Python file of yours adds the name, import it, or give --parts FILE")
+    if isinstance(error, ExceptionGroup) and error.subgroup(UnknownPartError):
+        reasons.append(parts_hint())
     return reasons
 
 
@@ -245,9 +253,9 @@ def load_experiment(path: Path) -> Experiment:
         UserError: if the file is missing, fails, or does not define an experiment.
     """
     if not path.is_file():
-        near = [str(found) for found in sorted(path.parent.glob("*.py"))]
-        if near:
-            raise unknown("experiment file", str(path), near)
+        beside = [*path.parent.glob("*.py")]
+        if beside:
+            raise unknown_path("experiment file", path, beside)
         raise UserError(f"no experiment file {path}: give a Python file that defines `experiment`")
     if path.suffix == ".json":
         return read_experiment(path)

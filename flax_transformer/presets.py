@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from flax_transformer.errors import unknown
+from flax_transformer.errors import unknown_part
 from flax_transformer.experiment import Experiment
 from flax_transformer.models.table3 import table3
 from flax_transformer.models.zoo import ZOO
@@ -38,7 +38,7 @@ def apply_preset(experiment: Experiment, name: str) -> Experiment:
     """
     presets = presets_of(experiment.model)
     if name not in presets:
-        raise unknown("--preset", name, presets)
+        raise unknown_part("--preset", name, presets)
     task: Any = experiment.task
     if name in table3():
         task = dataclasses.replace(task, label_smoothing=table3()[name].label_smoothing)

@@ -4,13 +4,14 @@ import contextlib
 import importlib.util
 import re
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, near_file
 
 # The files of --parts in this process. A process that it starts imports them too.
 IMPORTED_PARTS: list[Path] = []
@@ -37,6 +38,10 @@ def import_parts(path: Path) -> None:
     Raises:
         UserError: if the file is missing or fails.
     """
+    if not path.exists():
+        near = near_file(path, path.parent.glob("*.py"))
+        hint = f"did you mean '{near}'?" if near else "give the file that adds your parts"
+        raise UserError(f"--parts {path} does not exist: {hint}")
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"--parts {path} is not a Python file: give the file that adds your parts")
     path = path.resolve()
@@ -48,6 +53,22 @@ def import_parts(path: Path) -> None:
     with _folder_importable(path), _failure_located(path):
         spec.loader.exec_module(module)
     IMPORTED_PARTS.append(path)
+
+
+def parts_options() -> str:
+    """Returns the `--parts FILE` of each imported file, as a command line needs them, or ""."""
+    folder = Path.cwd()
+    shown = (
+        path.relative_to(folder) if path.is_relative_to(folder) else path for path in IMPORTED_PARTS
+    )
+    return "".join(f" --parts {shlex.quote(str(path))}" for path in shown)
+
+
+def parts_hint() -> str:
+    """Says what to do about an unknown name that a file of `--parts` can add."""
+    if IMPORTED_PARTS:
+        return f"it is not added by{parts_options()}"
+    return "if a Python file of yours adds the name, import it, or give --parts FILE"
 
 
 def _free_name(path: Path) -> str:

@@ -247,7 +247,7 @@ def test_an_epoch_counts_every_real_target_token_once(on_path, tmp_path, checkou
 @pytest.mark.parametrize(
     ("script", "words", "message"),
     [
-        ("train_step", ["--size", "W3"], "unknown --size 'W3': Known: W1, W2, big"),
+        ("train_step", ["--size", "W3"], "unknown --size 'W3'; known: W1, W2, big"),
         ("train_step", ["--num-turns", "0"], "--num-turns must be at least 1, not 0"),
         ("train_step", ["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
         (

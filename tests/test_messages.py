@@ -10,7 +10,8 @@ import pytest
 import flax_transformer
 
 PACKAGE = Path(flax_transformer.__file__).parent
-MAKERS = {"UserError", "unknown", "check_number", "check_positive", "warn"}
+UNKNOWN = {"unknown", "unknown_part", "unknown_path"}
+MAKERS = {"UserError", *UNKNOWN, "check_number", "check_positive", "warn"}
 FINAL_PERIOD = re.compile(r"[^.]\.$")  # shapes such as "rows ..." are not messages
 PARTS = "data|model|task|training|optimizer|decoding"
 BARE = re.compile(rf"(?<![-\w/])({PARTS})\.([a-z_]|\{{\}})")
@@ -55,7 +56,7 @@ def test_an_unknown_name_is_reported_with_its_option():
     kinds = [
         (f"{path.relative_to(PACKAGE)}, line {line}", text)
         for path in PACKAGE.rglob("*.py")
-        for line, text in _given_to(ast.parse(path.read_text(encoding="utf-8")), {"unknown"})
+        for line, text in _given_to(ast.parse(path.read_text(encoding="utf-8")), UNKNOWN)
     ]
     assert len(kinds) > 20, "the calls must be found"
     unnamed = [f"{place}: {text}" for place, text in kinds if not _names_an_option(text)]

@@ -1,15 +1,18 @@
 """`flax-transformer positions`."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 from rich.console import Console
 
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import check_options
-from flax_transformer.evaluation.wishes import HEADINGS, check_wishes
-from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.evaluation.wishes import HEADINGS, check_wishes, step_values
+from flax_transformer.functional.schemes import SCHEMES, checked_scheme
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
 from flax_transformer.visualization.position_pictures import plot_positions
 
@@ -31,6 +34,7 @@ class Positions:
         """Prints a table of schemes and properties, and draws the schemes."""
         check_options(self, "length", "d_model", lowest=2)
         check_picture_path(self.out)
+        _check_schemes()
         wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:
             verdicts = {
@@ -50,3 +54,10 @@ class Positions:
         save_picture(plot_positions(self.length, self.d_model), self.out)
         # Only JSON on standard output, so that a program can read it.
         say(Console(stderr=self.json), f"drawn in {self.out}")
+
+
+def _check_schemes() -> None:
+    """Rejects a scheme of wrong shapes before anything is measured, as nothing is computed here."""
+    for name, scheme in SCHEMES.items():
+        values = functools.partial(step_values, checked_scheme(name, scheme), length=3)
+        jax.eval_shape(values, jnp.arange(3))

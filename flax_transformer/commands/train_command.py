@@ -12,6 +12,7 @@ from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
+from flax_transformer.python_files import parts_options
 from flax_transformer.runtime.process import repeat_bits
 from flax_transformer.tasks.task import Scored
 from flax_transformer.tasks.tasks import find_task
@@ -58,7 +59,8 @@ class Train(OfExperiment):
         command = find_task(self.experiment)[1].command
         say(console, f"next, {command} something of your own:")
         example = json.dumps(scored.example or "FILE", ensure_ascii=False)
-        say(console, f"  flax-transformer {command} --workdir {self.workdir} {example}")
+        options = f"--workdir {self.workdir}{parts_options()}"
+        say(console, f"  flax-transformer {command} {options} {example}")
 
 
 def train_and_score(
@@ -71,7 +73,7 @@ def train_and_score(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "interrupted after the last step, before the scores: flax-transformer evaluate "
-            f"--workdir {workdir} computes them"
+            f"--workdir {workdir}{parts_options()} computes them"
         ) from None
     show_scores(record, console)
     for line in scored.samples:

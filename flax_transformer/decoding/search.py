@@ -15,7 +15,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits, Step
 from flax_transformer.decoding.length_penalty import LENGTH_PENALTIES
 from flax_transformer.decoding.processors import LogitsProcessor, make_processor
 from flax_transformer.decoding.sampling import sample
-from flax_transformer.errors import check_number, option, refuse, unknown
+from flax_transformer.errors import check_number, option, refuse, unknown, unknown_part
 from flax_transformer.functional.cache import Cache
 
 Method = Literal["greedy", "beam", "sample"]
@@ -69,7 +69,7 @@ class DecodingConfig:
         if self.beam not in get_args(Beam):
             raise unknown("--decoding.beam", self.beam, get_args(Beam))
         if self.length_penalty not in LENGTH_PENALTIES:
-            raise unknown("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
+            raise unknown_part("--decoding.length-penalty", self.length_penalty, LENGTH_PENALTIES)
         for name in ("beam_size", "num_best", "max_extra_length", "top_k"):
             if (number := getattr(self, name)) is not None:
                 check_number(option(f"decoding.{name}"), number)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from flax_transformer.errors import UserError
 from flax_transformer.functional.positional import (
     learned_positions,
     position_numbers,
@@ -204,3 +205,79 @@ def positional_scheme(name: str, options: Any = None) -> PositionalScheme:
         return SCHEMES[name]
     stated = [key for key in inspect.signature(make).parameters if hasattr(options, key)]
     return make(**{key: getattr(options, key) for key in stated})
+
+
+class SchemeError(UserError, ValueError):
+    """A function of a positional scheme takes or returns something else than it must."""
+
+
+# The shape that each function must return, by its arguments, and the names of the axes.
+_RETURNED: dict[str, tuple[Callable[..., tuple[int, ...]], str]] = {
+    "encode": (
+        lambda positions, lengths, d_model, table: (len(positions), d_model),
+        "length, d_model",
+    ),
+    "encode_grid": (lambda coordinates, d_model: (len(coordinates), d_model), "length, d_model"),
+    "rotate": (lambda x, positions: x.shape, "length, head_dim"),
+    "bias": (
+        lambda query, query_positions, key_positions, head, table: (
+            len(query_positions),
+            len(key_positions),
+        ),
+        "query_length, key_length",
+    ),
+}
+
+
+def checked_scheme(name: str, scheme: PositionalScheme) -> PositionalScheme:
+    """Returns a scheme whose functions check their arguments' number and the shape they return.
+
+    Shapes are known while a function is traced, so a compiled program does not contain the check.
+
+    Args:
+        name: of the scheme, for messages.
+        scheme: any scheme.
+
+    Raises:
+        SchemeError: raised by a function of the returned scheme; it is a ValueError.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> wide = PositionalScheme("too wide", rotate=lambda x, _: jnp.ones((3, 8)))
+        >>> try:
+        ...     checked_scheme("wide", wide).rotate(jnp.ones((3, 7)), jnp.arange(3))
+        ... except SchemeError as error:
+        ...     print(str(error).partition(", but ")[0])
+        rotate of the positional scheme 'wide' returned the shape (3, 8)
+    """
+    given = {part: getattr(scheme, part) for part in _RETURNED}
+    return scheme._replace(
+        **{part: function and _checked(name, part, function) for part, function in given.items()}
+    )
+
+
+def _checked(name: str, part: str, function: Callable[..., Array]) -> Callable[..., Array]:
+    needed_shape, axes = _RETURNED[part]
+    needed_arguments = ", ".join(inspect.signature(needed_shape).parameters)
+
+    def checked(*arguments: Any) -> Array:
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError as error:
+            raise SchemeError(
+                f"{part} of the positional scheme '{name}' must take {len(arguments)} arguments, "
+                f"({needed_arguments}): {error}"
+            ) from error
+        except ValueError:
+            pass  # a compiled function may have no signature
+        returned, needed = function(*arguments), needed_shape(*arguments)
+        shape = getattr(returned, "shape", None)
+        if shape != needed:
+            found = type(returned).__name__ if shape is None else f"the shape {shape}"
+            raise SchemeError(
+                f"{part} of the positional scheme '{name}' returned {found}, but must return "
+                f"({axes}) = {needed}"
+            )
+        return returned
+
+    return checked

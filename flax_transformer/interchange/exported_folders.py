@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, unknown, unknown_part
 from flax_transformer.interchange.config_fields import write_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
@@ -120,7 +120,7 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
         UserError: gives for each family the reason why it cannot.
     """
     if name is not None and name not in FAMILIES:
-        raise unknown("--family", name, FAMILIES)
+        raise unknown_part("--family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
     kind = type(config).__name__
     same = {name: family for name, family in candidates.items() if family.config is type(config)}

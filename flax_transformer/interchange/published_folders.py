@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown
+from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown, unknown_part
 from flax_transformer.interchange.config_fields import read_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
@@ -87,7 +87,7 @@ def open_published(folder: str | Path) -> PublishedModel:
     settings = read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
-        raise unknown(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
+        raise unknown_part(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
     try:
         options = read_fields(family.fields, settings, family.config)

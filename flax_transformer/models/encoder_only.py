@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from flax_transformer.errors import unknown
+from flax_transformer.errors import unknown_part
 from flax_transformer.functional.array_types import along_last_axes
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.layout import lay_out
@@ -85,7 +85,7 @@ class EncoderOnlyConfig(TransformerConfig):
         """Rejects impossible values."""
         super().__post_init__()
         if self.pooling not in POOLINGS:
-            raise unknown("--model.pooling", self.pooling, POOLINGS)
+            raise unknown_part("--model.pooling", self.pooling, POOLINGS)
 
     def build(self, *, vocab_size: int, num_classes: int = 2) -> "EncoderOnly":
         """Makes the model for vocab_size tokens and num_classes classes of texts."""

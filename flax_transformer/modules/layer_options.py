@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from flax_transformer.errors import UserError, check_positive, option, refuse, unknown
+from flax_transformer.errors import UserError, check_positive, option, refuse, unknown, unknown_part
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.relative import RotaryLayout
@@ -129,8 +129,8 @@ class LayerOptions:
             several = isinstance(value, tuple) and field.name in BY_LAYER
             for single in value if several else (value,):
                 self._check_number(field.name, single)
-            if get_origin(field.type) is Literal:
-                self._check_known(field.name, get_args(field.type))
+            if get_origin(field.type) is Literal and value not in get_args(field.type):
+                raise unknown(option(f"model.{field.name}"), str(value), get_args(field.type))
         for name, known in (
             ("attention_implementation", attention_implementations()),
             ("positions", SCHEMES),
@@ -138,7 +138,7 @@ class LayerOptions:
             ("activation", ACTIVATIONS),
             ("feed_forward", FEED_FORWARDS),
         ):
-            self._check_known(name, known)
+            self._check_part(name, known)
         refuse(self.contradictions())
 
     def _check_number(self, name: str, value: Any) -> None:
@@ -150,11 +150,11 @@ class LayerOptions:
         elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
             raise UserError(f"{option(f'model.{name}')} must be at least 1, not {value}")
 
-    def _check_known(self, name: str, known: Any) -> None:
+    def _check_part(self, name: str, known: Any) -> None:
         value = getattr(self, name)
         for single in value if isinstance(value, tuple) else (value,):
             if single not in known:
-                raise unknown(option(f"model.{name}"), single, known)
+                raise unknown_part(option(f"model.{name}"), single, known)
 
     def contradictions(self) -> Iterator[tuple[bool, str]]:
         """Yields whether options of a layer exclude each other, with the message for each case."""

@@ -17,7 +17,12 @@ from flax_transformer.functional.heads import multi_head_attend, over_heads
 from flax_transformer.functional.layout import Positions
 from flax_transformer.functional.normalization import rms_norm
 from flax_transformer.functional.projection import project_as_dot_general
-from flax_transformer.functional.schemes import Head, PositionalScheme, positional_scheme
+from flax_transformer.functional.schemes import (
+    Head,
+    PositionalScheme,
+    checked_scheme,
+    positional_scheme,
+)
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.norms import dropout_factors
 from flax_transformer.modules.observe import is_observed, observe
@@ -263,7 +268,7 @@ class PositionTable(nn.Module):
 def scheme_of(options: LayerOptions) -> PositionalScheme:
     """Returns the positional scheme of one layer, with the parameters set in the options."""
     assert isinstance(options.positions, str)
-    return positional_scheme(options.positions, options)
+    return checked_scheme(options.positions, positional_scheme(options.positions, options))
 
 
 def position_table_shape(options: LayerOptions) -> tuple[int, ...] | None:

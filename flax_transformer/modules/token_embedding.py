@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.projection import convolve, embed, token_logits
-from flax_transformer.functional.schemes import SCHEMES
+from flax_transformer.functional.schemes import SCHEMES, checked_scheme
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
 # Standard deviation of the initial token and position tables of BERT, GPT-2 and ViT.
@@ -137,7 +137,7 @@ class PositionalEmbedding(nn.Module):
             coordinates: row and column of the last tokens, if they are on a grid; a scheme that
                 encodes these adds nothing to the tokens before.
         """
-        scheme = SCHEMES[self.positions]
+        scheme = checked_scheme(self.positions, SCHEMES[self.positions])
         if scheme.encode is None:
             return embedded
         length, d_model = embedded.shape[1:]

@@ -103,7 +103,7 @@ def test_a_workdir_that_cannot_be_made_gets_one_line(run, folder, workdir, messa
         (("positions", "--length", "-7"), "length must be at least 2, not -7"),
         (("positions", "--out", ""), r"cannot write a picture \.: end its name in one of"),
         (("conventions", "paper"), "Unrecognized options: paper"),
-        (("--version",), "unknown command '--version': Known: "),
+        (("--version",), "unknown command '--version'; known: "),
         (("",), "no command: begin with one of"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_value_that_a_trained_model_cannot_use_gets_one_line(run, line, messag
         ("number words", "unknown --data.dataset 'number words': did you mean 'number_words'"),
         ("wörter", "unknown --data.dataset 'wörter'"),
         ("text_files/mine", "unknown --data.dataset 'text_files/mine': did you mean 'text_files'"),
-        ("mnist", "unknown --data.source-language of mnist 'en': Known: image, label"),
+        ("mnist", "unknown --data.source-language of mnist 'en'; known: image, label"),
         ("wmt14_translate/", "unknown variant of --data.dataset wmt14_translate ''"),
         (
             "wmt14_translate/de-en:9.7.1",

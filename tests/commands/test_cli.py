@@ -18,7 +18,7 @@ NAMES = ", ".join(COMMANDS)
     ("line", "message"),
     [
         ("", f"no command: begin with one of {NAMES}"),
-        ("--workdir run translate", "unknown command '--workdir': Known: attention, "),
+        ("--workdir run translate", "unknown command '--workdir'; known: attention, "),
         ("trian", "unknown command 'trian': did you mean 'train'"),
         (
             "table3 --vocab-siz 5",
@@ -50,7 +50,7 @@ def test_a_mistaken_command_gets_one_line(run, line, message):
     [
         ("smal.py", r"unknown experiment file 'smal.py': did you mean 'small.py'\? Known: "),
         ("nowhere/small.py", "no experiment file nowhere/small.py: give a Python file"),
-        ("nothing", "unknown experiment file 'nothing'"),
+        ("nothing", "unknown experiment file 'nothing'; known: failing.py, field.py, "),
         ("three.txt", r"three.txt, line 1: NameError: name 'a' is not defined; correct the file"),
         ("none.py", r"none.py defines no `experiment = Experiment\(...\)`: add one"),
         ("syntax.py", r"SyntaxError: invalid syntax \(syntax.py, line 2\); correct the file"),

@@ -19,6 +19,7 @@ def placeholder(text: str, option: str) -> str:
 def test_no_placeholder_is_nested_or_shows_none_as_a_choice(run, name):
     shown = run(name, "--help").out
     assert shown.startswith(f"usage: flax-transformer {name}")
+    assert shown.splitlines()[-1].startswith("--parts FILE, with any command, first imports")
     assert not re.search(r"\{None|\[\[|\[STR|\[PATH|default: \)", shown)
 
 

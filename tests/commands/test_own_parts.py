@@ -2,17 +2,21 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_line import IMPORTS, assert_is_error
 
 import flax_transformer as ft
+from flax_transformer.commands import train_command
 from flax_transformer.errors import UserError
 from flax_transformer.functional.schemes import SCHEMES
-from flax_transformer.python_files import IMPORTED_PARTS, import_parts, run_file
+from flax_transformer.python_files import IMPORTED_PARTS, import_parts, parts_options, run_file
+from flax_transformer.tasks.task import Scored
 from flax_transformer.training.durability import resume_proof
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "adding_a_part.md"
@@ -60,11 +64,75 @@ def test_a_workdir_with_a_part_that_is_missing_says_how_to_import_it(parts, tmp_
 
 
 @pytest.mark.parametrize(
+    "option",
+    [
+        "--model.positions",
+        "--model.norm",
+        "--model.activation",
+        "--optimizer.name",
+        "--decoding.length-penalty",
+        "--data.dataset",
+        "--preset",
+        "--convention",
+    ],
+)
+def test_an_unknown_part_leads_to_the_option_that_adds_it(parts, run, option):
+    experiment = parts.with_name("default.py")
+    experiment.write_text(f"{IMPORTS}\nexperiment = Experiment()\n", "utf-8")
+    words = ["train", str(experiment), "--workdir", "new", option, "my/own"]
+    hint = "; if a Python file of yours adds the name, import it, or give --parts FILE"
+    assert_is_error(run(*words), f"unknown {option} 'my/own'.*nown: .*{hint}")
+    hint = f"; it is not added by --parts {parts}"
+    assert_is_error(run(*words, "--parts", str(parts)), f"unknown {option} 'my/own'.*{hint}")
+
+
+def test_a_name_that_no_file_can_add_leads_nowhere(run):
+    options = ["--workdir", "new", "--data.train-split", "other"]
+    for said in (run("train", "small.py", *options).err, run("trian").err):
+        assert "unknown " in said
+        assert "--parts" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ones(d_model)", "ones(d_model + 1)", r"encode of .* 'slope' returned the shape .* = "),
+        (", table)", ")", r"encode of .* 'slope' must take 4 arguments, .*: too many"),
+    ],
+)
+@pytest.mark.parametrize(
+    "line", ["positions", "train small.py --workdir new --model.positions slope"]
+)
+def test_a_scheme_that_does_not_fit_is_named_in_one_line(
+    parts, folder, run, line, old, new, message
+):
+    parts.write_text(parts.read_text("utf-8").replace(old, new), "utf-8")
+    assert_is_error(run(*line.split(), "--parts", str(parts)), message)
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["own_scheme.py", "own parts.py"])
+def test_the_next_command_after_a_training_imports_the_parts(parts, folder, run, monkeypatch, name):
+    scored = Scored({}, [], [], example="one")
+    monkeypatch.setattr(train_command, "train_and_score", lambda *_: ({}, scored))
+    given, experiment = parts.rename(parts.with_name(name)), str(folder / "small.py")
+    words = ["train", experiment, "--workdir", "new", "--parts"]
+    result = run(*words, str(given))
+    assert result.out.endswith(f' --workdir new --parts {shlex.quote(str(given))} "one"\n')
+    monkeypatch.chdir(given.parent)
+    said = run(*words, name).out
+    assert said.endswith(f'  flax-transformer translate --workdir new{parts_options()} "one"\n')
+    assert parts_options() == f" --parts {shlex.quote(name)}"
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--parts", "--parts is empty: give a Python file"),
         ("--parts=", "--parts is empty: give a Python file"),
-        ("--parts absent.py", "--parts absent.py is not a Python file"),
+        ("--parts absent.py", "--parts absent.py does not exist: give the file that adds"),
+        ("--parts smal.py", "--parts smal.py does not exist: did you mean 'small.py'?"),
+        ("--parts three.txt", "--parts three.txt is not a Python file: give the file"),
         ("--parts .", "--parts . is not a Python file"),
         ("--part own.py", "unknown option '--part': did you mean '--parts'?"),
     ],

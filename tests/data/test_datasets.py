@@ -189,7 +189,7 @@ def test_a_tfds_name_is_a_data_set(name, languages):
     config = ParallelTextConfig(dataset=name, source_language=source, target_language=target)
     with tfds.testing.mock_data(num_examples=7):
         pairs = read_texts(config, "train")
-        unknown = rf"unknown --data\.target-language of {name} 'fr'.* Known: .*{source}"
+        unknown = rf"unknown --data\.target-language of {name} 'fr'; known: .*{source}"
         with pytest.raises(UserError, match=unknown):
             open_split(dataclasses.replace(config, target_language="fr"), "train")
     assert len(pairs) == 7

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flax_transformer.data.datasets.split import Pair, Split
-from flax_transformer.errors import unknown
+from flax_transformer.errors import unknown_part
 
 if TYPE_CHECKING:
     from flax_transformer.data.data_config import DataConfig
@@ -45,7 +45,7 @@ def open_split(config: "DataConfig", split: str) -> Split:
     if config.dataset in known:
         return known[config.dataset].open(config, split)
     if config.PUBLISHED_READS is None:
-        raise unknown("--data.dataset", config.dataset, known)
+        raise unknown_part("--data.dataset", config.dataset, known)
     from flax_transformer.data.datasets.prepared import find_published, open_prepared
 
     return open_prepared(config, split, lambda: find_published(config, known), is_fetched=True)

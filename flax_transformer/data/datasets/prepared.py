@@ -25,7 +25,7 @@ from flax_transformer.data.files.records import (
     read_records,
 )
 from flax_transformer.data.parallel_text_config import check_languages
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, unknown, unknown_part
 
 Read = Callable[[Mapping[str, Any]], dict[str, Any]]
 # The usual name of the inputs, and their number of axes.
@@ -97,12 +97,12 @@ def find_published(config: DataConfig, own: Collection[str]) -> Any:
     name = name.partition(":")[0]  # without the version
     # Our own data sets have no variants, and TFDS explains the form of a name in many lines.
     if name in own or not (name.isascii() and name.isidentifier()):
-        raise unknown("--data.dataset", config.dataset, own)
+        raise unknown_part("--data.dataset", config.dataset, own)
     try:
         return tfds.builder(config.dataset, data_dir=config.data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
-        raise unknown("--data.dataset", config.dataset, {*own, *near}) from None
+        raise unknown_part("--data.dataset", config.dataset, {*own, *near}) from None
     except (ValueError, AssertionError):  # AssertionError for a wrong version
         check_infos(data_root(config) / name)
         variants = tfds.builder_cls(name).builder_configs

@@ -11,7 +11,14 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from flax_transformer.errors import UserError, check_number, check_positive, option, unknown
+from flax_transformer.errors import (
+    UserError,
+    check_number,
+    check_positive,
+    option,
+    unknown,
+    unknown_part,
+)
 from flax_transformer.training.optimizer.parameter_paths import layers_above
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
@@ -60,9 +67,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Rejects impossible values, and values that would have no effect."""
-        for field, known in {"schedule": get_args(Schedule), "name": OPTIMIZERS}.items():
-            if getattr(self, field) not in known:
-                raise unknown(_option(field), getattr(self, field), known)
+        if self.schedule not in get_args(Schedule):
+            raise unknown(_option("schedule"), self.schedule, get_args(Schedule))
+        if self.name not in OPTIMIZERS:
+            raise unknown_part(_option("name"), self.name, OPTIMIZERS)
         if self.schedule == "paper" and self.learning_rate is not None:
             raise UserError(
                 f"--optimizer.learning-rate {self.learning_rate} has no effect on the paper's "
