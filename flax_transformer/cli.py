@@ -6,10 +6,13 @@ import difflib
 import errno
 import io
 import logging
+import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,13 +24,14 @@ from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UserError, unknown
 from flax_transformer.option_values import option_values
 from flax_transformer.python_files import import_parts
+from flax_transformer.runtime.start import EXIT_INTERRUPTED, raise_if_interrupted
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+SECONDS_OF_A_CALLBACK = 0.05
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -67,7 +71,9 @@ def _run(
         _prepare_jax()
         for file in files:
             import_parts(file)
-    _parse(command, words, default=defaults(), prog=program).run()
+    parsed = _parse(command, words, default=defaults(), prog=program)
+    raise_if_interrupted()
+    parsed.run()
 
 
 def _overview() -> str:
@@ -155,7 +161,13 @@ def _prepare_output() -> None:
 
 
 def _show_unraisable(unraisable: Any) -> None:
-    if str(unraisable.exc_value) != "Event loop is closed":
+    value = unraisable.exc_value
+    if type(value) is KeyboardInterrupt:
+        # In a callback of the garbage collector, such as JAX's: again, when the callback is over.
+        again = (os.getpid(), signal.SIGINT)
+        threading.Timer(SECONDS_OF_A_CALLBACK, os.kill, again).start()
+    # A training has noted its own kind of interruption, and will end.
+    elif not isinstance(value, KeyboardInterrupt) and str(value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 
