@@ -26,6 +26,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
 from flax_transformer.training.durability.interruption import Interruption
+from flax_transformer.training.durability.lasting_console import LastingConsole
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
@@ -61,8 +62,7 @@ class Run:
         # The batches are made before anything is written, so that user errors leave no trace.
         source = None if experiment.init_from is None else Path(experiment.init_from)
         folder = tokenizer_folder(workdir.path, source)
-        _, kind = find_task(experiment)
-        self.task = kind.open(experiment, folder, training=True)
+        self.task = find_task(experiment)[1].open(experiment, folder, training=True)
         num_devices = len(self.devices.devices) * jax.process_count()
         self.batches = self.task.batches(
             experiment.data.train_split,
@@ -216,7 +216,7 @@ def train(
     experiment = experiment.with_absolute_paths()
     workdir = Workdir(Path(path))
     # In a notebook, rich would choose HTML and a bar that needs widgets.
-    console = console or Console(force_jupyter=False)
+    console = console or LastingConsole(force_jupyter=False)
     with (
         Interruption() as interruption,
         TimeAccounts(workdir.times) as accounts,
