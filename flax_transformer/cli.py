@@ -21,6 +21,7 @@ from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UnknownPartError, UserError, unknown
 from flax_transformer.option_values import option_values
 from flax_transformer.python_files import import_parts, parts_hint
+from flax_transformer.runtime.start import EXIT_INTERRUPTED, raise_if_interrupted, show_unraisable
 
 PROGRAM = "flax-transformer"
 EXIT_USER_ERROR = 2
@@ -28,7 +29,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
 PARTS_HELP = f"{PARTS} FILE, with any command, first imports a Python file with parts of your own."
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -68,7 +68,9 @@ def _run(
         _prepare_jax()
         for file in files:
             import_parts(file)
-    _parse(command, words, default=defaults(), prog=program).run()
+    parsed = _parse(command, words, default=defaults(), prog=program)
+    raise_if_interrupted()
+    parsed.run()
 
 
 def _overview() -> str:
@@ -148,16 +150,11 @@ def _prepare_output() -> None:
     """
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    sys.unraisablehook = _show_unraisable
+    sys.unraisablehook = show_unraisable
     for stream in (sys.stdout, sys.stderr):
         # The default encoding of an older system may lack letters.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-
-
-def _show_unraisable(unraisable: Any) -> None:
-    if str(unraisable.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(unraisable)
 
 
 def _parse(command: type, words: list[str], **options: Any) -> Any:

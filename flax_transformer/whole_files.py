@@ -9,18 +9,21 @@ from pathlib import Path
 from flax_transformer.errors import UserError
 
 
-def check_folder(path: Path, kind: str) -> None:
-    """Rejects a path in a folder that does not exist.
+def check_target(path: Path, kind: str) -> None:
+    """Rejects a path at which no file can be written, before work is spent on its content.
 
     Args:
-        path: of the file.
+        path: of the file; that of a link stands for the file that the link names.
         kind: of file, in one word, for the error.
 
     Raises:
-        UserError: if the folder does not exist.
+        UserError: if the folder does not exist, or the path is a folder, a device or a pipe.
     """
-    if not path.parent.is_dir():
-        raise UserError(f"no folder {path.parent} for the {kind} {path.name}: make it first")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a file: give another name for the {kind}")
+    target = _followed(path)
+    if not target.parent.is_dir():
+        raise UserError(f"no folder {target.parent} for the {kind} {target.name}: make it first")
 
 
 @contextmanager
@@ -28,13 +31,15 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yields a temporary path to write to; its file replaces the target at the end.
 
     Args:
-        path: of the target, which is unchanged if writing fails.
+        path: of the target, which is unchanged if writing fails. A link stays: the file that it
+            names is the target.
 
     Raises:
         IsADirectoryError: if the path is a folder.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path = _followed(path)
     # In the folder of the target: os.replace is atomic only within one file system.
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -42,3 +47,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _followed(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

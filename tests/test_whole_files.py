@@ -1,6 +1,14 @@
-import pytest
+import os
+import stat
+from pathlib import Path
 
-from flax_transformer.whole_files import written_whole
+import pytest
+from matplotlib.figure import Figure
+
+from flax_transformer.errors import UserError
+from flax_transformer.visualization.attention_view import AttentionView
+from flax_transformer.visualization.pictures import save_picture
+from flax_transformer.whole_files import check_target, written_whole
 
 
 def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
@@ -16,3 +24,48 @@ def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
     with pytest.raises(OSError, match="full"):
         fail()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "old")]
+
+
+def save_page(path):
+    AttentionView("<p>seven</p>", "seven").save(path)
+
+
+def save_figure(path):
+    save_picture(Figure(), path)
+
+
+@pytest.mark.parametrize("save", [save_page, save_figure])
+def test_a_pipe_stays_one_also_behind_a_link(tmp_path, save):
+    pipe, link = tmp_path / "pipe.png", tmp_path / "link.png"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(UserError, match=f"^{path} is not a file: give another name for the p"):
+            save(path)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/", "."])
+def test_a_device_or_a_folder_is_no_target(path):
+    with pytest.raises(UserError, match=f"^{path} is not a file: give another name for the page$"):
+        check_target(Path(path), "page")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_and_its_file_is_written(tmp_path, is_there):
+    (tmp_path / "pages").mkdir()
+    page, link = tmp_path / "pages" / "page.html", tmp_path / "link.html"
+    if is_there:
+        page.write_text("old")
+    link.symlink_to("pages/page.html")
+    save_page(link)
+    assert link.is_symlink()
+    assert page.read_text() == "<p>seven</p>"
+
+
+def test_a_link_into_a_missing_folder_is_no_target(tmp_path):
+    link = tmp_path / "link.html"
+    link.symlink_to("missing/page.html")
+    with pytest.raises(UserError, match=f"^no folder {tmp_path}/missing for the page page.html"):
+        check_target(link, "page")

@@ -14,7 +14,7 @@ from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import load
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.visualization.attention_view import view_attention
-from flax_transformer.whole_files import check_folder
+from flax_transformer.whole_files import check_target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Attention(OfWorkdir):
 
     def run(self) -> None:
         """Writes the page, and prints its path and the model's output."""
-        check_folder(self.out, "page")
+        check_target(self.out, "page")
         options = self._checked_options()
         arguments = load(self.workdir, self.weights).attend(self.text, **options)
         path = view_attention(**arguments).save(self.out)

@@ -17,6 +17,7 @@ from flax_transformer.runtime.process import repeat_bits
 from flax_transformer.tasks.task import Scored
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import evaluate
+from flax_transformer.training.durability.lasting_console import LastingConsole
 from flax_transformer.training.loop import train
 
 
@@ -52,7 +53,7 @@ class Train(OfExperiment):
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""
-        console = Console()
+        console = LastingConsole()
         if self.deterministic:
             repeat_bits()
         _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)

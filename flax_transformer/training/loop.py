@@ -26,6 +26,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
 from flax_transformer.training.durability.interruption import Interruption
+from flax_transformer.training.durability.lasting_console import LastingConsole
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
@@ -103,7 +104,7 @@ class Run:
         for line in self.batches.describe(devices):
             self.say(line)
         number = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        self.say(f"{number:,} parameters (compiling: the first step can take a minute)")
+        self.say(f"{number:,} parameters (compiling: this can take a minute)")
         if step := int(state.step):
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
@@ -216,7 +217,7 @@ def train(
     experiment = experiment.with_absolute_paths()
     workdir = Workdir(Path(path))
     # In a notebook, rich would choose HTML and a bar that needs widgets.
-    console = console or Console(force_jupyter=False)
+    console = console or LastingConsole(force_jupyter=False)
     with (
         Interruption() as interruption,
         TimeAccounts(workdir.times) as accounts,
@@ -250,9 +251,8 @@ def _train(run: Run, interruption: Interruption) -> bool:
         TrainingProgress(run.console, training, step, run.task.unit) as progress,
         contextlib.closing(MetricsWriter(workdir.metrics, workdir.tensorboard, step)) as writer,
     ):
-        log = Log(
-            writer, progress, training, run.schedule, notes.get("pending", ()), run.devices.first
-        )
+        pending = notes.get("pending", ())
+        log = Log(writer, progress, training, run.schedule, pending, run.devices.first)
         _evaluate_if_due(run, interruption, step, state, log)
         while not run.milestones.is_over(step):
             with run.accounts.of("data"):

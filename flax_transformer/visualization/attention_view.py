@@ -15,7 +15,7 @@ from flax_transformer.visualization.attention_page import make_page, round_weigh
 from flax_transformer.visualization.embedded_frames import embed_frames
 from flax_transformer.visualization.given_arrays import check_picture, host_array
 from flax_transformer.visualization.visible_text import isolated, visible_token
-from flax_transformer.whole_files import check_folder, written_whole
+from flax_transformer.whole_files import check_target, written_whole
 
 # The sides of the queries and of the keys of each part.
 _SIDES = {
@@ -53,10 +53,10 @@ class AttentionView:
             The path.
 
         Raises:
-            UserError: if its folder does not exist.
+            UserError: if its folder does not exist or the path is not a file; see `check_target`.
         """
         path = Path(path)
-        check_folder(path, "page")
+        check_target(path, "page")
         with written_whole(path) as unfinished:
             unfinished.write_text(self.page, encoding="utf-8")
         return path

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flax_transformer.errors import UserError
-from flax_transformer.whole_files import check_folder, written_whole
+from flax_transformer.whole_files import check_target, written_whole
 
 NO_TICKS: dict[str, Any] = {"xticks": [], "yticks": []}
 # Okabe and Ito's colors for the color-blind, without the pale yellow.
@@ -63,9 +63,10 @@ def check_picture_path(path: Path) -> None:
     """Rejects a path that cannot be written, before work is spent on a picture.
 
     Raises:
-        UserError: if its folder does not exist or its suffix is not a known format.
+        UserError: if its folder does not exist, it is not a file (see `check_target`), or its
+            suffix is not a known format.
     """
-    check_folder(path, "picture")
+    check_target(path, "picture")
     known = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in known:
         raise UserError(
@@ -77,7 +78,7 @@ def save_picture(figure: Figure, path: Path) -> None:
     """Writes a figure to a file, atomically.
 
     Raises:
-        UserError: if the folder does not exist or the format is not known.
+        UserError: see `check_picture_path`.
     """
     check_picture_path(path)
     with written_whole(path) as unfinished:

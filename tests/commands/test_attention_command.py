@@ -60,6 +60,8 @@ def test_a_target_takes_the_translation_s_place(run, folder):
         (["a", "--workdir", "run", "--target", ""], "target is blank: give one"),
         (["twenty two " * 30, "--workdir", "run"], r"text has \d+ tokens, but the model reads 24"),
         (["a", "--workdir", "run", "--out", "no/a.html"], r"no folder no for the page a\.html"),
+        # The workdir is not read before.
+        (["a", "--workdir", "nothing", "--out", "."], r"\. is not a file: give another name for"),
         (
             ["a", "--workdir", "run", "--length", "3"],
             "run holds .* translation, which reads no --length",

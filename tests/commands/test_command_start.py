@@ -1,6 +1,7 @@
 """What a command imports, and does, before it answers."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -62,3 +63,49 @@ def test_a_list_takes_no_longer_than_its_imports():
     command = [sys.executable, "-c", RATIO]
     printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     assert float(printed) < 1
+
+
+@pytest.mark.parametrize(
+    "module", ["tyro", "jax.version", "flax", "flax_transformer.training.loop"]
+)
+def test_an_interrupted_start_ends_at_once_with_one_line(folder, tmp_path, module):
+    words = ["train", "small.py", "--workdir", str(tmp_path / "run")]
+    # Python names each module on standard error when it is imported.
+    command = [sys.executable, "-X", "importtime", "-m", "flax_transformer", *words]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.split()[-1] == module:
+                process.send_signal(signal.SIGINT)
+                break
+        else:
+            pytest.fail(f"{module} is not imported")
+        (said,) = [line for line in process.stderr if not line.startswith("import time:")]
+    assert process.returncode == 130
+    assert said == "interrupted\n" or said.startswith("interrupted before a step was made: ")
+
+
+# The first time, the signal comes in a callback of the garbage collector.
+INTERRUPTED_COLLECTION = """
+import dataclasses, gc, signal, time
+from flax_transformer.cli import execute
+
+def interrupt(*_):
+    gc.callbacks.clear()
+    signal.raise_signal(signal.SIGINT)
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    def run(self):
+        gc.callbacks[:] = [interrupt]
+        gc.collect()
+        time.sleep(60)
+
+execute(Command, [])
+"""
+
+
+def test_an_interruption_is_not_lost_in_a_callback():
+    command = [sys.executable, "-c", INTERRUPTED_COLLECTION]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

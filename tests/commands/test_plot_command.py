@@ -57,6 +57,7 @@ def test_workdirs_stand_side_by_side_even_if_one_was_cut_off(trained, folder, ru
         (["nothing"], "nothing holds no run"),
         (["run", "rnu"], "rnu holds no run"),
         (["run", "--out", "missing/curves.png"], "no folder missing for the picture curves.png"),
+        (["nothing", "--out", "/dev/null"], "/dev/null is not a file: give another name for the"),
         (["run", "--out", "curves.docx"], r"curves\.docx: end its name in one of .*\.png"),
         (["run", "--score", "chfr"], "unknown --score 'chfr': did you mean 'chrf'"),
         (["begun"], "begun has measured no training loss yet"),

@@ -1,7 +1,9 @@
 import dataclasses
 import math
+import os
 import re
 import signal
+import sys
 
 import pytest
 from command_line import assert_is_error
@@ -140,3 +142,27 @@ def test_the_same_command_finds_the_training_finished(run):
     result = run("train", "--workdir", "run", "small.py")
     assert result.code == 0
     assert "already trained for 100 steps" in result.out
+
+
+@pytest.mark.parametrize("by", ["the command", "a function"])
+def test_a_training_goes_on_when_nobody_reads_its_output(run, folder, monkeypatch, tmp_path, by):
+    said = []
+
+    def begin(_, workdir, console, accounts):
+        for step in range(3):
+            said.append(step)
+            console.print(f"step {step}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "Run", begin)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        if by == "the command":
+            result = run("train", "small.py", "--workdir", str(tmp_path / "run"))
+            assert (result.code, result.err) == (130, "interrupted\n")
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                loop.train(make_experiment(folder), tmp_path / "run")
+    assert said == [0, 1, 2]

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -40,6 +41,19 @@ def test_what_can_be_done_again_is_left_at_once():
             with pytest.raises(Interrupted), interruption.at_once():
                 done.append(os.kill(os.getpid(), signal.SIGTERM))
     assert not done
+
+
+def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(monkeypatch):
+    def interrupt(*_):
+        gc.callbacks.remove(interrupt)
+        signal.raise_signal(signal.SIGINT)
+
+    swallowed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: swallowed.append(it.exc_type))
+    gc.callbacks.append(interrupt)
+    with Interruption() as interruption, pytest.raises(Interrupted), interruption.at_once():
+        gc.collect()
+    assert swallowed == [Interrupted]
 
 
 @pytest.mark.parametrize(

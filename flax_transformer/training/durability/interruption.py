@@ -74,6 +74,8 @@ class Interruption:
             yield
         finally:
             self._at_once = False
+        # Python swallows what `_note` raises in a callback of its garbage collector.
+        self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = number
