@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import importlib.metadata
 import io
 import logging
 import re
@@ -28,6 +29,12 @@ EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
+# What tyro and Python say -> the same with the thing to do.
+PLAIN_WORDS = {
+    r"^Error parsing (--\S+): invalid literal.*: (.*)$": r"\1 must be a whole number, not \2",
+    r"^Error parsing (--\S+): could not convert.*: (.*)$": r"\1 must be a number, not \2",
+    r"^Unrecognized options: (.*)$": r"unexpected argument '\1': --help lists what is expected",
+}
 PARTS_HELP = f"{PARTS} FILE, with any command, first imports a Python file with parts of your own."
 
 
@@ -39,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             _run(find_command(name), words, lambda: _defaults(name, words), f"{PROGRAM} {name}")
         elif name in HELP:
             print(_overview())
+        elif name == "--version":
+            print(importlib.metadata.version("flax_transformer"))
         elif name:
             raise unknown("command", name, COMMANDS)
         else:
@@ -176,6 +185,8 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
             tyro.cli(command, args=["--help"], **options)
         known = [PARTS, *re.findall(r"--[a-z][\w.-]*", helped.getvalue())]
         said = _unknown_option(words, known) or said
+    for pattern, plain in PLAIN_WORDS.items():
+        said = re.sub(pattern, plain, said)
     raise UserError(said)
 
 

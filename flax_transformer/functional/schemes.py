@@ -214,15 +214,18 @@ class SchemeError(UserError, ValueError):
 # The shape that each function must return, by its arguments, and the names of the axes.
 _RETURNED: dict[str, tuple[Callable[..., tuple[int, ...]], str]] = {
     "encode": (
-        lambda positions, lengths, d_model, table: (len(positions), d_model),
+        lambda positions, lengths, d_model, table: (positions.shape[0], d_model),
         "length, d_model",
     ),
-    "encode_grid": (lambda coordinates, d_model: (len(coordinates), d_model), "length, d_model"),
+    "encode_grid": (
+        lambda coordinates, d_model: (coordinates.shape[0], d_model),
+        "length, d_model",
+    ),
     "rotate": (lambda x, positions: x.shape, "length, head_dim"),
     "bias": (
         lambda query, query_positions, key_positions, head, table: (
-            len(query_positions),
-            len(key_positions),
+            query_positions.shape[0],
+            key_positions.shape[0],
         ),
         "query_length, key_length",
     ),

@@ -113,12 +113,12 @@ def _common_type(model: PublishedModel) -> str:
 
 def _configs(model: PublishedModel, folder: Path) -> tuple[DataConfig, TaskConfig]:
     """Chooses data and task; users give files of their own on the command line."""
-    limit = min(getattr(model.config, "position_limit", lambda: None)() or LONGEST, LONGEST)
     parts = {rule.part for rule in model.rules}
     if model.config.reads == "images":
         _check_pixels(folder / PREPROCESSOR)
         side = model.config.image_size[0]
         return ImagesConfig("image_folders", image_size=side), ClassificationConfig()
+    limit = min(model.config.position_limit() or LONGEST, LONGEST)
     if model.config.gives == "target_tokens":
         return ParallelTextConfig("text_files", max_length=limit), TranslationConfig()
     if model.config.gives == "next_tokens":

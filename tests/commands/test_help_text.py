@@ -59,5 +59,5 @@ def test_an_explanation_is_broken_only_at_the_width(run):
 
 def test_a_value_of_another_type_is_reported_without_the_other_choices(run, folder):
     result = run("train", "small.py", "--workdir", "new", "--data.batch-size", "x")
-    assert_is_error(result, r"parsing --data.batch-size: invalid literal for int\(\).*: 'x'$")
+    assert_is_error(result, "--data.batch-size must be a whole number, not 'x'$")
     assert not (folder / "new").exists()

@@ -18,7 +18,13 @@ from test_contract import (
     is_float,
 )
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_alike(quickly_compiled):
+    """Without programs of other files, which may be optimized more and differ in the last bit."""
+    jax.clear_caches()
+
+
 TYPES = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
