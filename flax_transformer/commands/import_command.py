@@ -9,15 +9,14 @@ from tyro.conf import Positional
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.imported_runs import describe, import_folder
-from flax_transformer.interchange.published_runs import read_published_run
+from flax_transformer.interchange.published_runs import open_published_run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Import:
     """Read a published model, so that every other command can use it.
 
-    Families: GPT-2, Llama, Mistral, Mixtral, Qwen2, Qwen3, Gemma, BERT, RoBERTa, DistilBERT, ViT,
-    Marian, Pegasus, BART and T5.
+    docs/guides/published_models.md lists the families. Parameters become float32.
     """
 
     folder: Positional[Path]
@@ -25,13 +24,13 @@ class Import:
     workdir: Path | None = None
     """New folder for the model."""
     dry_run: bool = False
-    """Only check the folder, and say what it holds."""
+    """Only check names, shapes and settings, and say what the folder holds."""
 
     def run(self) -> None:
         """Imports the folder and says what to do next."""
         console = Console()
         if self.dry_run:
-            run = read_published_run(self.folder)
+            run = open_published_run(self.folder)
         elif self.workdir is None:
             raise UserError("--workdir is missing: give a new folder, or --dry-run")
         else:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_transformer.errors import UserError
-from flax_transformer.interchange.published_runs import PublishedRun, read_published_run
+from flax_transformer.interchange.published_folders import read_parameters
+from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.step import TrainState
@@ -31,14 +32,15 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
     path = Path(workdir)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"--workdir {path} is not an empty folder: give another one")
-    run = read_published_run(folder, "float32")
+    run = open_published_run(folder, "float32")
+    variables = read_parameters(run.model, "float32")
     place = Workdir(path)
     place.start(run.experiment)
     with place.in_use():
         run.task.save(path)
         checkpoints = open_checkpoints(place, run.experiment.training)
         nothing = {"imported": np.zeros(1, np.float32)}  # Orbax cannot write an empty item
-        state = TrainState(jnp.int32(0), run.variables["params"], {}, nothing)
+        state = TrainState(jnp.int32(0), variables["params"], {}, nothing)
         checkpoints.save(state, {})
         checkpoints.close()
     return run

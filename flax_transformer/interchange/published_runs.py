@@ -30,7 +30,7 @@ from flax_transformer.tasks.language_modeling.language_modeling_task import Lang
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
     MaskedLanguageModelingConfig,
 )
-from flax_transformer.tasks.task import Predictor, Task, Variables
+from flax_transformer.tasks.task import Predictor, Task
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
@@ -46,14 +46,12 @@ class PublishedRun(NamedTuple):
         model: the opened folder.
         experiment: data, model, task and search; it was not trained by it.
         task: opened.
-        variables: of the model.
-        files: names of the files that were read.
+        files: names of the files of the model.
     """
 
     model: PublishedModel
     experiment: Experiment
     task: Task
-    variables: Variables
     files: list[str]
 
 
@@ -71,12 +69,12 @@ def from_pretrained(folder: str | Path, *, dtype: str | None = None) -> Predicto
     Raises:
         UserError: says in one line what the folder has that is not known here.
     """
-    run = read_published_run(folder, dtype)
-    return run.task.predictor(run.variables)
+    run = open_published_run(folder, dtype)
+    return run.task.predictor(read_parameters(run.model, dtype))
 
 
-def read_published_run(folder: str | Path, dtype: str | None = None) -> PublishedRun:
-    """Reads everything of a published folder; see `from_pretrained`."""
+def open_published_run(folder: str | Path, dtype: str | None = None) -> PublishedRun:
+    """Reads everything of a published folder but the parameters; see `from_pretrained`."""
     folder = Path(folder).expanduser()
     model = open_published(folder)
     computes = dtype or _common_type(model)
@@ -85,13 +83,10 @@ def read_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
         config = dataclasses.replace(config, dtype="bfloat16")
     data, task_config = _configs(model, folder)
     generation = _read_if_there(folder / generation_settings.FILE)
-    experiment = Experiment(
-        data=data,
-        model=config,
-        task=task_config,
-        decoding=_decoding(generation, folder) if _searches(task_config) else None,
-    )
+    experiment = Experiment(data=data, model=config, task=task_config)
     _, found = find_task(experiment)
+    if found.searches:
+        experiment = dataclasses.replace(experiment, decoding=_decoding(generation, folder))
     kind: Any = found  # a class of texts or of classes, whose arguments differ
     files, arguments = ["config.json"], []
     if model.config.reads != "images":
@@ -102,7 +97,7 @@ def read_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
         arguments.insert(0, _class_names(model))
     task = kind(experiment, *arguments)
     files += [generation_settings.FILE] * bool(generation) + model.tensors.files
-    return PublishedRun(model, experiment, task, read_parameters(model, dtype), files)
+    return PublishedRun(model, experiment, task, files)
 
 
 def _common_type(model: PublishedModel) -> str:
@@ -131,10 +126,6 @@ def _configs(model: PublishedModel, folder: Path) -> tuple[DataConfig, TaskConfi
         f"{folder} has no head for tokens or classes: ft.interchange.parameters({str(folder)!r}) "
         "gives its module and its variables"
     )
-
-
-def _searches(task: TaskConfig) -> bool:
-    return isinstance(task, TranslationConfig | LanguageModelingConfig)
 
 
 def _decoding(generation: Mapping[str, Any], folder: Path) -> Any:

@@ -119,28 +119,19 @@ class RMSNorm(Norm):
         return rms_norm(wide, scale, epsilon=self.epsilon).astype(self.dtype)
 
 
-class RMSNormPlusOne(Norm):
+class RMSNormPlusOne(RMSNorm):
     """The same with the factor 1 + scale: weight decay draws factors to 1.
 
-    Attributes and parameters are those of `Norm`, without a bias; the scale begins as zeros.
+    Attributes and parameters are those of `RMSNorm`; the scale begins as zeros.
 
     Reference:
         Gemma Team 2024, "Gemma".
     """
 
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, "batch length d_model"],
-        is_token: Bool[Array, "batch length"] | None = None,
-        deterministic: bool = True,
-    ) -> Float[Array, "batch length d_model"]:
-        """Normalizes every token independently, both in training and afterwards."""
-        wide = self._widened(inputs)
+    def _scale(self, inputs: Array) -> Array:
         scale = self.param("scale", nn.initializers.zeros, inputs.shape[-1:], jnp.float32)
         # In float32, even where parameters have 16 bits.
-        factor = 1 + scale.astype(jnp.float32)
-        return rms_norm(wide, factor, epsilon=self.epsilon).astype(self.dtype)
+        return 1 + scale.astype(jnp.float32)
 
 
 class BatchNorm(Norm):
