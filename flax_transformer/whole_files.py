@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,32 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder to write into; it becomes the target at the end.
+
+    Args:
+        path: of the target, which does not exist or is an empty folder. If writing fails, or the
+            process is killed, it stays as it is.
+
+    Raises:
+        UserError: if the target is anything else.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is not an empty folder: give another one")
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        if path.exists():
+            path.rmdir()  # os.replace needs a free name on some systems
+        os.replace(unfinished, path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _followed(path: Path) -> Path:

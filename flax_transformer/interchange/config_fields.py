@@ -58,6 +58,18 @@ OUR_OWN = frozenset(
 BIASES = ("attention_bias", "feed_forward_bias", "norm_bias", "logits_bias")
 
 
+class NoPlaceError(UserError):
+    """Lists what another system does not have.
+
+    Attributes:
+        things: options or parameters of ours, with what it has instead.
+    """
+
+    def __init__(self, things: Iterable[str]):
+        self.things = tuple(things)
+        super().__init__(", ".join(self.things))
+
+
 class Field(NamedTuple):
     """Some keys of their config, and the options of ours that say the same.
 
@@ -104,7 +116,7 @@ def takes(
         theirs = [k for k, v in names.items() if v == value]
         if not theirs:
             known = _listed(dict.fromkeys(names.values()))
-            raise UserError(f"{_option(ours)} {value} has no place: only {known} have one")
+            raise UserError(f"{_option(ours)} {value} (only {known})")
         return {key: theirs[0]}
 
     return Field((key,), read, write)
@@ -214,7 +226,7 @@ def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], 
         the model is the same.
 
     Raises:
-        UserError: lists every option of ours that their models do not have.
+        NoPlaceError: lists every option of ours that their models do not have.
     """
     fields, theirs, problems = list(fields), {}, []
     for field in fields:
@@ -223,7 +235,7 @@ def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], 
         except UserError as error:
             problems.append(str(error))
     if problems:
-        raise UserError("; ".join(problems))
+        raise NoPlaceError(problems)
     # As a file holds it.
     theirs = json.loads(json.dumps(theirs))
     again = type(config)(**read_fields(fields, theirs, type(config)))
@@ -233,9 +245,9 @@ def write_fields(fields: Iterable[Field], config: Any) -> tuple[dict[str, Any], 
     for field in dataclasses.fields(config):
         ours, held = getattr(given, field.name), getattr(again, field.name)
         if not _same(ours, held) and field.name not in OUR_OWN:
-            problems.append(f"{_option(field.name)} {ours} has no place: only {held} has one")
+            problems.append(f"{_option(field.name)} {_shown(ours)} (only {_shown(held)})")
     if problems:
-        raise UserError("; ".join(problems))
+        raise NoPlaceError(problems)
     return theirs, config
 
 
@@ -256,6 +268,10 @@ def _explicit(config: Any) -> Any:
 
 def _option(name: str) -> str:
     return option(f"model.{name}")
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -22,6 +22,10 @@ class Family(NamedTuple):
         copies: patterns of names of tensors, and the tensor that they are equal to.
         unused: patterns of names of tensors that the model does not need.
         renamed: patterns of older names, and their replacements.
+        fixed_tables: names of tensors with fixed positions, of the encoder and of the decoder. They
+            are not parameters of ours: whether a folder has them, and which scheme they hold, is
+            read from the tensors.
+        computed_positions: the scheme of a folder without these tables.
     """
 
     config: type
@@ -33,3 +37,5 @@ class Family(NamedTuple):
     copies: Mapping[str, str] = {}
     unused: tuple[str, ...] = ()
     renamed: Mapping[str, str] = {}
+    fixed_tables: tuple[str, ...] = ()
+    computed_positions: str = "learned"

@@ -15,6 +15,7 @@ from flax_transformer.interchange.config_fields import read_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import build, shapes_of
+from flax_transformer.interchange.position_tables import find_positions
 from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
 
@@ -95,6 +96,8 @@ def open_published(folder: str | Path) -> PublishedModel:
         named = name_tensors(family, options, tensors)
         if family.own_logits is not None:
             options["tied_logits"] = not _has_own_logits(family, options, named)
+        if family.fixed_tables:
+            options["positions"] = find_positions(family, options, named)
         config = family.config(**options)
         rules = family.rules(config)
         parts = {rule.part for rule in rules if set(rule.their_names()) & named.names.keys()}
@@ -252,7 +255,7 @@ def _is_known(family: Family, name: str, named: NamedTensors) -> bool:
     """Whether the model does not need a tensor, or has it already."""
     if any(re.fullmatch(pattern, name) for pattern in family.unused):
         return True
-    if name == family.own_logits:
+    if name == family.own_logits or name in family.fixed_tables:
         return True
     for pattern, original in family.copies.items():
         if re.fullmatch(pattern, name):

@@ -39,6 +39,8 @@ class EncoderDecoderConfig(TransformerConfig):
     reads: ClassVar[str] = "tokens"
     gives: ClassVar[str] = "target_tokens"
 
+    norm_epsilon: float = 1e-5
+    """Added to the variance in a normalization; Marian, Pegasus and BART have this value too."""
     num_encoder_layers: int = 6
     """Number of encoder layers."""
     num_decoder_layers: int = 6

@@ -88,10 +88,24 @@ def _side(side: str) -> list[Rule]:
     ]
 
 
+# Tensors of positions.
+POSITION_TABLES = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
+
+
 def seq2seq_family(
-    fields: tuple[Field, ...], rules: Any, name: str, unused: tuple[str, ...] = ()
+    fields: tuple[Field, ...], rules: Any, name: str, computed_positions: str | None = None
 ) -> Family:
-    """Makes a family with the names of BART's tensors."""
+    """Makes a family with the names of BART's tensors.
+
+    Args:
+        fields: the table of the config.
+        rules: our config -> the rules of tensors.
+        name: of the class of `transformers`.
+        computed_positions: the scheme that their code computes; None if positions are learned.
+    """
+    fixed = {}
+    if computed_positions is not None:
+        fixed = {"fixed_tables": POSITION_TABLES, "computed_positions": computed_positions}
     return Family(
         EncoderDecoderConfig,
         fields,
@@ -100,7 +114,7 @@ def seq2seq_family(
         prefix="model.",
         own_logits="lm_head.weight",
         copies={r"model\.(encoder|decoder)\.embed_tokens\.weight": "model.shared.weight"},
-        unused=unused,
+        **fixed,
     )
 
 
@@ -125,8 +139,8 @@ def rules(config: Any) -> list[Rule]:
     """Returns the rules of BART."""
     return [
         *seq2seq_rules(config),
-        Rule("source_positions/table", "model.encoder.embed_positions.weight"),
-        Rule("target_positions/table", "model.decoder.embed_positions.weight"),
+        Rule("source_positions/table", POSITION_TABLES[0]),
+        Rule("target_positions/table", POSITION_TABLES[1]),
     ]
 
 

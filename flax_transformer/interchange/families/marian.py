@@ -7,11 +7,11 @@ from flax_transformer.interchange.families.bart import (
     seq2seq_rules,
 )
 
-# The table of sines and cosines, which some folders hold.
-FIXED_POSITIONS = (r"model\.(encoder|decoder)\.embed_positions\.weight",)
+# What their code computes. A folder may hold tables of other positions.
+COMPUTED_POSITIONS = "sinusoidal_blocks"
 FIELDS = (
     *SEQ2SEQ_FIELDS,
-    fixed(positions="sinusoidal_blocks", norm_placement="post"),
+    fixed(positions=COMPUTED_POSITIONS, norm_placement="post"),
     must("share_encoder_decoder_embeddings", True),
     must("normalize_before", False),
     must("normalize_embedding", False),
@@ -20,4 +20,4 @@ FIELDS = (
     # As vocab_size, where both sides share one table.
     ignored("decoder_vocab_size"),
 )
-MARIAN = seq2seq_family(FIELDS, seq2seq_rules, "MarianMTModel", FIXED_POSITIONS)
+MARIAN = seq2seq_family(FIELDS, seq2seq_rules, "MarianMTModel", COMPUTED_POSITIONS)

@@ -6,14 +6,14 @@ from flax_transformer.interchange.families.bart import (
     seq2seq_family,
     seq2seq_rules,
 )
-from flax_transformer.interchange.families.marian import FIXED_POSITIONS
+from flax_transformer.interchange.families.marian import COMPUTED_POSITIONS
 
 FIELDS = (
     *SEQ2SEQ_FIELDS,
-    fixed(positions="sinusoidal_blocks", norm_placement="pre"),
+    fixed(positions=COMPUTED_POSITIONS, norm_placement="pre"),
     must("normalize_before", True),
     must("normalize_embedding", False),
     must("add_final_layer_norm", True),
     must("static_position_embeddings", True),
 )
-PEGASUS = seq2seq_family(FIELDS, seq2seq_rules, "PegasusForConditionalGeneration", FIXED_POSITIONS)
+PEGASUS = seq2seq_family(FIELDS, seq2seq_rules, "PegasusForConditionalGeneration", COMPUTED_POSITIONS)

@@ -80,7 +80,7 @@ def _stretch(factor: float) -> float:
 def _write(config: Any) -> dict[str, Any]:
     kind = config.rotary_scaling
     if isinstance(config.rotary_base, tuple):
-        raise UserError(f"--model.rotary-base {config.rotary_base} differs by layer: give one")
+        raise UserError(f"--model.rotary-base {config.rotary_base} (only one of all layers)")
     theirs = {"rope_theta": config.rotary_base, "rope_type": "default" if kind == "none" else kind}
     if kind != "none":
         theirs["factor"] = config.rotary_factor

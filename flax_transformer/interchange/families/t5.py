@@ -31,9 +31,7 @@ def _write_activation(config: Any) -> dict[str, Any]:
     gated = {"geglu_tanh": "gated-gelu", "swiglu": "gated-silu"}
     if config.activation not in plain | gated:
         known = ", ".join(plain | gated)
-        raise UserError(
-            f"--model.activation {config.activation} has no place: only {known} have one"
-        )
+        raise UserError(f"--model.activation {config.activation} (only {known})")
     return {"feed_forward_proj": (plain | gated)[config.activation]}
 
 
