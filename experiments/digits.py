@@ -26,7 +26,6 @@ experiment = ft.Experiment(
         patch_size=(2, 2),
         num_channels=1,
         positions="sinusoidal_2d",
-        pooling="mean",
     ),
     task=ft.ClassificationConfig(label_smoothing=0.1),
     optimizer=ft.OptimizerConfig("cosine", 2e-3, warmup_steps=200, clip_norm=1.0, ema_decay=0.999),

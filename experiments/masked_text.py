@@ -27,7 +27,6 @@ experiment = ft.Experiment(
         d_model=128,
         d_ff=256,
         num_heads=4,
-        convolution_width=5,
         residual_dropout_rate=0.1,
     ),
     task=ft.MaskedLanguageModelingConfig(),

@@ -1,6 +1,7 @@
 """Workdirs of models that nobody has trained, of every kind that reads one input."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,22 @@ EXPERIMENTS = {
 }
 
 
-def write_workdir(folder: Path, experiment: Experiment) -> Path:
+def write_workdir(
+    folder: Path,
+    experiment: Experiment,
+    tokenizer: Tokenizer | None = None,
+    change: Callable[[Any], Any] = lambda drawn: jax.tree.map(lambda array: 3 * array, drawn),
+) -> Path:
     """Writes what a training leaves, with parameters of some size drawn at random."""
     workdir = Workdir(folder)
     workdir.start(experiment)
     workdir.release()
     is_text = experiment.task == LanguageModelingConfig()
-    (CHARACTERS if is_text else SUBWORDS).save(folder / TOKENIZER)
+    (tokenizer or (CHARACTERS if is_text else SUBWORDS)).save(folder / TOKENIZER)
     (folder / CLASSES).write_text(json.dumps(CLASS_NAMES))
     task = find_task(experiment)[1].open(experiment, folder, training=False)
     # Of a seed with which the language model does not end its texts at once.
-    variables = jax.tree.map(lambda array: 3 * array, task.init(jax.random.key(4)))
+    variables = change(task.init(jax.random.key(4)))
     state = init_state(variables, optax.trace(0.5))._replace(step=jnp.int32(1))
     checkpoints = open_checkpoints(workdir, experiment.training)
     checkpoints.save(state, {})

@@ -19,6 +19,7 @@ COMMANDS = {
     "tag": ("use", f"{__name__}.tag_command", "Tag"),
     "score": ("use", f"{__name__}.score_command", "Score"),
     "import": ("exchange", f"{__name__}.import_command", "Import"),
+    "export": ("exchange", f"{__name__}.export_command", "Export"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),

@@ -1,6 +1,7 @@
 """Exchange of weights: published folders as our models, and our models as such folders."""
 
 from flax_transformer.interchange.exported_folders import export_folder
+from flax_transformer.interchange.exported_runs import export_run
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.imported_runs import import_folder
 from flax_transformer.interchange.published_folders import open_published, parameters
@@ -9,6 +10,7 @@ from flax_transformer.interchange.published_runs import from_pretrained
 __all__ = [
     "FAMILIES",
     "export_folder",
+    "export_run",
     "from_pretrained",
     "import_folder",
     "open_published",

@@ -47,9 +47,7 @@ def export_folder(
         UserError: names what no family can hold. Nothing is written then.
     """
     with written_whole_folder(Path(folder)) as unfinished:
-        return write_model(
-            unfinished, config, variables, family=family, dtype=dtype, others=others
-        )
+        return write_model(unfinished, config, variables, family=family, dtype=dtype, others=others)
 
 
 def write_model(

@@ -36,6 +36,13 @@ _OFF = {
     "remove_invalid_values": False,
     "penalty_alpha": 0.0,
 }
+# Their key and our option, of equal meaning in every search.
+SHARED = {
+    "num_return_sequences": "num_best",
+    "repetition_penalty": "repetition_penalty",
+    "no_repeat_ngram_size": "no_repeat_ngram_size",
+    "min_length": "min_length",
+}
 NUM_EXTRA = 256  # tokens of an output beyond its source, at most, unless a smaller limit is given
 
 
@@ -57,12 +64,9 @@ def read_decoding(settings: Mapping[str, Any]) -> DecodingConfig:
     beams, samples = given.pop("num_beams", 1), given.pop("do_sample", False)
     limit = given.get("max_new_tokens", given.get("max_length", NUM_EXTRA))
     options: dict[str, Any] = {
-        "num_best": given.pop("num_return_sequences", 1),
-        "repetition_penalty": given.pop("repetition_penalty", 1.0),
-        "no_repeat_ngram_size": given.pop("no_repeat_ngram_size", 0),
-        "min_length": given.pop("min_length", 0),
-        "max_extra_length": limit,
+        ours: given.pop(theirs, getattr(DecodingConfig, ours)) for theirs, ours in SHARED.items()
     }
+    options["max_extra_length"] = limit
     alpha = float(given.pop("length_penalty", 1.0))
     draws = {name: given.pop(name, None) for name in ("temperature", "top_k", "top_p")}
     if beams > 1 and samples:
@@ -83,3 +87,54 @@ def read_decoding(settings: Mapping[str, Any]) -> DecodingConfig:
     if unknown:
         raise UserError("; ".join(unknown))
     return DecodingConfig(**options)
+
+
+def write_decoding(decoding: DecodingConfig) -> dict[str, Any]:
+    """Writes how outputs are searched for: the inverse of `read_decoding`, but for their length.
+
+    Args:
+        decoding: our search.
+
+    Example:
+        >>> search = DecodingConfig(beam="refill", length_penalty="power", max_extra_length=13)
+        >>> read_decoding(write_decoding(search) | {"max_new_tokens": 13}) == search
+        True
+    """
+    shared = {theirs: getattr(decoding, ours) for theirs, ours in SHARED.items()}
+    settings = {key: value for key, value in shared.items() if value != _default(key)}
+    settings["do_sample"] = decoding.method == "sample"
+    if decoding.method == "beam":
+        settings |= {"num_beams": decoding.beam_size, "length_penalty": decoding.alpha}
+        settings["early_stopping"] = "never"
+    if decoding.method == "sample":
+        # Without these keys, theirs are not those of a search without limits.
+        settings |= {"temperature": decoding.temperature, "top_k": decoding.top_k or 0}
+        settings["top_p"] = 1.0 if decoding.top_p is None else decoding.top_p
+    return settings
+
+
+def differences(decoding: DecodingConfig) -> list[str]:
+    """Says what transformers searches for in another way.
+
+    Example:
+        >>> differences(DecodingConfig("greedy", stop=("end",)))
+        ['--decoding.stop end is not written: give stop_strings to generate']
+    """
+    found = []
+    if decoding.method == "beam" and decoding.length_penalty != "power":
+        found.append(
+            f"--decoding.length-penalty {decoding.length_penalty} is not known there: scores are "
+            f"divided by length^{decoding.alpha:g}"
+        )
+    if decoding.method == "beam" and decoding.beam != "refill":
+        found.append(
+            f"--decoding.beam {decoding.beam} is not known there: the search is that of refill"
+        )
+    if decoding.stop:
+        stop = " ".join(decoding.stop)
+        found.append(f"--decoding.stop {stop} is not written: give stop_strings to generate")
+    return found
+
+
+def _default(key: str) -> Any:
+    return getattr(DecodingConfig, SHARED[key])

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
@@ -16,8 +14,9 @@ from flax_transformer.data.tokens.published_folder import read_published_tokeniz
 from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.interchange import generation_settings
+from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.generation_settings import read_decoding
+from flax_transformer.interchange.pixel_settings import check_pixels
 from flax_transformer.interchange.published_folders import (
     LARGEST_CONFIG,
     PublishedModel,
@@ -36,7 +35,6 @@ from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 
 LONGEST = 2048  # tokens that are read at a time, at most; a table of positions may have fewer
-PREPROCESSOR = "preprocessor_config.json"
 
 
 class PublishedRun(NamedTuple):
@@ -110,7 +108,7 @@ def _configs(model: PublishedModel, folder: Path) -> tuple[DataConfig, TaskConfi
     """Chooses data and task; users give files of their own on the command line."""
     parts = {rule.part for rule in model.rules}
     if model.config.reads == "images":
-        _check_pixels(folder / PREPROCESSOR)
+        check_pixels(_read_if_there(folder / pixel_settings.FILE), folder / pixel_settings.FILE)
         side = model.config.image_size[0]
         return ImagesConfig("image_folders", image_size=side), ClassificationConfig()
     limit = min(model.config.position_limit() or LONGEST, LONGEST)
@@ -175,18 +173,6 @@ def _class_names(model: PublishedModel) -> tuple[str, ...]:
     if not isinstance(named, dict) or len(named) != number:
         return tuple(f"LABEL_{i}" for i in range(number))
     return tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(number))
-
-
-def _check_pixels(path: Path) -> None:
-    """Rejects images that are scaled in another way than ours, from -1 to 1."""
-    settings = _read_if_there(path)
-    for name, ours in (("image_mean", 0.5), ("image_std", 0.5), ("rescale_factor", 1 / 255)):
-        given = np.asarray(settings.get(name, ours), dtype=object).ravel()
-        if any(not isinstance(x, int | float) or abs(x - ours) > 1e-6 for x in given):
-            raise UserError(
-                f"{path}: {name} is {settings[name]}, but pixels are scaled from -1 to 1 here: "
-                "only models with mean and deviation 0.5 are read"
-            )
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:

@@ -175,7 +175,12 @@ def test_an_option_without_a_place_is_refused(tmp_path, name, change, message):
     ("name", "path", "array", "message"),
     [
         ("gpt2", "more/bias", np.zeros(3), r"gpt2 cannot hold parameter more/bias$"),
-        ("gpt2", "decoder_norm/bias", None, r"gpt2 cannot hold a model without parameter decoder_norm/bias$"),
+        (
+            "gpt2",
+            "decoder_norm/bias",
+            None,
+            r"gpt2 cannot hold a model without parameter decoder_norm/bias$",
+        ),
         ("gpt2", "decoder_norm/bias", np.zeros(3), r"decoder_norm/bias of the shape \(3,\) \("),
         ("gpt2", "decoder_norm/bias", np.zeros(36), r"has the type float64: give a dtype$"),
         ("distilbert tokens", "sentence_embedding/table", np.ones((1, 36)), r"that is not zero$"),
@@ -218,7 +223,9 @@ def test_other_calls_that_cannot_be(tmp_path):
         export_folder(config, variables, tmp_path, dtype="float8")
     with pytest.raises(UserError, match=r"variables of batch_stats have no place"):
         export_folder(config, variables | {"batch_stats": {}}, tmp_path)
-    with pytest.raises(UserError, match=r"^gpt2 cannot hold --model.norm batch \(only layer\); no o"):
+    with pytest.raises(
+        UserError, match=r"^gpt2 cannot hold --model.norm batch \(only layer\); no o"
+    ):
         export_folder(dataclasses.replace(config, norm="batch"), variables, tmp_path)
     with pytest.raises(UserError, match=r"^no family of bert has a DecoderOnlyConfig$"):
         export_folder(config, variables, tmp_path, family="bert")

@@ -48,7 +48,9 @@ def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
     tokens = SpecialTokens.read(folder)
     for names, read in _READERS:
         if is_there.issuperset(names):
-            return FoundTokenizer(read(folder, tokens), [*names, *tokens.files])
+            tokenizer, files = read(folder, tokens), [*names, *tokens.files]
+            tokenizer.files = {name: (folder / name).read_bytes() for name in files}
+            return FoundTokenizer(tokenizer, files)
     kinds = " or ".join(" + ".join(names) for names, _ in _READERS)
     raise UserError(f"{folder} has no tokenizer: it needs {kinds}")
 
@@ -61,7 +63,10 @@ def _read_whole(folder: Path, tokens: SpecialTokens) -> tuple[tokenizers.Tokeniz
 
 def _plain(read: Read) -> Callable[[Path, SpecialTokens], PublishedTokenizer]:
     def made(folder: Path, tokens: SpecialTokens) -> PublishedTokenizer:
-        return PublishedTokenizer(*read(folder, tokens), source=str(folder))
+        splits_special = bool(tokens.flag("split_special_tokens", False))
+        return PublishedTokenizer(
+            *read(folder, tokens), source=str(folder), splits_special=splits_special
+        )
 
     return made
 

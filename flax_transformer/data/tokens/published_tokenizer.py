@@ -1,9 +1,11 @@
 """Tokenizer of a published model: its ids stay as they are."""
 
+import base64
 import contextlib
 import copy
 import dataclasses
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -35,13 +37,15 @@ class OfModel:
 class PublishedTokenizer(Tokenizer):
     """Converts text to the ids of a published model, and ids to text.
 
-    A special token that is written in a text becomes its id, as in Hugging Face's transformers.
+    A special token that is written in a text becomes its id, as in Hugging Face's transformers,
+    unless its settings say `split_special_tokens`.
     `encode_marked` adds the special tokens that the tokenizer's own post-processor adds.
 
     Args:
         subwords: the tokenizer.
         special: its special ids.
         source: name of its files, for error messages.
+        splits_special: whether a special token that is written in a text is text.
 
     Raises:
         UserError: if it has no tokens or too many.
@@ -57,16 +61,23 @@ class PublishedTokenizer(Tokenizer):
     """Names the class in a file."""
     model: "OfModel"
     """What the config of its model says."""
+    files: Mapping[str, bytes]
+    """The files that it was read from, for an export."""
 
     def __init__(
-        self, subwords: tokenizers.Tokenizer, special: SpecialIds, source: str = "the tokenizer"
+        self,
+        subwords: tokenizers.Tokenizer,
+        special: SpecialIds,
+        source: str = "the tokenizer",
+        *,
+        splits_special: bool = False,
     ):
         subwords.no_padding()
         subwords.no_truncation()
-        subwords.encode_special_tokens = False
+        subwords.encode_special_tokens = splits_special
         if isinstance(subwords.model, models.BPE):
             subwords.model.dropout = None
-        self.model = OfModel()
+        self.model, self.files = OfModel(), {}
         self._take(subwords, special, first_id=0)
         added = subwords.get_added_tokens_decoder().items()
         self._special_ids |= {number for number, token in added if token.special}
@@ -127,18 +138,26 @@ class PublishedTokenizer(Tokenizer):
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""
         model = dataclasses.asdict(self.model)
-        contents = {"kind": self.kind, "model": model, **self._contents()}
+        files = {
+            name: base64.b64encode(zlib.compress(content)).decode()
+            for name, content in self.files.items()
+        }
+        contents = {"kind": self.kind, "model": model, **self._contents(), "files": files}
         return json.dumps(contents, ensure_ascii=False)
 
     def _contents(self) -> dict[str, Any]:
-        special = dataclasses.asdict(self.special)
-        return {"special_ids": special, "tokenizer": json.loads(self._subwords.to_str())}
+        return {
+            "special_ids": dataclasses.asdict(self.special),
+            "splits_special": self._subwords.encode_special_tokens,
+            "tokenizer": json.loads(self._subwords.to_str()),
+        }
 
     @classmethod
     def from_contents(cls, contents: Mapping[str, Any], path: str) -> "PublishedTokenizer":
         """Reads the contents of a file that `save` wrote at path."""
         special = SpecialIds(**contents["special_ids"])
-        return cls(subwords_of_json(json.dumps(contents["tokenizer"]), path), special, path)
+        subwords = subwords_of_json(json.dumps(contents["tokenizer"]), path)
+        return cls(subwords, special, path, splits_special=contents.get("splits_special", False))
 
 
 def subwords_of_json(text: str, path: str) -> tokenizers.Tokenizer:

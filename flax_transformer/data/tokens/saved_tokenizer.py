@@ -1,6 +1,8 @@
 """Tokenizers in the workdirs of models, our own and published ones."""
 
+import base64
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     with reported(str(path)):
         model = {name: _frozen(value) for name, value in contents["model"].items()}
         tokenizer = _KINDS[contents["kind"]].from_contents(contents, str(path))
+        tokenizer.files = {
+            name: zlib.decompressobj().decompress(base64.b64decode(content), MAX_BYTES)
+            for name, content in contents.get("files", {}).items()
+        }
         return tokenizer.of_model(OfModel(**model))
 
 

@@ -16,4 +16,6 @@ FIELDS = (
     must("add_final_layer_norm", True),
     must("static_position_embeddings", True),
 )
-PEGASUS = seq2seq_family(FIELDS, seq2seq_rules, "PegasusForConditionalGeneration", COMPUTED_POSITIONS)
+PEGASUS = seq2seq_family(
+    FIELDS, seq2seq_rules, "PegasusForConditionalGeneration", COMPUTED_POSITIONS
+)
