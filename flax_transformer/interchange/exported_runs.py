@@ -16,7 +16,7 @@ from flax_transformer.experiment import Experiment, write_experiment
 from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.exported_folders import write_json, write_model
 from flax_transformer.interchange.generation_settings import differences, write_decoding
-from flax_transformer.interchange.model_card import KINDS, kind_of, write_card
+from flax_transformer.interchange.model_card import find_kind, write_card
 from flax_transformer.training.assemble import TrainedRun, Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
@@ -64,7 +64,7 @@ def export_run(
         UserError: says in one line what cannot be written. Nothing is written then.
     """
     run = open_run(Path(workdir), weights)
-    if kind_of(run) not in KINDS:
+    if find_kind(run) is None:
         raise UserError(f"{workdir} holds a model to {run.task.command}: no family has such models")
     with written_whole_folder(Path(out)) as folder:
         is_trained = run.steps != [0]

@@ -38,7 +38,7 @@ _TEXT = 'inputs = processor("{text}", return_tensors="pt")'
 _CLASS = "print(model.config.id2label[model(**inputs).logits.argmax(-1).item()])"
 _WRITTEN = "print(processor.batch_decode(model.generate(**inputs), skip_special_tokens=True)[0])"
 # Command that uses a model here, and what it reads -> its kind there.
-KINDS = {
+_KINDS = {
     ("translate", "tokens"): Kind(
         "translates texts", "translation", "AutoModelForSeq2SeqLM", (_TEXT, _WRITTEN)
     ),
@@ -71,9 +71,9 @@ KINDS = {
 _EXAMPLES = {"fill": "a text with a [MASK]", "classify": "a text"}
 
 
-def kind_of(run: TrainedRun) -> tuple[str, str]:
-    """Returns the key of a model in `KINDS`."""
-    return run.task.command, run.experiment.model.reads
+def find_kind(run: TrainedRun) -> Kind | None:
+    """Returns the kind of a model; None if transformers has none."""
+    return _KINDS.get((run.task.command, run.experiment.model.reads))
 
 
 def write_card(
@@ -91,7 +91,8 @@ def write_card(
     Returns:
         Lines of Python that load the model.
     """
-    kind = KINDS[kind_of(run)]
+    kind = find_kind(run)
+    assert kind is not None
     name = out.resolve().name
     parts = [
         f"---\nlibrary_name: transformers\npipeline_tag: {kind.tag}\n---\n# {name}",
@@ -109,10 +110,9 @@ def write_card(
 
 
 def _use(run: TrainedRun, kind: Kind, out: str) -> list[str]:
-    command, reads = kind_of(run)
-    is_image = reads == "images"
+    is_image = run.experiment.model.reads == "images"
     processor = "AutoImageProcessor" if is_image else "AutoTokenizer"
-    text = "image.png" if is_image else _EXAMPLES.get(command, "A text")
+    text = "image.png" if is_image else _EXAMPLES.get(run.task.command, "A text")
     imports = [f"from transformers import {kind.auto}, {processor}"]
     return [
         *(["from PIL import Image"] if is_image else []),
