@@ -25,7 +25,7 @@ from flax_transformer.whole_files import written_whole
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."  # of the model within that of PEFT
-TASKS = {"next_tokens": "CAUSAL_LM", "target_tokens": "SEQ_2_SEQ_LM"}
+TASK_TYPES = {"next_tokens": "CAUSAL_LM", "target_tokens": "SEQ_2_SEQ_LM"}
 
 OneCheckpoint = Literal["best", "last"]
 
@@ -67,7 +67,7 @@ def export_adapter(
         The name of the family.
 
     Raises:
-        UserError: if there are no adapters, or if PEFT has no place for something that was trained.
+        UserError: if there are no adapters, or if something that was trained has no place in PEFT.
             Nothing is written then.
     """
     folder = Path(folder)
@@ -119,7 +119,7 @@ def write_adapter(
     settings = _settings(
         base, factors, {_module(name) for rule in saved for name in rule.their_names()}
     )
-    settings |= {"task_type": TASKS.get(config.gives), "base_model_name_or_path": base_model}
+    settings |= {"task_type": TASK_TYPES.get(config.gives), "base_model_name_or_path": base_model}
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {name: (np.dtype(x.dtype), x.shape) for name, x in tensors.items()}
     write_file(folder / WEIGHTS, kinds, iter(tensors.items()))
@@ -155,9 +155,9 @@ def _factors(
 ) -> dict[str, Factors]:
     """Returns the adapters of the tensors of a rule by their names; none if ours have none.
 
-    A rule moves numbers. So a kernel of numbers of places, passed through it, tells for each place
-    of their tensor which input and which output of which of our kernels it is. Several kernels of
-    one tensor have their ranks one after the other.
+    A rule only moves numbers. So a kernel that holds the number of each of its places shows where
+    they go: which input and which output of which kernel a place of their tensor is. Several
+    kernels of one tensor have their ranks one after the other.
     """
     modules = [name.rpartition("/")[0] for name in rule.our_names()]
     pairs = [(trained.get(f"{m}/{A}"), trained.get(f"{m}/{B}")) for m in modules]
@@ -171,7 +171,7 @@ def _factors(
     found = {}
     for name, place in zip(rule.their_names(), to_theirs(rule, places, sizes), strict=True):
         if adapted[0][1].ndim + adapted[0][2].ndim - 2 != len(shape) or place.ndim != 2:
-            raise UserError(f"{name} is not one matrix: PEFT has no place for its adapter")
+            raise UserError(f"{name} is not one matrix, as PEFT needs it for an adapter")
         kernel, within = np.divmod(place, size)
         row, column = np.divmod(within, num_outputs)
         is_transposed = bool((row == row[:, :1]).all())

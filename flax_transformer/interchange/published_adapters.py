@@ -18,7 +18,7 @@ from flax_transformer.interchange.safetensors_files import Tensors, is_finite, r
 from flax_transformer.models.stacking import stack_layers, unstack_layers
 
 # What a config may say only in this way.
-KNOWN = {"peft_type": "LORA", "use_dora": False, "bias": "none", "lora_bias": False}
+ONLY = (("peft_type", "LORA"), ("use_dora", False), ("bias", "none"), ("lora_bias", False))
 
 
 def merge_adapter(
@@ -42,7 +42,7 @@ def merge_adapter(
     """
     folder = Path(folder)
     settings = read_json(folder / CONFIG, LARGEST_CONFIG)
-    for name, value in KNOWN.items():
+    for name, value in ONLY:
         if (found := settings.get(name, value)) != value:
             raise UserError(f"{folder / CONFIG}: {name} is {found!r}, only {value!r} is read")
     if not (folder / WEIGHTS).is_file():

@@ -87,8 +87,8 @@ def take_over(drawn: Variables, source: Path) -> TakenOver:
     variables = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaves[leaf_name(path)] if leaf_name(path) in taken else leaf, drawn
     )
-    told = _told(source, named_leaves(drawn), taken, found)
-    return TakenOver(variables, told, frozenset(wanted.keys() - taken))
+    line = _told(source, named_leaves(drawn), taken, found)
+    return TakenOver(variables, line, frozenset(wanted.keys() - taken))
 
 
 def check_run(source: Path) -> None:

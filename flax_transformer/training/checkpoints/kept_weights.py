@@ -22,7 +22,7 @@ def weights_only(params: Any) -> TrainState:
 
 
 def keep_weights(folder: Path, params: Any) -> None:
-    """Saves parameters in a folder, in place of those that an interrupted process left there."""
+    """Saves parameters in a folder; those that an interrupted process left there are deleted."""
     if jax.process_index() == 0:
         shutil.rmtree(folder, ignore_errors=True)
     with closing(_open(folder)) as checkpoints:
