@@ -67,7 +67,7 @@ def export_adapter(
         The name of the family.
 
     Raises:
-        UserError: if there are no adapters, or if something that was trained has no place in PEFT.
+        UserError: if the training has no adapters, or if something that was trained has no place in PEFT.
             Nothing is written then.
     """
     folder = Path(folder)

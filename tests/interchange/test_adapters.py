@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from published_cases import CASES
 from reference import assert_close
 from small_folders import draw_variables, our_config
@@ -17,6 +16,7 @@ from flax_transformer.interchange import export_adapter, merge_adapter
 from flax_transformer.interchange.exported_adapters import write_adapter
 from flax_transformer.interchange.safetensors_files import Tensors
 from flax_transformer.models.stacking import stack_layers
+from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.lora import freeze
 from flax_transformer.training.lora_config import LoraConfig
 
@@ -46,9 +46,7 @@ def written(name: str, folder: Any, **settings: Any) -> tuple[Any, Any, Any]:
 def test_what_is_written_is_read_as_the_merged_model(name, tmp_path):
     config, variables, expected = written(name, tmp_path)
     found = merge_adapter(config, variables, tmp_path, family=name.split()[0])["params"]
-    before, after, wanted = (
-        flatten_dict(x, sep="/") for x in (variables["params"], found, expected)
-    )
+    before, after, wanted = (named_leaves(x) for x in (variables["params"], found, expected))
     assert after.keys() == wanted.keys()
     changed = {path for path in before if not np.array_equal(before[path], wanted[path])}
     assert {path.split("/")[-2] for path in changed} == {*TARGETS}

@@ -16,7 +16,7 @@ from small_texts import classification, masked
 
 from flax_transformer.errors import UserError
 from flax_transformer.training import loop
-from flax_transformer.training.assemble import evaluate, open_checkpoints, open_run
+from flax_transformer.training.assemble import Weights, evaluate, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.resume_proof import differences
@@ -67,7 +67,7 @@ def straight(folder, experiment):
     return folder / "straight", train(experiment, folder / "straight")
 
 
-def leaves_of(path, weights="last") -> dict[str, Any]:
+def leaves_of(path, weights: Weights = "last") -> dict[str, Any]:
     return named_leaves(open_run(path, weights).variables["params"])
 
 
@@ -90,6 +90,7 @@ def test_adapters_and_new_parts_are_trained_and_saved(straight, source):
         names = {name.removeprefix("params/") for name in saved}
         ones = {f"encoder_0/attention/{part}/{x}" for part in ("query", "value") for x in (A, B)}
         assert names == NEW | ones
+        assert checkpoints.base is not None
         assert not named_leaves(checkpoints.base.params).keys() & NEW
     before, after = leaves_of(source), leaves_of(path)
     for name in after.keys() - NEW:
