@@ -67,8 +67,8 @@ def export_adapter(
         The name of the family.
 
     Raises:
-        UserError: if the training has no adapters, or if something that was trained has no place in PEFT.
-            Nothing is written then.
+        UserError: if the training has no adapters, or if something that was trained has no place
+            in PEFT. Nothing is written then.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -99,27 +99,24 @@ def write_adapter(
     collections = {"trained": trained, "params": base.merge(trained)}
     if config.scan_layers:
         collections = unstack_layers(collections)
-    flat, ours = (flatten_dict(collections[name], sep="/") for name in ("trained", "params"))
-    fitting = find_family(config, ours, family)
+    flat, ours = (
+        flatten_dict(jax.tree.map(np.asarray, collections[name]), sep="/")
+        for name in ("trained", "params")
+    )
+    fitting, sizes = find_family(config, ours, family), axes_of(config)
     factors: dict[str, Factors] = {}
     for rule in fitting.rules:
-        factors |= _factors(rule, flat, fitting.ours, axes_of(config))
-    tensors = {}
-    for name, pair in factors.items():
-        module = PREFIX + name.removesuffix(".weight")
-        tensors[f"{module}.lora_A.weight"] = pair.down
-        tensors[f"{module}.lora_B.weight"] = pair.up
+        factors |= _factors(rule, flat, fitting.ours, sizes)
     whole = {path for path in flat if path.rpartition("/")[2] not in (A, B)}
     if "embedding/table" in whole and getattr(config, "tied_logits", False):
         raise UserError("embedding/table is also that of the logits, which PEFT would not change")
-    saved = _saved(fitting.rules, whole, factors)
-    for rule in saved:
-        arrays = to_theirs(rule, [fitting.ours[name] for name in rule.our_names()], axes_of(config))
-        tensors |= {PREFIX + name: x for name, x in zip(rule.their_names(), arrays, strict=True)}
-    settings = _settings(
-        base, factors, {_module(name) for rule in saved for name in rule.their_names()}
-    )
+    saved: dict[str, np.ndarray] = {}
+    for rule in _saved(fitting.rules, whole, factors):
+        arrays = [fitting.ours[name] for name in rule.our_names()]
+        saved |= zip(rule.their_names(), to_theirs(rule, arrays, sizes), strict=True)
+    settings = _settings(base, factors, {_module(name) for name in saved})
     settings |= {"task_type": TASK_TYPES.get(config.gives), "base_model_name_or_path": base_model}
+    tensors = _tensors(factors, saved)
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {name: (np.dtype(x.dtype), x.shape) for name, x in tensors.items()}
     write_file(folder / WEIGHTS, kinds, iter(tensors.items()))
@@ -159,34 +156,65 @@ def _factors(
     they go: which input and which output of which kernel a place of their tensor is. Several
     kernels of one tensor have their ranks one after the other.
     """
-    modules = [name.rpartition("/")[0] for name in rule.our_names()]
-    pairs = [(trained.get(f"{m}/{A}"), trained.get(f"{m}/{B}")) for m in modules]
-    adapted = [(number, *pair) for number, pair in enumerate(pairs) if pair[0] is not None]
-    if not adapted or not rule.our_names()[0].endswith("/kernel"):
+    names = rule.our_names()
+    modules = [name.rpartition("/")[0] for name in names]
+    adapted = {
+        number: (trained[f"{module}/{A}"], trained[f"{module}/{B}"])
+        for number, module in enumerate(modules)
+        if f"{module}/{A}" in trained
+    }
+    if not adapted or not names[0].endswith("/kernel"):
         return {}
-    shape = ours[rule.our_names()[0]].shape
-    size, rank = math.prod(shape), adapted[0][1].shape[-1]
-    num_outputs = math.prod(adapted[0][2].shape[1:])
-    places = [number * size + np.arange(size).reshape(shape) for number in range(len(modules))]
+    shape = ours[names[0]].shape
+    size = math.prod(shape)
+    places = [number * size + np.arange(size).reshape(shape) for number in range(len(names))]
+    down, up = next(iter(adapted.values()))
     found = {}
     for name, place in zip(rule.their_names(), to_theirs(rule, places, sizes), strict=True):
-        if adapted[0][1].ndim + adapted[0][2].ndim - 2 != len(shape) or place.ndim != 2:
+        if down.ndim + up.ndim - 2 != len(shape) or place.ndim != 2:
             raise UserError(f"{name} is not one matrix, as PEFT needs it for an adapter")
-        kernel, within = np.divmod(place, size)
-        row, column = np.divmod(within, num_outputs)
-        is_transposed = bool((row == row[:, :1]).all())
-        if is_transposed:
-            kernel, row, column = kernel.T, row.T, column.T
-        assert (row == row[:1]).all(), "inputs must not depend on outputs"
-        assert (column == column[:, :1]).all(), "outputs must not depend on inputs"
-        up = np.zeros((len(column), rank * len(adapted)), adapted[0][2].dtype)
-        for index, (number, _, our_up) in enumerate(adapted):
-            its = kernel[:, 0] == number
-            ranks = slice(index * rank, (index + 1) * rank)
-            up[its, ranks] = our_up.reshape(rank, -1).T[column[its, 0]]
-        down = np.concatenate([x.reshape(-1, rank).T[:, row[0]] for _, x, _ in adapted])
-        found[name] = Factors(down, up, is_transposed)
+        found[name] = _factors_of(place, size, adapted)
     return found
+
+
+def _factors_of(
+    place: np.ndarray, size: int, adapted: Mapping[int, tuple[np.ndarray, np.ndarray]]
+) -> Factors:
+    """Returns the adapter of one tensor.
+
+    Args:
+        place: for each of its numbers, the place in our kernels, which are numbered through.
+        size: of each of our kernels.
+        adapted: A and B of our kernels by their numbers.
+    """
+    down, up = next(iter(adapted.values()))
+    rank, num_outputs = down.shape[-1], math.prod(up.shape[1:])
+    kernel, within = np.divmod(place, size)
+    row, column = np.divmod(within, num_outputs)
+    is_transposed = bool((row == row[:, :1]).all())
+    if is_transposed:
+        kernel, row, column = kernel.T, row.T, column.T
+    assert (row == row[:1]).all(), "inputs must not depend on outputs"
+    assert (column == column[:, :1]).all(), "outputs must not depend on inputs"
+    ups = np.zeros((len(column), rank * len(adapted)), up.dtype)
+    for index, (number, (_, its_up)) in enumerate(adapted.items()):
+        its = kernel[:, 0] == number
+        ranks = slice(index * rank, (index + 1) * rank)
+        ups[its, ranks] = its_up.reshape(rank, -1).T[column[its, 0]]
+    downs = [its_down.reshape(-1, rank).T[:, row[0]] for its_down, _ in adapted.values()]
+    return Factors(np.concatenate(downs), ups, is_transposed)
+
+
+def _tensors(
+    factors: Mapping[str, Factors], saved: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns all tensors by the names that PEFT gives them."""
+    tensors = {}
+    for name, pair in factors.items():
+        module = PREFIX + name.removesuffix(".weight")
+        tensors[f"{module}.lora_A.weight"] = pair.down
+        tensors[f"{module}.lora_B.weight"] = pair.up
+    return tensors | {PREFIX + name: tensor for name, tensor in saved.items()}
 
 
 def _saved(rules: Sequence[Rule], whole: set[str], adapted: Mapping[str, Any]) -> list[Rule]:

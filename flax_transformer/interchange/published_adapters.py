@@ -108,7 +108,7 @@ def _change(
     if len(shape) != 2 or (up.shape[0], down.shape[-1]) != outputs_inputs or len(down) != rank:
         raise UserError(f"{module}: lora_A {down.shape} and lora_B {up.shape} do not fit {shape}")
     scale = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
-    product = scale * (np.float32(up) @ np.float32(down))
+    product = scale * (up.astype(np.float32) @ down.astype(np.float32))
     return product.T if settings.get("fan_in_fan_out") else product
 
 

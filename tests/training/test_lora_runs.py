@@ -10,11 +10,13 @@ import jax
 import numpy as np
 import pytest
 from interrupted import crash, interrupt_batches
+from reference import assert_close
 from rich.console import Console
 from small import with_fields
 from small_texts import classification, masked
 
 from flax_transformer.errors import UserError
+from flax_transformer.interchange import export_adapter, merge_adapter
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import Weights, evaluate, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
@@ -42,14 +44,16 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def source(folder):
     """A masked language model."""
-    train(with_fields(masked(folder), "training", num_steps=3), folder / "source")
+    experiment = with_fields(masked(folder), "model", pooling="first")
+    train(with_fields(experiment, "training", num_steps=3), folder / "source")
     return folder / "source"
 
 
 @pytest.fixture(scope="module")
 def experiment(folder, source):
     """Adapters and a new head for it."""
-    experiment = dataclasses.replace(classification(folder), init_from=str(source))
+    experiment = with_fields(classification(folder), "model", pooling="first")
+    experiment = dataclasses.replace(experiment, init_from=str(source))
     return with_fields(
         experiment,
         "training",
@@ -106,6 +110,7 @@ def test_a_workdir_is_used_as_any_other(straight, folder):
     assert record.scores["loss"].value == line["loss"]
     begun = dataclasses.replace(classification(folder / "others"), init_from=str(path))
     begun = with_fields(begun, "optimizer", learning_rate=1e-30)
+    begun = with_fields(begun, "model", pooling="first")
     train(with_fields(begun, "training", num_steps=1), folder / "begun")
     before, after = leaves_of(path, "average"), leaves_of(folder / "begun")
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-20), before, after)
@@ -127,6 +132,19 @@ def test_averages_are_of_merged_weights(straight):
     query = "params/encoder_0/attention/query/kernel"
     product = named_leaves(merged(factors, base))[query]
     assert np.abs(product - named_leaves(mean)[query]).max() > 1e-6
+
+
+def test_adapters_are_exported_without_the_model(straight, source, folder):
+    path, adapter = straight[0], folder / "adapter"
+    assert export_adapter(path, adapter, weights="last") == "bert"
+    run = open_run(path, "last")
+    with checkpoints_of(path) as checkpoints:
+        saved = checkpoints.saved_variables(jax.eval_shape(lambda: run.variables), 4)["params"]
+        plain = {"params": checkpoints.base.merge(jax.tree.map(np.zeros_like, saved))}
+    found = merge_adapter(run.experiment.model, plain, adapter)
+    jax.tree.map(lambda x, y: assert_close(x, y, 1e-6), found, run.variables)
+    with pytest.raises(UserError, match=r"holds no adapters: train with --training\.lora\.rank"):
+        export_adapter(source, folder / "none")
 
 
 def test_a_continued_training_needs_no_source(straight, experiment, source, folder, monkeypatch):
