@@ -18,6 +18,7 @@ FUNCTIONAL = {
     "Positions": ("positional", "relative", "rotary_scaling", "schemes"),
     "Projection, embedding, feed-forward": (
         "projection",
+        "low_rank",
         "feed_forward",
         "experts",
         "normalization",

@@ -63,6 +63,11 @@ class Experiment:
             raise UserError(
                 f"--init-from {self.init_from} has its own tokenizer: leave --data.tokenizer out"
             )
+        if self.training.lora.rank and self.init_from is None:
+            raise UserError(
+                f"--training.lora.rank {self.training.lora.rank} would keep random weights: give "
+                "the workdir of the run to adapt as --init-from, or leave it out"
+            )
         self._take_defaults()
         if not isinstance(self.model, TransformerConfig):
             return

@@ -50,6 +50,7 @@ from flax_transformer.functional.losses import (
     label_smoothed_cross_entropy,
     linear_cross_entropy,
 )
+from flax_transformer.functional.low_rank import add_low_rank
 from flax_transformer.functional.masks import (
     causal_mask,
     combine_masks,
@@ -116,6 +117,7 @@ __all__ = [
     "Positions",
     "RotaryScaling",
     "Written",
+    "add_low_rank",
     "alibi_bias",
     "alibi_slope",
     "append",

@@ -3,15 +3,12 @@
 import math
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
-
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
 from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.step import TrainState
 
 
 def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
@@ -39,9 +36,7 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
     with place.in_use():
         run.task.save(path)
         checkpoints = open_checkpoints(place, run.experiment.training)
-        nothing = {"imported": np.zeros(1, np.float32)}  # Orbax cannot write an empty item
-        state = TrainState(jnp.int32(0), variables["params"], {}, nothing)
-        checkpoints.save(state, {})
+        checkpoints.save(weights_only(variables["params"]), {})
         checkpoints.close()
     return run
 

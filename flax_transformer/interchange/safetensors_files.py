@@ -45,13 +45,14 @@ class Tensors(Mapping[str, np.ndarray]):
 
     Args:
         folder: holds model.safetensors, or the files that model.safetensors.index.json names.
+        single: name of the only file to read, if it has another name.
 
     Raises:
         UserError: says in one line what is wrong with the files.
     """
 
-    def __init__(self, folder: Path):
-        paths, index = find_files(folder)
+    def __init__(self, folder: Path, single: str | None = None):
+        paths, index = find_files(folder) if single is None else ([folder / single], None)
         self.places: dict[str, Place] = {}
         for path in paths:
             for name, place in read_header(path).items():

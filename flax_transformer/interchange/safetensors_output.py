@@ -43,7 +43,7 @@ def write_files(
         paths = [f"model-{i + 1:05}-of-{number:05}.safetensors" for i in range(number)]
     remaining = iter(tensors)
     for path, names in zip(paths, files, strict=True):
-        _write_file(folder / path, {name: kinds[name] for name in names}, remaining)
+        write_file(folder / path, {name: kinds[name] for name in names}, remaining)
     if len(files) > 1:
         sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in kinds.values()]
         index = {name: path for path, names in zip(paths, files, strict=True) for name in names}
@@ -52,11 +52,12 @@ def write_files(
             unfinished.write_text(text, "utf-8")
 
 
-def _write_file(
+def write_file(
     path: Path,
     kinds: Mapping[str, Kind],
     tensors: Iterator[tuple[str, np.ndarray]],
 ) -> None:
+    """Writes tensors to one file; see `write_files`."""
     codes = {np.dtype(name): code for code, name in FLOATS.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     position = 0

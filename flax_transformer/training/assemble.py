@@ -20,8 +20,10 @@ from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Predictor, Scored, Task, Variables
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
+from flax_transformer.training.checkpoints.kept_weights import read_weights
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
+from flax_transformer.training.lora import Base
 from flax_transformer.training.metrics import deciding_score, validation_scores
 from flax_transformer.training.training_config import TrainingConfig
 
@@ -32,6 +34,9 @@ def open_checkpoints(
     workdir: Workdir, training: TrainingConfig, is_reader: bool = False
 ) -> Checkpoints:
     """Opens the checkpoints of a run; `is_reader` if another process may be training."""
+    base = None
+    if training.lora.rank and (workdir.saved_steps() or not is_reader):
+        base = Base(read_weights(workdir.base), training.lora)
     return Checkpoints(
         workdir.checkpoints,
         training.keep_checkpoints,
@@ -39,6 +44,7 @@ def open_checkpoints(
         partial(validation_scores, workdir.metrics, training.score),
         is_reader,
         training.evaluates_as_last,
+        base,
     )
 
 

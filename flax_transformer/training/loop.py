@@ -17,11 +17,8 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.checkpoints import Restored
-from flax_transformer.training.checkpoints.initialization import (
-    TakenOver,
-    take_over,
-    tokenizer_folder,
-)
+from flax_transformer.training.checkpoints.initialization import first_variables, tokenizer_folder
+from flax_transformer.training.checkpoints.kept_weights import keep_weights
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
@@ -30,6 +27,7 @@ from flax_transformer.training.durability.lasting_console import LastingConsole
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
 from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
+from flax_transformer.training.lora import describe, merged
 from flax_transformer.training.mean_check import advice_against_mean
 from flax_transformer.training.metrics import MetricsWriter, Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
@@ -70,9 +68,11 @@ class Run:
             rows_multiple=num_devices * training.accumulate_steps,
         )
         self.milestones = Milestones(training, workdir.metrics)
-        self._first = None if workdir.saved_steps() else self._first_variables()
+        self._first = None if workdir.saved_steps() else first_variables(self.task, experiment)
         workdir.start(experiment)
         self._note(files)
+        if self._first is not None and self._first.base is not None:
+            keep_weights(workdir.base, self._first.base.params)
         self.task.save(workdir.path)
         self.schedule = make_schedule(
             experiment.optimizer, experiment.model.d_model, training.num_steps
@@ -83,11 +83,13 @@ class Run:
     def begin(self) -> Restored:
         """Returns the state of the last checkpoint, or a new one, and its notes."""
         key = jax.random.key(self.experiment.seed)
-        like = jax.eval_shape(lambda: init_state(self.task.init(key), self.optimizer))
+        base = self.checkpoints.base
+        like = jax.eval_shape(lambda: init_state(self.task.init(key), self.optimizer, base, key))
         restored = self.checkpoints.restore_newest(like)
         if restored is None:
-            first = self._first or self._first_variables()
-            restored = Restored(init_state(first.variables, self.optimizer), {})
+            first = self._first or first_variables(self.task, self.experiment)
+            restored = Restored(init_state(first.variables, self.optimizer, base, key), {})
+            self._first = first._replace(variables={}, base=None)  # which would need memory
         self.checkpoints.prune()
         self.accounts.continue_from(restored.notes.get("seconds", {}))
         self.accounts.write()
@@ -103,8 +105,8 @@ class Run:
         devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
         for line in self.batches.describe(devices):
             self.say(line)
-        number = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        self.say(f"{number:,} parameters (compiling: this can take a minute)")
+        number = describe(state.params, state.base)
+        self.say(f"{number} (compiling: this can take a minute)")
         if step := int(state.step):
             self.say(f"continuing after step {step:,}")
         elif self._first is not None and self._first.told:
@@ -144,14 +146,15 @@ class Run:
             jax.block_until_ready(state.step)
         with self.accounts.of("checkpoint"):
             notes = {"pending": log.pending(), "seconds": self.accounts.seconds()}
-            self.checkpoints.save(self.devices.first(state), notes)
+            self.checkpoints.save(self.devices.first(state._replace(base=None)), notes)
 
     def evaluate(self, state: TrainState, log: Log) -> None:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
             # On one device: from the host's memory, the variables would be copied for each batch.
-            variables = jax.device_put(self.devices.first(state.variables), self.devices.devices[0])
+            variables = merged(*self.devices.first((state.variables, state.base)))
+            variables = jax.device_put(variables, self.devices.devices[0])
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)
             step = int(self.devices.first(state.step))
@@ -185,11 +188,6 @@ class Run:
                 f"has {num_steps:,}, and ends at {num_steps / warmup_steps:.1%} of the peak: lower "
                 "--optimizer.warmup-steps, or raise --training.num-steps"
             )
-
-    def _first_variables(self) -> TakenOver:
-        drawn = self.task.init(jax.random.key(self.experiment.seed))
-        source = self.experiment.init_from
-        return take_over(drawn, Path(source)) if source else TakenOver(drawn, "")
 
 
 def train(

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from flax_transformer.tasks.task import Loss, Variables
+from flax_transformer.training.lora import Base, merged
 from flax_transformer.training.optimizer.update_rules import moving_average
 
 
@@ -18,12 +19,13 @@ class TrainState(NamedTuple):
 
     Attributes:
         step: number of steps taken, including skipped ones.
-        params: the model's parameters.
+        params: the model's parameters; with a base, only those that are trained.
         statistics: the model's other collections, such as batch normalization's running statistics;
             {} if it has none.
         optimizer_state: Optax's state.
         skipped: consecutive updates, up to now, that were skipped because loss or gradient was not
             finite; so `step - skipped` steps led to these parameters.
+        base: the parameters that no step changes, if adapters are trained; see `training.lora`.
     """
 
     step: Int[Array, ""]
@@ -32,10 +34,11 @@ class TrainState(NamedTuple):
     optimizer_state: Any
     # A NumPy number, because a JAX array would start the devices when this file is imported.
     skipped: Int[Array, ""] | np.int32 = np.int32(0)
+    base: Base | None = None
 
     @property
     def variables(self) -> dict[str, Any]:
-        """All collections of the model for use: the averaged parameters, if they exist."""
+        """All collections for use, with the averaged parameters, if they exist; see `merged`."""
         average = moving_average(self.optimizer_state)
         return {"params": self.params if average is None else average, **self.statistics}
 
@@ -88,10 +91,26 @@ LossFunction = Callable[[Variables, Any, PRNGKeyArray], Loss]
 """(variables, batch, rng) -> sums over the batch; see `Task.loss`."""
 
 
-def init_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
-    """Makes the state before the first update from all collections of a model."""
+def init_state(
+    variables: Mapping[str, Any],
+    optimizer: optax.GradientTransformation,
+    base: Base | None = None,
+    rng: PRNGKeyArray | None = None,
+) -> TrainState:
+    """Makes the state before the first update.
+
+    Args:
+        variables: all collections of a model.
+        optimizer: turns gradients into updates.
+        base: the parameters to be kept, if adapters are trained.
+        rng: key of the adapters.
+    """
     params, statistics = split_variables(variables)
-    return TrainState(jnp.int32(0), params, statistics, optimizer.init(params))
+    if base is not None:
+        assert rng is not None
+        params = base.divide(params, rng)
+    state = TrainState(jnp.int32(0), params, statistics, optimizer.init(params))
+    return state._replace(base=base)
 
 
 def split_variables(variables: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -126,7 +145,8 @@ def make_gradient(
         rng = jax.random.fold_in(rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        totals, statistics = _sums_of_parts(loss, accumulate_steps, state, batch, rng)
+        of_trained = _loss_of_trained(loss, state.base)
+        totals, statistics = _sums_of_parts(of_trained, accumulate_steps, state, batch, rng)
         if axis_name is not None:
             totals = jax.lax.psum(totals, axis_name)
             statistics = jax.lax.pmean(statistics, axis_name)
@@ -191,10 +211,17 @@ def make_train_step(
         metrics = StepMetrics(
             gradient.loss, gradient.weight, gradient.norm, skipped, gradient.extra
         )
-        after = TrainState(state.step + 1, params, statistics, optimizer_state, skipped)
+        after = TrainState(state.step + 1, params, statistics, optimizer_state, skipped, state.base)
         return after, metrics
 
     return train_step
+
+
+def _loss_of_trained(loss, base):
+    """The loss as a function of the trained parameters."""
+    if base is None:
+        return loss
+    return lambda variables, batch, rng: loss(merged(variables, base), batch, rng)
 
 
 def _sums(loss, params, statistics, batch, rng):

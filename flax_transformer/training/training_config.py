@@ -3,6 +3,7 @@
 import dataclasses
 
 from flax_transformer.errors import check_number, option
+from flax_transformer.training.lora_config import LoraConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class TrainingConfig:
     stops."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
+    lora: LoraConfig = LoraConfig()
 
     def __post_init__(self) -> None:
         """Rejects numbers that are not positive, or too large to count to."""

@@ -344,6 +344,16 @@ EXAMPLES: dict[str, Example] = {
         refused={"d_model": 0},
         message="not 0",
     ),
+    "add_low_rank": Example(
+        lambda draw: {
+            "kernel": draw.normal(D_MODEL, 2, D_FF),
+            "down": draw.normal(D_MODEL, 3),
+            "up": draw.normal(3, 2, D_FF),
+        },
+        {"scale": 2.0},
+        refused={"down": zeros(3, D_MODEL)},
+        message=r"down \(3, 5\) and up \(3, 2, 7\) .* kernel \(5, 2, 7\)",
+    ),
     "project": Example(
         lambda draw: {
             "inputs": draw.normal(3, 2, D_MODEL),

@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoint_contents import check_shapes, digest, shapes
+from flax_transformer.training.lora import Base, divided, merged
 from flax_transformer.training.metrics import Goodness, best_step
 from flax_transformer.training.optimizer.update_rules import exchange_average
 from flax_transformer.training.step import TrainState, split_variables
@@ -51,6 +52,7 @@ class Checkpoints:
         scores: returns the validation scores so far, by step; higher is better.
         is_reader: whether another process may be writing: nothing is made, moved or deleted.
         is_end: whether a step is scored only because the training ends there.
+        base: the parameters that no checkpoint holds, if adapters are trained.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class Checkpoints:
         scores: Callable[[], Mapping[int, Goodness]],
         is_reader: bool = False,
         is_end: Callable[[int], bool] = lambda step: False,
+        base: Base | None = None,
     ):
         # Orbax logs every step of every save at level INFO, and every error before raising it.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = directory.absolute()
         self._keep, self._is_due, self._scores = keep, is_due, scores
-        self._is_end = is_end
+        self._is_end, self.base = is_end, base
         options = ocp.CheckpointManagerOptions(
             read_only=is_reader,
             create=not is_reader,
@@ -138,9 +141,8 @@ class Checkpoints:
         )
         params, statistics = split_variables(items["variables"])
         params, optimizer_state = exchange_average(params, items["optimizer"])
-        state = TrainState(
-            jnp.int32(step), params, statistics, optimizer_state, jnp.int32(items["skipped"])
-        )
+        skipped = jnp.int32(items["skipped"])
+        state = TrainState(jnp.int32(step), params, statistics, optimizer_state, skipped, self.base)
         return Restored(state, items["notes"])
 
     def restore_newest(self, like: TrainState) -> Restored | None:
@@ -164,7 +166,8 @@ class Checkpoints:
         """Averages the parameters, and any running statistics, of checkpoints.
 
         Args:
-            like: pytree of the variables' shapes.
+            like: pytree of the shapes of the model's variables. Adapters are merged before the mean
+                is taken, because their product is not linear.
             steps: steps of the checkpoints; a damaged one is left out with a warning.
 
         Returns:
@@ -178,7 +181,7 @@ class Checkpoints:
         total, read = None, []
         for step in steps:
             try:
-                variables = self._read(step, {"variables": like})["variables"]
+                variables = merged(self.saved_variables(like, step), self.base)
             except DamagedCheckpoint as error:
                 warnings.warn(f"{error}: it is left out", stacklevel=2)
                 continue
@@ -187,6 +190,10 @@ class Checkpoints:
             read.append(step)
         mean = lambda x, shape: (x / len(read)).astype(shape.dtype)  # noqa: E731
         return total and jax.tree.map(mean, total, like), read
+
+    def saved_variables(self, like: Any, step: int) -> Any:
+        """Reads the variables of a checkpoint; with a base, only those that are trained."""
+        return self._read(step, {"variables": divided(like, self.base)})["variables"]
 
     def contents(self, step: int) -> dict[str, Any]:
         """Returns digest and shapes of a checkpoint's items, and the skipped updates before it."""

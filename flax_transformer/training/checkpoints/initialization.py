@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.tasks.task import TOKENIZER, Variables
+from flax_transformer.experiment import Experiment
+from flax_transformer.tasks.task import TOKENIZER, Task, Variables
 from flax_transformer.training.assemble import open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import (
     leaf_name,
@@ -17,6 +18,7 @@ from flax_transformer.training.checkpoints.checkpoint_contents import (
     shortened,
 )
 from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.lora import Base, freeze
 
 # The part of every model that depends on the number of classes: only its shape may differ.
 HEAD = "classifier"
@@ -28,10 +30,29 @@ class TakenOver(NamedTuple):
     Attributes:
         variables: variables of the model.
         told: one line that reports which variables were taken from the run.
+        fresh: names of the variables that were not.
+        base: the parameters to be frozen, if adapters are trained.
     """
 
     variables: Variables
     told: str
+    fresh: frozenset[str] = frozenset()
+    base: Base | None = None
+
+
+def first_variables(task: Task, experiment: Experiment) -> TakenOver:
+    """Returns random variables of a task, or those of the experiment's `init_from`.
+
+    Raises:
+        UserError: see `take_over` and `freeze`.
+    """
+    drawn = task.init(jax.random.key(experiment.seed))
+    if experiment.init_from is None:
+        return TakenOver(drawn, "")
+    taken, lora = take_over(drawn, Path(experiment.init_from)), experiment.training.lora
+    if not lora.rank:
+        return taken
+    return taken._replace(base=freeze(taken.variables, taken.fresh, lora))
 
 
 def take_over(drawn: Variables, source: Path) -> TakenOver:
@@ -66,7 +87,8 @@ def take_over(drawn: Variables, source: Path) -> TakenOver:
     variables = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaves[leaf_name(path)] if leaf_name(path) in taken else leaf, drawn
     )
-    return TakenOver(variables, _told(source, named_leaves(drawn), taken, found))
+    line = _told(source, named_leaves(drawn), taken, found)
+    return TakenOver(variables, line, frozenset(wanted.keys() - taken))
 
 
 def check_run(source: Path) -> None:

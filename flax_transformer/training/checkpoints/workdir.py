@@ -28,6 +28,7 @@ class Workdir:
     Attributes:
         path: the folder.
         checkpoints: folder of Orbax's checkpoints.
+        base: folder of the weights that a training of adapters keeps.
         metrics: one line of JSON for each measurement.
         tensorboard: folder of the same curves for TensorBoard.
         scores: folder of the evaluations.
@@ -37,6 +38,7 @@ class Workdir:
     def __init__(self, path: Path):
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self.base = path / "base"
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.scores = path / "scores"

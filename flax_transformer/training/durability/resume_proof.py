@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from flax_transformer.errors import UserError
 from flax_transformer.python_files import IMPORTED_PARTS
 from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.kept_weights import kept_contents
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import PER_SECOND, scores_since_best, validation_scores
 
@@ -158,9 +159,9 @@ def differences(first: Path, second: Path) -> list[str]:
     """Compares everything that two trainings leave behind.
 
     It compares the experiment and the task's files, byte for byte; the steps of all, of the best
-    and of the averaged checkpoints; all arrays of every checkpoint, bit for bit; all lines of
-    metrics except the speed; and the state of early stopping. Random keys and the position in the
-    data follow from the seed and the step.
+    and of the averaged checkpoints; all arrays of every checkpoint and of the base of adapters, bit
+    for bit; all lines of metrics except the speed; and the state of early stopping. Random keys and
+    the position in the data follow from the seed and the step.
 
     Returns:
         A line for each difference; none for equal trainings.
@@ -180,6 +181,7 @@ def _left_behind(path: Path) -> dict[str, Any]:
     left: dict[str, Any] = {
         **{file.name: file.read_text() for file in path.glob("*.json") if file != workdir.times},
         "evaluations since the best": scores_since_best(scores),
+        "base": kept_contents(workdir.base),
     }
     for number, line in enumerate(workdir.metrics.read_text().splitlines()):
         values = json.loads(line).items()
