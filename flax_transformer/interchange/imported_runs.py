@@ -9,6 +9,7 @@ import numpy as np
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
+from flax_transformer.interchange.used_parameters import unused_modules, used_parameters
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.step import TrainState
@@ -40,7 +41,7 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
         run.task.save(path)
         checkpoints = open_checkpoints(place, run.experiment.training)
         nothing = {"imported": np.zeros(1, np.float32)}  # Orbax cannot write an empty item
-        state = TrainState(jnp.int32(0), variables["params"], {}, nothing)
+        state = TrainState(jnp.int32(0), used_parameters(run, variables["params"]), {}, nothing)
         checkpoints.save(state, {})
         checkpoints.close()
     return run
@@ -49,7 +50,9 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
 def describe(run: PublishedRun) -> list[str]:
     """Returns lines that say what was read."""
     number = sum(math.prod(shape) for shape in run.model.shapes.values())
+    unused = unused_modules(run)
     return [
         f"{run.model.family}: {number:,} parameters in {len(run.model.tensors)} tensors",
         f"read: {', '.join(dict.fromkeys(run.files))}",
+        *([f"left out: {', '.join(unused)}, which this task does not use"] if unused else []),
     ]
