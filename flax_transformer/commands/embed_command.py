@@ -53,11 +53,12 @@ class Embed(OfLines):
         if self.out is None:
             self.answer(self.texts, lambda texts, _: list(map(_vector, embed(texts))))
             return
-        parts: list[np.ndarray] = [embed([])]
+        rows: list[np.ndarray] = []
         batches = line_batches(self.texts, self.batch_lines)
-        answer_lines(batches, embed, lambda index, text, vector: parts.append(vector[None]))
+        answer_lines(batches, embed, lambda index, text, row: rows.append(row))
+        vectors = np.stack(rows) if rows else embed([])
         with written_whole(self.out) as unfinished, unfinished.open("wb") as file:
-            np.save(file, np.concatenate(parts))
+            np.save(file, vectors)
 
     def form(self, index: int, text: Any, answer: TextVector) -> str:
         """The numbers, with a tab between two of them."""
