@@ -38,7 +38,7 @@ def test_json_has_the_same_numbers(run, vectors):
     lines = run("embed", "--workdir", "encoder", "--json", *TEXTS).out.splitlines()
     found = [json.loads(line) for line in lines]
     assert [(each["index"], each["input"]) for each in found] == list(enumerate(TEXTS))
-    np.testing.assert_array_equal(np.float32([each["vector"] for each in found]), vectors)
+    np.testing.assert_array_equal(np.array([each["vector"] for each in found], "f"), vectors)
 
 
 @pytest.mark.parametrize("is_given", [True, False], ids=["arguments", "lines"])

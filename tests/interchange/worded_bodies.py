@@ -29,8 +29,9 @@ def write_body(folder: Path, *methods: str) -> Path:
     params: dict[str, Any] = {}
     for method in methods or ("__call__",):
         params |= model.init(jax.random.key(0), jnp.ones((1, 1), int), method=method)["params"]
-    rng, flat = np.random.default_rng(3), flatten_dict(params)
-    flat = {path: rng.normal(0, 0.3, np.shape(flat[path])).astype("f") for path in sorted(flat)}
+    rng = np.random.default_rng(3)
+    flat: dict[Any, Any] = flatten_dict(params)
+    flat = {path: rng.normal(0, 0.3, flat[path].shape).astype("f") for path in sorted(flat)}
     export_folder(MODEL, {"params": unflatten_dict(flat)}, folder, family="bert")
     made = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -65,8 +65,8 @@ class TextEmbeddingTask(TextTask):
 
     def predictor(self, variables: Variables) -> Embedder:
         """Makes a predictor of vectors."""
-        task = self.experiment.task
-        return Embedder(*self.predictor_parts(variables), task.pooling, task.normalize)
+        parts, task = self.predictor_parts(variables), self.experiment.task
+        return Embedder(*parts, pooling=task.pooling, normalize=task.normalize)
 
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
         """Raises an error."""
