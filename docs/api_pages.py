@@ -45,6 +45,7 @@ FOLDERS = {
     "tasks.masked_language_modeling": "Tasks: masked language modeling",
     "tasks.classification": "Tasks: classification",
     "tasks.tagging": "Tasks: tagging",
+    "tasks.text_embedding": "Tasks: vectors of texts",
     "evaluation": "Evaluation",
     "training": "Training",
     "training.optimizer": "Training: optimizer",

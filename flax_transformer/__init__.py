@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         MaskedLanguageModelingConfig,
     )
     from flax_transformer.tasks.tagging.tagging_task import TaggingConfig
+    from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
     from flax_transformer.tasks.translation.translation_config import TranslationConfig
     from flax_transformer.training.assemble import evaluate, load
     from flax_transformer.training.loop import train
@@ -95,6 +96,7 @@ _HOMES = {
     "show_scores": ".console",
     "TaggedWordsConfig": ".data.datasets.conllu",
     "TaggingConfig": ".tasks.tagging.tagging_task",
+    "TextEmbeddingConfig": ".tasks.text_embedding.text_embedding_task",
     "train": ".training.loop",
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",

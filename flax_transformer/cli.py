@@ -229,6 +229,7 @@ def _experiment_defaults(command: str, words: list[str]) -> Any:
     from flax_transformer.conventions import apply_convention
     from flax_transformer.experiment import load_experiment
     from flax_transformer.presets import apply_preset
+    from flax_transformer.training.checkpoints.model_of_run import take_model
 
     path = _experiment_file(words)
     if path is None:
@@ -238,7 +239,8 @@ def _experiment_defaults(command: str, words: list[str]) -> Any:
             f"no experiment file: give one, {PROGRAM} {command} experiments/number_words.py"
         )
     experiment = load_experiment(path)
-    for option, change in (("--preset", apply_preset), ("--convention", apply_convention)):
+    changes = {"--preset": apply_preset, "--convention": apply_convention}
+    for option, change in (changes | {"--init-from": take_model}).items():
         name = _option(words, option)
         if name is not None:
             experiment = change(experiment, name)

@@ -52,7 +52,7 @@ class Experiment:
     """Seed of the initial parameters, of dropout and of the order of the data."""
     init_from: str | None = None
     """Workdir of another run. Its weights initialize this run where they fit, and its tokenizer
-    replaces that of this data."""
+    replaces that of this data. On the command line, its model replaces that of the experiment."""
 
     def __post_init__(self) -> None:
         """Fills in defaults of the task, and rejects parts that do not fit each other."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "generate": ("use", f"{__name__}.generate_command", "Generate"),
     "classify": ("use", f"{__name__}.classify_command", "Classify"),
     "fill": ("use", f"{__name__}.fill_command", "Fill"),
+    "embed": ("use", f"{__name__}.embed_command", "Embed"),
     "tag": ("use", f"{__name__}.tag_command", "Tag"),
     "score": ("use", f"{__name__}.score_command", "Score"),
     "import": ("exchange", f"{__name__}.import_command", "Import"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
+from flax_transformer.interchange.used_parameters import unused_modules, used_parameters
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
@@ -36,7 +37,8 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
     with place.in_use():
         run.task.save(path)
         checkpoints = open_checkpoints(place, run.experiment.training)
-        checkpoints.save(weights_only(variables["params"]), {})
+        params = used_parameters(run, variables["params"])
+        checkpoints.save(weights_only(params), {})
         checkpoints.close()
     return run
 
@@ -44,7 +46,9 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
 def describe(run: PublishedRun) -> list[str]:
     """Returns lines that say what was read."""
     number = sum(math.prod(shape) for shape in run.model.shapes.values())
+    unused = unused_modules(run)
     return [
         f"{run.model.family}: {number:,} parameters in {len(run.model.tensors)} tensors",
         f"read: {', '.join(dict.fromkeys(run.files))}",
+        *([f"left out: {', '.join(unused)}, which this task does not use"] if unused else []),
     ]

@@ -24,6 +24,7 @@ from flax_transformer.interchange.published_folders import (
     read_parameters,
 )
 from flax_transformer.interchange.safetensors_files import read_json
+from flax_transformer.interchange.sentence_vectors import read_vector_settings
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.tasks.language_modeling.language_modeling_task import LanguageModelingConfig
 from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_task import (
@@ -32,6 +33,7 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_ta
 from flax_transformer.tasks.task import Predictor, Task
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.tasks import find_task
+from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 
 LONGEST = 2048  # tokens that are read at a time, at most; a table of positions may have fewer
@@ -94,6 +96,8 @@ def open_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
     if isinstance(task_config, ClassificationConfig):
         arguments.insert(0, _class_names(model))
     task = kind(experiment, *arguments)
+    if isinstance(task_config, TextEmbeddingConfig):
+        files += read_vector_settings(folder).files
     files += [generation_settings.FILE] * bool(generation) + model.tensors.files
     return PublishedRun(model, experiment, task, files)
 
@@ -120,10 +124,12 @@ def _configs(model: PublishedModel, folder: Path) -> tuple[DataConfig, TaskConfi
         return LabeledTextConfig("labeled_text", max_length=limit), ClassificationConfig()
     if "tokens" in parts:
         return PlainTextConfig("plain_text", max_length=limit), MaskedLanguageModelingConfig()
-    raise UserError(
-        f"{folder} has no head for tokens or classes: ft.interchange.parameters({str(folder)!r}) "
-        "gives its module and its variables"
+    found = read_vector_settings(folder)
+    limit = min(limit, found.max_length or limit)
+    task_config = TextEmbeddingConfig(
+        pooling=found.pooling, normalize=found.normalize, has_pooler="pool" in parts
     )
+    return PlainTextConfig("plain_text", max_length=limit), task_config
 
 
 def _decoding(generation: Mapping[str, Any], folder: Path) -> Any:

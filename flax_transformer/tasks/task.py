@@ -78,6 +78,8 @@ class Task(ABC):
         unit: unit of its speed, in the plural.
         command: name of the command that uses a trained model.
         searches: whether outputs are searched for; an experiment then has `decoding`.
+        trains: whether it has a loss; without one, its model is only used, or begins another
+            training.
         attention_options: further arguments of its predictor's `attend`.
         model: built by `experiment.model.build`.
     """
@@ -90,6 +92,7 @@ class Task(ABC):
     unit: ClassVar[str]
     command: ClassVar[str]
     searches: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
     attention_options: ClassVar[tuple[str, ...]] = ()
 
     model: Model

@@ -12,6 +12,7 @@ from flax_transformer.tasks.masked_language_modeling.masked_language_modeling_ta
 )
 from flax_transformer.tasks.tagging.tagging_task import TaggingTask
 from flax_transformer.tasks.task import Experiment, Task
+from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingTask
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 
 TASKS: dict[str, type[Task]] = {
@@ -22,6 +23,7 @@ TASKS: dict[str, type[Task]] = {
     "image_classification": ImageClassification,
     "video_classification": VideoClassification,
     "tagging": TaggingTask,
+    "text_embedding": TextEmbeddingTask,
 }
 
 

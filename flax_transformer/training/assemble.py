@@ -176,9 +176,10 @@ def check_command(command: str, workdir: Path) -> None:
     """Rejects a workdir with a model for another command, and names that command."""
     name, task = find_task(Workdir(workdir).load())
     if task.command != command:
+        other = "" if task.trains else f", or train another task with --init-from {workdir}"
         raise UserError(
             f"{workdir} holds a model for {name}, which cannot {command}: use flax-transformer "
-            f"{task.command} --workdir {workdir}"
+            f"{task.command} --workdir {workdir}{other}"
         )
 
 

@@ -17,9 +17,24 @@ from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer, tokenize_labeled
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
+from flax_transformer.tasks.classification.classifier import Classifier
 from flax_transformer.tasks.given_texts import encode_text, list_texts
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
 from flax_transformer.tasks.text_predictor import text_attention
+from flax_transformer.tasks.text_vectors import EmbedsTexts
+
+
+class TextClassifier(Classifier, EmbedsTexts):
+    """Classifies many texts, and gives their vectors, with a model that is loaded once.
+
+    Attributes:
+        tokenizer: of the model.
+        max_length: tokens that the model reads at a time, marks included.
+    """
+
+    def __init__(self, task: "TextClassification", variables: Variables):
+        super().__init__(task, variables)
+        self.tokenizer, self.max_length = task.tokenizer, task.experiment.data.max_length
 
 
 class TextClassification(ClassificationTask):
@@ -60,6 +75,10 @@ class TextClassification(ClassificationTask):
         """Tokenizes texts."""
         texts = TokenizedText.encode(self.tokenizer, list_texts(inputs), begin=True)
         return TextInputs(texts, self.experiment.data.max_length)
+
+    def predictor(self, variables: Variables) -> TextClassifier:
+        """Makes a classifier."""
+        return TextClassifier(self, variables)
 
     def attention(self, variables: Variables, given: str) -> Fields:
         """Computes the attention between the tokens of a text."""

@@ -15,6 +15,7 @@ from flax_transformer.errors import UserError, check_number
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
+from flax_transformer.tasks.text_vectors import EmbedsTexts
 from flax_transformer.visualization.visible_text import arrow_title
 
 MASK_TEXT = "[MASK]"  # marks a gap: a missing token
@@ -32,7 +33,7 @@ class Filled(NamedTuple):
     gaps: list[dict[str, float]]
 
 
-class MaskFiller(TextPredictor):
+class MaskFiller(TextPredictor, EmbedsTexts):
     """Fills the gaps of many texts with a model that is loaded once."""
 
     def fill(

@@ -17,6 +17,7 @@ from flax_transformer.models.encoder_only import EncoderOnly
 from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
+from flax_transformer.tasks.text_vectors import EmbedsTexts
 from flax_transformer.visualization.visible_text import arrow_title
 
 ROWS = 64  # rows of a batch: enough to keep the processor busy
@@ -37,7 +38,7 @@ class TaggedWord(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class Tagger(TextPredictor):
+class Tagger(TextPredictor, EmbedsTexts):
     """Tags the words of many sentences with a model that is loaded once.
 
     Attributes:
