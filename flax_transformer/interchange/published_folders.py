@@ -15,6 +15,7 @@ from flax_transformer.interchange.config_fields import read_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import build, shapes_of
+from flax_transformer.interchange.model_sources import find_model
 from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
 
@@ -108,24 +109,25 @@ def open_published(folder: str | Path) -> PublishedModel:
 
 
 def parameters(
-    folder: str | Path, *, dtype: str | None = None
+    model: str | Path, *, dtype: str | None = None, revision: str | None = None
 ) -> tuple[Any, nn.Module, dict[str, Any]]:
-    """Reads a published folder as one of our models.
+    """Reads a published model as one of our models.
 
     Only one tensor at a time is held in memory besides the result.
 
     Args:
-        folder: see `open_published`.
+        model: a folder, see `open_published`, or OWNER/NAME on Hugging Face's Hub.
         dtype: type of the parameters, float32, float16 or bfloat16; None keeps each tensor's.
+        revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
         Our config, the module, and its variables.
 
     Raises:
-        UserError: see `open_published`; or if a number is not finite.
+        UserError: see `open_published`; or if a number is not finite, or a model cannot be fetched.
     """
-    model = open_published(folder)
-    return model.config, model.module, read_parameters(model, dtype)
+    opened = open_published(find_model(model, revision).folder)
+    return opened.config, opened.module, read_parameters(opened, dtype)
 
 
 def read_parameters(model: PublishedModel, dtype: str | None = None) -> dict[str, Any]:

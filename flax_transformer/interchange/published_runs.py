@@ -18,6 +18,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.interchange import generation_settings
 from flax_transformer.interchange.generation_settings import read_decoding
+from flax_transformer.interchange.model_sources import ModelSource, find_model
 from flax_transformer.interchange.published_folders import (
     LARGEST_CONFIG,
     PublishedModel,
@@ -47,35 +48,45 @@ class PublishedRun(NamedTuple):
         experiment: data, model, task and search; it was not trained by it.
         task: opened.
         files: names of the files of the model.
+        source: where the model is from.
     """
 
     model: PublishedModel
     experiment: Experiment
     task: Task
     files: list[str]
+    source: ModelSource
 
 
-def from_pretrained(folder: str | Path, *, dtype: str | None = None) -> Predictor:
+def from_pretrained(
+    model: str | Path, *, dtype: str | None = None, revision: str | None = None
+) -> Predictor:
     """Loads a published model for use.
 
     Args:
-        folder: holds config.json, safetensors and the files of a tokenizer, as `save_pretrained` of
-            Hugging Face's transformers writes them.
+        model: a folder with config.json, safetensors and the files of a tokenizer, as
+            `save_pretrained` of Hugging Face's transformers writes them; or OWNER/NAME of a model
+            on the Hub, which is fetched (extra `hub`).
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
+        revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
         The predictor of the model's task, such as a `Translator`.
 
     Raises:
-        UserError: says in one line what the folder has that is not known here.
+        UserError: says in one line what the folder has that is not known here, or why the model is
+            not fetched.
     """
-    run = open_published_run(folder, dtype)
+    run = open_published_run(model, dtype, revision)
     return run.task.predictor(read_parameters(run.model, dtype))
 
 
-def open_published_run(folder: str | Path, dtype: str | None = None) -> PublishedRun:
-    """Reads everything of a published folder but the parameters; see `from_pretrained`."""
-    folder = Path(folder).expanduser()
+def open_published_run(
+    name: str | Path, dtype: str | None = None, revision: str | None = None
+) -> PublishedRun:
+    """Reads everything of a published model but the parameters; see `from_pretrained`."""
+    source = find_model(name, revision)
+    folder = source.folder
     model = open_published(folder)
     computes = dtype or _common_type(model)
     config = model.config
@@ -97,7 +108,7 @@ def open_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
         arguments.insert(0, _class_names(model))
     task = kind(experiment, *arguments)
     files += [generation_settings.FILE] * bool(generation) + model.tensors.files
-    return PublishedRun(model, experiment, task, files)
+    return PublishedRun(model, experiment, task, files, source)
 
 
 def _common_type(model: PublishedModel) -> str:
