@@ -12,7 +12,10 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
-from flax_transformer.data.tokens.published_folder import read_published_tokenizer
+from flax_transformer.data.tokens.published_folder import (
+    read_chat_template,
+    read_published_tokenizer,
+)
 from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
@@ -167,7 +170,9 @@ def _of_model(
     banned = said.get("bad_words_ids") or []
     if any(type(words) is not list or len(words) != 1 for words in banned):
         raise UserError(f"{folder}: bad_words_ids has several ids in one: remove the key")
-    ids = [i for i in (begin, forced, *(word[0] for word in banned)) if i is not None]
+    ends = said.get("eos_token_id") if model.config.gives.endswith("_tokens") else None
+    ends = ends if type(ends) is list else [] if ends is None else [ends]
+    ids = [i for i in (begin, forced, *ends, *(word[0] for word in banned)) if i is not None]
     if any(type(i) is not int or not 0 <= i < size for i in ids):
         raise UserError(f"{folder} names an id that its table of {size:,} rows does not have")
     return tokenizer.of_model(
@@ -176,6 +181,8 @@ def _of_model(
             begin=begin if writes else None,
             forced=() if forced is None or not writes else (forced,),
             never_written=tuple(word[0] for word in banned),
+            ends=tuple(ends),
+            chat_template=read_chat_template(folder),
         )
     )
 
