@@ -21,7 +21,7 @@ class Import:
 
     model: Positional[str]
     """Folder with config.json, safetensors and the files of a tokenizer; or a model of Hugging
-    Face's Hub, such as openai-community/gpt2."""
+    Face's Hub, such as openai-community/gpt2; or a GGUF file."""
     workdir: Path | None = None
     """New folder for the model."""
     revision: str | None = None

@@ -69,7 +69,7 @@ def from_pretrained(
     Args:
         model: a folder with config.json, safetensors and the files of a tokenizer, as
             `save_pretrained` of Hugging Face's transformers writes them; or OWNER/NAME of a model
-            on the Hub, which is fetched (extra `hub`).
+            on the Hub, which is fetched (extra `hub`); or a GGUF file of a Llama (extra `gguf`).
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
         revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
@@ -102,7 +102,7 @@ def open_published_run(
     if found.searches:
         experiment = dataclasses.replace(experiment, decoding=_decoding(generation, folder))
     kind: Any = found  # a class of texts or of classes, whose arguments differ
-    files, arguments = ["config.json"], []
+    files, arguments = ["config.json"] * folder.is_dir(), []
     if model.config.reads != "images":
         tokenizer, read = read_published_tokenizer(folder)
         arguments.append(_of_model(tokenizer, model, generation, folder))

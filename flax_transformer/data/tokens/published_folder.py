@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 import tokenizers
 
+from flax_transformer.data.files.gguf_file import SUFFIX, read_gguf
 from flax_transformer.data.files.limited_files import read_json_object, read_limited_text
-from flax_transformer.data.tokens import byte_level_files, opus_mt_files, word_piece_files
+from flax_transformer.data.tokens import (
+    byte_level_files,
+    gguf_tokenizer,
+    opus_mt_files,
+    word_piece_files,
+)
+from flax_transformer.data.tokens.gguf_tokenizer import read_gguf_tokenizer
 from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, subwords_of_json
 from flax_transformer.data.tokens.sentencepiece_files import MODELS, read_sentencepiece
 from flax_transformer.data.tokens.special_ids import SpecialIds
@@ -38,12 +45,14 @@ def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
     added_tokens.json give special tokens. No other file is read, and no code is run.
 
     Args:
-        folder: of the model.
+        folder: of the model; or a GGUF file.
 
     Raises:
         UserError: if files are missing, damaged, larger than 64 MiB, or of another kind.
     """
     folder = Path(folder).expanduser()
+    if folder.suffix == SUFFIX and folder.is_file():
+        return FoundTokenizer(read_gguf_tokenizer(folder), [folder.name])
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of a published model")
     is_there = {path.name for path in folder.iterdir()}
@@ -56,7 +65,7 @@ def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
 
 
 def read_chat_template(folder: Path) -> str:
-    """Reads the chat template of a published folder; "" without one.
+    """Reads the chat template of a published folder or GGUF file; "" without one.
 
     It is chat_template.jinja, or in tokenizer_config.json, as a text or as a list of named texts,
     of which the one named default is read.
@@ -64,6 +73,8 @@ def read_chat_template(folder: Path) -> str:
     Raises:
         UserError: if it is of another kind.
     """
+    if folder.suffix == SUFFIX and folder.is_file():
+        return read_gguf(folder).field(gguf_tokenizer.CHAT_TEMPLATE, str) or ""
     if (folder / CHAT_TEMPLATE).is_file():
         return read_limited_text(folder / CHAT_TEMPLATE, LARGEST_TEMPLATE)
     path = folder / TOKENIZER_CONFIG

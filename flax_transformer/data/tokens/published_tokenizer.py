@@ -101,7 +101,7 @@ class PublishedTokenizer(Tokenizer):
         return ids[: len(ids) - is_ended] or [self.special.need("bos", "eos")]
 
     def encode_chats(self, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[int]]:
-        """Returns the ids of conversations, each with the beginning of an answer; see `chat`.
+        """Returns the ids of conversations, each with the beginning of an answer.
 
         Special tokens are only those that the chat template writes.
 
@@ -109,7 +109,7 @@ class PublishedTokenizer(Tokenizer):
             conversations: lists of messages, each with a role and a content.
 
         Raises:
-            UserError: see `render_chats`; or if there is no template.
+            UserError: see `render_chats`; or if the model has no template.
         """
         if not self.model.chat_template:
             raise UserError("the model has no chat template: continue texts without --chat")
