@@ -132,7 +132,7 @@ def read_settings(file: GgufFile) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(file: GgufFile, given: dict[str, Any], same: dict[str, int]) -> None:
+def _refuse_unknown(file: GgufFile, given: dict[str, Any], same: dict[str, Any]) -> None:
     """Refuses fields that change the model, but not those that repeat what is known."""
     unknown = sorted(
         f"llama.{name} {value!r:.40}"
