@@ -19,22 +19,25 @@ class Import:
     docs/guides/published_models.md lists the families. Parameters become float32.
     """
 
-    folder: Positional[Path]
-    """Folder with config.json, safetensors and the files of a tokenizer."""
+    model: Positional[str]
+    """Folder with config.json, safetensors and the files of a tokenizer; or a model of Hugging
+    Face's Hub, such as openai-community/gpt2; or a GGUF file."""
     workdir: Path | None = None
     """New folder for the model."""
+    revision: str | None = None
+    """Branch, tag or commit of a model of the Hub; by default its main branch."""
     dry_run: bool = False
     """Only check names, shapes and settings, and say what the folder holds."""
 
     def run(self) -> None:
-        """Imports the folder and says what to do next."""
+        """Imports the model and says what to do next."""
         console = Console()
         if self.dry_run:
-            run = open_published_run(self.folder)
+            run = open_published_run(self.model, revision=self.revision)
         elif self.workdir is None:
             raise UserError("--workdir is missing: give a new folder, or --dry-run")
         else:
-            run = import_folder(self.folder, self.workdir)
+            run = import_folder(self.model, self.workdir, revision=self.revision)
         for line in describe(run):
             say(console, line)
         if self.workdir is not None and not self.dry_run:

@@ -108,7 +108,7 @@ def beam_search(
         raise ValueError(f"num_halvings must be at least 0, got {num_halvings}")
 
     def extend(beams: _Beams, logits: Float[Array, "batch beam vocab"]) -> _Beams:
-        return _extend(beams, logits, length_penalty, limits.eos_id, refill, processor)
+        return _extend(beams, logits, length_penalty, limits, refill, processor)
 
     def read_and_extend(beams: _Beams) -> _Beams:
         last = beams.tokens[:, :, beams.length - 1].reshape(-1, 1)
@@ -197,18 +197,18 @@ def _extend(
     beams: _Beams,
     logits: Float[Array, "batch beam vocab"],
     length_penalty: LengthPenalty,
-    eos_id: int,
+    limits: SearchLimits,
     refill: bool,
     processor: LogitsProcessor | None,
 ) -> _Beams:
     """Adds one token to the live hypotheses, unless the example is settled."""
     beam_size, num_best = beams.log_probs.shape[1], beams.finished.scores.shape[1]
     settled = _settled(beams, length_penalty)
-    # At most one continuation of a hypothesis ends, so beam_size of twice as many do not.
-    number = 2 * beam_size if refill else beam_size
+    # Each end mark ends at most one continuation of a hypothesis, so beam_size of these do not.
+    number = (1 + len(limits.end_ids)) * beam_size if refill else beam_size
     log_probs, parents, chosen, tokens = _continue(beams, logits, number, processor)
     length = beams.length + 1
-    ended = chosen == eos_id
+    ended = limits.is_end(chosen)
     finishes = ended & (jnp.arange(ended.shape[1]) < beam_size) if refill else ended
     ended_log_probs = jnp.where(finishes, log_probs, -jnp.inf)
     finished = concatenate(

@@ -77,7 +77,7 @@ def generate(
             ),
             log_probs=state.log_probs + jnp.where(state.alive, gained, 0.0),
             lengths=state.lengths + state.alive,
-            alive=state.alive & (chosen != limits.eos_id) & (length < max_lengths),
+            alive=state.alive & ~limits.is_end(chosen) & (length < max_lengths),
         )
 
     def read_and_extend(state: _Progress) -> _Progress:

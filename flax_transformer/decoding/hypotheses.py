@@ -1,5 +1,7 @@
 """Types and functions that all searches share: steps, limits, results and changes of the cache."""
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -87,7 +89,7 @@ class SearchLimits:
 
     Attributes:
         max_length: most tokens generated, EOS included: the width of the result.
-        eos_id: token that ends a hypothesis.
+        eos_id: token that ends a hypothesis, or several such tokens.
         pad_id: token that fills the rest of a hypothesis, and the prompt on the left.
         max_lengths: [batch], the limit of each example, for example its source length + 50, clipped
             to 1 .. max_length; None: max_length for all.
@@ -105,7 +107,7 @@ class SearchLimits:
     """
 
     max_length: int
-    eos_id: int
+    eos_id: int | tuple[int, ...]
     pad_id: int
     max_lengths: Int[Array, " batch"] | None = None
     prompt_lengths: Int[Array, " batch"] | None = None
@@ -114,6 +116,19 @@ class SearchLimits:
         """Rejects outputs without room for a token."""
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {self.max_length}")
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end a hypothesis."""
+        return self.eos_id if isinstance(self.eos_id, tuple) else (self.eos_id,)
+
+    def is_end(self, tokens: Int[Array, "*rows"]) -> Bool[Array, "*rows"]:
+        """Returns whether each token ends a hypothesis.
+
+        Args:
+            tokens: [*rows], ids.
+        """
+        return is_one_of(tokens, self.end_ids)
 
     def of_examples(self, batch: int) -> Int[Array, " batch"]:
         """Returns the limit of each example, in tokens.
@@ -134,6 +149,16 @@ class SearchLimits:
                 f"max_lengths must have shape ({batch},), got {self.max_lengths.shape}"
             )
         return jnp.clip(self.max_lengths, 1, self.max_length).astype(jnp.int32)
+
+
+def is_one_of(tokens: Int[Array, "*rows"], ids: tuple[int, ...]) -> Bool[Array, "*rows"]:
+    """Returns whether each token is one of some ids.
+
+    Example:
+        >>> is_one_of(jnp.array([2, 3, 5]), (2, 5)).tolist()
+        [True, False, True]
+    """
+    return functools.reduce(operator.or_, [tokens == number for number in ids])
 
 
 def repeat_history(cache: Cache, num_hypotheses: int) -> Cache:

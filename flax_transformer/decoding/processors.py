@@ -114,14 +114,16 @@ def forbid_repeated_ngrams(
 
 
 def forbid_early_end(
-    scores: Float[Array, "*rows vocab"], is_early: Bool[Array, "*rows"], eos_id: int
+    scores: Float[Array, "*rows vocab"],
+    is_early: Bool[Array, "*rows"],
+    eos_id: int | tuple[int, ...],
 ) -> Float[Array, "*rows vocab"]:
     """Sets the score of EOS to -inf where it is too early to end.
 
     Args:
         scores: [*rows, vocab].
         is_early: [*rows].
-        eos_id: token that ends a hypothesis.
+        eos_id: token that ends a hypothesis, or several such tokens.
 
     Returns:
         [*rows, vocab].
@@ -130,7 +132,7 @@ def forbid_early_end(
         >>> forbid_early_end(jnp.ones((2, 3)), jnp.array([True, False]), 2).tolist()
         [[1.0, 1.0, -inf], [1.0, 1.0, 1.0]]
     """
-    is_eos = jnp.arange(scores.shape[-1]) == eos_id
+    is_eos = jnp.isin(jnp.arange(scores.shape[-1]), jnp.array(eos_id))
     return jnp.where(is_early[..., None] & is_eos, -jnp.inf, scores)
 
 
@@ -140,7 +142,7 @@ def make_processor(
     repetition_penalty: float = 1.0,
     no_repeat_ngram_size: int = 0,
     min_lengths: Int[Array, " batch"] | None = None,
-    eos_id: int,
+    eos_id: int | tuple[int, ...],
     pad_id: int,
 ) -> LogitsProcessor | None:
     """Combines the rules, in the order of Hugging Face.
@@ -152,7 +154,7 @@ def make_processor(
         repetition_penalty: see `penalize_repetition`; 1 is none.
         no_repeat_ngram_size: see `forbid_repeated_ngrams`; 0 allows every n-gram.
         min_lengths: [batch], tokens generated before EOS is allowed; None: none.
-        eos_id: token that ends a hypothesis.
+        eos_id: token that ends a hypothesis, or several such tokens.
         pad_id: token that fills the prompt on the left.
 
     Returns:
@@ -175,7 +177,7 @@ def make_processor(
         is_early = jnp.broadcast_to((length < min_lengths)[:, None], scores.shape[:-1])
         processed = forbid_early_end(processed, is_early, eos_id)
         is_stuck = processed.max(axis=-1, keepdims=True) == -jnp.inf
-        is_eos = jnp.arange(scores.shape[-1]) == eos_id
+        is_eos = jnp.isin(jnp.arange(scores.shape[-1]), jnp.array(eos_id))
         return jnp.where(is_stuck & is_eos, scores, processed)
 
     if min_lengths is None:

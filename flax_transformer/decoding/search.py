@@ -179,7 +179,7 @@ def _processor(
         repetition_penalty=config.repetition_penalty,
         no_repeat_ngram_size=config.no_repeat_ngram_size,
         min_lengths=min_lengths,
-        eos_id=limits.eos_id,
+        eos_id=limits.end_ids,
         pad_id=limits.pad_id,
     )
 

@@ -1,5 +1,6 @@
 """Import: a published folder as a workdir, which all commands use like that of a training."""
 
+import json
 import math
 from pathlib import Path
 
@@ -10,16 +11,23 @@ from flax_transformer.interchange.used_parameters import unused_modules, used_pa
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.whole_files import written_whole
+
+SOURCE = "fetched_from.json"  # in the workdir of a model of the Hub
 
 
-def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
+def import_folder(
+    model: str | Path, workdir: str | Path, *, revision: str | None = None
+) -> PublishedRun:
     """Writes a published model into a new workdir, as a checkpoint of step 0.
 
     Parameters become float32, so that a training can begin with them (`--init-from`).
 
     Args:
-        folder: see `from_pretrained`.
-        workdir: a new or an empty folder.
+        model: see `from_pretrained`.
+        workdir: a new or an empty folder. fetched_from.json in it gives the name and the commit of
+            a model of the Hub.
+        revision: see `from_pretrained`.
 
     Returns:
         What was read.
@@ -30,12 +38,14 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
     path = Path(workdir)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"--workdir {path} is not an empty folder: give another one")
-    run = open_published_run(folder, "float32")
+    run = open_published_run(model, "float32", revision)
     variables = read_parameters(run.model, "float32")
     place = Workdir(path)
     place.start(run.experiment)
     with place.in_use():
         run.task.save(path)
+        if run.source.commit:
+            write_source(run, path / SOURCE)
         checkpoints = open_checkpoints(place, run.experiment.training)
         params = used_parameters(run, variables["params"])
         checkpoints.save(weights_only(params), {})
@@ -43,11 +53,20 @@ def import_folder(folder: str | Path, workdir: str | Path) -> PublishedRun:
     return run
 
 
+def write_source(run: PublishedRun, path: Path) -> None:
+    """Writes which model of the Hub was fetched: its name, revision and commit."""
+    _, *fetched = run.source
+    with written_whole(path) as file:
+        file.write_text(json.dumps(dict(zip(run.source._fields[1:], fetched, strict=True))) + "\n")
+
+
 def describe(run: PublishedRun) -> list[str]:
     """Returns lines that say what was read."""
     number = sum(math.prod(shape) for shape in run.model.shapes.values())
     unused = unused_modules(run)
+    name, commit = run.source.name, run.source.commit
     return [
+        *([f"{name} at commit {commit}"] if commit else []),
         f"{run.model.family}: {number:,} parameters in {len(run.model.tensors)} tensors",
         f"read: {', '.join(dict.fromkeys(run.files))}",
         *([f"left out: {', '.join(unused)}, which this task does not use"] if unused else []),

@@ -10,11 +10,14 @@ import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
+from flax_transformer.data.files.gguf_file import SUFFIX
 from flax_transformer.errors import LARGEST_NUMBER, UserError, unknown, unknown_part
 from flax_transformer.interchange.config_fields import read_fields
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
+from flax_transformer.interchange.gguf_models import GgufTensors, open_gguf
 from flax_transformer.interchange.model_parameters import build, shapes_of
+from flax_transformer.interchange.model_sources import find_model
 from flax_transformer.interchange.position_tables import find_positions
 from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
@@ -48,7 +51,7 @@ class PublishedModel(NamedTuple):
 class NamedTensors(Mapping[str, np.ndarray]):
     """The tensors of a folder by the names that rules have, without a number that is not finite."""
 
-    def __init__(self, tensors: Tensors, names: Mapping[str, str]):
+    def __init__(self, tensors: Tensors | GgufTensors, names: Mapping[str, str]):
         self.tensors, self.names = tensors, names
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -78,14 +81,17 @@ def open_published(folder: str | Path) -> PublishedModel:
     """Reads the config and the headers of a folder, and finds a place for each of its tensors.
 
     Args:
-        folder: holds config.json, and model.safetensors or several such files with an index.
+        folder: holds config.json, and model.safetensors or several such files with an index; or
+            the path of a GGUF file.
 
     Raises:
         UserError: says in one line what is unknown, missing, without a use, or of another shape.
     """
     folder = Path(folder)
-    tensors = Tensors(folder)
-    settings = read_json(folder / CONFIG, LARGEST_CONFIG)
+    if folder.suffix == SUFFIX and folder.is_file():
+        tensors, settings = open_gguf(folder)
+    else:
+        tensors, settings = Tensors(folder), read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
         raise unknown_part(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
@@ -111,24 +117,25 @@ def open_published(folder: str | Path) -> PublishedModel:
 
 
 def parameters(
-    folder: str | Path, *, dtype: str | None = None
+    model: str | Path, *, dtype: str | None = None, revision: str | None = None
 ) -> tuple[Any, nn.Module, dict[str, Any]]:
-    """Reads a published folder as one of our models.
+    """Reads a published model as one of our models.
 
     Only one tensor at a time is held in memory besides the result.
 
     Args:
-        folder: see `open_published`.
+        model: a folder, see `open_published`, or OWNER/NAME on Hugging Face's Hub.
         dtype: type of the parameters, float32, float16 or bfloat16; None keeps each tensor's.
+        revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
         Our config, the module, and its variables.
 
     Raises:
-        UserError: see `open_published`; or if a number is not finite.
+        UserError: see `open_published`; or if a number is not finite, or a model cannot be fetched.
     """
-    model = open_published(folder)
-    return model.config, model.module, read_parameters(model, dtype)
+    opened = open_published(find_model(model, revision).folder)
+    return opened.config, opened.module, read_parameters(opened, dtype)
 
 
 def read_parameters(model: PublishedModel, dtype: str | None = None) -> dict[str, Any]:
@@ -159,7 +166,9 @@ def axes_of(config: Any) -> dict[str, int]:
     return sizes
 
 
-def name_tensors(family: Family, options: Mapping[str, Any], tensors: Tensors) -> NamedTensors:
+def name_tensors(
+    family: Family, options: Mapping[str, Any], tensors: Tensors | GgufTensors
+) -> NamedTensors:
     """Gives the tensors of a folder the names that the rules of its family have.
 
     Older names are replaced, and the prefix is added if the folder holds only a body.

@@ -10,12 +10,16 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
-from flax_transformer.data.tokens.published_folder import read_published_tokenizer
+from flax_transformer.data.tokens.published_folder import (
+    read_chat_template,
+    read_published_tokenizer,
+)
 from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.generation_settings import read_decoding
+from flax_transformer.interchange.model_sources import ModelSource, find_model
 from flax_transformer.interchange.pixel_settings import check_pixels
 from flax_transformer.interchange.published_folders import (
     LARGEST_CONFIG,
@@ -47,35 +51,45 @@ class PublishedRun(NamedTuple):
         experiment: data, model, task and search; it was not trained by it.
         task: opened.
         files: names of the files of the model.
+        source: where the model is from.
     """
 
     model: PublishedModel
     experiment: Experiment
     task: Task
     files: list[str]
+    source: ModelSource
 
 
-def from_pretrained(folder: str | Path, *, dtype: str | None = None) -> Predictor:
+def from_pretrained(
+    model: str | Path, *, dtype: str | None = None, revision: str | None = None
+) -> Predictor:
     """Loads a published model for use.
 
     Args:
-        folder: holds config.json, safetensors and the files of a tokenizer, as `save_pretrained` of
-            Hugging Face's transformers writes them.
+        model: a folder with config.json, safetensors and the files of a tokenizer, as
+            `save_pretrained` of Hugging Face's transformers writes them; or OWNER/NAME of a model
+            on the Hub, which is fetched (extra `hub`); or a GGUF file of a Llama (extra `gguf`).
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
+        revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
         The predictor of the model's task, such as a `Translator`.
 
     Raises:
-        UserError: says in one line what the folder has that is not known here.
+        UserError: says in one line what the folder has that is not known here, or why the model is
+            not fetched.
     """
-    run = open_published_run(folder, dtype)
+    run = open_published_run(model, dtype, revision)
     return run.task.predictor(read_parameters(run.model, dtype))
 
 
-def open_published_run(folder: str | Path, dtype: str | None = None) -> PublishedRun:
-    """Reads everything of a published folder but the parameters; see `from_pretrained`."""
-    folder = Path(folder).expanduser()
+def open_published_run(
+    name: str | Path, dtype: str | None = None, revision: str | None = None
+) -> PublishedRun:
+    """Reads everything of a published model but the parameters; see `from_pretrained`."""
+    source = find_model(name, revision)
+    folder = source.folder
     model = open_published(folder)
     computes = dtype or _common_type(model)
     config = model.config
@@ -88,7 +102,7 @@ def open_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
     if found.searches:
         experiment = dataclasses.replace(experiment, decoding=_decoding(generation, folder))
     kind: Any = found  # a class of texts or of classes, whose arguments differ
-    files, arguments = ["config.json"], []
+    files, arguments = ["config.json"] * folder.is_dir(), []
     if model.config.reads != "images":
         tokenizer, read = read_published_tokenizer(folder)
         arguments.append(_of_model(tokenizer, model, generation, folder))
@@ -99,7 +113,7 @@ def open_published_run(folder: str | Path, dtype: str | None = None) -> Publishe
     if isinstance(task_config, TextEmbeddingConfig):
         files += read_vector_settings(folder).files
     files += [generation_settings.FILE] * bool(generation) + model.tensors.files
-    return PublishedRun(model, experiment, task, files)
+    return PublishedRun(model, experiment, task, files, source)
 
 
 def _common_type(model: PublishedModel) -> str:
@@ -160,7 +174,9 @@ def _of_model(
     banned = said.get("bad_words_ids") or []
     if any(type(words) is not list or len(words) != 1 for words in banned):
         raise UserError(f"{folder}: bad_words_ids has several ids in one: remove the key")
-    ids = [i for i in (begin, forced, *(word[0] for word in banned)) if i is not None]
+    ends = said.get("eos_token_id") if model.config.gives.endswith("_tokens") else None
+    ends = ends if type(ends) is list else [] if ends is None else [ends]
+    ids = [i for i in (begin, forced, *ends, *(word[0] for word in banned)) if i is not None]
     if any(type(i) is not int or not 0 <= i < size for i in ids):
         raise UserError(f"{folder} names an id that its table of {size:,} rows does not have")
     return tokenizer.of_model(
@@ -169,6 +185,8 @@ def _of_model(
             begin=begin if writes else None,
             forced=() if forced is None or not writes else (forced,),
             never_written=tuple(word[0] for word in banned),
+            ends=tuple(ends),
+            chat_template=read_chat_template(folder),
         )
     )
 

@@ -70,7 +70,7 @@ class TextPredictor:
         num_halvings: int = 0,
     ) -> Hypotheses:
         """Searches for the outputs of a batch of at most max_length tokens."""
-        eos_id, pad_id = self.tokenizer.eos_id, self.tokenizer.pad_id
+        end_ids, pad_id = self.tokenizer.end_ids, self.tokenizer.pad_id
         return search_rows(
             self.model,
             self.variables,
@@ -78,7 +78,7 @@ class TextPredictor:
             jax.random.key(seed),
             # Stop strings do not change the program; it is compiled once, without them.
             decoding=dataclasses.replace(decoding, stop=()),
-            limits=SearchLimits(max_length=max_length, eos_id=eos_id, pad_id=pad_id),
+            limits=SearchLimits(max_length=max_length, eos_id=end_ids, pad_id=pad_id),
             num_halvings=num_halvings,
         )
 

@@ -63,6 +63,7 @@ def beam_search_to_the_limit(
     *,
     refill=False,
     rules=lambda output, log_probs: log_probs,
+    ends=(EOS,),
 ):
     """The definition in plain Python: no early stop, every hypothesis a tuple."""
     live: dict[tuple[int, ...], float] = {(): 0.0}
@@ -76,9 +77,9 @@ def beam_search_to_the_limit(
         }
         ranked = sorted(continuations, key=lambda c: -continuations[c])
         kept = ranked[:beam_size]
-        unfinished = [c for c in (ranked if refill else kept) if c[-1] != EOS]
+        unfinished = [c for c in (ranked if refill else kept) if c[-1] not in ends]
         live = {c: continuations[c] for c in unfinished[:beam_size]}
-        ended = (c for c in kept if c[-1] == EOS)
+        ended = (c for c in kept if c[-1] in ends)
         finished |= {c: continuations[c] / length_penalty(length) for c in ended}
     best = sorted(finished, key=lambda c: -finished[c]) + sorted(live, key=lambda c: -live[c])
     return best[:num_best]

@@ -229,7 +229,7 @@ def test_a_key_that_does_not_fit(sound, tmp_path, kind):
 
 
 def test_no_folder(tmp_path):
-    refuse(tmp_path / "missing", "no folder .*missing: give a folder with model.safetensors and co")
+    refuse(tmp_path / "missing", "no folder .*missing: give a folder, or OWNER/NAME")
     refuse(tmp_path, "has neither model.safetensors nor model.safetensors.index.json$")
 
 

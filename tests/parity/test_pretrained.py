@@ -78,6 +78,24 @@ def test_a_generator_writes_what_transformers_writes(case, tmp_path):
     assert written(found) == without_marks(expected, NUM_IDS)
 
 
+@pytest.mark.parametrize("search", [GREEDY, BEAM])
+def test_each_of_three_ends_ends_what_transformers_ends(search, tmp_path):
+    model = published(tmp_path / "in", "llama", "<s> $A", **search)
+    free = [ids[:LIMIT] for ids in generated(model, tmp_path / "in", TEXTS)]
+    # Two words that would be written, and the end mark of the tokenizer.
+    ends = [2, *{free[0][3], free[1][1], free[2][2]} - {2}][:3]
+    model.generation_config.eos_token_id = ends
+    model.generation_config.save_pretrained(tmp_path / "in")
+    generator: Any = ft.from_pretrained(tmp_path / "in")
+    found = [text for (text,) in generator.generate(TEXTS, length=LIMIT)]
+    expected = []
+    for ids in generated(model, tmp_path / "in", TEXTS):
+        places = [place for place, token in enumerate(ids) if token in ends] or [len(ids)]
+        expected.append(ids[: places[0]])
+    assert written(found) == without_marks(expected, NUM_IDS)
+    assert any(len(row) < len(whole) for row, whole in zip(expected, free, strict=True))
+
+
 def test_a_masked_model_fills_what_transformers_fills(tmp_path):
     model = published(tmp_path / "in", "bert tokens", "<s> $A </s>")
     filler: Any = ft.from_pretrained(tmp_path / "in")

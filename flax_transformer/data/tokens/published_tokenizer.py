@@ -4,14 +4,17 @@ import base64
 import contextlib
 import copy
 import dataclasses
+import itertools
 import json
+import operator
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, SupportsIndex
 
 import tokenizers
 from tokenizers import models
 
+from flax_transformer.data.tokens.chat_template import render_chats
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, FlatIds, Tokenizer
 from flax_transformer.errors import UserError
@@ -19,19 +22,23 @@ from flax_transformer.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class OfModel:
-    """What the config of a model says about ids.
+    """What the files of a model say about ids and conversations.
 
     Attributes:
         num_rows: rows of the model's table; 0 for as many as the tokenizer has.
         begin: id with which its decoder begins, such as that of padding; None for the tokenizer's.
         forced: ids that a translation begins with, such as that of a language.
         never_written: ids that the model may not write.
+        ends: ids that end what it writes; none for the end mark of the tokenizer.
+        chat_template: text of jinja2 that makes a prompt of a conversation; "" without one.
     """
 
     num_rows: int = 0
     begin: int | None = None
     forced: tuple[int, ...] = ()
     never_written: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    chat_template: str = ""
 
 
 class PublishedTokenizer(Tokenizer):
@@ -104,6 +111,27 @@ class PublishedTokenizer(Tokenizer):
         is_ended = bool(ids) and ids[-1] in (self.special.eos, self.special.sep)
         return ids[: len(ids) - is_ended] or [self.special.need("bos", "eos")]
 
+    def encode_chats(self, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[int]]:
+        """Returns the ids of conversations, each with the beginning of an answer.
+
+        Special tokens are only those that the chat template writes.
+
+        Args:
+            conversations: lists of messages, each with a role and a content.
+
+        Raises:
+            UserError: see `render_chats`; or if the model has no template.
+        """
+        if not self.model.chat_template:
+            raise UserError("the model has no chat template: continue texts without --chat")
+        given = {role: getattr(self.special, role) for role in vars(self.special)}
+        tokens = {
+            f"{role}_token": self._subwords.id_to_token(number) or ""
+            for role, number in given.items()
+            if number is not None
+        }
+        return self.encode_batch(render_chats(self.model.chat_template, conversations, tokens))
+
     @property
     def vocab_size(self) -> int:
         """Number of rows of the model's table, which may be larger than the tokenizer's."""
@@ -118,6 +146,16 @@ class PublishedTokenizer(Tokenizer):
     def bos_id(self) -> int:
         """Id with which a decoder begins."""
         return super().bos_id if self.model.begin is None else self.model.begin
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end what a model writes."""
+        return self.model.ends or super().end_ids
+
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
+        """Returns the text of ids up to the first end; other special ids are skipped."""
+        ends = self.model.ends
+        return super().decode(itertools.takewhile(lambda id: operator.index(id) not in ends, ids))
 
     @property
     def start_ids(self) -> list[int]:

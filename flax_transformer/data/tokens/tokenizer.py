@@ -89,6 +89,11 @@ class Tokenizer:
         return self.special.need("eos", "sep")
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end what a model writes."""
+        return (self.eos_id,)
+
+    @property
     def mask_id(self) -> int:
         """Id that replaces a hidden token."""
         return self.special.need("mask")
@@ -261,11 +266,8 @@ class Tokenizer:
         """Returns the text of ids up to the first end mark; other special ids are skipped."""
         end = self.special.eos
         text = itertools.takewhile(lambda token: token != end, map(operator.index, ids))
-        subwords = [
-            token - self._first_id
-            for token in text
-            if token >= self._first_id and token not in self._special_ids
-        ]
+        first = self._first_id
+        subwords = [id - first for id in text if id >= first and id not in self._special_ids]
         return self._subwords.decode(subwords, skip_special_tokens=False)
 
     def names(self, ids: Iterable[SupportsIndex]) -> list[str]:

@@ -54,11 +54,12 @@ class Continuation:
         room = max_length - len(read) + 1
         return read, min(room, self.length - len(self.written))
 
-    def add(self, tokens: list[int], log_prob: float, eos_id: int) -> None:
+    def add(self, tokens: list[int], log_prob: float, end_ids: tuple[int, ...]) -> None:
         """Appends the tokens written for a piece, with their log-probability."""
         self.written += tokens
         self.log_prob += log_prob
-        self.has_ended = eos_id in tokens or len(self.written) >= self.length
+        is_ended = not set(end_ids).isdisjoint(tokens)
+        self.has_ended = is_ended or len(self.written) >= self.length
 
 
 def piece_batches(

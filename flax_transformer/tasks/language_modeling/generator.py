@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import jax
 import numpy as np
 
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
 from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError, check_number
 from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
@@ -77,11 +78,73 @@ class Generator(TextPredictor):
         Raises:
             UserError: see `generate`.
         """
+        ids = [self.tokenizer.encode_prompt(prompt) for prompt in list_texts(prompts)]
+        return self._answer(ids, decoding, length, seed, first_line)
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+    ) -> list[str]:
+        """Answers a conversation by the chat template of a published model.
+
+        Args:
+            messages: such as `[{"role": "user", "content": "Hello"}]`, the oldest first. The roles
+                that a template knows are mostly system, user and assistant.
+            decoding: see `generate`.
+            length: see `generate`.
+            seed: see `generate`.
+
+        Returns:
+            `num_best` answers.
+
+        Raises:
+            UserError: if the model has no template, or it does not accept the conversation.
+        """
+        (found,) = self.chat_n_best([messages], decoding, length=length, seed=seed)
+        return [text for text, _ in found]
+
+    def chat_n_best(
+        self,
+        conversations: Sequence[Sequence[Mapping[str, Any]]],
+        decoding: DecodingConfig | None = None,
+        *,
+        length: int | None = None,
+        seed: int = 0,
+        first_line: int = 1,
+    ) -> list[list[ScoredText]]:
+        """Answers several conversations like `chat`, and returns the answers with scores.
+
+        Args:
+            conversations: lists of messages.
+            decoding: see `generate`.
+            length: see `generate`.
+            seed: see `generate`.
+            first_line: line number of the first conversation in warnings.
+
+        Raises:
+            UserError: see `chat`.
+        """
+        if not isinstance(self.tokenizer, PublishedTokenizer):
+            raise UserError("only published models have a chat template: leave --chat out")
+        ids = self.tokenizer.encode_chats(conversations)
+        return self._answer(ids, decoding, length, seed, first_line)
+
+    def _answer(
+        self,
+        ids: list[list[int]],
+        decoding: DecodingConfig | None,
+        length: int | None,
+        seed: int,
+        first_line: int,
+    ) -> list[list[ScoredText]]:
         check_number("--seed", seed, 0)
         decoding = decoding or self.decoding
         length = decoding.max_extra_length if length is None else length
         check_number("--length", length)
-        ids = [self.tokenizer.encode_prompt(prompt) for prompt in list_texts(prompts)]
         what = f"only the end is read, as the model reads {self.max_length} at a time"
         warn_of_long_lines(map(len, ids), self.max_length, itertools.count(first_line), what)
         if decoding.method == "beam":
@@ -164,7 +227,7 @@ class Generator(TextPredictor):
                 found = jax.tree.map(lambda array: np.asarray(array)[:, 0].tolist(), found)
                 for row, text in enumerate(some):
                     tokens = found.tokens[row][: found.lengths[row]]
-                    text.add(tokens, found.log_probs[row], self.tokenizer.eos_id)
+                    text.add(tokens, found.log_probs[row], self.tokenizer.end_ids)
                     if decoding.stop:
                         written = self.tokenizer.decode(text.written)
                         text.has_ended |= cut_at_stop(written, decoding.stop) != written
