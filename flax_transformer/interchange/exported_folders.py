@@ -164,11 +164,6 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
         problems.append(f"missing parameters: {', '.join(missing)}")
     if problems:
         raise UserError("; ".join(problems))
-    for rule in rules:
-        if not rule.their_names() and (
-            full := [path for path in rule.our_names() if np.any(np.asarray(ours[path]))]
-        ):
-            problems.append(f"{', '.join(full)} must be zero")
     for path, shape in shapes.items():
         if ours[path].shape != shape:
             problems.append(f"{path} has the shape {ours[path].shape} instead of {shape}")

@@ -128,13 +128,12 @@ ZOO: dict[str, Published] = {
         d_model=384,
         d_ff=1536,
     ),
-    # Without the table of sentences, which only ours has.
     "distilbert-base": _encoder(
         66_362_880,
         "Hugging Face's DistilBertModel of distilbert-base-uncased",
         "__call__",
         num_layers=6,
-        num_sentences=1,
+        num_sentences=None,
         pooler_activation="relu",
     ),
     "smollm2-135m": _decoder(
@@ -175,6 +174,7 @@ ZOO: dict[str, Published] = {
             value_dim=64,
             attention_scale=1.0,
             norm="rms",
+            norm_epsilon=1e-6,
             norm_placement="pre",
             feed_forward_bias=False,
             positions="t5",
