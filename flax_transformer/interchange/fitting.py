@@ -91,10 +91,6 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     problems += [f"a model without parameter {path}" for path in sorted(placed - ours.keys())]
     if problems:
         raise NoPlaceError(problems)
-    for rule in rules:
-        if not rule.their_names():
-            full = (path for path in rule.our_names() if np.any(np.asarray(ours[path])))
-            problems += [f"parameter {path} that is not zero" for path in full]
     for path, shape in shapes.items():
         if ours[path].shape != shape:
             problems.append(f"parameter {path} of the shape {ours[path].shape} (only {shape})")

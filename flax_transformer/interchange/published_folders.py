@@ -143,7 +143,7 @@ def read_parameters(model: PublishedModel, dtype: str | None = None) -> dict[str
     if dtype is not None and dtype not in TYPES:
         raise unknown("--dtype", dtype, TYPES)
     flat = {}
-    for path, array in read(model.rules, model.tensors, model.shapes, axes_of(model.config)):
+    for path, array in read(model.rules, model.tensors, axes_of(model.config)):
         flat[path] = _on_device(array, array.dtype if dtype is None else np.dtype(dtype))
     return {"params": unflatten_dict(flat, sep="/")}
 

@@ -17,7 +17,7 @@ class Rule(NamedTuple):
         ours: paths of our parameters, such as "decoder_0/feed_forward/hidden/kernel". If there are
             several, the right side of the pattern begins with an axis that counts them.
         theirs: names of their tensors. If there are several, the left side of the pattern begins
-            with an axis that counts them. Empty if they have none: ours must then be zero.
+            with an axis that counts them.
         pattern: the axes of theirs, an arrow, and the axes of ours, as for `einops.rearrange`;
             empty if they are the same.
         part: the part of a model that the rule belongs to, such as a head that a folder may lack;
@@ -149,36 +149,27 @@ def their_shapes(
     """
     shapes = {}
     for rule in rules:
-        if rule.their_names():
-            # One number seen as an array of any shape needs no memory.
-            names, number = rule.our_names(), np.zeros((), np.int8)
-            shape = ours[names[0]] if len(names) == 1 else (len(names), *ours[names[0]])
-            tensor = to_theirs(rule, [np.broadcast_to(number, shape)], sizes)
-            shapes |= {n: x.shape for n, x in zip(rule.their_names(), tensor, strict=True)}
+        # One number seen as an array of any shape needs no memory.
+        names, number = rule.our_names(), np.zeros((), np.int8)
+        shape = ours[names[0]] if len(names) == 1 else (len(names), *ours[names[0]])
+        tensor = to_theirs(rule, [np.broadcast_to(number, shape)], sizes)
+        shapes |= {n: x.shape for n, x in zip(rule.their_names(), tensor, strict=True)}
     return shapes
 
 
 def read(
-    rules: Iterable[Rule],
-    theirs: Mapping[str, np.ndarray],
-    shapes: Mapping[str, Shape],
-    sizes: Mapping[str, int],
+    rules: Iterable[Rule], theirs: Mapping[str, np.ndarray], sizes: Mapping[str, int]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the path and the value of each of our parameters.
 
     Args:
         rules: of the model.
         theirs: their tensors, each of which is looked up once.
-        shapes: shapes of our parameters; what they do not have is zero.
         sizes: lengths of axes that patterns merge or split.
     """
     for rule in rules:
-        names = rule.our_names()
-        if not rule.their_names():
-            yield from ((name, np.zeros(shapes[name], np.float32)) for name in names)
-        else:
-            arrays = to_ours(rule, [theirs[name] for name in rule.their_names()], sizes)
-            yield from zip(names, arrays, strict=True)
+        arrays = to_ours(rule, [theirs[name] for name in rule.their_names()], sizes)
+        yield from zip(rule.our_names(), arrays, strict=True)
 
 
 def write(
@@ -192,6 +183,5 @@ def write(
         sizes: lengths of axes that patterns merge or split.
     """
     for rule in rules:
-        if rule.their_names():
-            tensors = to_theirs(rule, [ours[name] for name in rule.our_names()], sizes)
-            yield from zip(rule.their_names(), tensors, strict=True)
+        tensors = to_theirs(rule, [ours[name] for name in rule.our_names()], sizes)
+        yield from zip(rule.their_names(), tensors, strict=True)

@@ -69,8 +69,9 @@ class EncoderOnlyConfig(TransformerConfig):
     """Dropout of the attention weights."""
     num_layers: int = 12
     """Number of layers."""
-    num_sentences: int = 2
-    """Number of sentences of a text, each with an embedding of its own (BERT: 2)."""
+    num_sentences: int | None = 2
+    """Number of sentences of a text, each with an embedding of its own (BERT: 2); None: sentences
+    have no embeddings (DistilBERT)."""
     pooling: str = "first"
     """Vector of a whole text: that of its first token (first), or the mean or max of all tokens."""
     pooler_activation: Literal["tanh", "relu"] = "tanh"
@@ -119,7 +120,9 @@ class EncoderOnly(nn.Module):
         width, scaling, dtype = config.d_model, config.embedding_scaling, config.dtype
         self.embedding = make_embedding(config, self.vocab_size)
         self.positions = make_positions(config)
-        self.sentence_embedding = TokenEmbedding(config.num_sentences, width, scaling, dtype)
+        self.sentence_embedding = None
+        if config.num_sentences is not None:
+            self.sentence_embedding = TokenEmbedding(config.num_sentences, width, scaling, dtype)
         self.embedding_norm = make_norm(config) if config.embedding_norm else None
         self.dropout = Dropout(config.residual_dropout_rate)
         self.token_dropout = Dropout(config.token_dropout_rate)
@@ -156,6 +159,9 @@ class EncoderOnly(nn.Module):
 
         Returns:
             One vector for each token.
+
+        Raises:
+            ValueError: if sentences are given, but have no embeddings.
         """
         config, segments = self.config, all_one(tokens, segments)
         layouts = lay_out_windows(config, functools.partial(lay_out, segments))
@@ -164,7 +170,10 @@ class EncoderOnly(nn.Module):
         x = self.embedding(tokens)
         # Positions remain: the model sees that there was a token.
         x *= self.token_dropout(jnp.ones((*tokens.shape, 1), x.dtype), deterministic)
-        x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
+        if self.sentence_embedding is not None:
+            x += self.sentence_embedding(jnp.zeros_like(tokens) if sentences is None else sentences)
+        elif sentences is not None:
+            raise ValueError("sentences need num_sentences in the config")
         x = self.positions(x, layout.positions.query, layout.lengths)
         x = finish(self.embedding_norm, x, layout, deterministic)
         x = observe(self, "embedded", self.dropout(x, deterministic))

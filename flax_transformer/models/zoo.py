@@ -66,6 +66,29 @@ def _vivit(parameters: int, **settings: Any) -> Published:
     return Published(model, _VIDEO, (1, 400), parameters, "Arnab et al. 2021, table 2")
 
 
+def _encoder(parameters: int, source: str, method: str, **settings: Any) -> Published:
+    """A smaller BERT with its vocabulary of word pieces."""
+    config = EncoderOnlyConfig(**settings)
+    outputs = (1, config.d_model) if method == "pool" else (1, 512, config.d_model)
+    model = EncoderOnly(config, vocab_size=30_522)
+    return Published(model, (_text(512),), outputs, parameters, source, method)
+
+
+def _decoder(parameters: int, source: str, vocab_size: int, **settings: Any) -> Published:
+    """A decoder of Llama's kind; the halves of a head are rotated, as its files hold them."""
+    config = DecoderOnlyConfig(
+        attention_bias=False,
+        feed_forward_bias=False,
+        positions="rotary",
+        rotary_layout="halves",
+        max_positions=8192,
+        attention_dropout_rate=0.0,
+        **settings,
+    )
+    model = DecoderOnly(config, vocab_size)
+    return Published(model, (_text(32),), (1, 32, vocab_size), parameters, source)
+
+
 ZOO: dict[str, Published] = {
     "tiny": _translator(
         "Wu et al. 2021, Good for Misconceived Reasons: the best size for Multi30k",
@@ -97,6 +120,69 @@ ZOO: dict[str, Published] = {
         "Hugging Face's BertModel of bert-base-uncased",
         method="pool",
     ),
+    "minilm-l6": _encoder(
+        22_713_216,
+        "config.json and tensors of sentence-transformers' all-MiniLM-L6-v2",
+        "pool",
+        num_layers=6,
+        d_model=384,
+        d_ff=1536,
+    ),
+    "distilbert-base": _encoder(
+        66_362_880,
+        "Hugging Face's DistilBertModel of distilbert-base-uncased",
+        "__call__",
+        num_layers=6,
+        num_sentences=None,
+        pooler_activation="relu",
+    ),
+    "smollm2-135m": _decoder(
+        134_515_008,
+        "metadata and tensors of SmolLM2-135M-Instruct's GGUF file",
+        49_152,
+        num_layers=30,
+        d_model=576,
+        d_ff=1536,
+        num_heads=9,
+        key_dim=64,
+        value_dim=64,
+        num_key_value_heads=3,
+        norm="rms",
+        activation="swiglu",
+        rotary_base=100_000.0,
+    ),
+    "gemma-7b": _decoder(
+        8_537_680_896,
+        "Hugging Face's GemmaForCausalLM of gemma-7b",
+        256_000,
+        num_layers=28,
+        d_model=3072,
+        d_ff=24_576,
+        num_heads=16,
+        key_dim=256,
+        value_dim=256,
+        num_key_value_heads=16,
+        norm="rms_plus_one",
+        norm_epsilon=1e-6,
+        activation="geglu_tanh",
+        embedding_scaling="inputs",
+    ),
+    "t5-small": _translator(
+        "Hugging Face's T5ForConditionalGeneration of t5-small",
+        EncoderDecoderConfig(
+            key_dim=64,
+            value_dim=64,
+            attention_scale=1.0,
+            norm="rms",
+            norm_epsilon=1e-6,
+            norm_placement="pre",
+            feed_forward_bias=False,
+            positions="t5",
+            share_position_table=True,
+            embedding_scaling="logits",
+        ),
+        32_128,
+    )._replace(parameters=60_506_624),
     "ViT-S/16": Published(
         VisionTransformer(VisionConfig(d_model=384, d_ff=1536, num_heads=6), num_classes=1000),
         _IMAGE,

@@ -84,7 +84,11 @@ def search_rows(
             logits = logits.at[..., rows.never_written].set(-jnp.inf)
         return logits, cache
 
-    own = {"max_lengths": jnp.asarray(rows.limits), "prompt_lengths": rows.lengths}
+    lengths = rows.lengths
+    if lengths is None:
+        padding = 0 if rows.padding is None else rows.padding
+        lengths = jnp.broadcast_to(prompt_length - padding, (num_rows,))
+    own = {"max_lengths": jnp.asarray(rows.limits), "prompt_lengths": lengths}
     return search(
         decoding,
         step,

@@ -12,7 +12,8 @@ def test_the_list_names_all_there_is(run):
     listed = json.loads(run("list", "--json", "--vocab-size", "307").out)
     assert listed["vocab_size"] == 307
     assert {name: row["parameters"] for name, row in listed["presets"].items()} == {
-        name: count_parameters(ZOO[name].config, 307) for name in ("tiny", "small", "base", "big")
+        name: count_parameters(ZOO[name].config, 307)
+        for name in ("tiny", "small", "base", "big", "t5-small")
     }
     pairs = {name for name, entry in ZOO.items() if type(entry.config) is EncoderDecoderConfig}
     assert {*listed["presets"], *listed["variations"]} == pairs

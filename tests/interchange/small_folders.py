@@ -24,7 +24,7 @@ def our_config(name: str) -> Any:
 
 
 def draw_variables(name: str, dtype: str = "float32") -> Any:
-    """Random parameters of a case, except where other systems have none."""
+    """Random parameters of a case."""
     rng, architecture = np.random.default_rng(0), CASES[name].architecture
     (parts,) = [[]] if "For" not in architecture else [PARTS.get(architecture.split("For")[1], [])]
     settings = CASES[name].settings
@@ -32,8 +32,6 @@ def draw_variables(name: str, dtype: str = "float32") -> Any:
         our_config(name), settings.get("vocab_size", 0), settings.get("num_labels", 2), parts
     )
     flat = {path: rng.normal(size=shape).astype(dtype) for path, shape in shapes.items()}
-    if name.startswith("distilbert"):
-        flat["sentence_embedding/table"] *= 0
     return {"params": unflatten_dict(flat, sep="/")}
 
 

@@ -183,7 +183,6 @@ def test_an_option_without_a_place_is_refused(tmp_path, name, change, message):
         ),
         ("gpt2", "decoder_norm/bias", np.zeros(3), r"decoder_norm/bias of the shape \(3,\) \("),
         ("gpt2", "decoder_norm/bias", np.zeros(36), r"has the type float64: give a dtype$"),
-        ("distilbert tokens", "sentence_embedding/table", np.ones((1, 36)), r"that is not zero$"),
     ],
 )
 def test_a_parameter_without_a_place_is_refused(tmp_path, name, path, array, message):

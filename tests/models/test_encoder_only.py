@@ -210,3 +210,12 @@ def test_impossible_values_are_refused_in_one_line(settings, message):
     with pytest.raises(UserError, match=message) as error:
         EncoderOnlyConfig(**settings)
     assert "\n" not in str(error.value)
+
+
+def test_without_sentences_there_is_no_table_of_them():
+    config = dataclasses.replace(CONFIG, num_sentences=None)
+    inputs = (jax.random.key(0), TOKENS)
+    params = jax.eval_shape(config.build(vocab_size=VOCAB).init, *inputs)["params"]
+    assert "sentence_embedding" not in params
+    with pytest.raises(ValueError, match="sentences need num_sentences"):
+        config.build(vocab_size=VOCAB).init(*inputs, sentences=TOKENS)

@@ -110,13 +110,8 @@ STACKS: dict[str, tuple[Any, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.parametrize("positions", ["t5", "relative"])
-@pytest.mark.parametrize("name", STACKS)
-def test_a_shared_table_is_that_of_every_layer(name, positions, scan):
-    config, attentions = STACKS[name]
-    config = dataclasses.replace(config, positions=positions)
-    model, variables = make(config, share_position_table=True, scan_layers=scan)
+def with_tables_of_their_own(variables: Any, attentions: dict[str, str], scan: bool) -> Any:
+    """The parameters of separate layers, each with the table that they share."""
     params = unstack_layers(variables)["params"] if scan else dict(variables["params"])
     tables = {side: params.pop(f"{side}_positions")["table"] for side in attentions}
     for layer in [key for key in params if re.fullmatch(r"(en|de)coder_\d+", key)]:
@@ -125,9 +120,42 @@ def test_a_shared_table_is_that_of_every_layer(name, positions, scan):
         assert "scheme_table" not in params[layer][attention]
         with_table = params[layer][attention] | {"scheme_table": tables[side]}
         params[layer] = params[layer] | {attention: with_table}
+    return params
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("positions", ["t5", "relative"])
+@pytest.mark.parametrize("name", STACKS)
+def test_a_shared_table_is_that_of_every_layer(name, positions, scan):
+    config, attentions = STACKS[name]
+    config = dataclasses.replace(config, positions=positions)
+    model, variables = make(config, share_position_table=True, scan_layers=scan)
+    params = with_tables_of_their_own(variables, attentions, scan)
     inputs = (TOKENS, TOKENS) if name == "pair" else (TOKENS,)
     expected = config.build(vocab_size=VOCAB).apply({"params": params}, *inputs)
     assert_close(model.apply(variables, *inputs), expected, 1e-5)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_the_gradient_of_a_shared_table_is_the_sum_over_the_layers(scan):
+    """So a training moves one table, and it stays one."""
+    config, attentions = STACKS["pair"]
+    config = dataclasses.replace(config, positions="t5")
+    model, variables = make(config, share_position_table=True, scan_layers=scan)
+    params = with_tables_of_their_own(variables, attentions, scan)
+
+    def gradients(model: Any, params: Any) -> Any:
+        def loss(params: Any) -> jax.Array:
+            return jnp.square(model.apply({"params": params}, TOKENS, TOKENS)).sum()
+
+        return jax.jit(jax.grad(loss))(params)
+
+    shared = gradients(model, variables["params"])
+    separate = gradients(config.build(vocab_size=VOCAB), params)
+    for side, attention in attentions.items():
+        expected = sum(separate[f"{side}_{i}"][attention]["scheme_table"] for i in range(2))
+        assert np.abs(expected).max() > 1e-3
+        assert_close(shared[f"{side}_positions"]["table"], expected, 1e-5)
 
 
 def test_logits_may_have_a_matrix_and_a_bias_of_their_own_and_a_bound():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import draw, torch
+from published_presets import BY_DEFAULT, PRESETS
 from reference import assert_close
 from torch_weights import (
     Affine,
@@ -241,6 +242,18 @@ def test_published_sizes_have_as_many_parameters_as_theirs():
         entry = ZOO[name]
         expected = sum(weight.numel() for weight in module.parameters())
         assert count(entry.model, *entry.inputs, method=entry.method) == expected, name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_the_parameters_and_the_defaults_of_theirs(name):
+    preset = PRESETS[name]
+    kind = getattr(transformers, preset.architecture)
+    with torch.device("meta"):
+        model = kind(kind.config_class(**preset.settings))
+    assert sum(weight.numel() for weight in model.parameters()) == ZOO[name].parameters
+    if name in BY_DEFAULT:
+        default = kind.config_class().to_dict()
+        assert {key: default[key] for key in preset.settings} == preset.settings
 
 
 @pytest.mark.parametrize("new_grid", [(7, 11), (3, 5)])

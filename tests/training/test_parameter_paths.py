@@ -109,7 +109,7 @@ DECAYED: dict[str, set[str]] = {
     "ViViT-B/16x2-factorized-dot-product": VIDEO | SPACE_TIME,
     **dict.fromkeys(TRANSLATORS, TRANSLATOR),
 }
-MODELS = [*(name for name, entry in ZOO.items() if entry.parameters is not None), *TRANSLATORS]
+MODELS = list(DECAYED)
 
 
 def stack_of(number: int, side: str = "encoder") -> dict[str, int]:
@@ -150,6 +150,12 @@ ABOVE: dict[str, dict[str, int]] = {
     "relative": TRANSLATOR_ABOVE,
     "t5": TRANSLATOR_ABOVE,
 }
+
+
+def test_every_kind_of_model_is_among_them():
+    listed = {type(ZOO[name].config) for name in MODELS if name in ZOO}
+    assert {*listed, EncoderDecoderConfig} == {type(entry.config) for entry in ZOO.values()}
+    assert ABOVE.keys() == DECAYED.keys()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -17,7 +17,7 @@ FIELDS = (
     takes("activation", "activation", "gelu", ACTIVATION_NAMES),
     takes("dropout", "residual_dropout_rate", 0.1),
     takes("attention_dropout", "attention_dropout_rate", 0.1),
-    fixed(num_sentences=1, pooler_activation="relu"),
+    fixed(num_sentences=None, pooler_activation="relu"),
     # Their table is learned in either case.
     ignored("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_"),
     must("is_decoder", False),
@@ -41,7 +41,6 @@ def rules(config: Any) -> list[Rule]:
     return [
         Rule("embedding/table", "distilbert.embeddings.word_embeddings.weight"),
         Rule("positions/table", "distilbert.embeddings.position_embeddings.weight"),
-        Rule("sentence_embedding/table", ()),
         *norm("embedding_norm", "distilbert.embeddings.LayerNorm"),
         *expand(encoder, config.num_layers),
         *affine("token_transform", "vocab_transform", part="tokens"),
