@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tokenizers
 
-from flax_transformer.data.files.limited_files import read_limited_text
+from flax_transformer.data.files.limited_files import read_limited, read_limited_text
 from flax_transformer.data.tokens import byte_level_files, opus_mt_files, word_piece_files
 from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer, subwords_of_json
 from flax_transformer.data.tokens.sentencepiece_files import MODELS, read_sentencepiece
@@ -49,7 +49,7 @@ def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
     for names, read in _READERS:
         if is_there.issuperset(names):
             tokenizer, files = read(folder, tokens), [*names, *tokens.files]
-            tokenizer.files = {name: (folder / name).read_bytes() for name in files}
+            tokenizer.files = {name: read_limited(folder / name) for name in files}
             return FoundTokenizer(tokenizer, files)
     kinds = " or ".join(" + ".join(names) for names, _ in _READERS)
     raise UserError(f"{folder} has no tokenizer: it needs {kinds}")
