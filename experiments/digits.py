@@ -3,10 +3,10 @@
 flax-transformer train experiments/digits.py --workdir runs/digits
 
 The test split is the end of the data, probably by other writers. Accuracy after two and a half
-minutes on one processor core: 96.3 % on the test split and 99 % on the validation split; 97.7 % on
-the test split with --data.train-split train+validation --data.augmentation.mixup 0.2. On this test
-split, scikit-learn's support vector machine (gamma 0.001) and its three nearest neighbors reach
-95.3 %.
+minutes on one processor core: 97.0 % on the test split and 99.5 % on the validation split. The mean
+of all patches, --model.pooling mean, reaches 96.3 %, and 97.7 % with --data.train-split
+train+validation --data.augmentation.mixup 0.2. On this test split, scikit-learn's support vector
+machine (gamma 0.001) and its three nearest neighbors reach 95.3 %.
 """
 
 import flax_transformer as ft

@@ -16,11 +16,13 @@ from flax_transformer.experiment import Experiment, write_experiment
 from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.exported_folders import write_json, write_model
 from flax_transformer.interchange.generation_settings import differences, write_decoding
-from flax_transformer.interchange.model_card import find_kind, write_card
-from flax_transformer.training.assemble import TrainedRun, Weights, open_run
+from flax_transformer.interchange.model_card import Run, find_kind, write_card
+from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
 EXPERIMENT = "experiment.json"
+# Of special tokens whose ids config.json has.
+ROLES = ("pad", "bos", "eos", "sep")
 MOVED_WINDOW = (
     "a text is at most {limit} tokens long there; here it goes on from the last half of these"
 )
@@ -63,7 +65,7 @@ def export_run(
     Raises:
         UserError: says in one line what cannot be written. Nothing is written then.
     """
-    run = open_run(Path(workdir), weights)
+    run: Run = open_run(Path(workdir), weights)
     if find_kind(run) is None:
         raise UserError(f"{workdir} holds a model to {run.task.command}: no family has such models")
     with written_whole_folder(Path(out)) as folder:
@@ -84,12 +86,12 @@ def export_run(
     return Exported(name, use, notes)
 
 
-def _with_room(experiment: Experiment) -> Any:
+def _with_room(experiment: Any) -> Any:
     """The config of the model, with rows for the longest text that it reads or writes.
 
     Only a learned table limits texts here, but every model of another system has a limit.
     """
-    config: Any = experiment.model
+    config = experiment.model
     if config.reads == "images" or config.position_limit() is not None:
         return config
     extra = experiment.decoding.max_extra_length if experiment.decoding is not None else 0
@@ -97,7 +99,7 @@ def _with_room(experiment: Experiment) -> Any:
     return dataclasses.replace(config, max_positions=max(config.max_positions, longest))
 
 
-def _reading(run: TrainedRun) -> Reading:
+def _reading(run: Run) -> Reading:
     gives = run.experiment.model.gives
     return Reading(
         max_length=run.experiment.data.max_length,
@@ -108,12 +110,12 @@ def _reading(run: TrainedRun) -> Reading:
     )
 
 
-def _files_of_task(run: TrainedRun) -> dict[str, bytes]:
+def _files_of_task(run: Run) -> dict[str, bytes]:
     tokenizer = getattr(run.task, "tokenizer", None)
     return {} if tokenizer is None else tokenizer_files(tokenizer, _reading(run))
 
 
-def _model_settings(run: TrainedRun) -> dict[str, Any]:
+def _model_settings(run: Run) -> dict[str, Any]:
     """The keys of config.json that are not about the function of the model."""
     settings = _ids(run)
     if run.experiment.model.gives == "target_tokens":
@@ -126,13 +128,13 @@ def _model_settings(run: TrainedRun) -> dict[str, Any]:
     return settings
 
 
-def _ids(run: TrainedRun) -> dict[str, Any]:
+def _ids(run: Run) -> dict[str, Any]:
     """Ids of special tokens, as config.json and generation_config.json name them."""
     tokenizer = getattr(run.task, "tokenizer", None)
     if tokenizer is None:
         return {}
     roles = special_roles(tokenizer, _reading(run))
-    ids: dict[str, Any] = {f"{role}_token_id": roles[role] for role in roles if role in _ROLES}
+    ids: dict[str, Any] = {f"{role}_token_id": roles[role] for role in roles if role in ROLES}
     if run.experiment.model.gives == "target_tokens":
         first, *forced = tokenizer.start_ids
         ids["decoder_start_token_id"] = first
@@ -140,13 +142,9 @@ def _ids(run: TrainedRun) -> dict[str, Any]:
     return ids
 
 
-_ROLES = ("pad", "bos", "eos", "sep")
-
-
-def _generation(run: TrainedRun, config: Any) -> dict[str, Any]:
+def _generation(run: Run, config: Any) -> dict[str, Any]:
     """The contents of generation_config.json; `config` is that of the exported model."""
     experiment, tokenizer = run.experiment, run.task.tokenizer
-    assert experiment.decoding is not None
     settings = {key: value for key, value in _ids(run).items() if value is not None}
     continues = experiment.model.gives == "next_tokens"
     if continues or isinstance(tokenizer, PublishedTokenizer):
@@ -155,18 +153,17 @@ def _generation(run: TrainedRun, config: Any) -> dict[str, Any]:
     return settings | write_decoding(experiment.decoding) | _limit(experiment, config)
 
 
-def _limit(experiment: Experiment, config: Any) -> Mapping[str, int]:
+def _limit(experiment: Any, config: Any) -> Mapping[str, int]:
     """The largest length of an output; ours of a translation depends on its source."""
-    assert experiment.decoding is not None
     longest, extra = experiment.data.max_length, experiment.decoding.max_extra_length
     if experiment.model.gives == "next_tokens":
         return {"max_new_tokens": extra} if extra < longest else {"max_length": longest}
     return {"max_new_tokens": min(longest + extra, config.max_positions)}
 
 
-def _differences(experiment: Experiment) -> list[str]:
+def _differences(experiment: Any) -> list[str]:
     found = [] if experiment.decoding is None else differences(experiment.decoding)
-    model: Any = experiment.model
+    model = experiment.model
     if model.gives == "next_tokens":
         found.append(MOVED_WINDOW.format(limit=f"{experiment.data.max_length:,}"))
     if model.reads == "images":

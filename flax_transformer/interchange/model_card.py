@@ -5,16 +5,17 @@ import math
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
 from flax_transformer.evaluation.metric import shown
-from flax_transformer.training.assemble import TrainedRun
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.whole_files import written_whole
 
+# A `TrainedRun`, whose data, model and task have fields of their kind.
+Run: TypeAlias = Any
 CARD = "README.md"
 
 
@@ -71,13 +72,13 @@ _KINDS = {
 _EXAMPLES = {"fill": "a text with a [MASK]", "classify": "a text"}
 
 
-def find_kind(run: TrainedRun) -> Kind | None:
+def find_kind(run: Run) -> Kind | None:
     """Returns the kind of a model; None if transformers has none."""
     return _KINDS.get((run.task.command, run.experiment.model.reads))
 
 
 def write_card(
-    folder: Path, run: TrainedRun, workdir: Path, out: Path, differences: list[str]
+    folder: Path, run: Run, workdir: Path, out: Path, differences: list[str]
 ) -> list[str]:
     """Writes the model card.
 
@@ -109,7 +110,7 @@ def write_card(
     return _use(run, kind, str(out))
 
 
-def _use(run: TrainedRun, kind: Kind, out: str) -> list[str]:
+def _use(run: Run, kind: Kind, out: str) -> list[str]:
     is_image = run.experiment.model.reads == "images"
     processor = "AutoImageProcessor" if is_image else "AutoTokenizer"
     text = "image.png" if is_image else _EXAMPLES.get(run.task.command, "A text")
@@ -124,11 +125,10 @@ def _use(run: TrainedRun, kind: Kind, out: str) -> list[str]:
     ]
 
 
-def _description(run: TrainedRun, kind: Kind) -> Iterator[str]:
+def _description(run: Run, kind: Kind) -> Iterator[str]:
     number = sum(math.prod(np.shape(x)) for x in jax.tree.leaves(run.variables["params"]))
-    experiment: Any = run.experiment
     yield f"A model of {number:,} parameters that {kind.description}."
-    data = experiment.data
+    data = run.experiment.data
     if run.steps == [0]:
         return
     yield f"It was trained on the data set {data.dataset}."
@@ -139,7 +139,7 @@ def _description(run: TrainedRun, kind: Kind) -> Iterator[str]:
         yield f"Its {len(names)} classes: {', '.join(names[:20])}{', ...' * (len(names) > 20)}."
 
 
-def _scores(run: TrainedRun, workdir: Path) -> list[str]:
+def _scores(run: Run, workdir: Path) -> list[str]:
     """Lines of a table of all scores of these weights."""
     rows = []
     for path in sorted(Workdir(workdir).scores.glob("*.json")):
@@ -169,7 +169,7 @@ def _search(decoding: dict[str, Any]) -> str:
     return f"beam {decoding['beam_size']}, {decoding['length_penalty']} {decoding['alpha']:g}"
 
 
-def _training(run: TrainedRun) -> list[str]:
+def _training(run: Run) -> list[str]:
     if run.steps == [0]:
         return ["The weights were imported and not trained further."]
     steps = ", ".join(f"{step:,}" for step in run.steps)

@@ -104,7 +104,7 @@ def _is_fixed(config: Any, name: str) -> bool:
     encodings = [
         scheme.encode(positions, jnp.full(2, length), config.d_model, None) for length in (5, 97)
     ]
-    return bool(jnp.array_equal(*encodings))
+    return bool(jnp.array_equal(encodings[0], encodings[1]))
 
 
 def _table(config: Any, name: str) -> np.ndarray:

@@ -8,7 +8,11 @@ from typing import NamedTuple
 import tokenizers
 
 from flax_transformer.data.files.gguf_file import SUFFIX, read_gguf
-from flax_transformer.data.files.limited_files import read_json_object, read_limited_text
+from flax_transformer.data.files.limited_files import (
+    read_json_object,
+    read_limited,
+    read_limited_text,
+)
 from flax_transformer.data.tokens import (
     byte_level_files,
     gguf_tokenizer,
@@ -60,7 +64,8 @@ def read_published_tokenizer(folder: str | os.PathLike[str]) -> FoundTokenizer:
     for names, read in _READERS:
         if is_there.issuperset(names):
             tokenizer, files = read(folder, tokens), [*names, *tokens.files]
-            tokenizer.files = {name: (folder / name).read_bytes() for name in files}
+            files += [CHAT_TEMPLATE] * (CHAT_TEMPLATE in is_there)
+            tokenizer.files = {name: read_limited(folder / name) for name in files}
             return FoundTokenizer(tokenizer, files)
     kinds = " or ".join(" + ".join(names) for names, _ in _READERS)
     raise UserError(f"{folder} has no tokenizer: it needs {kinds}")

@@ -45,7 +45,7 @@ class Pair:
         self.workdir, self.out = write_run(folder / "run", name), folder / "out"
         exported = ft.interchange.export_run(self.workdir, self.out)
         assert exported.family == self.family
-        self.ours = open_run(self.workdir, "average")
+        self.ours: Any = open_run(self.workdir, "average")
         self.theirs = getattr(transformers, AUTO[self.family]).from_pretrained(self.out).eval()
         if self.family != "vit":
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.out)
@@ -134,7 +134,8 @@ def test_greedy_outputs_are_equal(pair):
 
 def test_an_import_of_the_export_is_the_same_model(pair, tmp_path):
     ft.interchange.import_folder(pair.out, tmp_path / "again")
-    again, ours = open_run(tmp_path / "again", "last"), pair.ours
+    again: Any = open_run(tmp_path / "again", "last")
+    ours = pair.ours
     if pair.family == "vit":
         images = np.random.default_rng(1).normal(size=(3, 8, 8, 1)).astype(np.float32)
         close(apply(again, images), pair.apply(images))
