@@ -47,7 +47,7 @@ class Embed(OfLines):
         is_encoder = kind.takes == ("tokens", "vectors")
         embedder = self.load(kind.command if is_encoder else "embed")
 
-        def embed(texts: list[str], first: int = 1) -> np.ndarray:
+        def embed(texts: list[str]) -> np.ndarray:
             return embedder.embed(texts, self.pooling, self.normalize)
 
         if self.out is None:
@@ -55,7 +55,9 @@ class Embed(OfLines):
             return
         rows: list[np.ndarray] = []
         batches = line_batches(self.texts, self.batch_lines)
-        answer_lines(batches, embed, lambda index, text, row: rows.append(row))
+        answer_lines(
+            batches, lambda texts, _: [*embed(texts)], lambda *answer: rows.append(answer[2])
+        )
         vectors = np.stack(rows) if rows else embed([])
         with written_whole(self.out) as unfinished, unfinished.open("wb") as file:
             np.save(file, vectors)
