@@ -140,6 +140,7 @@ def test_adapters_are_exported_without_the_model(straight, source, folder):
     run = open_run(path, "last")
     with checkpoints_of(path) as checkpoints:
         saved = checkpoints.saved_variables(jax.eval_shape(lambda: run.variables), 4)["params"]
+        assert checkpoints.base is not None
         plain = {"params": checkpoints.base.merge(jax.tree.map(np.zeros_like, saved))}
     found = merge_adapter(run.experiment.model, plain, adapter)
     jax.tree.map(lambda x, y: assert_close(x, y, 1e-6), found, run.variables)
