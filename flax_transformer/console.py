@@ -17,11 +17,13 @@ def show_scores(record: Record, console: Console | None = None) -> None:
     """Prints the scores of a split, or of other files, as a table."""
     console = console or Console(force_jupyter=False)
     scored = record.split or ", ".join(record.files.values())
-    table = Table(
-        title=f"{scored}: {_how(record.decoding)}mean of {record.num_averaged} "
-        f"checkpoint(s) up to step {record.checkpoint_step:,}",
-        title_justify="left",
-    )
+    step = f"{record.checkpoint_step:,}"
+    weights = f"mean of {record.num_averaged} checkpoints up to step {step}"
+    if record.num_averaged == 1:
+        weights = f"checkpoint of step {step}"
+    # As a title of the table, it would be broken at the table's width.
+    explain(console, f"{scored}: {_how(record.decoding)}{weights}")
+    table = Table()
     table.add_column("score", no_wrap=True)
     table.add_column("value", no_wrap=True, justify="right")
     # Wrapped, never cut: half a signature is useless.

@@ -1,5 +1,6 @@
 """Tables that break no word, on terminals of any width, in files and in pipes."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -155,3 +156,7 @@ def test_a_score_is_whole_beside_a_long_signature(monkeypatch):
         show_scores(record, Console(file=output, width=60, force_terminal=is_terminal))
         assert console_module.shown("perplexity", 1234567.25) in output.getvalue()
     assert signature in output.getvalue()
+    assert output.getvalue().startswith("validation: checkpoint of step 3\n")
+    several, output = dataclasses.replace(record, num_averaged=5), io.StringIO()
+    show_scores(several, Console(file=output, width=60))
+    assert output.getvalue().startswith("validation: mean of 5 checkpoints up to step 3\n")
