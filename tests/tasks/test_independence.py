@@ -198,5 +198,5 @@ def test_a_piece_never_exceeds_what_the_model_reads(reach):
             assert 1 <= limit <= 7
             assert 1 <= len(read) <= len(read) + limit - 1 <= reach
             lengths.append(limit)
-            text.add([5] * limit, -1.0, EOS)
+            text.add([5] * limit, -1.0, (EOS,))
         assert sum(lengths) == 7
