@@ -13,7 +13,8 @@ from flax_transformer.errors import UserError
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What is fetched: weights, settings, and files of tokenizers. Others may hold code.
 FETCHED = ["model*.safetensors", "*.json", "*.model", "*.spm", "vocab.txt", "merges.txt", "*.jinja"]
-SUBFOLDERS = ["*/*"]  # they hold the same models for other programs
+# They hold the same models for other programs, but 1_Pooling says how vectors of texts are made.
+SUBFOLDERS = ["[!1]*/*"]
 
 
 class ModelSource(NamedTuple):

@@ -22,14 +22,16 @@ from flax_transformer.interchange.published_runs import PublishedRun
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     folder = write_folder("gpt2", tmp_path_factory.mktemp("published"))
-    (folder / "onnx").mkdir()
+    for name in ("onnx", "1_Pooling"):
+        (folder / name).mkdir()
     for name in (
+        "1_Pooling/config.json",
         "pytorch_model.bin",
         "modeling.py",
         "consolidated.safetensors",
         "onnx/config.json",
     ):
-        (folder / name).write_text("not fetched")
+        (folder / name).write_text("not read")
     return folder
 
 
@@ -58,7 +60,7 @@ def test_a_model_of_the_hub_is_that_of_its_folder(hub, tmp_path):
     _, _, variables = parameters("small/model")
     expected = draw_variables("gpt2")
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), variables, expected))
-    assert Hub.asked == {"config.json", "model.safetensors"}
+    assert Hub.asked == {"config.json", "model.safetensors", "1_Pooling/config.json"}
     source = find_model("small/model", "main")
     assert source[1:] == ("small/model", "main", COMMIT)
     model = open_published(source.folder)

@@ -15,8 +15,10 @@ from rich.console import Console
 from small import with_fields
 from small_texts import classification, masked
 
+from flax_transformer.cli import main
 from flax_transformer.errors import UserError
 from flax_transformer.interchange import export_adapter, merge_adapter
+from flax_transformer.interchange.exported_adapters import CONFIG, WEIGHTS
 from flax_transformer.training import loop
 from flax_transformer.training.assemble import Weights, evaluate, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
@@ -146,6 +148,18 @@ def test_adapters_are_exported_without_the_model(straight, source, folder):
     jax.tree.map(lambda x, y: assert_close(x, y, 1e-6), found, run.variables)
     with pytest.raises(UserError, match=r"holds no adapters: train with --training\.lora\.rank"):
         export_adapter(source, folder / "none")
+
+
+def test_the_command_exports_adapters_of_one_checkpoint(straight, folder, capsys):
+    out = folder / "by_command"
+    words = ["export", "--workdir", str(straight[0]), "--out", str(out), "--adapter"]
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "--adapter needs --weights best or last" in capsys.readouterr().err
+    assert not out.exists()
+    main([*words, "--weights", "last"])
+    assert {path.name for path in out.iterdir()} == {WEIGHTS, CONFIG}
+    assert "holds an adapter of a bert model" in capsys.readouterr().out
 
 
 def test_a_continued_training_needs_no_source(straight, experiment, source, folder, monkeypatch):
