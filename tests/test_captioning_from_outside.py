@@ -31,7 +31,8 @@ from flax_transformer.evaluation.scores import Score
 from flax_transformer.functional import Cache, label_smoothed_cross_entropy, lay_out
 from flax_transformer.models import VisionConfig, VisionTransformer
 from flax_transformer.models.layer_stack import lay_out_next, make_cache
-from flax_transformer.models.zoo import ZOO, Published
+from flax_transformer.models.published_size import Published
+from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules import DecoderLayer, PositionalEmbedding, RMSNorm, TokenEmbedding
 from flax_transformer.modules.layers import Past
 from flax_transformer.tasks.target_tokens import shift_right

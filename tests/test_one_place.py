@@ -30,7 +30,8 @@ from flax_transformer.functional.kernels import KERNELS, Kernel
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.functional.schemes import SCHEMES, PositionalScheme
 from flax_transformer.interchange import FAMILIES
-from flax_transformer.models.zoo import ZOO, Published
+from flax_transformer.models.published_size import Published
+from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.layer_options import ModelConfig
 from flax_transformer.modules.norms import NORMS

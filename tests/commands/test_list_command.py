@@ -7,13 +7,15 @@ from flax_transformer.models.zoo import ZOO, count_parameters
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
+PAIRS = ("t5-small", "flan-t5-small", "bart-base", "opus-mt-en-de", "pegasus-xsum")
+
 
 def test_the_list_names_all_there_is(run):
     listed = json.loads(run("list", "--json", "--vocab-size", "307").out)
     assert listed["vocab_size"] == 307
     assert {name: row["parameters"] for name, row in listed["presets"].items()} == {
         name: count_parameters(ZOO[name].config, 307)
-        for name in ("tiny", "small", "base", "big", "t5-small")
+        for name in ("tiny", "small", "base", "big", *PAIRS)
     }
     pairs = {name for name, entry in ZOO.items() if type(entry.config) is EncoderDecoderConfig}
     assert {*listed["presets"], *listed["variations"]} == pairs
