@@ -72,6 +72,10 @@ def written_whole_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rmdir()  # os.replace needs a free name on some systems
         os.replace(unfinished, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or choose another place"
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

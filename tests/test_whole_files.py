@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from flax_transformer.errors import UserError
 from flax_transformer.visualization.attention_view import AttentionView
 from flax_transformer.visualization.pictures import save_picture
-from flax_transformer.whole_files import check_target, written_whole
+from flax_transformer.whole_files import check_target, written_whole, written_whole_folder
 
 
 def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
@@ -24,6 +25,17 @@ def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
     with pytest.raises(OSError, match="full"):
         fail()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "old")]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    def fail():
+        with written_whole_folder(tmp_path / "out") as unfinished:
+            (unfinished / "one").write_text("1")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match=r"out cannot be written \(No space left on device\): make"):
+        fail()
+    assert not list(tmp_path.iterdir())
 
 
 def save_page(path):

@@ -47,11 +47,10 @@ class Export(OfWorkdir):
         if self.dtype != "float32":
             raise UserError(f"--dtype {self.dtype} is for a whole model: leave it out")
         base = Workdir(self.workdir).load().init_from
-        family = export_adapter(
-            self.workdir, self.out, weights=self.weights, family=self.family, base_model=base
-        )
-        say(Console(), f"{self.out} holds an adapter of a {family} model; in Python:")
-        say(Console(), f'  PeftModel.from_pretrained(model, "{self.out}")')
+        family = export_adapter(self.workdir, self.out, weights=self.weights, family=self.family)
+        say(Console(), f"{self.out} holds an adapter of the {family} model of {base}; in Python,")
+        say(Console(), "where `model` is that model in transformers:")
+        say(Console(), f'  peft.PeftModel.from_pretrained(model, "{self.out}")')
 
     def _export_model(self) -> None:
         options = {"weights": self.weights, "family": self.family, "dtype": self.dtype}

@@ -1,5 +1,6 @@
 """Import: a published folder as a workdir, which all commands use like that of a training."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ from flax_transformer.interchange.used_parameters import unused_modules, used_pa
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.whole_files import written_whole
+from flax_transformer.whole_files import written_whole, written_whole_folder
 
 SOURCE = "fetched_from.json"  # in the workdir of a model of the Hub
 
@@ -40,16 +41,15 @@ def import_folder(
         raise UserError(f"--workdir {path} is not an empty folder: give another one")
     run = open_published_run(model, "float32", revision)
     variables = read_parameters(run.model, "float32")
-    place = Workdir(path)
-    place.start(run.experiment)
-    with place.in_use():
-        run.task.save(path)
+    params = used_parameters(run, variables["params"])
+    with written_whole_folder(path) as unfinished:
+        place = Workdir(unfinished)
+        place.start(run.experiment)
+        run.task.save(unfinished)
         if run.source.commit:
-            write_source(run, path / SOURCE)
-        checkpoints = open_checkpoints(place, run.experiment.training)
-        params = used_parameters(run, variables["params"])
-        checkpoints.save(weights_only(params), {})
-        checkpoints.close()
+            write_source(run, unfinished / SOURCE)
+        with contextlib.closing(open_checkpoints(place, run.experiment.training)) as checkpoints:
+            checkpoints.save(weights_only(params), {})
     return run
 
 

@@ -57,7 +57,9 @@ class NamedTensors(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         array = self.tensors[self.names[name]]
         if not is_finite(array):
-            raise UserError(f"tensor {self.names[name]} has numbers that are not finite")
+            raise UserError(
+                f"tensor {self.names[name]} has numbers that are not finite: get its file again"
+            )
         return array
 
     def __iter__(self) -> Iterator[str]:

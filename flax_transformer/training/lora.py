@@ -7,6 +7,7 @@ A module gets W as ever, so no module, task or command knows of adapters.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from flax_transformer.models.stacking import LAYER_NAME
 from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.optimizer.parameter_paths import Path, is_stacked
 
+Shape = tuple[int, ...]
 KERNEL = "kernel"
 A, B = "lora_a", "lora_b"  # beside the kernel that they change
 
@@ -111,11 +113,19 @@ def freeze(variables: Mapping[str, Any], fresh: Collection[str], config: LoraCon
         for path, leaf in flat.items()
         if "/".join(("params", *path)) not in fresh and not {*config.trained} & {*path}
     }
-    if not any(targeted(kept, config.chosen)):
+    targets = targeted(kept, config.chosen)
+    if not targets:
         raise UserError(
             f"--training.lora.targets {' '.join(config.chosen)}: all of them are trained in full; "
             "give others, or leave --training.lora.rank out"
         )
+    for path in targets:
+        smaller = min(map(math.prod, _axes(path, kept)[1:]))
+        if config.rank > smaller:
+            raise UserError(
+                f"--training.lora.rank {config.rank} is more than the {smaller} rows or columns "
+                f"of {'/'.join(path[:-1])}: give a smaller one, such as 8"
+            )
     return Base(unflatten_dict(kept), config)
 
 
@@ -154,13 +164,19 @@ def _draw(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns A and B of a kernel."""
     kernel = params[path]
+    leading, inputs, outputs = _axes(path, params)
+    bound = math.prod(inputs) ** -0.5
+    down = jax.random.uniform(key, (*leading, *inputs, rank), kernel.dtype, -bound, bound)
+    return down, jnp.zeros((*leading, rank, *outputs), kernel.dtype)
+
+
+def _axes(path: Path, params: Mapping[Path, Any]) -> tuple[Shape, Shape, Shape]:
+    """Returns the lengths of the axes of a kernel: of layers and experts, of inputs, of outputs."""
+    shape = params[path].shape
     is_of_experts = path[-2] != "router" and (*path[:-2], "router", KERNEL) in params
     first = is_stacked(path) + is_of_experts
     last = first + _num_inputs(path)
-    leading, inputs, outputs = kernel.shape[:first], kernel.shape[first:last], kernel.shape[last:]
-    bound = float(functools.reduce(int.__mul__, inputs)) ** -0.5
-    down = jax.random.uniform(key, (*leading, *inputs, rank), kernel.dtype, -bound, bound)
-    return down, jnp.zeros((*leading, rank, *outputs), kernel.dtype)
+    return shape[:first], shape[first:last], shape[last:]
 
 
 def _num_inputs(path: Path) -> int:

@@ -112,6 +112,16 @@ def test_ids_are_those_of_the_files(write):
     assert t5.special == SpecialIds(pad=11, bos=1, eos=2, unk=0)
 
 
+@pytest.mark.parametrize("kind", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+def test_a_class_of_any_family_adds_no_tokens(write, kind):
+    """So does Llama 3, which has no unknown token."""
+    files = {"tokenizer.json": whole_file(), "config.json": {"model_type": "llama"}}
+    of_any = {**files, CONFIG: {"tokenizer_class": kind, "eos_token": "</s>"}}
+    assert read_published_tokenizer(write(of_any)).tokenizer.vocab_size == len(WORDS)
+    named = read_published_tokenizer(write(files, "named")).tokenizer
+    assert named.vocab_size == len(WORDS) + 2  # <unk> and <s>
+
+
 def test_a_translator_reads_pieces_by_its_table(write):
     tokenizer = read_published_tokenizer(write(FOLDERS["opus-mt"])).tokenizer
     assert isinstance(tokenizer, OpusTokenizer)

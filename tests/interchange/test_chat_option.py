@@ -65,6 +65,12 @@ def test_a_conversation_needs_a_template(workdir):
         dataclasses.replace(generator, tokenizer=plain).chat([{"role": "user", "content": "w1"}])
 
 
+@pytest.mark.parametrize("wrong", ["hi", [], ["hi"], [{"content": "a"}], [{"role": "user"}]])
+def test_a_conversation_has_messages_with_role_and_content(workdir, wrong, unchecked_types):
+    with pytest.raises(UserError, match="list of messages with a role and a content: give them as"):
+        ft.load(workdir).chat(wrong)
+
+
 def test_only_a_conversation_has_a_message_of_the_system(workdir):
     with pytest.raises(UserError, match="--system is a message of a conversation: give --chat"):
         Generate(texts=("w1",), workdir=workdir, system="w2").run()

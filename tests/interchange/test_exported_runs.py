@@ -163,7 +163,7 @@ def test_an_export_that_fails_midway_leaves_nothing(workdir, tmp_path, monkeypat
         raise OSError("the disk is full")
 
     monkeypatch.setattr("flax_transformer.interchange.exported_runs.write_model", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UserError, match=r"out cannot be written \(the disk is full\): make room"):
         export_run(workdir, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -31,7 +31,7 @@ from published_models import (
 )
 
 from flax_transformer.functional import label_smoothed_cross_entropy, linear_cross_entropy
-from flax_transformer.interchange import parameters
+from flax_transformer.interchange import FAMILIES, parameters
 from flax_transformer.modules.token_embedding import LogitFactors
 
 TOLERANCE = 1e-4
@@ -56,8 +56,10 @@ def their_gradients(name: str, model: Any, folder: Path, out: Path) -> dict[str,
     logits = call_them(model)
     labels, places = map(torch.tensor, labels_of(model.config, tuple(logits.shape)))
     torch.nn.functional.cross_entropy(logits[places], labels[places]).backward()
-    for tensor in tensors.values():
-        if tensor.grad is not None:
+    # Fixed positions, which only PyTorch's Pegasus trains, must stay a table of sines.
+    is_fixed = FAMILIES[name.split()[0]].fixed_tables
+    for tensor_name, tensor in tensors.items():
+        if tensor.grad is not None and tensor_name not in is_fixed:
             tensor.data = tensor.grad
     model.save_pretrained(out)
     if has_own_logits(name):

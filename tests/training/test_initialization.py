@@ -17,6 +17,7 @@ from flax_transformer.training import loop
 from flax_transformer.training.assemble import load, open_run
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
 from flax_transformer.training.checkpoints.initialization import take_over
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.resume_proof import differences
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -183,6 +184,13 @@ def test_a_folder_without_a_run_is_one_line(folder, source):
         train(from_source(experiment, folder / "sourse"), folder / "refused")
     with pytest.raises(UserError, match="--init-from /nowhere/run holds no run: give"):
         train(from_source(experiment, "/nowhere/run"), folder / "refused")
+    (folder / "published").mkdir()
+    for name in ("config.json", "experiment.json"):  # an export has both
+        (folder / "published" / name).write_text("{}")
+    with pytest.raises(UserError, match="is a published model, not a workdir: make one of it with"):
+        train(from_source(experiment, folder / "published"), folder / "refused")
+    with pytest.raises(UserError, match="is a published model, not a workdir: make one of it with"):
+        Workdir(folder / "published").load()
     assert not (folder / "refused").exists()
 
 

@@ -190,6 +190,12 @@ def test_names_of_no_part_are_refused(config, message):
         freeze(decoder().draw(), (), LoraConfig(rank=3, **config))
 
 
+def test_a_rank_above_the_sides_of_a_kernel_is_refused():
+    message = r"rank 1000 is more than the \d+ rows or columns of decoder_0/self_attention/query:"
+    with pytest.raises(UserError, match=message):
+        freeze(decoder().draw(), (), LoraConfig(rank=1000))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -159,7 +159,7 @@ def test_the_command_exports_adapters_of_one_checkpoint(straight, folder, capsys
     assert not out.exists()
     main([*words, "--weights", "last"])
     assert {path.name for path in out.iterdir()} == {WEIGHTS, CONFIG}
-    assert "holds an adapter of a bert model" in capsys.readouterr().out
+    assert "holds an adapter of the bert model of" in capsys.readouterr().out
 
 
 def test_a_continued_training_needs_no_source(straight, experiment, source, folder, monkeypatch):

@@ -31,6 +31,8 @@ _ROBERTA = {
     "mask": "<mask>",
 }
 _T5 = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
+# Classes of tokenizers that have no tokens of their own.
+GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
 # Tokens that a family has where its files do not name them.
 DEFAULTS: dict[str, dict[str, str]] = {
     "bert": _BERT,
@@ -93,7 +95,8 @@ class SpecialTokens(NamedTuple):
         # An old file beside a complete list is a copy that may be out of date.
         given = settings if is_numbered else {**settings, **found.get(TOKENS_MAP, {})}
         tokens = {role: given[key] for role in ROLES if (key := f"{role}_token") in given}
-        defaults = {**DEFAULTS.get(family, {}), **tokens}
+        is_generic = settings.get("tokenizer_class") in GENERIC
+        defaults = {**({} if is_generic else DEFAULTS.get(family, {})), **tokens}
         named = {role: _token(t, where) for role, t in defaults.items() if t is not None}
         keys = "additional_special_tokens", "extra_special_tokens"
         extra = [t for key in keys for t in _listed(given.get(key), where)]
@@ -168,7 +171,7 @@ class SpecialTokens(NamedTuple):
 def _family(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Names the family by the class of its tokenizer, or by the type of its model."""
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
-    if isinstance(name, str) and name not in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+    if isinstance(name, str) and name not in GENERIC:
         return name.removesuffix("Fast").removesuffix("Tokenizer").lower()
     name = config.get("model_type")
     return name if isinstance(name, str) else ""

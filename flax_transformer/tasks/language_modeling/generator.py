@@ -130,6 +130,11 @@ class Generator(TextPredictor):
         """
         if not isinstance(self.tokenizer, PublishedTokenizer):
             raise UserError("only published models have a chat template: leave --chat out")
+        if not all(map(_is_conversation, conversations)):
+            raise UserError(
+                "a conversation is a list of messages with a role and a content: give them as "
+                '[{"role": "user", "content": "Hello"}]'
+            )
         ids = self.tokenizer.encode_chats(conversations)
         return self._answer(ids, decoding, length, seed, first_line)
 
@@ -251,3 +256,17 @@ class Generator(TextPredictor):
             found = found_by_row(self.search(rows, decoding, longest))
             best |= zip(some, found, strict=False)  # the remaining rows only fill the batch
         return [best[text] for text in texts]
+
+
+def _is_conversation(messages: object) -> bool:
+    """Whether there are messages, each with its role, and with a content or calls of tools."""
+    return (
+        isinstance(messages, Sequence)
+        and len(messages) > 0
+        and all(
+            isinstance(message, Mapping)
+            and isinstance(message.get("role"), str)
+            and not {"content", "tool_calls"}.isdisjoint(message)
+            for message in messages
+        )
+    )

@@ -95,6 +95,11 @@ def check_run(source: Path) -> None:
     """Rejects a folder without a run, and suggests a run next to it."""
     if Workdir(source).holds_run():
         return
+    if Workdir(source).is_published():
+        raise UserError(
+            f"--init-from {source} is a published model, not a workdir: make one of it with "
+            f"flax-transformer import {source} --workdir DIR"
+        )
     beside = [str(path) for path in source.parent.glob("*") if Workdir(path).holds_run()]
     if beside:
         raise unknown("run of --init-from", str(source), beside)

@@ -110,7 +110,11 @@ class Workdir:
 
     def holds_run(self) -> bool:
         """Whether a training has begun in the folder."""
-        return self._experiment.is_file()
+        return self._experiment.is_file() and not self.is_published()
+
+    def is_published(self) -> bool:
+        """Whether the folder is that of a published model, which is not a workdir."""
+        return (self.path / "config.json").is_file()
 
     def saved_steps(self) -> list[int]:
         """The steps of the checkpoints; a training continues from the newest."""
@@ -123,6 +127,11 @@ class Workdir:
         Raises:
             UserError: if the folder contains no run.
         """
+        if self.is_published():
+            raise UserError(
+                f"{self.path} is a published model, not a workdir: make one of it with "
+                f"flax-transformer import {self.path} --workdir DIR"
+            )
         if not self.holds_run():
             raise UserError(
                 f"{self.path} holds no run: train one with "
