@@ -74,7 +74,8 @@ def written_whole_folder(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): make room, or choose another place"
+            f"{path} cannot be written ({error.strerror or error}): make room, or choose another "
+            "place"
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
