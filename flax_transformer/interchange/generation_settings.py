@@ -43,6 +43,11 @@ SHARED = {
     "no_repeat_ngram_size": "no_repeat_ngram_size",
     "min_length": "min_length",
 }
+WHOLE = {
+    *("num_beams", "num_return_sequences", "no_repeat_ngram_size", "min_length"),
+    *("max_length", "max_new_tokens", "top_k"),
+}
+REAL = {"length_penalty", "repetition_penalty", "temperature", "top_p"}
 NUM_EXTRA = 256  # tokens of an output beyond its source, at most, unless a smaller limit is given
 
 
@@ -61,6 +66,7 @@ def read_decoding(settings: Mapping[str, Any]) -> DecodingConfig:
         ('beam', 'refill', 4, 'power', 0.8)
     """
     given = {name: value for name, value in settings.items() if value is not None}
+    _check_numbers(given)
     beams, samples = given.pop("num_beams", 1), given.pop("do_sample", False)
     limit = given.get("max_new_tokens", given.get("max_length", NUM_EXTRA))
     options: dict[str, Any] = {
@@ -87,6 +93,14 @@ def read_decoding(settings: Mapping[str, Any]) -> DecodingConfig:
     if unknown:
         raise UserError("; ".join(unknown))
     return DecodingConfig(**options)
+
+
+def _check_numbers(given: Mapping[str, Any]) -> None:
+    for names, kinds, kind in ((WHOLE, int, "a whole number"), (REAL, int | float, "a number")):
+        for name in sorted(names & given.keys()):
+            value = given[name]
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise UserError(f"{name} is {value!r:.40}, not {kind}")
 
 
 def write_decoding(decoding: DecodingConfig) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from flax_transformer.interchange.rules import Rule, their_shapes, to_ours
 from flax_transformer.interchange.safetensors_files import Tensors, is_finite, read_json
 from flax_transformer.models.stacking import stack_layers, unstack_layers
 
+# Groups that are repeated: such an expression may try exponentially many ways.
+REPEATED_GROUP = re.compile(r"\)[*+{]")
 # What a config may say only in this way.
 ONLY = (("peft_type", "LORA"), ("use_dora", False), ("bias", "none"), ("lora_bias", False))
 
@@ -45,11 +47,14 @@ def merge_adapter(
     for name, value in ONLY:
         if (found := settings.get(name, value)) != value:
             raise UserError(f"{folder / CONFIG}: {name} is {found!r}, only {value!r} is read")
+    _check_numbers(settings, folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} lacks {WEIGHTS}: save the adapter as safetensors")
     tensors = {name.removeprefix(PREFIX): x for name, x in Tensors(folder, WEIGHTS).items()}
     if bad := sorted(name for name, x in tensors.items() if not is_finite(x)):
-        raise UserError(f"tensor {bad[0]} has numbers that are not finite")
+        raise UserError(
+            f"{folder / WEIGHTS}: tensor {bad[0]} has numbers that are not finite: get it again"
+        )
     single = unstack_layers(variables) if config.scan_layers else variables
     fitting = find_family(config, flatten_dict(single["params"], sep="/"), family)
     ours, sizes = fitting.ours, axes_of(config)
@@ -63,6 +68,41 @@ def merge_adapter(
     return stack_layers(merged, config.period()) if config.scan_layers else merged
 
 
+def _check_numbers(settings: Mapping[str, Any], where: Path) -> None:
+    """Rejects ranks and factors that are no numbers, and patterns that may take forever."""
+
+    def check(name: str, value: Any, is_rank: bool) -> None:
+        kinds = int if is_rank else (int, float)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or (is_rank and value < 1):
+            kind = "a positive whole number" if is_rank else "a number"
+            raise UserError(f"{where}: {name} is {value!r:.40}, not {kind}: get the file again")
+
+    for name, field, is_rank in (
+        ("r", "rank_pattern", True),
+        ("lora_alpha", "alpha_pattern", False),
+    ):
+        check(name, settings.get(name), is_rank)
+        patterns = settings.get(field) or {}
+        if not isinstance(patterns, dict):
+            raise UserError(f"{where}: {field} is {patterns!r:.40}, not an object")
+        for pattern, value in patterns.items():
+            check(f"{field} of {pattern:.60}", value, is_rank)
+            if REPEATED_GROUP.search(pattern) or not _is_expression(pattern):
+                raise UserError(
+                    f"{where}: {field} has {pattern!r:.60}, which is not read: give names of "
+                    "modules, or regular expressions without repeated groups"
+                )
+
+
+def _is_expression(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError):
+        return False
+    return True
+
+
 def _changed(
     rule: Rule,
     ours: Mapping[str, Any],
@@ -72,11 +112,17 @@ def _changed(
 ) -> dict[str, Any]:
     """Returns the new parameters of a rule, and removes their tensors from the given ones."""
     names, paths = rule.their_names(), rule.our_names()
+    shapes = their_shapes([rule], {path: ours[path].shape for path in paths}, sizes)
     if whole := [tensors.pop(name) for name in names if name in tensors]:
         if len(whole) < len(names):
             raise UserError(f"only some tensors of {', '.join(names)} are in the adapter")
+        for name, tensor in zip(names, whole, strict=True):
+            if tensor.shape != shapes[name]:
+                raise UserError(
+                    f"{name} of the adapter has the shape {tensor.shape}, that of the model "
+                    f"{shapes[name]}: give the model that the adapter belongs to"
+                )
         return dict(zip(paths, to_ours(rule, whole, sizes), strict=True))
-    shapes = their_shapes([rule], {path: ours[path].shape for path in paths}, sizes)
     changes = [_change(name, shapes[name], settings, tensors) for name in names]
     if all(change is None for change in changes):
         return {}
@@ -105,7 +151,11 @@ def _change(
     rank = _of_module(module, "rank_pattern", settings, settings["r"])
     alpha = _of_module(module, "alpha_pattern", settings, settings["lora_alpha"])
     outputs_inputs = shape[::-1] if settings.get("fan_in_fan_out") else shape
-    if len(shape) != 2 or (up.shape[0], down.shape[-1]) != outputs_inputs or len(down) != rank:
+    if (
+        {len(shape), up.ndim, down.ndim} != {2}
+        or (up.shape[0], down.shape[-1]) != outputs_inputs
+        or len(down) != rank
+    ):
         raise UserError(f"{module}: lora_A {down.shape} and lora_B {up.shape} do not fit {shape}")
     scale = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
     product = scale * (up.astype(np.float32) @ down.astype(np.float32))

@@ -122,6 +122,15 @@ def test_experts_have_no_place(tmp_path):
     [
         ({"use_dora": True}, "use_dora is True, only False is read"),
         ({"r": 5}, "do not fit"),
+        ({"r": 0}, r"adapter_config\.json: r is 0, not a positive whole number"),
+        ({"r": True}, "r is True, not a positive whole number"),
+        ({"lora_alpha": None}, "lora_alpha is None, not a number"),
+        ({"lora_alpha": float("inf")}, "lora_alpha is inf, not a number"),
+        ({"rank_pattern": [1]}, r"rank_pattern is \[1\], not an object"),
+        ({"rank_pattern": {"q_proj": "4"}}, "rank_pattern of q_proj is '4', not a positive whole"),
+        ({"alpha_pattern": {"q_proj": float("nan")}}, "alpha_pattern of q_proj is nan"),
+        ({"rank_pattern": {"(": 4}}, r"rank_pattern has '\(', which is not read"),
+        ({"rank_pattern": {"(a+)+": 4}}, "or regular expressions without repeated groups"),
     ],
 )
 def test_an_unknown_adapter_is_one_line(change, message, tmp_path):
@@ -130,6 +139,15 @@ def test_an_unknown_adapter_is_one_line(change, message, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match=message):
         merge_adapter(config, variables, tmp_path)
+
+
+def test_an_adapter_of_other_classes_is_refused(tmp_path):
+    config, variables, _ = written("bert classes", tmp_path, trained=("classifier",))
+    head = variables["params"]["classifier"]
+    more = {name: np.concatenate([x, x], axis=-1) for name, x in head.items()}
+    wider = {"params": {**variables["params"], "classifier": more}}
+    with pytest.raises(UserError, match=r"of the adapter has the shape .*: give the model that"):
+        merge_adapter(config, wider, tmp_path)
 
 
 def test_tensors_without_a_use_are_named(tmp_path):
