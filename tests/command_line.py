@@ -8,6 +8,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig
 """

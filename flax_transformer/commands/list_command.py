@@ -51,7 +51,7 @@ class List:
         titles = {
             "tasks": "tasks, each with the models that it trains",
             "presets": f"--preset of the encoder-decoder, counted with {self.vocab_size:,} tokens",
-            "models": "--preset of other models, of published size",
+            "models": "--preset of published size",
             "datasets": "--data.dataset",
             "positions": "--model.positions",
             "optimizers": "--optimizer.name",
@@ -73,7 +73,8 @@ class List:
                 "heads": config.num_heads,
             }
             for name, config in presets_of(EncoderDecoderConfig()).items()
-            if name not in VARIATIONS
+            # Published models have their own vocabularies, and counts.
+            if name not in VARIATIONS and ZOO[name].parameters is None
         }
 
 
@@ -97,13 +98,19 @@ def _models() -> dict[str, dict[str, Any]]:
         name: {
             "model": type(entry.model).__name__,
             "parameters": entry.parameters,
-            "layers": str(getattr(entry.config, "num_layers", "")),
+            "layers": _layers(entry.config),
             "d_model": entry.config.d_model,
             "heads": entry.config.num_heads,
         }
         for name, entry in ZOO.items()
-        if not isinstance(entry.config, EncoderDecoderConfig)
+        if entry.parameters is not None
     }
+
+
+def _layers(config: Any) -> str:
+    if isinstance(config, EncoderDecoderConfig):
+        return f"{config.num_encoder_layers}+{config.num_decoder_layers}"
+    return str(getattr(config, "num_layers", ""))
 
 
 def _datasets() -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from command_line import IMPORTS, assert_is_error
 
 from flax_transformer import commands
 from flax_transformer.commands import COMMANDS, find_command
+from flax_transformer.commands.import_command import Import
 
 NAMES = ", ".join(COMMANDS)
 
@@ -56,7 +57,7 @@ def test_a_mistaken_command_gets_one_line(run, line, message):
         ("none.py", r"none.py defines no `experiment = Experiment\(...\)`: add one"),
         ("syntax.py", r"SyntaxError: invalid syntax \(syntax.py, line 2\); correct the file"),
         ("failing.py", "failing.py, line 3: ZeroDivisionError: division by zero; correct"),
-        ("field.py", "field.py, line 10: TypeError: .* unexpected keyword argument 'num_head'"),
+        ("field.py", "field.py, line 11: TypeError: .* unexpected keyword argument 'num_head'"),
         ("sizes.py", "--model.d-model 512 is not a multiple of --model.num-heads 3: change one"),
     ],
 )
@@ -74,7 +75,7 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
         ),
         (
             "--preset bsae",
-            r"unknown --preset 'bsae': did you mean 'base'\? Known: .* base, big, small",
+            r"unknown --preset 'bsae': did you mean 'base'\? Known: .*\bbase, .*big, .*small",
         ),
         ("--convention farseq", "unknown --convention 'farseq': did you mean 'fairseq'"),
         ("--model.positions sinus", "unknown --model.positions 'sinus': .*sinusoidal"),
@@ -200,7 +201,7 @@ def test_the_commands_are_listed_by_group(run):
     assert re.findall(r"^  ([a-z][\w-]*)", lines, re.MULTILINE) == list(COMMANDS)
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs", "folder")
+POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
 
 
 def option_names(command, prefix=""):
@@ -210,7 +211,7 @@ def option_names(command, prefix=""):
         if dataclasses.is_dataclass(value):
             nested = "" if field.name == "experiment" else f"{prefix}{field.name}."
             yield from option_names(value, nested)
-        elif field.name not in POSITIONAL:
+        elif field.name not in POSITIONAL and (command, field.name) != (Import, "model"):
             yield f"--{prefix}{field.name}".replace("_", "-")
 
 
