@@ -69,7 +69,7 @@ def merge_adapter(
 
 
 def _check_numbers(settings: Mapping[str, Any], where: Path) -> None:
-    """Rejects ranks and factors that are no numbers, and patterns that may take forever."""
+    """Rejects ranks and factors that are not numbers, and patterns that may take forever."""
 
     def check(name: str, value: Any, is_rank: bool) -> None:
         kinds = int if is_rank else (int, float)
