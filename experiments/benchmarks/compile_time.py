@@ -41,7 +41,7 @@ from flax_transformer.errors import UserError, check_options
 from flax_transformer.experiment import Experiment, load_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step
 
 COMMAND = (sys.executable, "-u", "-c", "from flax_transformer.cli import main; main()", "train")
@@ -185,9 +185,9 @@ def compile_shapes(experiment: Experiment, options: CompileTime, folder: Path) -
     optimizer = make_optimizer(
         experiment.optimizer, make_schedule(experiment.optimizer, experiment.model.d_model, 1)
     )
-    devices = Devices(jax.local_devices()[:1])
+    devices = choose_devices(devices=jax.local_devices()[:1])
     rng = jax.random.key(0)
-    state = devices.replicate(init_state(task.init(rng), optimizer))
+    state = devices.place(init_state(task.init(rng), optimizer))
     step: Any = devices.compile(make_train_step(task.loss, optimizer, max_skipped=1))
     shapes = []
     with nothing_kept():

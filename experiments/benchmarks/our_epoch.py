@@ -13,7 +13,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.experiment import read_experiment
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step
 
 
@@ -71,11 +71,11 @@ def _update(task: TranslationTask, rng: Any) -> tuple[Any, Any]:
     experiment, training = task.experiment, task.experiment.training
     schedule = make_schedule(experiment.optimizer, experiment.model.d_model, training.num_steps)
     optimizer = make_optimizer(experiment.optimizer, schedule)
-    devices = Devices(jax.local_devices()[:1])
+    devices = choose_devices(devices=jax.local_devices()[:1])
     step = make_train_step(
         task.loss, optimizer, max_skipped=1, accumulate_steps=training.accumulate_steps
     )
-    return devices.compile(step), devices.replicate(init_state(task.init(rng), optimizer))
+    return devices.compile(step), devices.place(init_state(task.init(rng), optimizer))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from flax_transformer.training.optimizer.optimizer_config import (
     make_optimizer,
     make_schedule,
 )
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import Devices, choose_devices
 from flax_transformer.training.step import (
     LossFunction,
     TrainState,
@@ -140,9 +140,9 @@ def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length
     optimizer_config = OptimizerConfig()
     schedule = make_schedule(optimizer_config, config.d_model, num_steps=1)
     optimizer = make_optimizer(optimizer_config, schedule)
-    devices = Devices(jax.local_devices()[:1])
+    devices = choose_devices(devices=jax.local_devices()[:1])
     rng = jax.random.key(0)
-    state = devices.replicate(init_state(task.init(rng), optimizer))
+    state = devices.place(init_state(task.init(rng), optimizer))
     batch = _random_batch(vocab_size, num_pairs, length)
     return _Training(task, optimizer, devices, state, batch, rng)
 

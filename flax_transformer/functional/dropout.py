@@ -9,6 +9,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from flax_transformer.functional.kernels import with_kernel
+from flax_transformer.functional.row_keys import rows_of
 
 _TRIALS = 4  # in a block: 64 bits, 16 each
 
@@ -52,16 +53,19 @@ def dropout_multiplier(
 def random_trials(rng: PRNGKeyArray, threshold: int, shape: tuple[int, ...]) -> Bool[Array, "..."]:
     """Draws independent trials, of 16 random bits each.
 
-    trial_i = [n_i >= threshold],  n_i the 16 bits number i mod 4 of block i div 4
-    block_j = Threefry-2x32(key, (0, j)), two words of 32 bits, the low half of each first
+    trial_ri = [n_ri >= threshold],  n_ri the 16 bits number i mod 4 of block i div 4 of row r
+    block_rj = Threefry-2x32(key, (r, j)), two words of 32 bits, the low half of each first
 
-    JAX makes its random bits from the same blocks, but folds each into 32 bits for one element;
+    The first axis is that of rows r, and i counts the elements of a row. So a part of a batch draws
+    what the whole batch draws, if its key is made by `of_rows`.
+
+    JAX makes its random bits from such blocks too, but folds each into 32 bits for one element;
     dropout needs only 16. If the key is not a Threefry key, JAX draws the bits.
 
     Args:
         rng: random key.
         threshold: from 0 (every trial succeeds) to 2^16 (no trial succeeds).
-        shape: of the result, with fewer than 2^34 elements.
+        shape: of the result, with fewer than 2^34 elements a row.
 
     Returns:
         Independent trials, each of which succeeds with probability 1 - threshold / 2^16.
@@ -70,39 +74,42 @@ def random_trials(rng: PRNGKeyArray, threshold: int, shape: tuple[int, ...]) -> 
         ValueError: if there are too many elements.
 
     Example:
-        >>> trials = random_trials(jax.random.key(0), 2**14, (10_000,))
+        >>> trials = random_trials(jax.random.key(0), 2**14, (10, 1000))
         >>> round(float(trials.mean()), 2)
         0.75
 
     Reference:
         Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3" (Threefry).
     """
-    size = math.prod(shape)
+    num_rows, size = (shape[0] if shape else 1), math.prod(shape[1:])
     num_blocks = -(-size // _TRIALS)
     if num_blocks >= 2**32:
-        raise ValueError(f"an array {shape} of {size:,} elements exceeds the 2^34 of the counter")
-    if str(jax.random.key_impl(rng)) == "threefry2x32":
-        packed = threefry_trials(jax.random.key_data(rng), threshold, num_blocks)
+        raise ValueError(f"a row of {shape} has {size:,} elements, more than the counter's 2^34")
+    key, rows = rows_of(rng, num_rows)
+    if str(jax.random.key_impl(key)) == "threefry2x32":
+        packed = threefry_trials(jax.random.key_data(key), rows, threshold, num_blocks)
     else:
-        bits = jax.random.bits(rng, (2, num_blocks), jnp.uint32)
+        bits = jax.random.bits(key, (2, num_rows, num_blocks), jnp.uint32)
         packed = pack(bits[0], bits[1], threshold)
-    trials = jax.lax.bitcast_convert_type(packed, jnp.uint8).reshape(-1)
-    return trials[:size].reshape(shape) != 0
+    trials = jax.lax.bitcast_convert_type(packed, jnp.uint8).reshape(num_rows, num_blocks * _TRIALS)
+    return trials[:, :size].reshape(shape) != 0
 
 
 @with_kernel("random_trials")
 def threefry_trials(
-    key: UInt32[Array, "2"], threshold: int, num_blocks: int
-) -> UInt32[Array, " num_blocks"]:
-    """Draws the trials of a key's blocks, four in a word, see `pack`."""
-    counters = jnp.arange(num_blocks, dtype=jnp.uint32)
-    words = threefry_2x32(key, jnp.concatenate([jnp.zeros_like(counters), counters]))
-    return pack(words[:num_blocks], words[num_blocks:], threshold)
+    key: UInt32[Array, "2"], rows: UInt32[Array, " rows"], threshold: int, num_blocks: int
+) -> UInt32[Array, "rows num_blocks"]:
+    """Draws the trials of the blocks of some rows, four in a word, see `pack`."""
+    blocks = jnp.arange(num_blocks, dtype=jnp.uint32)
+    row_counters, counters = jnp.meshgrid(rows, blocks, indexing="ij")
+    words = threefry_2x32(key, jnp.concatenate([row_counters.ravel(), counters.ravel()]))
+    a, b = jnp.split(words, 2)
+    return pack(a, b, threshold).reshape(row_counters.shape)
 
 
 def pack(
-    a: UInt32[Array, " blocks"], b: UInt32[Array, " blocks"], threshold: int
-) -> UInt32[Array, " blocks"]:
+    a: UInt32[Array, "*blocks"], b: UInt32[Array, "*blocks"], threshold: int
+) -> UInt32[Array, "*blocks"]:
     """Packs the four trials of each block into one word, a byte each."""
     numbers = (a & jnp.uint32(0xFFFF), a >> 16, b & jnp.uint32(0xFFFF), b >> 16)
     packed = jnp.zeros_like(a)

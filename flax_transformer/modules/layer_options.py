@@ -240,6 +240,10 @@ class LayerOptions:
         }
         return LayerOptions(**values | changes)
 
+    def mixes_rows(self) -> bool:
+        """Whether a training example's loss depends on the other rows of its batch."""
+        return self.norm == "batch" or self.feed_forward == "experts"
+
     def _values(self) -> Mapping[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(LayerOptions)}
 

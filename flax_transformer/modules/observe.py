@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Shaped
 
+from flax_transformer.functional.kernels.rows_on_mesh import keep_rows
+
 ACTIVATIONS, PATCHES = "activations", "patches"  # collections
 
 
@@ -14,7 +16,8 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
     If the collection "activations" is mutable in `apply`, the value is stored there under the
     module's path and the name. A pair (values, selector) in the collection "patches", under the
     same path and name, replaces it where the boolean selector is True. The name can also be used in
-    `jax.checkpoint_policies`, such as `save_only_these_names("residual")`.
+    `jax.checkpoint_policies`, such as `save_only_these_names("residual")`. On a mesh of devices,
+    the rows of the value stay where the rows of the batch are.
 
     Args:
         module: the module of the activation.
@@ -36,7 +39,7 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
         >>> Double().apply({"patches": {"doubled": patch}}, jnp.array([3, 4])).tolist()
         [6, 7]
     """
-    value = checkpoint_name(value, name)
+    value = checkpoint_name(keep_rows(value), name)
     if module.has_variable(PATCHES, name):
         values, selector = module.get_variable(PATCHES, name)
         value = jnp.where(selector, jnp.asarray(values, value.dtype), value)

@@ -117,6 +117,10 @@ class Task(ABC):
     def save(self, folder: Path) -> None:
         """Writes the files that `open` reads."""
 
+    def mixes_rows(self) -> bool:
+        """Whether the loss of a row depends on other rows, apart from the model."""
+        return False
+
     @abstractmethod
     def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
         """Makes the batches of a training.

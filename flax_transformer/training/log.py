@@ -175,7 +175,7 @@ class Log:
         training: config with the steps after which metrics are shown and written.
         learning_rate: maps the number of updates made to the learning rate of the next.
         pending: `pending` of the checkpoint from which the training continues.
-        first: takes the first device's copy of the metrics of steps; see `Devices.first`.
+        first: returns metrics of steps as usual arrays; see `Devices.whole`.
 
     Attributes:
         skipped: consecutive skipped updates up to the last line.

@@ -31,7 +31,7 @@ from flax_transformer.training.lora import describe, merged
 from flax_transformer.training.mean_check import advice_against_mean
 from flax_transformer.training.metrics import MetricsWriter, Milestones
 from flax_transformer.training.optimizer.optimizer_config import make_optimizer, make_schedule
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import TrainState, init_state, make_gradient, make_train_step
 
 
@@ -50,7 +50,6 @@ class Run:
     ):
         self.experiment, self.workdir = experiment, workdir
         self.console, self.accounts = console, accounts
-        self.devices = Devices()
         training = experiment.training
         workdir.check(experiment)
         files = DataFiles(workdir.path, experiment.data)
@@ -61,11 +60,12 @@ class Run:
         source = None if experiment.init_from is None else Path(experiment.init_from)
         folder = tokenizer_folder(workdir.path, source)
         self.task = find_task(experiment)[1].open(experiment, folder, training=True)
-        num_devices = len(self.devices.devices) * jax.process_count()
+        mixes_rows = experiment.model.mixes_rows() or self.task.mixes_rows()
+        self.devices = choose_devices(training.mesh, mixes_rows)
         self.batches = self.task.batches(
             experiment.data.train_split,
-            num_devices=num_devices,
-            rows_multiple=num_devices * training.accumulate_steps,
+            num_devices=len(self.devices.devices),
+            rows_multiple=self.devices.num_shares * training.accumulate_steps,
         )
         self.milestones = Milestones(training, workdir.metrics)
         self._first = None if workdir.saved_steps() else first_variables(self.task, experiment)
@@ -129,7 +129,7 @@ class Run:
             self.workdir.path / "not_finite" / f"step-{first}",
             first,
             gradient_again(gradient, self.devices, state, first, batch, rng),
-            self.devices.first(state.params),
+            self.devices.whole(state.params),
             batch,
             self.task.examples(batch),
         )
@@ -146,18 +146,18 @@ class Run:
             jax.block_until_ready(state.step)
         with self.accounts.of("checkpoint"):
             notes = {"pending": log.pending(), "seconds": self.accounts.seconds()}
-            self.checkpoints.save(self.devices.first(state._replace(base=None)), notes)
+            self.checkpoints.save(self.devices.whole(state._replace(base=None)), notes)
 
     def evaluate(self, state: TrainState, log: Log) -> None:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
             # On one device: from the host's memory, the variables would be copied for each batch.
-            variables = merged(*self.devices.first((state.variables, state.base)))
+            variables = merged(*self.devices.whole((state.variables, state.base)))
             variables = jax.device_put(variables, self.devices.devices[0])
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)
-            step = int(self.devices.first(state.step))
+            step = int(self.devices.whole(state.step))
             log.evaluation(step, scored, started)
         if line := self.milestones.other_choice(step):
             self.say(line)
@@ -241,7 +241,7 @@ def _train(run: Run, interruption: Interruption) -> bool:
         if run.milestones.is_over(step) and not run.milestones.needs_evaluation(step):
             run.say(f"already trained for {step:,} steps")
             return False
-        state = run.devices.replicate(state)
+        state = run.devices.place(state)
         update = _compiled_step(run)
         batches = training_pipeline(run.own_batches, start_step=step)
         rng = jax.random.key(run.experiment.seed)
@@ -250,14 +250,14 @@ def _train(run: Run, interruption: Interruption) -> bool:
         contextlib.closing(MetricsWriter(workdir.metrics, workdir.tensorboard, step)) as writer,
     ):
         pending = notes.get("pending", ())
-        log = Log(writer, progress, training, run.schedule, pending, run.devices.first)
+        log = Log(writer, progress, training, run.schedule, pending, run.devices.whole)
         _evaluate_if_due(run, interruption, step, state, log)
         while not run.milestones.is_over(step):
             with run.accounts.of("data"):
                 batch = next(batches)
             explained = explain_out_of_memory(run.experiment, run.devices, batch)
             with run.accounts.of("step"), explained:
-                state, metrics = update(state, run.devices.shard(batch), rng)
+                state, metrics = update(state, run.devices.share(batch), rng)
                 step += 1
                 log.add(step, metrics, batch.count())
             if training.logs_at(step):

@@ -1,68 +1,141 @@
-"""Runs a training step on one device or, by data parallelism, on several."""
+"""Runs a training step on one device or on several: under jit, under pmap, or under jit on a mesh.
 
+The three ways give the same results up to the order of sums.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from flax_transformer.functional.kernels.rows_on_mesh import ROW_AXES
+from flax_transformer.training.mesh_shape import MESH_AXES, mesh_sizes
+from flax_transformer.training.optimizer.parameter_paths import names_of
+from flax_transformer.training.sharding_rules import sharding_axes
 
 AXIS = "devices"
 
 
-class Devices:
-    """Runs a step under `jit` on one device and under `pmap` on several.
-
-    Every device holds the whole state and gets an equal share of each batch's rows.
+class Devices(ABC):
+    """The devices of a training.
 
     Attributes:
-        devices: the devices of this process.
+        devices: those of all processes.
+        num_shares: number of equal shares into which the rows of a batch are cut.
+        axis_name: the mapped axis over devices, None if a step sees the whole batch.
     """
 
-    def __init__(self, devices: Sequence[Any] | None = None):
-        self.devices = list(jax.local_devices() if devices is None else devices)
+    devices: list[Any]
+    num_shares: int = 1
+    axis_name: str | None = None
 
-    @property
-    def axis_name(self) -> str | None:
-        """The name of the mapped axis, None on one device."""
-        return AXIS if self.is_mapped else None
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether states and batches have a leading axis of devices."""
-        return len(self.devices) > 1 or jax.process_count() > 1
-
+    @abstractmethod
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
         """Compiles a (state, batch, rng) step that reuses or keeps the memory of its state."""
-        donated = () if keep_state else (0,)
-        if self.is_mapped:
-            return self._pmap(step, in_axes=(0, 0, None), donate_argnums=donated)
-        return jax.jit(step, donate_argnums=donated)
 
-    def _pmap(self, function: Callable, **options: Any) -> Callable:
-        devices = self.devices if jax.process_count() == 1 else None
-        return jax.pmap(function, AXIS, devices=devices, **options)
+    @abstractmethod
+    def place(self, tree: Any) -> Any:
+        """Brings a state from the host to the devices."""
 
-    def replicate(self, tree: Any) -> Any:
-        """Copies a state to every device."""
-        if self.is_mapped:
-            count = len(self.devices)
-            copies = jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
-            # Placed as a step's results are, or the second step would compile again.
-            return self._pmap(lambda x: x)(copies)
+    @abstractmethod
+    def whole(self, tree: Any) -> Any:
+        """Returns a state or metrics in a form that this process can read as usual arrays."""
+
+    @abstractmethod
+    def share(self, batch: Any) -> Any:
+        """Distributes the rows of this process's batch over its devices."""
+
+
+def choose_devices(
+    mesh: str | None = None, mixes_rows: bool = False, devices: Sequence[Any] | None = None
+) -> Devices:
+    """Chooses how a step runs.
+
+    On one device it runs under `jit`. On several devices of one host it runs under `pmap`, by data
+    parallelism. With several hosts, with a mesh, or if a loss combines rows, it runs under `jit` on
+    a mesh, where every step sees the whole batch.
+
+    Args:
+        mesh: sizes of the mesh's axes, such as "data=-1,fsdp=4"; see `parse_mesh`.
+        mixes_rows: whether a row's loss depends on other rows, as in batch normalization.
+        devices: to use; by default those of all processes.
+
+    Raises:
+        UserError: if the mesh does not fit the number of devices.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    if mesh is not None:
+        return MeshDevices(devices, mesh)
+    if len(devices) == 1:
+        return OneDevice(devices)
+    if mixes_rows or jax.process_count() > 1:
+        return MeshDevices(devices, "data=-1")
+    return MappedDevices(devices)
+
+
+class OneDevice(Devices):
+    """One device, which runs the step under `jit`."""
+
+    def __init__(self, devices: Sequence[Any]):
+        self.devices = list(devices)
+
+    def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
+        """Compiles a step; see `Devices`."""
+        return jax.jit(step, donate_argnums=() if keep_state else (0,))
+
+    def place(self, tree: Any) -> Any:
+        """Copies a state to the device."""
         return jax.device_put(tree, self.devices[0])
 
-    def first(self, tree: Any) -> Any:
-        """Returns the first device's copy of a state or of metrics.
+    def whole(self, tree: Any) -> Any:
+        """Returns the arrays as they are."""
+        return tree
 
-        With several devices, the copy is read into the host's memory: indexing the arrays would run
-        a program on all devices for each array.
+    def share(self, batch: Any) -> Any:
+        """Returns the batch as it is."""
+        return batch
+
+
+class MappedDevices(Devices):
+    """Several devices of one host, each with the whole state and a share of each batch's rows.
+
+    The step runs under `pmap`; states and batches have a leading axis of devices.
+    """
+
+    axis_name = AXIS
+
+    def __init__(self, devices: Sequence[Any]):
+        self.devices, self.num_shares = list(devices), len(devices)
+
+    def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
+        """Compiles a step; see `Devices`."""
+        donated = () if keep_state else (0,)
+        return self._pmap(step, in_axes=(0, 0, None), donate_argnums=donated)
+
+    def _pmap(self, function: Callable, **options: Any) -> Callable:
+        return jax.pmap(function, AXIS, devices=self.devices, **options)
+
+    def place(self, tree: Any) -> Any:
+        """Copies a state to every device."""
+        count = len(self.devices)
+        copies = jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree)
+        # Placed as a step's results are, or the second step would compile again.
+        return self._pmap(lambda x: x)(copies)
+
+    def whole(self, tree: Any) -> Any:
+        """Returns the first device's copy.
+
+        It is read into the host's memory: indexing the arrays would run a program on all devices
+        for each array.
         """
-        return jax.tree.map(_first_copy, tree) if self.is_mapped else tree
+        return jax.tree.map(_first_copy, tree)
 
-    def shard(self, batch: Any) -> Any:
-        """Splits the rows of this process's batch into equal shares for its devices."""
-        if not self.is_mapped:
-            return batch
+    def share(self, batch: Any) -> Any:
+        """Splits the rows into equal shares."""
         count = len(self.devices)
         return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
 
@@ -70,3 +143,78 @@ class Devices:
 def _first_copy(array: Any) -> np.ndarray:
     # NumPy removes the axis of devices, which is 1 in a shard; JAX would run a program for it.
     return np.asarray(array.addressable_data(0)).reshape(array.shape[1:])
+
+
+class MeshDevices(Devices):
+    """A mesh of devices, over which rows of a batch and parameters are cut; see `sharding_rules`.
+
+    The step runs under `jit`, as on one device: XLA divides the work and adds what belongs together.
+
+    Attributes:
+        mesh: the mesh, with the axes `MESH_AXES`.
+    """
+
+    def __init__(self, devices: Sequence[Any], shape: str):
+        self.devices = list(devices)
+        sizes = mesh_sizes(shape, len(self.devices))
+        self.mesh = jax.make_mesh(
+            tuple(sizes.values()),
+            MESH_AXES,
+            axis_types=(AxisType.Auto,) * len(MESH_AXES),
+            devices=self.devices,
+        )
+        self.num_shares = int(np.prod([sizes[axis] for axis in ROW_AXES]))
+
+    def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
+        """Compiles a step; see `Devices`."""
+
+        def on_mesh(*arguments: Any) -> Any:
+            results = step(*arguments)
+            return jax.lax.with_sharding_constraint(results, self.shardings(results))
+
+        compiled = jax.jit(on_mesh, donate_argnums=() if keep_state else (0,))
+
+        def run(*arguments: Any) -> Any:
+            with jax.set_mesh(self.mesh):
+                return compiled(*arguments)
+
+        return run
+
+    def shardings(self, tree: Any) -> Any:
+        """Returns how each array of a state is cut, by its path."""
+
+        def sharding(path: Any, leaf: Any) -> NamedSharding:
+            axes = sharding_axes(names_of(path), leaf.shape, self.mesh.shape)
+            return NamedSharding(self.mesh, P(*axes))
+
+        return jax.tree_util.tree_map_with_path(sharding, tree)
+
+    def place(self, tree: Any) -> Any:
+        """Brings each device its part of a state, which every process has as a whole."""
+        return jax.tree.map(_from_whole, tree, self.shardings(tree))
+
+    def whole(self, tree: Any) -> Any:
+        """Returns arrays that this process can read: its own, or gathered from all processes."""
+        return jax.tree.map(_gathered, tree)
+
+    def share(self, batch: Any) -> Any:
+        """Brings each device its rows of this process's rows."""
+        rows = NamedSharding(self.mesh, P(ROW_AXES))
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
+
+
+def _from_whole(array: Any, sharding: NamedSharding) -> Any:
+    if jax.process_count() == 1:
+        return jax.device_put(array, sharding)
+    on_host = np.asarray(array)
+    return jax.make_array_from_callback(on_host.shape, sharding, lambda index: on_host[index])
+
+
+def _gathered(array: Any) -> Any:
+    if array.is_fully_addressable:
+        return array
+    if array.is_fully_replicated:
+        return np.asarray(array.addressable_data(0))
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(array, tiled=True)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from flax_transformer.functional.row_keys import of_rows
 from flax_transformer.tasks.task import Loss, Variables
 from flax_transformer.training.lora import Base, merged
 from flax_transformer.training.optimizer.update_rules import moving_average
@@ -132,21 +133,26 @@ def make_gradient(
 
     Args:
         loss: sums the loss of a batch, and updates the statistics.
-        accumulate_steps: number of equal micro-batches into which a batch is split; it must divide
-            the rows. Each micro-batch needs only its share of the memory.
+        accumulate_steps: number n of equal micro-batches into which a batch is split; it must
+            divide the rows. Micro-batch i has the rows i, i + n, i + 2 n, ..., so that a device
+            has rows of each. A micro-batch needs only its share of the memory.
         axis_name: the mapped axis over devices to sum over, if any.
 
     Returns:
-        A pure function (state, batch, rng) -> gradient. The rng is the same for every step; step,
-        device and micro-batch are folded into it.
+        A pure function (state, batch, rng) -> gradient. The rng is the same for every step, which
+        is folded into it. Dropout does not depend on micro-batches and devices; see `of_rows`.
     """
 
     def gradient(state, batch, rng):
         rng = jax.random.fold_in(rng, state.step)
-        if axis_name is not None:
-            rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
+        num_rows = len(jax.tree.leaves(batch)[0])
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num_rows
+
+        def rng_of(part):
+            return of_rows(rng, first + part, accumulate_steps, num_rows // accumulate_steps)
+
         of_trained = _loss_of_trained(loss, state.base)
-        totals, statistics = _sums_of_parts(of_trained, accumulate_steps, state, batch, rng)
+        totals, statistics = _sums_of_parts(of_trained, accumulate_steps, state, batch, rng_of)
         if axis_name is not None:
             totals = jax.lax.psum(totals, axis_name)
             statistics = jax.lax.pmean(statistics, axis_name)
@@ -235,21 +241,21 @@ def _sums(loss, params, statistics, batch, rng):
     return (found.sum, found.weight, found.extra, gradient), found.statistics
 
 
-def _sums_of_parts(loss, num_parts, state, batch, rng):
+def _sums_of_parts(loss, num_parts, state, batch, rng_of):
     """The same for a batch in equal micro-batches, one after the other."""
     params, statistics = state.params, state.statistics
     if num_parts == 1:
-        return _sums(loss, params, statistics, batch, rng)
+        return _sums(loss, params, statistics, batch, rng_of(0))
 
     def add(carry, numbered):
         (totals, statistics), (index, micro) = carry, numbered
-        part, statistics = _sums(loss, params, statistics, micro, jax.random.fold_in(rng, index))
+        part, statistics = _sums(loss, params, statistics, micro, rng_of(index))
         return (jax.tree.map(jnp.add, totals, part), statistics), None
 
-    cut = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
+    cut = jax.tree.map(lambda x: x.reshape(-1, num_parts, *x.shape[1:]).swapaxes(0, 1), batch)
     variables = {"params": params, **statistics}
     shapes = jax.eval_shape(
-        lambda cut: loss(variables, jax.tree.map(lambda x: x[0], cut), rng), cut
+        lambda cut: loss(variables, jax.tree.map(lambda x: x[0], cut), rng_of(0)), cut
     )
     nothing = jnp.zeros((), jnp.float32)
     extra = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes.extra)

@@ -4,6 +4,7 @@ import dataclasses
 
 from flax_transformer.errors import check_number, option
 from flax_transformer.training.lora_config import LoraConfig
+from flax_transformer.training.mesh_shape import parse_mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,10 @@ class TrainingConfig:
     stops."""
     log_every_steps: int = 50
     """Updates between two lines of metrics."""
+    mesh: str | None = None
+    """Sizes of a mesh of devices, such as data=-1,fsdp=4,tensor=1: data counts copies of the model,
+    fsdp the parts of it, tensor the parts of each product, expert the parts of the experts; -1 is
+    the rest. If not given, all devices have the whole model."""
     lora: LoraConfig = LoraConfig()
 
     def __post_init__(self) -> None:
@@ -40,6 +45,8 @@ class TrainingConfig:
             value = getattr(self, field.name)
             if isinstance(value, int):
                 check_number(option(f"training.{field.name}"), value)
+        if self.mesh is not None:
+            parse_mesh(self.mesh)
 
     @property
     def score(self) -> str:

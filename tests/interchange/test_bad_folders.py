@@ -122,7 +122,10 @@ def test_a_number_that_is_not_finite(sound, tmp_path, number):
         return tensors | {"transformer.wpe.weight": array}
 
     change_tensors(copied(sound, tmp_path), damaged)
-    refuse(tmp_path, r"tensor transformer\.wpe\.weight has numbers that are not finite: get its file again$")
+    refuse(
+        tmp_path,
+        r"tensor transformer\.wpe\.weight has numbers that are not finite: get its file again$",
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from flax_transformer.tasks.classification.classification_config import (
 )
 from flax_transformer.tasks.classification.pixel_classification import ImageClassification
 from flax_transformer.tasks.classification.text_classification import TextClassification
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_gradient
 
 NAMES = ("a", "b", "c")
@@ -123,12 +123,12 @@ def test_the_gradient_is_of_the_weighted_mean_on_devices_and_in_parts(
     num_devices, accumulate_steps
 ):
     task = task_of(WEIGHTS)
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     gradient = devices.compile(
         make_gradient(task.loss, accumulate_steps=accumulate_steps, axis_name=devices.axis_name)
     )
-    state = devices.replicate(jax.device_get(init_state(variables(), SGD)))
-    found = jax.device_get(devices.first(gradient(state, devices.shard(BATCH), jax.random.key(1))))
+    state = devices.place(jax.device_get(init_state(variables(), SGD)))
+    found = jax.device_get(devices.whole(gradient(state, devices.share(BATCH), jax.random.key(1))))
 
     def mean(params):
         loss, weight, *_ = task.loss({"params": params}, BATCH, jax.random.key(1))

@@ -15,7 +15,7 @@ from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.tasks.target_tokens import shift_right
 from flax_transformer.tasks.translation.translation_task import TranslationTask
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step
 
 VOCAB, ROW_LENGTH, NUM_PAIRS = 13, 17, 19
@@ -94,7 +94,7 @@ def test_devices_and_micro_batches_do_not_change_the_update(num_devices, accumul
     first = jax.device_get(init_state(task.init(jax.random.key(0)), optimizer))
 
     def update(num_devices, accumulate_steps):
-        devices = Devices(jax.devices()[:num_devices])
+        devices = choose_devices(devices=jax.devices()[:num_devices])
         step = make_train_step(
             task.loss,
             optimizer,
@@ -102,10 +102,8 @@ def test_devices_and_micro_batches_do_not_change_the_update(num_devices, accumul
             accumulate_steps=accumulate_steps,
             axis_name=devices.axis_name,
         )
-        batch = devices.shard(PACKED)
-        return devices.first(
-            devices.compile(step)(devices.replicate(first), batch, jax.random.key(1))
-        )
+        batch = devices.share(PACKED)
+        return devices.whole(devices.compile(step)(devices.place(first), batch, jax.random.key(1)))
 
     (state, metrics), (expected, expected_metrics) = (
         update(num_devices, accumulate_steps),

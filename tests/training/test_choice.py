@@ -81,7 +81,7 @@ def train(experiment, folder, monkeypatch, **columns) -> str:
     evaluate = loop.Run.evaluate
 
     def told(self, state, log):
-        step = int(self.devices.first(state).step)
+        step = int(self.devices.whole(state).step)
         score = self.task.evaluate
 
         def changed(variables, split, is_quick):

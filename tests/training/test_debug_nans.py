@@ -13,7 +13,7 @@ from flax_transformer.functional import projection
 from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.modules import multi_head_attention as attention
 from flax_transformer.training.durability.explained_errors import debug_nans
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -102,11 +102,11 @@ def test_a_parameter_that_is_infinite_is_found_in_the_model(num_devices):
     task = translation_task(config, 13)
     variables = jax.tree.map(np.array, task.init(jax.random.key(0)))
     variables["params"]["decoder_0"]["cross_attention"]["key"]["kernel"][...] = np.inf
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     step = make_train_step(task.loss, SGD, max_skipped=1, axis_name=devices.axis_name)
-    state = devices.replicate(init_state(variables, SGD))
+    state = devices.place(init_state(variables, SGD))
     sides = np.full((4, 3), 5, np.int32), np.full((4, 5), 7, np.int32)
-    batch = devices.shard(pair_batch(*sides))
+    batch = devices.share(pair_batch(*sides))
     message = first_nan(devices.compile(step), state, batch, jax.random.key(1))
     name = "dot_general" if num_devices == 1 else "an operation that JAX does not name"
     assert message.startswith(f"the first NaN came out of {name} in {projection.__file__}, line ")

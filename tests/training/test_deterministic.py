@@ -19,7 +19,7 @@ import hashlib
 import jax, numpy as np, optax
 from small_tasks import pair_batch, translation_task
 from flax_transformer.models import EncoderDecoderConfig
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step
 
 config = EncoderDecoderConfig(
@@ -27,16 +27,16 @@ config = EncoderDecoderConfig(
     residual_dropout_rate=0.1, norm="batch",
 )
 task, optimizer = translation_task(config, 13), optax.adam(0.01)
-devices = Devices()
+devices = choose_devices()
 step = make_train_step(task.loss, optimizer, max_skipped=1, axis_name=devices.axis_name)
 update = devices.compile(step)
 first = jax.device_get(init_state(task.init(jax.random.key(0)), optimizer))
 print(len(devices.devices))
 for seed in (3, 5):
-    state, draw = devices.replicate(first), np.random.default_rng(0)
+    state, draw = devices.place(first), np.random.default_rng(0)
     for _ in range(3):
         batch = pair_batch(*(draw.integers(3, 13, (8, size), dtype=np.int32) for size in (5, 7)))
-        state, metrics = update(state, devices.shard(batch), jax.random.key(seed))
+        state, metrics = update(state, devices.share(batch), jax.random.key(seed))
     leaves = jax.tree.leaves(jax.device_get((state, metrics)))
     print(hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest())
 """

@@ -16,7 +16,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.log import MAX_STEPS_IN_FLIGHT
 from flax_transformer.training.metrics import MetricsWriter
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import MappedDevices
 from flax_transformer.training.step import StepMetrics
 
 
@@ -69,7 +69,7 @@ def test_memory_that_runs_out_names_the_batch(experiment, tmp_path, monkeypatch)
     def update(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.")
 
-    monkeypatch.setattr(Devices, "compile", lambda self, step: update)
+    monkeypatch.setattr(MappedDevices, "compile", lambda self, step: update)
     with pytest.raises(UserError, match=r"out of memory on a batch of \d+ rows.* --training.acc"):
         train(experiment, tmp_path / "run")
 

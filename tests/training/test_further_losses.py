@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from reference import assert_close
 
 from flax_transformer.tasks.task import Loss, apply_in_training, draw, loss_of
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
 ROWS, WIDTH = 16, 5
@@ -68,14 +68,14 @@ def make_batch() -> np.ndarray:
 
 
 def gradient_of(num_devices: int, accumulate_steps: int, function=loss):
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     gradient = make_gradient(
         function, accumulate_steps=accumulate_steps, axis_name=devices.axis_name
     )
-    state = devices.replicate(init_state(variables(), SGD))
+    state = devices.place(init_state(variables(), SGD))
     compiled = devices.compile(gradient, keep_state=True)
     return jax.device_get(
-        devices.first(compiled(state, devices.shard(make_batch()), jax.random.key(0)))
+        devices.whole(compiled(state, devices.share(make_batch()), jax.random.key(0)))
     )
 
 

@@ -81,7 +81,7 @@ def continued(request, experiment, tmp_path_factory):
             evaluate = loop.Run.evaluate
 
             def interrupted_evaluate(self, state, log):
-                if int(self.devices.first(state).step) == 6:
+                if int(self.devices.whole(state).step) == 6:
                     os.kill(os.getpid(), signal.SIGINT)
                 evaluate(self, state, log)
 
@@ -220,7 +220,7 @@ def test_training_ends_early_without_a_better_score(experiment, tmp_path, monkey
     def evaluate(self, state, log):
         name = experiment.training.score
         scored = Scored({name: Score(name, next(scores))}, [], [], "")
-        log.evaluation(int(self.devices.first(state).step), scored, 0.0)
+        log.evaluation(int(self.devices.whole(state).step), scored, 0.0)
 
     monkeypatch.setattr(loop.Run, "evaluate", evaluate)
     experiment = with_fields(

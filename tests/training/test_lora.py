@@ -18,7 +18,7 @@ from flax_transformer.training.checkpoints.checkpoint_contents import named_leav
 from flax_transformer.training.lora import A, B, Base, describe, freeze, merged
 from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.optimizer.update_rules import keep_moving_average, moving_average
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
 CONFIG = LoraConfig(rank=3, alpha=6.0)
@@ -103,7 +103,7 @@ def step_once(settings: Any, num_devices: int, parts: int) -> tuple[Any, Any, An
     settings |= {"residual_dropout_rate": 0.0, "attention_dropout_rate": 0.0}
     task = language_modeling_task(decoder(**settings).model.config, VOCAB)
     variables = jax.tree.map(jnp.array, task.init(jax.random.key(0)))
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     before = jax.device_get(state_of(variables))
     step = make_train_step(
         task.loss,
@@ -112,11 +112,11 @@ def step_once(settings: Any, num_devices: int, parts: int) -> tuple[Any, Any, An
         accumulate_steps=parts,
         axis_name=devices.axis_name,
     )
-    held = devices.replicate(before)
-    after, _ = devices.compile(step)(held, devices.shard(BATCH), jax.random.key(0))
+    held = devices.place(before)
+    after, _ = devices.compile(step)(held, devices.share(BATCH), jax.random.key(0))
     full = init_state(variables, optax.sgd(RATE))
     gradient = jax.jit(make_gradient(task.loss))(full, BATCH, jax.random.key(0)).mean
-    return gradient, before, jax.device_get(devices.first(after))
+    return gradient, before, jax.device_get(devices.whole(after))
 
 
 @pytest.mark.parametrize(

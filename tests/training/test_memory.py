@@ -10,7 +10,7 @@ from small_tasks import pair_batch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.durability.explained_errors import explain_out_of_memory
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 
 # What XLA says on a GPU, a TPU and a CPU, with what of it is repeated.
 MESSAGES = {
@@ -29,7 +29,7 @@ EXHAUSTED = next(iter(MESSAGES))
 def explained(experiment: Experiment, rows: int = 6, num_devices: int = 1, **options) -> str:
     batch = pair_batch(np.full((rows, 31), 5, np.int32), np.full((rows, 43), 5, np.int32))
     batch.source_segments[:, 29:] = 0
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     message = options.get("message", EXHAUSTED)
     with pytest.raises(UserError) as caught, explain_out_of_memory(experiment, devices, batch):
         raise jax.errors.JaxRuntimeError(message)
@@ -81,7 +81,7 @@ def test_a_number_of_pairs_is_lowered_where_it_is_given(size, proposed):
 )
 def test_other_errors_pass_unchanged(error):
     batch = pair_batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
-    context = explain_out_of_memory(Experiment(), Devices(), batch)
+    context = explain_out_of_memory(Experiment(), choose_devices(), batch)
     with pytest.raises(type(error)) as caught, context:
         raise error
     assert caught.value is error
@@ -89,7 +89,7 @@ def test_other_errors_pass_unchanged(error):
 
 def test_an_array_that_no_machine_holds():
     batch = pair_batch(np.ones((2, 3), np.int32), np.ones((2, 3), np.int32))
-    context = explain_out_of_memory(Experiment(), Devices(), batch)
+    context = explain_out_of_memory(Experiment(), choose_devices(), batch)
     said = r"\(Out of memory .*281474976710656 bytes"
     with pytest.raises(UserError, match=said), context:
         jnp.zeros(2**46, jnp.float32).block_until_ready()

@@ -16,7 +16,7 @@ from flax_transformer.training.optimizer.update_rules import (
     keep_moving_average,
     moving_average,
 )
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import TrainState, init_state, make_train_step
 
 DECAY = 0.3
@@ -36,14 +36,14 @@ def first_state() -> TrainState:
 
 def train(batches, state=None, num_devices=1, **options: int) -> list[TrainState]:
     """The state before any and after each of the batches."""
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     step = make_train_step(loss, OPTIMIZER, max_skipped=3, axis_name=devices.axis_name, **options)
     update = devices.compile(step)
     states = [jax.device_get(first_state() if state is None else state)]
-    held = devices.replicate(states[0])
+    held = devices.place(states[0])
     for batch in batches:
-        held, _ = update(held, devices.shard(batch), jax.random.key(0))
-        states.append(jax.device_get(devices.first(held)))
+        held, _ = update(held, devices.share(batch), jax.random.key(0))
+        states.append(jax.device_get(devices.whole(held)))
     return states
 
 
@@ -77,9 +77,9 @@ def test_a_step_may_use_the_memory_of_both_the_parameters_and_their_average():
     """Which at first are the same."""
     params = {"weights": jnp.ones(5), "under the root": jnp.float32(2)}
     state = init_state({"params": params, "running": {"mean": jnp.ones(5)}}, OPTIMIZER)
-    devices = Devices(jax.devices()[:1])
+    devices = choose_devices(devices=jax.devices()[:1])
     update = devices.compile(make_train_step(loss, OPTIMIZER, max_skipped=3))
-    after, _ = update(devices.replicate(state), make_batch(0), jax.random.key(0))
+    after, _ = update(devices.place(state), make_batch(0), jax.random.key(0))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((params, average_of(state))))
     expected = train([make_batch(0)])[-1]
     jax.tree.map(np.testing.assert_array_equal, average_of(after), average_of(expected))

@@ -20,7 +20,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.tasks.task import Loss
 from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.durability.not_finite import gradient_again, write_report
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_gradient, make_train_step
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -67,13 +67,17 @@ def make_params(broken: float | None) -> Any:
 
 def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_path):
     """With NaN in one parameter, the update is skipped, so its gradient can be had again."""
-    devices, task, rng = Devices(jax.devices()[:1]), make_task(), jax.random.key(RNG_SEED)
-    state = devices.replicate(init_state({"params": make_params(np.nan)}, SGD))
+    devices, task, rng = (
+        choose_devices(devices=jax.devices()[:1]),
+        make_task(),
+        jax.random.key(RNG_SEED),
+    )
+    state = devices.place(init_state({"params": make_params(np.nan)}, SGD))
     step = make_train_step(task.loss, SGD, max_skipped=1, accumulate_steps=2)
-    after, _ = devices.compile(step)(state, devices.shard(make_batch()), rng)
+    after, _ = devices.compile(step)(state, devices.share(make_batch()), rng)
     gradient = make_gradient(task.loss, accumulate_steps=2)
     found = gradient_again(gradient, devices, after, STEP, make_batch(), rng)
-    params = devices.first(after.params)
+    params = devices.whole(after.params)
     path = write_report(tmp_path / "a", STEP, found, params, make_batch(), examples())
     assert not jax.tree.leaves(after.params)[0].is_deleted()
     report = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
@@ -94,21 +98,25 @@ def test_after_a_skipped_update_it_is_found_where_numbers_are_not_finite(tmp_pat
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_norms_and_dropout_are_those_of_the_step(tmp_path, num_devices):
     """Where all is finite, and without an update, they can be compared with the step's own."""
-    devices, task, rng = Devices(jax.devices()[:num_devices]), make_task(), jax.random.key(RNG_SEED)
-    state = devices.replicate(init_state({"params": make_params(None)}, SGD))
+    devices, task, rng = (
+        choose_devices(devices=jax.devices()[:num_devices]),
+        make_task(),
+        jax.random.key(RNG_SEED),
+    )
+    state = devices.place(init_state({"params": make_params(None)}, SGD))
     gradient = make_gradient(task.loss, axis_name=devices.axis_name)
     reports = []
     for step in (STEP, STEP, STEP + 1):
         found = gradient_again(gradient, devices, state, step, make_batch(), rng)
-        params = devices.first(state.params)
+        params = devices.whole(state.params)
         path = write_report(tmp_path / str(step), step, found, params, make_batch(), examples())
         reports.append(json.loads(path.read_text("utf-8")))
     assert reports[0] == reports[1]
     assert reports[0]["loss"] != reports[2]["loss"]
     late = state._replace(step=jnp.full_like(state.step, STEP - 1))
     update = make_train_step(task.loss, SGD, max_skipped=1, axis_name=devices.axis_name)
-    batch = devices.shard(make_batch())
-    metrics = devices.first(devices.compile(update)(late, batch, rng)[1])
+    batch = devices.share(make_batch())
+    metrics = devices.whole(devices.compile(update)(late, batch, rng)[1])
     assert reports[0]["loss"] == pytest.approx(float(metrics.loss), rel=1e-6)
     assert reports[0]["gradient_norm"] == pytest.approx(float(metrics.gradient_norm), rel=1e-5)
     layers = reports[0]["layers"]
@@ -126,12 +134,12 @@ def infinite(variables, batch, rng):
 
 def write(folder: Path, batch: Batch) -> dict[str, Any]:
     """What is written about a batch."""
-    devices = Devices(jax.devices()[:1])
-    state = devices.replicate(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
+    devices = choose_devices(devices=jax.devices()[:1])
+    state = devices.place(init_state({"params": {"kernel": np.ones(3, np.float32)}}, SGD))
     gradient, rng = make_gradient(infinite), jax.random.key(0)
     shown = make_task().examples(batch)
     found = gradient_again(gradient, devices, state, STEP, batch, rng)
-    path = write_report(folder, STEP, found, devices.first(state.params), batch, shown)
+    path = write_report(folder, STEP, found, devices.whole(state.params), batch, shown)
     return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
 
 

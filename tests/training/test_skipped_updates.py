@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from flax_transformer.tasks.task import Loss
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import TrainState, init_state, make_train_step
 
 ROWS, WIDTH = 16, 5
@@ -34,17 +34,17 @@ def make_batch(seed: int, mistake: float | None = None) -> np.ndarray:
 
 def train(num_devices: int, batches: list[np.ndarray], max_skipped: int = 3):
     """The state and the metrics before any and after each of the batches, of every device."""
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     step = make_train_step(loss, ADAM, max_skipped=max_skipped, axis_name=devices.axis_name)
     update = devices.compile(step)
     variables = {
         "params": {"weights": np.ones(WIDTH, np.float32), "under the root": np.float32(2)},
         "running": {"mean": np.ones(WIDTH, np.float32)},
     }
-    state = devices.replicate(init_state(variables, ADAM))
+    state = devices.place(init_state(variables, ADAM))
     states, metrics = [jax.device_get(state)], []
     for batch in batches:
-        state, found = update(state, devices.shard(batch), jax.random.key(0))
+        state, found = update(state, devices.share(batch), jax.random.key(0))
         states.append(jax.device_get(state))
         metrics.append(jax.device_get(found))
     return states, metrics

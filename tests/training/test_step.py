@@ -13,7 +13,7 @@ from flax_transformer.models import EncoderDecoderConfig
 from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Loss
 from flax_transformer.training.optimizer.optimizer_config import OptimizerConfig, make_optimizer
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.parallel import choose_devices
 from flax_transformer.training.step import init_state, make_train_step, split_variables
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -67,16 +67,16 @@ def train(
 ):
     """The first state, the state after the batches, and the last metrics."""
     task, variables = make_task(dtype, norm)
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     first = jax.device_get(init_state(variables, optimizer))
     step = make_train_step(
         task.loss, optimizer, max_skipped=1, axis_name=devices.axis_name, **options
     )
     update = devices.compile(step)
-    state, metrics = devices.replicate(first), None
+    state, metrics = devices.place(first), None
     for batch in batches or [make_batch(seed) for seed in range(3)]:
-        state, metrics = update(state, devices.shard(batch), jax.random.key(1))
-    return first, *jax.device_get((devices.first(state), devices.first(metrics)))
+        state, metrics = update(state, devices.share(batch), jax.random.key(1))
+    return first, *jax.device_get((devices.whole(state), devices.whole(metrics)))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_statistics_take_in_micro_batches_in_order_and_are_averaged_over_devices
         new = {"running": {"mean": 0.9 * running + 0.1 * jnp.mean(batch, axis=0)}}
         return quadratic(variables, batch, rng)._replace(statistics=new)
 
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     step = make_train_step(
         loss,
         SGD,
@@ -124,13 +124,13 @@ def test_statistics_take_in_micro_batches_in_order_and_are_averaged_over_devices
     )
     update, batch = devices.compile(step), np.random.default_rng(0).normal(size=(ROWS, 5))
     variables = {"params": np.ones(5, np.float32), "running": {"mean": np.ones(5, np.float32)}}
-    state = devices.replicate(init_state(variables, SGD))
+    state = devices.place(init_state(variables, SGD))
     expected = np.ones(5)
     for _ in range(2):
-        state, _ = update(state, devices.shard(batch.astype(np.float32)), jax.random.key(1))
+        state, _ = update(state, devices.share(batch.astype(np.float32)), jax.random.key(1))
         copies = [expected] * num_devices
         for device, rows in enumerate(np.split(batch, num_devices)):
-            for part in np.split(rows, accumulate_steps):
+            for part in (rows[i::accumulate_steps] for i in range(accumulate_steps)):
                 copies[device] = 0.9 * copies[device] + 0.1 * part.mean(axis=0)
         expected = np.mean(copies, axis=0)
     found = np.reshape(state.statistics["running"]["mean"], (num_devices, 5))
@@ -166,24 +166,24 @@ def test_a_shape_is_compiled_once(num_devices):
         shapes.append(batch.shape)
         return quadratic(variables, batch, rng)
 
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     update = devices.compile(make_train_step(loss, SGD, max_skipped=1, axis_name=devices.axis_name))
-    state = devices.replicate(init_state({"params": np.ones(5, np.float32)}, SGD))
+    state = devices.place(init_state({"params": np.ones(5, np.float32)}, SGD))
     for num_rows in (16, 16, 24, 16, 24):
-        batch = devices.shard(np.ones((num_rows, 5), np.float32))
+        batch = devices.share(np.ones((num_rows, 5), np.float32))
         state, _ = update(state, batch, jax.random.key(1))
     assert shapes == [(16 // num_devices, 5), (24 // num_devices, 5)]
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
 def test_devices_hold_the_same_state_in_memory_that_is_used_again(num_devices):
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     update = devices.compile(
         make_train_step(quadratic, SGD, max_skipped=1, axis_name=devices.axis_name)
     )
     rows = np.random.default_rng(0).normal(size=(ROWS, 5)).astype(np.float32)
-    batch, rng = devices.shard(rows), jax.random.key(1)
-    states = [devices.replicate(init_state({"params": np.ones(5, np.float32)}, SGD))]
+    batch, rng = devices.share(rows), jax.random.key(1)
+    states = [devices.place(init_state({"params": np.ones(5, np.float32)}, SGD))]
     for _ in range(2):
         states.append(update(states[-1], batch, rng)[0])
     copies = np.reshape(states[2].params, (num_devices, 5))
@@ -210,7 +210,7 @@ def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices,
         total = jnp.sum(variables["params"] * jax.random.normal(rng, (width,)))
         return Loss(total, jnp.float32(batch.shape[0]), {}, {})
 
-    devices = Devices(jax.devices()[:num_devices])
+    devices = choose_devices(devices=jax.devices()[:num_devices])
     optimizer = optax.sgd(1.0)
     step = make_train_step(
         loss,
@@ -221,12 +221,12 @@ def test_dropout_is_drawn_anew_for_each_step_device_and_micro_batch(num_devices,
     )
     update = devices.compile(step)
     num_draws = num_devices * accumulate_steps
-    batch = devices.shard(np.zeros(num_draws, np.float32))
-    state = devices.replicate(init_state({"params": np.zeros(width, np.float32)}, optimizer))
+    batch = devices.share(np.zeros(num_draws, np.float32))
+    state = devices.place(init_state({"params": np.zeros(width, np.float32)}, optimizer))
     for num_steps in (1, 2):
         state, metrics = update(state, batch, jax.random.key(0))
         # The mean gradient, of weight 1 for each draw, and the sum of those of all steps.
         expected = np.sqrt(width / num_draws)
-        assert devices.first(metrics).gradient_norm == pytest.approx(expected, rel=0.05)
-        norm = np.linalg.norm(devices.first(state).params)
+        assert devices.whole(metrics).gradient_norm == pytest.approx(expected, rel=0.05)
+        norm = np.linalg.norm(devices.whole(state).params)
         assert norm == pytest.approx(expected * np.sqrt(num_steps), rel=0.05)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.array_types import along_last_axes, at_least_float32
 from flax_transformer.functional.attention import soft_cap
+from flax_transformer.functional.kernels.rows_on_mesh import summed_over_rows
 from flax_transformer.functional.kernels.sixteen_bits import transposed_copy
 from flax_transformer.functional.losses import SmoothingOver, set_size
 from flax_transformer.functional.projection import token_logits
@@ -94,8 +95,10 @@ def linear_losses(
 ) -> Float[Array, ""]:
     """Sums the losses of all positions, computing some positions at a time."""
     rows = hidden.reshape(-1, hidden.shape[-1]), targets.ravel(), weights.ravel()
-    total: Any = _linear_losses(table, bias, *rows, (label_smoothing, smoothing_over, cap))
-    return total
+    options = (label_smoothing, smoothing_over, cap)
+    # A chunk of the whole batch would bring rows of all devices together.
+    run = summed_over_rows(lambda *arrays: _linear_losses(*arrays, options), num_shared=2)
+    return run(table, bias, *rows)
 
 
 def _by_chunks(function: Any, table: Array, bias: Array | None, *rows: Array) -> Any:

@@ -14,38 +14,52 @@ _PARITY = 0x1BD11BDA
 _NUM_ROUNDS = 20
 _NUM_PARTS = 2
 
-Words = UInt32[Array, " blocks"]
+Words = UInt32[Array, "rows blocks"]
 
 
-def threefry_trials(key: UInt32[Array, "2"], threshold: int, num_blocks: int) -> Words:
-    """Draws the trials of a key's blocks, four in a word."""
+def threefry_trials(
+    key: UInt32[Array, "2"], rows: UInt32[Array, " rows"], threshold: int, num_blocks: int
+) -> Words:
+    """Draws the trials of the blocks of some rows, four in a word."""
     draw = functools.partial(_draw, threshold=threshold, num_blocks=num_blocks)
     return jax.lax.platform_dependent(
-        key, cpu=functools.partial(draw, num_parts=_NUM_PARTS), default=draw
+        key, rows, cpu=functools.partial(draw, num_parts=_NUM_PARTS), default=draw
     )
 
 
-def _draw(key: UInt32[Array, "2"], *, threshold: int, num_blocks: int, num_parts: int = 1) -> Words:
-    """Draws the trials of some blocks, a byte each, four in a word.
+def _draw(
+    key: UInt32[Array, "2"],
+    rows: UInt32[Array, " rows"],
+    *,
+    threshold: int,
+    num_blocks: int,
+    num_parts: int = 1,
+) -> Words:
+    """Draws the trials of some rows, a byte each, four in a word.
 
-    A CPU draws them in a loop of several parts. The results of a loop are in memory; otherwise XLA
-    would repeat the whole block for each trial that is read from it.
+    A CPU draws them in a loop over several parts of the rows. The results of a loop are in memory;
+    otherwise XLA would repeat the whole block for each trial that is read from it.
     """
-    size = -(-num_blocks // num_parts)
 
-    def part(number: UInt32[Array, ""]) -> Words:
-        counters = number * jnp.uint32(size) + jax.lax.iota(jnp.uint32, size)
-        return pack(*_threefry(key, counters), threshold)
+    def part(rows: UInt32[Array, " rows"]) -> Words:
+        counters = jax.lax.broadcasted_iota(jnp.uint32, (rows.shape[0], num_blocks), 1)
+        return pack(*_threefry(key, rows[:, None], counters), threshold)
 
     if num_parts == 1:
-        return part(jnp.uint32(0))
-    return jax.lax.map(part, jnp.arange(num_parts, dtype=jnp.uint32)).reshape(-1)[:num_blocks]
+        return part(rows)
+    filled = jnp.pad(rows, (0, -rows.shape[0] % num_parts)).reshape(
+        num_parts, -(-rows.shape[0] // num_parts)
+    )
+    drawn = jax.lax.map(part, filled)
+    return drawn.reshape(filled.size, num_blocks)[: rows.shape[0]]
 
 
-def _threefry(key: UInt32[Array, "2"], counters: Words) -> tuple[Words, Words]:
+def _threefry(
+    key: UInt32[Array, "2"], rows: UInt32[Array, "rows 1"], counters: Words
+) -> tuple[Words, Words]:
     first, second = key
     schedule = (first, second, first ^ second ^ jnp.uint32(_PARITY))
-    a, b = jnp.full_like(counters, schedule[0]), counters + schedule[1]
+    a, b = rows + schedule[0], counters + schedule[1]
     for number in range(_NUM_ROUNDS):
         a = a + b
         b = _rotate(b, _ROTATIONS[number % len(_ROTATIONS)]) ^ a

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flax_transformer.data.augmentation_config import AugmentationConfig
+from flax_transformer.functional.row_keys import row_keys
 from flax_transformer.tasks.classification.rand_augment import rand_augment
 from flax_transformer.tasks.classification.warp import slant_upright, turn, warp
 
@@ -103,7 +104,8 @@ def mixup(
     (target,) = targets
     others = jax.tree.map(lambda rows: jnp.roll(rows, 1, axis=0), target)
     is_pair = (target.weights > 0) & (others.weights > 0)
-    drawn = jax.random.beta(rng, alpha, alpha, target.weights.shape)
+    draw = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))
+    drawn = draw(row_keys(rng, len(target.weights)))
     share = jnp.where(is_pair, drawn, 1.0)
     by_row = share.reshape(-1, *[1] * (inputs.ndim - 1))
     mixed = by_row * inputs + (1 - by_row) * jnp.roll(inputs, 1, axis=0)
@@ -136,4 +138,4 @@ def _change_all(
 
     if images.ndim == 5:  # of videos
         change = jax.vmap(change, in_axes=(None, 0))
-    return jax.vmap(change)(jax.random.split(rng, len(images)), images)
+    return jax.vmap(change)(row_keys(rng, len(images)), images)

@@ -104,6 +104,10 @@ class ClassificationTask(Task):
         if self.tokenizer is not None:
             self.tokenizer.save(folder / TOKENIZER)
 
+    def mixes_rows(self) -> bool:
+        """Whether images are mixed with others."""
+        return self.augment is not None and bool(self.experiment.data.augmentation.mixup)
+
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
     ) -> ExampleBatches:

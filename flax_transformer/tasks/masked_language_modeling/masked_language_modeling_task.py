@@ -82,6 +82,10 @@ class MaskedLanguageModelingTask(TextTask):
         """Learns the tokenizer from the training split; by lines if the data are read by lines."""
         return make_tokenizer(data, by_line=isinstance(data, PlainTextConfig))
 
+    def mixes_rows(self) -> bool:
+        """Returns True: the texts of a batch share the room for hidden tokens."""
+        return True
+
     def batches(
         self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
     ) -> ExampleBatches:

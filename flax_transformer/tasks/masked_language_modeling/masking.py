@@ -1,5 +1,6 @@
 """Random masking of tokens for masked language modeling."""
 
+import functools
 import math
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.functional.row_keys import row_keys
 
 MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1  # shares of the chosen tokens; the others stay unchanged
 DEVIATIONS = 5  # standard deviations of room for chosen tokens: 3 in 10^7 batches need more
@@ -46,15 +48,21 @@ def mask_tokens(
     tokens = jnp.asarray(tokens)
     special_ids = np.array(tokenizer.special_ids, tokens.dtype)
     ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), special_ids)
-    chosen_rng, kind_rng, token_rng = jax.random.split(rng, 3)
     is_text = ~jnp.isin(tokens, special_ids)
-    is_chosen = is_text & (jax.random.uniform(chosen_rng, tokens.shape) < rate)
-    kind = jax.random.uniform(kind_rng, tokens.shape)
-    numbers = jax.random.randint(token_rng, tokens.shape, 0, len(ordinary), tokens.dtype)
+    chance, kind, numbers = _draw(row_keys(rng, len(tokens)), tokens.shape[1], len(ordinary))
+    is_chosen = is_text & (chance < rate)
     others = jnp.asarray(ordinary, tokens.dtype)[numbers]
     is_kept = kind >= MASKED_SHARE + REPLACED_SHARE
     hidden = jnp.where(kind < MASKED_SHARE, tokenizer.mask_id, jnp.where(is_kept, tokens, others))
     return jnp.where(is_chosen, hidden, tokens), is_chosen
+
+
+@functools.partial(jax.vmap, in_axes=(0, None, None))
+def _draw(rng: PRNGKeyArray, length: int, num_tokens: int) -> tuple[Array, Array, Array]:
+    """Draws for each token of a row two numbers in [0, 1) and the number of a token."""
+    chosen_rng, kind_rng, token_rng = jax.random.split(rng, 3)
+    chance, kind = (jax.random.uniform(key, (length,)) for key in (chosen_rng, kind_rng))
+    return chance, kind, jax.random.randint(token_rng, (length,), 0, num_tokens)
 
 
 def room_for_chosen(num_places: int, rate: float) -> int:

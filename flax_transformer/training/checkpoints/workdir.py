@@ -17,7 +17,7 @@ from flax_transformer.training.training_config import TrainingConfig
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # These fields control what is shown and when. Parameters, scores and checkpoints do not depend on
 # them.
-FREE = ("training.log_every_steps",)
+FREE = ("training.log_every_steps", "training.mesh")
 NUM_STEPS = "training.num_steps"
 SHOWN = 3  # differences in a message
 
@@ -143,7 +143,7 @@ class Workdir:
 def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     """Verifies that a run can continue with the wanted settings.
 
-    Only display intervals may differ. The number of steps may increase if the learning rate does
+    Only display intervals and the mesh of devices may differ. The number of steps may increase if the learning rate does
     not depend on it. The run then ends as if it had begun with the larger number.
 
     Args:

@@ -38,7 +38,7 @@ def gradient_again(
         state: state in which the loss or gradient was not finite, as the training holds it on its
             devices.
         step: number of the step, counted from 1; it determines the dropout.
-        batch: batch of the step, before `devices` splits it.
+        batch: batch of the step, before `devices` distributes it.
         rng: random key of the training.
 
     Returns:
@@ -46,8 +46,8 @@ def gradient_again(
     """
     # The random numbers of a step depend on the number of steps before it.
     before = state._replace(step=jnp.full_like(state.step, step - 1))
-    found = devices.compile(gradient, keep_state=True)(before, devices.shard(batch), rng)
-    return jax.device_get(devices.first(found))
+    found = devices.compile(gradient, keep_state=True)(before, devices.share(batch), rng)
+    return jax.device_get(devices.whole(found))
 
 
 def write_report(

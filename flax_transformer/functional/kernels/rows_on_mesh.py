@@ -1,0 +1,66 @@
+"""Keeps the rows of a batch where they are, in a program that is compiled for a mesh of devices.
+
+The mesh is the one that `jax.set_mesh` has set. Without one, or without these axes, the functions
+return their arguments: the program is then the same as without them.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Shaped
+
+# The axes over which rows of a batch are cut; parameters are cut over the second one too.
+ROW_AXES = ("data", "fsdp")
+
+
+def row_axes() -> tuple[str, ...]:
+    """Returns the axes of the mesh that cut rows, and have more than one device."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return ()
+    free = set(mesh.auto_axes)
+    return tuple(axis for axis in ROW_AXES if axis in free and mesh.shape[axis] > 1)
+
+
+def keep_rows(value: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """Constrains the first axis of an activation to be cut as the rows of the batch are.
+
+    XLA's partitioner may otherwise gather the rows and cut the products along other axes.
+    """
+    axes = row_axes()
+    if not axes or not value.ndim or value.shape[0] % _size(axes):
+        return value
+    others = [P.UNCONSTRAINED] * (value.ndim - 1)
+    return jax.lax.with_sharding_constraint(value, P(axes, *others))
+
+
+def summed_over_rows(function: Callable[..., Array], num_shared: int) -> Callable[..., Array]:
+    """Lets every device compute a sum over its own rows, and adds the sums.
+
+    Args:
+        function: of shared arrays, which all devices get whole, and of arrays with rows.
+        num_shared: number of shared arrays.
+    """
+
+    def run(*arrays: Array | None) -> Array:
+        axes = row_axes()
+        if not axes or any(x is None or x.shape[0] % _size(axes) for x in arrays[num_shared:]):
+            return function(*arrays)
+        specs = [P()] * num_shared + [P(axes)] * (len(arrays) - num_shared)
+        return jax.shard_map(
+            lambda *arrays: jax.lax.psum(function(*arrays), axes),
+            in_specs=tuple(specs),
+            out_specs=P(),
+            axis_names=set(axes),
+            check_vma=False,
+        )(*arrays)
+
+    return run
+
+
+def _size(axes: tuple[str, ...]) -> int:
+    size = 1
+    for axis in axes:
+        size *= jax.sharding.get_abstract_mesh().shape[axis]
+    return size
