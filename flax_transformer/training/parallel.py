@@ -167,18 +167,25 @@ class MeshDevices(Devices):
 
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
         """Compiles a step; see `Devices`."""
-
-        def on_mesh(*arguments: Any) -> Any:
-            results = step(*arguments)
-            return jax.lax.with_sharding_constraint(results, self.shardings(results))
-
-        compiled = jax.jit(on_mesh, donate_argnums=() if keep_state else (0,))
+        compiled = self._jit(step, keep_state)
 
         def run(*arguments: Any) -> Any:
             with jax.set_mesh(self.mesh):
                 return compiled(*arguments)
 
         return run
+
+    def lower(self, step: Callable, *arguments: Any) -> Any:
+        """Lowers a step for arguments, or for their shapes with shardings, to be compiled."""
+        with jax.set_mesh(self.mesh):
+            return self._jit(step).lower(*arguments)
+
+    def _jit(self, step: Callable, keep_state: bool = False) -> Any:
+        def on_mesh(*arguments: Any) -> Any:
+            results = step(*arguments)
+            return jax.lax.with_sharding_constraint(results, self.shardings(results))
+
+        return jax.jit(on_mesh, donate_argnums=() if keep_state else (0,))
 
     def shardings(self, tree: Any) -> Any:
         """Returns how each array of a state is cut, by its path."""

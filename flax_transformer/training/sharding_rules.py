@@ -11,8 +11,8 @@ Axes = tuple[str | None, ...]
 # number of axes counts. The moments of an optimizer have the paths of their parameters.
 RULES: tuple[tuple[str, Axes], ...] = (
     (r"embedding/(table|logits_table)", ("tensor", "fsdp")),
-    (r"attention/(query|key|value)/kernel", ("fsdp", "tensor", None)),
-    (r"attention/output/kernel", ("tensor", None, "fsdp")),
+    (r"\w*attention/(query|key|value)/kernel", ("fsdp", "tensor", None)),
+    (r"\w*attention/output/kernel", ("tensor", None, "fsdp")),
     (r"feed_forward/hidden/kernel", ("fsdp", "tensor")),
     (r"feed_forward/hidden/kernel", ("fsdp", None, "tensor")),  # gated
     (r"feed_forward/hidden/kernel", ("expert", "fsdp", None, "tensor")),  # of gated experts
@@ -70,7 +70,7 @@ def find_rule(path: Path, rank: int) -> Axes | None:
     """Returns the rule of a parameter without an axis of layers; None if it has none."""
     name = "/".join(path)
     for pattern, axes in RULES:
-        if len(axes) == rank and re.search(rf"(^|[/_]){pattern}$", name):
+        if len(axes) == rank and re.search(rf"(^|/){pattern}$", name):
             return axes
     return None
 
