@@ -40,7 +40,7 @@ class Embed(OfLines):
     def run(self) -> None:
         """Prints or writes the vectors."""
         if self.out is not None:
-            check_target(self.out, "file")
+            check_target(self.out, "file", "--out")
             if self.json:
                 raise UserError("--json prints, and --out writes a file: leave one of the two out")
         _, kind = find_task(Workdir(self.workdir).load())

@@ -68,7 +68,7 @@ def export_run(
     run: Run = open_run(Path(workdir), weights)
     if find_kind(run) is None:
         raise UserError(f"{workdir} holds a model to {run.task.command}: no family has such models")
-    with written_whole_folder(Path(out)) as folder:
+    with written_whole_folder(Path(out), "--out") as folder:
         is_trained = run.steps != [0]
         config = _with_room(run.experiment) if is_trained else run.experiment.model
         options = {"family": family, "dtype": dtype, "others": _model_settings(run)}

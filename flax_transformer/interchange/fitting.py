@@ -46,10 +46,13 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
     if name is not None and name not in FAMILIES:
         raise unknown_part("--family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
-    kind = type(config).__name__
     same = {name: family for name, family in candidates.items() if family.config is type(config)}
     if not same:
-        raise UserError(f"no family of {', '.join(candidates)} has a {kind}")
+        fits = [other for other, family in FAMILIES.items() if family.config is type(config)]
+        if name is not None and fits:
+            way = f"give one of {', '.join(fits)}, or leave it out"
+            raise UserError(f"--family {name} cannot hold this kind of model: {way}")
+        raise UserError(f"no family holds this kind of model; known: {', '.join(FAMILIES)}")
     lacking: dict[str, tuple[str, ...]] = {}
     for candidate, family in same.items():
         try:

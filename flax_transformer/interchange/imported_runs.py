@@ -5,14 +5,13 @@ import json
 import math
 from pathlib import Path
 
-from flax_transformer.errors import UserError
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
 from flax_transformer.interchange.used_parameters import unused_modules, used_parameters
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.whole_files import written_whole, written_whole_folder
+from flax_transformer.whole_files import check_new_folder, written_whole, written_whole_folder
 
 SOURCE = "fetched_from.json"  # in the workdir of a model of the Hub
 
@@ -37,12 +36,11 @@ def import_folder(
         UserError: see `from_pretrained`; or if the workdir is not empty. Nothing is written then.
     """
     path = Path(workdir)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"--workdir {path} is not an empty folder: give another one")
+    check_new_folder(path, "--workdir")
     run = open_published_run(model, "float32", revision)
     variables = read_parameters(run.model, "float32")
     params = used_parameters(run, variables["params"])
-    with written_whole_folder(path) as unfinished:
+    with written_whole_folder(path, "--workdir") as unfinished:
         place = Workdir(unfinished)
         place.start(run.experiment)
         run.task.save(unfinished)

@@ -58,7 +58,8 @@ class NamedTensors(Mapping[str, np.ndarray]):
         array = self.tensors[self.names[name]]
         if not is_finite(array):
             raise UserError(
-                f"tensor {self.names[name]} has numbers that are not finite: get its file again"
+                f"tensor {self.names[name]} of {self.tensors.places[self.names[name]].path} has "
+                "numbers that are not finite: get this file again"
             )
         return array
 
@@ -95,6 +96,9 @@ def open_published(folder: str | Path) -> PublishedModel:
     else:
         tensors, settings = Tensors(folder), read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
+    if name is None:
+        known = ", ".join(FAMILIES)
+        raise UserError(f"{folder / CONFIG} has no model_type: give it one of {known}")
     if not isinstance(name, str) or name not in FAMILIES:
         raise unknown_part(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
@@ -259,7 +263,7 @@ def check_tensors(
         elif dtype not in FLOATS:
             problems.append(f"{name} has the type {dtype}: only {', '.join(FLOATS)} are read")
     if problems:
-        raise UserError("; ".join(problems))
+        raise UserError(f"{'; '.join(problems)}: get config.json and the tensors of one model")
 
 
 def _is_known(family: Family, name: str, named: NamedTensors) -> bool:

@@ -150,7 +150,7 @@ def test_a_wrong_family_and_a_full_folder_are_one_line(workdir, tmp_path):
         export_run(workdir, tmp_path / "out", family="llama")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"out is not an empty folder: give another one$"):
+    with pytest.raises(UserError, match=r"--out .*out is not an empty folder: give another one$"):
         export_run(workdir, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
