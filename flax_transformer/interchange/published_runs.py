@@ -10,6 +10,7 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.chat_template import check_template
 from flax_transformer.data.tokens.published_folder import (
     read_chat_template,
     read_published_tokenizer,
@@ -186,9 +187,16 @@ def _of_model(
             forced=() if forced is None or not writes else (forced,),
             never_written=tuple(word[0] for word in banned),
             ends=tuple(ends),
-            chat_template=read_chat_template(folder),
+            chat_template=_chat_template(folder),
         )
     )
+
+
+def _chat_template(folder: Path) -> str:
+    template = read_chat_template(folder)
+    if template:
+        check_template(template, str(folder))
+    return template
 
 
 def _class_names(model: PublishedModel) -> tuple[str, ...]:

@@ -135,8 +135,8 @@ def test_one_message_lists_all_that_does_not_fit(tmp_path):
     assert str(error.value) == (
         f"{tmp_path} as a gpt2 model: missing: transformer.h.1.ln_1.bias, transformer.wpe.weight; "
         "without a use: more, other; transformer.ln_f.bias has the shape (3, 5) instead of (36,); "
-        "transformer.ln_f.weight has the type F64: only F32, F16, BF16 are read: get config.json and "
-        "the tensors of one model"
+        "transformer.ln_f.weight has the type F64: only F32, F16, BF16 are read: get config.json "
+        "and the tensors of one model"
     )
 
 
@@ -150,8 +150,8 @@ def test_one_message_lists_all_of_a_config(tmp_path):
     with pytest.raises(UserError) as error:
         parameters(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path} as a gpt2 model: n_layer is missing: give it; activation_function is mish, but only "
-        "relu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish are known; "
+        f"{tmp_path} as a gpt2 model: n_layer is missing: give it; activation_function is mish, "
+        "but only relu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish are known; "
         "reorder_and_upcast_attn is True, but only False is known; surprising is unknown: remove "
         "what does not change the outputs of the model"
     )
