@@ -74,8 +74,7 @@ def test_a_conversation_has_messages_with_role_and_content(workdir, wrong, unche
 
 @pytest.mark.parametrize("template", ["{% if %}", "{{ x | nothing }}"])
 def test_a_broken_template_is_found_before_it_is_used(workdir, template, tmp_path):
-    (published,) = workdir.parent.glob("published*")
-    folder = shutil.copytree(published, tmp_path / "published")
+    folder = shutil.copytree(workdir.parent / "published0", tmp_path / "published")
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(UserError, match=r"published has a broken chat template \(.*\): correct it"):
         ft.interchange.import_folder(folder, tmp_path / "run")
