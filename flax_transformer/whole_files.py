@@ -2,12 +2,15 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flax_transformer.errors import UserError
+
+UNFINISHED = ".unfinished"  # ends the names of temporary folders
 
 
 def check_target(path: Path, kind: str, option: str = "") -> None:
@@ -73,7 +76,7 @@ def written_whole_folder(path: Path, option: str = "") -> Iterator[Path]:
 
     Args:
         path: of the target, which does not exist or is an empty folder. If writing fails, or the
-            process is killed, it stays as it is.
+            process is killed, it stays as it is; what a killed one has left is removed.
         option: that gives the path, for the error.
 
     Raises:
@@ -82,9 +85,12 @@ def written_whole_folder(path: Path, option: str = "") -> Iterator[Path]:
     check_new_folder(path, option)
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}{UNFINISHED}")
+    lock = None
     try:
+        _remove_abandoned(path)
         unfinished.mkdir()
+        lock = _locked(unfinished)
         yield unfinished
         if path.exists():
             path.rmdir()  # os.replace needs a free name on some systems
@@ -96,6 +102,39 @@ def written_whole_folder(path: Path, option: str = "") -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the temporary folders of a target that no living process writes to."""
+    name = re.compile(rf"\.\d+\.{re.escape(path.name)}{re.escape(UNFINISHED)}")
+    for other in path.parent.iterdir():
+        if name.fullmatch(other.name) and other.is_dir() and not other.is_symlink():
+            lock = _locked(other)
+            if lock is not None:
+                shutil.rmtree(other, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """Locks a folder until the result is closed or this process ends.
+
+    Returns:
+        A file descriptor; None if another process has the lock, or the system knows no such locks.
+    """
+    try:
+        import fcntl
+
+        number = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        return None
+    return number
 
 
 def _followed(path: Path) -> Path:

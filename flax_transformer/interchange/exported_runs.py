@@ -75,7 +75,7 @@ def export_run(
         name = write_model(folder, config, run.variables, **options)
         for file, contents in _files_of_task(run).items():
             (folder / file).write_bytes(contents)
-        notes = _differences(run.experiment)
+        notes = _differences(run, config)
         if run.experiment.decoding is not None:
             write_json(folder / generation_settings.FILE, _generation(run, config))
         if config.reads == "images":
@@ -150,22 +150,30 @@ def _generation(run: Run, config: Any) -> dict[str, Any]:
     if continues or isinstance(tokenizer, PublishedTokenizer):
         settings["bad_words_ids"] = [[number] for number in tokenizer.never_written] or None
     settings = {key: value for key, value in settings.items() if value is not None}
-    return settings | write_decoding(experiment.decoding) | _limit(experiment, config)
+    return settings | write_decoding(experiment.decoding) | _limit(run, config)
 
 
-def _limit(experiment: Any, config: Any) -> Mapping[str, int]:
+def _limit(run: Run, config: Any) -> Mapping[str, int]:
     """The largest length of an output; ours of a translation depends on its source."""
+    experiment = run.experiment
     longest, extra = experiment.data.max_length, experiment.decoding.max_extra_length
     if experiment.model.gives == "next_tokens":
+        longest = _longest(run, config)
         return {"max_new_tokens": extra} if extra < longest else {"max_length": longest}
     return {"max_new_tokens": min(longest + extra, config.max_positions)}
 
 
-def _differences(experiment: Any) -> list[str]:
+def _longest(run: Run, config: Any) -> int:
+    """Tokens of a text of the exported model; that of an imported one is the model's own."""
+    return config.max_positions if run.steps == [0] else run.experiment.data.max_length
+
+
+def _differences(run: Run, config: Any) -> list[str]:
+    experiment = run.experiment
     found = [] if experiment.decoding is None else differences(experiment.decoding)
     model = experiment.model
     if model.gives == "next_tokens":
-        found.append(MOVED_WINDOW.format(limit=f"{experiment.data.max_length:,}"))
+        found.append(MOVED_WINDOW.format(limit=f"{_longest(run, config):,}"))
     if model.reads == "images":
         found.append("an image of another shape is squeezed there; here its center is cut out")
         if model.num_channels == 1:

@@ -24,6 +24,7 @@ from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_f
 
 CONFIG, LARGEST_CONFIG = "config.json", 1_000_000
 TYPES = frozenset(FLOATS.values())
+OTHER_HEADS = re.compile(r".*For(TokenClassification|QuestionAnswering|MultipleChoice)")
 
 
 class PublishedModel(NamedTuple):
@@ -102,6 +103,7 @@ def open_published(folder: str | Path) -> PublishedModel:
     if not isinstance(name, str) or name not in FAMILIES:
         raise unknown_part(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
+    refuse_other_heads(settings, folder)
     try:
         options = read_fields(family.fields, settings, family.config)
         check_counts(options, len(tensors))
@@ -113,6 +115,8 @@ def open_published(folder: str | Path) -> PublishedModel:
         config = family.config(**options)
         rules = family.rules(config)
         parts = {rule.part for rule in rules if set(rule.their_names()) & named.names.keys()}
+        if "classes" in parts:
+            parts.add("pool")  # the layer before the classes
         rules = [rule for rule in rules if rule.part in parts or not rule.part]
         sizes = _vocab_size(settings, config), _num_classes(rules, named)
         shapes = shapes_of(config, *sizes, parts)
@@ -120,6 +124,17 @@ def open_published(folder: str | Path) -> PublishedModel:
     except UserError as error:
         raise UserError(f"{folder} as a {name} model: {error}") from error
     return PublishedModel(name, settings, config, build(config, *sizes), rules, shapes, named)
+
+
+def refuse_other_heads(settings: Mapping[str, Any], folder: Path) -> None:
+    """Rejects a model whose head is none of ours, although its tensors may have the same names."""
+    named = settings.get("architectures")
+    for name in named if isinstance(named, list) else []:
+        if OTHER_HEADS.fullmatch(str(name)):
+            raise UserError(
+                f"{folder} is a {name}, which is not read: only its body is, as "
+                "AutoModel.from_pretrained(DIR).save_pretrained(OUT) of transformers writes it"
+            )
 
 
 def parameters(

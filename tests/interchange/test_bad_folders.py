@@ -198,6 +198,10 @@ def test_a_config_that_is_none(sound, tmp_path, kind):
 
 KEYS = {
     "code of others": ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map is unknown: remove"),
+    "another head": (
+        {"architectures": ["GPT2ForTokenClassification"]},
+        "is a GPT2ForTokenClassification, which is not read: only its body is",
+    ),
     "other numbers": ({"quantization_config": {"bits": 4}}, "quantization_config is unknown: rem"),
     "no vocabulary": (
         {"vocab_size": None},

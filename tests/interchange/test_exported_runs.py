@@ -172,7 +172,7 @@ def test_a_whole_folder_takes_the_place_of_an_empty_one(tmp_path):
     (tmp_path / "out").mkdir()
     with written_whole_folder(tmp_path / "out") as unfinished:
         (unfinished / "a.txt").write_text("a")
-        assert unfinished.name == f".{os.getpid()}.out"
+        assert unfinished.name == f".{os.getpid()}.out.unfinished"
         assert not list((tmp_path / "out").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "a.txt").read_text() == "a"
