@@ -17,6 +17,8 @@ from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.exported_folders import write_json, write_model
 from flax_transformer.interchange.generation_settings import differences, write_decoding
 from flax_transformer.interchange.model_card import Run, find_kind, write_card
+from flax_transformer.interchange.sentence_vectors import VectorSettings, write_vector_settings
+from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
@@ -67,7 +69,8 @@ def export_run(
     """
     run: Run = open_run(Path(workdir), weights)
     if find_kind(run) is None:
-        raise UserError(f"{workdir} holds a model to {run.task.command}: no family has such models")
+        what = f"a model to {run.task.command} {run.experiment.model.reads}"
+        raise UserError(f"{workdir} holds {what}: no family has such models")
     with written_whole_folder(Path(out), "--out") as folder:
         is_trained = run.steps != [0]
         config = _with_room(run.experiment) if is_trained else run.experiment.model
@@ -78,6 +81,8 @@ def export_run(
         notes = _differences(run, config)
         if run.experiment.decoding is not None:
             write_json(folder / generation_settings.FILE, _generation(run, config))
+        if isinstance(run.experiment.task, TextEmbeddingConfig):
+            write_vector_settings(folder, _vector_settings(run), config.d_model)
         if config.reads == "images":
             write_json(folder / pixel_settings.FILE, pixel_settings.write_pixels(config))
         if is_trained:
@@ -151,6 +156,11 @@ def _generation(run: Run, config: Any) -> dict[str, Any]:
         settings["bad_words_ids"] = [[number] for number in tokenizer.never_written] or None
     settings = {key: value for key, value in settings.items() if value is not None}
     return settings | write_decoding(experiment.decoding) | _limit(run, config)
+
+
+def _vector_settings(run: Run) -> VectorSettings:
+    task = run.experiment.task
+    return VectorSettings(task.pooling, task.normalize, run.experiment.data.max_length)
 
 
 def _limit(run: Run, config: Any) -> Mapping[str, int]:
