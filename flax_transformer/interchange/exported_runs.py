@@ -186,6 +186,8 @@ def _differences(run: Run, config: Any) -> list[str]:
         found.append(MOVED_WINDOW.format(limit=f"{_longest(run, config):,}"))
     if model.reads == "images":
         found.append("an image of another shape is squeezed there; here its center is cut out")
+        color = experiment.data.background
+        found.append(f"transparency is left out there; here {color} is behind it")
         if model.num_channels == 1:
             found.append("images there must be gray, such as image.convert('L') of Pillow")
     return found

@@ -13,6 +13,7 @@ from small_folders import write_folder
 
 from flax_transformer.errors import UserError
 from flax_transformer.interchange import exported_folders, parameters
+from flax_transformer.interchange.pixel_settings import check_pixels
 
 FILE, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
 FIRST, LAST = "transformer.wte.weight", "transformer.ln_f.bias"
@@ -241,6 +242,22 @@ def test_a_key_that_does_not_fit(sound, tmp_path, kind):
 def test_no_folder(tmp_path):
     refuse(tmp_path / "missing", "no folder .*missing: give a folder, or OWNER/NAME")
     refuse(tmp_path, "has neither model.safetensors nor model.safetensors.index.json: give")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"image_mean": [0.5, 0.4, 0.5]}, r"image_mean is \[0.5, 0.4, 0.5\]"),
+        ({"image_std": 0.25}, "image_std is 0.25"),
+        ({"rescale_factor": 1}, "rescale_factor is 1"),
+        ({"do_normalize": False}, "do_normalize is False"),
+        ({"do_rescale": None}, "do_rescale is None"),
+    ],
+)
+def test_pixels_of_another_scale(settings, problem, tmp_path):
+    check_pixels({"image_mean": [0.5, 0.5, 0.5], "do_normalize": True}, tmp_path)
+    with pytest.raises(UserError, match=f"^{tmp_path}: {problem}, but pixels are scaled from -1"):
+        check_pixels(settings, tmp_path)
 
 
 def test_fuzzed_headers_are_refused_or_read(sound, tmp_path):

@@ -74,7 +74,9 @@ def test_what_no_family_holds_is_one_line_and_nothing_is_written(experiment, mes
 
 def test_a_model_of_another_kind_is_refused(tmp_path):
     workdir = write_workdir(tmp_path / "run", EXPERIMENTS["videos"])
-    with pytest.raises(UserError, match=r"holds a model to classify videos: no family has such models$"):
+    with pytest.raises(
+        UserError, match=r"holds a model to classify videos: no family has such models$"
+    ):
         export_run(workdir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
