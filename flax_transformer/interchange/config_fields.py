@@ -22,6 +22,8 @@ COMMON_KEYS = frozenset(
             "vocab_size",
             "is_encoder_decoder",
         ),
+        # Ours: the scheme of the tables of positions.
+        "fixed_positions",
         # Of the computation, of the training, and of classes.
         *("_attn_implementation", "attn_implementation", "chunk_size_feed_forward"),
         *("gradient_checkpointing", "output_attentions", "output_hidden_states", "output_past"),

@@ -11,7 +11,7 @@ from flax_transformer.interchange.config_fields import NoPlaceError, write_field
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import shapes_of
-from flax_transformer.interchange.position_tables import prepare_positions
+from flax_transformer.interchange.position_tables import SCHEME, prepare_positions
 from flax_transformer.interchange.rules import Rule
 
 
@@ -78,8 +78,11 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     Raises:
         NoPlaceError: lists what has no place.
     """
+    scheme = config.embedded_positions()
     config, ours, tables = prepare_positions(family, config, ours)
     settings, complete = write_fields(family.fields, config)
+    if tables:
+        settings[SCHEME] = scheme
     rules = family.rules(complete)
     parts = {rule.part for rule in rules if set(rule.our_names()) & ours.keys()}
     rules = [rule for rule in rules if rule.part in parts or not rule.part]

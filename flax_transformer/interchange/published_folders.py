@@ -18,7 +18,7 @@ from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.gguf_models import GgufTensors, open_gguf
 from flax_transformer.interchange.model_parameters import build, shapes_of
 from flax_transformer.interchange.model_sources import find_model
-from flax_transformer.interchange.position_tables import find_positions
+from flax_transformer.interchange.position_tables import SCHEME, find_positions
 from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
 
@@ -111,7 +111,7 @@ def open_published(folder: str | Path) -> PublishedModel:
         if family.own_logits is not None:
             options["tied_logits"] = not _has_own_logits(family, options, named)
         if family.fixed_tables:
-            options["positions"] = find_positions(family, options, named)
+            options["positions"] = find_positions(family, options, named, settings.get(SCHEME))
         config = family.config(**options)
         rules = family.rules(config)
         parts = {rule.part for rule in rules if set(rule.their_names()) & named.names.keys()}

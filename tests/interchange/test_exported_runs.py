@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tokenizers
 from published_experiments import disturb, lines, small_experiment, write_run
+from safetensors_of_tests import change_tensors
 from tokenizers import models, pre_tokenizers, trainers
 from untrained import EXPERIMENTS, write_workdir
 
@@ -178,6 +179,25 @@ def test_a_whole_folder_takes_the_place_of_an_empty_one(tmp_path):
         assert not list((tmp_path / "out").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "a.txt").read_text() == "a"
+
+
+def test_a_translator_without_its_tables_of_positions_is_refused(tmp_path):
+    """As transformers saves a Marian again."""
+    experiment = changed("number_words", norm_placement="post")
+    workdir = write_workdir(tmp_path / "run", experiment, subwords(), disturb)
+    assert export_run(workdir, tmp_path / "out").family == "marian"
+    assert ft.interchange.parameters(tmp_path / "out")[0].positions == "sinusoidal"
+    change_tensors(
+        tmp_path / "out",
+        lambda tensors: {name: x for name, x in tensors.items() if "positions" not in name},
+    )
+    with pytest.raises(UserError, match=r"embed_positions\.weight are missing, as save_pretrained"):
+        ft.interchange.parameters(tmp_path / "out")
+    path = tmp_path / "out" / "config.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("fixed_positions") == "sinusoidal"
+    path.write_text(json.dumps(settings))
+    assert ft.interchange.parameters(tmp_path / "out")[0].positions == "sinusoidal_blocks"
 
 
 def test_weights_of_16_bits_keep_their_fixed_positions(tmp_path):
