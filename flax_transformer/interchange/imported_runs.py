@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
 from flax_transformer.interchange.used_parameters import unused_modules, used_parameters
@@ -56,6 +57,12 @@ def write_source(run: PublishedRun, path: Path) -> None:
     _, *fetched = run.source
     with written_whole(path) as file:
         file.write_text(json.dumps(dict(zip(run.source._fields[1:], fetched, strict=True))) + "\n")
+
+
+def has_chat_template(run: PublishedRun) -> bool:
+    """Whether the model can answer conversations."""
+    tokenizer = getattr(run.task, "tokenizer", None)
+    return isinstance(tokenizer, PublishedTokenizer) and bool(tokenizer.model.chat_template)
 
 
 def describe(run: PublishedRun) -> list[str]:

@@ -18,7 +18,7 @@ LONGEST = 1_000_000  # characters of a conversation
 def main() -> None:
     """Reads a template, conversations and tokens as JSON; prints their texts, or an error.
 
-    The key of an error is "broken" if the template is no program, "error" otherwise.
+    The key of an error is "broken" if the template is not a program, "error" otherwise.
     """
     _limit()
     given, problem = json.load(sys.stdin), "broken"

@@ -50,7 +50,7 @@ def render_chats(
 
 
 def check_template(template: str, source: str) -> None:
-    """Rejects a template that is no program of jinja2; without jinja2, nothing is checked.
+    """Rejects a template that is not a program of jinja2; without jinja2, nothing is checked.
 
     Args:
         template: see `render_chats`.

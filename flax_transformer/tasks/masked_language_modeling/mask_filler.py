@@ -129,13 +129,13 @@ class MaskFiller(TextPredictor, EmbedsTexts):
 
     def _text_of(self, run: list[int], *, is_first: bool) -> str:
         """The text of tokens, with the space before them unless a text begins with them."""
-        alone = self.tokenizer.decode(run)
+        plain = self.tokenizer.decode(run)
         if is_first:
-            return alone
+            return plain
         # Decoders leave out the space before the first token.
         before = self.tokenizer.decode(run[:1])
         both = self.tokenizer.decode([*run[:1], *run])
-        return both.removeprefix(before) if both.startswith(before) else alone
+        return both.removeprefix(before) if both.startswith(before) else plain
 
 
 @partial(jax.jit, static_argnames="model")
