@@ -109,7 +109,7 @@ def written_whole_folder(path: Path, option: str = "") -> Iterator[Path]:
 def _remove_abandoned(path: Path) -> None:
     """Removes the temporary folders of a target that no living process writes to."""
     name = re.compile(rf"\.\d+\.{re.escape(path.name)}{re.escape(UNFINISHED)}")
-    for other in path.parent.iterdir():
+    for other in map(path.with_name, os.listdir(path.parent)):
         if name.fullmatch(other.name) and other.is_dir() and not other.is_symlink():
             lock = _locked(other)
             if lock is not None:

@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from matplotlib.figure import Figure
@@ -94,11 +95,10 @@ def test_what_a_killed_process_has_left_is_removed_and_what_is_in_use_stays(tmp_
         "    (unfinished / 'part').write_text('half')\n"
         "    print(flush=True); sys.stdin.read()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
     other = tmp_path / ".7.mine"
     other.mkdir()
-    with subprocess.Popen(command, **pipes) as writer:
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         (hidden,) = {*tmp_path.iterdir()} - {other}

@@ -35,7 +35,7 @@ class Embed(OfLines):
     the imported folder says."""
     out: Path | None = None
     """File to write instead of printing: a NumPy array [texts, d_model] in float32, which np.load
-    reads. It is not written if a line cannot be read."""
+    reads. It replaces an existing file, unless a line cannot be read."""
 
     def run(self) -> None:
         """Prints or writes the vectors."""
