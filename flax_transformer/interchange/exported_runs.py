@@ -18,6 +18,7 @@ from flax_transformer.interchange.exported_folders import write_json, write_mode
 from flax_transformer.interchange.generation_settings import differences, write_decoding
 from flax_transformer.interchange.model_card import Run, find_kind, write_card
 from flax_transformer.interchange.sentence_vectors import VectorSettings, write_vector_settings
+from flax_transformer.tasks.tagging.tagging_task import TaggingConfig
 from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
@@ -126,8 +127,8 @@ def _model_settings(run: Run) -> dict[str, Any]:
     if run.experiment.model.gives == "target_tokens":
         # Their configs would force other ids.
         settings["forced_eos_token_id"] = None
-    if hasattr(run.task, "class_names"):
-        names = list(run.task.class_names)
+    names = list(getattr(run.task, "class_names", getattr(run.task, "tags", ())))
+    if names:
         settings["id2label"] = {str(number): name for number, name in enumerate(names)}
         settings["label2id"] = {name: number for number, name in enumerate(names)}
     return settings
@@ -184,6 +185,8 @@ def _differences(run: Run, config: Any) -> list[str]:
     model = experiment.model
     if model.gives == "next_tokens":
         found.append(MOVED_WINDOW.format(limit=f"{_longest(run, config):,}"))
+    if isinstance(experiment.task, TaggingConfig):
+        found.append("every token has a tag there; that of a word is the tag of its first token")
     if model.reads == "images":
         found.append("an image of another shape is squeezed there; here its center is cut out")
         color = experiment.data.background

@@ -12,7 +12,7 @@ from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import shapes_of
 from flax_transformer.interchange.position_tables import SCHEME, prepare_positions
-from flax_transformer.interchange.rules import Rule
+from flax_transformer.interchange.rules import Rule, affine
 
 
 class Fitting(NamedTuple):
@@ -83,7 +83,7 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     settings, complete = write_fields(family.fields, config)
     if tables:
         settings[SCHEME] = scheme
-    rules = family.rules(complete)
+    rules = _of_head(family.rules(complete), ours)
     parts = {rule.part for rule in rules if set(rule.our_names()) & ours.keys()}
     rules = [rule for rule in rules if rule.part in parts or not rule.part]
     shapes = shapes_of(_looped(complete), *sizes_of(ours), parts)
@@ -103,6 +103,15 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     if problems:
         raise NoPlaceError(problems)
     return Fitting(name, settings, rules, dict(ours))
+
+
+def _of_head(rules: list[Rule], ours: Mapping[str, Any]) -> list[Rule]:
+    """Replaces the head for classes of texts by that for tags of tokens, which has no pooler."""
+    of_pooler = {name for rule in rules if rule.part == "pool" for name in rule.our_names()}
+    if not of_pooler or of_pooler & ours.keys() or "classifier/bias" not in ours:
+        return rules
+    others = [rule for rule in rules if rule.part != "classes"]
+    return [*others, *affine("classifier", "classifier", part="tags")]
 
 
 def sizes_of(ours: Mapping[str, Any]) -> tuple[int, int]:

@@ -62,6 +62,17 @@ _KINDS = {
         "AutoModelForSequenceClassification",
         (_TEXT, _CLASS),
     ),
+    ("tag", "tokens"): Kind(
+        "tags the words of texts",
+        "token-classification",
+        "AutoModelForTokenClassification",
+        (
+            _TEXT,
+            "tags = model(**inputs).logits[0].argmax(-1).tolist()",
+            "names = processor.convert_ids_to_tokens(inputs.input_ids[0])",
+            "print([(a, model.config.id2label[i]) for a, i in zip(names, tags)])",
+        ),
+    ),
     ("classify", "images"): Kind(
         "classifies images",
         "image-classification",
