@@ -39,6 +39,7 @@ from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.training.quantized_weights import EIGHT_BITS, quantize_weights
 
 LONGEST = 2048  # tokens that are read at a time, at most; a table of positions may have fewer
 
@@ -71,6 +72,7 @@ def from_pretrained(
             `save_pretrained` of Hugging Face's transformers writes them; or OWNER/NAME of a model
             on the Hub, which is fetched (extra `hub`); or a GGUF file of a Llama (extra `gguf`).
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
+            int8: float32 with weights of 8 bits, see `ft.load`.
         revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
@@ -81,6 +83,8 @@ def from_pretrained(
             not fetched.
     """
     run = open_published_run(model, dtype, revision)
+    if dtype == EIGHT_BITS:
+        return run.task.predictor(quantize_weights(read_parameters(run.model)))
     return run.task.predictor(read_parameters(run.model, dtype))
 
 
