@@ -106,7 +106,7 @@ def multiply_eight_bits(
 
     x = step (high + low / 254),  step = max |x| / 127
 
-    Each vector x becomes two vectors of whole numbers of 8 bits, with an error of at most step / 508.
+    Each vector x becomes two vectors of 8-bit integers, with an error of at most step / 508.
     Both are rows of one product with sums of 32 bits. CPUs have instructions for it, and it reads a
     quarter of the bytes of a product in float32.
 
