@@ -15,7 +15,7 @@ from flax_transformer.data.tokens.published_folder import (
     read_published_tokenizer,
 )
 from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
 from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.generation_settings import read_decoding
@@ -23,6 +23,7 @@ from flax_transformer.interchange.model_sources import ModelSource, find_model
 from flax_transformer.interchange.pixel_settings import check_pixels
 from flax_transformer.interchange.published_folders import (
     LARGEST_CONFIG,
+    TYPES,
     PublishedModel,
     open_published,
     read_parameters,
@@ -82,6 +83,8 @@ def from_pretrained(
         UserError: says in one line what the folder has that is not known here, or why the model is
             not fetched.
     """
+    if dtype not in (None, EIGHT_BITS, *TYPES):
+        raise unknown("--dtype", dtype, (EIGHT_BITS, *TYPES))
     run = open_published_run(model, dtype, revision)
     if dtype == EIGHT_BITS:
         return run.task.predictor(quantize_weights(read_parameters(run.model)))

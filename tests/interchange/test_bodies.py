@@ -57,6 +57,8 @@ def test_weights_of_8_bits_give_almost_the_same_vectors(workdir):
     assert (differences > 0).all()
     assert (differences < 0.05).all()
     np.testing.assert_array_equal(small.embed(TEXTS), ft.load(workdir, dtype="int8").embed(TEXTS))
+    with pytest.raises(UserError, match="unknown --dtype 'int4': did you mean 'int8'"):
+        ft.from_pretrained(workdir.parent / "in", dtype="int4")
 
 
 def test_a_body_without_a_pooler_and_files_of_sentence_transformers_has_the_defaults(tmp_path):
