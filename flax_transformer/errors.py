@@ -141,7 +141,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         "unknown preset 'huge'; known: base, big"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(str(name), names, n=1)
     return _unknown(kind, name, near[0] if near else None, names)
 
 

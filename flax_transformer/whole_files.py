@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,22 +10,37 @@ from pathlib import Path
 
 from flax_transformer.errors import UserError
 
+UNFINISHED = ".unfinished"  # ends the names of temporary folders
 
-def check_target(path: Path, kind: str) -> None:
+
+def check_target(path: Path, kind: str, option: str = "") -> None:
     """Rejects a path at which no file can be written, before work is spent on its content.
 
     Args:
         path: of the file; that of a link stands for the file that the link names.
         kind: of file, in one word, for the error.
+        option: that gives the path, for the error.
 
     Raises:
         UserError: if the folder does not exist, or the path is a folder, a device or a pipe.
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a file: give another name for the {kind}")
+        named = f"{option} {path}".lstrip()
+        raise UserError(f"{named} is not a file: give another name for the {kind}")
     target = _followed(path)
     if not target.parent.is_dir():
         raise UserError(f"no folder {target.parent} for the {kind} {target.name}: make it first")
+
+
+def check_new_folder(path: Path, option: str = "") -> None:
+    """Rejects a path that is neither free nor an empty folder.
+
+    Args:
+        path: of a folder to make.
+        option: that gives the path, for the error.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{option} {path} is not an empty folder: give another one".lstrip())
 
 
 @contextmanager
@@ -46,28 +62,35 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename == str(unfinished):
+            error.filename = str(path)  # the name that a user knows
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
-def written_whole_folder(path: Path) -> Iterator[Path]:
+def written_whole_folder(path: Path, option: str = "") -> Iterator[Path]:
     """Yields a temporary folder to write into; it becomes the target at the end.
 
     Args:
         path: of the target, which does not exist or is an empty folder. If writing fails, or the
-            process is killed, it stays as it is.
+            process is killed, it stays as it is; what a killed one has left is removed.
+        option: that gives the path, for the error.
 
     Raises:
         UserError: if the target is anything else.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is not an empty folder: give another one")
+    check_new_folder(path, option)
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}{UNFINISHED}")
+    lock = None
     try:
+        _remove_abandoned(path)
         unfinished.mkdir()
+        lock = _locked(unfinished)
         yield unfinished
         if path.exists():
             path.rmdir()  # os.replace needs a free name on some systems
@@ -79,6 +102,39 @@ def written_whole_folder(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the temporary folders of a target that no living process writes to."""
+    name = re.compile(rf"\.\d+\.{re.escape(path.name)}{re.escape(UNFINISHED)}")
+    for other in map(path.with_name, os.listdir(path.parent)):
+        if name.fullmatch(other.name) and other.is_dir() and not other.is_symlink():
+            lock = _locked(other)
+            if lock is not None:
+                shutil.rmtree(other, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """Locks a folder until the result is closed or this process ends.
+
+    Returns:
+        A file descriptor; None if another process has the lock, or the system knows no such locks.
+    """
+    try:
+        import fcntl
+
+        number = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        return None
+    return number
 
 
 def _followed(path: Path) -> Path:

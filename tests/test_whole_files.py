@@ -1,7 +1,10 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from matplotlib.figure import Figure
@@ -81,3 +84,29 @@ def test_a_link_into_a_missing_folder_is_no_target(tmp_path):
     link.symlink_to("missing/page.html")
     with pytest.raises(UserError, match=f"^no folder {tmp_path}/missing for the page page.html"):
         check_target(link, "page")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of folders")
+def test_what_a_killed_process_has_left_is_removed_and_what_is_in_use_stays(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from flax_transformer.whole_files import written_whole_folder\n"
+        "with written_whole_folder(Path(sys.argv[1])) as unfinished:\n"
+        "    (unfinished / 'part').write_text('half')\n"
+        "    print(flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    other = tmp_path / ".7.mine"
+    other.mkdir()
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        (hidden,) = {*tmp_path.iterdir()} - {other}
+        with written_whole_folder(tmp_path / "out"):
+            assert (hidden / "part").exists()
+        (tmp_path / "out").rmdir()
+        writer.kill()
+    assert hidden.exists()
+    with written_whole_folder(tmp_path / "out"):
+        assert not hidden.exists()
+    assert {*tmp_path.iterdir()} == {other, tmp_path / "out"}

@@ -32,7 +32,7 @@ class Attention(OfWorkdir):
 
     def run(self) -> None:
         """Writes the page, and prints its path and the model's output."""
-        check_target(self.out, "page")
+        check_target(self.out, "page", "--out")
         options = self._checked_options()
         arguments = load(self.workdir, self.weights).attend(self.text, **options)
         path = view_attention(**arguments).save(self.out)

@@ -35,12 +35,12 @@ class Embed(OfLines):
     the imported folder says."""
     out: Path | None = None
     """File to write instead of printing: a NumPy array [texts, d_model] in float32, which np.load
-    reads. It is not written if a line cannot be read."""
+    reads. It replaces an existing file, unless a line cannot be read."""
 
     def run(self) -> None:
         """Prints or writes the vectors."""
         if self.out is not None:
-            check_target(self.out, "file")
+            check_target(self.out, "file", "--out")
             if self.json:
                 raise UserError("--json prints, and --out writes a file: leave one of the two out")
         _, kind = find_task(Workdir(self.workdir).load())

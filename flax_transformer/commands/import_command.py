@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
-from flax_transformer.interchange.imported_runs import describe, import_folder
+from flax_transformer.interchange.imported_runs import describe, has_chat_template, import_folder
 from flax_transformer.interchange.published_runs import open_published_run
 
 
@@ -42,4 +42,5 @@ class Import:
             say(console, line)
         if self.workdir is not None and not self.dry_run:
             say(console, "next, use it, or train on with --init-from:")
-            say(console, f'  flax-transformer {run.task.command} --workdir {self.workdir} "..."')
+            command = f"{run.task.command}{' --chat' * has_chat_template(run)}"
+            say(console, f'  flax-transformer {command} --workdir {self.workdir} "..."')

@@ -31,7 +31,7 @@ class Plot:
         """Draws the training loss and the validation score against the updates."""
         if not self.workdirs:
             raise UserError("no workdir to plot: name one or several, such as runs/number_words")
-        check_picture_path(self.out)
+        check_picture_path(self.out, "--out")
         runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
         if self.score is not None:
             _check_score(self.score, runs)

@@ -33,7 +33,7 @@ class Positions:
     def run(self) -> None:
         """Prints a table of schemes and properties, and draws the schemes."""
         check_options(self, "length", "d_model", lowest=2)
-        check_picture_path(self.out)
+        check_picture_path(self.out, "--out")
         _check_schemes()
         wishes = {name: check_wishes(scheme) for name, scheme in SCHEMES.items()}
         if self.json:

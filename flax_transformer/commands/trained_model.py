@@ -11,9 +11,9 @@ from tyro.conf import UseAppendAction
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_options
 from flax_transformer.line_batches import answer_lines, json_line, line_batches
-from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.text_predictor import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
+from flax_transformer.training.quantized_weights import UseType
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,10 @@ class OfWorkdir:
 class OfModel(OfWorkdir):
     """A trained model, and how it computes."""
 
-    dtype: ComputeType | None = None
+    dtype: UseType | None = None
     """Type of the computation; by default that of the training. On devices that support it,
-    bfloat16 takes half the time or less for matrix products, with two to three significant
-    digits."""
+    bfloat16 takes half the time or less for matrix products, with two to three significant digits.
+    int8 rounds the weights of layers to 8 bits, for fast generation on a CPU."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,7 @@ from flax_transformer.functional.projection import (
     project,
     token_logits,
 )
+from flax_transformer.functional.quantization import EightBitArray, quantize
 from flax_transformer.functional.relative import (
     alibi_bias,
     alibi_slope,
@@ -111,6 +112,7 @@ __all__ = [
     "SCHEMES",
     "Activation",
     "Cache",
+    "EightBitArray",
     "Head",
     "Layout",
     "PositionalScheme",
@@ -159,6 +161,7 @@ __all__ = [
     "position_numbers",
     "positional_scheme",
     "project",
+    "quantize",
     "random_trials",
     "read_all",
     "read_own",

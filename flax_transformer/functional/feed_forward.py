@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from flax_transformer.functional.array_types import along_last_axes, check_numbers
 from flax_transformer.functional.projection import project
+from flax_transformer.functional.quantization import EightBitArray
 
 
 @jax.jit
@@ -210,9 +211,9 @@ ACTIVATIONS: dict[str, Activation] = {
 @functools.partial(jax.jit, static_argnames="activation")
 def feed_forward(
     inputs: Float[Array, "*batch d_model"],
-    hidden_kernel: Float[Array, "d_model *halves d_ff"],
+    hidden_kernel: Float[Array, "d_model *halves d_ff"] | EightBitArray,
     hidden_bias: Float[Array, "*halves d_ff"] | None,
-    output_kernel: Float[Array, "d_ff d_model"],
+    output_kernel: Float[Array, "d_ff d_model"] | EightBitArray,
     output_bias: Float[Array, " d_model"] | None,
     activation: str = "relu",
     dropout: Float[Array, "*batch d_ff"] | None = None,
@@ -223,7 +224,7 @@ def feed_forward(
 
     Args:
         inputs: one vector a position.
-        hidden_kernel: W_1; for a gated activation, both halves, the gate first.
+        hidden_kernel: W_1; for a gated activation, both halves, the gate first. See `project`.
         hidden_bias: b_1, likewise; None adds nothing.
         output_kernel: W_2.
         output_bias: b_2; None adds nothing.
@@ -264,9 +265,9 @@ def _add(array: Array, bias: Array | None) -> Array:
 
 def _check_shapes(
     inputs: Array,
-    hidden_kernel: Array,
+    hidden_kernel: Array | EightBitArray,
     hidden_bias: Array | None,
-    output_kernel: Array,
+    output_kernel: Array | EightBitArray,
     output_bias: Array | None,
     is_gated: bool,
 ) -> None:

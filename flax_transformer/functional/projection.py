@@ -15,11 +15,14 @@ from flax_transformer.functional.array_types import (
 )
 from flax_transformer.functional.attention import soft_cap
 from flax_transformer.functional.kernels import with_kernel
+from flax_transformer.functional.quantization import EightBitArray, multiply_eight_bits
 
 
 @functools.partial(jax.jit, static_argnames="num_axes")
 def project(
-    inputs: Float[Array, "..."], kernel: Float[Array, "..."], num_axes: int = 1
+    inputs: Float[Array, "..."],
+    kernel: Float[Array, "..."] | EightBitArray,
+    num_axes: int = 1,
 ) -> Float[Array, "..."]:
     """Multiplies every vector by a matrix.
 
@@ -30,7 +33,7 @@ def project(
 
     Args:
         inputs: [*batch, *inputs], the vectors.
-        kernel: [*inputs, *outputs].
+        kernel: [*inputs, *outputs]; rounded by `quantize`, it must have a scale for each output.
         num_axes: number of input axes of the kernel.
 
     Returns:
@@ -56,12 +59,21 @@ def project(
     outputs, size = kernel.shape[num_axes:], math.prod(summed)
     # One group of axes at a time: JAX can then keep the batch on several devices.
     flat = inputs.reshape(*batch, size).reshape(math.prod(batch), size)
-    product = multiply(flat, kernel.reshape(size, math.prod(outputs)))
+    number = math.prod(outputs)
+    if isinstance(kernel, EightBitArray):
+        _check_scales(kernel, (*(1,) * num_axes, *outputs))
+        scales = kernel.scales.reshape(1, number)
+        product = multiply_eight_bits(flat, kernel.values.reshape(size, number), scales)
+    else:
+        product = multiply(flat, kernel.reshape(size, number))
     return product.reshape(math.prod(batch), *outputs).reshape(*batch, *outputs)
 
 
 def project_as_dot_general(
-    inputs: Array, kernel: Array, dimension_numbers: Any, precision: None = None
+    inputs: Array,
+    kernel: Array | EightBitArray,
+    dimension_numbers: Any,
+    precision: None = None,
 ) -> Array:
     """Replaces `jax.lax.dot_general` in Flax's layers by `project`."""
     (axes, _), _ = dimension_numbers
@@ -76,7 +88,7 @@ def multiply(inputs: Array, kernel: Array) -> Array:
 
 @jax.jit
 def embed(
-    tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"]
+    tokens: Int[Array, "*batch"], table: Float[Array, "vocab d_model"] | EightBitArray
 ) -> Float[Array, "*batch d_model"]:
     """Looks up tokens in a table.
 
@@ -86,7 +98,7 @@ def embed(
 
     Args:
         tokens: token ids in [0, vocab); any other gives NaN, never a wrong row.
-        table: one row a token.
+        table: one row a token; rounded by `quantize`, it must have a scale for each row.
 
     Returns:
         The rows of the tokens.
@@ -104,7 +116,13 @@ def embed(
     """
     _check(table)
     check_integers(tokens=tokens)
-    return table.at[tokens].get(mode="fill", wrap_negative_indices=False)
+
+    def rows(table: Array) -> Array:
+        return table.at[tokens].get(mode="fill", wrap_negative_indices=False)
+
+    if isinstance(table, EightBitArray):
+        return rows(table.values).astype(table.dtype) * rows(table.scales)
+    return rows(table)
 
 
 @jax.jit
@@ -144,7 +162,7 @@ def embed_one_hot(
 @functools.partial(jax.jit, static_argnames="cap")
 def token_logits(
     hidden: Float[Array, "*batch d_model"],
-    table: Float[Array, "vocab d_model"],
+    table: Float[Array, "vocab d_model"] | EightBitArray,
     bias: Float[Array, " vocab"] | None = None,
     cap: float | None = None,
 ) -> Float[Array, "*batch vocab"]:
@@ -154,7 +172,7 @@ def token_logits(
 
     Args:
         hidden: one vector a position.
-        table: one row a token: the embedding matrix, or a separate one.
+        table: one row a token: the embedding matrix, or a separate one; see `embed`.
         bias: added to the logits of each token.
         cap: soft cap of the logits, see `soft_cap`; none if None.
 
@@ -177,7 +195,11 @@ def token_logits(
     wide = at_least_float32(hidden.dtype)
     # Two matrices: with more axes, jax 0.7.2 cannot multiply 16 bits into float32.
     flat = hidden.reshape(math.prod(hidden.shape[:-1]), hidden.shape[-1])
-    logits = jnp.einsum("bd,vd->bv", flat, table, preferred_element_type=wide)
+    if isinstance(table, EightBitArray):
+        scales = table.scales.reshape(1, table.shape[0])
+        logits = multiply_eight_bits(flat.astype(wide), table.values, scales, 1)
+    else:
+        logits = jnp.einsum("bd,vd->bv", flat, table, preferred_element_type=wide)
     if bias is not None:
         if bias.shape != table.shape[:1]:
             raise ValueError(f"bias {bias.shape} does not fit table {table.shape}")
@@ -187,9 +209,16 @@ def token_logits(
     return logits.reshape(*hidden.shape[:-1], table.shape[0])
 
 
-def _check(table: Array) -> None:
+def _check(table: Array | EightBitArray) -> None:
     if table.ndim != 2:
         raise ValueError(f"table {table.shape} must be a matrix [vocab, d_model]")
+    if isinstance(table, EightBitArray):
+        _check_scales(table, (table.shape[0], 1))
+
+
+def _check_scales(array: EightBitArray, shape: tuple[int, ...]) -> None:
+    if array.scales.shape != shape:
+        raise ValueError(f"scales {array.scales.shape} of values {array.shape} must be {shape}")
 
 
 @jax.jit

@@ -22,6 +22,8 @@ COMMON_KEYS = frozenset(
             "vocab_size",
             "is_encoder_decoder",
         ),
+        # Ours: the scheme of the tables of positions.
+        "fixed_positions",
         # Of the computation, of the training, and of classes.
         *("_attn_implementation", "attn_implementation", "chunk_size_feed_forward"),
         *("gradient_checkpointing", "output_attentions", "output_hidden_states", "output_past"),
@@ -102,7 +104,7 @@ def takes(
     def read(config: Mapping[str, Any]) -> dict[str, Any]:
         value = config.get(key, default)
         if value is None:
-            raise UserError(f"{key} is missing")
+            raise UserError(f"{key} is missing: give it")
         if names is None:
             return {ours: value}
         if value not in names:
@@ -206,9 +208,10 @@ def read_fields(fields: Iterable[Field], config: Mapping[str, Any], ours: type) 
                 options[name] = float(value) if kinds[name] is float else value
             else:
                 problems.append(f"{keys}: this cannot be {_option(name)}")
-    for key in sorted(config.keys() - known):
-        if not is_empty(config[key]):
-            problems.append(f"{key} is unknown")
+    unknown = [key for key in sorted(config.keys() - known) if not is_empty(config[key])]
+    if unknown:
+        they = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown"
+        problems.append(f"{they}: remove what does not change the outputs of the model")
     if problems:
         raise UserError("; ".join(problems))
     return options

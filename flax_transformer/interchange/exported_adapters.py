@@ -1,6 +1,5 @@
 """Export of adapters: what a training of LoRA changed, as a folder that the package PEFT loads."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.interchange.exported_folders import find_family
+from flax_transformer.interchange.exported_folders import find_family, write_json
 from flax_transformer.interchange.published_folders import axes_of
 from flax_transformer.interchange.rules import Rule, to_theirs
 from flax_transformer.interchange.safetensors_output import write_file
@@ -21,7 +20,7 @@ from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.lora import A, B, Base
-from flax_transformer.whole_files import written_whole
+from flax_transformer.whole_files import check_new_folder, written_whole_folder
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."  # of the model within that of PEFT
@@ -71,8 +70,7 @@ def export_adapter(
             in PEFT. Nothing is written then.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not an empty folder: give another one")
+    check_new_folder(folder, "--out")
     config, trained, base = _read(Path(workdir), weights)
     return write_adapter(config, trained, base, folder, family=family, base_model=base_model)
 
@@ -117,11 +115,10 @@ def write_adapter(
     settings = _settings(base, factors, {_module(name) for name in saved})
     settings |= {"task_type": TASK_TYPES.get(config.gives), "base_model_name_or_path": base_model}
     tensors = _tensors(factors, saved)
-    folder.mkdir(parents=True, exist_ok=True)
     kinds = {name: (np.dtype(x.dtype), x.shape) for name, x in tensors.items()}
-    write_file(folder / WEIGHTS, kinds, iter(tensors.items()))
-    with written_whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    with written_whole_folder(folder, "--out") as unfinished:
+        write_file(unfinished / WEIGHTS, kinds, iter(tensors.items()))
+        write_json(unfinished / CONFIG, settings)
     return fitting.name
 
 

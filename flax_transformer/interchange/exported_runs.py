@@ -17,6 +17,9 @@ from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.exported_folders import write_json, write_model
 from flax_transformer.interchange.generation_settings import differences, write_decoding
 from flax_transformer.interchange.model_card import Run, find_kind, write_card
+from flax_transformer.interchange.sentence_vectors import VectorSettings, write_vector_settings
+from flax_transformer.tasks.tagging.tagging_task import TaggingConfig
+from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
@@ -67,17 +70,20 @@ def export_run(
     """
     run: Run = open_run(Path(workdir), weights)
     if find_kind(run) is None:
-        raise UserError(f"{workdir} holds a model to {run.task.command}: no family has such models")
-    with written_whole_folder(Path(out)) as folder:
+        what = f"a model to {run.task.command} {run.experiment.model.reads}"
+        raise UserError(f"{workdir} holds {what}: no family has such models")
+    with written_whole_folder(Path(out), "--out") as folder:
         is_trained = run.steps != [0]
         config = _with_room(run.experiment) if is_trained else run.experiment.model
         options = {"family": family, "dtype": dtype, "others": _model_settings(run)}
         name = write_model(folder, config, run.variables, **options)
         for file, contents in _files_of_task(run).items():
             (folder / file).write_bytes(contents)
-        notes = _differences(run.experiment)
+        notes = _differences(run, config)
         if run.experiment.decoding is not None:
             write_json(folder / generation_settings.FILE, _generation(run, config))
+        if isinstance(run.experiment.task, TextEmbeddingConfig):
+            write_vector_settings(folder, _vector_settings(run), config.d_model)
         if config.reads == "images":
             write_json(folder / pixel_settings.FILE, pixel_settings.write_pixels(config))
         if is_trained:
@@ -121,8 +127,8 @@ def _model_settings(run: Run) -> dict[str, Any]:
     if run.experiment.model.gives == "target_tokens":
         # Their configs would force other ids.
         settings["forced_eos_token_id"] = None
-    if hasattr(run.task, "class_names"):
-        names = list(run.task.class_names)
+    names = list(getattr(run.task, "class_names", getattr(run.task, "tags", ())))
+    if names:
         settings["id2label"] = {str(number): name for number, name in enumerate(names)}
         settings["label2id"] = {name: number for number, name in enumerate(names)}
     return settings
@@ -150,24 +156,41 @@ def _generation(run: Run, config: Any) -> dict[str, Any]:
     if continues or isinstance(tokenizer, PublishedTokenizer):
         settings["bad_words_ids"] = [[number] for number in tokenizer.never_written] or None
     settings = {key: value for key, value in settings.items() if value is not None}
-    return settings | write_decoding(experiment.decoding) | _limit(experiment, config)
+    return settings | write_decoding(experiment.decoding) | _limit(run, config)
 
 
-def _limit(experiment: Any, config: Any) -> Mapping[str, int]:
+def _vector_settings(run: Run) -> VectorSettings:
+    task = run.experiment.task
+    return VectorSettings(task.pooling, task.normalize, run.experiment.data.max_length)
+
+
+def _limit(run: Run, config: Any) -> Mapping[str, int]:
     """The largest length of an output; ours of a translation depends on its source."""
+    experiment = run.experiment
     longest, extra = experiment.data.max_length, experiment.decoding.max_extra_length
     if experiment.model.gives == "next_tokens":
+        longest = _longest(run, config)
         return {"max_new_tokens": extra} if extra < longest else {"max_length": longest}
     return {"max_new_tokens": min(longest + extra, config.max_positions)}
 
 
-def _differences(experiment: Any) -> list[str]:
+def _longest(run: Run, config: Any) -> int:
+    """Tokens of a text of the exported model; that of an imported one is the model's own."""
+    return config.max_positions if run.steps == [0] else run.experiment.data.max_length
+
+
+def _differences(run: Run, config: Any) -> list[str]:
+    experiment = run.experiment
     found = [] if experiment.decoding is None else differences(experiment.decoding)
     model = experiment.model
     if model.gives == "next_tokens":
-        found.append(MOVED_WINDOW.format(limit=f"{experiment.data.max_length:,}"))
+        found.append(MOVED_WINDOW.format(limit=f"{_longest(run, config):,}"))
+    if isinstance(experiment.task, TaggingConfig):
+        found.append("every token has a tag there; that of a word is the tag of its first token")
     if model.reads == "images":
         found.append("an image of another shape is squeezed there; here its center is cut out")
+        color = experiment.data.background
+        found.append(f"transparency is left out there; here {color} is behind it")
         if model.num_channels == 1:
             found.append("images there must be gray, such as image.convert('L') of Pillow")
     return found

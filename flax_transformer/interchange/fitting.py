@@ -11,8 +11,8 @@ from flax_transformer.interchange.config_fields import NoPlaceError, write_field
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.model_parameters import shapes_of
-from flax_transformer.interchange.position_tables import prepare_positions
-from flax_transformer.interchange.rules import Rule
+from flax_transformer.interchange.position_tables import SCHEME, prepare_positions
+from flax_transformer.interchange.rules import Rule, affine
 
 
 class Fitting(NamedTuple):
@@ -46,10 +46,13 @@ def find_family(config: Any, ours: Mapping[str, Any], name: str | None = None) -
     if name is not None and name not in FAMILIES:
         raise unknown_part("--family", name, FAMILIES)
     candidates = FAMILIES if name is None else {name: FAMILIES[name]}
-    kind = type(config).__name__
     same = {name: family for name, family in candidates.items() if family.config is type(config)}
     if not same:
-        raise UserError(f"no family of {', '.join(candidates)} has a {kind}")
+        fits = [other for other, family in FAMILIES.items() if family.config is type(config)]
+        if name is not None and fits:
+            way = f"give one of {', '.join(fits)}, or leave it out"
+            raise UserError(f"--family {name} cannot hold this kind of model: {way}")
+        raise UserError(f"no family holds this kind of model; known: {', '.join(FAMILIES)}")
     lacking: dict[str, tuple[str, ...]] = {}
     for candidate, family in same.items():
         try:
@@ -75,9 +78,12 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     Raises:
         NoPlaceError: lists what has no place.
     """
+    scheme = config.embedded_positions()
     config, ours, tables = prepare_positions(family, config, ours)
     settings, complete = write_fields(family.fields, config)
-    rules = family.rules(complete)
+    if tables:
+        settings[SCHEME] = scheme
+    rules = _of_head(family.rules(complete), ours)
     parts = {rule.part for rule in rules if set(rule.our_names()) & ours.keys()}
     rules = [rule for rule in rules if rule.part in parts or not rule.part]
     shapes = shapes_of(_looped(complete), *sizes_of(ours), parts)
@@ -97,6 +103,15 @@ def fit(name: str, family: Family, config: Any, ours: Mapping[str, Any]) -> Fitt
     if problems:
         raise NoPlaceError(problems)
     return Fitting(name, settings, rules, dict(ours))
+
+
+def _of_head(rules: list[Rule], ours: Mapping[str, Any]) -> list[Rule]:
+    """Replaces the head for classes of texts by that for tags of tokens, which has no pooler."""
+    of_pooler = {name for rule in rules if rule.part == "pool" for name in rule.our_names()}
+    if not of_pooler or of_pooler & ours.keys() or "classifier/bias" not in ours:
+        return rules
+    others = [rule for rule in rules if rule.part != "classes"]
+    return [*others, *affine("classifier", "classifier", part="tags")]
 
 
 def sizes_of(ours: Mapping[str, Any]) -> tuple[int, int]:

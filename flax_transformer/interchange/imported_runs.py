@@ -5,14 +5,14 @@ import json
 import math
 from pathlib import Path
 
-from flax_transformer.errors import UserError
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
 from flax_transformer.interchange.published_folders import read_parameters
 from flax_transformer.interchange.published_runs import PublishedRun, open_published_run
 from flax_transformer.interchange.used_parameters import unused_modules, used_parameters
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.kept_weights import weights_only
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.whole_files import written_whole, written_whole_folder
+from flax_transformer.whole_files import check_new_folder, written_whole, written_whole_folder
 
 SOURCE = "fetched_from.json"  # in the workdir of a model of the Hub
 
@@ -37,12 +37,11 @@ def import_folder(
         UserError: see `from_pretrained`; or if the workdir is not empty. Nothing is written then.
     """
     path = Path(workdir)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"--workdir {path} is not an empty folder: give another one")
+    check_new_folder(path, "--workdir")
     run = open_published_run(model, "float32", revision)
     variables = read_parameters(run.model, "float32")
     params = used_parameters(run, variables["params"])
-    with written_whole_folder(path) as unfinished:
+    with written_whole_folder(path, "--workdir") as unfinished:
         place = Workdir(unfinished)
         place.start(run.experiment)
         run.task.save(unfinished)
@@ -58,6 +57,12 @@ def write_source(run: PublishedRun, path: Path) -> None:
     _, *fetched = run.source
     with written_whole(path) as file:
         file.write_text(json.dumps(dict(zip(run.source._fields[1:], fetched, strict=True))) + "\n")
+
+
+def has_chat_template(run: PublishedRun) -> bool:
+    """Whether the model can answer conversations."""
+    tokenizer = getattr(run.task, "tokenizer", None)
+    return isinstance(tokenizer, PublishedTokenizer) and bool(tokenizer.model.chat_template)
 
 
 def describe(run: PublishedRun) -> list[str]:

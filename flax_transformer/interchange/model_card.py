@@ -62,6 +62,17 @@ _KINDS = {
         "AutoModelForSequenceClassification",
         (_TEXT, _CLASS),
     ),
+    ("tag", "tokens"): Kind(
+        "tags the words of texts",
+        "token-classification",
+        "AutoModelForTokenClassification",
+        (
+            _TEXT,
+            "tags = model(**inputs).logits[0].argmax(-1).tolist()",
+            "names = processor.convert_ids_to_tokens(inputs.input_ids[0])",
+            "print([(a, model.config.id2label[i]) for a, i in zip(names, tags)])",
+        ),
+    ),
     ("classify", "images"): Kind(
         "classifies images",
         "image-classification",
@@ -69,12 +80,24 @@ _KINDS = {
         ('inputs = processor(Image.open("{text}"), return_tensors="pt")', _CLASS),
     ),
 }
+# Pooling -> the vector of one text.
+_VECTORS = {"mean": "vectors.mean(1)", "max": "vectors.amax(1)", "first": "vectors[:, 0]"}
 _EXAMPLES = {"fill": "a text with a [MASK]", "classify": "a text"}
 
 
 def find_kind(run: Run) -> Kind | None:
     """Returns the kind of a model; None if transformers has none."""
+    if run.task.command == "embed":
+        return _kind_of_vectors(run.experiment.task)
     return _KINDS.get((run.task.command, run.experiment.model.reads))
+
+
+def _kind_of_vectors(task: Any) -> Kind:
+    lines = ["vectors = model(**inputs).last_hidden_state", f"vector = {_VECTORS[task.pooling]}"]
+    if task.normalize:
+        lines.append("vector = vector / vector.norm(dim=-1, keepdim=True)")
+    uses = (_TEXT, *lines, "print(vector)")
+    return Kind("gives vectors of texts", "feature-extraction", "AutoModel", uses)
 
 
 def write_card(

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-# Part of a model (see `Rule.part`) -> the method that has its parameters.
-METHODS = {"tokens": "predict_tokens", "pool": "pool", "classes": "classify"}
+from flax_transformer.tasks.tagging.tagger import tag_logits
+
+# Part of a model (see `Rule.part`) -> the method, or function, that has its parameters.
+_METHODS = {"tokens": "predict_tokens", "pool": "pool", "classes": "classify", "tags": tag_logits}
 COUNTS = {
     "encoder": ("num_encoder_layers", "num_layers"),
     "decoder": ("num_decoder_layers", "num_layers"),
@@ -51,11 +53,14 @@ def shapes_of(
     counts = {name: getattr(config, name) for name in names if hasattr(config, name)}
     few = {name: min(number, period) for name, number in counts.items()}
     module = build(dataclasses.replace(config, **few), vocab_size, num_classes)
-    methods = [METHODS[part] for part in parts if part] or ["__call__"]
+    methods = [_METHODS[part] for part in parts if part] or ["__call__"]
 
     def initialize(module: nn.Module, *inputs: Any) -> None:
         for method in methods:
-            getattr(module, method)(*inputs)
+            if isinstance(method, str):
+                getattr(module, method)(*inputs)
+            else:
+                method(module, *inputs)
 
     def init() -> Any:
         key = jax.random.key(0)

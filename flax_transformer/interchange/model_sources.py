@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax_transformer.errors import UserError
+from flax_transformer.data.files.gguf_file import SUFFIX
+from flax_transformer.errors import UserError, refuse
+from flax_transformer.interchange.safetensors_files import PICKLES
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What is fetched: weights, settings, and files of tokenizers. Others may hold code.
@@ -48,6 +50,7 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
             installed.
     """
     path = Path(model).expanduser()
+    _refuse_others(os.fspath(model), path)
     if path.exists():
         if revision is not None:
             raise UserError(
@@ -62,6 +65,30 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
     folder = _fetched(name, revision, _near(path))
     # The cache has a folder for each commit.
     return ModelSource(folder, name, revision or "", folder.name)
+
+
+def _refuse_others(model: str, path: Path) -> None:
+    """Rejects what is neither a folder of a published model nor a name of the Hub."""
+    is_gguf = path.suffix == SUFFIX and path.is_file()
+    is_workdir = (path / "experiment.json").is_file() and not (path / "config.json").is_file()
+    refuse(
+        [
+            (not model, "the model is empty: give a folder, or OWNER/NAME for one of the Hub"),
+            ("://" in model, f"{model} is an address: give only its OWNER/NAME, or a folder"),
+            (
+                path.suffix in PICKLES and path.is_file(),
+                f"{path} may run any code when it is read: give a folder with safetensors",
+            ),
+            (
+                path.exists() and not path.is_dir() and not is_gguf,
+                f"{path} is not a folder: give the folder with config.json and safetensors",
+            ),
+            (
+                is_workdir,
+                f"{path} is already a workdir: use it by --workdir {path}, or ft.load",
+            ),
+        ]
+    )
 
 
 def _fetched(name: str, revision: str | None, near: str) -> Path:

@@ -15,6 +15,8 @@ from flax_transformer.interchange.rules import Rule
 from flax_transformer.modules.token_embedding import PositionalEmbedding
 
 LEARNED = "learned"
+# Our key of config.json for the scheme of tables, which `save_pretrained` of transformers may drop.
+SCHEME = "fixed_positions"
 # Paths of our learned tables.
 TABLES = ("positions", "source_positions", "target_positions", "image_encoder/positions")
 # Largest difference of sines that two systems compute in float32, for a position of one.
@@ -64,7 +66,9 @@ def prepare_positions(family: Family, config: Any, ours: Mapping[str, Any]) -> P
     return Prepared(learned, {**ours, **dict.fromkeys(tables, table)}, [])
 
 
-def find_positions(family: Family, options: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+def find_positions(
+    family: Family, options: Mapping[str, Any], theirs: Mapping[str, Any], said: object = None
+) -> str:
     """Names the scheme of the tables of a folder.
 
     Args:
@@ -72,11 +76,18 @@ def find_positions(family: Family, options: Mapping[str, Any], theirs: Mapping[s
         options: of our config, without the scheme.
         theirs: tensors of the folder; without a table, the positions are those that the family
             computes.
+        said: the value of SCHEME.
 
     Raises:
-        UserError: if a table is not that of any scheme.
+        UserError: if a table is not that of any scheme, or if tables are missing.
     """
     found = {name: theirs[name] for name in family.fixed_tables if name in theirs}
+    if not found and said not in (None, family.computed_positions):
+        raise UserError(
+            f"{' and '.join(family.fixed_tables)} are missing, as save_pretrained of transformers "
+            f"leaves them out: copy them from the folder that was exported, or remove {SCHEME} "
+            f"from config.json, which makes positions {family.computed_positions} as there"
+        )
     config = family.config(**options)
     expected = (config.max_positions, config.d_model)
     schemes = [family.computed_positions, *SCHEMES]

@@ -62,7 +62,10 @@ def merge_adapter(
     for rule in fitting.rules:
         ours |= _changed(rule, ours, sizes, settings, tensors)
     if tensors:
-        raise UserError(f"{folder}: tensors without a use: {', '.join(sorted(tensors))}")
+        raise UserError(
+            f"{folder}: tensors without a use: {', '.join(sorted(tensors))}; give the "
+            "adapter's own model, with these parts"
+        )
     params = unflatten_dict({path: ours[path] for path in given}, sep="/")
     merged = {**single, "params": params}
     return stack_layers(merged, config.period()) if config.scan_layers else merged
@@ -115,7 +118,9 @@ def _changed(
     shapes = their_shapes([rule], {path: ours[path].shape for path in paths}, sizes)
     if whole := [tensors.pop(name) for name in names if name in tensors]:
         if len(whole) < len(names):
-            raise UserError(f"only some tensors of {', '.join(names)} are in the adapter")
+            raise UserError(
+                f"only some tensors of {', '.join(names)} are in the adapter: get its file again"
+            )
         for name, tensor in zip(names, whole, strict=True):
             if tensor.shape != shapes[name]:
                 raise UserError(
@@ -146,7 +151,7 @@ def _change(
     up = tensors.pop(f"{module}.lora_B.weight", None)
     if down is None or up is None:
         if down is not up:
-            raise UserError(f"{module} has only one of lora_A and lora_B")
+            raise UserError(f"{module} has only one of lora_A and lora_B: get the adapter again")
         return None
     rank = _of_module(module, "rank_pattern", settings, settings["r"])
     alpha = _of_module(module, "alpha_pattern", settings, settings["lora_alpha"])
@@ -156,7 +161,10 @@ def _change(
         or (up.shape[0], down.shape[-1]) != outputs_inputs
         or len(down) != rank
     ):
-        raise UserError(f"{module}: lora_A {down.shape} and lora_B {up.shape} do not fit {shape}")
+        raise UserError(
+            f"{module}: lora_A {down.shape} and lora_B {up.shape} do not fit rank {rank} and "
+            f"{shape}: give the adapter's own model and config"
+        )
     scale = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
     product = scale * (up.astype(np.float32) @ down.astype(np.float32))
     return product.T if settings.get("fan_in_fan_out") else product

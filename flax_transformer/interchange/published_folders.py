@@ -18,12 +18,13 @@ from flax_transformer.interchange.family import Family
 from flax_transformer.interchange.gguf_models import GgufTensors, open_gguf
 from flax_transformer.interchange.model_parameters import build, shapes_of
 from flax_transformer.interchange.model_sources import find_model
-from flax_transformer.interchange.position_tables import find_positions
+from flax_transformer.interchange.position_tables import SCHEME, find_positions
 from flax_transformer.interchange.rules import Rule, Shape, read, their_shapes
 from flax_transformer.interchange.safetensors_files import FLOATS, Tensors, is_finite, read_json
 
 CONFIG, LARGEST_CONFIG = "config.json", 1_000_000
 TYPES = frozenset(FLOATS.values())
+OTHER_HEADS = re.compile(r".*For(TokenClassification|QuestionAnswering|MultipleChoice)")
 
 
 class PublishedModel(NamedTuple):
@@ -58,7 +59,8 @@ class NamedTensors(Mapping[str, np.ndarray]):
         array = self.tensors[self.names[name]]
         if not is_finite(array):
             raise UserError(
-                f"tensor {self.names[name]} has numbers that are not finite: get its file again"
+                f"tensor {self.names[name]} of {self.tensors.places[self.names[name]].path} has "
+                "numbers that are not finite: get this file again"
             )
         return array
 
@@ -95,9 +97,13 @@ def open_published(folder: str | Path) -> PublishedModel:
     else:
         tensors, settings = Tensors(folder), read_json(folder / CONFIG, LARGEST_CONFIG)
     name = settings.get("model_type")
+    if name is None:
+        known = ", ".join(FAMILIES)
+        raise UserError(f"{folder / CONFIG} has no model_type: give it one of {known}")
     if not isinstance(name, str) or name not in FAMILIES:
         raise unknown_part(f"model_type in {folder / CONFIG}", str(name), FAMILIES)
     family = FAMILIES[name]
+    refuse_other_heads(settings, folder)
     try:
         options = read_fields(family.fields, settings, family.config)
         check_counts(options, len(tensors))
@@ -105,10 +111,12 @@ def open_published(folder: str | Path) -> PublishedModel:
         if family.own_logits is not None:
             options["tied_logits"] = not _has_own_logits(family, options, named)
         if family.fixed_tables:
-            options["positions"] = find_positions(family, options, named)
+            options["positions"] = find_positions(family, options, named, settings.get(SCHEME))
         config = family.config(**options)
         rules = family.rules(config)
         parts = {rule.part for rule in rules if set(rule.their_names()) & named.names.keys()}
+        if "classes" in parts:
+            parts.add("pool")  # the layer before the classes
         rules = [rule for rule in rules if rule.part in parts or not rule.part]
         sizes = _vocab_size(settings, config), _num_classes(rules, named)
         shapes = shapes_of(config, *sizes, parts)
@@ -116,6 +124,17 @@ def open_published(folder: str | Path) -> PublishedModel:
     except UserError as error:
         raise UserError(f"{folder} as a {name} model: {error}") from error
     return PublishedModel(name, settings, config, build(config, *sizes), rules, shapes, named)
+
+
+def refuse_other_heads(settings: Mapping[str, Any], folder: Path) -> None:
+    """Rejects a model whose head is none of ours, although its tensors may have the same names."""
+    named = settings.get("architectures")
+    for name in named if isinstance(named, list) else []:
+        if OTHER_HEADS.fullmatch(str(name)):
+            raise UserError(
+                f"{folder} is a {name}, which is not read: only its body is, as "
+                "AutoModel.from_pretrained(DIR).save_pretrained(OUT) of transformers writes it"
+            )
 
 
 def parameters(
@@ -259,7 +278,7 @@ def check_tensors(
         elif dtype not in FLOATS:
             problems.append(f"{name} has the type {dtype}: only {', '.join(FLOATS)} are read")
     if problems:
-        raise UserError("; ".join(problems))
+        raise UserError(f"{'; '.join(problems)}: get config.json and the tensors of one model")
 
 
 def _is_known(family: Family, name: str, named: NamedTensors) -> bool:

@@ -10,12 +10,13 @@ from flax_transformer.data.labeled_text_config import LabeledTextConfig
 from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
+from flax_transformer.data.tokens.chat_template import check_template
 from flax_transformer.data.tokens.published_folder import (
     read_chat_template,
     read_published_tokenizer,
 )
 from flax_transformer.data.tokens.published_tokenizer import OfModel, PublishedTokenizer
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown
 from flax_transformer.experiment import Experiment
 from flax_transformer.interchange import generation_settings, pixel_settings
 from flax_transformer.interchange.generation_settings import read_decoding
@@ -23,6 +24,7 @@ from flax_transformer.interchange.model_sources import ModelSource, find_model
 from flax_transformer.interchange.pixel_settings import check_pixels
 from flax_transformer.interchange.published_folders import (
     LARGEST_CONFIG,
+    TYPES,
     PublishedModel,
     open_published,
     read_parameters,
@@ -39,6 +41,7 @@ from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
+from flax_transformer.training.quantized_weights import EIGHT_BITS, quantize_weights
 
 LONGEST = 2048  # tokens that are read at a time, at most; a table of positions may have fewer
 
@@ -71,6 +74,7 @@ def from_pretrained(
             `save_pretrained` of Hugging Face's transformers writes them; or OWNER/NAME of a model
             on the Hub, which is fetched (extra `hub`); or a GGUF file of a Llama (extra `gguf`).
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
+            int8: float32 with weights of 8 bits, see `ft.load`.
         revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Returns:
@@ -80,7 +84,11 @@ def from_pretrained(
         UserError: says in one line what the folder has that is not known here, or why the model is
             not fetched.
     """
+    if dtype not in (None, EIGHT_BITS, *TYPES):
+        raise unknown("--dtype", dtype, (EIGHT_BITS, *TYPES))
     run = open_published_run(model, dtype, revision)
+    if dtype == EIGHT_BITS:
+        return run.task.predictor(quantize_weights(read_parameters(run.model)))
     return run.task.predictor(read_parameters(run.model, dtype))
 
 
@@ -186,9 +194,16 @@ def _of_model(
             forced=() if forced is None or not writes else (forced,),
             never_written=tuple(word[0] for word in banned),
             ends=tuple(ends),
-            chat_template=read_chat_template(folder),
+            chat_template=_chat_template(folder),
         )
     )
+
+
+def _chat_template(folder: Path) -> str:
+    template = read_chat_template(folder)
+    if template:
+        check_template(template, str(folder))
+    return template
 
 
 def _class_names(model: PublishedModel) -> tuple[str, ...]:

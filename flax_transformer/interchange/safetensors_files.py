@@ -58,7 +58,9 @@ class Tensors(Mapping[str, np.ndarray]):
             for name, place in read_header(path).items():
                 if name in self.places:
                     first = self.places[name].path.name
-                    raise UserError(f"tensor {name} is in both {first} and {path.name}")
+                    raise UserError(
+                        f"tensor {name} is in both {first} and {path.name}: get the folder again"
+                    )
                 self.places[name] = place
         if index is not None:
             held = {name: place.path.name for name, place in self.places.items()}
@@ -101,12 +103,14 @@ def find_files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
     if (folder / INDEX).is_file():
         index = read_json(folder / INDEX).get("weight_map")
         if not isinstance(index, dict) or not index:
-            raise UserError(f"{folder / INDEX} has no weight_map")
+            raise UserError(f"{folder / INDEX} has no weight_map: get this file again")
         for name in index.values():
             if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
-                raise UserError(f"{folder / INDEX} names {name!r}, which is not a plain file name")
+                raise UserError(
+                    f"{folder / INDEX} names {name!r}: give the plain name of a file in this folder"
+                )
             if not (folder / name).is_file():
-                raise UserError(f"{folder / INDEX} names {name}, but the folder lacks it")
+                raise UserError(f"{folder / INDEX} names {name}, but the folder lacks it: get it")
         return [folder / name for name in dict.fromkeys(index.values())], index
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
@@ -115,7 +119,7 @@ def find_files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
             "it by AutoModel.from_pretrained(DIR).save_pretrained(OUT) of transformers, with the "
             "model's own class, and give OUT"
         )
-    raise UserError(f"{folder} has neither {SINGLE} nor {INDEX}")
+    raise UserError(f"{folder} has neither {SINGLE} nor {INDEX}: give a folder with one of them")
 
 
 def read_json(path: Path, largest: int = LARGEST_HEADER) -> dict[str, Any]:
@@ -129,10 +133,16 @@ def read_json(path: Path, largest: int = LARGEST_HEADER) -> dict[str, Any]:
         UserError: if it is not such a file.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}")
+        problem = "is not a plain file" if path.exists() else "is missing"
+        raise UserError(f"{path} {problem}: get it again, or give another folder")
     if path.stat().st_size > largest:
-        raise UserError(f"{path} has more than {largest:,} bytes")
+        raise UserError(f"{path} has more than {largest:,} bytes: get it again")
     return _parsed(path.read_bytes(), path)
+
+
+def damaged(path: Path, problem: str) -> UserError:
+    """Makes the error for a file that is not whole."""
+    return UserError(f"{path} is damaged: {problem}; get it again")
 
 
 def _parsed(text: bytes, path: Path) -> dict[str, Any]:
@@ -140,15 +150,15 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise UserError(f"{path} names {twice} twice")
+            raise UserError(f"{path} names {twice} twice: get it again")
         return dict(pairs)
 
     try:
         value = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: its JSON cannot be read ({error})") from error
+        raise damaged(path, f"its JSON cannot be read ({error})") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged: its JSON is not an object")
+        raise damaged(path, "its JSON is not an object")
     return value
 
 
@@ -162,17 +172,17 @@ def read_header(path: Path) -> dict[str, Place]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            raise UserError(f"{path} is damaged: its header of {length:,} bytes does not fit it")
+            raise damaged(path, f"its header of {length:,} bytes does not fit it")
         header = _parsed(file.read(length), path)
     header.pop("__metadata__", None)
     places = {name: _place(path, name, entry, 8 + length) for name, entry in header.items()}
     position = 8 + length
     for name, place in sorted(places.items(), key=lambda item: item[1].begin):
         if place.begin != position:
-            raise UserError(f"{path} is damaged: tensor {name} does not begin where another ends")
+            raise damaged(path, f"tensor {name} does not begin where another ends")
         position = place.end
     if position != size:
-        raise UserError(f"{path} is damaged: tensors end at byte {position:,} of {size:,}")
+        raise damaged(path, f"tensors end at byte {position:,} of {size:,}")
     return places
 
 
@@ -185,7 +195,7 @@ def _place(path: Path, name: str, entry: Any, start: int) -> Place:
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound:
-        raise UserError(f"{path} is damaged: the header's entry of tensor {name} is impossible")
+        raise damaged(path, f"the header's entry of tensor {name} is impossible")
     return Place(path, dtype, tuple(shape), start + begin, start + end)
 
 

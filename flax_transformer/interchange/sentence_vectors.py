@@ -11,6 +11,7 @@ from flax_transformer.interchange.safetensors_files import read_json
 
 MODULES = "modules.json"
 TOKENS, PROMPTS = "sentence_bert_config.json", "config_sentence_transformers.json"
+TYPES = "sentence_transformers.models"  # where their modules are
 LARGEST = 1_000_000  # bytes of a file
 # Their names of poolings, and ours.
 POOLING_MODES = {"mean": "mean", "max": "max", "cls": "first"}
@@ -68,6 +69,33 @@ def read_vector_settings(folder: Path) -> VectorSettings:
         _refuse_prompts(folder / PROMPTS)
     mode = _read_mode(folder / pooling)
     return VectorSettings(mode, "Normalize" in kinds, limit, (MODULES, str(pooling), *files))
+
+
+def write_vector_settings(folder: Path, settings: VectorSettings, d_model: int) -> None:
+    """Writes how vectors of texts are made: the inverse of `read_vector_settings`.
+
+    Args:
+        folder: of an exported model.
+        settings: to write.
+        d_model: numbers of a vector.
+    """
+    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    if not settings.normalize:
+        del kinds["Normalize"]
+    modules = [
+        {"idx": i, "name": str(i), "path": kinds[kind], "type": f"{TYPES}.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    pooling: dict[str, Any] = {
+        key: POOLING_MODES.get(mode) == settings.pooling for key, mode in OLDER.items()
+    }
+    for name, contents in (
+        (MODULES, modules),
+        ("1_Pooling/config.json", {"word_embedding_dimension": d_model, **pooling}),
+        (TOKENS, {"max_seq_length": settings.max_length, "do_lower_case": False}),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(contents, indent=2) + "\n", "utf-8")
 
 
 def _read_modules(path: Path) -> dict[str, str]:

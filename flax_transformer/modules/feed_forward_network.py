@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
+from flax_transformer.functional.quantization import EightBitArray
 from flax_transformer.modules.norms import dropout_factors
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Affine(nn.Module):
     in_axis: int = 0
 
     @nn.compact
-    def __call__(self) -> tuple[Array, Array | None]:
+    def __call__(self) -> tuple[Array | EightBitArray, Array | None]:
         """Returns both in the type of the computation."""
         matrices = tuple(axis for axis in range(len(self.shape) - 1) if axis != self.in_axis)
         init = nn.initializers.xavier_uniform(self.in_axis, -1, batch_axis=matrices)

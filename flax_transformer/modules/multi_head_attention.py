@@ -93,6 +93,7 @@ class MultiHeadAttention(nn.Module):
             dtype=self.options.dtype,
             kernel_init=nn.initializers.xavier_uniform(),
             dot_general=project_as_dot_general,
+            promote_dtype=_to_type,
         )
 
     def __call__(
@@ -263,6 +264,11 @@ class PositionTable(nn.Module):
         """Returns the table."""
         init = nn.initializers.normal(self.options.d_model**-0.5)
         return self.param("table", init, position_table_shape(self.options), jnp.float32)
+
+
+def _to_type(*arrays: Any, dtype: Any = None, inexact: bool = True) -> list[Any]:
+    """Converts arrays; Flax's function takes no `EightBitArray`."""
+    return [None if array is None else array.astype(dtype) for array in arrays]
 
 
 def scheme_of(options: LayerOptions) -> PositionalScheme:

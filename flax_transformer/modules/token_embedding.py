@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.projection import convolve, embed, token_logits
+from flax_transformer.functional.quantization import EightBitArray
 from flax_transformer.functional.schemes import SCHEMES, checked_scheme
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
@@ -20,7 +21,7 @@ class LogitFactors(NamedTuple):
     """The arguments of `functional.token_logits` and of `functional.linear_cross_entropy`."""
 
     hidden: Float[Array, "*batch d_model"]
-    table: Float[Array, "vocab d_model"]
+    table: Float[Array, "vocab d_model"] | EightBitArray
     bias: Float[Array, " vocab"] | None = None
     cap: float | None = None
 

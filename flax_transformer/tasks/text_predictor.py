@@ -54,10 +54,10 @@ class TextPredictor:
     def __post_init__(self) -> None:
         """Rejects the file of another tokenizer."""
         table = self.variables["params"].get("embedding", {}).get("table")
-        if table is not None and len(table) != self.tokenizer.vocab_size:
+        if table is not None and table.shape[0] != self.tokenizer.vocab_size:
             raise UserError(
                 f"the tokenizer has {self.tokenizer.vocab_size:,} ids but the model "
-                f"{len(table):,}: restore the tokenizer.json that was trained with the model"
+                f"{table.shape[0]:,}: restore the tokenizer.json that was trained with the model"
             )
 
     def search(

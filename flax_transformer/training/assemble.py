@@ -16,7 +16,6 @@ from flax_transformer.errors import UserError, option, unknown
 from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional.kernels.attention_forms import has_gpu
-from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.tasks.task import Predictor, Scored, Task, Variables
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
@@ -25,6 +24,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.lora import Base
 from flax_transformer.training.metrics import deciding_score, validation_scores
+from flax_transformer.training.quantized_weights import EIGHT_BITS, UseType, quantize_weights
 from flax_transformer.training.training_config import TrainingConfig
 
 Weights = Literal["average", "best", "last"]
@@ -68,7 +68,7 @@ def open_run(
     path: Path,
     weights: Weights,
     decoding: DecodingConfig | None = None,
-    dtype: ComputeType | None = None,
+    dtype: UseType | None = None,
     task_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> TrainedRun:
     """Reads a trained model from its workdir; see `load`.
@@ -82,12 +82,13 @@ def open_run(
     """
     if weights not in get_args(Weights):
         raise unknown("--weights", weights, get_args(Weights))
-    if dtype not in (None, *get_args(ComputeType)):
-        raise unknown("--dtype", dtype, get_args(ComputeType))
+    if dtype not in (None, *get_args(UseType)):
+        raise unknown("--dtype", dtype, get_args(UseType))
     workdir = Workdir(path)
     experiment = workdir.load()
     if dtype is not None:
-        model = dataclasses.replace(experiment.model, dtype=dtype)
+        computes = "float32" if dtype == EIGHT_BITS else dtype
+        model = dataclasses.replace(experiment.model, dtype=computes)
         experiment = dataclasses.replace(experiment, model=model)
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
@@ -104,6 +105,8 @@ def open_run(
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     variables, steps = _read_variables(checkpoints, shapes, weights, path)
     checkpoints.close()
+    if dtype == EIGHT_BITS:
+        variables = quantize_weights(variables)
     return TrainedRun(experiment, task, jax.device_put(variables), steps)
 
 
@@ -131,7 +134,7 @@ def load(
     workdir: str | Path,
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
-    dtype: ComputeType | None = None,
+    dtype: UseType | None = None,
 ) -> Predictor:
     """Loads a trained model once for repeated use.
 
@@ -144,7 +147,7 @@ def load(
         decoding: decoding options; by default those of the training.
         dtype: type of the computation, independent of the training's. Numbers in "bfloat16" have
             two to three significant digits; products take half the time or less on devices that
-            support it.
+            support it. "int8": weights have 8 bits, see `quantize_weights`.
 
     Returns:
         The predictor of the task, such as a `Translator`.
@@ -161,7 +164,7 @@ def load_for(
     workdir: Path,
     weights: Weights,
     decoding: DecodingConfig | None = None,
-    dtype: ComputeType | None = None,
+    dtype: UseType | None = None,
 ) -> Predictor:
     """Does the same as `load`, for a command that supports only some tasks.
 
@@ -211,7 +214,7 @@ def evaluate(
     command: Sequence[str] = (),
     weights: Weights = "average",
     decoding: DecodingConfig | None = None,
-    dtype: ComputeType | None = None,
+    dtype: UseType | None = None,
     task_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Record, Scored]:
     """Scores a model on a split or on other files, and writes scores and outputs into the workdir.
@@ -240,7 +243,7 @@ def evaluate(
         # Scores of changed files would not be comparable with those of the training.
         DataFiles(path, run.experiment.data).check()
     scored = run.task.evaluate(run.variables, split)
-    record = _record(run, split, scored, command)
+    record = _record(run, split, scored, command, dtype)
     changes = [str(value) for value in (dtype, *task_options.values()) if value is not None]
     name = "-".join([_scores_name(split, weights, run.experiment.decoding), *changes])
     _write(Workdir(path).scores / name, record, scored.outputs)
@@ -248,13 +251,17 @@ def evaluate(
 
 
 def _record(
-    run: TrainedRun, split: str | OwnFiles, scored: Scored, command: Sequence[str]
+    run: TrainedRun,
+    split: str | OwnFiles,
+    scored: Scored,
+    command: Sequence[str],
+    dtype: UseType | None,
 ) -> Record:
     decoding = run.experiment.decoding
     return Record(
         split=split if isinstance(split, str) else None,
         decoding=decoding and dataclasses.asdict(decoding),
-        dtype=run.experiment.model.dtype,
+        dtype=dtype or run.experiment.model.dtype,
         checkpoint_step=run.steps[-1],
         num_averaged=len(run.steps),
         scores=scored.scores,

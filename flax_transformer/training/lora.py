@@ -20,10 +20,8 @@ from flax_transformer.errors import UserError, unknown
 from flax_transformer.functional.low_rank import add_low_rank
 from flax_transformer.models.stacking import LAYER_NAME
 from flax_transformer.training.lora_config import LoraConfig
-from flax_transformer.training.optimizer.parameter_paths import Path, is_stacked
+from flax_transformer.training.optimizer.parameter_paths import KERNEL, Path, kernel_axes
 
-Shape = tuple[int, ...]
-KERNEL = "kernel"
 A, B = "lora_a", "lora_b"  # beside the kernel that they change
 
 
@@ -120,7 +118,7 @@ def freeze(variables: Mapping[str, Any], fresh: Collection[str], config: LoraCon
             "give others, or leave --training.lora.rank out"
         )
     for path in targets:
-        smaller = min(map(math.prod, _axes(path, kept)[1:]))
+        smaller = min(map(math.prod, kernel_axes(path, kept)[1:]))
         if config.rank > smaller:
             raise UserError(
                 f"--training.lora.rank {config.rank} is more than the {smaller} rows or columns "
@@ -164,27 +162,10 @@ def _draw(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns A and B of a kernel."""
     kernel = params[path]
-    leading, inputs, outputs = _axes(path, params)
+    leading, inputs, outputs = kernel_axes(path, params)
     bound = math.prod(inputs) ** -0.5
     down = jax.random.uniform(key, (*leading, *inputs, rank), kernel.dtype, -bound, bound)
     return down, jnp.zeros((*leading, rank, *outputs), kernel.dtype)
-
-
-def _axes(path: Path, params: Mapping[Path, Any]) -> tuple[Shape, Shape, Shape]:
-    """Returns the lengths of the axes of a kernel: of layers and experts, of inputs, of outputs."""
-    shape = params[path].shape
-    is_of_experts = path[-2] != "router" and (*path[:-2], "router", KERNEL) in params
-    first = is_stacked(path) + is_of_experts
-    last = first + _num_inputs(path)
-    return shape[:first], shape[first:last], shape[last:]
-
-
-def _num_inputs(path: Path) -> int:
-    """Returns the number of axes of a kernel that its inputs have."""
-    *_, part, module, _ = ("", *path)
-    # The heads and their vectors; the places of a convolution and the vectors there.
-    is_of_heads = module == "output" and part.endswith("attention")
-    return 2 if is_of_heads or module.endswith("convolution") else 1
 
 
 def _check_names(field: str, names: Iterable[str], paths: Iterable[Path]) -> None:

@@ -59,14 +59,18 @@ def style_axes(axes: Axes, title: str, x_label: str, **title_style: Any) -> None
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def check_picture_path(path: Path) -> None:
+def check_picture_path(path: Path, option: str = "") -> None:
     """Rejects a path that cannot be written, before work is spent on a picture.
+
+    Args:
+        path: of the picture.
+        option: that gives the path, for the error.
 
     Raises:
         UserError: if its folder does not exist, it is not a file (see `check_target`), or its
             suffix is not a known format.
     """
-    check_target(path, "picture")
+    check_target(path, "picture", option)
     known = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in known:
         raise UserError(

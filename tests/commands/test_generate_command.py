@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 from command_line import assert_is_error
@@ -39,6 +40,23 @@ def test_what_was_learned_is_written(repeating, run):
     options = ["--length", "23", "--decoding.method", "greedy"]
     printed = run("generate", "--workdir", str(repeating), *options, "abcab", "cab").out
     assert printed.splitlines() == [("abc" * 10)[:28], "---", ("cab" * 10)[:26]]
+
+
+def test_weights_of_8_bits_write_the_same(repeating, run):
+    options = ["--length", "23", "--decoding.method", "greedy", "--dtype", "int8"]
+    printed = run("generate", "--workdir", str(repeating), *options, "abcab", "cab").out
+    assert printed.splitlines() == [("abc" * 10)[:28], "---", ("cab" * 10)[:26]]
+
+
+def test_weights_of_8_bits_score_almost_the_same(repeating, run, tmp_path):
+    workdir = shutil.copytree(repeating, tmp_path / "run")
+    (file,) = (workdir / "scores").glob("*.json")
+    run("evaluate", "--workdir", str(workdir), "--dtype", "int8")
+    (other,) = {*(workdir / "scores").glob("*.json")} - {file}
+    records = [json.loads(path.read_text()) for path in (file, other)]
+    assert [record["dtype"] for record in records] == ["float32", "int8"]
+    exact, near = (record["scores"]["loss"]["value"] for record in records)
+    assert 0 < abs(near - exact) < 0.01 * exact
 
 
 def test_samples_differ_by_seed_alone(repeating, run):

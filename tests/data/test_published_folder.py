@@ -155,7 +155,10 @@ GOOD_BERT = FOLDERS["bert"]["vocab.txt"]
     [
         ({"tokenizer.json": "{"}, "tokenizer.json is not a tokenizer (EOF"),
         ({"tokenizer.json": b"\xff"}, "tokenizer.json is not UTF-8 (byte 0): restore the file"),
-        ({"tokenizer.json": whole_file(), CONFIG: "[1]"}, "holds a JSON list, not an object"),
+        (
+            {"tokenizer.json": whole_file(), CONFIG: "[1]"},
+            "holds '[1]' instead of a JSON",
+        ),
         ({"tokenizer.json": whole_file(), CONFIG: {"eos_token": 5}}, "has a token 5: give a text"),
         (
             {"tokenizer.json": whole_file(), CONFIG: {"added_tokens_decoder": {"9": "<new>"}}},

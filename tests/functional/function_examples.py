@@ -363,6 +363,13 @@ EXAMPLES: dict[str, Example] = {
         refused={"kernel": zeros(D_MODEL, D_FF)},
         message=r"inputs \(3, 2, 5\) .* first 2 axes of kernel \(5, 7\)",
     ),
+    "quantize": Example(
+        lambda draw: {"array": draw.normal(D_MODEL, 2, D_FF)},
+        {"axis": (0, 1)},
+        refused={"array": no_ids(5, 2)},
+        message="array is int32",
+        bfloat16_gives="float32",
+    ),
     "random_trials": Example(
         lambda draw: {"rng": draw.key()},
         {"threshold": 2**14, "shape": (3, 5)},

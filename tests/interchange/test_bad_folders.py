@@ -13,6 +13,7 @@ from small_folders import write_folder
 
 from flax_transformer.errors import UserError
 from flax_transformer.interchange import exported_folders, parameters
+from flax_transformer.interchange.pixel_settings import check_pixels
 
 FILE, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
 FIRST, LAST = "transformer.wte.weight", "transformer.ln_f.bias"
@@ -111,7 +112,7 @@ FILES = {
 def test_a_file_that_is_none(sound, tmp_path, kind):
     header, data = parts(copied(sound, tmp_path) / FILE)
     (tmp_path / FILE).write_bytes(FILES[kind](header, data))
-    refuse(tmp_path, rf"{FILE} (is damaged: |names {FIRST} twice$)")
+    refuse(tmp_path, rf"{FILE} (is damaged: |names {FIRST} twice: get it)")
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
@@ -122,10 +123,7 @@ def test_a_number_that_is_not_finite(sound, tmp_path, number):
         return tensors | {"transformer.wpe.weight": array}
 
     change_tensors(copied(sound, tmp_path), damaged)
-    refuse(
-        tmp_path,
-        r"tensor transformer\.wpe\.weight has numbers that are not finite: get its file again$",
-    )
+    refuse(tmp_path, rf"wpe\.weight of .*{FILE} has numbers that are not finite: get this file ag")
 
 
 @pytest.mark.parametrize(
@@ -137,13 +135,13 @@ def test_files_that_may_run_code(sound, tmp_path, name):
 
 
 INDEXES = {
-    "a path above": ({FIRST: "../model.safetensors"}, "which is not a plain file name$"),
-    "a whole path": ({FIRST: "/etc/passwd"}, "which is not a plain file name$"),
-    "a path below": ({FIRST: "more/model.safetensors"}, "which is not a plain file name$"),
-    "dots": ({FIRST: ".."}, "which is not a plain file name$"),
-    "no name": ({FIRST: ""}, "which is not a plain file name$"),
-    "a number": ({FIRST: 3}, "which is not a plain file name$"),
-    "a missing file": ({FIRST: "model-9.safetensors"}, "but the folder lacks it$"),
+    "a path above": ({FIRST: "../model.safetensors"}, "give the plain name of a file in"),
+    "a whole path": ({FIRST: "/etc/passwd"}, "give the plain name of a file in"),
+    "a path below": ({FIRST: "more/model.safetensors"}, "give the plain name of a file in"),
+    "dots": ({FIRST: ".."}, "give the plain name of a file in"),
+    "no name": ({FIRST: ""}, "give the plain name of a file in"),
+    "a number": ({FIRST: 3}, "give the plain name of a file in"),
+    "a missing file": ({FIRST: "model-9.safetensors"}, "but the folder lacks it: get it$"),
     "a tensor more": ({"more": "model-00001-of-00003.safetensors"}, "differ about more: get"),
 }
 
@@ -169,18 +167,24 @@ def test_a_tensor_in_two_files(sharded, tmp_path):
 @pytest.mark.parametrize("weight_map", [None, {}, [1], "text"])
 def test_an_index_without_a_map(sharded, tmp_path, weight_map):
     (copied(sharded, tmp_path) / INDEX).write_text(json.dumps({"weight_map": weight_map}))
-    refuse(tmp_path, "has no weight_map$")
+    refuse(tmp_path, "has no weight_map: get this file again$")
 
 
 CONFIGS = {
-    "no config": (None, "no file .*config.json$"),
+    "no config": (None, "config.json is missing: get it again, or give another folder$"),
     "an empty config": ("", "config.json is damaged: its JSON cannot be read"),
-    "a list": ("[]", "config.json is damaged: its JSON is not an object$"),
-    "a large config": (json.dumps({"more": "x" * 1_000_000}), "has more than 1,000,000 bytes$"),
-    "no family": ("{}", "unknown model_type in .*'None'"),
+    "a list": ("[]", "config.json is damaged: its JSON is not an object; get it again$"),
+    "a large config": (
+        json.dumps({"more": "x" * 1_000_000}),
+        "than 1,000,000 bytes: get it again$",
+    ),
+    "no family": ("{}", "config.json has no model_type: give it one of gpt2, "),
     "another family": ('{"model_type": "gpt3"}', "unknown model_type in .*did you mean 'gpt2'"),
     "a family that is a list": ('{"model_type": []}', "unknown model_type in "),
-    "a key that occurs twice": ('{"n_layer": 1, "n_layer": 2}', "config.json names n_layer twice$"),
+    "a key that occurs twice": (
+        '{"n_layer": 1, "n_layer": 2}',
+        "names n_layer twice: get it again$",
+    ),
 }
 
 
@@ -194,8 +198,12 @@ def test_a_config_that_is_none(sound, tmp_path, kind):
 
 
 KEYS = {
-    "code of others": ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map is unknown$"),
-    "other numbers": ({"quantization_config": {"bits": 4}}, "quantization_config is unknown$"),
+    "code of others": ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map is unknown: remove"),
+    "another head": (
+        {"architectures": ["GPT2ForTokenClassification"]},
+        "is a GPT2ForTokenClassification, which is not read: only its body is",
+    ),
+    "other numbers": ({"quantization_config": {"bits": 4}}, "quantization_config is unknown: rem"),
     "no vocabulary": (
         {"vocab_size": None},
         "vocab_size is None: it must be a positive",
@@ -233,7 +241,23 @@ def test_a_key_that_does_not_fit(sound, tmp_path, kind):
 
 def test_no_folder(tmp_path):
     refuse(tmp_path / "missing", "no folder .*missing: give a folder, or OWNER/NAME")
-    refuse(tmp_path, "has neither model.safetensors nor model.safetensors.index.json$")
+    refuse(tmp_path, "has neither model.safetensors nor model.safetensors.index.json: give")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"image_mean": [0.5, 0.4, 0.5]}, r"image_mean is \[0.5, 0.4, 0.5\]"),
+        ({"image_std": 0.25}, "image_std is 0.25"),
+        ({"rescale_factor": 1}, "rescale_factor is 1"),
+        ({"do_normalize": False}, "do_normalize is False"),
+        ({"do_rescale": None}, "do_rescale is None"),
+    ],
+)
+def test_pixels_of_another_scale(settings, problem, tmp_path):
+    check_pixels({"image_mean": [0.5, 0.5, 0.5], "do_normalize": True}, tmp_path)
+    with pytest.raises(UserError, match=f"^{tmp_path}: {problem}, but pixels are scaled from -1"):
+        check_pixels(settings, tmp_path)
 
 
 def test_fuzzed_headers_are_refused_or_read(sound, tmp_path):

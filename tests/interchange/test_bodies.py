@@ -50,6 +50,17 @@ def test_a_folder_and_its_workdir_give_the_same_vectors(workdir):
         loaded.embed("Ada greets Ben Cleo")
 
 
+def test_weights_of_8_bits_give_almost_the_same_vectors(workdir):
+    exact: Any = ft.from_pretrained(workdir.parent / "in")
+    small: Any = ft.from_pretrained(workdir.parent / "in", dtype="int8")
+    differences = np.linalg.norm(small.embed(TEXTS) - exact.embed(TEXTS), axis=1)
+    assert (differences > 0).all()
+    assert (differences < 0.05).all()
+    np.testing.assert_array_equal(small.embed(TEXTS), ft.load(workdir, dtype="int8").embed(TEXTS))
+    with pytest.raises(UserError, match="unknown --dtype 'int4': did you mean 'int8'"):
+        ft.from_pretrained(workdir.parent / "in", dtype="int4")
+
+
 def test_a_body_without_a_pooler_and_files_of_sentence_transformers_has_the_defaults(tmp_path):
     body = write_body(tmp_path / "in")
     ft.interchange.import_folder(body, tmp_path / "run")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,15 @@ def test_a_conversation_needs_a_template(workdir):
 def test_a_conversation_has_messages_with_role_and_content(workdir, wrong, unchecked_types):
     with pytest.raises(UserError, match="list of messages with a role and a content: give them as"):
         ft.load(workdir).chat(wrong)
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ x | nothing }}"])
+def test_a_broken_template_is_found_before_it_is_used(workdir, template, tmp_path):
+    folder = shutil.copytree(workdir.parent / "published0", tmp_path / "published")
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(UserError, match=r"published has a broken chat template \(.*\): correct it"):
+        ft.interchange.import_folder(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_a_conversation_has_a_message_of_the_system(workdir):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tokenizers
 from published_experiments import disturb, lines, small_experiment, write_run
+from safetensors_of_tests import change_tensors
 from tokenizers import models, pre_tokenizers, trainers
 from untrained import EXPERIMENTS, write_workdir
 
@@ -74,7 +75,9 @@ def test_what_no_family_holds_is_one_line_and_nothing_is_written(experiment, mes
 
 def test_a_model_of_another_kind_is_refused(tmp_path):
     workdir = write_workdir(tmp_path / "run", EXPERIMENTS["videos"])
-    with pytest.raises(UserError, match=r"holds a model to classify: no family has such models$"):
+    with pytest.raises(
+        UserError, match=r"holds a model to classify videos: no family has such models$"
+    ):
         export_run(workdir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -150,7 +153,7 @@ def test_a_wrong_family_and_a_full_folder_are_one_line(workdir, tmp_path):
         export_run(workdir, tmp_path / "out", family="llama")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"out is not an empty folder: give another one$"):
+    with pytest.raises(UserError, match=r"--out .*out is not an empty folder: give another one$"):
         export_run(workdir, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
@@ -172,10 +175,29 @@ def test_a_whole_folder_takes_the_place_of_an_empty_one(tmp_path):
     (tmp_path / "out").mkdir()
     with written_whole_folder(tmp_path / "out") as unfinished:
         (unfinished / "a.txt").write_text("a")
-        assert unfinished.name == f".{os.getpid()}.out"
+        assert unfinished.name == f".{os.getpid()}.out.unfinished"
         assert not list((tmp_path / "out").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "a.txt").read_text() == "a"
+
+
+def test_a_translator_without_its_tables_of_positions_is_refused(tmp_path):
+    """As transformers saves a Marian again."""
+    experiment = changed("number_words", norm_placement="post")
+    workdir = write_workdir(tmp_path / "run", experiment, subwords(), disturb)
+    assert export_run(workdir, tmp_path / "out").family == "marian"
+    assert ft.interchange.parameters(tmp_path / "out")[0].positions == "sinusoidal"
+    change_tensors(
+        tmp_path / "out",
+        lambda tensors: {name: x for name, x in tensors.items() if "positions" not in name},
+    )
+    with pytest.raises(UserError, match=r"embed_positions\.weight are missing, as save_pretrained"):
+        ft.interchange.parameters(tmp_path / "out")
+    path = tmp_path / "out" / "config.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("fixed_positions") == "sinusoidal"
+    path.write_text(json.dumps(settings))
+    assert ft.interchange.parameters(tmp_path / "out")[0].positions == "sinusoidal_blocks"
 
 
 def test_weights_of_16_bits_keep_their_fixed_positions(tmp_path):

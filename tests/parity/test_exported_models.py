@@ -6,11 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from published_experiments import SMALL, lines, write_run
+from published_experiments import SMALL, disturb, lines, write_run
+from untrained import write_workdir
 
 import flax_transformer as ft
 from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.tasks.classification.pixel_classification import scale_pixels
+from flax_transformer.tasks.tagging.tagger import tag_logits
 from flax_transformer.training.assemble import open_run
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[parity]'")
@@ -162,3 +165,33 @@ def test_an_import_of_the_export_is_the_same_model(pair, tmp_path):
     for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         first, second = ((folder / name).read_bytes() for folder in (pair.out, tmp_path / "back"))
         assert first == second
+
+
+def test_an_exported_tagger_gives_every_token_the_same_tag(tmp_path):
+    """At the first token of a word, this is the tag of the word."""
+    sizes: Any = {"num_layers": 2, "d_model": 12, "d_ff": 7, "num_heads": 3}
+    experiment = ft.Experiment(
+        data=ft.TaggedWordsConfig(max_length=31),
+        model=ft.EncoderOnlyConfig(max_positions=31, **sizes),
+        task=ft.TaggingConfig(),
+        decoding=None,
+    )
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "tags.json").write_text('["DET", "NOUN", "NUM", "VERB", "X"]')
+    write_workdir(workdir, experiment, Tokenizer.train(TEXTS, 290), disturb)
+    exported = ft.interchange.export_run(workdir, tmp_path / "out")
+    assert exported.family == "bert"
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == "BertForTokenClassification"
+    assert list(theirs.config.id2label.values()) == ["DET", "NOUN", "NUM", "VERB", "X"]
+    ours, words = open_run(workdir, "average"), SHORT[0].split()
+    tokens, labels = ours.task.predictor(ours.variables)._cut([words])
+    read = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert read(" ".join(words))["input_ids"] == tokens.tokens.tolist()
+    with torch.no_grad():
+        found = theirs.eval()(torch.tensor(tokens.tokens[None])).logits.numpy()
+    close(found, apply(ours, tokens.tokens[None], method=tag_logits))
+    (tagged,) = ft.load(workdir).tag([words])
+    best = found[0].argmax(-1)[labels.tokens > 0].tolist()
+    assert [word.tag for word in tagged] == [theirs.config.id2label[number] for number in best]

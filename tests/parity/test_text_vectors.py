@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worded_models import SPECIAL, WORDS, published, torch
+from worded_models import SPECIAL, WORDS, published, torch, transformers
 
 import flax_transformer as ft
+from flax_transformer.interchange.sentence_vectors import VectorSettings, write_vector_settings
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -62,6 +63,30 @@ def test_vectors_are_those_of_transformers(name, tmp_path):
             assert difference(expected(model, pooling, counts_padding=True), wanted) > 1e-3
     wanted = torch.nn.functional.normalize(torch.tensor(expected(model, "mean"))).numpy()
     assert difference(embedder.embed(TEXTS, normalize=True), wanted) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["BERT", "DistilBERT"])
+def test_an_exported_body_gives_the_same_vectors(name, tmp_path):
+    """In transformers, and imported again with the same way to make vectors."""
+    case, architecture = MODELS[name]
+    model = published(tmp_path / "in", case, "<s> $A </s>", architecture)
+    write_vector_settings(
+        tmp_path / "in", VectorSettings("max", True, 24), model.config.hidden_size
+    )
+    ft.interchange.import_folder(tmp_path / "in", tmp_path / "run")
+    exported = ft.interchange.export_run(tmp_path / "run", tmp_path / "out")
+    again = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    assert type(again) is type(model)
+    tensors = again.state_dict()
+    assert all(torch.equal(tensor, tensors[key]) for key, tensor in model.state_dict().items())
+    loaded: list[Any] = [ft.load(tmp_path / "run"), ft.from_pretrained(tmp_path / "out")]
+    vectors, others = (one.embed(TEXTS) for one in loaded)
+    np.testing.assert_array_equal(vectors, others)
+    wanted = torch.nn.functional.normalize(torch.tensor(expected(again, "max"))).numpy()
+    assert difference(vectors, wanted) < 1e-5
+    used = {}
+    exec("\n".join(exported.use).replace("A text", "w3 w1"), used)
+    assert difference(used["vector"].detach().numpy(), loaded[0].embed(["w3 w1"])) < 1e-5
 
 
 def test_vectors_in_bfloat16_are_near_and_have_32_bits(tmp_path):

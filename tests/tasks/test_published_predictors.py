@@ -1,5 +1,6 @@
 """Predictors read and write texts by a published tokenizer, whose ids stay as they are."""
 
+import re
 from typing import Any
 
 import jax
@@ -53,8 +54,29 @@ def test_gaps_are_filled_with_words():
     (filled,) = filler.fill(["two [MASK] six [MASK]"], top=20)
     words = {"two", "six", "ten", "one"}
     assert [set(gap) for gap in filled.gaps] == [words, words]
+    first, second = (max(gap, key=lambda word: gap[word]) for gap in filled.gaps)
+    assert filled.text == f"two {first} six {second}"
     shown = filler.attend("two [MASK]")
     assert shown["tokens"] == ["[CLS]", "two", "[MASK]", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("日本 is [MASK] 🙂  Two", r"日本 is \w{3} 🙂  Two"),
+        ("[MASK], six", r"\w{3}, six"),
+        ("日本 [MASK] [MASK][MASK]\0", r"日本 \w{3} \w{3} \w{3}\0"),
+        (" [MASK]\n", r" \w{3}\n"),
+    ],
+)
+def test_the_given_text_around_gaps_is_kept(text, expected):
+    """Words without a token, and spaces between words, are not in the ids."""
+    model, variables = begin(
+        EncoderOnlyConfig(num_layers=1, **SIZES, max_positions=13), 1, method="predict_tokens"
+    )
+    filler = MaskFiller(model, variables, published(SPECIAL, is_marked=True), None, 13)
+    (filled,) = filler.fill([text])
+    assert re.fullmatch(expected, filled.text)
 
 
 def test_texts_are_continued_after_their_marks():

@@ -170,3 +170,12 @@ def test_updates_are_those_of_adam(clip_norm):
             params[name] = params[name] - rate * m / (np.sqrt(v) + 1e-9)
     for name in shapes:
         np.testing.assert_allclose(found[name], params[name], rtol=1e-4)
+
+
+def test_layer_decay_needs_layers_that_are_trained():
+    """Adapters may all be outside of the layers."""
+    optimizer = make_optimizer(OptimizerConfig(layer_decay=0.5), lambda count: 0.5)
+    with pytest.raises(
+        UserError, match=r"^--optimizer\.layer-decay 0\.5 needs trained layers, but"
+    ):
+        optimizer.init({"token_transform": {"lora_a": jnp.ones((3, 2))}})

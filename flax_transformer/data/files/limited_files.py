@@ -49,5 +49,5 @@ def read_json_object(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}): restore the file") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} holds a JSON {type(found).__name__}, not an object: restore it")
+        raise UserError(f"{path} holds {text.strip()[:20]!r} instead of a JSON object: restore it")
     return found

@@ -16,16 +16,20 @@ LONGEST = 1_000_000  # characters of a conversation
 
 
 def main() -> None:
-    """Reads a template, conversations and tokens as JSON; prints their texts, or an error."""
+    """Reads a template, conversations and tokens as JSON; prints their texts, or an error.
+
+    The key of an error is "broken" if the template is not a program, "error" otherwise.
+    """
     _limit()
-    given = json.load(sys.stdin)
+    given, problem = json.load(sys.stdin), "broken"
     try:
         template = _environment().from_string(given["template"])
+        problem = "error"
         answer = {"texts": [_render(template, it, given["tokens"]) for it in given["messages"]]}
     except MemoryError:
-        answer = {"error": f"it needs more than {MEMORY:,} bytes"}
+        answer = {problem: f"it needs more than {MEMORY:,} bytes"}
     except Exception as error:  # a template may raise any
-        answer = {"error": f"{error}" or type(error).__name__}
+        answer = {problem: f"{error}" or type(error).__name__}
     print(json.dumps(answer))
 
 

@@ -1,6 +1,6 @@
 """Chat templates of published models: from a conversation to the text that a model continues."""
 
-import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -30,13 +30,56 @@ def render_chats(
         UserError: if jinja2 is not installed, or the template refuses a conversation, fails, or
             needs more than it may.
     """
-    try:
-        importlib.import_module("jinja2")
-    except ImportError:
+    if not _has_jinja():
         raise UserError(
             "chat templates are rendered by jinja2, which is not installed: run pip install "
             "'flax_transformer[chat]'"
-        ) from None
+        )
+    answer = _answer(template, conversations, tokens)
+    if "broken" in answer:
+        raise UserError(
+            f"the chat template is broken ({_reason(answer['broken'])}): import the model with "
+            "another chat_template.jinja"
+        )
+    if "error" in answer:
+        raise UserError(
+            f"the chat template does not accept this conversation ({_reason(answer['error'])}): "
+            "change its messages, or import the model with another chat_template.jinja"
+        )
+    return answer["texts"]
+
+
+def check_template(template: str, source: str) -> None:
+    """Rejects a template that is not a program of jinja2; without jinja2, nothing is checked.
+
+    Args:
+        template: see `render_chats`.
+        source: where it is from, for the error.
+    """
+    if not _has_jinja():
+        return
+    answer = _answer(template, [], {})
+    if "broken" in answer:
+        raise UserError(
+            f"{source} has a broken chat template ({_reason(answer['broken'])}): correct it, or "
+            "remove it to use the model without --chat"
+        )
+
+
+def _has_jinja() -> bool:
+    return importlib.util.find_spec("jinja2") is not None
+
+
+def _reason(error: str) -> str:
+    return " ".join(error.split()).rstrip(".")[:200]
+
+
+def _answer(
+    template: str,
+    conversations: Sequence[Sequence[Mapping[str, Any]]],
+    tokens: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the process says that renders the conversations."""
     given = {"template": template, "messages": conversations, "tokens": tokens}
     command = [sys.executable, "-P", chat_rendering.__file__]
     try:
@@ -52,11 +95,4 @@ def render_chats(
             f"the chat template takes more than {chat_rendering.SECONDS} s, or fails: import the "
             "model with another chat_template.jinja"
         )
-    answer = json.loads(done.stdout)
-    if "error" in answer:
-        reason = " ".join(answer["error"].split()).rstrip(".")[:200]
-        raise UserError(
-            f"the chat template does not accept this conversation ({reason}): change its messages, "
-            "or import the model with another chat_template.jinja"
-        )
-    return answer["texts"]
+    return json.loads(done.stdout)

@@ -73,6 +73,7 @@ BERT = Family(
     rules,
     {
         "classes": "BertForSequenceClassification",
+        "tags": "BertForTokenClassification",
         "tokens": "BertForMaskedLM",
         "": "BertModel",
     },

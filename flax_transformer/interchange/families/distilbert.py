@@ -58,6 +58,7 @@ DISTILBERT = Family(
     rules,
     {
         "classes": "DistilBertForSequenceClassification",
+        "tags": "DistilBertForTokenClassification",
         "tokens": "DistilBertForMaskedLM",
         "": "DistilBertModel",
     },

@@ -11,7 +11,7 @@ from flax_transformer.models.decoder_only import DecoderOnlyConfig
 # Width of the hidden layers if n_inner is not given.
 INNER = Field(
     ("n_inner",),
-    lambda config: {"d_ff": config.get("n_inner") or 4 * config.get("n_embd", 0)},
+    lambda config: {"d_ff": config.get("n_inner") or 4 * (config.get("n_embd") or 0)},
     lambda config: {"n_inner": config.d_ff},
 )
 

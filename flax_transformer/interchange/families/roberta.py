@@ -47,6 +47,7 @@ ROBERTA = Family(
     rules,
     {
         "classes": "RobertaForSequenceClassification",
+        "tags": "RobertaForTokenClassification",
         "tokens": "RobertaForMaskedLM",
         "": "RobertaModel",
     },

@@ -25,7 +25,7 @@ class Filled(NamedTuple):
     """A text with its gaps filled.
 
     Attributes:
-        text: with the most probable token in each gap.
+        text: as it was given, with the most probable token in each gap.
         gaps: some tokens for each gap and their probabilities, the most probable first.
     """
 
@@ -56,12 +56,12 @@ class MaskFiller(TextPredictor, EmbedsTexts):
             if MASK_TEXT not in text:
                 filled.append(Filled(text, []))
                 continue
-            ids = self._encode(number, text)
+            ids, places = self._encode(number, text)
             inputs = TextInputs(TokenizedText.of([ids]), self.max_length)
             # The mask may have the id of padding; segments mark it as a token.
             tokens, segments = inputs.take(np.zeros(1, np.int64))
             probabilities = _predict(self.model, self.variables, tokens, segments)
-            filled.append(self._filled(ids, np.array(probabilities[0]), top))
+            filled.append(self._filled(text, np.array(probabilities[0])[places], top))
         return filled
 
     def attend(self, text: str) -> Fields:
@@ -72,7 +72,7 @@ class MaskFiller(TextPredictor, EmbedsTexts):
         """
         if MASK_TEXT not in text:
             raise UserError(f"text 1 has no {MASK_TEXT}: write it where a word is missing")
-        ids = self._encode(1, text)
+        ids, _ = self._encode(1, text)
         shown = self.attention(ids)
         mask_id = self.tokenizer.mask_id
         names = [
@@ -82,33 +82,60 @@ class MaskFiller(TextPredictor, EmbedsTexts):
         (filled,) = self.fill([text], 1)
         return {**shown, "tokens": names, "title": arrow_title(text, filled.text)}
 
-    def _encode(self, number: int, text: str) -> list[int]:
-        """The ids of a text and its marks; a space before a gap belongs to the missing token."""
-        tokenizer, parts = self.tokenizer, text.split(MASK_TEXT)
+    def _encode(self, number: int, text: str) -> tuple[list[int], list[int]]:
+        """The ids of a text and its marks, and the places of its gaps.
+
+        A space before a gap belongs to the missing token.
+        """
+        tokenizer, parts, places = self.tokenizer, text.split(MASK_TEXT), []
         ids = [tokenizer.bos_id]
         for part in parts[:-1]:
-            ids += [*tokenizer.encode(part.removesuffix(" ")), tokenizer.mask_id]
+            ids += tokenizer.encode(part.removesuffix(" "))
+            places.append(len(ids))
+            ids.append(tokenizer.mask_id)
         ids += [*tokenizer.encode(parts[-1]), tokenizer.eos_id]
         if len(ids) > self.max_length:
             raise UserError(
                 f"text {number} has {len(ids)} tokens, but the model reads {self.max_length}: give "
                 "a shorter one"
             )
-        return ids
+        return ids, places
 
     def _filled(
-        self, ids: list[int], probabilities: Float[np.ndarray, "length vocab"], top: int
+        self, text: str, probabilities: Float[np.ndarray, "gaps vocab"], top: int
     ) -> Filled:
-        gaps, special_ids = [], self.tokenizer.special_ids
-        for place in np.flatnonzero(np.array(ids) == self.tokenizer.mask_id).tolist():
-            row = probabilities[place][: self.tokenizer.vocab_size]
+        gaps, words, special_ids = [], [], self.tokenizer.special_ids
+        for row in probabilities[:, : self.tokenizer.vocab_size]:
             row[special_ids] = -1  # the marks are not text
             num_named = min(top, len(row) - len(special_ids))
             order = np.argsort(-row, kind="stable")[:num_named].tolist()
             names = self.tokenizer.names(order)
             gaps.append(dict(zip(names, row[order].tolist(), strict=True)))
-            ids = [*ids[:place], order[0], *ids[place + 1 :]]
-        return Filled(self.tokenizer.decode(ids), gaps)
+            words.append(order[0])
+        return Filled(self._joined(text.split(MASK_TEXT), words), gaps)
+
+    def _joined(self, parts: list[str], words: list[int]) -> str:
+        """The parts of a text with a token between each two."""
+        text, run = parts[0].removesuffix(" "), []
+        for number, word in enumerate(words, 1):
+            run.append(word)
+            is_last = number == len(words)
+            part = parts[number] if is_last else parts[number].removesuffix(" ")
+            # Tokens of gaps without a text between them may be the bytes of one character.
+            if part or is_last:
+                text += self._text_of(run, is_first=not (text or parts[0])) + part
+                run = []
+        return text
+
+    def _text_of(self, run: list[int], *, is_first: bool) -> str:
+        """The text of tokens, with the space before them unless a text begins with them."""
+        plain = self.tokenizer.decode(run)
+        if is_first:
+            return plain
+        # Decoders leave out the space before the first token.
+        before = self.tokenizer.decode(run[:1])
+        both = self.tokenizer.decode([*run[:1], *run])
+        return both.removeprefix(before) if both.startswith(before) else plain
 
 
 @partial(jax.jit, static_argnames="model")

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -227,4 +227,18 @@ def _scale_layers(layer_decay: float) -> optax.GradientTransformation:
     def scale(update: jax.Array, above: int | np.ndarray) -> jax.Array:
         return update * np.asarray(layer_decay**above, update.dtype)
 
-    return optax.stateless(lambda updates, _: jax.tree.map(scale, updates, layers_above(updates)))
+    def init(params: Any) -> optax.EmptyState:
+        try:
+            layers_above(params)
+        except ValueError:
+            raise UserError(
+                f"--optimizer.layer-decay {layer_decay} needs trained layers, but only parameters "
+                "outside of all layers are trained: leave it out"
+            ) from None
+        return optax.EmptyState()
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        return jax.tree.map(scale, updates, layers_above(updates)), state
+
+    return optax.GradientTransformation(init, update)

@@ -1,5 +1,6 @@
-"""Properties of a parameter that follow from its path: its weight decay and its layer."""
+"""Properties of a parameter that follow from its path: its axes, weight decay and layer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 from flax_transformer.models.stacking import LAYER_NAME, SIDES
 
 Path = tuple[str, ...]
+Shape = tuple[int, ...]
+KERNEL = "kernel"
 # The parameters of a token embedding that only the logits use: they belong to the head.
 _OF_LOGITS = (("embedding", "logits_table"), ("embedding", "bias"))
 
@@ -20,6 +23,32 @@ def names_of(path: Any) -> Path:
 def is_stacked(path: Path) -> bool:
     """Whether a parameter's leading axis is that of layers, see `models.stack_layers`."""
     return any(name in SIDES for name in path)
+
+
+def is_of_experts(path: Path, params: Mapping[Path, Any]) -> bool:
+    """Whether a kernel holds the matrices of all experts."""
+    return path[-2] != "router" and (*path[:-2], "router", KERNEL) in params
+
+
+def kernel_axes(path: Path, params: Mapping[Path, Any]) -> tuple[Shape, Shape, Shape]:
+    """Returns the lengths of the axes of a kernel: of layers and experts, of inputs, of outputs.
+
+    Args:
+        path: of the kernel.
+        params: all parameters by their paths.
+    """
+    shape = params[path].shape
+    first = is_stacked(path) + is_of_experts(path, params)
+    last = first + _num_inputs(path)
+    return shape[:first], shape[first:last], shape[last:]
+
+
+def _num_inputs(path: Path) -> int:
+    """Returns the number of axes of a kernel that its inputs have."""
+    *_, part, module, _ = ("", *path)
+    # The heads and their vectors; the places of a convolution and the vectors there.
+    is_of_heads = module == "output" and part.endswith("attention")
+    return 2 if is_of_heads or module.endswith("convolution") else 1
 
 
 def decay_mask(params: Any) -> Any:
