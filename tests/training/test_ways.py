@@ -14,7 +14,6 @@ from small_tasks import (
     language_modeling_task,
     masked_task,
     pair_batch,
-    picture_task,
     text_batch,
     translation_task,
 )
@@ -69,7 +68,9 @@ def images(seed: int) -> LabeledBatch:
 
 def image_task():
     """With all that is drawn for an image, and a mixture of each with its neighbor."""
-    config = VisionConfig(**LAYER, num_layers=1, image_size=(4, 6), patch_size=(2, 3), num_channels=1)
+    config = VisionConfig(
+        **LAYER, num_layers=1, image_size=(4, 6), patch_size=(2, 3), num_channels=1
+    )
     augmentation = AugmentationConfig(shift=1, flip=True, rotation=20.0, mixup=0.4)
     data = ImagesConfig(augmentation=augmentation)
     experiment = Experiment(data, config, ClassificationConfig())
