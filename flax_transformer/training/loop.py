@@ -62,11 +62,9 @@ class Run:
         self.task = find_task(experiment)[1].open(experiment, folder, training=True)
         mixes_rows = experiment.model.mixes_rows() or self.task.mixes_rows()
         self.devices = choose_devices(training.mesh, mixes_rows)
-        self.batches = self.task.batches(
-            experiment.data.train_split,
-            num_devices=len(self.devices.devices),
-            rows_multiple=self.devices.num_shares * training.accumulate_steps,
-        )
+        num_devices = len(self.devices.devices)
+        batches = self.task.batches(experiment.data.train_split, num_devices=num_devices)
+        self.batches = batches.filled(self.devices.num_shares * training.accumulate_steps)
         self.milestones = Milestones(training, workdir.metrics)
         self._first = None if workdir.saved_steps() else first_variables(self.task, experiment)
         workdir.start(experiment)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 
 import jax
 import numpy as np
@@ -14,7 +15,6 @@ from flax_transformer.errors import UserError
 from flax_transformer.training import loop, parallel
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.metrics import read_metrics
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 MESHES = ("data=2,fsdp=4", "fsdp=8", "data=2,fsdp=2,tensor=2")
@@ -27,11 +27,12 @@ def experiment(tmp_path_factory):
         made.model, d_model=16, d_ff=16, num_heads=2, residual_dropout_rate=0.1
     )
     made = dataclasses.replace(made, model=model)
-    return with_fields(made, "data", tokens_per_batch=400)
+    # Rows that no number of devices divides.
+    return with_fields(made, "data", tokens_per_batch=331)
 
 
 def train(experiment, path, mesh, num_steps):
-    settings = {"checkpoint_every_steps": 2, "evaluate_every_steps": 2, "log_every_steps": 1}
+    settings = {"checkpoint_every_steps": 3, "evaluate_every_steps": 3, "log_every_steps": 1}
     planned = with_fields(
         with_fields(experiment, "optimizer", schedule="constant", learning_rate=0.01),
         "training",
@@ -42,14 +43,14 @@ def train(experiment, path, mesh, num_steps):
 
 
 def losses(path):
-    lines = read_metrics(Workdir(path).metrics)
+    lines = map(json.loads, Workdir(path).metrics.read_text().splitlines())
     return [line["loss"] for line in lines if line["kind"] == "train"]
 
 
 def test_a_run_that_changes_its_mesh_gives_the_losses_of_one_that_does_not(experiment, tmp_path):
     train(experiment, tmp_path / "whole", None, 6)
-    for number, mesh in enumerate(MESHES, 1):
-        train(experiment, tmp_path / "moved", mesh, 2 * number)
+    for number, mesh in enumerate((MESHES[0], MESHES[2]), 1):
+        train(experiment, tmp_path / "moved", mesh, 3 * number)
     expected = losses(tmp_path / "whole")
     assert len(expected) == 6
     assert_close(losses(tmp_path / "moved"), expected, 1e-5)
@@ -73,6 +74,6 @@ def test_a_restored_state_has_the_saved_bits(experiment, tmp_path):
 
 
 def test_a_mesh_that_does_not_fit_leaves_no_trace(experiment, tmp_path):
-    with pytest.raises(UserError, match="--training.mesh data=3 needs 3 devices, but there are 8"):
+    with pytest.raises(UserError, match=r"--training\.mesh data=3 needs 3 devices, but"):
         train(experiment, tmp_path / "run", "data=3", 2)
     assert not (tmp_path / "run").exists()
