@@ -68,7 +68,7 @@ class Decode:
     batch: int = 32
     """Sentences decoded together."""
     beam_size: int = 4
-    """Hypotheses kept for each sentence."""
+    """Hypotheses kept for each sentence; with 1, ours is greedy search."""
     output_length: int = 16
     """Tokens of every output."""
     num_layers: int = 3
@@ -99,6 +99,8 @@ class Decode:
                 f"--d-model {self.d_model} is not a multiple of --num-heads {self.num_heads}: "
                 "change one of them"
             )
+        if self.parts and self.beam_size == 1:
+            raise UserError("--parts needs a beam to rank: give --beam-size 2 or more")
 
     def work(self) -> DecodeWork:
         """The work of every contender."""
