@@ -32,7 +32,7 @@ def parse_mesh(text: str) -> dict[str, int]:
     for part in text.split(","):
         axis, _, size = (word.strip() for word in part.partition("="))
         if axis not in MESH_AXES:
-            raise unknown(f"axis of {OPTION}", axis, MESH_AXES)
+            raise unknown(OPTION, axis, MESH_AXES)
         if axis in named:
             raise UserError(f"{OPTION} {text} names {axis} twice: leave one out")
         if not size.removeprefix("-").isdecimal() or not (int(size) > 0 or int(size) == REST):
