@@ -49,23 +49,23 @@ class Accelerator:
     """File to write."""
     toy: bool = False
     """Small sizes, to try this script; takes about a minute on two CPU cores."""
-    parts: tuple[str, ...] = ()
-    """Parts to run, by their first words; by default all."""
+    only: tuple[str, ...] = ()
+    """Parts to run after the device, by their first words; by default all."""
 
     def __post_init__(self) -> None:
         """Rejects a file that cannot be written, and unknown parts."""
         check_target(self.out, "figures", "--out")
-        known = list(dict.fromkeys(name.split()[0] for name in make_parts(self.toy)))
-        for name in self.parts:
+        known = list(dict.fromkeys(name.split()[0] for name in make_parts(self.toy)))[1:]
+        for name in self.only:
             if name not in known:
-                raise unknown("--parts", name, known)
+                raise unknown("--only", name, known)
 
     def run(self) -> None:
         """Measures, writes and prints; ends with exit code 1 if a part is not done."""
         parts = {
             name: part
             for name, part in make_parts(self.toy).items()
-            if not self.parts or name.split()[0] in self.parts
+            if not self.only or name.split()[0] in ("device", *self.only)
         }
         record = measure(parts, self)
         show(parts, record, self)
