@@ -66,7 +66,7 @@ def _training(is_toy: bool) -> Part:
     sizes: dict[str, Any] = {"size": "big", "peak_size": 8192, "num_repeats": 10}
     if is_toy:
         sizes = {"size": "toy", "peak_size": 64, "num_repeats": 2}
-    return Part(_script("train_step.py", num_turns=1, **sizes), 130, json.loads, _training_headline)
+    return Part(_script("train_step.py", num_turns=1, **sizes), 120, json.loads, _training_headline)
 
 
 def _training_headline(data: dict[str, Any], kind: str) -> str:
@@ -151,7 +151,7 @@ def _kernels(is_toy: bool) -> Part:
         words += ["-k", "test_a_kernel_computes_its_formula and (softmax or top_k)"]
     # The tests allow 1e-5 in float32, and by default a GPU rounds the factors of products further.
     settings = {"JAX_DEFAULT_MATMUL_PRECISION": "float32"}
-    return Part(words, 110, read_tests, lambda data, _: data["closing_line"], settings)
+    return Part(words, 120, read_tests, lambda data, _: data["closing_line"], settings)
 
 
 def read_tests(printed: str) -> dict[str, Any]:
