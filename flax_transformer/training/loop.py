@@ -152,9 +152,8 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device: from the host's memory, the variables would be copied for each batch.
             variables = merged(*self.devices.whole((state.variables, state.base)))
-            variables = jax.device_put(variables, self.devices.devices[0])
+            variables = self.devices.place_for_use(variables)
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)
             step = int(self.devices.whole(state.step))
@@ -272,7 +271,9 @@ def _train(run: Run, interruption: Interruption) -> bool:
             _evaluate_if_due(run, interruption, step, state, log)
     run.checkpoints.prune()
     with interruption.at_once(), run.accounts.of("evaluation"):
-        if line := advice_against_mean(run.task, run.checkpoints, workdir, run.experiment):
+        if line := advice_against_mean(
+            run.task, run.checkpoints, workdir, run.experiment, run.devices
+        ):
             run.say(line)
     return True
 
