@@ -32,8 +32,8 @@ class PlanTraining(OfExperiment):
     """Sizes of the mesh's axes, such as data=-1,fsdp=4; by default --training.mesh, or all devices
     as data."""
     read_data: bool = False
-    """Read the data, and take the vocabulary and the largest batch from them. By default they are
-    the largest that --data options allow, and nothing is read."""
+    """Read the data, and take the vocabulary and the largest batch from them. By default nothing is
+    read: the vocabulary and the lengths are the largest that --data options allow."""
     json: Path | None = None
     """Also write the plan to this file as JSON; - prints only JSON."""
 
@@ -57,8 +57,8 @@ class PlanTraining(OfExperiment):
             return
         _show(plan, Console())
         if not self.read_data:
-            note = f"vocabulary and batch: the largest that --data options allow; {READ_DATA} looks"
-            explain(Console(), note)
+            note = "vocabulary and lengths are the largest that --data options allow"
+            explain(Console(), f"{note}: {READ_DATA} takes them from the data")
         if self.json is not None:
             with written_whole(self.json) as file:
                 file.write_text(json.dumps(plan.to_json(), indent=2) + "\n", encoding="utf-8")

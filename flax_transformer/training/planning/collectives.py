@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _BITS = {"pred": 8, "s4": 4, "u4": 4, "c64": 64, "c128": 128}
@@ -90,8 +90,8 @@ def traffic(collectives: Iterable[Collective]) -> dict[tuple[str, bool], Traffic
     for one in collectives:
         key = one.kind, one.in_loop
         operations, in_step, once = found.get(key, Traffic(0, 0, 0))
-        is_known = in_step is not None and one.times is not None
-        in_step = in_step + one.times * one.num_bytes if is_known else None
+        if in_step is not None:
+            in_step = None if one.times is None else in_step + one.times * one.num_bytes
         found[key] = Traffic(operations + 1, in_step, once + one.num_bytes)
     return found
 
@@ -108,7 +108,9 @@ def _computations(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _runs(computations: dict[str, list[str]]):
+def _runs(
+    computations: dict[str, list[str]],
+) -> Callable[[str], tuple[bool, int | None]]:
     """Makes the function from a computation to whether it is in a loop, and how often it runs."""
     callers: dict[str, list[tuple[str, bool, int | None]]] = {name: [] for name in computations}
     for caller, lines in computations.items():
@@ -123,13 +125,13 @@ def _runs(computations: dict[str, list[str]]):
     def runs(name: str) -> tuple[bool, int | None]:
         if not callers[name]:
             return False, 1
-        in_loop, total = False, 0
+        in_loop, each = False, list[int]()
         for caller, is_body, times in callers[name]:
             outer_loop, outer = runs(caller)
             in_loop |= is_body or outer_loop
-            is_known = None not in (total, times, outer)
-            total = total + times * outer if is_known else None
-        return in_loop, total
+            if times is not None and outer is not None:
+                each.append(times * outer)
+        return in_loop, sum(each) if len(each) == len(callers[name]) else None
 
     return runs
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flax_transformer.data.batches.batch import AnyBatch, Batch, LabeledBatch, TextBatch
+from flax_transformer.data.batches.batch import Batch, LabeledBatch, TextBatch
 from flax_transformer.data.batches.batches import check_batch_size
 from flax_transformer.data.batches.buckets import rows_by_length
 from flax_transformer.data.datasets.datasets import check_splits
@@ -45,8 +45,8 @@ class PlannedTraining(NamedTuple):
     """
 
     experiment: Experiment
-    task: Task
-    batch: AnyBatch
+    task: Any
+    batch: Any
 
     def state(self) -> TrainState:
         """Returns the shapes of the state."""
@@ -76,7 +76,7 @@ class PlannedTraining(NamedTuple):
         has all layers one after the other, the formulas instead of kernels that work in parts, no
         dropout, and computes nothing twice to save memory. It is only lowered, not compiled.
         """
-        task: Any = copy.copy(self.task)
+        task = copy.copy(self.task)
         task.model = task.model.clone(config=_plain(task.model.config))
         plain = self._replace(task=task)
         with formulas_only():
@@ -162,20 +162,20 @@ def _tokenizer(experiment: Experiment) -> Tokenizer:
     return Tokenizer.of_characters(map(chr, range(_FIRST_LETTER, last + 1)))
 
 
-def _largest_allowed(task: Any, num_devices: int, rows_multiple: int) -> AnyBatch:
-    data = task.experiment.data
+def _largest_allowed(task: Any, num_devices: int, rows_multiple: int) -> Any:
+    data, given = task.experiment.data, task.takes[1]
     length = data.max_length
-
-    def tokens(length: int) -> Any:
-        return jax.ShapeDtypeStruct((rows, length), np.int32)
-
-    if task.takes[1] == "target_tokens":
-        limits = data.limits(num_devices)
-        rows = rows_by_length(*limits, length, rows_multiple, LARGEST_NUMBER)(length)
-        return Batch(*[tokens(length)] * 4)
+    if given == "target_tokens":
+        tokens, pairs = data.limits(num_devices)
+        rows = rows_by_length(tokens, pairs, length, rows_multiple, LARGEST_NUMBER)(length)
+        return _batch(Batch, *[(rows, length)] * 4)
     rows = data.batch_size
     check_batch_size(rows, rows_multiple)
-    if task.takes[1] == "next_tokens":
+    if given == "next_tokens":
         # The last token is only predicted.
-        return TextBatch(*[tokens(length + 1)] * 2)
-    return LabeledBatch(tokens(length), jax.ShapeDtypeStruct((rows,), np.int32), tokens(length))
+        return _batch(TextBatch, *[(rows, length + 1)] * 2)
+    return _batch(LabeledBatch, (rows, length), (rows,), (rows, length))
+
+
+def _batch(kind: Any, *shapes: tuple[int, ...]) -> Any:
+    return kind(*(jax.ShapeDtypeStruct(shape, np.int32) for shape in shapes))

@@ -36,7 +36,7 @@ class Chip(NamedTuple):
 
 # Google Cloud's documentation, "System architecture": cloud.google.com/tpu/docs/NAME for
 # NAME v4, v5e, v5p, v6e, each with a table "HBM capacity" and "Peak compute per chip (bf16)".
-CHIPS = {
+_CHIPS = {
     "v4": Chip(3, 32, 275e12, "v4-8"),
     "v5e": Chip(2, 16, 197e12, "v5litepod-8"),
     "v5p": Chip(3, 95, 459e12, "v5p-8"),
@@ -63,7 +63,7 @@ class Topology(NamedTuple):
 
 
 def start_no_accelerator() -> None:
-    """Makes this process leave the machine's accelerators alone: planning runs nothing."""
+    """Keeps this process from taking the machine's accelerators, as planning runs nothing."""
     settings: Any = jax.config  # JAX creates its fields at import
     settings.update("jax_platforms", CPU)
 
@@ -80,9 +80,9 @@ def find_topology(name: str) -> Topology:
             already has fewer simulated devices.
     """
     kind, _, sizes = name.partition(":")
-    if kind not in {CPU, *CHIPS}:
-        raise unknown(f"kind of {OPTION}", kind, [CPU, *CHIPS])
-    num_axes = CHIPS[kind].num_axes if kind in CHIPS else 1
+    if kind not in {CPU, *_CHIPS}:
+        raise unknown("--topology kind", kind, [CPU, *_CHIPS])
+    num_axes = _CHIPS[kind].num_axes if kind in _CHIPS else 1
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", sizes) or sizes.count("x") + 1 != num_axes:
         example = {1: f"{CPU}:8", 2: f"{kind}:4x4", 3: f"{kind}:2x2x4"}[num_axes]
         number = "the number of devices" if kind == CPU else f"the chips along {num_axes} axes"
@@ -115,7 +115,7 @@ def _slice(name: str, kind: str, sizes: list[int]) -> Topology:
         )
     from jax.experimental import topologies
 
-    chip, num_chips = CHIPS[kind], math.prod(sizes)
+    chip, num_chips = _CHIPS[kind], math.prod(sizes)
     # A machine has four chips, 2x2, or one.
     bounds = {"chips_per_host_bounds": (1, 1, 1)} if num_chips == 1 else {}
     with _without_tpu(chip):
