@@ -33,7 +33,7 @@ def parse_mesh(text: str, option: str = OPTION) -> dict[str, int]:
     for part in text.split(","):
         axis, _, size = (word.strip() for word in part.partition("="))
         if axis not in MESH_AXES:
-            raise unknown(f"axis of {option}", axis, MESH_AXES)
+            raise unknown(option, axis, MESH_AXES)
         if axis in named:
             raise UserError(f"{option} {text} names {axis} twice: leave one out")
         if not size.removeprefix("-").isdecimal() or not (int(size) > 0 or int(size) == REST):

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from flax_transformer.functional.kernels.rows_on_mesh import ROW_AXES
@@ -148,7 +148,7 @@ def _first_copy(array: Any) -> np.ndarray:
 class MeshDevices(Devices):
     """A mesh of devices, over which rows of a batch and parameters are cut; see `sharding_rules`.
 
-    The step runs under `jit`, as on one device: XLA divides the work and adds what belongs together.
+    The step runs under `jit`, as on one device: XLA divides the work.
 
     Attributes:
         mesh: the mesh, with the axes `MESH_AXES`.

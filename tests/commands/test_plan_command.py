@@ -87,7 +87,7 @@ def test_what_is_not_known_is_not_shown_as_a_number(run, monkeypatch):
     ("options", "message"),
     [
         (("--mesh", "fsdp=3"), "--mesh fsdp=3 needs 3 devices, but there are 8"),
-        (("--mesh", "dta=8"), "unknown axis of --mesh 'dta': did you mean 'data'"),
+        (("--mesh", "dta=8"), "unknown --mesh 'dta': did you mean 'data'"),
         (("--training.mesh", "fsdp=3"), "--training.mesh fsdp=3 needs 3 devices"),
         (("--topology", "v6:2x2"), "unknown --topology kind 'v6': did you mean 'v6e'"),
         (("--data.tokens-per-batch", "100"), "cannot hold 8 rows of 24 target tokens"),

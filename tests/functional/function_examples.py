@@ -373,7 +373,7 @@ EXAMPLES: dict[str, Example] = {
     "random_trials": Example(
         lambda draw: {"rng": draw.key()},
         {"threshold": 2**14, "shape": (3, 5)},
-        refused={"shape": (2**17, 2**17)},
+        refused={"shape": (3, 2**17, 2**17)},
         message="17,179,869,184 elements",
     ),
     "read_all": Example(

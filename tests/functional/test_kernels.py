@@ -70,7 +70,10 @@ EXAMPLES: dict[str, Callable[[Draw], tuple[dict[str, Any], dict[str, Any]]]] = {
     "product": lambda draw: ({"inputs": draw.normal(3, 5), "kernel": draw.normal(5, 7)}, {}),
     "weighted_sum": lambda draw: ({"weights": draw.positive(5, 7), "value": draw.normal(7, 2)}, {}),
     "random_trials": lambda draw: (
-        {"key": draw.ids(2**30, 2).astype(np.uint32)},
+        {
+            "key": draw.ids(2**30, 2).astype(np.uint32),
+            "rows": draw.ids(2**30, 3).astype(np.uint32),
+        },
         {"threshold": 2**14, "num_blocks": 13},
     ),
     "cache_write": lambda draw: (

@@ -135,8 +135,8 @@ def test_sizes_of_a_mesh(text, sizes):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("date=2", r"unknown axis of --training.mesh 'date': did you mean 'data'"),
-        ("", "unknown axis of --training.mesh ''"),
+        ("date=2", r"unknown --training.mesh 'date': did you mean 'data'"),
+        ("", "unknown --training.mesh ''"),
         ("data", "--training.mesh data: give data a number of devices, or -1 for the rest"),
         ("data=0", "give data a number"),
         ("data=-2", "give data a number"),

@@ -14,7 +14,6 @@ from small_tasks import (
     language_modeling_task,
     masked_task,
     pair_batch,
-    picture_task,
     text_batch,
     translation_task,
 )
@@ -44,7 +43,7 @@ LAYER: dict[str, Any] = {
     "attention_dropout_rate": 0.2,
     "feed_forward_dropout_rate": 0.2,
 }
-TEXT = LAYER | {"num_layers": 1, "max_positions": 8}
+TEXT: dict[str, Any] = LAYER | {"num_layers": 1, "max_positions": 8}
 SGD = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.3, momentum=0.9))
 WAYS = {
     "pmap": (None, 8),
@@ -69,7 +68,9 @@ def images(seed: int) -> LabeledBatch:
 
 def image_task():
     """With all that is drawn for an image, and a mixture of each with its neighbor."""
-    config = VisionConfig(**LAYER, num_layers=1, image_size=(4, 6), patch_size=(2, 3), num_channels=1)
+    config = VisionConfig(
+        **LAYER, num_layers=1, image_size=(4, 6), patch_size=(2, 3), num_channels=1
+    )
     augmentation = AugmentationConfig(shift=1, flip=True, rotation=20.0, mixup=0.4)
     data = ImagesConfig(augmentation=augmentation)
     experiment = Experiment(data, config, ClassificationConfig())
@@ -79,7 +80,7 @@ def image_task():
 @functools.cache
 def make(name: str) -> tuple[Any, Any]:
     """A task, and the batch of a seed."""
-    layers = {"num_encoder_layers": 1, "num_decoder_layers": 1}
+    layers: dict[str, Any] = {"num_encoder_layers": 1, "num_decoder_layers": 1}
     pairs = EncoderDecoderConfig(**LAYER, **layers, scan_layers=True, norm="batch")
     experts = DecoderOnlyConfig(**TEXT, feed_forward="experts", num_experts=2, activation="swiglu")
     made: dict[str, Any] = {
@@ -129,17 +130,19 @@ def assert_the_same(found, expected):
     assert_close(found[0], expected[0], 1e-5)
     assert len(set(expected[0])) == NUM_STEPS
     # As one vector: biases of keys have no gradient but rounding errors.
-    assert_close(*(ravel_pytree(params)[0] for params in (found[1], expected[1])), 1e-5)
+    actual, wanted = (ravel_pytree(params)[0] for params in (found[1], expected[1]))
+    assert_close(actual, wanted, 1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_gives_the_result_of_one_device(way):
-    assert_the_same(train("texts", *WAYS[way], accumulate_steps=2), train("texts"))
+@pytest.mark.parametrize(("mesh", "num_devices"), WAYS.values(), ids=WAYS)
+def test_every_way_gives_the_result_of_one_device(mesh, num_devices):
+    assert_the_same(train("texts", mesh, num_devices, accumulate_steps=2), train("texts"))
 
 
 @pytest.mark.parametrize("name", ["pairs", "experts", "gaps", "images"])
 def test_every_task_gives_the_result_of_one_device(name):
-    assert_the_same(train(name, *WAYS["all"]), train(name))
+    mesh, num_devices = WAYS["all"]
+    assert_the_same(train(name, mesh, num_devices), train(name))
 
 
 def test_dropout_makes_a_difference():

@@ -143,8 +143,9 @@ class Workdir:
 def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     """Verifies that a run can continue with the wanted settings.
 
-    Only display intervals and the mesh of devices may differ. The number of steps may increase if the learning rate does
-    not depend on it. The run then ends as if it had begun with the larger number.
+    Only display intervals and the mesh of devices may differ. The number of steps may increase if
+    the learning rate does not depend on it. The run then ends as if it had begun with the larger
+    number.
 
     Args:
         path: path of the workdir.
