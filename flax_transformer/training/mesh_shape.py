@@ -11,11 +11,12 @@ MESH_AXES = ("data", "fsdp", "tensor", "expert")
 REST = -1
 
 
-def parse_mesh(text: str) -> dict[str, int]:
+def parse_mesh(text: str, option: str = OPTION) -> dict[str, int]:
     """Reads the sizes of a mesh's axes; those not named have size 1.
 
     Args:
         text: such as "data=-1,fsdp=4"; -1, once, stands for all devices that are left.
+        option: by which the user gave it.
 
     Returns:
         The size of each of `MESH_AXES`.
@@ -32,19 +33,19 @@ def parse_mesh(text: str) -> dict[str, int]:
     for part in text.split(","):
         axis, _, size = (word.strip() for word in part.partition("="))
         if axis not in MESH_AXES:
-            raise unknown(OPTION, axis, MESH_AXES)
+            raise unknown(option, axis, MESH_AXES)
         if axis in named:
-            raise UserError(f"{OPTION} {text} names {axis} twice: leave one out")
+            raise UserError(f"{option} {text} names {axis} twice: leave one out")
         if not size.removeprefix("-").isdecimal() or not (int(size) > 0 or int(size) == REST):
-            raise UserError(f"{OPTION} {text}: give {axis} a number of devices, or -1 for the rest")
+            raise UserError(f"{option} {text}: give {axis} a number of devices, or -1 for the rest")
         named.append(axis)
         sizes[axis] = int(size)
     if list(sizes.values()).count(REST) > 1:
-        raise UserError(f"{OPTION} {text}: only one axis may be -1, the devices that are left")
+        raise UserError(f"{option} {text}: only one axis may be -1, the devices that are left")
     return sizes
 
 
-def mesh_sizes(text: str, num_devices: int) -> dict[str, int]:
+def mesh_sizes(text: str, num_devices: int, option: str = OPTION) -> dict[str, int]:
     """Returns the sizes of a mesh of a number of devices, which together use all of them.
 
     Raises:
@@ -54,12 +55,12 @@ def mesh_sizes(text: str, num_devices: int) -> dict[str, int]:
         >>> mesh_sizes("data=-1,fsdp=4", 8)
         {'data': 2, 'fsdp': 4, 'tensor': 1, 'expert': 1}
     """
-    sizes = parse_mesh(text)
+    sizes = parse_mesh(text, option)
     given = math.prod(size for size in sizes.values() if size != REST)
     has_rest = REST in sizes.values()
     if num_devices % given or (not has_rest and given != num_devices):
         raise UserError(
-            f"{OPTION} {text} needs {'a multiple of ' if has_rest else ''}{given} devices, but "
+            f"{option} {text} needs {'a multiple of ' if has_rest else ''}{given} devices, but "
             f"there are {num_devices}: change a size, or give data=-1 for the rest"
         )
     return {axis: num_devices // given if size == REST else size for axis, size in sizes.items()}

@@ -17,13 +17,9 @@ from flax_transformer.models import ZOO, DecoderOnlyConfig
 from flax_transformer.training.mesh_shape import mesh_sizes, parse_mesh
 from flax_transformer.training.optimizer.parameter_paths import is_stacked, names_of
 from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.planning.collectives import find_collectives
 from flax_transformer.training.sharding_rules import find_rule, is_replicated, sharding_axes
 from flax_transformer.training.step import init_state, make_train_step
-
-BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1}
-COLLECTIVE = re.compile(
-    r"= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(-start)?\("
-)
 
 
 def shapes_of(module, inputs, method="__call__"):
@@ -84,18 +80,6 @@ def test_an_axis_that_does_not_divide_is_not_cut():
     assert sharding_axes(moments, (512, 8, 64), {}) == ("fsdp", "tensor", None)
 
 
-def collectives(text):
-    """Yields (bytes, whether it is in a loop, its line) of what devices send to each other."""
-    bodies, current = set(re.findall(r"body=%?([\w.\-]+)", text)), None
-    for line in text.splitlines():
-        if head := re.match(r"^(?:ENTRY )?%?([\w.\-]+) .*\{\s*$", line):
-            current = head[1]
-        if found := COLLECTIVE.search(line):
-            arrays = re.findall(r"(\w+)\[([\d,]*)\]", found[1])
-            sizes = [BYTES[t] * math.prod(map(int, filter(None, d.split(",")))) for t, d in arrays]
-            yield max(sizes), current in bodies, line
-
-
 @pytest.mark.parametrize("mesh", ["fsdp=8", "data=8"])
 def test_devices_send_no_more_than_they_must(mesh):
     """In loops at most a layer's largest kernel; of the vocabulary only the table and its gradient.
@@ -124,14 +108,15 @@ def test_devices_send_no_more_than_they_must(mesh):
     state = devices.place(jax.device_get(init_state(task.init(jax.random.key(0)), optimizer)))
     batch = devices.share(text_batch(np.ones((rows, length), np.int32)))
     text = devices.lower(step, state, batch, jax.random.key(0)).compile().as_text()
-    found = list(collectives(text))
-    assert any(in_loop for _, in_loop, _ in found)
+    found = list(find_collectives(text))
+    # The loop over layers.
+    assert {one.times for one in found if one.in_loop} == {config.num_layers}
     kernel = 4 * d_model * 2 * 48
-    assert [line for size, in_loop, line in found if in_loop and size > kernel] == []
-    of_vocabulary = [line for size, _, line in found if size >= 4 * vocab * d_model]
+    assert [one.line for one in found if one.in_loop and one.largest > kernel] == []
+    of_vocabulary = [one.line for one in found if one.largest >= 4 * vocab * d_model]
     # The table for the logits, and the gradients of the logits and of the embeddings.
     assert 1 <= len(of_vocabulary) <= 3, of_vocabulary
-    assert [line for size, _, line in found if size > 4 * vocab * d_model] == []
+    assert [one.line for one in found if one.largest > 4 * vocab * d_model] == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Plans a training for devices that this machine does not have: memory, operations, messages."""
