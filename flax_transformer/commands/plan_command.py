@@ -10,6 +10,7 @@ from rich.console import Console
 from flax_transformer.commands.train_command import OfExperiment
 from flax_transformer.console import explain, show_table
 from flax_transformer.training.mesh_shape import mesh_sizes
+from flax_transformer.training.planning.largest_batch import largest_batch
 from flax_transformer.training.planning.planned_training import READ_DATA, plan_training
 from flax_transformer.training.planning.topology import find_topology, start_no_accelerator
 from flax_transformer.training.planning.training_plan import EFFICIENCIES, Plan, make_plan
@@ -34,6 +35,8 @@ class PlanTraining(OfExperiment):
     read_data: bool = False
     """Read the data, and take the vocabulary and the largest batch from them. By default nothing is
     read: the vocabulary and the lengths are the largest that --data options allow."""
+    largest_batch: bool = False
+    """Also find the most rows of a batch that fit, by compiling three or more sizes."""
     json: Path | None = None
     """Also write the plan to this file as JSON; - prints only JSON."""
 
@@ -41,17 +44,15 @@ class PlanTraining(OfExperiment):
         """Prints the plan."""
         start_no_accelerator()
         topology = find_topology(self.topology)
-        num_devices = len(topology.devices)
-        if self.mesh is not None:
-            mesh_sizes(self.mesh, num_devices, "--mesh")
-        mesh = self.mesh or self.experiment.training.mesh or "data=-1"
-        sizes = mesh_sizes(mesh, num_devices)
-        rows_multiple = sizes["data"] * sizes["fsdp"]
+        mesh, rows_multiple = self._mesh(len(topology.devices))
         planned = plan_training(
-            self.experiment, num_devices, rows_multiple, reads_data=self.read_data
+            self.experiment, len(topology.devices), rows_multiple, reads_data=self.read_data
         )
-        explain(Console(stderr=True), "compiling the step: this can take minutes")
+        _report("compiling the step: this can take minutes")
         plan = make_plan(planned, topology, mesh)
+        if self.largest_batch:
+            most = largest_batch(planned, topology, mesh, plan.step, _report)
+            plan = dataclasses.replace(plan, most_rows=most)
         if self.json == STANDARD_OUTPUT:
             print(json.dumps(plan.to_json(), indent=2))
             return
@@ -62,6 +63,18 @@ class PlanTraining(OfExperiment):
         if self.json is not None:
             with written_whole(self.json) as file:
                 file.write_text(json.dumps(plan.to_json(), indent=2) + "\n", encoding="utf-8")
+
+    def _mesh(self, num_devices: int) -> tuple[str, int]:
+        """Returns the mesh, and the number of parts into which it cuts the rows."""
+        if self.mesh is not None:
+            mesh_sizes(self.mesh, num_devices, "--mesh")
+        mesh = self.mesh or self.experiment.training.mesh or "data=-1"
+        sizes = mesh_sizes(mesh, num_devices)
+        return mesh, sizes["data"] * sizes["fsdp"]
+
+
+def _report(line: str) -> None:
+    explain(Console(stderr=True), line)
 
 
 def _show(plan: Plan, console: Console) -> None:
@@ -75,6 +88,8 @@ def _show(plan: Plan, console: Console) -> None:
         "time": _time(plan),
         **_memory(plan),
     }
+    if plan.most_rows is not None:
+        rows["largest batch that fits"] = f"{plan.most_rows:,} rows"
     show_table(console, title, {name: {"value": value} for name, value in rows.items()})
     if plan.step.traffic:
         show_table(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from command_line import assert_is_error
@@ -81,6 +82,14 @@ def test_what_is_not_known_is_not_shown_as_a_number(run, monkeypatch):
     shown = run(*PLAN).out
     assert "not predicted" in shown
     assert f"does not fit: {reason}" in shown
+
+
+def test_the_largest_batch_that_fits_is_shown_if_asked_for(run, monkeypatch):
+    made(monkeypatch)
+    monkeypatch.setattr(plan_command, "largest_batch", lambda *_: 496)
+    assert re.search(r"largest batch that fits .* 496 rows", run(*PLAN, "--largest-batch").out)
+    assert json.loads(run(*PLAN, "--largest-batch", "--json", "-").out)["most_rows"] == 496
+    assert "that fits" not in run(*PLAN).out
 
 
 @pytest.mark.parametrize(

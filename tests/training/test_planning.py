@@ -18,6 +18,7 @@ from flax_transformer.tasks.classification.classification_config import Classifi
 from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.parallel import MeshDevices
 from flax_transformer.training.planning.collectives import Traffic, find_collectives, traffic
+from flax_transformer.training.planning.largest_batch import largest_rows
 from flax_transformer.training.planning.planned_training import PlannedTraining, plan_training
 from flax_transformer.training.planning.topology import GIB, Topology, find_topology
 from flax_transformer.training.planning.training_plan import (
@@ -139,6 +140,37 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     images = Experiment(ImagesConfig(), ZOO["ViT-B/16"].config, ClassificationConfig())
     with pytest.raises(UserError, match="image_classification takes its classes from the data"):
         plan_training(images, 8, 8, reads_data=False)
+
+
+@pytest.mark.parametrize(
+    ("available", "most", "measured"),
+    [
+        (1000, 496, [16, 32, 496]),
+        # 32 rows do not fit: 16 and 8 are compared.
+        (50, 16, [16, 32, 8]),
+        (31, 8, [16, 8]),
+        (17, None, [16, 8]),
+    ],
+)
+def test_the_most_rows_are_found_by_few_compilations(available, most, measured):
+    seen = []
+
+    def peak(rows):
+        seen.append(rows)
+        return 5.0 + 2 * rows
+
+    assert largest_rows(peak, 16, 8, float(available)) == most
+    assert seen == measured
+
+
+def test_a_size_that_was_computed_is_lowered_until_it_fits():
+    def peak(rows):
+        return (1.0 if rows < 32 else 1.2) * rows
+
+    most = largest_rows(peak, 8, 8, 100.0)
+    assert most is not None
+    assert 64 <= most <= 83
+    assert peak(most) <= 100
 
 
 def test_a_range_of_time_is_given_if_the_peak_is_known():
