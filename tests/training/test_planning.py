@@ -27,8 +27,8 @@ from flax_transformer.training.planning.training_plan import (
     seconds_a_step,
 )
 
-# As XLA writes a program, shortened: a loop of 11 iterations with one of 8 in steps of 2 in it,
-# and a loop of which only the condition's result is known.
+# As XLA writes a program, shortened: a loop of 11 iterations with one of 8 in steps of 2 in it, a
+# loop of which only the condition's result is known, and an all-gather in two pieces.
 PROGRAM = """
 HloModule jit_step, is_scheduled=true
 
@@ -61,6 +61,7 @@ HloModule jit_step, is_scheduled=true
 
 %outer_body (p.4: (bf16[5,7], s32[])) -> (bf16[5,7], s32[]) {
   %loop.1 = (bf16[5,7], u32[]) while(%start), condition=%inner_condition, body=%inner_body
+  %piece = s32[9] all-gather(%x), channel_id=3, frontend_attributes={chain_id="0"}
   %all = f32[3,4]{1,0} fusion(%part), kind=kCustom, calls=%gathering
 }
 
@@ -75,6 +76,7 @@ HloModule jit_step, is_scheduled=true
 ENTRY %main (a: f32[8]) -> f32[8] {
   %loop.2 = (s32[]) while(%a), body=%outer_body, backend_config={"known_trip_count":{"n":"11"}}
   %loop.3 = (f32[2]) while(%start), condition=%other_condition, body=%other_body
+  %end = s32[9] all-gather(%x), channel_id=3, frontend_attributes={chain_id="0"}
   %both = (f32[8]{0}, pred[]) all-reduce(%a, %b), to_apply=%add
   %started = ((f32[8], s8[3]), (f32[16], s8[6])) all-gather-start(%a, %b), dimensions={0}
 }
@@ -90,7 +92,7 @@ def test_messages_are_counted_as_often_as_they_are_sent():
         ("all-gather", True): Traffic(1, 11 * 4 * 3 * 4, 4 * 3 * 4),
         ("all-to-all", True): Traffic(1, None, 4 + 4),
         ("all-reduce", False): Traffic(1, 4 * 8 + 1, 4 * 8 + 1),
-        ("all-gather", False): Traffic(1, 4 * 16 + 6, 4 * 16 + 6),
+        ("all-gather", False): Traffic(2, 4 * 16 + 6 + 4 * 9, 4 * 16 + 6 + 4 * 9),
     }
 
 
