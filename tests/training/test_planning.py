@@ -17,11 +17,19 @@ from flax_transformer.models import ZOO, DecoderOnlyConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.planning import suggested_meshes, training_plan
 from flax_transformer.training.planning.collectives import Traffic, find_collectives, traffic
 from flax_transformer.training.planning.largest_batch import largest_rows
 from flax_transformer.training.planning.planned_training import PlannedTraining, plan_training
+from flax_transformer.training.planning.suggested_meshes import (
+    estimate,
+    received,
+    suggest_meshes,
+)
 from flax_transformer.training.planning.topology import GIB, Topology, find_topology
 from flax_transformer.training.planning.training_plan import (
+    CompiledStep,
+    Memory,
     compile_step,
     make_plan,
     seconds_a_step,
@@ -142,6 +150,53 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     images = Experiment(ImagesConfig(), ZOO["ViT-B/16"].config, ClassificationConfig())
     with pytest.raises(UserError, match="image_classification takes its classes from the data"):
         plan_training(images, 8, 8, reads_data=False)
+
+
+def test_meshes_are_ranked_by_what_a_device_needs():
+    training, topology = planned(), find_topology("cpu:8")
+    state = training.state()
+    by_mesh = {
+        (data, fsdp, tensor): estimate(
+            training, state, topology, f"data={data},fsdp={fsdp},tensor={tensor}"
+        )
+        for data, fsdp, tensor in ((8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 1, 8))
+    }
+    params = 4 * sum(x.size for x in jax.tree.leaves(state.params))
+    # Parameters, two moments and the gradient.
+    assert by_mesh[8, 1, 1].state == pytest.approx(4 * params, rel=1e-3)
+    assert by_mesh[1, 8, 1].state < 1.1 / 8 * by_mesh[8, 1, 1].state
+    assert by_mesh[8, 1, 1].messages == 2 * params
+    assert by_mesh[1, 8, 1].messages == 3 * params
+    # 2 rows of 24 tokens, 2 layers, 4 heads.
+    kept = 2 * 2 * 24 * 128 * 2 * (34 + 5 * 4 * 24 / 128)
+    assert by_mesh[8, 1, 1].activations == round(kept)
+    assert by_mesh[1, 1, 8].messages == 4 * 2 * 4 * 16 * 24 * 128 * 2
+
+
+def test_the_best_meshes_are_compiled(monkeypatch):
+    compiled, said = [], []
+
+    def step(training, topology, mesh):
+        compiled.append(mesh)
+        messages = {("all-reduce", False): Traffic(1, 100 - len(compiled), 1)}
+        return CompiledStep(Memory(1, 1, 1), "", messages, 1.0)
+
+    for module in (suggested_meshes, training_plan):
+        monkeypatch.setattr(module, "compile_step", step)
+    found = suggest_meshes(planned(), find_topology("cpu:8"), said.append)
+    # 1, 2, 4, 8 on three axes.
+    assert len(found.ranked) == 10
+    assert compiled == [one.mesh for one in found.ranked[:3]]
+    assert said[2] == f"compiling {compiled[2]} (3 of 3)"
+    # The last one receives least.
+    sizes = [",".join(f"{axis}={size}" for axis, size in plan.mesh.items()) for plan in found.plans]
+    assert sizes == [f"{mesh},expert=1" for mesh in reversed(compiled)]
+    assert received(found.plans[0]) == 2 * 97
+    odd = planned().with_rows(13)
+    adding = dataclasses.replace(odd.experiment.training, accumulate_steps=2)
+    odd = odd._replace(experiment=dataclasses.replace(odd.experiment, training=adding))
+    with pytest.raises(UserError, match="no mesh of 8 devices cuts a batch of 13 rows evenly"):
+        suggest_meshes(odd, find_topology("cpu:8"), said.append)
 
 
 @pytest.mark.parametrize(

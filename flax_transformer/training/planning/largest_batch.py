@@ -81,6 +81,8 @@ def largest_batch(
         if rows != planned.num_rows:
             report(f"compiling for {rows:,} rows")
             step = compile_step(planned.with_rows(rows), topology, mesh)
-        return float("inf") if step.memory is None else step.memory.peak
+        # All of these must fit beside each other, in use or not: more than the peak.
+        memory = step.memory
+        return float("inf") if memory is None else float(memory.arguments + memory.temporary)
 
     return largest_rows(peak, planned.num_rows, multiple, _ROOM * topology.memory)
