@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from command_line import assert_is_error
@@ -9,7 +10,9 @@ from small import MODEL
 
 from flax_transformer.commands import plan_command
 from flax_transformer.models.zoo import count_parameters
+from flax_transformer.training.mesh_shape import mesh_sizes
 from flax_transformer.training.planning.collectives import Traffic
+from flax_transformer.training.planning.suggested_meshes import Estimate, Suggestion
 from flax_transformer.training.planning.training_plan import CompiledStep, Memory, Plan
 
 PLAN = ("plan", "small.py", "--topology", "cpu:8")
@@ -41,7 +44,7 @@ def made(monkeypatch, **changes):
         topology="v5e:4x4",
         device="TPU v5 lite",
         num_devices=16,
-        mesh={"data": 1, "fsdp": 16},
+        mesh=mesh_sizes("fsdp=16", 16),
         parameters=97,
         batch={"tokens": (32, 1025), "segments": (32, 1025)},
         flops=6e12,
@@ -51,7 +54,7 @@ def made(monkeypatch, **changes):
     )
     plan = dataclasses.replace(plan, **changes)
     monkeypatch.setattr(plan_command, "make_plan", lambda *_: plan)
-    return step
+    return plan
 
 
 def test_json_alone_may_be_printed(run, monkeypatch):
@@ -70,7 +73,7 @@ def test_json_alone_may_be_printed(run, monkeypatch):
 
 
 def test_what_is_not_known_is_not_shown_as_a_number(run, monkeypatch):
-    step = made(monkeypatch)
+    step = made(monkeypatch).step
     shown = run(*PLAN).out
     assert "5 to 7.5 s, assuming 60% to 40% of the peak" in shown
     assert "1.77 GB a device: does not fit in 1.7 GB" in shown
@@ -83,12 +86,36 @@ def test_what_is_not_known_is_not_shown_as_a_number(run, monkeypatch):
     assert f"does not fit: {reason}" in shown
 
 
+def test_the_largest_batch_that_fits_is_shown_if_asked_for(run, monkeypatch):
+    made(monkeypatch)
+    monkeypatch.setattr(plan_command, "largest_batch", lambda *_: 496)
+    assert re.search(r"largest batch that fits .* 496 rows", run(*PLAN, "--largest-batch").out)
+    assert json.loads(run(*PLAN, "--largest-batch", "--json", "-").out)["most_rows"] == 496
+    assert "that fits" not in run(*PLAN).out
+
+
+def test_suggested_meshes_are_a_table(run, monkeypatch):
+    plan = made(monkeypatch)
+    fitting = dataclasses.replace(
+        plan, mesh=mesh_sizes("data=2,fsdp=8", 16), device_memory=2 * 10**9
+    )
+    plans = [plan, fitting]
+    ranked = [Estimate(f"data={2**n},fsdp={16 // 2**n}", 7_000, 11_000, 13_000) for n in range(5)]
+    monkeypatch.setattr(plan_command, "suggest_meshes", lambda *_: Suggestion(ranked, plans))
+    shown = run(*PLAN, "--suggest").out
+    assert re.search(r"data=1,fsdp=16 .* 7 kB .* 11 kB .* 13 kB .* does not fit", shown)
+    assert re.search(r"data=2,fsdp=8 .* 1.77 GB", shown)
+    printed = json.loads(run(*PLAN, "--suggest", "--json", "-").out)
+    assert [one["mesh"] for one in printed["suggested"]] == [one.mesh for one in ranked]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--mesh", "fsdp=3"), "--mesh fsdp=3 needs 3 devices, but there are 8"),
         (("--mesh", "dta=8"), "unknown --mesh 'dta': did you mean 'data'"),
         (("--training.mesh", "fsdp=3"), "--training.mesh fsdp=3 needs 3 devices"),
+        (("--suggest", "--mesh", "fsdp=8"), "--suggest chooses the mesh: leave --mesh fsdp=8 out"),
         (("--topology", "v6:2x2"), "unknown --topology kind 'v6': did you mean 'v6e'"),
         (("--data.tokens-per-batch", "100"), "cannot hold 8 rows of 24 target tokens"),
     ],

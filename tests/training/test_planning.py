@@ -17,17 +17,26 @@ from flax_transformer.models import ZOO, DecoderOnlyConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.lora_config import LoraConfig
 from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.planning import suggested_meshes, training_plan
 from flax_transformer.training.planning.collectives import Traffic, find_collectives, traffic
+from flax_transformer.training.planning.largest_batch import largest_rows
 from flax_transformer.training.planning.planned_training import PlannedTraining, plan_training
+from flax_transformer.training.planning.suggested_meshes import (
+    estimate,
+    received,
+    suggest_meshes,
+)
 from flax_transformer.training.planning.topology import GIB, Topology, find_topology
 from flax_transformer.training.planning.training_plan import (
+    CompiledStep,
+    Memory,
     compile_step,
     make_plan,
     seconds_a_step,
 )
 
-# As XLA writes a program, shortened: a loop of 11 iterations with one of 8 in steps of 2 in it,
-# and a loop of which only the condition's result is known.
+# As XLA writes a program, shortened: a loop of 11 iterations with one of 8 in steps of 2 in it, a
+# loop of which only the condition's result is known, and an all-gather in two pieces.
 PROGRAM = """
 HloModule jit_step, is_scheduled=true
 
@@ -60,6 +69,7 @@ HloModule jit_step, is_scheduled=true
 
 %outer_body (p.4: (bf16[5,7], s32[])) -> (bf16[5,7], s32[]) {
   %loop.1 = (bf16[5,7], u32[]) while(%start), condition=%inner_condition, body=%inner_body
+  %piece = s32[9] all-gather(%x), channel_id=3, frontend_attributes={chain_id="0"}
   %all = f32[3,4]{1,0} fusion(%part), kind=kCustom, calls=%gathering
 }
 
@@ -74,6 +84,7 @@ HloModule jit_step, is_scheduled=true
 ENTRY %main (a: f32[8]) -> f32[8] {
   %loop.2 = (s32[]) while(%a), body=%outer_body, backend_config={"known_trip_count":{"n":"11"}}
   %loop.3 = (f32[2]) while(%start), condition=%other_condition, body=%other_body
+  %end = s32[9] all-gather(%x), channel_id=3, frontend_attributes={chain_id="0"}
   %both = (f32[8]{0}, pred[]) all-reduce(%a, %b), to_apply=%add
   %started = ((f32[8], s8[3]), (f32[16], s8[6])) all-gather-start(%a, %b), dimensions={0}
 }
@@ -89,7 +100,7 @@ def test_messages_are_counted_as_often_as_they_are_sent():
         ("all-gather", True): Traffic(1, 11 * 4 * 3 * 4, 4 * 3 * 4),
         ("all-to-all", True): Traffic(1, None, 4 + 4),
         ("all-reduce", False): Traffic(1, 4 * 8 + 1, 4 * 8 + 1),
-        ("all-gather", False): Traffic(1, 4 * 16 + 6, 4 * 16 + 6),
+        ("all-gather", False): Traffic(2, 4 * 16 + 6 + 4 * 9, 4 * 16 + 6 + 4 * 9),
     }
 
 
@@ -139,6 +150,84 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     images = Experiment(ImagesConfig(), ZOO["ViT-B/16"].config, ClassificationConfig())
     with pytest.raises(UserError, match="image_classification takes its classes from the data"):
         plan_training(images, 8, 8, reads_data=False)
+
+
+def test_meshes_are_ranked_by_what_a_device_needs():
+    training, topology = planned(), find_topology("cpu:8")
+    state = training.state()
+    by_mesh = {
+        (data, fsdp, tensor): estimate(
+            training, state, topology, f"data={data},fsdp={fsdp},tensor={tensor}"
+        )
+        for data, fsdp, tensor in ((8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 1, 8))
+    }
+    params = 4 * sum(x.size for x in jax.tree.leaves(state.params))
+    # Parameters, two moments and the gradient.
+    assert by_mesh[8, 1, 1].state == pytest.approx(4 * params, rel=1e-3)
+    assert by_mesh[1, 8, 1].state < 1.1 / 8 * by_mesh[8, 1, 1].state
+    assert by_mesh[8, 1, 1].messages == 2 * params
+    assert by_mesh[1, 8, 1].messages == 3 * params
+    # 2 rows of 24 tokens, 2 layers, 4 heads.
+    kept = 2 * 2 * 24 * 128 * 2 * (34 + 5 * 4 * 24 / 128)
+    assert by_mesh[8, 1, 1].activations == round(kept)
+    assert by_mesh[1, 1, 8].messages == 4 * 2 * 4 * 16 * 24 * 128 * 2
+
+
+def test_the_best_meshes_are_compiled(monkeypatch):
+    compiled, said = [], []
+
+    def step(training, topology, mesh):
+        compiled.append(mesh)
+        messages = {("all-reduce", False): Traffic(1, 100 - len(compiled), 1)}
+        return CompiledStep(Memory(1, 1, 1), "", messages, 1.0)
+
+    for module in (suggested_meshes, training_plan):
+        monkeypatch.setattr(module, "compile_step", step)
+    found = suggest_meshes(planned(), find_topology("cpu:8"), said.append)
+    # 1, 2, 4, 8 on three axes.
+    assert len(found.ranked) == 10
+    assert compiled == [one.mesh for one in found.ranked[:3]]
+    assert said[2] == f"compiling {compiled[2]} (3 of 3)"
+    # The last one receives least.
+    sizes = [",".join(f"{axis}={size}" for axis, size in plan.mesh.items()) for plan in found.plans]
+    assert sizes == [f"{mesh},expert=1" for mesh in reversed(compiled)]
+    assert received(found.plans[0]) == 2 * 97
+    odd = planned().with_rows(13)
+    adding = dataclasses.replace(odd.experiment.training, accumulate_steps=2)
+    odd = odd._replace(experiment=dataclasses.replace(odd.experiment, training=adding))
+    with pytest.raises(UserError, match="no mesh of 8 devices cuts a batch of 13 rows evenly"):
+        suggest_meshes(odd, find_topology("cpu:8"), said.append)
+
+
+@pytest.mark.parametrize(
+    ("available", "most", "measured"),
+    [
+        (1000, 496, [16, 32, 496]),
+        # 32 rows do not fit: 16 and 8 are compared.
+        (50, 16, [16, 32, 8]),
+        (31, 8, [16, 8]),
+        (17, None, [16, 8]),
+    ],
+)
+def test_the_most_rows_are_found_by_few_compilations(available, most, measured):
+    seen = []
+
+    def peak(rows):
+        seen.append(rows)
+        return 5.0 + 2 * rows
+
+    assert largest_rows(peak, 16, 8, float(available)) == most
+    assert seen == measured
+
+
+def test_a_size_that_was_computed_is_lowered_until_it_fits():
+    def peak(rows):
+        return (1.0 if rows < 32 else 1.2) * rows
+
+    most = largest_rows(peak, 8, 8, 100.0)
+    assert most is not None
+    assert 64 <= most <= 83
+    assert peak(most) <= 100
 
 
 def test_a_range_of_time_is_given_if_the_peak_is_known():

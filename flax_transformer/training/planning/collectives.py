@@ -13,6 +13,7 @@ _HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{\s*$")
 _CALLED = re.compile(r"(calls|to_apply|body|branch_computations|\w+_computation)=(\{[^}]*\}|\S+)")
 _TRIP_COUNT = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _DEFINED = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
+_CHAIN = re.compile(r"channel_id=\d+(?=.*[{,]chain_id=)")
 _CONSTANT = re.compile(r"= [su]\d+\[\]\S* constant\((\d+)\)")
 
 
@@ -69,13 +70,21 @@ def find_collectives(text: str) -> Iterator[Collective]:
     """
     computations = _computations(text)
     runs = _runs(computations)
+    # One that runs beside other work is written several times, once for each piece of this work.
+    chains: dict[str, Collective] = {}
     for name, lines in computations.items():
         for line in lines:
             if found := _COLLECTIVE.search(line):
                 sizes = _results(found[1], found[2], is_start=found[3] is not None)
                 in_loop, times = runs(name)
                 largest = max(sizes, default=0)
-                yield Collective(found[2], sum(sizes), largest, in_loop, times, line)
+                one = Collective(found[2], sum(sizes), largest, in_loop, times, line)
+                if chain := _CHAIN.search(line):
+                    before = chains.setdefault(chain[0], one)
+                    chains[chain[0]] = one if before.in_loop else before
+                else:
+                    yield one
+    yield from chains.values()
 
 
 def traffic(collectives: Iterable[Collective]) -> dict[tuple[str, bool], Traffic]:

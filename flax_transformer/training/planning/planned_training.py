@@ -48,6 +48,19 @@ class PlannedTraining(NamedTuple):
     task: Any
     batch: Any
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the batch."""
+        return jax.tree.leaves(self.batch)[0].shape[0]
+
+    def with_rows(self, number: int) -> "PlannedTraining":
+        """Returns the training with another number of rows."""
+
+        def resized(array: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((number, *array.shape[1:]), array.dtype)
+
+        return self._replace(batch=jax.tree.map(resized, self.batch))
+
     def state(self) -> TrainState:
         """Returns the shapes of the state."""
         return jax.eval_shape(

@@ -138,6 +138,8 @@ def _without_tpu(chip: Chip) -> Iterator[None]:
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_ACCELERATOR_TYPE": chip.accelerator,
         "TPU_WORKER_HOSTNAMES": "localhost",
+        # Several processes may compile at once, as none of them takes a TPU.
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     }
     new = {key: value for key, value in wanted.items() if key not in os.environ}
     os.environ.update(new)

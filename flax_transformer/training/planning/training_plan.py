@@ -70,6 +70,7 @@ class Plan:
         seconds: of the fastest and the slowest step that is expected; see `seconds_a_step`.
         device_memory: bytes that one device has.
         step: the compiled step.
+        most_rows: that fit; None if it was not asked for, or none fit.
     """
 
     topology: str
@@ -82,6 +83,7 @@ class Plan:
     seconds: tuple[float, float] | None
     device_memory: int
     step: CompiledStep
+    most_rows: int | None = None
 
     @property
     def fits(self) -> bool:
