@@ -78,8 +78,12 @@ class PlanTraining(OfExperiment):
     def _suggested(self, topology: Topology) -> tuple[PlannedTraining, Suggestion]:
         if self.mesh is not None:
             raise UserError(f"--suggest chooses the mesh: leave --mesh {self.mesh} out")
-        # So many rows that every mesh cuts them evenly.
-        planned = self._training(len(topology.devices), len(topology.devices))
+        number = len(topology.devices)
+        try:
+            # So many rows that every mesh cuts them evenly.
+            planned = self._training(number, number)
+        except UserError:
+            planned = self._training(number, 1)
         return planned, suggest_meshes(planned, topology, _report)
 
     def _training(self, num_devices: int, rows_multiple: int) -> PlannedTraining:

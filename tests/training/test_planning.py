@@ -11,6 +11,7 @@ from small_tasks import language_modeling_task
 
 from flax_transformer.data.batches.batch import TextBatch
 from flax_transformer.data.pixels_config import ImagesConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import ZOO, DecoderOnlyConfig
@@ -147,6 +148,10 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     adapted = dataclasses.replace(experiment, training=training, init_from="run")
     with pytest.raises(UserError, match=r"--training.lora.rank 2: only trainings of all"):
         plan_training(adapted, 8, 8, reads_data=False)
+    text = planned().experiment
+    letters = dataclasses.replace(text, data=PlainTextConfig(tokens="characters"))
+    with pytest.raises(UserError, match=r"--data.tokens characters: their number is only known"):
+        plan_training(letters, 8, 8, reads_data=False)
     images = Experiment(ImagesConfig(), ZOO["ViT-B/16"].config, ClassificationConfig())
     with pytest.raises(UserError, match="image_classification takes its classes from the data"):
         plan_training(images, 8, 8, reads_data=False)
