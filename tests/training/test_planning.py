@@ -11,6 +11,7 @@ from small_tasks import language_modeling_task
 
 from flax_transformer.data.batches.batch import TextBatch
 from flax_transformer.data.pixels_config import ImagesConfig
+from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.models import ZOO, DecoderOnlyConfig
@@ -147,6 +148,10 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     adapted = dataclasses.replace(experiment, training=training, init_from="run")
     with pytest.raises(UserError, match=r"--training.lora.rank 2: only trainings of all"):
         plan_training(adapted, 8, 8, reads_data=False)
+    text = planned().experiment
+    letters = dataclasses.replace(text, data=PlainTextConfig(tokens="characters"))
+    with pytest.raises(UserError, match=r"--data.tokens characters: their number is only known"):
+        plan_training(letters, 8, 8, reads_data=False)
     images = Experiment(ImagesConfig(), ZOO["ViT-B/16"].config, ClassificationConfig())
     with pytest.raises(UserError, match="image_classification takes its classes from the data"):
         plan_training(images, 8, 8, reads_data=False)
@@ -236,20 +241,33 @@ def test_a_range_of_time_is_given_if_the_peak_is_known():
     assert seconds_a_step(6e12, topology._replace(peak_flops=None)) is None
 
 
-class TooLarge:
-    def compile(self):
-        raise jax.errors.JaxRuntimeError(
-            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 22.47G of 15.75G hbm. "
-            "Exceeded hbm capacity by 6.72G.\n\nTotal hbm usage >= 22.72G:\n"
-        )
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "in memory space hbm. Used 22.47G of 15.75G hbm. Exceeded hbm capacity by 6.72G.\n\n",
+            "needs 22.47G of 15.75G",
+        ),
+        (
+            "on HBM, the total memory required for HLO temporaries (24.06G) exceeds available HBM "
+            "(15.75G).",
+            "temporary arrays need 24.06G of 15.75G",
+        ),
+        ("somewhere.", "Ran out of memory somewhere."),
+    ],
+)
+def test_what_does_not_fit_is_reported_in_one_line(monkeypatch, said, reason):
+    class TooLarge:
+        def compile(self):
+            message = f"RESOURCE_EXHAUSTED: Ran out of memory {said}"
+            raise jax.errors.JaxRuntimeError(message)
 
-
-def test_what_does_not_fit_is_reported_in_one_line(monkeypatch):
     monkeypatch.setattr(MeshDevices, "lower", lambda *_: TooLarge())
+    monkeypatch.setattr(PlannedTraining, "count_flops", lambda _: 1.0)
     plan = make_plan(planned(), find_topology("cpu:8"), "data=-1")
     assert not plan.fits
     assert plan.step.memory is None
-    assert plan.step.reason == "needs 22.47G of 15.75G"
+    assert plan.step.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def largest_rows(
         >>> def peak(rows):
         ...     measured.append(rows)
         ...     return 30 + 2 * rows
-        >>> largest_rows(peak, rows=8, multiple=4, available=100), measured
+        >>> largest_rows(peak, rows=8, multiple=4, available=100.0), measured
         (32, [8, 16, 32])
     """
     peak = functools.cache(peak)

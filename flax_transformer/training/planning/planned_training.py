@@ -167,6 +167,10 @@ def _tokenizer(experiment: Experiment) -> Tokenizer:
         return load_tokenizer(Path(experiment.init_from) / TOKENIZER)
     if data.tokenizer is not None:
         return adopt_tokenizer(data.tokenizer)
+    if getattr(data, "tokens", "subwords") == "characters":
+        raise UserError(
+            f"--data.tokens characters: their number is only known from the data: add {READ_DATA}"
+        )
     # One more token is for unknown letters.
     last = _FIRST_LETTER + data.vocab_size - NUM_SPECIAL - 2
     if last > _LAST_LETTER:

@@ -188,10 +188,12 @@ def _memory(compiled: Any, topology: Topology) -> Memory:
 def _needed(error: Exception) -> str:
     """Shortens XLA's message to one line."""
     text = " ".join(str(error).split())
-    used = re.search(r"[Uu]sed ([\d.]+\w) of ([\d.]+\w)", text)
-    return (
-        f"needs {used[1]} of {used[2]}" if used else text[:200].removeprefix("RESOURCE_EXHAUSTED: ")
-    )
+    number = r"([\d.]+\w)"
+    used = re.search(rf"[Uu]sed {number} of {number}", text)
+    temporary = re.search(rf"temporaries \({number}\) exceeds available \w+ \({number}\)", text)
+    if found := used or temporary:
+        return f"{'needs' if used else 'temporary arrays need'} {found[1]} of {found[2]}"
+    return text.removeprefix("RESOURCE_EXHAUSTED: ")[:200]
 
 
 @contextlib.contextmanager
