@@ -28,7 +28,7 @@ TEMPLATE = """{{ bos_token }}
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    folder = write_folder("llama", tmp_path_factory.mktemp("published"))
+    folder = write_folder("llama", tmp_path_factory.mktemp("published_with_chat", numbered=False))
     words = [*SPECIAL, *(f"w{number}" for number in range(48))]
     vocab = {word: number for number, word in enumerate(words)}
     made = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token="w47"))
@@ -74,7 +74,7 @@ def test_a_conversation_has_messages_with_role_and_content(workdir, wrong, unche
 
 @pytest.mark.parametrize("template", ["{% if %}", "{{ x | nothing }}"])
 def test_a_broken_template_is_found_before_it_is_used(workdir, template, tmp_path):
-    folder = shutil.copytree(workdir.parent / "published0", tmp_path / "published")
+    folder = shutil.copytree(workdir.parent / "published_with_chat", tmp_path / "published")
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(UserError, match=r"published has a broken chat template \(.*\): correct it"):
         ft.interchange.import_folder(folder, tmp_path / "run")
