@@ -27,7 +27,6 @@ NUMBERS = {
     "--training.num-steps 1e3": "--training.num-steps must be a whole number, not '1e3'",
     "--training.num-steps nan": "--training.num-steps must be a whole number, not 'nan'",
     "--training.num-steps ٣_": "--training.num-steps must be a whole number",
-    "--training.accumulate-steps 97": "--data.tokens-per-batch 512 cannot hold 776 rows",
     "--seed -1": "--seed must be at least 0, not -1",
     "--seed 4294967296": "--seed must be at most 2,147,483,647, not 4294967296",
     "--optimizer.learning-rate nan": "--optimizer.learning-rate must be positive, not nan",

@@ -101,7 +101,6 @@ def test_a_mistaken_experiment_file_gets_one_line(run, folder, file, message):
             "--data.train-split trian",
             r"unknown --data.train-split of text_files 'trian': did you mean 'train'",
         ),
-        ("--data.tokens-per-batch 31", "--data.tokens-per-batch 31 cannot hold 8 rows of"),
     ],
 )
 def test_a_mistaken_option_gets_one_line_and_writes_nothing(run, folder, options, message):
