@@ -142,8 +142,9 @@ class BatchNorm(Norm):
 
     running = 0.9 running + 0.1 batch,  from mean 0 and variance 1
 
-    Each of several devices uses the tokens of its part of the batch. Attributes and parameters are
-    those of `Norm`; in the collection "batch_stats" are mean and variance [d_model].
+    In trainings, several devices use the tokens of the whole batch, or of a whole micro-batch.
+    Attributes and parameters are those of `Norm`; in the collection "batch_stats" are mean and
+    variance [d_model].
 
     Reference:
         Ioffe and Szegedy 2015.

@@ -4,6 +4,7 @@ The mesh is the one that `jax.set_mesh` has set. Without one, or without these a
 return their arguments: the program is then the same as without them.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -60,7 +61,5 @@ def summed_over_rows(function: Callable[..., Array], num_shared: int) -> Callabl
 
 
 def _size(axes: tuple[str, ...]) -> int:
-    size = 1
-    for axis in axes:
-        size *= jax.sharding.get_abstract_mesh().shape[axis]
-    return size
+    mesh = jax.sharding.get_abstract_mesh()
+    return math.prod(mesh.shape[axis] for axis in axes)
