@@ -90,6 +90,9 @@ INTERRUPTED_COLLECTION = """
 import dataclasses, gc, signal, time
 from flax_transformer.cli import execute
 
+# Whatever started the tests may ignore the signal, as a shell does for its background jobs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def interrupt(*_):
     gc.callbacks.clear()
     signal.raise_signal(signal.SIGINT)
