@@ -121,6 +121,18 @@ CASES = {
     "qwen2": Case("Qwen2ForCausalLM", DECODER),
     "qwen3": Case("Qwen3ForCausalLM", {**DECODER, "head_dim": 10}),
     "gemma": Case("GemmaForCausalLM", {**DECODER, "head_dim": 10}),
+    "gemma2": Case(
+        "Gemma2ForCausalLM",
+        {
+            **DECODER,
+            "head_dim": 10,
+            "num_hidden_layers": 2,
+            "sliding_window": 7,
+            "query_pre_attn_scalar": 13,
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+    ),
     "roberta tokens": Case("RobertaForMaskedLM", {**ENCODER, "type_vocab_size": 1}),
     "roberta classes": Case(
         "RobertaForSequenceClassification",

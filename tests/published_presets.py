@@ -111,6 +111,26 @@ PRESETS = {
             "max_position_embeddings": 8192,
         },
     ),
+    "gemma-2-2b": Preset(
+        "gemma2",
+        "Gemma2ForCausalLM",
+        {
+            "vocab_size": 256_000,
+            "hidden_size": 2304,
+            "intermediate_size": 9216,
+            "num_hidden_layers": 26,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "query_pre_attn_scalar": 256,
+            "sliding_window": 4096,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "rms_norm_eps": 1e-6,
+            "max_position_embeddings": 8192,
+        },
+    ),
     "gemma-7b": Preset(
         "gemma",
         "GemmaForCausalLM",
@@ -292,4 +312,4 @@ PRESETS = {
     ),
 }
 # Those that are the defaults of their config's class; the others are from published files.
-BY_DEFAULT = ("distilbert-base", "gemma-7b", "t5-small")
+BY_DEFAULT = ("distilbert-base", "gemma-2-2b", "gemma-7b", "t5-small")

@@ -48,8 +48,22 @@ def _gemma(parameters: int, source: str, **sizes: Any) -> Published:
 
 
 def _gemmas() -> dict[str, Published]:
-    """The first Gemma."""
+    """Gemma and the smallest Gemma 2."""
     return {
+        "gemma-2-2b": _gemma(
+            2_614_341_888,
+            "Hugging Face's Gemma2ForCausalLM with its default config",
+            num_layers=26,
+            d_model=2304,
+            d_ff=9216,
+            num_heads=8,
+            num_key_value_heads=4,
+            norm_placement="both",
+            attention_scale=1 / 16,
+            attention_window=(4096, None),
+            attention_soft_cap=50.0,
+            logits_soft_cap=30.0,
+        ),
         "gemma-2b": _gemma(
             2_506_172_416,
             "keras-hub's gemma_2b_en",

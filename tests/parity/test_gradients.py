@@ -83,7 +83,9 @@ def our_loss(name: str, module: Any, labels: np.ndarray, places: np.ndarray) -> 
         if not isinstance(outputs, LogitFactors):
             total, weight = label_smoothed_cross_entropy(outputs, targets, weights)
         else:
-            hidden, table, bias, cap = outputs
+            hidden, table, bias, _ = outputs
+            # Static: what `jit` returns is an array.
+            cap = module.config.logits_soft_cap
             total, weight = linear_cross_entropy(
                 hidden, table, targets, weights, bias=bias, cap=cap
             )

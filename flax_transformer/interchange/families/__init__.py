@@ -4,6 +4,7 @@ from flax_transformer.interchange.families.bart import BART
 from flax_transformer.interchange.families.bert import BERT
 from flax_transformer.interchange.families.distilbert import DISTILBERT
 from flax_transformer.interchange.families.gemma import GEMMA
+from flax_transformer.interchange.families.gemma2 import GEMMA2
 from flax_transformer.interchange.families.gpt2 import GPT2
 from flax_transformer.interchange.families.llama import LLAMA
 from flax_transformer.interchange.families.marian import MARIAN
@@ -29,6 +30,7 @@ FAMILIES: dict[str, Family] = {
     "qwen2": QWEN2,
     "qwen3": QWEN3,
     "gemma": GEMMA,
+    "gemma2": GEMMA2,
     "mixtral": MIXTRAL,
     "roberta": ROBERTA,
     "distilbert": DISTILBERT,

@@ -67,12 +67,13 @@ def decoder_rules(config: Any, feed_forward: list[Rule]) -> list[Rule]:
     heads = [f"{layer}.self_attn.{name}_proj" for name in ("q", "k", "v", "o")]
     biases = config.attention_bias, config.attention_output_bias
     layers = [
-        *norm(f"{ours}/self_attention_residual/normalize", f"{layer}.input_layernorm", False),
         *attention(f"{ours}/self_attention", heads, *biases),
-        *norm(
-            f"{ours}/feed_forward_residual/normalize", f"{layer}.post_attention_layernorm", False
-        ),
         *feed_forward,
+        *(
+            rule
+            for name, theirs in _norms(config).items()
+            for rule in norm(f"{ours}/{name}", f"{layer}.{theirs}_layernorm", False)
+        ),
     ]
     if config.normalize_query_key:
         for name, theirs in (("query_scale", "q_norm"), ("key_scale", "k_norm")):
@@ -86,6 +87,19 @@ def decoder_rules(config: Any, feed_forward: list[Rule]) -> list[Rule]:
         *norm("decoder_norm", "model.norm", False),
         *own,
     ]
+
+
+def _norms(config: Any) -> dict[str, str]:
+    """Returns the names of the norms of a layer, ours -> theirs."""
+    attention, network = "self_attention_residual", "feed_forward_residual"
+    if config.norm_placement != "both":
+        return {f"{attention}/normalize": "input", f"{network}/normalize": "post_attention"}
+    return {
+        f"{attention}/normalize": "input",
+        f"{attention}/normalize_output": "post_attention",
+        f"{network}/normalize": "pre_feedforward",
+        f"{network}/normalize_output": "post_feedforward",
+    }
 
 
 def rules(config: Any) -> list[Rule]:
