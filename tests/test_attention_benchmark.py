@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from benchmark_scripts import assert_refuses, imported, run_for_json
 
+from flax_transformer.functional.kernels import KERNELS, Kernel
+
 LENGTHS = (5, 13)
 TINY = ["--lengths", *map(str, LENGTHS), "--tokens", "26", "--num-heads", "2", "--head-dim", "3"]
 TINY += ["--peak-size", "37", "--num-repeats", "3"]
@@ -59,6 +61,26 @@ def test_cudnn_is_measured_where_it_is(benchmark, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "cudnn" in benchmark.implementations(benchmark.Attention(dtype="bfloat16"))
     assert "cudnn" not in benchmark.implementations(benchmark.Attention(dtype="float32"))
+
+
+def test_what_a_device_cannot_run_is_reported_and_the_others_are_measured(
+    benchmark, monkeypatch, capsys
+):
+    def fail(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: too large\nstack")
+
+    place = KERNELS["blockwise"].formula
+    monkeypatch.setitem(KERNELS, "large", Kernel(place, fail, "if asked for"))
+    options = benchmark.Attention(
+        lengths=(7,), tokens=7, num_heads=1, head_dim=2, peak_size=31, num_repeats=1
+    )
+    results, failures = benchmark.measure(7, options)
+    assert [result.implementation for result in results] == ["xla", "blockwise"]
+    assert failures == [benchmark.Failure(7, "large", "RESOURCE_EXHAUSTED: too large")]
+    benchmark.show([results[1]._replace(against_xla=None)], failures, options)
+    assert "7 large failed: RESOURCE_EXHAUSTED: too large" in capsys.readouterr().out
+    (failure,) = benchmark.as_json(results, failures, options)["failures"]
+    assert failure["implementation"] == "large"
 
 
 @pytest.mark.parametrize(

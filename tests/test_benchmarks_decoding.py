@@ -88,6 +88,17 @@ def test_every_output_has_the_forced_length(benchmark, work):
         benchmark.check_lengths("a short one", [4, 4, 4, 4, 3], work)
 
 
+def test_a_beam_of_one_is_greedy_search(benchmark, work, monkeypatch):
+    search = importlib.import_module("decode_search")
+
+    def refuse(*_, **__):
+        raise AssertionError("a beam search")
+
+    monkeypatch.setattr(search, "beam_search", refuse)
+    run = search.make(work._replace(beam_size=1)._asdict())
+    benchmark.check_lengths("ours", run()["lengths"], work)
+
+
 def test_a_part_is_left_out_where_asked_for_and_nowhere_else(work):
     search = importlib.import_module("decode_search")
     config = search.EncoderDecoderConfig(
@@ -109,7 +120,7 @@ def test_a_part_is_left_out_where_asked_for_and_nowhere_else(work):
 
 
 def test_a_search_of_each_part_is_a_contender(benchmark, work):
-    with benchmark.Decode(parts=True).contenders(work) as contenders:
+    with benchmark.Decode(shares=True).contenders(work) as contenders:
         assert [contender.job.get("without") for contender in contenders.values()] == [
             *(None, "encoder", "self-attention", "cross-attention", "feed-forward"),
             *("ranking", "vocabulary"),
@@ -162,6 +173,7 @@ def test_a_package_that_is_not_there_is_named(benchmark, monkeypatch):
         (["--num-repeats", "0"], "--num-repeats must be at least 1, not 0"),
         (["--vocab-size", "259"], "--vocab-size must be at least 260, not 259"),
         (["--num-heads", "3"], "--d-model 256 is not a multiple of --num-heads 3: change one"),
+        (["--shares", "--beam-size", "1"], "--shares needs a beam to rank: give --beam-size 2"),
         (["--manual-dir", "no/such"], "no Multi30k in no/such: --manual-dir lacks train.en or"),
         ([*TINY, "--flax-examples", "no/such"], "no examples/wmt/train.py in no/such: give --flax"),
     ],

@@ -9,6 +9,7 @@ from benchmark_scripts import assert_refuses, imported, turns_in_this_process
 from small import make_experiment, with_fields
 
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
+from flax_transformer.errors import UserError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,6 +152,21 @@ def test_operations_are_counted_however_the_loss_is_cut(figures, tiny):
     # Two operations a parameter and token forwards, four backwards.
     logits = 6 * tiny.vocab_size * tiny.d_model * tokens
     assert logits < figures["results"][0]["flops"] < 3 * logits
+
+
+def test_operations_are_counted_on_a_cpu_whatever_the_device(on_path, monkeypatch):
+    work = importlib.import_module("work")
+    asked, cpus = [], jax.local_devices(backend="cpu")
+    monkeypatch.setattr(jax, "local_devices", lambda backend=None: asked.append(backend) or cpus)
+    assert work.matrix_product(31, "float32").flops == 2 * 31**3
+    assert asked == ["cpu"]
+
+    def no_cpu(backend=None):
+        raise RuntimeError("Unknown backend cpu")
+
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    with pytest.raises(UserError, match="unset JAX_PLATFORMS"):
+        work.matrix_product(31, "float32")
 
 
 def test_pytorch_trains(tiny):

@@ -255,9 +255,7 @@ class CaptioningTask(Task):
     def save(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
 
-    def batches(
-        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
-    ) -> CaptionBatches:
+    def batches(self, split: str, *, num_devices: int = 1) -> CaptionBatches:
         data, seed = self.experiment.data, self.experiment.seed
         return CaptionBatches(open_split(data, split), self.tokenizer, data.batch_size, seed)
 

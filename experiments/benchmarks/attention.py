@@ -11,14 +11,15 @@ are fewer, and the number of scores grows with the length.
 - cudnn: the fused kernel of NVIDIA's library, only on its GPUs and with --dtype bfloat16.
 
 "auto" marks the default choice of `multi_head_attend` between the first two. The memory is that of
-the temporary arrays of the compiled program. Takes about six minutes on two CPU cores, nearly all
+the temporary arrays of the compiled program. What a device cannot run is reported, with the reason,
+and the others are measured. Takes about six minutes on two CPU cores, nearly all
 of them for xla at 2,048 and more tokens.
 """
 
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ from flax_transformer.cli import execute
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import UserError, check_number, check_options
 from flax_transformer.functional import causal_mask, multi_head_attend
+from flax_transformer.functional.heads import attention_implementations
 from flax_transformer.functional.kernels.attention_forms import blocks_pay
 from flax_transformer.modules.layer_options import ComputeType
 
@@ -69,11 +71,16 @@ class Attention:
 
     def run(self) -> None:
         """Measures and prints."""
-        results = [result for length in self.lengths for result in measure(length, self)]
+        results: list[Result] = []
+        failures: list[Failure] = []
+        for length in self.lengths:
+            measured, failed = measure(length, self)
+            results += measured
+            failures += failed
         if self.json:
-            print(json.dumps(as_json(results, self), indent=2))
+            print(json.dumps(as_json(results, failures, self), indent=2))
         else:
-            show(results, self)
+            show(results, failures, self)
 
 
 class Result(NamedTuple):
@@ -83,7 +90,8 @@ class Result(NamedTuple):
         length: tokens of a sequence.
         implementation: its name.
         seconds: of a forward and a backward pass.
-        against_xla: the median of xla over its own; above 1 it is faster than xla.
+        against_xla: the median of xla over its own; above 1 it is faster than xla. None if xla
+            failed.
         temporary_bytes: of the compiled program.
         share_of_peak: operations per second of its products, without recomputed ones, over those of
             a large matrix product.
@@ -93,48 +101,81 @@ class Result(NamedTuple):
     length: int
     implementation: str
     seconds: Spread
-    against_xla: float
+    against_xla: float | None
     temporary_bytes: int
     share_of_peak: float
     is_auto: bool
 
 
+class Failure(NamedTuple):
+    """An implementation that cannot be compiled or run at a length.
+
+    Attributes:
+        length: tokens of a sequence.
+        implementation: its name.
+        reason: the first line of the error.
+    """
+
+    length: int
+    implementation: str
+    reason: str
+
+
 def implementations(options: Attention) -> tuple[str, ...]:
-    """The implementations that this device has for this type."""
-    has_cudnn = jax.default_backend() == "gpu" and options.dtype == "bfloat16"
-    return ("xla", "blockwise", "cudnn") if has_cudnn else ("xla", "blockwise")
+    """The implementations that this device may have for this type; "auto" is one of the others."""
+    left_out = {"auto"}
+    if jax.default_backend() != "gpu" or options.dtype != "bfloat16":
+        left_out.add("cudnn")
+    return tuple(name for name in attention_implementations() if name not in left_out)
 
 
-def measure(length: int, options: Attention) -> list[Result]:
+def measure(length: int, options: Attention) -> tuple[list[Result], list[Failure]]:
     """Compiles and times all implementations at one length."""
     batch = max(1, options.tokens // length)
     shape = batch, length, options.num_heads, options.head_dim
     query, key, value = jax.random.normal(jax.random.key(0), (3, *shape), options.dtype)
-    mask = causal_mask(length)[None]
+    arrays = query, key, value, causal_mask(length)[None]
     tell(f"{batch} x {length} tokens")
-    programs = {name: _compile(name, query, key, value, mask) for name in implementations(options)}
-    runs: dict[str, Callable[[], Any]] = {
-        name: lambda program=program: program(query, key, value, mask)
-        for name, program in programs.items()
-    }
+    programs, failures = _compile_all(length, options, arrays)
+    runs = {name: functools.partial(program, *arrays) for name, program in programs.items()}
     product = matrix_product(options.peak_size, options.dtype)
     times = time_in_turns({**runs, PEAK: product.run}, options.num_repeats, tell)
     num_scores = batch * options.num_heads * length**2
     auto = "blockwise" if blocks_pay(num_scores, jax.default_backend()) else "xla"
     # Two products in the forward pass, and two in the backward pass for each of them.
     flops = 6 * 2 * batch * options.num_heads * length**2 * options.head_dim
-    return [
+    results = [
         Result(
             length,
             name,
             times[name],
-            times["xla"].median / times[name].median,
+            times["xla"].median / times[name].median if "xla" in times else None,
             _temporary_bytes(program),
             flops / times[name].median * times[PEAK].median / product.flops,
             name == auto,
         )
         for name, program in programs.items()
     ]
+    return results, failures
+
+
+def _compile_all(
+    length: int, options: Attention, arrays: tuple[jax.Array, ...]
+) -> tuple[dict[str, Compiled], list[Failure]]:
+    """Compiles and runs each implementation once."""
+    programs, failures = {}, []
+    for name in implementations(options):
+        try:
+            program = _compile(name, *arrays)
+            jax.block_until_ready(program(*arrays))
+        # Of JAX: the device has too little memory, or its kind does not have the kernel.
+        except (RuntimeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            failures.append(Failure(length, name, reason))
+            tell(f"{name} failed: {reason}")
+        else:
+            programs[name] = program
+    return programs, failures
 
 
 def _compile(implementation: Any, *arrays: jax.Array) -> Compiled:
@@ -152,7 +193,7 @@ def _temporary_bytes(program: Compiled) -> int:
     return analysis.temp_size_in_bytes if analysis else 0
 
 
-def show(results: list[Result], options: Attention) -> None:
+def show(results: list[Result], failures: list[Failure], options: Attention) -> None:
     """Prints the measurements as a table, below a description of the machine."""
     console = Console()
     say(console, describe())
@@ -160,7 +201,7 @@ def show(results: list[Result], options: Attention) -> None:
         f"{result.length:,} {result.implementation}{' (auto)' if result.is_auto else ''}": {
             "ms": f"{result.seconds.median * 1e3:,.4g}",
             "spread": f"{result.seconds.relative():.1%}",
-            "times xla": f"{result.against_xla:.2f}",
+            "times xla": "" if result.against_xla is None else f"{result.against_xla:.2f}",
             "MiB": f"{result.temporary_bytes / 2**20:,.0f}",
             "of peak": f"{result.share_of_peak:.1%}",
         }
@@ -174,15 +215,18 @@ def show(results: list[Result], options: Attention) -> None:
     say(console, "ms: median; spread: from the lower to the upper quartile, of the median")
     say(console, "MiB: temporary arrays of the compiled program")
     say(console, "of peak: operations a second, of those of a large product of matrices")
+    for failure in failures:
+        say(console, f"{failure.length:,} {failure.implementation} failed: {failure.reason}")
 
 
-def as_json(results: list[Result], options: Attention) -> dict[str, Any]:
+def as_json(results: list[Result], failures: list[Failure], options: Attention) -> dict[str, Any]:
     """Returns all measurements as plain data, with a description of the machine."""
     return {
         "command": sys.argv,
         "environment": circumstances(),
         "options": dataclasses.asdict(options),
         "results": [result._asdict() | {"seconds": result.seconds._asdict()} for result in results],
+        "failures": [failure._asdict() for failure in failures],
     }
 
 

@@ -1,11 +1,31 @@
-"""Common output of the benchmarks: a description of the machine, and progress."""
+"""Common output of the benchmarks: a description of the machine, and progress.
 
+    python experiments/benchmarks/circumstances.py
+
+prints the description as JSON, with the libraries and the driver of an accelerator.
+"""
+
+import json
+import subprocess
 import sys
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import jax
+
 from flax_transformer.evaluation.report import environment
+
+# Packages of accelerators, of which a machine has some.
+ACCELERATOR_PACKAGES = (
+    "jaxlib",
+    "jax-cuda12-plugin",
+    "jax-cuda13-plugin",
+    "nvidia-cudnn-cu12",
+    "nvidia-cudnn-cu13",
+    "libtpu",
+)
+NVIDIA_SMI = "nvidia-smi --query-gpu=name,driver_version,memory.total,power.limit --format=csv"
 
 
 def device_name() -> str:
@@ -35,3 +55,34 @@ def circumstances(beside: Iterable[str] = ()) -> dict[str, Any]:
 def tell(line: str) -> None:
     """Prints progress on standard error."""
     print(line, file=sys.stderr, flush=True)
+
+
+def accelerator() -> dict[str, Any]:
+    """Describes an accelerator: libraries, memory that JAX may use, and NVIDIA's driver."""
+    memory = jax.local_devices()[0].memory_stats() or {}
+    return circumstances(filter(_is_installed, ACCELERATOR_PACKAGES)) | {
+        "backend": jax.default_backend(),
+        "memory_bytes": memory.get("bytes_limit"),
+        "nvidia_smi": _nvidia_smi(),
+    }
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _nvidia_smi() -> list[str]:
+    """The lines of NVIDIA's tool; none without its driver."""
+    try:
+        done = subprocess.run(NVIDIA_SMI.split(), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return done.stdout.splitlines()
+
+
+if __name__ == "__main__":
+    print(json.dumps(accelerator(), indent=2))

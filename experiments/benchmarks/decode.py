@@ -13,7 +13,7 @@ Contenders take turns, and every turn is a new process. Ours keeps freed memory 
 at a time, like our commands. The others run with their own defaults of memory and threads, and
 again with ours ("our settings").
 
---parts shows where our time goes: it also times our search without each of its parts in turn. The
+--shares shows where our time goes: it also times our search without each of its parts in turn. The
 shares of the parts overlap.
 """
 
@@ -61,14 +61,14 @@ class Decode:
     """Also time CTranslate2 and Hugging Face's Marian."""
     flax_examples: Path | None = None
     """Checkout of the Flax repository; also times its translation example."""
-    parts: bool = False
+    shares: bool = False
     """Also time our search without each of its parts; the saved time is the part's share."""
     num_sentences: int = 256
     """Number of sentences to decode."""
     batch: int = 32
     """Sentences decoded together."""
     beam_size: int = 4
-    """Hypotheses kept for each sentence."""
+    """Hypotheses kept for each sentence; with 1, ours is greedy search."""
     output_length: int = 16
     """Tokens of every output."""
     num_layers: int = 3
@@ -99,6 +99,8 @@ class Decode:
                 f"--d-model {self.d_model} is not a multiple of --num-heads {self.num_heads}: "
                 "change one of them"
             )
+        if self.shares and self.beam_size == 1:
+            raise UserError("--shares needs a beam to rank: give --beam-size 2 or more")
 
     def work(self) -> DecodeWork:
         """The work of every contender."""
@@ -115,7 +117,7 @@ class Decode:
         """Yields the requested searches, ours first, while their files exist."""
         job = {"work": work._asdict()}
         contenders = {OURS: Contender("decode_search", job)}
-        if self.parts:
+        if self.shares:
             contenders |= {
                 f"without {part}": Contender("decode_search", job | {"without": part})
                 for part in PARTS
@@ -241,7 +243,7 @@ def show(results: list[Result], work: DecodeWork, options: Decode) -> None:
             "ours against it": f"{result.ours_against:.2f}",
             "peak MiB": f"{result.peak_bytes / 2**20:,.0f}",
         }
-        | ({"saved": f"{1 - result.ours_against:.1%}"} if options.parts else {})
+        | ({"saved": f"{1 - result.ours_against:.1%}"} if options.shares else {})
         for result in results
     }
     title = (

@@ -15,7 +15,13 @@ from peers.decode_work import NO_TOKEN, DecodeWork, Search, as_run
 from peers.turn import Run
 
 from flax_transformer.data.tokens.tokenizer import BOS, PAD
-from flax_transformer.decoding import SearchLimits, beam, beam_search, gnmt_length_penalty
+from flax_transformer.decoding import (
+    SearchLimits,
+    beam,
+    beam_search,
+    gnmt_length_penalty,
+    greedy_search,
+)
 from flax_transformer.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 
 LITTLE_VOCAB = 64
@@ -50,15 +56,17 @@ def our_search(
     start: Any = partial(model.apply, method=model.start)
     decode: Any = partial(model.apply, method=model.decode)
 
+    penalty = partial(gnmt_length_penalty, alpha=0.6)
+    beams: Any = partial(beam_search, beam_size=work.beam_size, length_penalty=penalty)
+    find = greedy_search if work.beam_size == 1 else beams
+
     @jax.jit
     def search(variables, source):
-        return beam_search(
+        return find(
             partial(decode, variables),
             start(variables, source, work.output_length),
             jnp.full((source.shape[0], 1), BOS, jnp.int32),
             SearchLimits(max_length=work.output_length, eos_id=NO_TOKEN, pad_id=PAD),
-            beam_size=work.beam_size,
-            length_penalty=partial(gnmt_length_penalty, alpha=0.6),
         )
 
     with left_out or contextlib.nullcontext():

@@ -26,7 +26,7 @@ def make(experiment: str, tokenizer: str) -> Run:
     """
     read = read_experiment(Path(experiment))
     task = TranslationTask(read, Tokenizer.load(tokenizer))
-    batches: Any = task.batches(read.data.train_split, rows_multiple=read.training.accumulate_steps)
+    batches: Any = task.batches(read.data.train_split).filled(read.training.accumulate_steps)
     rng = jax.random.key(read.seed)
     update, state = _update(task, rng)
 

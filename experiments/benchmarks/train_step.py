@@ -49,7 +49,8 @@ class TrainStep:
 
     size: str = "W1"
     """W1: 4+4 layers, d_model 128, d_ff 256, 4 heads, vocabulary 10,000, 128 pairs of 32 tokens;
-    W2: 3+3, 256, 1024, 8, 8,000, 64 of 32; big: 6+6, 1024, 4096, 16, 37,000, 392 of 64."""
+    W2: 3+3, 256, 1024, 8, 8,000, 64 of 32; big: 6+6, 1024, 4096, 16, 37,000, 392 of 64;
+    toy: 1+1, 16, 32, 2, 64, 4 of 8."""
     torch: bool = False
     """Also time PyTorch's nn.Transformer."""
     flax_examples: Path | None = None

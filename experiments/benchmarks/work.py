@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.stages import Lowered
 from jaxtyping import PRNGKeyArray
 
 from flax_transformer.data.batches.batch import Batch
@@ -67,11 +66,11 @@ def training_step(
     """Makes one training step on one device, with random sentences without padding."""
     task, optimizer, devices, state, batch, rng = _begin(config, vocab_size, num_pairs, length)
 
-    def lower(loss: LossFunction) -> Lowered:
-        step: Any = devices.compile(make_train_step(loss, optimizer, max_skipped=1))
-        return step.lower(state, batch, rng)
+    def step(loss: LossFunction) -> Callable[..., Any]:
+        return make_train_step(loss, optimizer, max_skipped=1)
 
-    compiled = lower(task.loss).compile()
+    jitted: Any = devices.compile(step(task.loss))
+    compiled = jitted.lower(state, batch, rng).compile()
 
     def run():
         nonlocal state
@@ -79,7 +78,7 @@ def training_step(
         return metrics
 
     # XLA counts the body of a loop only once, so loss and attention in parts cannot be counted.
-    return Work(run, _count_operations(lower(_plain_loss(task))))
+    return Work(run, _count_operations(step(_plain_loss(task)), state, batch, rng))
 
 
 def _plain_loss(task: TranslationTask) -> LossFunction:
@@ -150,9 +149,8 @@ def _begin(config: EncoderDecoderConfig, vocab_size: int, num_pairs: int, length
 def matrix_product(size: int, dtype: str) -> Work:
     """Makes the product of two square matrices, the fastest operation of devices, as in layers."""
     left, right = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
-    lowered = jax.jit(project).lower(left, right)
-    compiled = lowered.compile()
-    return Work(lambda: compiled(left, right), _count_operations(lowered))
+    compiled = jax.jit(project).lower(left, right).compile()
+    return Work(lambda: compiled(left, right), _count_operations(project, left, right))
 
 
 def _random_batch(vocab_size: int, num_pairs: int, length: int) -> Batch:
@@ -162,11 +160,18 @@ def _random_batch(vocab_size: int, num_pairs: int, length: int) -> Batch:
     return jax.device_put(Batch(source, target, segments, segments), jax.local_devices()[0])
 
 
-def _count_operations(lowered: Lowered) -> float:
-    analysis = lowered.cost_analysis()
+def _count_operations(function: Callable[..., Any], *arguments: Any) -> float:
+    """Counts the operations of the program for a CPU; JAX cannot count for GPUs and TPUs."""
+    shapes = jax.eval_shape(lambda *given: given, *arguments)
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        raise UserError(
+            "JAX counts operations on a CPU, and JAX_PLATFORMS excludes it: unset JAX_PLATFORMS"
+        ) from None
+    with jax.default_device(cpu):
+        analysis = jax.jit(function).lower(*shapes).cost_analysis()
     flops = analysis.get("flops", 0) if isinstance(analysis, dict) else 0
     if flops <= 0:
-        raise UserError(
-            f"JAX counts no operations on {jax.devices()[0].device_kind}: measure on another device"
-        )
+        raise UserError(f"JAX {jax.__version__} counts no operations: use another version")
     return flops

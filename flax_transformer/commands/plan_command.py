@@ -88,8 +88,8 @@ class PlanTraining(OfExperiment):
             planned = self._training(number, 1)
         return planned, suggest_meshes(planned, topology, _report)
 
-    def _training(self, num_devices: int, rows_multiple: int) -> PlannedTraining:
-        return plan_training(self.experiment, num_devices, rows_multiple, reads_data=self.read_data)
+    def _training(self, num_devices: int, num_shares: int) -> PlannedTraining:
+        return plan_training(self.experiment, num_devices, num_shares, reads_data=self.read_data)
 
     def _print(self, plan: Plan, suggestion: Suggestion) -> None:
         plain = plan.to_json()

@@ -122,13 +122,12 @@ class Task(ABC):
         return False
 
     @abstractmethod
-    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
+    def batches(self, split: str, *, num_devices: int = 1) -> Batches:
         """Makes the batches of a training.
 
         Args:
             split: to train on.
             num_devices: number of devices that share an update.
-            rows_multiple: divides the number of rows of a batch.
 
         Raises:
             UserError: if nothing is left to train on.

@@ -62,11 +62,9 @@ class Run:
         self.task = find_task(experiment)[1].open(experiment, folder, training=True)
         mixes_rows = experiment.model.mixes_rows() or self.task.mixes_rows()
         self.devices = choose_devices(training.mesh, mixes_rows)
-        self.batches = self.task.batches(
-            experiment.data.train_split,
-            num_devices=len(self.devices.devices),
-            rows_multiple=self.devices.num_shares * training.accumulate_steps,
-        )
+        num_devices = len(self.devices.devices)
+        batches = self.task.batches(experiment.data.train_split, num_devices=num_devices)
+        self.batches = batches.filled(self.devices.num_shares * training.accumulate_steps)
         self.milestones = Milestones(training, workdir.metrics)
         self._first = None if workdir.saved_steps() else first_variables(self.task, experiment)
         workdir.start(experiment)
@@ -152,9 +150,8 @@ class Run:
         """Scores a state, as the devices hold it, on the validation split."""
         with self.accounts.of("evaluation"):
             started = time.perf_counter()
-            # On one device: from the host's memory, the variables would be copied for each batch.
             variables = merged(*self.devices.whole((state.variables, state.base)))
-            variables = jax.device_put(variables, self.devices.devices[0])
+            variables = self.devices.place_for_use(variables)
             split = self.experiment.data.validation_split
             scored = self.task.evaluate(variables, split, is_quick=True)
             step = int(self.devices.whole(state.step))
@@ -272,7 +269,9 @@ def _train(run: Run, interruption: Interruption) -> bool:
             _evaluate_if_due(run, interruption, step, state, log)
     run.checkpoints.prune()
     with interruption.at_once(), run.accounts.of("evaluation"):
-        if line := advice_against_mean(run.task, run.checkpoints, workdir, run.experiment):
+        if line := advice_against_mean(
+            run.task, run.checkpoints, workdir, run.experiment, run.devices
+        ):
             run.say(line)
     return True
 

@@ -8,10 +8,15 @@ from flax_transformer.tasks.task import Task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.metrics import goodness, is_better, validation_lines
+from flax_transformer.training.parallel import Devices
 
 
 def advice_against_mean(
-    task: Task, checkpoints: Checkpoints, workdir: Workdir, experiment: Experiment
+    task: Task,
+    checkpoints: Checkpoints,
+    workdir: Workdir,
+    experiment: Experiment,
+    devices: Devices,
 ) -> str | None:
     """Advises against the averaged weights if the last checkpoint has a better validation score.
 
@@ -23,6 +28,7 @@ def advice_against_mean(
         checkpoints: checkpoints of a training that has ended.
         workdir: folder of the training, with the scores of single checkpoints.
         experiment: the experiment.
+        devices: of the training.
 
     Returns:
         One line; None if the mean is not worse, or if it is of one checkpoint.
@@ -35,9 +41,9 @@ def advice_against_mean(
     variables, steps = checkpoints.mean_variables(shapes, checkpoints.last_steps())
     if not steps:
         return None
-    # On one device, as the evaluations of the training: nothing is compiled again.
-    variables = jax.device_put(variables, jax.local_devices()[0])
-    scored = task.evaluate(variables, experiment.data.validation_split, is_quick=True)
+    # Placed as in the evaluations of the training: nothing is compiled again.
+    placed = devices.place_for_use(variables)
+    scored = task.evaluate(placed, experiment.data.validation_split, is_quick=True)
     mean = {name: found.value for name, found in scored.scores.items()}
     last = max(lines)
     if not is_better(lines[last], mean, score):

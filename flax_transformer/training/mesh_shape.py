@@ -7,7 +7,7 @@ from flax_transformer.errors import UserError, unknown
 OPTION = "--training.mesh"
 # data: copies of the model; fsdp: parts of it, and of the rows; tensor: parts of each product;
 # expert: parts of the experts.
-MESH_AXES = ("data", "fsdp", "tensor", "expert")
+MESH_AXES: tuple[str, ...] = ("data", "fsdp", "tensor", "expert")
 REST = -1
 
 

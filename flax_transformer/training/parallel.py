@@ -49,6 +49,11 @@ class Devices(ABC):
     def share(self, batch: Any) -> Any:
         """Distributes the rows of this process's batch over its devices."""
 
+    def place_for_use(self, variables: Any) -> Any:
+        """Brings whole variables to where an evaluation uses them: the first device."""
+        # From the host's memory, they would be copied for each batch.
+        return jax.device_put(variables, self.devices[0])
+
 
 def choose_devices(
     mesh: str | None = None, mixes_rows: bool = False, devices: Sequence[Any] | None = None
@@ -203,6 +208,10 @@ class MeshDevices(Devices):
     def whole(self, tree: Any) -> Any:
         """Returns arrays that this process can read: its own, or gathered from all processes."""
         return jax.tree.map(_gathered, tree)
+
+    def place_for_use(self, variables: Any) -> Any:
+        """Leaves variables cut over the mesh: one device may be too small for them."""
+        return self.place(variables)
 
     def share(self, batch: Any) -> Any:
         """Brings each device its rows of this process's rows."""

@@ -15,13 +15,12 @@ def training_batches(
     pairs: TokenizedPairs,
     tokens_per_batch: int | None,
     num_buckets: int,
-    rows_multiple: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
     row_length: int | None = None,
 ) -> Batches:
     """Makes batches by length, or packed ones if the rows have a length."""
-    shared: Any = {"rows_multiple": rows_multiple, "seed": seed}
+    shared: Any = {"seed": seed}
     if row_length is not None:
         assert tokens_per_batch is not None
         return PackedBatches(pairs, row_length, tokens_per_batch=tokens_per_batch, **shared)

@@ -56,46 +56,58 @@ def same(one, other) -> bool:
     st.integers(0, 2),
     st.sampled_from([None, 19, 22]),
 )
-def test_every_epoch_holds_every_pair_once(lengths, num_buckets, rows_multiple, epoch, row_length):
+def test_every_epoch_holds_every_pair_once(lengths, num_buckets, multiple, epoch, row_length):
     pairs = make_pairs(lengths)
-    batches = training_batches(pairs, 67, num_buckets, rows_multiple, row_length=row_length)
+    batches = training_batches(pairs, 67, num_buckets, row_length=row_length).filled(multiple)
     size = batches.batches_per_epoch
     epoch_batches = [batches[step] for step in range(epoch * size, (epoch + 1) * size)]
     assert pairs_of(*epoch_batches) == everything(pairs)
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 2, 3]))
-def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets, rows_multiple):
-    batches = training_batches(make_pairs(lengths), 67, num_buckets, rows_multiple)
+@given(LENGTHS, st.integers(1, 5))
+def test_batches_are_within_budget_and_of_few_shapes(lengths, num_buckets):
+    batches = training_batches(make_pairs(lengths), 67, num_buckets)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert all(batch.target.size <= 67 for batch in epoch)
     assert all(len(batch.source) == len(batch.target) for batch in epoch)
-    assert all(len(batch.source) % rows_multiple == 0 for batch in epoch)
     assert len({(batch.source.shape, batch.target.shape) for batch in epoch}) <= num_buckets
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.sampled_from([1, 2, 3]))
-def test_packed_batches_are_within_budget_and_of_one_shape(lengths, rows_multiple):
-    batches = training_batches(make_pairs(lengths), 67, 5, rows_multiple, row_length=19)
-    rows = 3 // rows_multiple * rows_multiple
+@given(LENGTHS)
+def test_packed_batches_are_within_budget_and_of_one_shape(lengths):
+    batches = training_batches(make_pairs(lengths), 67, 5, row_length=19)
     for step in range(batches.batches_per_epoch):
-        assert all(side is not None and side.shape == (rows, 19) for side in batches[step])
+        assert all(side is not None and side.shape == (3, 19) for side in batches[step])
 
 
-def test_a_budget_too_small_for_a_packed_row_a_device_is_refused_in_one_line():
+@pytest.mark.parametrize("row_length", [None, 29])
+@pytest.mark.parametrize("multiple", [2, 5, 8])
+def test_filled_batches_have_the_same_pairs_in_the_same_rows(multiple, row_length):
+    """So the number of devices does not change what a step learns from."""
+    batches = training_batches(some_pairs(), 101, 5, row_length=row_length)
+    filled = batches.filled(multiple)
+    for step in range(batches.batches_per_epoch + 1):
+        batch, more = batches[step], filled[step]
+        rows = len(batch.target)
+        assert len(more.target) == -(-rows // multiple) * multiple
+        assert same([side[:rows] for side in more], batch)
+        assert not any(side[rows:].any() for side in more)
+
+
+def test_a_budget_too_small_for_a_packed_row_is_refused_in_one_line():
     with pytest.raises(
-        UserError, match=r"^--data.tokens-per-batch 75 cannot hold 2 rows of 38 .* 76, "
+        UserError, match=r"^--data.tokens-per-batch 37 cannot hold a row of 38 .* 38, "
     ):
-        training_batches(some_pairs(), 75, 5, rows_multiple=2, row_length=38)
+        training_batches(some_pairs(), 37, 5, row_length=38)
     with pytest.raises(ValueError, match="a sentence of 22 tokens exceeds row_length 21"):
         training_batches(some_pairs(), 75, 5, row_length=21)
 
 
 def test_a_batch_of_pairs_has_as_many_rows_whatever_their_lengths():
     pairs = some_pairs(43)
-    batches = training_batches(pairs, None, 5, rows_multiple=2, batch_size=14)
+    batches = training_batches(pairs, None, 5, batch_size=14)
     epoch = [batches[step] for step in range(batches.batches_per_epoch)]
     assert len(epoch) == 4
     assert all(len(batch.target) == 14 for batch in epoch)
@@ -149,7 +161,7 @@ def test_threads_reaching_over_an_epoch_get_the_same_batches(row_length):
 
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
-    batches = training_batches(some_pairs(), 199, 3, rows_multiple=6, row_length=row_length)
+    batches = training_batches(some_pairs(), 199, 3, row_length=row_length).filled(6)
     parts = [batches.shard(process, 3) for process in range(3)]
     for step in range(2 * batches.batches_per_epoch):
         shares = [part[step] for part in parts]
@@ -157,7 +169,7 @@ def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
 
 
 def test_rows_that_do_not_divide_by_the_processes_are_refused():
-    batches = training_batches(some_pairs(), 199, 3, rows_multiple=2)
+    batches = training_batches(some_pairs(), 199, 3)
     with pytest.raises(ValueError, match=r"rows do not divide by 997 processes"):
         batches.shard(0, 997)
 
@@ -180,12 +192,11 @@ def test_the_report_counts_what_an_epoch_holds(row_length):
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.sampled_from([1, 2, 3]))
-def test_evaluation_gives_every_pair_once_in_its_row(lengths, rows_multiple):
+@given(LENGTHS)
+def test_evaluation_gives_every_pair_once_in_its_row(lengths):
     pairs = make_pairs(lengths)
     seen = []
-    for indices, batch in evaluate(pairs, 67, 19, rows_multiple):
-        assert len(indices) % rows_multiple == 0
+    for indices, batch in evaluate(pairs, 67, 19):
         tokens, segments = pairs.source.pad(indices, batch.source.shape[1])
         assert np.array_equal(batch.source, tokens)
         assert np.array_equal(batch.source_segments, segments)

@@ -70,7 +70,7 @@ def test_rows_that_fill_a_batch_are_not_counted(examples):
 
 
 def test_processes_share_a_batch(examples):
-    batches = ExampleBatches(examples, 6, rows_multiple=3)
+    batches = ExampleBatches(examples, 6)
     for step in range(5):
         parts = [numbers(batches.shard(process, 3)[step]) for process in range(3)]
         assert [len(part) for part in parts] == [2, 2, 2]
@@ -79,11 +79,19 @@ def test_processes_share_a_batch(examples):
         batches.shard(0, 4)
 
 
+def test_rows_are_filled_to_a_multiple(examples):
+    batches, filled = (ExampleBatches(examples, 6), ExampleBatches(examples, 6).filled(4))
+    for step in range(5):
+        batch, more = batches[step], filled[step]
+        assert (len(batch.labels), len(more.labels)) == (6, 8)
+        for array, expected in zip(more, batch, strict=True):
+            assert expected is None or np.array_equal(array[:6], expected)
+        assert more.labels[6:].tolist() == [-1, -1]
+        parts = [numbers(filled.shard(process, 2)[step]) for process in range(2)]
+        assert [*parts[0], *parts[1]] == numbers(more)
+
+
 def test_impossible_batches_are_refused(examples):
-    with pytest.raises(
-        UserError, match=r"--data\.batch-size 6 over all devices is not a multiple of 4"
-    ):
-        ExampleBatches(examples, 6, rows_multiple=4)
     nothing = Examples(ArrayInputs(np.zeros((0, 2), np.uint8)), np.zeros(0, int), ("a",))
     with pytest.raises(UserError, match="the training split has no example"):
         ExampleBatches(nothing, 2)

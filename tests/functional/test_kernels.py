@@ -232,7 +232,7 @@ def test_losses_leave_out_what_weighs_nothing_in_their_formulas_too(normal):
 # numbers written into a cache; a search by blocks, which sorts.
 CPU_FORMS = {
     "barrier": r"optimization_barrier",
-    "trials in a loop": r"dynamic_update_slice[^\n]*tensor<2x\d+xui32>",
+    "trials in a loop": r"dynamic_update_slice[^\n]*tensor<2x\d+x\d+xui32>",
     "wide product": r"dot_general[^\n]*bf16>, tensor<(?:40|48)x(?:40|48)xbf16>\) -> [^\n]*xf32>",
     "whole numbers": r"bitcast_convert[^\n]*bf16>\) -> tensor<[^\n]*ui16>",
     "search by blocks": r"stablehlo\.sort",

@@ -109,7 +109,8 @@ def test_losses_of_one_name_are_added_over_the_layers(is_scanned):
 @pytest.mark.parametrize(("num_devices", "accumulate_steps"), [(1, 1), (1, 4), (2, 1), (2, 2)])
 def test_the_gradient_is_that_of_the_sum_whatever_the_parts(num_devices, accumulate_steps):
     """Each part has its own means, which are weighted by its rows."""
-    parts = np.split(make_batch(), num_devices * accumulate_steps)
+    shares = np.split(make_batch(), num_devices)
+    parts = [rows[i::accumulate_steps] for rows in shares for i in range(accumulate_steps)]
 
     def by_hand(params):
         total, extra = 0.0, 0.0

@@ -261,7 +261,6 @@ def test_the_best_weights_have_the_highest_validation_score(straight):
     ("part", "fields", "message"),
     [
         ("data", {"max_length": 2}, "none of the 20 pairs of train"),
-        ("data", {"tokens_per_batch": 31}, "--data.tokens-per-batch 31 cannot hold 8 rows"),
         ("data", {"train_split": "trian"}, "unknown --data.train-split .* did you mean 'train'"),
         ("data", {"train_source": "/nowhere.txt"}, "/nowhere.txt does not exist"),
     ],

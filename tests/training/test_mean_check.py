@@ -15,6 +15,7 @@ from flax_transformer.training.assemble import evaluate, open_checkpoints, open_
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.loop import train
 from flax_transformer.training.mean_check import advice_against_mean
+from flax_transformer.training.parallel import choose_devices
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +69,7 @@ def test_only_a_mean_with_a_worse_score_is_reported(short, monkeypatch, loss, ke
     with contextlib.closing(
         open_checkpoints(Workdir(path), experiment.training, is_reader=True)
     ) as checkpoints:
-        advice = advice_against_mean(run.task, checkpoints, Workdir(path), experiment)
+        advice = advice_against_mean(
+            run.task, checkpoints, Workdir(path), experiment, choose_devices()
+        )
     assert re.search(expected, advice or "") if expected else advice is None

@@ -127,12 +127,12 @@ def test_the_largest_batch_is_that_of_the_data_if_they_are_read(tmp_path):
     experiment = make_experiment(tmp_path)
     allowed = plan_training(experiment, 8, 8, reads_data=False)
     assert not (tmp_path / "prepared").exists()
-    # Of 512 target tokens, 8 devices share 16 rows of 24.
-    assert {x.shape for x in allowed.batch} == {(16, 24)}
+    # 512 target tokens are 21 rows of 24, which 8 devices fill to 24.
+    assert {x.shape for x in allowed.batch} == {(24, 24)}
     assert allowed.task.tokenizer.vocab_size == 307
     read = plan_training(experiment, 8, 8, reads_data=True)
     (rows, length), source = read.batch.target.shape, read.batch.source.shape
-    assert rows == 512 // (length * 8) * 8
+    assert rows == -(-(512 // length) // 8) * 8
     encode = read.task.tokenizer.encode_batch
     # With the end mark.
     assert source == (rows, 1 + max(map(len, encode(SOURCES))))

@@ -33,4 +33,6 @@ SIZES = {
     "W2": Size(3, 256, 1024, 8, 8_000, 64, 32),
     # The paper's big model and its batches of 25,000 tokens, for accelerators.
     "big": Size(6, 1024, 4096, 16, 37_000, 392, 64),
+    # To try the scripts.
+    "toy": Size(1, 16, 32, 2, 64, 4, 8),
 }

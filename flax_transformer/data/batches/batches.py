@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from flax_transformer.errors import UserError
-
 MIN_LENGTH = 16  # of padded texts; shorter batches save too little to compile for
 
 
@@ -58,7 +56,8 @@ class Batches(abc.ABC):
     """
 
     def __init__(self, batches_per_epoch: int, seed: int | None):
-        self.batches_per_epoch, self._seed, self._part = batches_per_epoch, seed, (0, 1)
+        self.batches_per_epoch, self._seed = batches_per_epoch, seed
+        self._multiple, self._part = 1, (0, 1)
         # Two, because prefetching threads begin the next epoch before the last one ends.
         self._groups = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
@@ -80,7 +79,7 @@ class Batches(abc.ABC):
     def rows(self, step: int) -> Int[np.ndarray, " rows"]:
         """Returns the example in each row of a step's batch, -1 for a row that only fills it."""
         process, processes = self._part
-        return np.split(self._group(step).indices, processes)[process]
+        return np.split(_filled(self._group(step).indices, self._multiple), processes)[process]
 
     def epoch(self, number: int = 0) -> Iterator[tuple[Int[np.ndarray, " rows"], Any]]:
         """Yields the rows and the batch of every step of an epoch."""
@@ -88,13 +87,22 @@ class Batches(abc.ABC):
         for step in range(first, first + self.batches_per_epoch):
             yield self.rows(step), self[step]
 
+    def filled(self, multiple: int) -> "Batches":
+        """Returns the batches with empty rows at the end, so that rows are a multiple.
+
+        The examples of a batch therefore do not depend on the devices that share its rows.
+        """
+        filled = copy.copy(self)
+        filled._multiple = multiple
+        return filled
+
     def shard(self, process_index: int, process_count: int) -> "Batches":
         """Returns the batches of one process: its share of the rows of every batch.
 
         Raises:
             ValueError: if the rows of a batch are not a multiple of process_count.
         """
-        sizes = {group.indices.size for group in self._groups(0)}
+        sizes = {_filled(group.indices, self._multiple).size for group in self._groups(0)}
         if any(size % process_count for size in sizes):
             raise ValueError(
                 f"batches of {sorted(sizes)} rows do not divide by {process_count} processes"
@@ -119,7 +127,11 @@ def in_rows(indices: Int[np.ndarray, " examples"], rows: int) -> Int[np.ndarray,
         >>> in_rows(np.array([3, 5, 4]), 2).tolist()
         [[3, 5], [4, -1]]
     """
-    return np.pad(indices, (0, -len(indices) % rows), constant_values=-1).reshape(-1, rows)
+    return _filled(indices, rows).reshape(-1, rows)
+
+
+def _filled(indices: Int[np.ndarray, " rows"], multiple: int) -> Int[np.ndarray, " more_rows"]:
+    return np.pad(indices, (0, -len(indices) % multiple), constant_values=-1)
 
 
 def padded_length(longest: int, max_length: int) -> int:
@@ -130,18 +142,3 @@ def padded_length(longest: int, max_length: int) -> int:
         [16, 32, 100]
     """
     return min(max(MIN_LENGTH, 1 << (longest - 1).bit_length()), max_length)
-
-
-def check_batch_size(batch_size: int, multiple: int) -> None:
-    """Rejects a number of rows that the devices cannot share evenly.
-
-    Raises:
-        UserError: if it is not a multiple of `multiple`.
-    """
-    if batch_size % multiple:
-        lower = batch_size // multiple * multiple
-        nearest = f"{lower} or {lower + multiple}" if lower else f"{multiple}"
-        raise UserError(
-            f"--data.batch-size {batch_size} over all devices is not a multiple of {multiple}, "
-            f"their number times --training.accumulate-steps: make it {nearest}"
-        )

@@ -8,7 +8,6 @@ from jaxtyping import Int
 
 from flax_transformer.data.batches.batches import (
     Group,
-    check_batch_size,
     in_rows,
     padded_length,
 )
@@ -35,7 +34,6 @@ def plan_buckets(
     target_lengths: Int[np.ndarray, " pairs"],
     tokens_per_batch: int | None,
     num_buckets: int,
-    rows_multiple: int = 1,
     batch_size: int | None = None,
 ) -> tuple[Bucket, ...]:
     """Chooses the shapes with the least padding; each holds all sentences of the shapes before it.
@@ -48,7 +46,6 @@ def plan_buckets(
         target_lengths: tokens of every target.
         tokens_per_batch: maximum target tokens of a batch, padding included; None with batch_size.
         num_buckets: maximum number of shapes.
-        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
         batch_size: rows of every bucket, instead of a number of tokens. Above FREE_ROWS, there are
             never more rows than pairs.
 
@@ -56,8 +53,7 @@ def plan_buckets(
         The buckets, from the shortest to the longest.
 
     Raises:
-        UserError: if rows_multiple rows of the longest target exceed tokens_per_batch, or
-            batch_size is not a multiple of rows_multiple.
+        UserError: if the longest target exceeds tokens_per_batch.
 
     Example:
         >>> plan_buckets(np.array([3, 3, 9]), np.array([2, 4, 8]), 64, num_buckets=2)
@@ -65,7 +61,7 @@ def plan_buckets(
 target_length=8, rows=8))
     """
     longest = int(target_lengths.max())
-    rows = rows_by_length(tokens_per_batch, batch_size, longest, rows_multiple, target_lengths.size)
+    rows = rows_by_length(tokens_per_batch, batch_size, longest, target_lengths.size)
     return tuple(
         Bucket(source, target, rows(target))
         for source, target in _chain(source_lengths, target_lengths, num_buckets)
@@ -76,7 +72,6 @@ def rows_by_length(
     tokens_per_batch: int | None,
     batch_size: int | None,
     longest: int,
-    multiple: int,
     needed: int,
 ) -> Callable[[int], int]:
     """Returns the function from a bucket's target length to its number of rows.
@@ -87,21 +82,20 @@ def rows_by_length(
     Raises:
         UserError: as `plan_buckets` does.
     """
-    most = -(-max(needed, FREE_ROWS) // multiple) * multiple
+    most = max(needed, FREE_ROWS)
     if batch_size is not None:
-        check_batch_size(batch_size, multiple)
         return lambda target: min(batch_size, most)
     assert tokens_per_batch is not None, "one of the two says how large a batch is"
-    if multiple * longest > tokens_per_batch:
+    if longest > tokens_per_batch:
         raise UserError(
-            f"--data.tokens-per-batch {tokens_per_batch} cannot hold {multiple} rows of {longest} "
-            f"target tokens: give at least {multiple * longest}, or a smaller --data.max-length"
+            f"--data.tokens-per-batch {tokens_per_batch} cannot hold a row of {longest} target "
+            f"tokens: give at least {longest}, or a smaller --data.max-length"
         )
-    return lambda target: min(tokens_per_batch // (target * multiple) * multiple, most)
+    return lambda target: min(tokens_per_batch // target, most)
 
 
 def evaluation_buckets(
-    lengths: Int[np.ndarray, " pairs"], tokens_per_batch: int, max_length: int, rows_multiple: int
+    lengths: Int[np.ndarray, " pairs"], tokens_per_batch: int, max_length: int
 ) -> tuple[Bucket, ...]:
     """Chooses shapes that hardly depend on the sentences: lengths and rows are powers of two.
 
@@ -111,9 +105,8 @@ def evaluation_buckets(
     Args:
         lengths: tokens of the longer side of every pair, at least one.
         tokens_per_batch: maximum tokens of one side of a batch, padding included. A batch always
-            has at least rows_multiple rows, even if they exceed it.
+            has at least one row, even if it exceeds it.
         max_length: maximum tokens of a sentence, and of a side of a batch.
-        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
 
     Raises:
         ValueError: if a sentence is longer than max_length.
@@ -129,7 +122,6 @@ def evaluation_buckets(
         # The largest power of two within the budget, and the smallest that holds all sentences.
         affordable = 1 << max(tokens_per_batch // side, 1).bit_length() - 1
         rows = min(affordable, 1 << (lengths.size - 1).bit_length())
-        rows = max(rows // rows_multiple, 1) * rows_multiple
         buckets.append(Bucket(side, side, rows))
     return tuple(buckets)
 

@@ -9,7 +9,6 @@ from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.data.batches.batches import (
     Batches,
     Group,
-    check_batch_size,
     in_rows,
     padded_length,
 )
@@ -122,12 +121,10 @@ class ExampleBatches(Batches):
     Args:
         examples: of any kind.
         batch_size: rows of every batch.
-        rows_multiple: batch_size must be a multiple of this, such as the number of devices.
         seed: seed of the shuffling; None for evaluation.
 
     Raises:
-        UserError: if no training example is given, or batch_size is not a multiple of
-            rows_multiple.
+        UserError: if no training example is given.
     """
 
     def __init__(
@@ -135,10 +132,8 @@ class ExampleBatches(Batches):
         examples: Examples,
         batch_size: int,
         *,
-        rows_multiple: int = 1,
         seed: int | None = 0,
     ):
-        check_batch_size(batch_size, rows_multiple)
         if not len(examples.inputs) and seed is not None:
             raise UserError("the training split has no example: give another one")
         self._examples, self._batch_size = examples, batch_size

@@ -47,22 +47,20 @@ class LengthBatches(Batches):
         *,
         tokens_per_batch: int | None = None,
         batch_size: int | None = None,
-        rows_multiple: int = 1,
         seed: int = 0,
     ) -> "LengthBatches":
         """Chooses the shapes with the least padding; see `plan_buckets` for the arguments.
 
         Raises:
-            UserError: if tokens_per_batch cannot hold rows_multiple rows of the longest target, or
-                batch_size is not a multiple of rows_multiple.
+            UserError: if tokens_per_batch cannot hold the longest target.
         """
         lengths = pairs.source.lengths, pairs.target.lengths
-        buckets = plan_buckets(*lengths, tokens_per_batch, num_buckets, rows_multiple, batch_size)
+        buckets = plan_buckets(*lengths, tokens_per_batch, num_buckets, batch_size)
         return cls(pairs, buckets, seed)
 
     @classmethod
     def for_evaluation(
-        cls, pairs: TokenizedPairs, tokens_per_batch: int, max_length: int, rows_multiple: int = 1
+        cls, pairs: TokenizedPairs, tokens_per_batch: int, max_length: int
     ) -> "LengthBatches":
         """Returns batches of every pair once, the shortest first; see `evaluation_buckets`.
 
@@ -70,7 +68,6 @@ class LengthBatches(Batches):
             pairs: sentences and references, or `TokenizedPairs.without_targets(sources)`.
             tokens_per_batch: maximum tokens of one side of a batch.
             max_length: maximum tokens of a sentence.
-            rows_multiple: the number of rows is a multiple of this.
 
         Raises:
             ValueError: if a sentence is longer than max_length.
@@ -78,7 +75,7 @@ class LengthBatches(Batches):
         buckets: tuple[Bucket, ...] = ()
         if pairs.num_pairs:
             longer = np.maximum(pairs.source.lengths, pairs.target.lengths)
-            buckets = evaluation_buckets(longer, tokens_per_batch, max_length, rows_multiple)
+            buckets = evaluation_buckets(longer, tokens_per_batch, max_length)
         return cls(pairs, buckets, None)
 
     def plan(self, rng: np.random.Generator | None) -> list[Group]:

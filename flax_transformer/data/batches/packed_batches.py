@@ -19,11 +19,10 @@ class PackedBatches(Batches):
         pairs: tokenized sentences.
         row_length: maximum tokens of a row, on either side.
         tokens_per_batch: maximum target tokens of a batch, padding included.
-        rows_multiple: the number of rows is a multiple of this, such as the number of devices.
         seed: seed of the packing and of the shuffling.
 
     Raises:
-        UserError: if tokens_per_batch cannot hold rows_multiple rows.
+        UserError: if tokens_per_batch cannot hold a row.
         ValueError: if a sentence is longer than a row.
     """
 
@@ -33,12 +32,11 @@ class PackedBatches(Batches):
         row_length: int,
         *,
         tokens_per_batch: int,
-        rows_multiple: int = 1,
         seed: int = 0,
     ):
         self._pairs, self._packed = pairs, plan_rows(pairs, row_length, seed)
         needed = self._packed.num_rows
-        rows = rows_by_length(tokens_per_batch, None, row_length, rows_multiple, needed)
+        rows = rows_by_length(tokens_per_batch, None, row_length, needed)
         self.bucket = Bucket(row_length, row_length, rows(row_length))
         super().__init__(-(-needed // self.bucket.rows), seed)
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from flax_transformer.data.batches.batch import TextBatch
-from flax_transformer.data.batches.batches import Batches, Group, check_batch_size, in_rows
+from flax_transformer.data.batches.batches import Batches, Group, in_rows
 from flax_transformer.errors import UserError
 
 
@@ -19,16 +19,14 @@ class WindowBatches(Batches):
         stream: tokens of all documents, end to end.
         length: tokens that the model reads at a time.
         batch_size: rows of every batch.
-        rows_multiple: batch_size must be a multiple of this, such as the number of devices.
         seed: seed of the starts and of the shuffling; None for evaluation.
 
     Raises:
-        UserError: if the stream is too short for one training batch, or batch_size is not a
-            multiple of rows_multiple.
+        UserError: if the stream is too short for one training batch.
 
     Example:
         >>> stream = np.arange(3, 60, dtype=np.int32)
-        >>> batches = WindowBatches(stream, length=5, batch_size=4, rows_multiple=2)
+        >>> batches = WindowBatches(stream, length=5, batch_size=4)
         >>> batches[7].tokens.shape, batches.batches_per_epoch
         ((4, 6), 2)
         >>> [(rows, batch)] = WindowBatches(stream[:6], 3, batch_size=2, seed=None).epoch()
@@ -42,10 +40,8 @@ class WindowBatches(Batches):
         length: int,
         batch_size: int,
         *,
-        rows_multiple: int = 1,
         seed: int | None = 0,
     ):
-        check_batch_size(batch_size, rows_multiple)
         self._stream, self._length, self._batch_size = stream, length, batch_size
         self._num_pieces = -(-(len(stream) - 1) // length)
         num_batches = -(-self._num_pieces // batch_size)

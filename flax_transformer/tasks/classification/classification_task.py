@@ -108,13 +108,11 @@ class ClassificationTask(Task):
         """Whether images are mixed with others."""
         return self.augment is not None and bool(self.experiment.data.augmentation.mixup)
 
-    def batches(
-        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
-    ) -> ExampleBatches:
+    def batches(self, split: str, *, num_devices: int = 1) -> ExampleBatches:
         """Makes batches of examples."""
         data, seed = self.experiment.data, self.experiment.seed
         examples = self.read_split(data, self.tokenizer, split)
-        return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
+        return ExampleBatches(examples, data.batch_size, seed=seed)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         """Initializes parameters at random, and running statistics to mean 0 and variance 1."""

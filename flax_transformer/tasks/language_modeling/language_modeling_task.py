@@ -49,13 +49,11 @@ class LanguageModelingTask(TextTask):
     searches = True
     attention_options = ("length",)
 
-    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> WindowBatches:
+    def batches(self, split: str, *, num_devices: int = 1) -> WindowBatches:
         """Makes batches of pieces of the text."""
         data, seed = self.experiment.data, self.experiment.seed
         stream = tokenize_stream(data, self.tokenizer, split)
-        return WindowBatches(
-            stream, data.max_length, data.batch_size, rows_multiple=rows_multiple, seed=seed
-        )
+        return WindowBatches(stream, data.max_length, data.batch_size, seed=seed)
 
     def evaluate(
         self, variables: Variables, split: str | OwnFiles, *, is_quick: bool = False

@@ -86,13 +86,11 @@ class MaskedLanguageModelingTask(TextTask):
         """Returns True: the texts of a batch share the room for hidden tokens."""
         return True
 
-    def batches(
-        self, split: str, *, num_devices: int = 1, rows_multiple: int = 1
-    ) -> ExampleBatches:
+    def batches(self, split: str, *, num_devices: int = 1) -> ExampleBatches:
         """Makes batches of texts."""
         data, seed = self.experiment.data, self.experiment.seed
         examples = self.open_split(split)
-        return ExampleBatches(examples, data.batch_size, rows_multiple=rows_multiple, seed=seed)
+        return ExampleBatches(examples, data.batch_size, seed=seed)
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the cross-entropy of tokens that are hidden at random."""

@@ -92,7 +92,7 @@ class TaggingTask(TextTask):
         save_class_names(folder / TAGS, self.tags)
         super().save(folder)
 
-    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> TagBatches:
+    def batches(self, split: str, *, num_devices: int = 1) -> TagBatches:
         """Makes batches of pieces of sentences."""
         data, seed = self.experiment.data, self.experiment.seed
         _, _, *pieces = self.open_split(split)
@@ -100,7 +100,6 @@ class TaggingTask(TextTask):
             *pieces,
             max_length=data.max_length,
             batch_size=data.batch_size,
-            rows_multiple=rows_multiple,
             seed=seed,
         )
 

@@ -68,7 +68,7 @@ class TextEmbeddingTask(TextTask):
         parts, task = self.predictor_parts(variables), self.experiment.task
         return Embedder(*parts, pooling=task.pooling, normalize=task.normalize)
 
-    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
+    def batches(self, split: str, *, num_devices: int = 1) -> Batches:
         """Raises an error."""
         _refuse()
 

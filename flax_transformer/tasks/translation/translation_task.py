@@ -52,7 +52,7 @@ class TranslationTask(TextTask):
             check_tokenizer(experiment.task.bleu_tokenizer)
         return super().open(experiment, folder, training=training)
 
-    def batches(self, split: str, *, num_devices: int = 1, rows_multiple: int = 1) -> Batches:
+    def batches(self, split: str, *, num_devices: int = 1) -> Batches:
         """Makes batches of similar lengths, or of packed rows."""
         data, seed = self.experiment.data, self.experiment.seed
         pairs = tokenize_pairs(data, self.tokenizer, split)
@@ -62,7 +62,6 @@ class TranslationTask(TextTask):
                 pairs,
                 data.max_length,
                 tokens_per_batch=tokens_per_batch,
-                rows_multiple=rows_multiple,
                 seed=seed,
             )
         return LengthBatches.for_training(
@@ -70,7 +69,6 @@ class TranslationTask(TextTask):
             data.num_buckets,
             tokens_per_batch=tokens_per_batch,
             batch_size=batch_size,
-            rows_multiple=rows_multiple,
             seed=seed,
         )
 

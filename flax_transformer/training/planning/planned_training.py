@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from flax_transformer.data.batches.batch import Batch, LabeledBatch, TextBatch
-from flax_transformer.data.batches.batches import check_batch_size
 from flax_transformer.data.batches.buckets import rows_by_length
 from flax_transformer.data.datasets.datasets import check_splits
 from flax_transformer.data.tokens.adopted_tokenizer import adopt_tokenizer
@@ -114,14 +113,14 @@ def _plain(config: Any) -> Any:
 
 
 def plan_training(
-    experiment: Experiment, num_devices: int, rows_multiple: int, *, reads_data: bool
+    experiment: Experiment, num_devices: int, num_shares: int, *, reads_data: bool
 ) -> PlannedTraining:
     """Finds the task of an experiment, and the shape of its largest batch.
 
     Args:
         experiment: to train.
         num_devices: number of devices that share an update.
-        rows_multiple: divides the number of rows of a batch.
+        num_shares: number of equal shares into which the rows of a batch are cut.
         reads_data: whether vocabulary and batches are those of the data; otherwise the largest that
             the options of the data allow.
 
@@ -133,7 +132,7 @@ def plan_training(
             f"--training.lora.rank {experiment.training.lora.rank}: only trainings of all "
             "parameters can be planned: leave it out"
         )
-    multiple = rows_multiple * experiment.training.accumulate_steps
+    multiple = num_shares * experiment.training.accumulate_steps
     if not reads_data:
         task = _open_without_data(experiment)
         return PlannedTraining(experiment, task, _largest_allowed(task, num_devices, multiple))
@@ -142,7 +141,7 @@ def plan_training(
         folder = Path(experiment.init_from or empty)
         task = find_task(experiment)[1].open(experiment, folder, training=True)
     split = experiment.data.train_split
-    batches = task.batches(split, num_devices=num_devices, rows_multiple=multiple)
+    batches = task.batches(split, num_devices=num_devices).filled(multiple)
     seen = (batches[step] for step in range(min(batches.batches_per_epoch, MANY_UPDATES)))
     largest = max(seen, key=lambda batch: sum(x.size for x in jax.tree.leaves(batch)))
     return PlannedTraining(experiment, task, jax.tree.map(_shape_of, largest))
@@ -179,15 +178,15 @@ def _tokenizer(experiment: Experiment) -> Tokenizer:
     return Tokenizer.of_characters(map(chr, range(_FIRST_LETTER, last + 1)))
 
 
-def _largest_allowed(task: Any, num_devices: int, rows_multiple: int) -> Any:
+def _largest_allowed(task: Any, num_devices: int, multiple: int) -> Any:
     data, given = task.experiment.data, task.takes[1]
     length = data.max_length
     if given == "target_tokens":
         tokens, pairs = data.limits(num_devices)
-        rows = rows_by_length(tokens, pairs, length, rows_multiple, LARGEST_NUMBER)(length)
+        rows = rows_by_length(tokens, pairs, length, LARGEST_NUMBER)(length)
+        rows = -(-rows // multiple) * multiple
         return _batch(Batch, *[(rows, length)] * 4)
-    rows = data.batch_size
-    check_batch_size(rows, rows_multiple)
+    rows = -(-data.batch_size // multiple) * multiple
     if given == "next_tokens":
         # The last token is only predicted.
         return _batch(TextBatch, *[(rows, length + 1)] * 2)

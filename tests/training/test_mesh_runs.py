@@ -1,0 +1,79 @@
+"""Trainings on a mesh of devices, which are continued on other meshes."""
+
+import dataclasses
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+from reference import assert_close
+from rich.console import Console
+from small import make_experiment, with_fields
+
+from flax_transformer.errors import UserError
+from flax_transformer.training import loop, parallel
+from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.workdir import Workdir
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+MESHES = ("data=2,fsdp=4", "fsdp=8", "data=2,fsdp=2,tensor=2")
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    made = make_experiment(tmp_path_factory.mktemp("data"))
+    model = dataclasses.replace(
+        made.model, d_model=16, d_ff=16, num_heads=2, residual_dropout_rate=0.1
+    )
+    made = dataclasses.replace(made, model=model)
+    # Rows that no number of devices divides.
+    return with_fields(made, "data", tokens_per_batch=331)
+
+
+def train(experiment, path, mesh, num_steps):
+    settings = {"checkpoint_every_steps": 3, "evaluate_every_steps": 3, "log_every_steps": 1}
+    planned = with_fields(
+        with_fields(experiment, "optimizer", schedule="constant", learning_rate=0.01),
+        "training",
+        **(settings | {"num_steps": num_steps, "mesh": mesh}),
+    )
+    loop.train(planned, path, Console(file=io.StringIO()))
+    return planned
+
+
+def losses(path):
+    lines = map(json.loads, Workdir(path).metrics.read_text().splitlines())
+    return [line["loss"] for line in lines if line["kind"] == "train"]
+
+
+def test_a_run_that_changes_its_mesh_gives_the_losses_of_one_that_does_not(experiment, tmp_path):
+    train(experiment, tmp_path / "whole", None, 6)
+    for number, mesh in enumerate((MESHES[0], MESHES[2]), 1):
+        train(experiment, tmp_path / "moved", mesh, 3 * number)
+    expected = losses(tmp_path / "whole")
+    assert len(expected) == 6
+    assert_close(losses(tmp_path / "moved"), expected, 1e-5)
+
+
+def test_a_restored_state_has_the_saved_bits(experiment, tmp_path):
+    planned = train(experiment, tmp_path / "run", MESHES[0], 2)
+    workdir = Workdir(tmp_path / "run")
+    task = loop.find_task(planned)[1].open(planned, workdir.path, training=False)
+    checkpoints = open_checkpoints(workdir, planned.training, is_reader=True)
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    saved, steps = checkpoints.mean_variables(shapes, [2])
+    checkpoints.close()
+    assert steps == [2]
+    for mesh in MESHES:
+        devices = parallel.MeshDevices(jax.devices(), mesh)
+        placed = devices.place(saved)
+        cut = [x for x in jax.tree.leaves(placed) if not x.is_fully_replicated]
+        assert cut
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(placed), saved)
+
+
+def test_a_mesh_that_does_not_fit_leaves_no_trace(experiment, tmp_path):
+    with pytest.raises(UserError, match=r"--training\.mesh data=3 needs 3 devices, but"):
+        train(experiment, tmp_path / "run", "data=3", 2)
+    assert not (tmp_path / "run").exists()
