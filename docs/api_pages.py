@@ -51,6 +51,7 @@ FOLDERS = {
     "training.optimizer": "Training: optimizer",
     "training.checkpoints": "Training: checkpoints",
     "training.durability": "Training: durability",
+    "training.planning": "Training: planning",
     "visualization": "Visualization",
     "interchange": "Exchange of weights",
     "interchange.families": "Exchange of weights: families",

@@ -287,6 +287,17 @@ def test_a_topology_that_does_not_exist_is_refused(name, message):
         find_topology(name)
 
 
+def test_a_mesh_without_a_place_among_the_chips_is_refused(monkeypatch):
+    def fail(*_, **__):
+        raise NotImplementedError("Failed to find assignment for logical_axis_index 2 of size 32")
+
+    monkeypatch.setattr(jax, "make_mesh", fail)
+    with pytest.raises(UserError, match="cpu:8 has no place for the mesh fsdp=8: make each size"):
+        find_topology("cpu:8").mesh("fsdp=8")
+    with pytest.raises(UserError, match="no mesh of 8 devices cuts a batch of 16 rows"):
+        suggest_meshes(planned(), find_topology("cpu:8"), print)
+
+
 def test_without_libtpu_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"v5e:4x4 needs libtpu.*pip install '.*\[plan\]'$"):

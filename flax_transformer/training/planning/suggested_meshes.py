@@ -1,5 +1,6 @@
 """Ranks the meshes for a training by a formula, and compiles the best."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.training.mesh_shape import mesh_sizes
 from flax_transformer.training.parallel import MeshDevices
 from flax_transformer.training.planning.planned_training import PlannedTraining
-from flax_transformer.training.planning.topology import Topology
+from flax_transformer.training.planning.topology import LayoutError, Topology
 from flax_transformer.training.planning.training_plan import Plan, compile_step, make_plan
 
 NUM_COMPILED = 3
@@ -79,10 +80,12 @@ def suggest_meshes(
     """
     state = planned.state()
     available = _SHARE * topology.memory
-    ranked = sorted(
-        (estimate(planned, state, topology, mesh) for mesh in _meshes(planned, topology)),
-        key=lambda one: (one.memory > available, one.messages, one.memory),
-    )
+    ranked = list[Estimate]()
+    for mesh in _meshes(planned, topology):
+        # One without a place among the chips is passed over.
+        with contextlib.suppress(LayoutError):
+            ranked.append(estimate(planned, state, topology, mesh))
+    ranked.sort(key=lambda one: (one.memory > available, one.messages, one.memory))
     if not ranked:
         raise UserError(
             f"no mesh of {len(topology.devices)} devices cuts a batch of {planned.num_rows} rows "
@@ -129,7 +132,7 @@ def estimate(planned: PlannedTraining, state: Any, topology: Topology, mesh: str
         Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models",
         equation 2.
     """
-    devices = MeshDevices(topology.devices, mesh)
+    devices = topology.mesh(mesh)
     size = devices.mesh.shape
     sizes = _sizes(planned)
     on_device = sizes.num_rows // devices.num_shares * sizes.length * sizes.width * sizes.num_layers

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from flax_transformer.errors import UserError, unknown
+from flax_transformer.training.parallel import MeshDevices
 
 GIB = 2**30
 CPU = "cpu"
@@ -44,6 +45,10 @@ _CHIPS = {
 }
 
 
+class LayoutError(UserError):
+    """A mesh that JAX cannot lay out on the chips of a topology."""
+
+
 class Topology(NamedTuple):
     """Devices for which a program can be compiled.
 
@@ -60,6 +65,20 @@ class Topology(NamedTuple):
     devices: list[Any]
     memory: int
     peak_flops: float | None
+
+    def mesh(self, mesh: str) -> MeshDevices:
+        """Arranges the devices as a mesh; see `parse_mesh`.
+
+        Raises:
+            LayoutError: if an axis is not the product of some axes of the chips.
+        """
+        try:
+            return MeshDevices(self.devices, mesh)
+        except NotImplementedError as error:
+            raise LayoutError(
+                f"{OPTION} {self.name} has no place for the mesh {mesh}: make each size the "
+                "product of some of its axes"
+            ) from error
 
 
 def start_no_accelerator() -> None:
@@ -116,19 +135,19 @@ def _slice(name: str, kind: str, sizes: list[int]) -> Topology:
     from jax.experimental import topologies
 
     chip, num_chips = _CHIPS[kind], math.prod(sizes)
-    # A machine has four chips, 2x2, or one.
-    bounds = {"chips_per_host_bounds": (1, 1, 1)} if num_chips == 1 else {}
+    # A machine has four chips, 2x2, or one. JAX requires that a chip is one device; a v4 has two
+    # cores, and has to be asked for it.
+    options: dict[str, Any] = {"chips_per_host_bounds": (1, 1, 1)} if num_chips == 1 else {}
+    if kind == "v4":
+        options["chip_config_name"] = "megacore"
     with _without_tpu(chip):
         try:
-            found = topologies.get_topology_desc(name, platform="tpu", **bounds)
+            found = topologies.get_topology_desc(name, platform="tpu", **options)
         except jax.errors.JaxRuntimeError as error:
             reason = str(error).splitlines()[0].partition(": ")[2].rstrip(".")
             raise UserError(f"{OPTION} {name} is refused ({reason}): give other sizes") from error
     devices = list(found.devices)
-    # libtpu describes a v4 chip by its two cores.
-    share = num_chips / len(devices)
-    memory = int(chip.memory_gib * GIB * share)
-    return Topology(name, devices[0].device_kind, devices, memory, chip.peak_flops * share)
+    return Topology(name, devices[0].device_kind, devices, chip.memory_gib * GIB, chip.peak_flops)
 
 
 @contextlib.contextmanager

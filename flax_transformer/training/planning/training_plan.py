@@ -14,7 +14,6 @@ from jax.sharding import PartitionSpec as P
 from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels.rows_on_mesh import ROW_AXES
 from flax_transformer.training.mesh_shape import mesh_sizes
-from flax_transformer.training.parallel import MeshDevices
 from flax_transformer.training.planning.collectives import Traffic, find_collectives, traffic
 from flax_transformer.training.planning.planned_training import PlannedTraining, abstract_key
 from flax_transformer.training.planning.topology import Topology
@@ -134,7 +133,7 @@ def compile_step(planned: PlannedTraining, topology: Topology, mesh: str) -> Com
         topology: the devices.
         mesh: sizes of the mesh's axes; see `parse_mesh`.
     """
-    devices = MeshDevices(topology.devices, mesh)
+    devices = topology.mesh(mesh)
     state = planned.state()
     rows = NamedSharding(devices.mesh, P(ROW_AXES))
     batch = jax.tree.map(
