@@ -9,6 +9,7 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 
+from flax_transformer.commands.several_processes import OfProcesses
 from flax_transformer.console import say, show_scores
 from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
@@ -19,6 +20,7 @@ from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import evaluate
 from flax_transformer.training.durability.lasting_console import LastingConsole
 from flax_transformer.training.loop import train
+from flax_transformer.training.processes import is_first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class OfExperiment:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Train(OfExperiment):
+class Train(OfExperiment, OfProcesses):
     """Train an experiment, or continue an interrupted training."""
 
     workdir: Path
@@ -53,9 +55,12 @@ class Train(OfExperiment):
 
     def run(self) -> None:
         """Trains, scores the held-out split and says what to do next."""
-        console = LastingConsole()
         if self.deterministic:
             repeat_bits()
+        with self.joined():
+            self._run(LastingConsole(quiet=not is_first()))
+
+    def _run(self, console: Console) -> None:
         _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
         command = find_task(self.experiment)[1].command
         say(console, f"next, {command} something of your own:")

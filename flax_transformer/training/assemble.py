@@ -23,7 +23,8 @@ from flax_transformer.training.checkpoints.kept_weights import read_weights
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.lora import Base
-from flax_transformer.training.metrics import deciding_score, validation_scores
+from flax_transformer.training.metrics import agreed_scores, deciding_score, validation_scores
+from flax_transformer.training.processes import is_first
 from flax_transformer.training.quantized_weights import EIGHT_BITS, UseType, quantize_weights
 from flax_transformer.training.training_config import TrainingConfig
 
@@ -41,7 +42,7 @@ def open_checkpoints(
         workdir.checkpoints,
         training.keep_checkpoints,
         training.saves_at,
-        partial(validation_scores, workdir.metrics, training.score),
+        partial(validation_scores if is_reader else agreed_scores, workdir.metrics, training.score),
         is_reader,
         training.evaluates_as_last,
         base,
@@ -246,7 +247,8 @@ def evaluate(
     record = _record(run, split, scored, command, dtype)
     changes = [str(value) for value in (dtype, *task_options.values()) if value is not None]
     name = "-".join([_scores_name(split, weights, run.experiment.decoding), *changes])
-    _write(Workdir(path).scores / name, record, scored.outputs)
+    if is_first():
+        _write(Workdir(path).scores / name, record, scored.outputs)
     return record, scored
 
 

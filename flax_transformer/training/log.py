@@ -200,9 +200,9 @@ class Log:
         self.skipped = 0
 
     def add(self, step: int, metrics: StepMetrics, count: int) -> None:
-        """Adds a step's metrics as its devices hold them, and this process's count of units."""
+        """Adds a step's metrics as its devices hold them, and its count of units."""
         self._metrics.append(metrics)
-        self._count += count * jax.process_count()
+        self._count += count
         self._in_flight.append(metrics)
         if len(self._in_flight) > MAX_STEPS_IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())

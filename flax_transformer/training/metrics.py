@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flax_transformer.evaluation.metric import is_less_better
+from flax_transformer.training.processes import is_first, told
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
 
@@ -48,6 +49,12 @@ def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
         name: name of the score.
     """
     return {step: tuple(found.values()) for step, found in _goodness_by_step(path, name).items()}
+
+
+def agreed_scores(path: Path, name: str) -> dict[int, Goodness]:
+    """Reads `validation_scores` in the first process, for all: the others may see an old file."""
+    pairs = told(lambda: list(validation_scores(path, name).items()))
+    return {step: tuple(values) for step, values in pairs}
 
 
 def deciding_score(path: Path, name: str) -> str:
@@ -123,7 +130,7 @@ def scores_since_best(scores: Mapping[int, Goodness]) -> int:
 
 
 class MetricsWriter:
-    """Appends to metrics.jsonl and to TensorBoard's files.
+    """Appends to metrics.jsonl and to TensorBoard's files; of several processes, the first does.
 
     Args:
         path: path of the JSON lines.
@@ -133,12 +140,17 @@ class MetricsWriter:
     """
 
     def __init__(self, path: Path, tensorboard: Path, step: int):
+        self._lines: TextIO | None = None
+        if not is_first():
+            return
         keep_lines(path, lambda line: line["step"] <= step)
-        self._lines: TextIO = path.open("a")
+        self._lines = path.open("a")
         self._events, self._event, self._scalar = _open_events(tensorboard, step + 1)
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Writes one line of metrics of one kind ("train" or a split's name)."""
+        if self._lines is None:
+            return
         self._lines.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
         self._lines.flush()
         for name, value in values.items():
@@ -151,8 +163,9 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Writes everything that remains."""
-        self._lines.close()
-        self._events.close()
+        if self._lines is not None:
+            self._lines.close()
+            self._events.close()
 
 
 def _open_events(folder: Path, purge_step: int) -> tuple[Any, Any, Any]:
@@ -196,6 +209,8 @@ def _parsed(line: str) -> dict[str, Any] | None:
 class Milestones:
     """Decides after a step, by the scores so far, whether to evaluate and whether to stop.
 
+    With several processes, the first one decides, as the others may see an old file.
+
     Args:
         training: config with the evaluation interval and the length of the training.
         metrics: file of the scores; it may not exist yet.
@@ -208,7 +223,7 @@ class Milestones:
     def needs_evaluation(self, step: int) -> bool:
         """Returns whether the model must be scored after a step, and was not yet."""
         is_due = step > 0 and self._training.evaluates_at(step)
-        return is_due and step not in self._scores(step)
+        return is_due and told(lambda: step not in self._scores(step))
 
     def is_over(self, step: int) -> bool:
         """Returns whether no further step follows."""
@@ -216,8 +231,9 @@ class Milestones:
         if step >= training.num_steps or training.patience is None:
             return step >= training.num_steps
         # The scores change only after an evaluation.
-        return training.evaluates_at(step) and (
-            scores_since_best(self._scores(step)) >= training.patience
+        patience = training.patience
+        return training.evaluates_at(step) and told(
+            lambda: scores_since_best(self._scores(step)) >= patience
         )
 
     def other_choice(self, step: int) -> str | None:

@@ -26,11 +26,13 @@ class Devices(ABC):
     Attributes:
         devices: those of all processes.
         num_shares: number of equal shares into which the rows of a batch are cut.
+        own_shares: those that the devices of this process need.
         axis_name: the mapped axis over devices, None if a step sees the whole batch.
     """
 
     devices: list[Any]
     num_shares: int = 1
+    own_shares: tuple[int, ...] = (0,)
     axis_name: str | None = None
 
     @abstractmethod
@@ -45,9 +47,21 @@ class Devices(ABC):
     def whole(self, tree: Any) -> Any:
         """Returns a state or metrics in a form that this process can read as usual arrays."""
 
+    def to_save(self, state: Any) -> Any:
+        """Returns a state in the form in which a checkpoint takes it."""
+        return jax.device_get(self.whole(state))
+
+    def to_restore(self, shapes: Any) -> Any:
+        """Returns the shapes of a state in the form in which a checkpoint restores it."""
+        return shapes
+
     @abstractmethod
     def share(self, batch: Any) -> Any:
-        """Distributes the rows of this process's batch over its devices."""
+        """Distributes the rows of a batch that this process needs over its devices."""
+
+    def of_all(self, count: int) -> int:
+        """Estimates a count over a whole batch by that of the rows that this process needs."""
+        return round(count * self.num_shares / len(self.own_shares))
 
     def place_for_use(self, variables: Any) -> Any:
         """Brings whole variables to where an evaluation uses them: the first device."""
@@ -115,6 +129,7 @@ class MappedDevices(Devices):
 
     def __init__(self, devices: Sequence[Any]):
         self.devices, self.num_shares = list(devices), len(devices)
+        self.own_shares = tuple(range(self.num_shares))
 
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
         """Compiles a step; see `Devices`."""
@@ -169,6 +184,9 @@ class MeshDevices(Devices):
             devices=self.devices,
         )
         self.num_shares = int(np.prod([sizes[axis] for axis in ROW_AXES]))
+        self._rows = NamedSharding(self.mesh, P(ROW_AXES))
+        own = self._rows.addressable_devices_indices_map((self.num_shares,)).values()
+        self.own_shares = tuple(sorted({rows.start or 0 for (rows,) in own}))
 
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
         """Compiles a step; see `Devices`."""
@@ -202,8 +220,20 @@ class MeshDevices(Devices):
         return jax.tree_util.tree_map_with_path(sharding, tree)
 
     def place(self, tree: Any) -> Any:
-        """Brings each device its part of a state, which every process has as a whole."""
+        """Brings each device its part of a state, which every process has as a whole.
+
+        Arrays that are already there stay.
+        """
         return jax.tree.map(_from_whole, tree, self.shardings(tree))
+
+    def to_save(self, state: Any) -> Any:
+        """Returns the state as it is: each process writes its own parts."""
+        return state
+
+    def to_restore(self, shapes: Any) -> Any:
+        """Adds where each part belongs: each process reads its own."""
+        place = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)  # noqa: E731
+        return jax.tree.map(place, shapes, self.shardings(shapes))
 
     def whole(self, tree: Any) -> Any:
         """Returns arrays that this process can read: its own, or gathered from all processes."""
@@ -215,11 +245,22 @@ class MeshDevices(Devices):
 
     def share(self, batch: Any) -> Any:
         """Brings each device its rows of this process's rows."""
-        rows = NamedSharding(self.mesh, P(ROW_AXES))
-        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
+        return jax.tree.map(self._from_own_rows, batch)
+
+    def _from_own_rows(self, own: Any) -> Any:
+        size = len(own) // len(self.own_shares)
+
+        def part(index: tuple[slice, ...]) -> Any:
+            start = self.own_shares.index((index[0].start or 0) // size) * size
+            return own[start : start + size]
+
+        shape = (size * self.num_shares, *own.shape[1:])
+        return jax.make_array_from_callback(shape, self._rows, part)
 
 
 def _from_whole(array: Any, sharding: NamedSharding) -> Any:
+    if isinstance(array, jax.Array) and array.sharding == sharding:
+        return array
     if jax.process_count() == 1:
         return jax.device_put(array, sharding)
     on_host = np.asarray(array)

@@ -162,7 +162,7 @@ def test_threads_reaching_over_an_epoch_get_the_same_batches(row_length):
 @pytest.mark.parametrize("row_length", [None, 29])
 def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
     batches = training_batches(some_pairs(), 199, 3, row_length=row_length).filled(6)
-    parts = [batches.shard(process, 3) for process in range(3)]
+    parts = [batches.shard([process], 3) for process in range(3)]
     for step in range(2 * batches.batches_per_epoch):
         shares = [part[step] for part in parts]
         assert same(jax.tree.map(lambda *sides: np.concatenate(sides), *shares), batches[step])
@@ -171,7 +171,7 @@ def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
 def test_rows_that_do_not_divide_by_the_processes_are_refused():
     batches = training_batches(some_pairs(), 199, 3)
     with pytest.raises(ValueError, match=r"rows do not divide by 997 processes"):
-        batches.shard(0, 997)
+        batches.shard([0], 997)
 
 
 @pytest.mark.parametrize("row_length", [None, 29])

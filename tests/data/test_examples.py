@@ -72,11 +72,11 @@ def test_rows_that_fill_a_batch_are_not_counted(examples):
 def test_processes_share_a_batch(examples):
     batches = ExampleBatches(examples, 6)
     for step in range(5):
-        parts = [numbers(batches.shard(process, 3)[step]) for process in range(3)]
+        parts = [numbers(batches.shard([process], 3)[step]) for process in range(3)]
         assert [len(part) for part in parts] == [2, 2, 2]
         assert list(itertools.chain(*parts)) == numbers(batches[step])
     with pytest.raises(ValueError, match=r"\[6\] rows do not divide by 4 processes"):
-        batches.shard(0, 4)
+        batches.shard([0], 4)
 
 
 def test_rows_are_filled_to_a_multiple(examples):
@@ -87,7 +87,7 @@ def test_rows_are_filled_to_a_multiple(examples):
         for array, expected in zip(more, batch, strict=True):
             assert expected is None or np.array_equal(array[:6], expected)
         assert more.labels[6:].tolist() == [-1, -1]
-        parts = [numbers(filled.shard(process, 2)[step]) for process in range(2)]
+        parts = [numbers(filled.shard([process], 2)[step]) for process in range(2)]
         assert [*parts[0], *parts[1]] == numbers(more)
 
 

@@ -45,10 +45,10 @@ def test_epochs_start_elsewhere_and_a_step_depends_on_the_seed_alone():
 
 def test_processes_share_the_rows_of_a_batch():
     batches = make()
-    parts = [batches.shard(process, 5)[2].tokens for process in range(5)]
+    parts = [batches.shard([process], 5)[2].tokens for process in range(5)]
     np.testing.assert_array_equal(np.concatenate(parts), batches[2].tokens)
     with pytest.raises(ValueError, match=r"\[5\] rows do not divide by 2 processes"):
-        batches.shard(0, 2)
+        batches.shard([0], 2)
 
 
 def test_what_makes_no_batch_is_refused():

@@ -57,7 +57,7 @@ class Batches(abc.ABC):
 
     def __init__(self, batches_per_epoch: int, seed: int | None):
         self.batches_per_epoch, self._seed = batches_per_epoch, seed
-        self._multiple, self._part = 1, (0, 1)
+        self._multiple, self._parts, self._num_parts = 1, (0,), 1
         # Two, because prefetching threads begin the next epoch before the last one ends.
         self._groups = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
@@ -78,8 +78,8 @@ class Batches(abc.ABC):
 
     def rows(self, step: int) -> Int[np.ndarray, " rows"]:
         """Returns the example in each row of a step's batch, -1 for a row that only fills it."""
-        process, processes = self._part
-        return np.split(_filled(self._group(step).indices, self._multiple), processes)[process]
+        parts = np.split(_filled(self._group(step).indices, self._multiple), self._num_parts)
+        return np.concatenate([parts[part] for part in self._parts])
 
     def epoch(self, number: int = 0) -> Iterator[tuple[Int[np.ndarray, " rows"], Any]]:
         """Yields the rows and the batch of every step of an epoch."""
@@ -96,20 +96,22 @@ class Batches(abc.ABC):
         filled._multiple = multiple
         return filled
 
-    def shard(self, process_index: int, process_count: int) -> "Batches":
-        """Returns the batches of one process: its share of the rows of every batch.
+    def shard(self, parts: Sequence[int], num_parts: int) -> "Batches":
+        """Returns the batches of one process: some of the equal parts of every batch's rows.
+
+        Args:
+            parts: numbers of these parts, from 0.
+            num_parts: number of all parts.
 
         Raises:
-            ValueError: if the rows of a batch are not a multiple of process_count.
+            ValueError: if the rows of a batch are not a multiple of num_parts.
         """
         sizes = {_filled(group.indices, self._multiple).size for group in self._groups(0)}
-        if any(size % process_count for size in sizes):
-            raise ValueError(
-                f"batches of {sorted(sizes)} rows do not divide by {process_count} processes"
-            )
-        part = copy.copy(self)
-        part._part = process_index, process_count
-        return part
+        if any(size % num_parts for size in sizes):
+            raise ValueError(f"batches of {sorted(sizes)} rows do not divide by {num_parts}")
+        shard = copy.copy(self)
+        shard._parts, shard._num_parts = tuple(parts), num_parts
+        return shard
 
     def _group(self, step: int) -> Group:
         epoch, index = divmod(step, self.batches_per_epoch)

@@ -1,6 +1,5 @@
 """The contents of a checkpoint by name: detects damage, and checkpoints of another model."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,16 +38,6 @@ def shapes(tree: Any) -> dict[str, str]:
         name: f"{np.dtype(leaf.dtype).name}[{','.join(map(str, leaf.shape))}]"
         for name, leaf in named_leaves(tree).items()
     }
-
-
-def digest(tree: Any) -> str:
-    """Returns a digest of all names, types, shapes and bits of a tree of arrays."""
-    sha = hashlib.sha256()
-    for name, leaf in sorted(named_leaves(tree).items()):
-        array = np.asarray(leaf)
-        sha.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
 
 
 def check_shapes(found: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:

@@ -1,11 +1,8 @@
 """Checkpoints on disk, by Orbax: written in the background; the newest and the best are kept."""
 
-import contextlib
 import logging
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +12,22 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from flax_transformer.errors import UserError
-from flax_transformer.training.checkpoints.checkpoint_contents import check_shapes, digest, shapes
+from flax_transformer.training.checkpoints.bit_sums import is_shared, own_bytes, sums
+from flax_transformer.training.checkpoints.checkpoint_contents import (
+    check_shapes,
+    named_leaves,
+    shapes,
+)
+from flax_transformer.training.checkpoints.disk_room import (
+    check_room,
+    explained_writes,
+    first_line,
+)
+from flax_transformer.training.checkpoints.kept_steps import KeptSteps
 from flax_transformer.training.lora import Base, divided, merged
-from flax_transformer.training.metrics import Goodness, best_step
+from flax_transformer.training.metrics import Goodness
 from flax_transformer.training.optimizer.update_rules import exchange_average
+from flax_transformer.training.processes import gathered, together, told
 from flax_transformer.training.step import TrainState, split_variables
 
 
@@ -36,7 +45,7 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run.
 
-    Each has the model's variables, the optimizer's state, a digest of both, and notes of the
+    Each has the model's variables, the optimizer's state, sums of their bits, and notes of the
     training. The position in the data is not stored: the batch of a step is a function of the seed
     and the step. Orbax writes a checkpoint to a temporary place and moves it when it is complete.
 
@@ -68,13 +77,14 @@ class Checkpoints:
         # Orbax logs every step of every save at level INFO, and every error before raising it.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._directory = directory.absolute()
-        self._keep, self._is_due, self._scores = keep, is_due, scores
-        self._is_end, self.base = is_end, base
+        self._kept = KeptSteps(keep, is_due, scores, is_end)
+        self._is_reader, self.base = is_reader, base
         options = ocp.CheckpointManagerOptions(
+            multiprocessing_options=_for_this_process() if is_reader else _for_all_processes(),
             read_only=is_reader,
             create=not is_reader,
             cleanup_tmp_directories=not is_reader,
-            preservation_policy=None if is_reader else self,
+            preservation_policy=None if is_reader else self._kept,
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
@@ -88,20 +98,21 @@ class Checkpoints:
         Raises:
             UserError: if this or the previous checkpoint cannot be written.
         """
-        host = jax.device_get(state)
         # Readers need the variables. If these are averaged, the optimizer's item therefore contains
         # the parameters instead of the average.
-        _, optimizer_state = exchange_average(host.params, host.optimizer_state)
-        items = {"variables": host.variables, "optimizer": optimizer_state}
+        _, optimizer_state = exchange_average(state.params, state.optimizer_state)
+        items = {"variables": state.variables, "optimizer": optimizer_state}
         contents: dict[str, Any] = {
-            name: {"digest": digest(item), "shapes": shapes(item)} for name, item in items.items()
+            name: {"sums": self._sums(item), "shapes": shapes(item)} for name, item in items.items()
         }
-        contents["skipped"] = int(host.skipped)
-        with self._explained():
+        contents["skipped"] = int(state.skipped)
+        with explained_writes(self._directory):
             self._manager.wait_until_finished()  # unfinished writes need space too
-            _check_room(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(items)))
+            # Of several processes, one may have the last room.
+            with together(), explained_writes(self._directory):
+                check_room(self._directory, own_bytes(items))
             self._manager.save(
-                int(host.step),
+                int(state.step),
                 args=ocp.args.Composite(
                     **{name: ocp.args.StandardSave(item) for name, item in items.items()},
                     contents=ocp.args.JsonSave(contents),
@@ -118,18 +129,18 @@ class Checkpoints:
 
         Before the first due checkpoint, the newest step.
         """
-        due = [step for step in self.steps() if self._is_due(step)]
-        return due[-self._keep :] or self.steps()[-1:]
+        return self._kept.last(self.steps()) or self.steps()[-1:]
 
     def best_step(self) -> int | None:
         """The step of the checkpoint with the best score."""
-        return self._best(self.steps())
+        return self._kept.best(self.steps())
 
     def restore(self, like: TrainState, step: int) -> Restored:
         """Reads a checkpoint to continue from.
 
         Args:
-            like: a state with the same structure and shapes.
+            like: a state with the same structure and shapes; arrays whose shape has a sharding are
+                restored to these devices, each part by its process.
             step: step of the checkpoint.
 
         Raises:
@@ -203,96 +214,86 @@ class Checkpoints:
 
     def prune(self) -> None:
         """Deletes checkpoints that an interrupted process did not delete."""
-        for step in set(self.steps()) - self._kept(self.steps()):
+        for step in set(self.steps()) - self._kept.of(self.steps()):
             self._manager.delete(step)
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Decides for Orbax which checkpoints are kept."""
-        kept = self._kept([checkpoint.step for checkpoint in checkpoints])
-        return [checkpoint.step in kept for checkpoint in checkpoints]
 
     def close(self) -> None:
         """Waits until everything is written."""
-        with self._explained():
+        with explained_writes(self._directory):
             self._manager.wait_until_finished()
         self._manager.close()
 
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
         """Reads some items, and verifies that they are the saved ones."""
         where = f"the checkpoint {self._directory / str(step)}"
-        empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), {**like})
-        args: dict[str, Any] = {n: ocp.args.StandardRestore(item) for n, item in empty.items()}
+        targets = jax.tree.map(_target, {**like})
+        args: dict[str, Any] = {n: ocp.args.StandardRestore(item) for n, item in targets.items()}
         if notes:
             args["notes"] = ocp.args.JsonRestore()
+        contents, items, cause = {}, {}, None
         try:
             contents = self.contents(step)
             for name, item in like.items():
                 check_shapes(contents[name]["shapes"], shapes(item), where)
             items = {**self._manager.restore(step, args=ocp.args.Composite(**args))}
-            wrong = [n for n in like if digest(items[n]) != contents[n]["digest"]]
             items["skipped"] = contents["skipped"]
         except UserError:
             raise
         # After any exception of Orbax or the libraries below it: the files have changed.
         except Exception as error:
-            raise DamagedCheckpoint(f"{where} is damaged ({_first_line(error)})") from error
-        if wrong:
-            raise DamagedCheckpoint(f"{where} is damaged (its {wrong[0]} are not those saved)")
+            cause = error
+        found = [said for said in self._of_all(cause and first_line(cause)) if said]
+        if found:
+            raise DamagedCheckpoint(f"{where} is damaged ({found[0]})") from cause
+        for name in like:
+            # Earlier versions saved another digest, which is not verified any more.
+            saved = contents[name].get("sums")
+            if saved is not None and saved != self._sums(items[name]):
+                raise DamagedCheckpoint(f"{where} is damaged (its {name} are not those saved)")
         return items
 
-    def _kept(self, steps: Sequence[int]) -> set[int | None]:
-        """Selects the newest due steps, the best and the very newest."""
-        due = sorted(step for step in steps if self._is_due(step))
-        lasting = [step for step in steps if not self._is_end(step)]
-        return {*due[-self._keep :], self._best(steps), self._best(lasting), max(steps, default=0)}
+    def _of_all(self, value: Any) -> list[Any]:
+        """Returns the values of all processes that use these checkpoints together."""
+        return [value] if self._is_reader else gathered(value)
 
-    def _best(self, steps: Sequence[int]) -> int | None:
-        scores = self._scores()
-        return best_step({step: scores[step] for step in steps if step in scores})
+    def _sums(self, tree: Any) -> dict[str, int]:
+        """Returns `sums`, also of arrays that several processes share."""
+        own, leaves = sums(tree), named_leaves(tree)
+        parts = self._of_all(own)
+        return {
+            name: sum(part[name] for part in parts) % 2**64 if is_shared(leaves[name]) else number
+            for name, number in own.items()
+        }
 
     def _put_aside(self, step: int) -> Path:
         """Moves a damaged checkpoint aside, because its step will be saved again."""
-        folder = self._directory.with_name("damaged")
-        folder.mkdir(exist_ok=True)
-        number = sum(path.name.partition(".")[0] == str(step) for path in folder.iterdir())
-        aside = folder / f"{step}.{number}"
-        (self._directory / str(step)).rename(aside)
+        aside = told(lambda: _move_aside(self._directory / str(step)))
         self._manager.reload()
-        return aside
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns file-system errors into one line; Orbax raises them at the next call."""
-        try:
-            yield
-        # The C++ library below Orbax raises a ValueError with the system's message.
-        except (OSError, ValueError) as error:
-            # Not `steps`, which leaves out checkpoints that would have been deleted after this one.
-            steps = [int(path.name) for path in self._directory.glob("*") if path.name.isdecimal()]
-            kept = f"the last one, of step {max(steps)}, is whole" if steps else "there is none yet"
-            raise UserError(
-                f"cannot write a checkpoint into {self._directory} ({_first_line(error)}); {kept}: "
-                "make room, or make the folder writable, and give the same command again"
-            ) from error
+        return Path(aside)
 
 
-def _check_room(directory: Path, num_bytes: int) -> None:
-    """Fails if a folder cannot store a file of num_bytes bytes.
-
-    An error before Orbax begins is clearer, and leaves no coroutine unawaited, for which Python
-    would print a warning.
-    """
-    with tempfile.TemporaryFile(dir=directory) as file:
-        # Not available on every system. Unlike the free space of a disk it respects quotas and
-        # limits.
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(file.fileno(), 0, num_bytes)
-            except OSError as error:
-                needed = f"{error.strerror} for {num_bytes / 1e6:,.1f} MB"
-                raise OSError(error.errno, needed) from error
+def _for_this_process() -> Any:
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+def _for_all_processes() -> Any:
+    return ocp.options.MultiprocessingOptions()
+
+
+def _target(shape: Any) -> Any:
+    """Returns what Orbax restores: an array on devices, or one of NumPy."""
+    if getattr(shape, "sharding", None) is not None:
+        return shape
+    return np.empty(shape.shape, shape.dtype)
+
+
+def _move_aside(path: Path) -> str:
+    folder = path.parent.with_name("damaged")
+    folder.mkdir(exist_ok=True)
+    number = sum(other.name.partition(".")[0] == path.name for other in folder.iterdir())
+    aside = folder / f"{path.name}.{number}"
+    path.rename(aside)
+    return str(aside)

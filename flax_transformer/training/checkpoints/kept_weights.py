@@ -12,6 +12,7 @@ from flax.traverse_util import unflatten_dict
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
+from flax_transformer.training.processes import told
 from flax_transformer.training.step import TrainState
 
 
@@ -23,10 +24,9 @@ def weights_only(params: Any) -> TrainState:
 
 def keep_weights(folder: Path, params: Any) -> None:
     """Saves parameters in a folder; those that an interrupted process left there are deleted."""
-    if jax.process_index() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+    told(lambda: shutil.rmtree(folder, ignore_errors=True))
     with closing(_open(folder)) as checkpoints:
-        checkpoints.save(weights_only(params), {})
+        checkpoints.save(weights_only(jax.device_get(params)), {})
 
 
 def read_weights(folder: Path) -> Any:

@@ -2,16 +2,21 @@
 
 import contextlib
 import errno
+import secrets
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError, option
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
+from flax_transformer.training.processes import AgreedError, gathered, is_first, told
 from flax_transformer.training.training_config import TrainingConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -20,6 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 FREE = ("training.log_every_steps", "training.mesh")
 NUM_STEPS = "training.num_steps"
 SHOWN = 3  # differences in a message
+CHECKS_IF_SHARED = 20
 
 
 class Workdir:
@@ -89,6 +95,25 @@ class Workdir:
                 forget_end(self.metrics, training)
         write_experiment(self._experiment, experiment)
 
+    def check_shared(self) -> None:
+        """Verifies that all processes see this folder: each reads what the first one writes.
+
+        Raises:
+            AgreedError: naming the processes that do not.
+        """
+        if jax.process_count() == 1:
+            return
+        mark = self.path / f".shared-{secrets.token_hex(8)}"
+        mark = Path(told(lambda: mark.touch() or str(mark)))
+        blind = [name for name in gathered(_if_missing(mark)) if name]
+        if is_first():
+            mark.unlink()
+        if blind:
+            raise AgreedError(
+                f"{', '.join(blind)} cannot see the --workdir {self.path} of process 0: mount one "
+                "folder on all hosts"
+            )
+
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Turns the error of a full disk into one line; releases the folder at the end."""
@@ -155,7 +180,7 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     Raises:
         UserError: naming the differences and a solution.
     """
-    before, after = _flat(found.to_json()), _flat(wanted.to_json())
+    before, after = flat_settings(found), flat_settings(wanted)
     differing = [
         name
         for name in dict.fromkeys([*before, *after])
@@ -179,6 +204,15 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
             f"--optimizer.schedule {schedule} every learning rate depends on the last step; choose "
             f"another --workdir, and --init-from {path} to begin with its weights"
         )
+
+
+def _if_missing(mark: Path) -> str:
+    """Names this process if it does not see a file; a network's file system may show it late."""
+    for _ in range(CHECKS_IF_SHARED):
+        if mark.exists():
+            return ""
+        time.sleep(0.5)
+    return f"process {jax.process_index()} on {socket.gethostname()}"
 
 
 def _another_experiment(path: Path, changes: Sequence[str]) -> UserError:
@@ -220,6 +254,11 @@ def forget_end(metrics: Path, training: TrainingConfig) -> None:
 
     if any(ending.values()) and metrics.exists():
         keep_lines(metrics, is_kept)
+
+
+def flat_settings(experiment: Experiment) -> dict[str, object]:
+    """Returns all settings of an experiment by name, such as "training.num_steps"."""
+    return _flat(experiment.to_json())
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

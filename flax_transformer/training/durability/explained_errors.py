@@ -133,7 +133,7 @@ def explain_out_of_memory(
 def _remedies(experiment: Experiment, devices: Devices, batch: AnyBatch) -> Iterator[str]:
     """Yields ways to save memory: parts of an update, smaller batches, more time."""
     rows, parts = len(jax.tree.leaves(batch)[0]), experiment.training.accumulate_steps
-    if rows * jax.process_count() // devices.num_shares > parts:
+    if rows // len(devices.own_shares) > parts:
         yield f"raise --training.accumulate-steps to {2 * parts} (the same update, in parts)"
     yield from experiment.data.smaller_batches(batch)
     if not (experiment.model.remat and experiment.model.scan_layers):

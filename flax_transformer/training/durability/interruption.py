@@ -1,10 +1,13 @@
 """Graceful interruption: a training stops at the end of a step, with everything saved."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+import jax
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -60,6 +63,10 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
 
+    def asks_to_stop(self, step: int) -> bool:
+        """Returns whether the training must stop after a step."""
+        return self.requested is not None
+
     def check(self) -> None:
         """Raises `Interrupted` if a signal was received."""
         if self.requested is not None:
@@ -83,3 +90,32 @@ class Interruption:
             signal.signal(again, signal.SIG_DFL)
         if self._at_once:
             raise Interrupted(number, self.saved_step)
+
+
+class SharedInterruption(Interruption):
+    """Stops all processes of a training after the same step, if one of them receives a signal.
+
+    JAX notices SIGTERM, which clusters send, and agrees with the other processes on a step. SIGINT
+    counts as SIGTERM. Before the first step, signals have no effect.
+    """
+
+    def __enter__(self) -> "SharedInterruption":
+        self._before = {signal.SIGINT: signal.signal(signal.SIGINT, _terminate)}
+        return self
+
+    def asks_to_stop(self, step: int) -> bool:
+        """Returns whether the training must stop after a step: the same in all processes."""
+        from jax.experimental import multihost_utils
+
+        if multihost_utils.reached_preemption_sync_point(step):
+            self.requested = signal.SIGTERM
+        return self.requested is not None
+
+
+def find_interruption() -> Interruption:
+    """Returns how this training is interrupted: by signals to one process, or to any of several."""
+    return Interruption() if jax.process_count() == 1 else SharedInterruption()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

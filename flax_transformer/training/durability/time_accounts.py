@@ -32,10 +32,10 @@ class TimeAccounts:
     The time between two processes is not counted.
 
     Args:
-        path: file of the accounts.
+        path: file of the accounts; None if another process writes them.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         self._path = path
         self._seconds: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self._part: Part = "start"
@@ -72,7 +72,7 @@ class TimeAccounts:
                 it in the file is lost.
         """
         try:
-            last = json.loads(self._path.read_text())
+            last = json.loads(self._path.read_text()) if self._path else {}
             beyond = sum(map(float, last.values())) - sum(saved.values())
         except (OSError, ValueError, TypeError, AttributeError):
             beyond = 0.0  # no file, or one cut off by a crash
@@ -81,7 +81,9 @@ class TimeAccounts:
         self._seconds["lost"] += max(beyond, 0.0)
 
     def write(self) -> None:
-        """Saves the accounts to the file."""
+        """Saves the accounts to the file, if this process writes them."""
+        if self._path is None:
+            return
         with written_whole(self._path) as file:
             file.write_text(json.dumps(self.seconds(), indent=2) + "\n")
 

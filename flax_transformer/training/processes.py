@@ -1,0 +1,242 @@
+"""Several processes that make one training: they start, agree and end together.
+
+They agree through JAX's coordination service, which runs in the first process. Unlike a sum over
+devices, it may wait as long as the first process needs to prepare the data.
+"""
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from flax_transformer.errors import UserError, option
+
+HEARTBEAT_SECONDS = 20  # without a sign of life, after which a process counts as dead
+_SECONDS_TO_END = 5
+_LONGEST_WAIT = 7 * 24 * 3600 * 1000  # milliseconds
+_numbers = itertools.count()  # of agreements: the same in all processes, as is their order
+
+
+class AgreedError(UserError):
+    """A mistake in one process, which ends all processes with the same line."""
+
+
+def is_first() -> bool:
+    """Whether this is the only process, or the one that writes and prints for all."""
+    return jax.process_index() == 0
+
+
+def gathered(value: Any) -> list[Any]:
+    """Returns the JSON values of all processes in their order; waits for all.
+
+    Example:
+        >>> gathered({"step": 7})
+        [{'step': 7}]
+    """
+    if jax.process_count() == 1:
+        return [value]
+    place = f"flax_transformer/{next(_numbers)}"
+    _put(f"{place}/{jax.process_index()}", value)
+    return [_get(f"{place}/{process}") for process in range(jax.process_count())]
+
+
+def told(make: Callable[[], Any]) -> Any:
+    """Returns in all processes the JSON value that the first one makes.
+
+    Example:
+        >>> told(lambda: 7)
+        7
+    """
+    if jax.process_count() == 1:
+        return make()
+    place = f"flax_transformer/{next(_numbers)}"
+    if is_first():
+        _put(place, make())
+    return _get(place)
+
+
+@contextlib.contextmanager
+def together(first_before_others: bool = False) -> Iterator[None]:
+    """Ends all processes with the same line if one fails in this context.
+
+    Args:
+        first_before_others: whether the others wait until the first process has left the context.
+
+    Raises:
+        AgreedError: in every process, if one made a mistake.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    place = f"flax_transformer/{next(_numbers)}"
+    if first_before_others and not is_first():
+        _raise_agreed([_get(place)])
+
+    def settle(failure: str | None) -> list[str | None]:
+        if first_before_others and is_first():
+            _put(place, failure)
+            if failure is not None:  # the others do not begin
+                return [failure]
+        return gathered(failure)
+
+    failure = None
+    try:
+        yield
+    except UserError as error:
+        failure = str(error)
+    except BaseException as error:
+        settle(f"process {jax.process_index()} failed ({type(error).__name__}: {error})")
+        raise
+    _raise_agreed(settle(failure))
+
+
+def _raise_agreed(failures: list[str | None]) -> None:
+    for failure in failures:
+        if failure is not None:
+            raise AgreedError(failure)
+
+
+def check_same(settings: Mapping[str, Any]) -> None:
+    """Verifies that all processes have the same settings.
+
+    Args:
+        settings: JSON values by the name of their field, such as "training.num_steps".
+
+    Raises:
+        AgreedError: naming the first option that differs, and its values.
+    """
+    first, *others = gathered(dict(settings))
+    for process, found in enumerate(others, 1):
+        for name in {**first, **found}:
+            if first.get(name) != found.get(name):
+                raise AgreedError(
+                    f"{option(name)} is {first.get(name)!r} in process 0, but "
+                    f"{found.get(name)!r} in process {process}: give all the same command"
+                )
+
+
+@contextlib.contextmanager
+def joined(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> Iterator[None]:
+    """Makes this process one of several, until the context is left; JAX must not be in use yet.
+
+    Args:
+        coordinator: HOST:PORT at which the first process can be reached. Without it, JAX asks the
+            cluster for all three, as under SLURM, on GKE and on Cloud TPUs.
+        num_processes: how many there are.
+        process_id: number of this one, from 0.
+
+    Raises:
+        UserError: if the processes do not find each other, or if another one ends early.
+    """
+    if coordinator is not None:
+        # The processes of CPUs need a library for their sums; other platforms ignore this.
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except (RuntimeError, ValueError) as error:
+        raise _not_joined(coordinator, error) from error
+    if not is_first():
+        warnings.simplefilter("ignore")
+    ending = _Ending()
+    atexit.register(ending.leave)
+    try:
+        yield
+        ending.code = 0
+    except jax.errors.JaxRuntimeError as error:
+        ending.note(None)
+        raise UserError(ending.explain(error)) from error
+    except BaseException as error:
+        is_user_error = isinstance(error, UserError)
+        ending.code = getattr(error, "exit_code", 2 if is_user_error else 1)
+        ending.note(f"{type(error).__name__}: {error}" if not is_user_error else str(error))
+        raise
+
+
+def _not_joined(coordinator: str | None, error: Exception) -> UserError:
+    said = str(error).strip().splitlines()[0]
+    if coordinator is None:
+        return UserError(
+            f"--distributed found no cluster ({said}): give --coordinator HOST:PORT, "
+            "--num-processes N and --process-id I"
+        )
+    return UserError(
+        f"--coordinator {coordinator} was not reached by all processes ({said}): start all of "
+        "them, with the same --coordinator and --num-processes"
+    )
+
+
+class _Ending:
+    """How this process ends, so that no other one ends with an error of JAX instead of its own.
+
+    Attributes:
+        code: exit code; other than 0 after an error.
+    """
+
+    def __init__(self) -> None:
+        self.code = 2
+        self._causes: dict[int, str | None] = {}
+
+    def note(self, cause: str | None) -> None:
+        """Tells the others the cause of an error; None if another process is the cause."""
+        self._causes[jax.process_index()] = cause
+        # The first process may be the one that has ended.
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            _put(f"flax_transformer/end/{jax.process_index()}", cause)
+
+    def explain(self, error: Exception) -> str:
+        """Says in one line which process has ended, when a sum over all devices has failed."""
+        self._hear_others()
+        others = []
+        for process in range(jax.process_count()):
+            if process not in self._causes:
+                others.append(f"process {process} does not answer: it was killed, or is cut off")
+            elif self._causes[process] is not None:
+                others.append(f"process {process}: {self._causes[process]}")
+        said = "; ".join(others) or str(error).splitlines()[0]
+        return f"{said}; give all processes the same command again, and they continue"
+
+    def leave(self) -> None:
+        """Ends this process after an error, the first one last: with it, JAX ends all others."""
+        if self.code == 0:
+            return
+        if is_first():
+            self._hear_others()
+            time.sleep(0.5)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(self.code)
+
+    def _hear_others(self) -> None:
+        latest = time.monotonic() + _SECONDS_TO_END
+        for process in range(jax.process_count()):
+            left = max(int(1000 * (latest - time.monotonic())), 1)
+            if process not in self._causes:
+                with contextlib.suppress(jax.errors.JaxRuntimeError):
+                    self._causes[process] = _get(f"flax_transformer/end/{process}", left)
+
+
+def _client() -> Any:
+    # Public functions of JAX agree by sums over devices, which wait for 30 s only.
+    from jax._src import distributed
+
+    return distributed.global_state.client
+
+
+def _put(place: str, value: Any) -> None:
+    _client().key_value_set(place, json.dumps(value))
+
+
+def _get(place: str, milliseconds: int = _LONGEST_WAIT) -> Any:
+    return json.loads(_client().blocking_key_value_get(place, milliseconds))
