@@ -16,6 +16,8 @@ from flax_transformer.evaluation.report import Record
 def show_scores(record: Record, console: Console | None = None) -> None:
     """Prints the scores of a split, or of other files, as a table."""
     console = console or Console(force_jupyter=False)
+    if console.quiet:
+        return
     scored = record.split or ", ".join(record.files.values())
     step = f"{record.checkpoint_step:,}"
     weights = f"mean of {record.num_averaged} checkpoints up to step {step}"

@@ -1,6 +1,7 @@
 """Trains an experiment in its workdir, from the data to the last step."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,25 @@ def train(
             run = Run(experiment, workdir, console, accounts)
         # An interrupted training completes its last checkpoint.
         finding = debug_nans() if find_nans else contextlib.nullcontext()
-        with contextlib.closing(run), finding:
+        with _closed(run), finding:
             is_new = _train(run, interruption)
         if is_new:
             run.say(accounts.report())
+
+
+@contextlib.contextmanager
+def _closed(run: Run) -> Iterator[None]:
+    """Waits at the end until everything is written."""
+    is_left = False
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        # Another process may have ended, and the checkpoints would wait for it.
+        is_left = jax.process_count() > 1
+        raise
+    finally:
+        if not is_left:
+            run.close()
 
 
 def _train(run: Run, interruption: Interruption) -> bool:

@@ -186,7 +186,7 @@ class MeshDevices(Devices):
         self.num_shares = int(np.prod([sizes[axis] for axis in ROW_AXES]))
         self._rows = NamedSharding(self.mesh, P(ROW_AXES))
         own = self._rows.addressable_devices_indices_map((self.num_shares,)).values()
-        self.own_shares = tuple(sorted({rows.start or 0 for (rows,) in own}))
+        self.own_shares = tuple(sorted({_start(index) for index in own}))
 
     def compile(self, step: Callable, *, keep_state: bool = False) -> Callable:
         """Compiles a step; see `Devices`."""
@@ -250,12 +250,17 @@ class MeshDevices(Devices):
     def _from_own_rows(self, own: Any) -> Any:
         size = len(own) // len(self.own_shares)
 
-        def part(index: tuple[slice, ...]) -> Any:
-            start = self.own_shares.index((index[0].start or 0) // size) * size
+        def part(index: Any) -> Any:
+            start = self.own_shares.index(_start(index) // size) * size
             return own[start : start + size]
 
         shape = (size * self.num_shares, *own.shape[1:])
         return jax.make_array_from_callback(shape, self._rows, part)
+
+
+def _start(index: Any) -> int:
+    """Returns the first row of a part of an array."""
+    return index[0].start or 0
 
 
 def _from_whole(array: Any, sharding: NamedSharding) -> Any:

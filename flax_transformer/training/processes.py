@@ -7,7 +7,6 @@ devices, it may wait as long as the first process needs to prepare the data.
 import atexit
 import contextlib
 import itertools
-import json
 import os
 import sys
 import time
@@ -18,10 +17,11 @@ from typing import Any
 import jax
 
 from flax_transformer.errors import UserError, option
+from flax_transformer.training.coordination import CoordinationError, get, put
+from flax_transformer.training.signs_of_life import SignsOfLife
 
 HEARTBEAT_SECONDS = 20  # without a sign of life, after which a process counts as dead
 _SECONDS_TO_END = 5
-_LONGEST_WAIT = 7 * 24 * 3600 * 1000  # milliseconds
 _numbers = itertools.count()  # of agreements: the same in all processes, as is their order
 
 
@@ -43,9 +43,9 @@ def gathered(value: Any) -> list[Any]:
     """
     if jax.process_count() == 1:
         return [value]
-    place = f"flax_transformer/{next(_numbers)}"
-    _put(f"{place}/{jax.process_index()}", value)
-    return [_get(f"{place}/{process}") for process in range(jax.process_count())]
+    place = str(next(_numbers))
+    put(f"{place}/{jax.process_index()}", value)
+    return [get(f"{place}/{process}") for process in range(jax.process_count())]
 
 
 def told(make: Callable[[], Any]) -> Any:
@@ -57,10 +57,10 @@ def told(make: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return make()
-    place = f"flax_transformer/{next(_numbers)}"
+    place = str(next(_numbers))
     if is_first():
-        _put(place, make())
-    return _get(place)
+        put(place, make())
+    return get(place)
 
 
 @contextlib.contextmanager
@@ -76,13 +76,13 @@ def together(first_before_others: bool = False) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    place = f"flax_transformer/{next(_numbers)}"
+    place = str(next(_numbers))
     if first_before_others and not is_first():
-        _raise_agreed([_get(place)])
+        _raise_agreed([get(place)])
 
     def settle(failure: str | None) -> list[str | None]:
         if first_before_others and is_first():
-            _put(place, failure)
+            put(place, failure)
             if failure is not None:  # the others do not begin
                 return [failure]
         return gathered(failure)
@@ -149,7 +149,7 @@ def joined(
         raise _not_joined(coordinator, error) from error
     if not is_first():
         warnings.simplefilter("ignore")
-    ending = _Ending()
+    ending, life = _Ending(), SignsOfLife(HEARTBEAT_SECONDS)
     atexit.register(ending.leave)
     try:
         yield
@@ -162,6 +162,8 @@ def joined(
         ending.code = getattr(error, "exit_code", 2 if is_user_error else 1)
         ending.note(f"{type(error).__name__}: {error}" if not is_user_error else str(error))
         raise
+    finally:
+        life.end()
 
 
 def _not_joined(coordinator: str | None, error: Exception) -> UserError:
@@ -192,8 +194,8 @@ class _Ending:
         """Tells the others the cause of an error; None if another process is the cause."""
         self._causes[jax.process_index()] = cause
         # The first process may be the one that has ended.
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            _put(f"flax_transformer/end/{jax.process_index()}", cause)
+        with contextlib.suppress(CoordinationError):
+            put(f"end/{jax.process_index()}", cause)
 
     def explain(self, error: Exception) -> str:
         """Says in one line which process has ended, when a sum over all devices has failed."""
@@ -221,22 +223,6 @@ class _Ending:
     def _hear_others(self) -> None:
         latest = time.monotonic() + _SECONDS_TO_END
         for process in range(jax.process_count()):
-            left = max(int(1000 * (latest - time.monotonic())), 1)
             if process not in self._causes:
-                with contextlib.suppress(jax.errors.JaxRuntimeError):
-                    self._causes[process] = _get(f"flax_transformer/end/{process}", left)
-
-
-def _client() -> Any:
-    # Public functions of JAX agree by sums over devices, which wait for 30 s only.
-    from jax._src import distributed
-
-    return distributed.global_state.client
-
-
-def _put(place: str, value: Any) -> None:
-    _client().key_value_set(place, json.dumps(value))
-
-
-def _get(place: str, milliseconds: int = _LONGEST_WAIT) -> Any:
-    return json.loads(_client().blocking_key_value_get(place, milliseconds))
+                with contextlib.suppress(CoordinationError):
+                    self._causes[process] = get(f"end/{process}", latest - time.monotonic())

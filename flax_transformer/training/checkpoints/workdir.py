@@ -103,14 +103,14 @@ class Workdir:
         """
         if jax.process_count() == 1:
             return
-        mark = self.path / f".shared-{secrets.token_hex(8)}"
-        mark = Path(told(lambda: mark.touch() or str(mark)))
+        name, path = told(lambda: (_make_mark(self.path), str(self.path)))
+        mark = self.path / name
         blind = [name for name in gathered(_if_missing(mark)) if name]
         if is_first():
             mark.unlink()
         if blind:
             raise AgreedError(
-                f"{', '.join(blind)} cannot see the --workdir {self.path} of process 0: mount one "
+                f"{', '.join(blind)} cannot see the --workdir {path} of process 0: mount one "
                 "folder on all hosts"
             )
 
@@ -204,6 +204,13 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
             f"--optimizer.schedule {schedule} every learning rate depends on the last step; choose "
             f"another --workdir, and --init-from {path} to begin with its weights"
         )
+
+
+def _make_mark(folder: Path) -> str:
+    """Makes an empty file that no other folder has; returns its name."""
+    mark = folder / f".shared-{secrets.token_hex(8)}"
+    mark.touch()
+    return mark.name
 
 
 def _if_missing(mark: Path) -> str:
