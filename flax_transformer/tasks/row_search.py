@@ -4,7 +4,6 @@ import dataclasses
 import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt32
@@ -13,6 +12,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
 from flax_transformer.decoding.sampling import row_keys
 from flax_transformer.decoding.search import DecodingConfig, search
 from flax_transformer.functional.cache import Cache
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.tasks.task import Model, Variables
 
 
@@ -26,7 +26,6 @@ class SearchRows(NamedTuple):
         lengths: tokens of the whole text so far; a prompt may hold only its end.
         source: tokens that the encoder reads, padded on the right; None without an encoder.
         segments: 1 at tokens of the source and 0 at padding.
-        never_written: ids that are not text.
         padding: numbers of padding tokens on the left of the prompts; None if there are none.
     """
 
@@ -36,11 +35,12 @@ class SearchRows(NamedTuple):
     lengths: Int32[Array | np.ndarray, " rows"] | None = None
     source: Int32[Array | np.ndarray, "rows source_length"] | None = None
     segments: Int32[Array | np.ndarray, "rows source_length"] | None = None
-    never_written: Int32[Array | np.ndarray, " ids"] | None = None
     padding: Int32[Array | np.ndarray, " rows"] | None = None
 
 
-@functools.partial(jax.jit, static_argnames=("model", "decoding", "limits", "num_halvings"))
+@functools.partial(
+    jit_by_rows, rows=("rows",), static_argnames=("model", "decoding", "limits", "num_halvings")
+)
 def search_rows(
     model: Model,
     variables: Variables,
@@ -50,6 +50,7 @@ def search_rows(
     decoding: DecodingConfig,
     limits: SearchLimits,
     num_halvings: int = 0,
+    never_written: Int32[Array | np.ndarray, " ids"] | None = None,
 ) -> Hypotheses:
     """Searches for the outputs of a batch.
 
@@ -61,6 +62,7 @@ def search_rows(
         decoding: how to search.
         limits: for the whole batch; the limits of each row are in `rows`.
         num_halvings: of a beam search; see `search`.
+        never_written: ids that are not text.
     """
     num_rows, prompt_length = rows.prompts.shape
     # The last found token is never read.
@@ -80,8 +82,8 @@ def search_rows(
         logits, cache = model.apply(
             variables, tokens, cache, is_token=is_token, method=model.decode
         )
-        if rows.never_written is not None:
-            logits = logits.at[..., rows.never_written].set(-jnp.inf)
+        if never_written is not None:
+            logits = logits.at[..., never_written].set(-jnp.inf)
         return logits, cache
 
     lengths = rows.lengths

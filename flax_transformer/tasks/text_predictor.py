@@ -80,7 +80,13 @@ class TextPredictor:
             decoding=dataclasses.replace(decoding, stop=()),
             limits=SearchLimits(max_length=max_length, eos_id=end_ids, pad_id=pad_id),
             num_halvings=num_halvings,
+            never_written=self.never_written,
         )
+
+    @property
+    def never_written(self) -> np.ndarray | None:
+        """Ids that a search never writes, besides those that cannot be outputs."""
+        return None
 
     def scored_texts(
         self, found: Iterable[tuple[list[int], float]], stop: Sequence[str], prefix: str = ""

@@ -14,6 +14,7 @@ from flax_transformer.data.batches.batch import Batch, TextBatch
 from flax_transformer.data.batches.length_batches import LengthBatches
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.errors import UserError
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.tasks.target_tokens import next_tokens
@@ -121,7 +122,7 @@ def _log_probs(
     return np.array([found[row] for row in sorted(found)], np.float64)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "bos_id"))
+@functools.partial(jit_by_rows, rows=("batch",), static_argnames=("model", "bos_id"))
 def _score(
     model: Model, variables: Variables, bos_id: int, batch: Batch | TextBatch
 ) -> Float[Array, " rows"]:

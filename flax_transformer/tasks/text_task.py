@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
@@ -16,6 +15,7 @@ from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
 from flax_transformer.data.tokens.tokenized_splits import make_tokenizer
 from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.functional.losses import linear_cross_entropy
 from flax_transformer.modules.token_embedding import LogitFactors
 from flax_transformer.tasks.target_tokens import Counts, count_tokens, next_tokens
@@ -52,7 +52,7 @@ class TextTask(Task):
         self.experiment, self.tokenizer = experiment, tokenizer
         self.model = experiment.model.build(vocab_size=tokenizer.vocab_size, **sizes)
         self.read = functools.lru_cache(maxsize=1)(self.open_split)
-        self._count = jax.jit(self.count)
+        self._count = jit_by_rows(self.count, rows=("batch",), fill="empty")
 
     @classmethod
     def open(cls, experiment: Experiment, folder: Path, *, training: bool) -> "TextTask":

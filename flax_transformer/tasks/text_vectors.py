@@ -12,6 +12,7 @@ from flax_transformer.data.batches.examples import ExampleBatches, Examples, Tex
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import unknown_part
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.tasks.given_texts import list_texts, warn_of_cut_texts
 from flax_transformer.tasks.task import Model, Variables
@@ -90,7 +91,7 @@ class EmbedsTexts:
         return vectors
 
 
-@partial(jax.jit, static_argnames=("model", "pool", "normalize"))
+@partial(jit_by_rows, rows=("tokens", "segments"), static_argnames=("model", "pool", "normalize"))
 def _vectors(
     model: Model,
     variables: Variables,

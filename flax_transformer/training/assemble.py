@@ -24,6 +24,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
 from flax_transformer.training.lora import Base
 from flax_transformer.training.metrics import agreed_scores, deciding_score, validation_scores
+from flax_transformer.training.parallel import place_for_use
 from flax_transformer.training.processes import is_first
 from flax_transformer.training.quantized_weights import EIGHT_BITS, UseType, quantize_weights
 from flax_transformer.training.training_config import TrainingConfig
@@ -108,7 +109,7 @@ def open_run(
     checkpoints.close()
     if dtype == EIGHT_BITS:
         variables = quantize_weights(variables)
-    return TrainedRun(experiment, task, jax.device_put(variables), steps)
+    return TrainedRun(experiment, task, place_for_use(variables), steps)
 
 
 def _with_task_options(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:

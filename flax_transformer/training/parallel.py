@@ -64,9 +64,8 @@ class Devices(ABC):
         return round(count * self.num_shares / len(self.own_shares))
 
     def place_for_use(self, variables: Any) -> Any:
-        """Brings whole variables to where an evaluation uses them: the first device."""
-        # From the host's memory, they would be copied for each batch.
-        return jax.device_put(variables, self.devices[0])
+        """Brings whole variables to where an evaluation uses them; see there."""
+        return place_for_use(variables, self.devices)
 
 
 def choose_devices(
@@ -94,6 +93,18 @@ def choose_devices(
     if mixes_rows or jax.process_count() > 1:
         return MeshDevices(devices, "data=-1")
     return MappedDevices(devices)
+
+
+def place_for_use(variables: Any, devices: Sequence[Any] | None = None) -> Any:
+    """Brings whole variables to the devices, over which an evaluation then cuts its rows.
+
+    Devices that one process simulates on a CPU share its cores, so that only the first is used.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    if len(devices) > 1 and (jax.process_count() > 1 or devices[0].platform != "cpu"):
+        return MeshDevices(devices, "data=-1").place(variables)
+    # From the host's memory, they would be copied for each batch.
+    return jax.device_put(variables, devices[0])
 
 
 class OneDevice(Devices):

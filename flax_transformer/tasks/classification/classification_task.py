@@ -19,6 +19,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.class_scores import TOP, Outcomes
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.functional.losses import label_smoothed_cross_entropy
 from flax_transformer.tasks.class_names import read_class_names, save_class_names
 from flax_transformer.tasks.classification.augmentation import Augment, Target
@@ -75,7 +76,7 @@ class ClassificationTask(Task):
         self.tokenizer, self.class_weights = tokenizer, weights
         sizes = {} if tokenizer is None else {"vocab_size": tokenizer.vocab_size}
         self.model = experiment.model.build(num_classes=len(class_names), **sizes)
-        self.predict = jax.jit(self._predict)
+        self.predict = jit_by_rows(self._predict, rows=("batch",))
         # Training scores the validation split many times.
         self._examples = functools.lru_cache(maxsize=1)(self._read_examples)
 

@@ -110,8 +110,4 @@ def _rows(
         lengths[row] = len(text.prompt) + len(text.written)
         numbers[row] = text_number(text.prompt), text.sample, len(text.written)
     prompts[len(texts) :], padding[len(texts) :] = prompts[0], padding[0]
-    # They are not text, and written padding would be ignored when it is read.
-    never_written = np.array(tokenizer.never_written, np.int32)
-    return SearchRows(
-        prompts, limits, numbers, lengths, never_written=never_written, padding=padding
-    )
+    return SearchRows(prompts, limits, numbers, lengths, padding=padding)

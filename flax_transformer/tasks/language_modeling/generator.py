@@ -215,6 +215,11 @@ class Generator(TextPredictor):
         found = self.search(rows, dataclasses.replace(self.decoding, num_best=1), longest)
         return found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
 
+    @property
+    def never_written(self) -> np.ndarray:
+        """Ids that are not text; written padding would be ignored when it is read."""
+        return np.array(self.tokenizer.never_written, np.int32)
+
     def _write(
         self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int
     ) -> list[list[tuple[list[int], float]]]:

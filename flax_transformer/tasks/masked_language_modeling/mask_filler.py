@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from flax_transformer.data.batches.examples import TextInputs
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError, check_number
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
@@ -138,7 +139,7 @@ class MaskFiller(TextPredictor, EmbedsTexts):
         return both.removeprefix(before) if both.startswith(before) else plain
 
 
-@partial(jax.jit, static_argnames="model")
+@partial(jit_by_rows, rows=("tokens", "segments"), static_argnames=("model",))
 def _predict(
     model: Model,
     variables: Variables,

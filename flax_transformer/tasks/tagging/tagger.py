@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from flax_transformer.data.batches.batch import NO_CLASS, LabeledBatch
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
+from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.models.encoder_only import EncoderOnly
 from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut
 from flax_transformer.tasks.task import Fields, Model, Variables
@@ -136,7 +137,7 @@ def tag_logits(
     return model.classifier(model(tokens, segments=segments, deterministic=deterministic))
 
 
-@partial(jax.jit, static_argnames="model")
+@partial(jit_by_rows, rows=("batch",), static_argnames=("model",))
 def _predict(
     model: Model, variables: Variables, batch: LabeledBatch
 ) -> Float[Array, "rows length tags"]:
