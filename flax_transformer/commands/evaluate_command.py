@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from tyro.conf import AvoidSubcommands, UseAppendAction
 
+from flax_transformer.commands.several_processes import OfProcesses
 from flax_transformer.commands.trained_model import OfModel
 from flax_transformer.console import say, show_scores
 from flax_transformer.data.datasets.own_files import OwnFiles
@@ -16,10 +17,11 @@ from flax_transformer.errors import UserError
 from flax_transformer.evaluation.bleu_tokenizers import BleuTokenizer
 from flax_transformer.training.assemble import evaluate
 from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.processes import is_first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate(OfModel):
+class Evaluate(OfModel, OfProcesses):
     """Score a trained model on a split of its data set, or on your own files."""
 
     split: str | None = None
@@ -42,6 +44,10 @@ class Evaluate(OfModel):
 
     def run(self) -> None:
         """Prints the scores and saves them in the workdir."""
+        with self.joined():
+            self._run()
+
+    def _run(self) -> None:
         record, _ = evaluate(
             self.workdir,
             self._split(),
@@ -53,6 +59,8 @@ class Evaluate(OfModel):
                 {} if self.bleu_tokenizer is None else {"bleu_tokenizer": self.bleu_tokenizer}
             ),
         )
+        if not is_first():
+            return
         if self.json:
             print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
         else:

@@ -42,8 +42,9 @@ def experiment(tmp_path_factory) -> Path:
 
 
 def start(experiment, workdir, options, num_devices):
-    """Starts one process, which says everything in one stream."""
-    command = ["train", str(experiment), "--workdir", str(workdir), *options]
+    """Starts one process, which says everything in one stream; it evaluates without experiment."""
+    command = ["evaluate"] if experiment is None else ["train", str(experiment)]
+    command += ["--workdir", str(workdir), *options]
     own = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "",
@@ -123,6 +124,16 @@ def test_two_processes_give_what_one_gives_also_if_another_number_continues(
     assert path.read_text() == (Workdir(alone).scores / path.name).read_text()
     assert_close(list(scores(run).values()), list(scores(alone).values()), 1e-4)
     assert not list(run.glob(".shared*"))
+
+
+def test_two_processes_score_what_one_scores(alone):
+    before = scores(alone)
+    ends = ended(start_all(None, [alone] * 2, "--json"))
+    assert [code for code, _ in ends] == [0, 0], ends
+    found = json.loads(ends[0][1])["scores"]
+    assert ends[1][1] == ""
+    for name, value in before.items():
+        assert_close(found[name]["value"], value, 1e-4)
 
 
 def wait_for_step(processes, workdir, step):
