@@ -335,6 +335,7 @@ def workdir(registered, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_learns_to_write_captions(workdir):
     losses = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert losses

@@ -35,6 +35,7 @@ def test_resident_memory_is_that_of_this_process(benchmark):
     assert benchmark.resident() == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.slow
 def test_both_are_measured(benchmark):
     words = ["--num-steps", "8", "--num-sentences", "8"]
     figures, progress = run_for_json(benchmark.MemoryGrowth, words)

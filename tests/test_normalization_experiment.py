@@ -2,6 +2,7 @@ import io
 import runpy
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from small import make_experiment, with_fields
 
@@ -10,6 +11,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 SCRIPT = Path(__file__).parent.parent / "experiments" / "normalization.py"
 
 
+@pytest.mark.slow
 def test_both_norms_are_trained_alike_and_drawn(tmp_path):
     experiment = with_fields(make_experiment(tmp_path / "data"), "training", num_steps=2)
     printed = io.StringIO()

@@ -39,7 +39,15 @@ def own_files(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.mark.parametrize("name", ["sst2", "trec", "labeled_text", "masked_text"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("sst2", marks=pytest.mark.slow),
+        "trec",
+        pytest.param("labeled_text", marks=pytest.mark.slow),
+        "masked_text",
+    ],
+)
 def test_an_experiment_begins(name, tmp_path):
     files = own_files(tmp_path).get(name)
     if files is None:

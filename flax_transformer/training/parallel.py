@@ -87,11 +87,11 @@ def choose_devices(
     """
     devices = list(jax.devices() if devices is None else devices)
     if mesh is not None:
-        return MeshDevices(devices, mesh)
+        return MeshDevices(devices, mesh, is_mapped=not mixes_rows)
     if len(devices) == 1:
         return OneDevice(devices)
     if mixes_rows or jax.process_count() > 1:
-        return MeshDevices(devices, "data=-1")
+        return MeshDevices(devices, "data=-1", is_mapped=not mixes_rows)
     return MappedDevices(devices)
 
 
@@ -179,15 +179,24 @@ def _first_copy(array: Any) -> np.ndarray:
 class MeshDevices(Devices):
     """A mesh of devices, over which rows of a batch and parameters are cut; see `sharding_rules`.
 
-    The step runs under `jit`, as on one device: XLA divides the work.
+    The step runs under `jit`, as on one device: XLA divides the work. If only rows are cut, the
+    step can be mapped over the devices by `shard_map` instead. It then adds up the micro-batches
+    before it adds up the devices, where XLA would add up the devices for each micro-batch.
+
+    Args:
+        devices: to arrange.
+        shape: sizes of the axes, see `parse_mesh`.
+        is_mapped: whether the step is mapped if only rows are cut; `axis_name` is its axis.
 
     Attributes:
         mesh: the mesh, with the axes `MESH_AXES`.
     """
 
-    def __init__(self, devices: Sequence[Any], shape: str):
+    def __init__(self, devices: Sequence[Any], shape: str, is_mapped: bool = False):
         self.devices = list(devices)
         sizes = mesh_sizes(shape, len(self.devices))
+        if is_mapped and sizes[ROW_AXES[0]] == len(self.devices) > 1:
+            self.axis_name = ROW_AXES[0]
         self.mesh = jax.make_mesh(
             tuple(sizes.values()),
             MESH_AXES,
@@ -215,6 +224,16 @@ class MeshDevices(Devices):
             return self._jit(step).lower(*arguments)
 
     def _jit(self, step: Callable, keep_state: bool = False) -> Any:
+        if self.axis_name is not None:
+            whole, rows = P(), P(self.axis_name)
+            step = jax.shard_map(
+                step,
+                mesh=self.mesh,
+                in_specs=(whole, rows, whole),
+                out_specs=whole,
+                check_vma=False,
+            )
+
         def on_mesh(*arguments: Any) -> Any:
             results = step(*arguments)
             return jax.lax.with_sharding_constraint(results, self.shardings(results))

@@ -62,7 +62,14 @@ def assert_independent(answer, inputs, several):
 
 
 @pytest.mark.parametrize(
-    ("method", "length"), [("greedy", 41), ("sample", 41), ("nucleus", 8), ("beam", 8)]
+    ("method", "length"),
+    [
+        ("greedy", 8),
+        pytest.param("greedy", 41, marks=pytest.mark.slow),
+        pytest.param("sample", 41, marks=pytest.mark.slow),
+        ("nucleus", 8),
+        ("beam", 8),
+    ],
 )
 def test_what_is_generated_depends_on_the_prompt_only(generator, method, length):
     others = ["gab", "e" * 7, "", "fed", "b\nb"] * 9

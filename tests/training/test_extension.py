@@ -71,8 +71,8 @@ def train(experiment, path) -> str:
     [
         ("constant", [5]),
         ("constant", [6]),
-        ("constant", [5, 7]),
-        ("inverse_sqrt", [5]),
+        pytest.param("constant", [5, 7], marks=pytest.mark.slow),
+        pytest.param("inverse_sqrt", [5], marks=pytest.mark.slow),
         ("paper", [5]),
     ],
 )

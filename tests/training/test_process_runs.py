@@ -159,7 +159,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_saved_step(experiment,
     assert Workdir(run).saved_steps()[-1] == int(step.replace(",", ""))
 
 
-@pytest.mark.parametrize("killed", [1, 0])
+@pytest.mark.parametrize("killed", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_if_one_process_is_killed_the_others_end(experiment, tmp_path, killed):
     run = tmp_path / "run"
     processes = start_all(experiment, [run] * 2, *LONG)

@@ -160,3 +160,20 @@ def test_a_mesh_that_makes_no_sense_is_refused(text, message):
 def test_a_mesh_of_another_number_of_devices_is_refused(text, message):
     with pytest.raises(UserError, match=message):
         mesh_sizes(text, 8)
+
+
+@pytest.mark.parametrize(("is_mapped", "times"), [(True, 1), (False, 5)])
+def test_micro_batches_are_added_up_before_devices(is_mapped, times):
+    d_model, rows, length = 16, 40, 12
+    config = DecoderOnlyConfig(num_layers=1, d_model=d_model, d_ff=24, num_heads=2)
+    task, optimizer = language_modeling_task(config, 67), optax.sgd(0.1)
+    devices = MeshDevices(jax.devices(), "data=8", is_mapped)
+    step = make_train_step(
+        task.loss, optimizer, max_skipped=1, accumulate_steps=5, axis_name=devices.axis_name
+    )
+    state = devices.place(jax.device_get(init_state(task.init(jax.random.key(0)), optimizer)))
+    batch = devices.share(text_batch(np.ones((rows, length), np.int32)))
+    text = devices.lower(step, state, batch, jax.random.key(0)).compile().as_text()
+    sums = [one for one in find_collectives(text) if one.kind == "all-reduce"]
+    # XLA adds up the devices for each micro-batch if it sees the whole batch.
+    assert max(one.times for one in sums if one.largest >= 4 * d_model * 24) == times

@@ -66,7 +66,14 @@ class PlannedTraining(NamedTuple):
             lambda key: init_state(self.task.init(key), self._optimizer()), abstract_key()
         )
 
-    def step(self, accumulate_steps: int | None = None) -> Callable[..., Any]:
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row's loss depends on other rows."""
+        return self.experiment.model.mixes_rows() or self.task.mixes_rows()
+
+    def step(
+        self, axis_name: str | None = None, accumulate_steps: int | None = None
+    ) -> Callable[..., Any]:
         """Makes the step of the training, or one with another number of micro-batches."""
         training = self.experiment.training
         return make_train_step(
@@ -74,6 +81,7 @@ class PlannedTraining(NamedTuple):
             self._optimizer(),
             max_skipped=training.max_skipped,
             accumulate_steps=accumulate_steps or training.accumulate_steps,
+            axis_name=axis_name,
         )
 
     def _optimizer(self) -> Any:

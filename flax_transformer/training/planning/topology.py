@@ -66,14 +66,14 @@ class Topology(NamedTuple):
     memory: int
     peak_flops: float | None
 
-    def mesh(self, mesh: str) -> MeshDevices:
-        """Arranges the devices as a mesh; see `parse_mesh`.
+    def mesh(self, mesh: str, is_mapped: bool = False) -> MeshDevices:
+        """Arranges the devices as a mesh; see `MeshDevices`.
 
         Raises:
             LayoutError: if an axis is not the product of some axes of the chips.
         """
         try:
-            return MeshDevices(self.devices, mesh)
+            return MeshDevices(self.devices, mesh, is_mapped)
         except NotImplementedError as error:
             raise LayoutError(
                 f"{OPTION} {self.name} has no place for the mesh {mesh}: make each size the "

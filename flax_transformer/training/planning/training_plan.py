@@ -133,7 +133,7 @@ def compile_step(planned: PlannedTraining, topology: Topology, mesh: str) -> Com
         topology: the devices.
         mesh: sizes of the mesh's axes; see `parse_mesh`.
     """
-    devices = topology.mesh(mesh)
+    devices = topology.mesh(mesh, is_mapped=not planned.mixes_rows)
     state = planned.state()
     rows = NamedSharding(devices.mesh, P(ROW_AXES))
     batch = jax.tree.map(
@@ -146,7 +146,7 @@ def compile_step(planned: PlannedTraining, topology: Topology, mesh: str) -> Com
     )
     started = time.perf_counter()
     with _quick_compilation():
-        lowered = devices.lower(planned.step(), placed, batch, abstract_key())
+        lowered = devices.lower(planned.step(devices.axis_name), placed, batch, abstract_key())
         try:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
