@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ from flax_transformer.training.coordination import CoordinationError, get, put
 from flax_transformer.training.signs_of_life import SignsOfLife
 
 HEARTBEAT_SECONDS = 20  # without a sign of life, after which a process counts as dead
+_SECONDS_TO_JOIN = 300
+_SECONDS_BEFORE_A_LINE = 10.0
 _SECONDS_TO_END = 5
 _numbers = itertools.count()  # of agreements: the same in all processes, as is their order
 
@@ -141,12 +144,20 @@ def joined(
     if coordinator is not None:
         # The processes of CPUs need a library for their sums; other platforms ignore this.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    waiting = threading.Timer(_SECONDS_BEFORE_A_LINE, _say_waiting, [coordinator])
+    waiting.start()
     try:
         jax.distributed.initialize(
-            coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=_SECONDS_TO_JOIN,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
         raise _not_joined(coordinator, error) from error
+    finally:
+        waiting.cancel()
     if not is_first():
         warnings.simplefilter("ignore")
     ending, life = _Ending(), SignsOfLife(HEARTBEAT_SECONDS)
@@ -164,6 +175,17 @@ def joined(
         raise
     finally:
         life.end()
+
+
+def _say_waiting(coordinator: str | None) -> None:
+    # JAX itself says nothing, and in the end more than one line.
+    where = f" at --coordinator {coordinator}" if coordinator else ""
+    print(
+        f"waiting for the other processes{where}, up to {_SECONDS_TO_JOIN} s: start all of them, "
+        "and check that their hosts reach each other",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _not_joined(coordinator: str | None, error: Exception) -> UserError:
