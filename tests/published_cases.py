@@ -133,6 +133,13 @@ CASES = {
             "final_logit_softcapping": 3.0,
         },
     ),
+    "smollm3": Case(
+        "SmolLM3ForCausalLM",
+        {
+            **{**DECODER, "num_hidden_layers": 2, "no_rope_layer_interval": 2},
+            **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+        },
+    ),
     "roberta tokens": Case("RobertaForMaskedLM", {**ENCODER, "type_vocab_size": 1}),
     "roberta classes": Case(
         "RobertaForSequenceClassification",

@@ -94,6 +94,28 @@ PRESETS = {
             "tie_word_embeddings": True,
         },
     ),
+    # As tests of other readers copy config.json of HuggingFaceTB/SmolLM3-3B.
+    "smollm3-3b": Preset(
+        "smollm3",
+        "SmolLM3ForCausalLM",
+        {
+            "vocab_size": 128_256,
+            "hidden_size": 2048,
+            "intermediate_size": 11_008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 4,
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-6,
+            "max_position_embeddings": 65_536,
+            "max_window_layers": 28,
+            "no_rope_layer_interval": 4,
+            "no_rope_layers": [1, 1, 1, 0] * 9,
+            "rope_theta": 5_000_000.0,
+            "use_sliding_window": False,
+            "tie_word_embeddings": True,
+        },
+    ),
     # config.json of MindonFire/gemma-2b, with the corrected activation.
     "gemma-2b": Preset(
         "gemma",

@@ -31,6 +31,10 @@ OLDER_KEYS = {
     },
     "t5": {"n_positions": 512, "output_past": True},
     "gemma": {"hidden_act": "gelu", "hidden_activation": None},
+    "smollm3": {
+        **{"max_window_layers": 28, "pretraining_tp": 2, "rope_theta": 2e6, "rope_scaling": None},
+        **{"layer_types": ["full_attention"] * 2, "no_rope_layers": [1, 0, 1]},
+    },
     "mixtral": {"sliding_window": None, "output_router_logits": False, "rope_theta": 1e6},
 }
 

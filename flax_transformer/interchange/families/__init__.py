@@ -14,6 +14,7 @@ from flax_transformer.interchange.families.pegasus import PEGASUS
 from flax_transformer.interchange.families.qwen2 import QWEN2
 from flax_transformer.interchange.families.qwen3 import QWEN3
 from flax_transformer.interchange.families.roberta import ROBERTA
+from flax_transformer.interchange.families.smollm3 import SMOLLM3
 from flax_transformer.interchange.families.t5 import T5
 from flax_transformer.interchange.families.vit import VIT
 from flax_transformer.interchange.family import Family
@@ -31,6 +32,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3": QWEN3,
     "gemma": GEMMA,
     "gemma2": GEMMA2,
+    "smollm3": SMOLLM3,
     "mixtral": MIXTRAL,
     "roberta": ROBERTA,
     "distilbert": DISTILBERT,
