@@ -159,5 +159,6 @@ CASES = {
     ),
     "pegasus": Case("PegasusForConditionalGeneration", SEQ2SEQ),
     "bart": Case("BartForConditionalGeneration", {**SEQ2SEQ, "scale_embedding": False}),
+    "mbart": Case("MBartForConditionalGeneration", SEQ2SEQ),
     "mixtral": Case("MixtralForCausalLM", {**DECODER, "num_local_experts": 5}),
 }

@@ -311,6 +311,31 @@ PRESETS = {
             "pad_token_id": 58_100,
         },
     ),
+    # As PaddleNLP and rust-bert state the config of facebook/mbart-large-50-many-to-many-mmt.
+    "mbart-large-50": Preset(
+        "mbart",
+        "MBartForConditionalGeneration",
+        {
+            "vocab_size": 250_054,
+            "d_model": 1024,
+            "encoder_layers": 12,
+            "encoder_attention_heads": 16,
+            "encoder_ffn_dim": 4096,
+            "decoder_layers": 12,
+            "decoder_attention_heads": 16,
+            "decoder_ffn_dim": 4096,
+            "activation_function": "relu",
+            "dropout": 0.1,
+            "attention_dropout": 0.0,
+            "activation_dropout": 0.0,
+            "scale_embedding": True,
+            "max_position_embeddings": 1024,
+            "normalize_before": True,
+            "normalize_embedding": True,
+            "add_final_layer_norm": True,
+            "static_position_embeddings": False,
+        },
+    ),
     # config.json of Binaryy/pegasus-findsum, trained from google/pegasus-xsum.
     "pegasus-xsum": Preset(
         "pegasus",

@@ -1,4 +1,4 @@
-"""Published sizes of encoder-decoders: T5, BART, Marian and Pegasus.
+"""Published sizes of encoder-decoders: T5, BART, mBART, Marian and Pegasus.
 
 The settings are those of the published configs. A count has the parameters that training changes,
 and the bias of logits: the tables of fixed positions of Marian and Pegasus are left out.
@@ -65,13 +65,13 @@ def _t5s() -> dict[str, Published]:
 
 
 def _bart(parameters: int, source: str, vocab_size: int, **settings: Any) -> Published:
-    """BART, Marian and Pegasus: all of them have every bias."""
+    """BART, mBART, Marian and Pegasus: all of them have every bias."""
     config = EncoderDecoderConfig(attention_bias=True, logits_bias=True, **settings)
     return size_of_pair(parameters, source, vocab_size, config)
 
 
 def _barts() -> dict[str, Published]:
-    """One of each of the three families."""
+    """One of each family."""
     return {
         # With the bias of logits. keras-hub's bart_base_en (139,417,344) lacks it and the first two
         # positions of both sides.
@@ -98,6 +98,21 @@ def _barts() -> dict[str, Published]:
             activation="silu",
             positions="sinusoidal_blocks",
             max_positions=512,
+        ),
+        # With the bias of logits; without it 610,879,488.
+        "mbart-large-50": _bart(
+            611_129_542,
+            "Hugging Face's MBartForConditionalGeneration of mbart-large-50-many-to-many-mmt",
+            250_054,
+            **depth(12),
+            d_model=1024,
+            d_ff=4096,
+            num_heads=16,
+            norm_placement="pre",
+            positions="learned",
+            max_positions=1026,
+            position_offset=2,
+            embedding_norm=True,
         ),
         # All published models of Pegasus have these layers.
         "pegasus-xsum": _bart(

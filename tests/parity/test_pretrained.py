@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 TEXTS = ["w3 w1 w4 w1", "w5 w9 w2 w6", "w5 w3 w5 w8", "w9 w7 w9 w3"]
 LIMIT = 13  # tokens of an output
 GREEDY = {"max_new_tokens": LIMIT}
+FORCED = {"bart": 1, "mbart": 4}  # ids that outputs begin with, mBART's as that of a language
 BEAM = {**GREEDY, "num_beams": 4, "length_penalty": 0.7, "early_stopping": "never"}
 
 
@@ -47,14 +48,14 @@ def without_marks(rows: list[list[int]], num_ids: int) -> list[list[int]]:
 
 @pytest.mark.parametrize(
     ("case", "search"),
-    [("marian", BEAM), ("pegasus", GREEDY), ("bart", GREEDY), ("t5", BEAM)],
-    ids=["marian", "pegasus", "bart", "t5"],
+    [("marian", BEAM), ("pegasus", GREEDY), ("bart", GREEDY), ("mbart", GREEDY), ("t5", BEAM)],
+    ids=["marian", "pegasus", "bart", "mbart", "t5"],
 )
 def test_a_translator_writes_what_transformers_writes(case, search, tmp_path):
-    begin = {"marian": 0, "t5": 0, "pegasus": 0, "bart": 2}[case]
+    begin = {"marian": 0, "t5": 0, "pegasus": 0, "bart": 2, "mbart": 2}[case]
     options = {**search, "decoder_start_token_id": begin}
-    if case == "bart":
-        options["forced_bos_token_id"] = 1
+    if case in FORCED:
+        options["forced_bos_token_id"] = FORCED[case]
     if case == "marian":
         options["bad_words_ids"] = [[0]]
     template = "<s> $A </s>" if case == "bart" else "$A </s>"

@@ -8,6 +8,7 @@ from flax_transformer.interchange.families.gemma2 import GEMMA2
 from flax_transformer.interchange.families.gpt2 import GPT2
 from flax_transformer.interchange.families.llama import LLAMA
 from flax_transformer.interchange.families.marian import MARIAN
+from flax_transformer.interchange.families.mbart import MBART
 from flax_transformer.interchange.families.mistral import MISTRAL
 from flax_transformer.interchange.families.mixtral import MIXTRAL
 from flax_transformer.interchange.families.pegasus import PEGASUS
@@ -38,4 +39,5 @@ FAMILIES: dict[str, Family] = {
     "distilbert": DISTILBERT,
     "t5": T5,
     "bart": BART,
+    "mbart": MBART,
 }
