@@ -160,5 +160,6 @@ CASES = {
     "pegasus": Case("PegasusForConditionalGeneration", SEQ2SEQ),
     "bart": Case("BartForConditionalGeneration", {**SEQ2SEQ, "scale_embedding": False}),
     "mbart": Case("MBartForConditionalGeneration", SEQ2SEQ),
+    "m2m_100": Case("M2M100ForConditionalGeneration", SEQ2SEQ),
     "mixtral": Case("MixtralForCausalLM", {**DECODER, "num_local_experts": 5}),
 }

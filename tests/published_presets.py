@@ -336,6 +336,28 @@ PRESETS = {
             "static_position_embeddings": False,
         },
     ),
+    # As brolm's tests copy config.json of facebook/nllb-200-distilled-600M.
+    "nllb-200-600m": Preset(
+        "m2m_100",
+        "M2M100ForConditionalGeneration",
+        {
+            "vocab_size": 256_206,
+            "d_model": 1024,
+            "encoder_layers": 12,
+            "encoder_attention_heads": 16,
+            "encoder_ffn_dim": 4096,
+            "decoder_layers": 12,
+            "decoder_attention_heads": 16,
+            "decoder_ffn_dim": 4096,
+            "activation_function": "relu",
+            "dropout": 0.1,
+            "attention_dropout": 0.1,
+            "activation_dropout": 0.0,
+            "scale_embedding": True,
+            "max_position_embeddings": 1024,
+            "pad_token_id": 1,
+        },
+    ),
     # config.json of Binaryy/pegasus-findsum, trained from google/pegasus-xsum.
     "pegasus-xsum": Preset(
         "pegasus",

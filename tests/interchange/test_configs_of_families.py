@@ -29,6 +29,12 @@ OLDER_KEYS = {
         **{"normalize_before": False, "static_position_embeddings": True, "num_beams": 6},
         **{"bad_words_ids": [[52]], "num_hidden_layers": 6, "decoder_vocab_size": 53},
     },
+    "mbart": {
+        **{"normalize_before": True, "normalize_embedding": True, "add_final_layer_norm": True},
+        **{"static_position_embeddings": False, "add_bias_logits": False, "num_beams": 5},
+        **{"tokenizer_class": "MBart50Tokenizer", "early_stopping": True, "max_length": 200},
+    },
+    "m2m_100": {"encoder_layerdrop": 0.05, "num_hidden_layers": 12, "early_stopping": True},
     "t5": {"n_positions": 512, "output_past": True},
     "gemma": {"hidden_act": "gelu", "hidden_activation": None},
     "smollm3": {

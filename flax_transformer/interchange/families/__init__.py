@@ -7,6 +7,7 @@ from flax_transformer.interchange.families.gemma import GEMMA
 from flax_transformer.interchange.families.gemma2 import GEMMA2
 from flax_transformer.interchange.families.gpt2 import GPT2
 from flax_transformer.interchange.families.llama import LLAMA
+from flax_transformer.interchange.families.m2m_100 import M2M_100
 from flax_transformer.interchange.families.marian import MARIAN
 from flax_transformer.interchange.families.mbart import MBART
 from flax_transformer.interchange.families.mistral import MISTRAL
@@ -40,4 +41,5 @@ FAMILIES: dict[str, Family] = {
     "t5": T5,
     "bart": BART,
     "mbart": MBART,
+    "m2m_100": M2M_100,
 }

@@ -54,7 +54,6 @@ def seq2seq_rules(config: Any) -> list[Rule]:
     """Returns the rules of an encoder-decoder, without those of positions."""
     rules = [
         Rule("embedding/table", "model.shared.weight"),
-        Rule("embedding/bias", "final_logits_bias", "1 vocab -> vocab"),
         *expand(_side("encoder"), config.num_encoder_layers),
         *expand(_side("decoder"), config.num_decoder_layers),
     ]
@@ -64,6 +63,8 @@ def seq2seq_rules(config: Any) -> list[Rule]:
         if config.embedding_norm:
             ours = "source" if side == "encoder" else "target"
             rules += norm(f"{ours}_embedding_norm", f"model.{side}.layernorm_embedding")
+    if config.logits_bias:
+        rules.append(Rule("embedding/bias", "final_logits_bias", "1 vocab -> vocab"))
     own = [] if config.tied_logits else [Rule("embedding/logits_table", "lm_head.weight")]
     return [*rules, *own]
 
