@@ -149,6 +149,16 @@ CASES = {
     "distilbert classes": Case(
         "DistilBertForSequenceClassification", {**DISTIL, "num_labels": CLASSES}
     ),
+    "modernbert": Case(
+        "ModernBertForMaskedLM",
+        {
+            **{"vocab_size": VOCAB, "hidden_size": 36, "num_hidden_layers": 3},
+            **{"num_attention_heads": 6, "intermediate_size": 29, "norm_eps": EPSILON},
+            **{"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]},
+            **{"local_attention": 14, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+            **{"cls_token_id": 1, "sep_token_id": 2},
+        },
+    ),
     "t5": Case("T5ForConditionalGeneration", T5),
     "t5 1.1": Case(
         "T5ForConditionalGeneration",

@@ -77,6 +77,25 @@ PRESETS = {
             "pad_token_id": 1,
         },
     ),
+    # As tests of laya_infer copy config.json of answerdotai/ModernBERT-base.
+    "modernbert-base": Preset(
+        "modernbert",
+        "ModernBertForMaskedLM",
+        {
+            "vocab_size": 50_368,
+            "hidden_size": 768,
+            "intermediate_size": 1152,
+            "num_hidden_layers": 22,
+            "num_attention_heads": 12,
+            "hidden_activation": "gelu",
+            "norm_eps": 1e-5,
+            "local_attention": 128,
+            "global_attn_every_n_layers": 3,
+            "global_rope_theta": 160_000.0,
+            "local_rope_theta": 10_000.0,
+            "max_position_embeddings": 8192,
+        },
+    ),
     "smollm2-135m": Preset(
         "llama",
         "LlamaForCausalLM",

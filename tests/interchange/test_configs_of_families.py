@@ -35,6 +35,13 @@ OLDER_KEYS = {
         **{"tokenizer_class": "MBart50Tokenizer", "early_stopping": True, "max_length": 200},
     },
     "m2m_100": {"encoder_layerdrop": 0.05, "num_hidden_layers": 12, "early_stopping": True},
+    "modernbert": {
+        **{"layer_types": None, "global_attn_every_n_layers": 3, "global_rope_theta": 160_000.0},
+        **{"local_rope_theta": 1e4, "layer_norm_eps": 1e-5, "position_embedding_type": "absolute"},
+        **{"deterministic_flash_attn": False, "reference_compile": None, "decoder_bias": True},
+        **{"sparse_pred_ignore_index": -100, "sparse_prediction": False},
+        **{"classifier_pooling": "mean", "initializer_cutoff_factor": 2.0, "mlp_dropout": 0.0},
+    },
     "t5": {"n_positions": 512, "output_past": True},
     "gemma": {"hidden_act": "gelu", "hidden_activation": None},
     "smollm3": {

@@ -12,6 +12,7 @@ from flax_transformer.interchange.families.marian import MARIAN
 from flax_transformer.interchange.families.mbart import MBART
 from flax_transformer.interchange.families.mistral import MISTRAL
 from flax_transformer.interchange.families.mixtral import MIXTRAL
+from flax_transformer.interchange.families.modernbert import MODERNBERT
 from flax_transformer.interchange.families.pegasus import PEGASUS
 from flax_transformer.interchange.families.qwen2 import QWEN2
 from flax_transformer.interchange.families.qwen3 import QWEN3
@@ -38,6 +39,7 @@ FAMILIES: dict[str, Family] = {
     "mixtral": MIXTRAL,
     "roberta": ROBERTA,
     "distilbert": DISTILBERT,
+    "modernbert": MODERNBERT,
     "t5": T5,
     "bart": BART,
     "mbart": MBART,
