@@ -66,13 +66,14 @@ def _t5s() -> dict[str, Published]:
 
 def _bart(parameters: int, source: str, vocab_size: int, **settings: Any) -> Published:
     """BART and its relatives, which have every bias, but for NLLB without that of logits."""
-    config = EncoderDecoderConfig(**{"attention_bias": True, "logits_bias": True} | settings)
+    biases: dict[str, Any] = {"attention_bias": True, "logits_bias": True}
+    config = EncoderDecoderConfig(**biases | settings)
     return size_of_pair(parameters, source, vocab_size, config)
 
 
 def _of_many_languages() -> dict[str, Published]:
     """The smallest mBART of fifty languages, and the smallest NLLB."""
-    sizes = {**depth(12), "d_model": 1024, "d_ff": 4096, "num_heads": 16}
+    sizes: dict[str, Any] = {**depth(12), "d_model": 1024, "d_ff": 4096, "num_heads": 16}
     sizes |= {"norm_placement": "pre", "position_offset": 2}
     return {
         # With the bias of logits; without it 610,879,488.
