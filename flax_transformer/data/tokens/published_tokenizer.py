@@ -4,6 +4,7 @@ import base64
 import contextlib
 import copy
 import dataclasses
+import functools
 import itertools
 import json
 import operator
@@ -15,6 +16,7 @@ import tokenizers
 from tokenizers import models
 
 from flax_transformer.data.tokens.chat_template import render_chats
+from flax_transformer.data.tokens.language_marks import language_id, with_language
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, FlatIds, Tokenizer
 from flax_transformer.errors import UserError
@@ -28,6 +30,7 @@ class OfModel:
         num_rows: rows of the model's table; 0 for as many as the tokenizer has.
         begin: id with which its decoder begins, such as that of padding; None for the tokenizer's.
         forced: ids that a translation begins with, such as that of a language.
+        target_language: id of the mark of texts that a translator writes; None: as those it reads.
         never_written: ids that the model may not write.
         ends: ids that end what it writes; none for the end mark of the tokenizer.
         chat_template: text of jinja2 that makes a prompt of a conversation; "" without one.
@@ -36,6 +39,7 @@ class OfModel:
     num_rows: int = 0
     begin: int | None = None
     forced: tuple[int, ...] = ()
+    target_language: int | None = None
     never_written: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     chat_template: str = ""
@@ -171,6 +175,41 @@ class PublishedTokenizer(Tokenizer):
         """Returns the same tokenizer for a model, whose config says more about ids."""
         made = copy.copy(self)
         made.model = model
+        vars(made).pop("target", None)
+        return made
+
+    @functools.cached_property
+    def target(self) -> Tokenizer:
+        """The tokenizer of the texts that a model writes, which may be of another language."""
+        language = self.model.target_language
+        return self if language is None else self._marking(language)
+
+    def of_languages(self, source: str | None, target: str | None) -> "PublishedTokenizer":
+        """Returns the same tokenizer for texts of other languages, spelled as its marks.
+
+        Args:
+            source: of the texts that are read; None: as before.
+            target: of the translations; None: as before.
+
+        Raises:
+            UserError: if the tokenizer has no such marks.
+        """
+        known, model, made = (self._subwords, self.special), self.model, self
+        if source is not None:
+            made = self._marking(language_id(*known, "--source-language", source))
+        if target is not None:
+            number = language_id(*known, "--target-language", target)
+            # A decoder begins with the language, or writes it after its begin mark.
+            begins = model.begin is None or model.begin not in self.special.given
+            begin, forced = (number, ()) if begins else (model.begin, (number,))
+            changed = {"begin": begin, "forced": forced, "target_language": number}
+            made = made.of_model(dataclasses.replace(model, **changed))
+        return made
+
+    def _marking(self, language: int) -> "PublishedTokenizer":
+        """Returns the same tokenizer, which marks all texts as those of one language."""
+        made = self.of_model(dataclasses.replace(self.model, target_language=None))
+        made._subwords = with_language(self._subwords, self.special, language)
         return made
 
     def to_json(self) -> str:
