@@ -11,6 +11,7 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.chat_template import check_template
+from flax_transformer.data.tokens.chosen_languages import choose_languages
 from flax_transformer.data.tokens.published_folder import (
     read_chat_template,
     read_published_tokenizer,
@@ -218,7 +219,7 @@ def _of_languages(
     language = source or target
     if language and model.config.gives != "target_tokens":
         raise UserError(f"a {model.family} model does not translate: leave {language} out")
-    return tokenizer.of_languages(source, target)
+    return choose_languages(tokenizer, source, target)
 
 
 def _chat_template(folder: Path) -> str:

@@ -10,6 +10,7 @@ from worded_models import published, torch, transformers
 
 import flax_transformer as ft
 from flax_transformer.cli import main
+from flax_transformer.data.tokens.chosen_languages import choose_languages
 from flax_transformer.data.tokens.published_folder import read_published_tokenizer
 from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
 from flax_transformer.errors import UserError
@@ -56,7 +57,7 @@ def test_texts_have_the_marks_of_their_languages(older, tmp_path):
     ours = read_published_tokenizer(tmp_path).tokenizer
     for source, target in ((None, None), ("zul_Latn", None), ("fra_Latn", "zul_Latn")):
         theirs.src_lang = source or "eng_Latn"
-        made = ours.of_languages(source, target)
+        made = choose_languages(ours, source, target)
         made.save(tmp_path / "saved.json")
         for read in (made, load_tokenizer(tmp_path / "saved.json")):
             found = [read.encode(text, marked=True) for text in TEXTS]
@@ -80,6 +81,12 @@ def test_a_translator_writes_the_language_that_is_asked_for(tmp_path, capsys, un
     num_read = len(translator.tokenizer.encode(TEXTS[0], marked=True))
     decoding = dataclasses.replace(translator.decoding, max_extra_length=LIMIT - num_read)
     assert translator.translate(TEXTS, decoding) == expected
+    # An export keeps them.
+    ft.interchange.export_run(tmp_path / "run", tmp_path / "out")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    exported = transformers.M2M100ForConditionalGeneration.from_pretrained(tmp_path / "out")
+    ids = exported.generate(**again(TEXTS, return_tensors="pt"), max_new_tokens=LIMIT)
+    assert again.batch_decode(ids, skip_special_tokens=True) == expected
     # Both languages matter.
     assert generated(model, tokenizer, "eng_Latn", "fra_Latn") != expected
     assert generated(model, tokenizer, "zul_Latn", "zul_Latn") != expected
@@ -111,7 +118,7 @@ def test_an_unknown_language_is_reported_in_one_line(source, target, message, tm
     nllb(tmp_path)
     tokenizer = read_published_tokenizer(tmp_path).tokenizer
     with pytest.raises(UserError) as error:
-        tokenizer.of_languages(source, target)
+        choose_languages(tokenizer, source, target)
     assert str(error.value).startswith(message)
 
 

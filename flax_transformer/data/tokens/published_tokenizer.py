@@ -182,35 +182,25 @@ class PublishedTokenizer(Tokenizer):
     def target(self) -> Tokenizer:
         """The tokenizer of the texts that a model writes, which may be of another language."""
         language = self.model.target_language
-        return self if language is None else self._marking(language)
+        return self if language is None else self.marking(language)
 
-    def of_languages(self, source: str | None, target: str | None) -> "PublishedTokenizer":
-        """Returns the same tokenizer for texts of other languages, spelled as its marks.
+    def marking(self, language: int) -> "PublishedTokenizer":
+        """Returns the same tokenizer, which marks all texts as those of one language.
 
         Args:
-            source: of the texts that are read; None: as before.
-            target: of the translations; None: as before.
-
-        Raises:
-            UserError: if the tokenizer has no such marks.
+            language: id of its mark.
         """
-        known, model, made = (self._subwords, self.special), self.model, self
-        if source is not None:
-            made = self._marking(language_id(*known, "--source-language", source))
-        if target is not None:
-            number = language_id(*known, "--target-language", target)
-            # A decoder begins with the language, or writes it after its begin mark.
-            begins = model.begin is None or model.begin not in self.special.given
-            begin, forced = (number, ()) if begins else (model.begin, (number,))
-            changed = {"begin": begin, "forced": forced, "target_language": number}
-            made = made.of_model(dataclasses.replace(model, **changed))
-        return made
-
-    def _marking(self, language: int) -> "PublishedTokenizer":
-        """Returns the same tokenizer, which marks all texts as those of one language."""
         made = self.of_model(dataclasses.replace(self.model, target_language=None))
         made._subwords = with_language(self._subwords, self.special, language)
         return made
+
+    def language_id(self, option: str, language: str) -> int:
+        """Returns the id of the mark of a language; see `language_marks.language_id`."""
+        return language_id(self._subwords, self.special, option, language)
+
+    def text_of_json(self) -> str:
+        """Returns the contents of a tokenizer.json."""
+        return self._subwords.to_str()
 
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""
