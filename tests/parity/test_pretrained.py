@@ -99,8 +99,9 @@ def test_each_of_three_ends_ends_what_transformers_ends(search, tmp_path):
     assert any(len(row) < len(whole) for row, whole in zip(expected, free, strict=True))
 
 
-def test_a_masked_model_fills_what_transformers_fills(tmp_path):
-    model = published(tmp_path / "in", "bert tokens", "<s> $A </s>")
+@pytest.mark.parametrize("case", ["bert tokens", "modernbert"])
+def test_a_masked_model_fills_what_transformers_fills(case, tmp_path):
+    model = published(tmp_path / "in", case, "<s> $A </s>")
     filler: Any = ft.from_pretrained(tmp_path / "in")
     (found,) = filler.fill(["w3 [MASK] w4"], top=3)
     ids = torch.tensor([[1, 8, 4, 9, 2]])
