@@ -9,6 +9,7 @@ import jax
 from rich.console import Console
 
 from flax_transformer.data.batches.prefetching import training_pipeline
+from flax_transformer.errors import path_of
 from flax_transformer.experiment import Experiment
 from flax_transformer.training.checkpoints.workdir import Workdir, flat_settings
 from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
@@ -46,7 +47,7 @@ def train(
     """
     # Later commands may run in another folder.
     experiment = experiment.with_absolute_paths()
-    workdir = Workdir(Path(path))
+    workdir = Workdir(path_of("the workdir", path))
     # In a notebook, rich would choose HTML and a bar that needs widgets.
     console = console or LastingConsole(force_jupyter=False, quiet=not is_first())
     check_same(flat_settings(experiment))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.sampling import text_number
@@ -211,3 +212,11 @@ class Translator(TextPredictor):
             segments=segments,
         )
         return self.search(rows, decoding, max(longest, 1), **options)
+
+    @property
+    def never_written(self) -> np.ndarray | None:
+        """Ids that a published model may not write."""
+        # A model that was trained here has learned not to write padding.
+        if not isinstance(self.tokenizer, PublishedTokenizer):
+            return None
+        return np.array(self.tokenizer.never_written, np.int32)
