@@ -6,15 +6,18 @@ import json
 
 import jax
 import numpy as np
+import optax
 import pytest
 from reference import assert_close
 from rich.console import Console
 from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
+from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training import loop, parallel
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.step import init_state
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 MESHES = ("data=2,fsdp=4", "fsdp=8", "data=2,fsdp=2,tensor=2")
@@ -56,21 +59,35 @@ def test_a_run_that_changes_its_mesh_gives_the_losses_of_one_that_does_not(exper
     assert_close(losses(tmp_path / "moved"), expected, 1e-5)
 
 
-def test_a_restored_state_has_the_saved_bits(experiment, tmp_path):
-    planned = train(experiment, tmp_path / "run", MESHES[0], 2)
+def cut_arrays(tree):
+    return [x for x in jax.tree.leaves(tree) if not x.is_fully_replicated]
+
+
+def test_a_state_has_the_same_bits_on_every_mesh_that_restores_it(experiment, tmp_path):
+    task = find_task(experiment)[1].open(experiment, tmp_path, training=True)
+    optimizer = optax.adam(0.1)
+    drawn = init_state(task.init(jax.random.key(3)), optimizer)
+    noise = np.random.default_rng(0)
+    # Moments that are not 0.
+    state = jax.tree.map(
+        lambda x: noise.normal(size=x.shape).astype(x.dtype) if x.ndim else np.asarray(x), drawn
+    )
     workdir = Workdir(tmp_path / "run")
-    task = loop.find_task(planned)[1].open(planned, workdir.path, training=False)
-    checkpoints = open_checkpoints(workdir, planned.training, is_reader=True)
-    shapes = jax.eval_shape(task.init, jax.random.key(0))
-    saved, steps = checkpoints.mean_variables(shapes, [2])
+    first = parallel.MeshDevices(jax.devices(), MESHES[0])
+    placed = first.place(state)
+    assert cut_arrays(placed.optimizer_state)
+    checkpoints = open_checkpoints(workdir, experiment.training)
+    checkpoints.save(first.to_save(placed), {})
     checkpoints.close()
-    assert steps == [2]
+    shapes = jax.eval_shape(lambda: drawn)
+    reader = open_checkpoints(workdir, experiment.training, is_reader=True)
     for mesh in MESHES:
         devices = parallel.MeshDevices(jax.devices(), mesh)
-        placed = devices.place(saved)
-        cut = [x for x in jax.tree.leaves(placed) if not x.is_fully_replicated]
-        assert cut
-        jax.tree.map(np.testing.assert_array_equal, jax.device_get(placed), saved)
+        restored = reader.restore(devices.to_restore(shapes), 0).state
+        assert cut_arrays(restored.optimizer_state)
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), state)
+    jax.tree.map(np.testing.assert_array_equal, reader.restore(shapes, 0).state, state)
+    reader.close()
 
 
 def test_a_mesh_that_does_not_fit_leaves_no_trace(experiment, tmp_path):
