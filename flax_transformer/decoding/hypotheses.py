@@ -95,6 +95,7 @@ class SearchLimits:
             to 1 .. max_length; None: max_length for all.
         prompt_lengths: [batch], number of tokens before the generated ones, for a minimum length,
             if there are more than in the prompt; None: those of the prompt without padding.
+        never_written: tokens that `search` never generates.
 
     Raises:
         ValueError: if max_length is below 1.
@@ -111,6 +112,7 @@ class SearchLimits:
     pad_id: int
     max_lengths: Int[Array, " batch"] | None = None
     prompt_lengths: Int[Array, " batch"] | None = None
+    never_written: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Rejects outputs without room for a token."""

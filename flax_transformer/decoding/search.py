@@ -161,7 +161,20 @@ def search(
         )
     else:
         raise ValueError("sampling needs a random key: pass rng")
+    step = _without(limits.never_written, step)
     return run(step, cache, prompt, limits, processor=_processor(config, prompt, limits))
+
+
+def _without(tokens: tuple[int, ...], step: Step) -> Step:
+    """Returns a step in which some tokens have probability 0."""
+    if not tokens:
+        return step
+
+    def without(read: Array, cache: Cache) -> tuple[Array, Cache]:
+        logits, cache = step(read, cache)
+        return logits.at[..., jnp.array(tokens)].set(-jnp.inf), cache
+
+    return without
 
 
 def _processor(

@@ -50,7 +50,6 @@ def search_rows(
     decoding: DecodingConfig,
     limits: SearchLimits,
     num_halvings: int = 0,
-    never_written: Int32[Array | np.ndarray, " ids"] | None = None,
 ) -> Hypotheses:
     """Searches for the outputs of a batch.
 
@@ -62,7 +61,6 @@ def search_rows(
         decoding: how to search.
         limits: for the whole batch; the limits of each row are in `rows`.
         num_halvings: of a beam search; see `search`.
-        never_written: ids that are not text.
     """
     num_rows, prompt_length = rows.prompts.shape
     # The last found token is never read.
@@ -79,12 +77,7 @@ def search_rows(
         # begin with that of padding.
         if tokens.shape[1] > 1 and rows.padding is not None:
             is_token = jnp.arange(prompt_length) >= rows.padding[:, None]
-        logits, cache = model.apply(
-            variables, tokens, cache, is_token=is_token, method=model.decode
-        )
-        if never_written is not None:
-            logits = logits.at[..., never_written].set(-jnp.inf)
-        return logits, cache
+        return model.apply(variables, tokens, cache, is_token=is_token, method=model.decode)
 
     lengths = rows.lengths
     if lengths is None:

@@ -78,15 +78,16 @@ class TextPredictor:
             jax.random.key(seed),
             # Stop strings do not change the program; it is compiled once, without them.
             decoding=dataclasses.replace(decoding, stop=()),
-            limits=SearchLimits(max_length=max_length, eos_id=end_ids, pad_id=pad_id),
+            limits=SearchLimits(
+                max_length, end_ids, pad_id, never_written=tuple(self.never_written)
+            ),
             num_halvings=num_halvings,
-            never_written=self.never_written,
         )
 
     @property
-    def never_written(self) -> np.ndarray | None:
-        """Ids that a search never writes, besides those that cannot be outputs."""
-        return None
+    def never_written(self) -> Sequence[int]:
+        """Ids that a search never writes."""
+        return ()
 
     def scored_texts(
         self, found: Iterable[tuple[list[int], float]], stop: Sequence[str], prefix: str = ""

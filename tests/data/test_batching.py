@@ -170,7 +170,7 @@ def test_the_rows_of_all_processes_are_the_whole_batch(row_length):
 
 def test_rows_that_do_not_divide_by_the_processes_are_refused():
     batches = training_batches(some_pairs(), 199, 3)
-    with pytest.raises(ValueError, match=r"rows do not divide by 997 processes"):
+    with pytest.raises(ValueError, match=r"rows do not divide by 997 parts"):
         batches.shard([0], 997)
 
 

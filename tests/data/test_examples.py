@@ -75,7 +75,7 @@ def test_processes_share_a_batch(examples):
         parts = [numbers(batches.shard([process], 3)[step]) for process in range(3)]
         assert [len(part) for part in parts] == [2, 2, 2]
         assert list(itertools.chain(*parts)) == numbers(batches[step])
-    with pytest.raises(ValueError, match=r"\[6\] rows do not divide by 4 processes"):
+    with pytest.raises(ValueError, match=r"\[6\] rows do not divide by 4 parts"):
         batches.shard([0], 4)
 
 

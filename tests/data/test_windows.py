@@ -47,7 +47,7 @@ def test_processes_share_the_rows_of_a_batch():
     batches = make()
     parts = [batches.shard([process], 5)[2].tokens for process in range(5)]
     np.testing.assert_array_equal(np.concatenate(parts), batches[2].tokens)
-    with pytest.raises(ValueError, match=r"\[5\] rows do not divide by 2 processes"):
+    with pytest.raises(ValueError, match=r"\[5\] rows do not divide by 2 parts"):
         batches.shard([0], 2)
 
 

@@ -11,7 +11,7 @@ from small import PAIRS, make_experiment, with_fields
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.translation.translation_task import TranslationTask
-from flax_transformer.training import loop
+from flax_transformer.training import loop, run
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.resume_proof import differences
 from flax_transformer.training.log import MAX_STEPS_IN_FLIGHT
@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_of_metrics_is_told_and_the_same_command_continues(
 
 def test_a_training_that_cannot_begin_lets_the_folder_go(experiment, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "make_optimizer", crash)
+        patch.setattr(run, "make_optimizer", crash)
         with pytest.raises(ZeroDivisionError) as kept:
             train(experiment, tmp_path / "run")
     train(experiment, tmp_path / "run")

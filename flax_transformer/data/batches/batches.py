@@ -108,7 +108,7 @@ class Batches(abc.ABC):
         """
         sizes = {_filled(group.indices, self._multiple).size for group in self._groups(0)}
         if any(size % num_parts for size in sizes):
-            raise ValueError(f"batches of {sorted(sizes)} rows do not divide by {num_parts}")
+            raise ValueError(f"batches of {sorted(sizes)} rows do not divide by {num_parts} parts")
         shard = copy.copy(self)
         shard._parts, shard._num_parts = tuple(parts), num_parts
         return shard

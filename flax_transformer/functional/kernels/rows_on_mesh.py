@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Shaped
 
 # The axes over which rows of a batch are cut; parameters are cut over the second one too.
-ROW_AXES = ("data", "fsdp")
+PARAMETER_AXIS = "fsdp"
+ROW_AXES = ("data", PARAMETER_AXIS)
 
 
 def row_axes() -> tuple[str, ...]:
@@ -39,6 +40,9 @@ def keep_rows(value: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
 def summed_over_rows(function: Callable[..., Array], num_shared: int) -> Callable[..., Array]:
     """Lets every device compute a sum over its own rows, and adds the sums.
 
+    A shared matrix comes cut along its last axis, as parameters are, and is collected from the
+    devices. So its gradient is added up in parts, and no device has the whole of it.
+
     Args:
         function: of shared arrays, which all devices get whole, and of arrays with rows.
         num_shared: number of shared arrays.
@@ -48,16 +52,35 @@ def summed_over_rows(function: Callable[..., Array], num_shared: int) -> Callabl
         axes = row_axes()
         if not axes or any(x is None or x.shape[0] % _size(axes) for x in arrays[num_shared:]):
             return function(*arrays)
-        specs = [P()] * num_shared + [P(axes)] * (len(arrays) - num_shared)
+        shared = [_spec_of_shared(x, axes) for x in arrays[:num_shared]]
+
+        def sum_of_all(*parts: Array | None) -> Array:
+            whole = [_collected(x, spec) for x, spec in zip(parts, shared, strict=False)]
+            return jax.lax.psum(function(*whole, *parts[num_shared:]), axes)
+
         return jax.shard_map(
-            lambda *arrays: jax.lax.psum(function(*arrays), axes),
-            in_specs=tuple(specs),
+            sum_of_all,
+            in_specs=(*shared, *[P(axes)] * (len(arrays) - num_shared)),
             out_specs=P(),
             axis_names=set(axes),
             check_vma=False,
         )(*arrays)
 
     return run
+
+
+def _spec_of_shared(array: Array | None, axes: tuple[str, ...]) -> P:
+    """Returns how a shared array comes: a matrix as its parameter is cut over devices."""
+    is_cut = array is not None and array.ndim > 1 and PARAMETER_AXIS in axes
+    if not is_cut or array.shape[-1] % _size((PARAMETER_AXIS,)):
+        return P()
+    return P(*[None] * (array.ndim - 1), PARAMETER_AXIS)
+
+
+def _collected(part: Array | None, spec: P) -> Array | None:
+    if part is None or PARAMETER_AXIS not in spec:
+        return part
+    return jax.lax.all_gather(part, PARAMETER_AXIS, axis=part.ndim - 1, tiled=True)
 
 
 def _size(axes: tuple[str, ...]) -> int:

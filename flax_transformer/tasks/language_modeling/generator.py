@@ -216,9 +216,9 @@ class Generator(TextPredictor):
         return found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
 
     @property
-    def never_written(self) -> np.ndarray:
+    def never_written(self) -> Sequence[int]:
         """Ids that are not text; written padding would be ignored when it is read."""
-        return np.array(self.tokenizer.never_written, np.int32)
+        return self.tokenizer.never_written
 
     def _write(
         self, prompts: list[list[int]], decoding: DecodingConfig, length: int, seed: int

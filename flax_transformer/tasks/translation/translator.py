@@ -214,9 +214,8 @@ class Translator(TextPredictor):
         return self.search(rows, decoding, max(longest, 1), **options)
 
     @property
-    def never_written(self) -> np.ndarray | None:
+    def never_written(self) -> Sequence[int]:
         """Ids that a published model may not write."""
         # A model that was trained here has learned not to write padding.
-        if not isinstance(self.tokenizer, PublishedTokenizer):
-            return None
-        return np.array(self.tokenizer.never_written, np.int32)
+        is_published = isinstance(self.tokenizer, PublishedTokenizer)
+        return self.tokenizer.never_written if is_published else ()
