@@ -79,7 +79,10 @@ class TextPredictor:
             # Stop strings do not change the program; it is compiled once, without them.
             decoding=dataclasses.replace(decoding, stop=()),
             limits=SearchLimits(
-                max_length, end_ids, pad_id, never_written=tuple(self.never_written)
+                max_length=max_length,
+                eos_id=end_ids,
+                pad_id=pad_id,
+                never_written=tuple(self.never_written),
             ),
             num_halvings=num_halvings,
         )
