@@ -25,7 +25,7 @@ from flax_transformer.errors import (
 )
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
-from flax_transformer.modules.rematerialization import Remat
+from flax_transformer.modules.observe import Remat
 from flax_transformer.python_files import parts_hint, run_file
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig

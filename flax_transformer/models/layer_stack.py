@@ -15,7 +15,7 @@ from flax_transformer.modules.layer_options import LayerOptions, ModelConfig, Tr
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.multi_head_attention import PositionTable
 from flax_transformer.modules.norms import make_norm
-from flax_transformer.modules.rematerialization import Remat, recompute_layer
+from flax_transformer.modules.observe import Remat, recompute_layer
 from flax_transformer.modules.token_embedding import (
     PositionalEmbedding,
     TokenEmbedding,

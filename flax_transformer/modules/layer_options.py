@@ -13,7 +13,7 @@ from flax_transformer.functional.rotary_scaling import RotaryScalingKind
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
-from flax_transformer.modules.rematerialization import Remat
+from flax_transformer.modules.observe import Remat
 from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 ComputeType = Literal["float32", "bfloat16"]

@@ -25,8 +25,7 @@ from flax_transformer.functional.schemes import (
 )
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.norms import dropout_factors
-from flax_transformer.modules.observe import is_observed, observe
-from flax_transformer.modules.rematerialization import recompute_attention
+from flax_transformer.modules.observe import is_observed, observe, recompute_attention
 
 
 class KeyValue(NamedTuple):

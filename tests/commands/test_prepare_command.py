@@ -8,10 +8,7 @@ from command_line import assert_is_error
 from small import make_experiment
 
 from flax_transformer.data.files import kept_arrays
-from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.durability.lasting_console import LastingConsole
-from flax_transformer.training.durability.time_accounts import TimeAccounts
-from flax_transformer.training.loop import Run
+from flax_transformer.tasks.tasks import find_task
 
 WORDS = ["prepare", "small.py", "--data.data-dir", "prepared"]
 
@@ -33,10 +30,8 @@ def test_a_training_finds_what_is_prepared(run, folder, monkeypatch):
     experiment = make_experiment(folder)
     data = dataclasses.replace(experiment.data, data_dir="prepared")
     experiment = dataclasses.replace(experiment, data=data)
-    workdir = Workdir(folder / "of_prepared")
-    training = Run(experiment, workdir, LastingConsole(), TimeAccounts(workdir.path))
-    workdir.release()
-    assert training.batches.describe("all devices")[0] == epoch
+    task = find_task(experiment)[1].open(experiment, folder / "new", training=True)
+    assert task.batches(data.train_split).describe("all devices")[0] == epoch
 
 
 def test_nothing_is_left_but_the_data(run, folder):

@@ -178,7 +178,7 @@ def test_every_layer_that_is_scanned_draws_its_own_dropout():
         assert (one != other).any()
 
 
-def gradient(**depth: bool) -> Any:
+def gradient(**depth: Any) -> Any:
     """The gradient of a model of six layers a side, traced."""
     config = dataclasses.replace(CONFIG, num_encoder_layers=6, num_decoder_layers=6, **depth)
     model = EncoderDecoder(config, VOCAB)

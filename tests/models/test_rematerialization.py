@@ -11,7 +11,7 @@ import pytest
 from parameters import draw_parameters
 
 from flax_transformer.models import DecoderOnly, DecoderOnlyConfig
-from flax_transformer.modules.rematerialization import Remat
+from flax_transformer.modules.observe import Remat
 from flax_transformer.training.planning import suggested_meshes
 
 VOCAB, SHAPE = 11, (2, 97)
