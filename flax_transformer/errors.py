@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -113,6 +114,27 @@ def refuse(mistakes: Iterable[tuple[bool, str]]) -> None:
     for is_made, message in mistakes:
         if is_made:
             raise UserError(message)
+
+
+def path_of(name: str, value: object) -> Path:
+    """Returns a value as a path.
+
+    Args:
+        name: of what is at the path, for the message.
+        value: given by a user.
+
+    Raises:
+        UserError: if it is neither a string nor a path.
+
+    Example:
+        >>> path_of("the model", None)
+        Traceback (most recent call last):
+            ...
+        flax_transformer.errors.UserError: the model is None: give a path as a string
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise UserError(f"{name} is {value!r:.60}: give a path as a string")
+    return Path(value)
 
 
 def near_file(path: Path, beside: Iterable[Path]) -> Path | None:

@@ -133,6 +133,13 @@ CASES = {
             "final_logit_softcapping": 3.0,
         },
     ),
+    "smollm3": Case(
+        "SmolLM3ForCausalLM",
+        {
+            **{**DECODER, "num_hidden_layers": 2, "no_rope_layer_interval": 2},
+            **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+        },
+    ),
     "roberta tokens": Case("RobertaForMaskedLM", {**ENCODER, "type_vocab_size": 1}),
     "roberta classes": Case(
         "RobertaForSequenceClassification",
@@ -141,6 +148,16 @@ CASES = {
     "distilbert tokens": Case("DistilBertForMaskedLM", DISTIL),
     "distilbert classes": Case(
         "DistilBertForSequenceClassification", {**DISTIL, "num_labels": CLASSES}
+    ),
+    "modernbert": Case(
+        "ModernBertForMaskedLM",
+        {
+            **{"vocab_size": VOCAB, "hidden_size": 36, "num_hidden_layers": 3},
+            **{"num_attention_heads": 6, "intermediate_size": 29, "norm_eps": EPSILON},
+            **{"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]},
+            **{"local_attention": 14, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+            **{"cls_token_id": 1, "sep_token_id": 2},
+        },
     ),
     "t5": Case("T5ForConditionalGeneration", T5),
     "t5 1.1": Case(
@@ -152,5 +169,7 @@ CASES = {
     ),
     "pegasus": Case("PegasusForConditionalGeneration", SEQ2SEQ),
     "bart": Case("BartForConditionalGeneration", {**SEQ2SEQ, "scale_embedding": False}),
+    "mbart": Case("MBartForConditionalGeneration", SEQ2SEQ),
+    "m2m_100": Case("M2M100ForConditionalGeneration", SEQ2SEQ),
     "mixtral": Case("MixtralForCausalLM", {**DECODER, "num_local_experts": 5}),
 }

@@ -26,18 +26,25 @@ class Import:
     """New folder for the model."""
     revision: str | None = None
     """Branch, tag or commit of a model of the Hub; by default its main branch."""
+    source_language: str | None = None
+    """Language of texts to translate, as the tokenizer of a model of several languages names it,
+    such as eng_Latn in NLLB; by default that of its files."""
+    target_language: str | None = None
+    """Language of translations, likewise."""
     dry_run: bool = False
     """Only check names, shapes and settings, and say what the folder holds."""
 
     def run(self) -> None:
         """Imports the model and says what to do next."""
-        console = Console()
+        console, languages = Console(), (self.source_language, self.target_language)
         if self.dry_run:
-            run = open_published_run(self.model, revision=self.revision)
+            run = open_published_run(self.model, None, self.revision, languages)
         elif self.workdir is None:
             raise UserError("--workdir is missing: give a new folder, or --dry-run")
         else:
-            run = import_folder(self.model, self.workdir, revision=self.revision)
+            run = import_folder(
+                self.model, self.workdir, revision=self.revision, languages=languages
+            )
         for line in describe(run):
             say(console, line)
         if self.workdir is not None and not self.dry_run:

@@ -18,7 +18,11 @@ SOURCE = "fetched_from.json"  # in the workdir of a model of the Hub
 
 
 def import_folder(
-    model: str | Path, workdir: str | Path, *, revision: str | None = None
+    model: str | Path,
+    workdir: str | Path,
+    *,
+    revision: str | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
 ) -> PublishedRun:
     """Writes a published model into a new workdir, as a checkpoint of step 0.
 
@@ -29,6 +33,7 @@ def import_folder(
         workdir: a new or an empty folder. fetched_from.json in it gives the name and the commit of
             a model of the Hub.
         revision: see `from_pretrained`.
+        languages: of sources and of translations, see `from_pretrained`.
 
     Returns:
         What was read.
@@ -38,7 +43,7 @@ def import_folder(
     """
     path = Path(workdir)
     check_new_folder(path, "--workdir")
-    run = open_published_run(model, "float32", revision)
+    run = open_published_run(model, "float32", revision, languages)
     variables = read_parameters(run.model, "float32")
     params = used_parameters(run, variables["params"])
     with written_whole_folder(path, "--workdir") as unfinished:

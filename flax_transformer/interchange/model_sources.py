@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flax_transformer.data.files.gguf_file import SUFFIX
-from flax_transformer.errors import UserError, refuse
+from flax_transformer.errors import UserError, path_of, refuse
 from flax_transformer.interchange.safetensors_files import PICKLES
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -46,10 +46,10 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
         revision: branch, tag or commit of a model of the Hub; by default its main branch.
 
     Raises:
-        UserError: if the model does not exist, it cannot be fetched, or huggingface_hub is not
-            installed.
+        UserError: if the model is not a path, it does not exist, it cannot be fetched, or
+            huggingface_hub is not installed.
     """
-    path = Path(model).expanduser()
+    path = path_of("the model", model).expanduser()
     _refuse_others(os.fspath(model), path)
     if path.exists():
         if revision is not None:

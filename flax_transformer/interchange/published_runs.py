@@ -11,6 +11,7 @@ from flax_transformer.data.parallel_text_config import ParallelTextConfig
 from flax_transformer.data.pixels_config import ImagesConfig
 from flax_transformer.data.plain_text_config import PlainTextConfig
 from flax_transformer.data.tokens.chat_template import check_template
+from flax_transformer.data.tokens.chosen_languages import choose_languages
 from flax_transformer.data.tokens.published_folder import (
     read_chat_template,
     read_published_tokenizer,
@@ -65,7 +66,12 @@ class PublishedRun(NamedTuple):
 
 
 def from_pretrained(
-    model: str | Path, *, dtype: str | None = None, revision: str | None = None
+    model: str | Path,
+    *,
+    dtype: str | None = None,
+    revision: str | None = None,
+    source_language: str | None = None,
+    target_language: str | None = None,
 ) -> Predictor:
     """Loads a published model for use.
 
@@ -76,6 +82,9 @@ def from_pretrained(
         dtype: type of parameters and computation, float32 or bfloat16; by default that of the file.
             int8: float32 with weights of 8 bits, see `ft.load`.
         revision: branch, tag or commit of a model of the Hub; by default its main branch.
+        source_language: of texts to translate, as the tokenizer of a model of several languages
+            names it, such as "eng_Latn" in NLLB; by default that of its files.
+        target_language: of translations, likewise.
 
     Returns:
         The predictor of the model's task, such as a `Translator`.
@@ -86,14 +95,18 @@ def from_pretrained(
     """
     if dtype not in (None, EIGHT_BITS, *TYPES):
         raise unknown("--dtype", dtype, (EIGHT_BITS, *TYPES))
-    run = open_published_run(model, dtype, revision)
+    languages = source_language, target_language
+    run = open_published_run(model, dtype, revision, languages)
     if dtype == EIGHT_BITS:
         return run.task.predictor(quantize_weights(read_parameters(run.model)))
     return run.task.predictor(read_parameters(run.model, dtype))
 
 
 def open_published_run(
-    name: str | Path, dtype: str | None = None, revision: str | None = None
+    name: str | Path,
+    dtype: str | None = None,
+    revision: str | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
 ) -> PublishedRun:
     """Reads everything of a published model but the parameters; see `from_pretrained`."""
     source = find_model(name, revision)
@@ -113,7 +126,8 @@ def open_published_run(
     files, arguments = ["config.json"] * folder.is_dir(), []
     if model.config.reads != "images":
         tokenizer, read = read_published_tokenizer(folder)
-        arguments.append(_of_model(tokenizer, model, generation, folder))
+        tokenizer = _of_model(tokenizer, model, generation, folder)
+        arguments.append(_of_languages(tokenizer, model, *languages))
         files += read
     if isinstance(task_config, ClassificationConfig):
         arguments.insert(0, _class_names(model))
@@ -197,6 +211,15 @@ def _of_model(
             chat_template=_chat_template(folder),
         )
     )
+
+
+def _of_languages(
+    tokenizer: PublishedTokenizer, model: PublishedModel, source: str | None, target: str | None
+) -> PublishedTokenizer:
+    language = source or target
+    if language and model.config.gives != "target_tokens":
+        raise UserError(f"a {model.family} model does not translate: leave {language} out")
+    return choose_languages(tokenizer, source, target)
 
 
 def _chat_template(folder: Path) -> str:

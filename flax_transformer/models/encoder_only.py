@@ -76,6 +76,8 @@ class EncoderOnlyConfig(TransformerConfig):
     """Vector of a whole text: that of its first token (first), or the mean or max of all tokens."""
     pooler_activation: Literal["tanh", "relu"] = "tanh"
     """Function of the layer after the pooling: tanh (BERT), or relu (DistilBERT)."""
+    transform_bias: bool = True
+    """Bias of the layer before the logits of masked tokens; ModernBERT has none."""
     token_dropout_rate: float = 0.0
     """Dropout that removes the embeddings of whole tokens."""
     convolution_width: int | None = None
@@ -134,7 +136,7 @@ class EncoderOnly(nn.Module):
         self.encoder_norm = make_last_norm(config)
         self.pooler = nn.Dense(width, dtype=dtype)
         self.classifier = nn.Dense(self.num_classes, dtype=dtype)
-        self.token_transform = nn.Dense(width, dtype=dtype)
+        self.token_transform = nn.Dense(width, config.transform_bias, dtype=dtype)
         self.token_norm = make_norm(config)
         self.token_bias = _Bias(self.vocab_size)
 

@@ -18,10 +18,14 @@ def _decoder(
     **settings: Any,
 ) -> Published:
     """A decoder of Llama's kind; the halves of a head are rotated, as its files hold them."""
-    defaults = {"attention_bias": False, "norm": "rms", "activation": "swiglu"}
+    defaults = {
+        "attention_bias": False,
+        "norm": "rms",
+        "activation": "swiglu",
+        "positions": "rotary",
+    }
     config = DecoderOnlyConfig(
         feed_forward_bias=False,
-        positions="rotary",
         rotary_layout="halves",
         max_positions=max_positions,
         attention_dropout_rate=0.0,
@@ -183,6 +187,21 @@ def published_decoders() -> dict[str, Published]:
             num_heads=9,
             num_key_value_heads=3,
             rotary_base=100_000.0,
+        ),
+        "smollm3-3b": _decoder(
+            3_075_098_624,
+            "metadata of the tensors of HuggingFaceTB's SmolLM3-3B",
+            128_256,
+            128,
+            65_536,
+            num_layers=36,
+            d_model=2048,
+            d_ff=11_008,
+            num_heads=16,
+            num_key_value_heads=4,
+            norm_epsilon=1e-6,
+            positions=("rotary", "rotary", "rotary", "none"),
+            rotary_base=5e6,
         ),
         **_gemmas(),
         **_mistrals(),

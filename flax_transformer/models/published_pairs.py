@@ -1,4 +1,4 @@
-"""Published sizes of encoder-decoders: T5, BART, Marian and Pegasus.
+"""Published sizes of encoder-decoders: T5, BART and its relatives.
 
 The settings are those of the published configs. A count has the parameters that training changes,
 and the bias of logits: the tables of fixed positions of Marian and Pegasus are left out.
@@ -65,13 +65,41 @@ def _t5s() -> dict[str, Published]:
 
 
 def _bart(parameters: int, source: str, vocab_size: int, **settings: Any) -> Published:
-    """BART, Marian and Pegasus: all of them have every bias."""
-    config = EncoderDecoderConfig(attention_bias=True, logits_bias=True, **settings)
+    """BART and its relatives, which have every bias, but for NLLB without that of logits."""
+    biases: dict[str, Any] = {"attention_bias": True, "logits_bias": True}
+    config = EncoderDecoderConfig(**biases | settings)
     return size_of_pair(parameters, source, vocab_size, config)
 
 
+def _of_many_languages() -> dict[str, Published]:
+    """The smallest mBART of fifty languages, and the smallest NLLB."""
+    sizes: dict[str, Any] = {**depth(12), "d_model": 1024, "d_ff": 4096, "num_heads": 16}
+    sizes |= {"norm_placement": "pre", "position_offset": 2}
+    return {
+        # With the bias of logits; without it 610,879,488.
+        "mbart-large-50": _bart(
+            611_129_542,
+            "Hugging Face's MBartForConditionalGeneration of mbart-large-50-many-to-many-mmt",
+            250_054,
+            positions="learned",
+            max_positions=1026,
+            embedding_norm=True,
+            **sizes,
+        ),
+        "nllb-200-600m": _bart(
+            615_073_792,
+            "Hugging Face's M2M100ForConditionalGeneration of nllb-200-distilled-600M",
+            256_206,
+            attention_dropout_rate=0.1,
+            positions="sinusoidal_halves",
+            logits_bias=False,
+            **sizes,
+        ),
+    }
+
+
 def _barts() -> dict[str, Published]:
-    """One of each of the three families."""
+    """One of each family."""
     return {
         # With the bias of logits. keras-hub's bart_base_en (139,417,344) lacks it and the first two
         # positions of both sides.
@@ -124,4 +152,4 @@ def published_pairs() -> dict[str, Published]:
         >>> published_pairs()["bart-base"].config.d_model
         768
     """
-    return _t5s() | _barts()
+    return _t5s() | _barts() | _of_many_languages()

@@ -19,7 +19,7 @@ from flax_transformer.modules.token_embedding import EmbeddingScaling
 ComputeType = Literal["float32", "bfloat16"]
 NormPlacement = Literal["post", "pre", "both"]
 # Fields that may be a tuple of values, for one layer after the other.
-BY_LAYER = ("attention_window", "positions", "rotary_base")
+BY_LAYER = ("attention_norm", "attention_window", "positions", "rotary_base")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,9 @@ class LayerOptions:
     norm_placement: NormPlacement = "post"
     """Normalization after each residual connection (post, the paper), of each sublayer's input
     (pre), or of its input and of its output (both, Gemma 2)."""
+    attention_norm: bool | tuple[bool, ...] = True
+    """pre and both: whether the input of self-attention is normalized, which ModernBERT's first
+    layer omits. Several values apply as in attention_window."""
     norm_epsilon: float = 1e-6
     """Added to the variance in a normalization."""
     norm_bias: bool = True
@@ -185,6 +188,11 @@ class LayerOptions:
             self.num_heads % groups != 0,
             f"--model.num-heads {self.num_heads} is not a multiple of --model.num-key-value-heads "
             f"{self.num_key_value_heads}: change one",
+        )
+        yield (
+            self.norm_placement == "post" and self.attention_norm is not True,
+            "--model.attention-norm False needs --model.norm-placement pre or both, not post: "
+            "change one",
         )
         for name in schemes:
             yield (

@@ -142,6 +142,12 @@ def _bias_of_all(bias: Array, members: int) -> Array:
     )
 
 
+def residual_of_self_attention(options: LayerOptions) -> Residual:
+    """Makes the residual connection around self-attention."""
+    assert isinstance(options.attention_norm, bool)
+    return Residual(options, options.attention_norm)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network.
 
@@ -158,7 +164,7 @@ class EncoderLayer(nn.Module):
         """Creates the sublayers and their connections."""
         self.attention = MultiHeadAttention(self.options)
         self.feed_forward = FEED_FORWARDS[self.options.feed_forward](self.options)
-        self.attention_residual = Residual(self.options)
+        self.attention_residual = residual_of_self_attention(self.options)
         self.feed_forward_residual = Residual(self.options)
 
     def __call__(
@@ -207,7 +213,7 @@ class DecoderLayer(nn.Module):
         without = self.options.of_layer(positions="none", share_position_table=False)
         self.cross_attention = MultiHeadAttention(without)
         self.feed_forward = FEED_FORWARDS[self.options.feed_forward](self.options)
-        self.self_attention_residual = Residual(self.options)
+        self.self_attention_residual = residual_of_self_attention(self.options)
         self.cross_attention_residual = Residual(self.options)
         self.feed_forward_residual = Residual(self.options)
 

@@ -208,6 +208,7 @@ class Residual(nn.Module):
     Attributes:
         options: norm, norm_placement, norm_epsilon, norm_bias, residual_dropout_rate and dtype are
             read.
+        normalizes_input: pre and both: whether f reads norm(x); else it reads x.
 
     Parameters:
         normalize/scale [d_model], and normalize/bias [d_model] if the normalization has one; the
@@ -219,6 +220,7 @@ class Residual(nn.Module):
     """
 
     options: "LayerOptions"
+    normalizes_input: bool = True
 
     def setup(self) -> None:
         """Creates the normalizations."""
@@ -240,7 +242,7 @@ class Residual(nn.Module):
             is_token: False at padding, which batch normalization leaves out.
             deterministic: running statistics in batch normalization.
         """
-        if self.options.norm_placement != "post":
+        if self.options.norm_placement != "post" and self.normalizes_input:
             inputs = self.normalize(inputs, is_token, deterministic)
         return observe(self, "sublayer_input", inputs)
 

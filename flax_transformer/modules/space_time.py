@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from flax_transformer.functional.layout import Layout
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.layer_options import LayerOptions
-from flax_transformer.modules.layers import attend_to_self
+from flax_transformer.modules.layers import attend_to_self, residual_of_self_attention
 from flax_transformer.modules.multi_head_attention import MultiHeadAttention
 from flax_transformer.modules.norms import Residual
 
@@ -39,10 +39,10 @@ class SpaceTimeLayer(nn.Module):
         if self.divides_heads:
             # With an output bias in both halves, it would be added twice.
             options = options.of_layer(attention_output_bias=False)
-            self.attention_residual = Residual(self.options)
+            self.attention_residual = residual_of_self_attention(self.options)
         else:
-            self.space_residual = Residual(self.options)
-            self.time_residual = Residual(self.options)
+            self.space_residual = residual_of_self_attention(self.options)
+            self.time_residual = residual_of_self_attention(self.options)
         self.time_attention = MultiHeadAttention(options)
         self.feed_forward = FEED_FORWARDS[self.options.feed_forward](self.options)
         self.feed_forward_residual = Residual(self.options)

@@ -19,7 +19,7 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
         texts: one or several.
 
     Raises:
-        UserError: if one is not a string.
+        UserError: if there is something else than strings.
 
     Example:
         >>> list_texts("two"), list_texts(("two", "six"))
@@ -27,6 +27,8 @@ def list_texts(texts: str | Iterable[str]) -> list[str]:
     """
     if isinstance(texts, str):
         return [texts]
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise UserError(f"the texts are {texts!r:.60}: give a string or a list of strings")
     texts = list(texts)
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):

@@ -12,7 +12,7 @@ import jax
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError, option, unknown
+from flax_transformer.errors import UserError, option, path_of, unknown
 from flax_transformer.evaluation.report import Record, write_scores
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional.kernels.attention_forms import has_gpu
@@ -155,7 +155,7 @@ def load(
     Raises:
         UserError: if the folder contains no trained model.
     """
-    run = open_run(Path(workdir), weights, decoding, dtype)
+    run = open_run(path_of("the workdir", workdir), weights, decoding, dtype)
     return run.task.predictor(run.variables)
 
 
@@ -235,7 +235,7 @@ def evaluate(
         UserError: if the folder contains no trained model, the data set does not have the split, or
             the files do not fit the model, cannot be read, or have changed since the training.
     """
-    path = Path(path)
+    path = path_of("the workdir", path)
     run = open_run(path, weights, decoding, dtype, task_options)
     if split is None:
         split = str(run.experiment.data.held_out_split)

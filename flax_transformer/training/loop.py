@@ -12,7 +12,7 @@ from rich.console import Console
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.data.datasets.datasets import check_splits
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, path_of
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
@@ -210,7 +210,7 @@ def train(
     """
     # Later commands may run in another folder.
     experiment = experiment.with_absolute_paths()
-    workdir = Workdir(Path(path))
+    workdir = Workdir(path_of("the workdir", path))
     # In a notebook, rich would choose HTML and a bar that needs widgets.
     console = console or LastingConsole(force_jupyter=False)
     with (

@@ -29,8 +29,25 @@ OLDER_KEYS = {
         **{"normalize_before": False, "static_position_embeddings": True, "num_beams": 6},
         **{"bad_words_ids": [[52]], "num_hidden_layers": 6, "decoder_vocab_size": 53},
     },
+    "mbart": {
+        **{"normalize_before": True, "normalize_embedding": True, "add_final_layer_norm": True},
+        **{"static_position_embeddings": False, "add_bias_logits": False, "num_beams": 5},
+        **{"tokenizer_class": "MBart50Tokenizer", "early_stopping": True, "max_length": 200},
+    },
+    "m2m_100": {"encoder_layerdrop": 0.05, "num_hidden_layers": 12, "early_stopping": True},
+    "modernbert": {
+        **{"layer_types": None, "global_attn_every_n_layers": 3, "global_rope_theta": 160_000.0},
+        **{"local_rope_theta": 1e4, "layer_norm_eps": 1e-5, "position_embedding_type": "absolute"},
+        **{"deterministic_flash_attn": False, "reference_compile": None, "decoder_bias": True},
+        **{"sparse_pred_ignore_index": -100, "sparse_prediction": False},
+        **{"classifier_pooling": "mean", "initializer_cutoff_factor": 2.0, "mlp_dropout": 0.0},
+    },
     "t5": {"n_positions": 512, "output_past": True},
     "gemma": {"hidden_act": "gelu", "hidden_activation": None},
+    "smollm3": {
+        **{"max_window_layers": 28, "pretraining_tp": 2, "rope_theta": 2e6, "rope_scaling": None},
+        **{"layer_types": ["full_attention"] * 2, "no_rope_layers": [1, 0, 1]},
+    },
     "mixtral": {"sliding_window": None, "output_router_logits": False, "rope_theta": 1e6},
 }
 

@@ -12,6 +12,7 @@ import pytest
 from hub_of_tests import COMMIT, Hub
 from small_folders import draw_variables, write_folder
 
+import flax_transformer as ft
 from flax_transformer.errors import UserError
 from flax_transformer.interchange import open_published, parameters
 from flax_transformer.interchange.imported_runs import describe, write_source
@@ -99,6 +100,16 @@ def refused(name: str, revision: str | None = None) -> str:
     assert "\n" not in str(error.value)
     assert not str(error.value).endswith(".")
     return str(error.value)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("value", [None, 3, b"models/gpt2", ["models/gpt2"]])
+def test_what_is_no_path_is_reported_in_one_line(value):
+    message = f"{value!r}: give a path as a string"
+    assert refused(value) == f"the model is {message}"
+    with pytest.raises(UserError) as error:
+        ft.load(value)
+    assert str(error.value) == f"the workdir is {message}"
 
 
 def test_without_a_network_the_near_folder_is_named(hub, tmp_path):

@@ -30,6 +30,7 @@ BY_LAYER: dict[str, dict[str, Any]] = {
     "windows": {"attention_window": (3, None)},
     "bases": {"positions": "rotary", "rotary_base": (10.0, 1000.0)},
     "schemes": {"positions": ("rotary", "none", "alibi", "t5")},
+    "norms of the input": {"attention_norm": (False, True)},
     "windows and schemes": {"attention_window": (3, 2), "positions": ("rotary", "none")},
 }
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

@@ -61,6 +61,24 @@ def test_the_norm_is_where_the_formula_has_it(inputs, placement, formula):
     assert_close(output, formula(sublayer, np.asarray(inputs, np.float64)), 1e-5)
 
 
+@pytest.mark.parametrize(("layer", "method"), [(EncoderLayer, encode), (DecoderLayer, decode)])
+def test_self_attention_may_read_what_is_normalized_already(inputs, memory, layer, method):
+    options = dataclasses.replace(OPTIONS, norm_placement="pre", norm_bias=False)
+    module = layer(dataclasses.replace(options, attention_norm=False))
+    scaled = 3 * inputs
+    output, variables = module.init_with_output(jax.random.key(0), scaled, memory, method=method)
+    name = "attention_residual" if layer is EncoderLayer else "self_attention_residual"
+    assert name not in variables["params"]
+    # With a norm that changes nothing, it is the same.
+    mean_square = jnp.mean(jnp.square(scaled - scaled.mean(-1, keepdims=True)), -1, keepdims=True)
+    normalized = (scaled - scaled.mean(-1, keepdims=True)) / jnp.sqrt(mean_square)
+    params = variables["params"] | {name: {"normalize": {"scale": jnp.ones(D_MODEL)}}}
+    expected = layer(options).apply({"params": params}, normalized, memory, method=method)
+    assert_close(module.apply(variables, normalized, memory, method=method), expected, 1e-5)
+    other = layer(options).apply({"params": params}, scaled, memory, method=method)
+    assert jnp.abs(output - other).max() > 1e-2
+
+
 def connect(module, sublayer, inputs, deterministic=True):
     outputs = sublayer(module.before(inputs, None, deterministic))
     return module.after(inputs, outputs, None, deterministic)

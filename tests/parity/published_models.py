@@ -22,6 +22,8 @@ TOKENS = RNG.integers(0, VOCAB, (len(LENGTHS), LENGTH))
 # Padding on the right; that of texts to continue is on the left.
 RIGHT = np.arange(LENGTH) < np.array(LENGTHS)[:, None]
 LEFT = RIGHT[:, ::-1].copy()
+# They number positions by counting tokens that are not padding, which has the id 1.
+COUNTS_TOKENS = ("roberta", "m2m_100")
 
 
 def draw_model(case: Case) -> Any:
@@ -60,14 +62,15 @@ def call_them(model: Any) -> Any:
     config, tokens = model.config, torch.tensor(TOKENS)
     if config.model_type == "vit":
         return model(torch.tensor(images()).permute(0, 3, 1, 2)).logits
-    if config.model_type == "roberta":
-        # It numbers positions by counting tokens that are not padding.
-        tokens = torch.where(torch.tensor(RIGHT), torch.clamp(tokens, min=2), 1)
+    written = tokens.flip(1)[:, :7]
+    if config.model_type in COUNTS_TOKENS:
+        tokens, written = (torch.clamp(ids, min=2) for ids in (tokens, written))
+        tokens = torch.where(torch.tensor(RIGHT), tokens, 1)
     mask = torch.tensor(RIGHT if not is_decoder(config) else LEFT)
     given = {"input_ids": tokens, "attention_mask": mask.long()}
     if config.is_encoder_decoder:
         given |= {
-            "decoder_input_ids": tokens.flip(1)[:, :7],
+            "decoder_input_ids": written,
             "decoder_attention_mask": torch.ones(3, 7, dtype=torch.long),
         }
     elif is_decoder(config):
@@ -93,10 +96,11 @@ def our_logits(architectures: str, module: Any, model_type: str, factors: bool =
         if model_type == "vit":
             return module.apply(variables, jnp.asarray(images()))
         segments = mask.astype(jnp.int32)
-        if model_type == "roberta":
-            tokens = jnp.where(RIGHT, jnp.maximum(tokens, 2), 1)
+        written = tokens[:, ::-1][:, :7]
+        if model_type in COUNTS_TOKENS:
+            tokens, written = (jnp.maximum(ids, 2) for ids in (tokens, written))
         if module.config.gives == "target_tokens":
-            inputs = tokens, tokens[:, ::-1][:, :7]
+            inputs = tokens, written
             return module.apply(variables, *inputs, source_segments=segments, method=method)
         if module.config.gives == "next_tokens":
             return module.apply(variables, tokens, segments=segments, method=method)

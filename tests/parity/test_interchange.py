@@ -67,8 +67,8 @@ def test_logits_are_those_of_transformers(case):
         assert wrong({"params": unflatten_dict(flat | shifted, sep="/")}) > 100 * TOLERANCE
     else:
         change = (
-            {"rotary_base": config.rotary_base * 1.1}
-            if config.positions == "rotary"
+            {"rotary_base": tuple((1.1 * np.atleast_1d(config.rotary_base)).tolist())}
+            if "rotary" in config.positions
             else {"position_offset": 1}
         )
         other = dataclasses.replace(module, config=dataclasses.replace(config, **change))

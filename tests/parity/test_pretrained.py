@@ -20,7 +20,10 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 TEXTS = ["w3 w1 w4 w1", "w5 w9 w2 w6", "w5 w3 w5 w8", "w9 w7 w9 w3"]
 LIMIT = 13  # tokens of an output
 GREEDY = {"max_new_tokens": LIMIT}
+# Ids that outputs begin with, such as that of a language.
+FORCED = {"bart": 1, "mbart": 4, "m2m_100": 4}
 BEAM = {**GREEDY, "num_beams": 4, "length_penalty": 0.7, "early_stopping": "never"}
+SEARCHED = [("marian", BEAM), ("t5", BEAM)]
 
 
 def generated(model: Any, folder: Path, texts: list[str]) -> list[list[int]]:
@@ -47,17 +50,17 @@ def without_marks(rows: list[list[int]], num_ids: int) -> list[list[int]]:
 
 @pytest.mark.parametrize(
     ("case", "search"),
-    [("marian", BEAM), ("pegasus", GREEDY), ("bart", GREEDY), ("t5", BEAM)],
-    ids=["marian", "pegasus", "bart", "t5"],
+    [*((case, GREEDY) for case in ("pegasus", "bart", "mbart", "m2m_100")), *SEARCHED],
+    ids=["pegasus", "bart", "mbart", "m2m_100", "marian", "t5"],
 )
 def test_a_translator_writes_what_transformers_writes(case, search, tmp_path):
-    begin = {"marian": 0, "t5": 0, "pegasus": 0, "bart": 2}[case]
+    begin = 2 if case in FORCED else 0
     options = {**search, "decoder_start_token_id": begin}
-    if case == "bart":
-        options["forced_bos_token_id"] = 1
-    if case == "marian":
+    if case in FORCED:
+        options["forced_bos_token_id"] = FORCED[case]
+    if case in ("marian", "m2m_100"):  # M2M100 gives padding that it writes no position
         options["bad_words_ids"] = [[0]]
-    template = "<s> $A </s>" if case == "bart" else "$A </s>"
+    template = "<s> $A </s>" if case in FORCED else "$A </s>"
     model = published(tmp_path / "in", case, template, **options)
     translator: Any = ft.from_pretrained(tmp_path / "in")
     assert translator.decoding.method == ("beam" if "num_beams" in search else "greedy")
@@ -68,9 +71,9 @@ def test_a_translator_writes_what_transformers_writes(case, search, tmp_path):
     assert written(found) == without_marks(expected, NUM_IDS)
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama"])
+@pytest.mark.parametrize("case", ["gpt2", "llama", "smollm3"])
 def test_a_generator_writes_what_transformers_writes(case, tmp_path):
-    template = "<s> $A" if case == "llama" else "$A"
+    template = "$A" if case == "gpt2" else "<s> $A"
     model = published(tmp_path / "in", case, template, max_new_tokens=9)
     generator: Any = ft.from_pretrained(tmp_path / "in")
     found = [text for (text,) in generator.generate(TEXTS, length=9)]
@@ -96,8 +99,9 @@ def test_each_of_three_ends_ends_what_transformers_ends(search, tmp_path):
     assert any(len(row) < len(whole) for row, whole in zip(expected, free, strict=True))
 
 
-def test_a_masked_model_fills_what_transformers_fills(tmp_path):
-    model = published(tmp_path / "in", "bert tokens", "<s> $A </s>")
+@pytest.mark.parametrize("case", ["bert tokens", "modernbert"])
+def test_a_masked_model_fills_what_transformers_fills(case, tmp_path):
+    model = published(tmp_path / "in", case, "<s> $A </s>")
     filler: Any = ft.from_pretrained(tmp_path / "in")
     (found,) = filler.fill(["w3 [MASK] w4"], top=3)
     ids = torch.tensor([[1, 8, 4, 9, 2]])

@@ -12,6 +12,8 @@ from flax_transformer.tasks.translation.translator import Translator
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
+        (None, "the texts are None: give a string or a list of strings"),
+        (b"two", "the texts are b'two': give a string or a list"),
         ([None], "text 1 is not a string but None: give a list of strings"),
         (["two", 7], "text 2 is not a string but 7"),
         (["two", "", b"two"], "text 3 is not a string but b'two'"),

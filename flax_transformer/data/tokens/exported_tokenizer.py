@@ -8,11 +8,10 @@ import tokenizers
 from tokenizers import AddedToken, processors
 
 from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
-from flax_transformer.data.tokens.special_tokens import CONFIG, ROLES
+from flax_transformer.data.tokens.special_tokens import CONFIG, ROLES, WHOLE
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, NUM_SPECIAL, PAD, Tokenizer
 from flax_transformer.errors import UserError
 
-WHOLE = "tokenizer.json"
 NAMES = {PAD: "<pad>", BOS: "<s>", EOS: "</s>"}
 # Of models that fill gaps. transformers finds all marks in a text if it finds one, so these are
 # marks that a text rarely contains.

@@ -24,10 +24,9 @@ from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer,
 from flax_transformer.data.tokens.sentencepiece_files import MODELS, read_sentencepiece
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.special_tokens import CONFIG as TOKENIZER_CONFIG
-from flax_transformer.data.tokens.special_tokens import SpecialTokens
+from flax_transformer.data.tokens.special_tokens import WHOLE, SpecialTokens
 from flax_transformer.errors import UserError
 
-WHOLE = "tokenizer.json"
 CHAT_TEMPLATE, LARGEST_TEMPLATE = "chat_template.jinja", 1_000_000  # bytes
 OPUS_MT = (opus_mt_files.SOURCE, opus_mt_files.TARGET, opus_mt_files.VOCAB)
 Read = Callable[[Path, SpecialTokens], tuple[tokenizers.Tokenizer, SpecialIds]]

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import copy
 import dataclasses
+import functools
 import itertools
 import json
 import operator
@@ -15,6 +16,7 @@ import tokenizers
 from tokenizers import models
 
 from flax_transformer.data.tokens.chat_template import render_chats
+from flax_transformer.data.tokens.language_marks import language_id, with_language
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.data.tokens.tokenizer import MAX_VOCAB_SIZE, FlatIds, Tokenizer
 from flax_transformer.errors import UserError
@@ -28,6 +30,7 @@ class OfModel:
         num_rows: rows of the model's table; 0 for as many as the tokenizer has.
         begin: id with which its decoder begins, such as that of padding; None for the tokenizer's.
         forced: ids that a translation begins with, such as that of a language.
+        target_language: id of the mark of texts that a translator writes; None: as those it reads.
         never_written: ids that the model may not write.
         ends: ids that end what it writes; none for the end mark of the tokenizer.
         chat_template: text of jinja2 that makes a prompt of a conversation; "" without one.
@@ -36,6 +39,7 @@ class OfModel:
     num_rows: int = 0
     begin: int | None = None
     forced: tuple[int, ...] = ()
+    target_language: int | None = None
     never_written: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     chat_template: str = ""
@@ -171,7 +175,32 @@ class PublishedTokenizer(Tokenizer):
         """Returns the same tokenizer for a model, whose config says more about ids."""
         made = copy.copy(self)
         made.model = model
+        vars(made).pop("target", None)
         return made
+
+    @functools.cached_property
+    def target(self) -> Tokenizer:
+        """The tokenizer of the texts that a model writes, which may be of another language."""
+        language = self.model.target_language
+        return self if language is None else self.marking(language)
+
+    def marking(self, language: int) -> "PublishedTokenizer":
+        """Returns the same tokenizer, which marks all texts as those of one language.
+
+        Args:
+            language: id of its mark.
+        """
+        made = self.of_model(dataclasses.replace(self.model, target_language=None))
+        made._subwords = with_language(self._subwords, self.special, language)
+        return made
+
+    def language_id(self, option: str, language: str) -> int:
+        """Returns the id of the mark of a language; see `language_marks.language_id`."""
+        return language_id(self._subwords, self.special, option, language)
+
+    def text_of_json(self) -> str:
+        """Returns the contents of a tokenizer.json."""
+        return self._subwords.to_str()
 
     def to_json(self) -> str:
         """Returns the contents that `save` writes."""

@@ -13,7 +13,8 @@ from flax_transformer.data.tokens.published_tokenizer import reported
 from flax_transformer.data.tokens.special_ids import SpecialIds
 from flax_transformer.errors import UserError
 
-CONFIG, TOKENS_MAP, ADDED = (
+WHOLE, CONFIG, TOKENS_MAP, ADDED = (
+    "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

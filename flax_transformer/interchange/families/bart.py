@@ -1,4 +1,4 @@
-"""BART, and what Marian and Pegasus have in common with it."""
+"""BART, and what other encoder-decoders have in common with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,7 +54,6 @@ def seq2seq_rules(config: Any) -> list[Rule]:
     """Returns the rules of an encoder-decoder, without those of positions."""
     rules = [
         Rule("embedding/table", "model.shared.weight"),
-        Rule("embedding/bias", "final_logits_bias", "1 vocab -> vocab"),
         *expand(_side("encoder"), config.num_encoder_layers),
         *expand(_side("decoder"), config.num_decoder_layers),
     ]
@@ -64,6 +63,8 @@ def seq2seq_rules(config: Any) -> list[Rule]:
         if config.embedding_norm:
             ours = "source" if side == "encoder" else "target"
             rules += norm(f"{ours}_embedding_norm", f"model.{side}.layernorm_embedding")
+    if config.logits_bias:
+        rules.append(Rule("embedding/bias", "final_logits_bias", "1 vocab -> vocab"))
     own = [] if config.tied_logits else [Rule("embedding/logits_table", "lm_head.weight")]
     return [*rules, *own]
 
@@ -124,19 +125,23 @@ POSITIONS = Field(
     lambda config: {"max_positions": config.get("max_position_embeddings", 1024) + 2},
     lambda config: {"max_position_embeddings": config.max_positions - 2},
 )
-FIELDS = (
+EMBEDDED_FIELDS = (
     *SEQ2SEQ_FIELDS,
     POSITIONS,
-    fixed(positions="learned", position_offset=2, embedding_norm=True, norm_placement="post"),
-    must("normalize_before", False),
+    fixed(positions="learned", position_offset=2, embedding_norm=True),
     must("normalize_embedding", True),
-    must("add_final_layer_norm", False),
     must("static_position_embeddings", False),
+)
+FIELDS = (
+    *EMBEDDED_FIELDS,
+    fixed(norm_placement="post"),
+    must("normalize_before", False),
+    must("add_final_layer_norm", False),
 )
 
 
 def rules(config: Any) -> list[Rule]:
-    """Returns the rules of BART."""
+    """Returns the rules of BART and mBART."""
     return [
         *seq2seq_rules(config),
         Rule("source_positions/table", POSITION_TABLES[0]),

@@ -6,31 +6,23 @@ from typing import Any
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.config_fields import Field, fixed, must, takes
 from flax_transformer.interchange.families.gemma import ACTIVATION
+from flax_transformer.interchange.families.layer_kinds import (
+    FULL,
+    SLIDING,
+    layer_kinds,
+    shortest_period,
+)
 from flax_transformer.interchange.families.llama import DECODER_FIELDS, decoder_family
 from flax_transformer.interchange.families.rotary_fields import rotary_fields
 
-FULL, SLIDING = "full_attention", "sliding_attention"
 _WINDOW = 4096  # of a config without one
 
 
 def _read_windows(config: Mapping[str, Any]) -> dict[str, Any]:
-    number = config["num_hidden_layers"]
-    kinds = config.get("layer_types") or [(SLIDING, FULL)[i % 2] for i in range(number)]
-    if unknown := set(kinds) - {FULL, SLIDING}:
-        raise UserError(
-            f"layer_types has {', '.join(unknown)}, but only {FULL}, {SLIDING} are known"
-        )
-    if len(kinds) != number:
-        raise UserError(f"layer_types has {len(kinds)} layers, num_hidden_layers {number}")
+    default = [(SLIDING, FULL)[i % 2] for i in range(config["num_hidden_layers"])]
     window = config.get("sliding_window", _WINDOW)
-    windows = tuple(window if kind == SLIDING else None for kind in kinds)
-    if len(set(windows)) == 1:
-        return {"attention_window": windows[0]}
-    # The shortest part that gives all layers if it is repeated.
-    for period in range(1, number + 1):
-        if all(windows[i] == windows[i % period] for i in range(number)):
-            return {"attention_window": windows[:period]}
-    raise AssertionError("a sequence repeats itself after all of its layers")
+    windows = [window if kind == SLIDING else None for kind in layer_kinds(config, default)]
+    return {"attention_window": shortest_period(windows)}
 
 
 def _write_windows(config: Any) -> dict[str, Any]:

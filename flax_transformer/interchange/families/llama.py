@@ -47,13 +47,11 @@ DECODER_FIELDS = (
 )
 PRE_NORM = fixed(norm="rms", norm_placement="pre", embedding_scaling="none")
 NO_BIAS = fixed(attention_bias=False, feed_forward_bias=False)
-FIELDS = (
-    *DECODER_FIELDS,
-    rotary_fields(),
-    PRE_NORM,
+BIASES = (
     takes("attention_bias", "attention_bias", False),
     takes("mlp_bias", "feed_forward_bias", False),
 )
+FIELDS = (*DECODER_FIELDS, rotary_fields(), PRE_NORM, *BIASES)
 
 
 def decoder_rules(config: Any, feed_forward: list[Rule]) -> list[Rule]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from flax_transformer.data.batches.length_batches import LengthBatches
+from flax_transformer.data.tokens.published_tokenizer import PublishedTokenizer
 from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.decoding.hypotheses import Hypotheses
 from flax_transformer.decoding.sampling import text_number
@@ -203,11 +204,16 @@ class Translator(TextPredictor):
         num_given, extra = len(prompt) - 1, decoding.max_extra_length
         longest = source.shape[1] + extra
         longest = min(longest, self.model.config.position_limit() or longest) - num_given
+        never_written = None
+        # A model that was trained here has learned not to write padding.
+        if isinstance(self.tokenizer, PublishedTokenizer):
+            never_written = np.array(self.tokenizer.never_written, np.int32)
         rows = SearchRows(
             np.tile(np.array(prompt, np.int32), (len(source), 1)),
             (is_token.sum(axis=1) + extra - num_given).astype(np.int32),
             np.array(numbers, np.uint32),
             source=source,
             segments=segments,
+            never_written=never_written,
         )
         return self.search(rows, decoding, max(longest, 1), **options)
