@@ -61,12 +61,3 @@ def test_beam_gives_each_text_its_translation(translations, tmp_path):
     lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
     expected = [f"{source}\t{one}" for source, one in zip(SOURCES, translations, strict=True)]
     assert sorted(lines) == sorted(expected)
-
-
-@pytest.mark.usefixtures("trained")
-def test_parts_of_the_guide_are_the_whole(run, translations):
-    lines = "".join(f"{source}\n" for source in SOURCES).encode()
-    commands = re.findall(r"^flax-transformer (.*) < ", GUIDE.read_text("utf-8"), re.M)
-    assert len(commands) == 2
-    parts = [run(*each.replace("runs/mine", "run").split(), stdin=lines).out for each in commands]
-    assert "".join(parts).splitlines() == translations

@@ -6,7 +6,6 @@ import os
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from command_line import assert_is_error
 from small import PAIRS
@@ -125,19 +124,6 @@ def test_classes_have_the_indices_of_the_whole_file(run, folder):
     parts = [run(*words, "--shard", f"{index}/2", stdin=b"two\nsix\ntwo two\n") for index in (0, 1)]
     assert [part.out.count('"index"') for part in parts] == [1, 2]
     assert parts[1].out.startswith('{"index": 1, "input": "six"')
-
-
-def test_vectors_of_a_part_are_written_to_a_file(run, folder):
-    write_workdir(folder / "masked", EXPERIMENTS["masked"])
-    words = ["embed", "--workdir", "masked"]
-    for index in (0, 1):
-        part = ["--out", f"part{index}.npy", "--shard", f"{index}/2"]
-        assert run(*words, *part, stdin=FILE).code == 0
-    run(*words, "--out", "whole.npy", stdin=FILE)
-    parts = [np.load(folder / f"part{index}.npy") for index in (0, 1)]
-    assert [len(part) for part in parts] == [2, 3]
-    expected = np.load(folder / "whole.npy")
-    assert np.abs(np.concatenate(parts) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_a_stream_in_memory_counts_as_a_file(monkeypatch):
