@@ -25,6 +25,7 @@ from flax_transformer.errors import (
 )
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.layer_options import ModelConfig, TransformerConfig
+from flax_transformer.modules.observe import Remat
 from flax_transformer.python_files import parts_hint, run_file
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
@@ -153,6 +154,11 @@ def _converter() -> cattrs.Converter:
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _unchanged)
     converter.register_structure_hook(float, _number)
+    # Earlier, layers were recomputed or not.
+    converter.register_structure_hook_func(
+        lambda kind: kind == Remat,
+        lambda value, _: ("all" if value else "none") if type(value) is bool else value,
+    )
     converter.register_structure_hook_func(
         lambda kind: get_args(kind)[1:] == (...,),
         lambda value, kind: _all(converter, value, get_args(kind)[0]),

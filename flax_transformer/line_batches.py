@@ -29,18 +29,73 @@ class LineBatch(NamedTuple):
     is_input: bool
 
 
-def line_batches(given: Sequence[str], batch_lines: int) -> Iterator[LineBatch]:
+class Shard(NamedTuple):
+    """One of several contiguous parts of the lines of a file.
+
+    Attributes:
+        index: of the part, from 0.
+        number: of parts.
+
+    Example:
+        >>> [list(Shard(index, 3).part(7)) for index in range(3)]
+        [[0, 1], [2, 3], [4, 5, 6]]
+    """
+
+    index: int
+    number: int
+
+    def part(self, count: int) -> range:
+        """The indices of this part's lines among `count` lines."""
+        return range(self.index * count // self.number, (self.index + 1) * count // self.number)
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """Reads the value of --shard.
+
+    Raises:
+        UserError: if it is not I/N with I from 0 to N - 1.
+
+    Example:
+        >>> parse_shard("2/8")
+        Shard(index=2, number=8)
+    """
+    if text is None:
+        return None
+    words = text.split("/")
+    if len(words) != 2 or not all(word.isascii() and word.isdecimal() for word in words):
+        raise UserError(f"--shard {text} is not I/N: give two numbers, such as 0/4")
+    shard = Shard(*map(int, words))
+    if shard.index >= shard.number:
+        raise UserError(
+            f"--shard {text}: the {shard.number} parts are counted from 0: give a part below "
+            f"{shard.number}, such as 0/{max(shard.number, 1)}"
+        )
+    return shard
+
+
+def line_batches(
+    given: Sequence[str], batch_lines: int, shard: Shard | None = None
+) -> Iterator[LineBatch]:
     """Yields the texts of the command line in one batch, or the lines of standard input.
 
     Args:
         given: texts of the command line.
         batch_lines: see `standard_input`.
+        shard: part of the lines to yield; None: all.
+
+    Raises:
+        UserError: if there is a shard, but standard input is not a file.
     """
+    if given and shard is not None:
+        raise UserError(
+            "--shard divides the lines of standard input: give a file with < FILE instead of texts"
+        )
     if given:
         yield LineBatch(0, list(given), False)
         return
-    first = 0
-    for lines in standard_input(batch_lines):
+    part = None if shard is None else shard.part(_count_lines())
+    first = 0 if part is None else part.start
+    for lines in standard_input(batch_lines, part):
         yield LineBatch(first, lines, True)
         first += len(lines)
 
@@ -121,7 +176,7 @@ def _answer_good(
     ]
 
 
-def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
+def standard_input(batch_lines: int, part: range | None = None) -> Iterator[list[str | UserError]]:
     """Yields the lines of standard input as they arrive, at most `batch_lines` at a time.
 
     A line never waits for later ones: a batch is smaller if no more lines have arrived. Only a line
@@ -130,19 +185,42 @@ def standard_input(batch_lines: int) -> Iterator[list[str | UserError]]:
 
     Args:
         batch_lines: maximum number of lines in a batch.
+        part: indices of the lines to yield, from 0; None: all.
 
     Yields:
         The lines; an error for a line that is not UTF-8.
     """
-    if sys.stdin is None:  # closed by the parent process
+    first, end = (0, None) if part is None else (part.start, part.stop)
+    if sys.stdin is None or first == end:  # closed by the parent process, or an empty part
         return
     number, lines = 0, list[str | UserError]()
     for line in _lines_as_they_arrive(sys.stdin.buffer):
         if line is not None:
-            lines.append(_decode(line, number := number + 1))
-        if lines and (line is None or len(lines) == batch_lines):
+            number += 1
+            if number > first:
+                lines.append(_decode(line, number))
+        if lines and (line is None or number == end or len(lines) == batch_lines):
             yield lines
             lines = []
+        if number == end:
+            return
+
+
+def _count_lines() -> int:
+    """Counts the lines of standard input before they are read."""
+    if sys.stdin is None:
+        return 0
+    stream = sys.stdin.buffer
+    if not stream.seekable():
+        raise UserError(
+            "--shard counts the lines before it divides them, and a pipe cannot be read twice: "
+            "give a file with < FILE"
+        )
+    start, count, last = stream.tell(), 0, b"\n"
+    while chunk := stream.read(CHUNK_SIZE):
+        count, last = count + chunk.count(b"\n"), chunk[-1:]
+    stream.seek(start)
+    return count + (last != b"\n")
 
 
 def is_input_given() -> bool:

@@ -150,7 +150,7 @@ MODELS: dict[str, SmallModel] = {
     ),
     "translator window": translator(attention_window=2, embedding_scaling="logits"),
     "decoder blockwise": decoder(attention_implementation="blockwise"),
-    "decoder scanned": decoder(scan_layers=True, remat=True),
+    "decoder scanned": decoder(scan_layers=True, remat="all"),
     "encoder bfloat16": encoder("predict_tokens", dtype="bfloat16", **RATES),
     "decoder bfloat16": decoder(dtype="bfloat16", positions="rotary", num_key_value_heads=1),
     "vision grid": vision(positions="sinusoidal_2d", pooling="mean"),

@@ -77,6 +77,14 @@ def test_what_is_no_experiment_is_refused(change, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("before", "now"), [(True, "all"), (False, "none")])
+def test_recomputation_of_an_earlier_experiment_is_read(before, now):
+    fields = json.loads(json.dumps(Experiment().to_json()))
+    fields["model"]["remat"] = before
+    model: Any = Experiment.from_json(fields).model
+    assert model.remat == now
+
+
 def test_a_table_of_positions_must_hold_the_longest_sentence():
     experiment = with_fields(Experiment(), "data", max_length=128)
     learned: Any = with_fields(experiment, "model", positions="learned", max_positions=128)

@@ -10,6 +10,7 @@ from typing import Any
 # The order is that in which a user needs them.
 COMMANDS = {
     "train": ("train", f"{__name__}.train_command", "Train"),
+    "prepare": ("train", f"{__name__}.prepare_command", "Prepare"),
     "evaluate": ("train", f"{__name__}.evaluate_command", "Evaluate"),
     "verify-resume": ("train", f"{__name__}.verify_resume_command", "VerifyResume"),
     "translate": ("use", f"{__name__}.translate_command", "Translate"),

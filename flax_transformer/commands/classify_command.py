@@ -10,7 +10,6 @@ from tyro.conf import Positional
 
 from flax_transformer.commands.trained_model import OfLines
 from flax_transformer.errors import UserError, check_options
-from flax_transformer.line_batches import line_batches
 from flax_transformer.tasks.classification.classifier import ROWS, Classifier, Prediction
 
 INPUTS_AT_ONCE = 4 * ROWS  # inputs in memory at once
@@ -33,7 +32,8 @@ class Classify(OfLines):
         check_options(self, "top")
         classifier = self.load("classify")
         has_failed, index = False, 0
-        for batch in line_batches(self.inputs, self.batch_lines):
+        for batch in self.batches(self.inputs):
+            index = max(index, batch.first)  # the first is above 0 in a part of a file
             for value, answer in _answers(classifier, batch.texts):
                 if isinstance(answer, UserError):
                     has_failed = True

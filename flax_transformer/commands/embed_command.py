@@ -9,7 +9,7 @@ from tyro.conf import DisallowNone, Positional
 
 from flax_transformer.commands.trained_model import OfLines
 from flax_transformer.errors import UserError
-from flax_transformer.line_batches import answer_lines, line_batches
+from flax_transformer.line_batches import answer_lines
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.whole_files import check_target, written_whole
@@ -54,9 +54,10 @@ class Embed(OfLines):
             self.answer(self.texts, lambda texts, _: list(map(_vector, embed(texts))))
             return
         rows: list[np.ndarray] = []
-        batches = line_batches(self.texts, self.batch_lines)
         answer_lines(
-            batches, lambda texts, _: [*embed(texts)], lambda *answer: rows.append(answer[2])
+            self.batches(self.texts),
+            lambda texts, _: [*embed(texts)],
+            lambda *answer: rows.append(answer[2]),
         )
         vectors = np.stack(rows) if rows else embed([])
         with written_whole(self.out) as unfinished, unfinished.open("wb") as file:

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from flax_transformer.commands.trained_model import OfLines
 from flax_transformer.data.files.text_files import read_parallel
 from flax_transformer.errors import UserError
+from flax_transformer.line_batches import Shard, parse_shard
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.text_scores import TextScore
 from flax_transformer.training.assemble import check_command
@@ -40,8 +41,11 @@ class Score(OfLines):
         pairs = self._pairs_of_files(is_translator)
         predictor = self.load(command)
         if pairs:
-            scores = predictor.score(*map(list, zip(*pairs, strict=True)))
-            for index, (pair, score) in enumerate(zip(pairs, scores, strict=True)):
+            shard = parse_shard(self.shard) or Shard(0, 1)
+            part = shard.part(len(pairs))
+            pairs = pairs[part.start : part.stop]
+            scores = predictor.score(*map(list, zip(*pairs, strict=True))) if pairs else []
+            for index, pair, score in zip(part, pairs, scores, strict=True):
                 self.write(index, "\t".join(pair), score)
             return
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,13 @@ from tyro.conf import UseAppendAction
 
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, check_options
-from flax_transformer.line_batches import answer_lines, json_line, line_batches
+from flax_transformer.line_batches import (
+    LineBatch,
+    answer_lines,
+    json_line,
+    line_batches,
+    parse_shard,
+)
 from flax_transformer.tasks.text_predictor import ScoredText
 from flax_transformer.training.assemble import Weights, load_for
 from flax_transformer.training.quantized_weights import UseType
@@ -46,10 +52,14 @@ class OfLines(OfModel):
     batch_lines: int = 1024
     """Maximum number of lines of standard input that are answered together. Lines that have arrived
     do not wait for more."""
+    shard: str | None = None
+    """I/N: answer only part I, from 0, of N contiguous parts of the lines of a file, which is
+    standard input. The outputs of all parts, one after the other, are the output of the file."""
 
     def load(self, command: str, decoding: DecodingConfig | None = None) -> Any:
         """Loads the predictor of a command, and checks the shared options."""
         check_options(self, "batch_lines")
+        parse_shard(self.shard)  # a wrong one is reported before the model is loaded
         return load_for(command, self.workdir, self.weights, decoding, self.dtype)
 
     def answer(self, given: Sequence[str], find: Callable[[list[str], int], Sequence[Any]]) -> None:
@@ -59,7 +69,11 @@ class OfLines(OfModel):
             given: texts of the command line.
             find: see `answer_lines`.
         """
-        answer_lines(line_batches(given, self.batch_lines), find, self.write)
+        answer_lines(self.batches(given), find, self.write)
+
+    def batches(self, given: Sequence[str]) -> Iterator[LineBatch]:
+        """Yields the given texts, or the lines of standard input, or of its part."""
+        return line_batches(given, self.batch_lines, parse_shard(self.shard))
 
     def write(self, index: int, text: Any, answer: Any) -> None:
         """Prints the answer to an input, or its error, as JSON or in the command's own format."""

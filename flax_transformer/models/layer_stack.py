@@ -15,6 +15,7 @@ from flax_transformer.modules.layer_options import LayerOptions, ModelConfig, Tr
 from flax_transformer.modules.layers import EncoderLayer
 from flax_transformer.modules.multi_head_attention import PositionTable
 from flax_transformer.modules.norms import make_norm
+from flax_transformer.modules.observe import Remat, recompute_layer
 from flax_transformer.modules.token_embedding import (
     PositionalEmbedding,
     TokenEmbedding,
@@ -131,7 +132,7 @@ def pass_through(
     inputs: Float[Array, "rows length d_model"],
     given: Sequence[Any],
     *,
-    remat: bool = False,
+    remat: Remat = "none",
 ) -> tuple[Float[Array, "rows length d_model"], tuple[Any, ...]]:
     """Calls all layers, each with the outputs of the previous one.
 
@@ -142,15 +143,13 @@ def pass_through(
         step: calls one layer; it may use other arrays, which are the same for all layers.
         inputs: inputs of the first layer.
         given: a pytree for each layer, or None for each.
-        remat: recompute each layer's activations in the backward pass instead of keeping them.
+        remat: which activations of a layer the backward pass computes again.
 
     Returns:
         The outputs of the last layer, and a pytree from each layer.
     """
     is_scanned = isinstance(layers, nn.Module)
-    if remat:
-        # In a loop XLA cannot merge the second computation with the first.
-        step = nn.remat(step, prevent_cse=not is_scanned)
+    step = recompute_layer(step, remat, is_scanned=is_scanned)
     if not is_scanned:
         return _loop(layers, step, inputs, given)
     period = len(layers.options) if isinstance(layers, Period) else 1

@@ -13,6 +13,7 @@ from flax_transformer.functional.rotary_scaling import RotaryScalingKind
 from flax_transformer.functional.schemes import SCHEMES
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
+from flax_transformer.modules.observe import Remat
 from flax_transformer.modules.token_embedding import EmbeddingScaling
 
 ComputeType = Literal["float32", "bfloat16"]
@@ -120,6 +121,10 @@ class LayerOptions:
     """Dropout of the feed-forward networks' hidden layers."""
     dtype: ComputeType = "float32"
     """Type of the computation; parameters and optimizer state stay float32."""
+    remat: Remat = "none"
+    """What the backward pass computes again instead of keeping it, from little to much memory saved
+    and time lost: attention (scores and weights), dots (all but products with weights), or all
+    (whole layers)."""
 
     def __post_init__(self) -> None:
         """Rejects values that no layer can have."""
@@ -260,9 +265,6 @@ class LayerOptions:
 class ModelConfig(LayerOptions):
     """Sizes and choices of every Transformer; the defaults are the paper's base model."""
 
-    remat: bool = False
-    """Recompute each layer in the backward pass instead of keeping its activations: less memory,
-    more time."""
     scan_layers: bool = False
     """Compile one layer and loop over all: quicker compilation of deep models; parameters are
     stacked."""

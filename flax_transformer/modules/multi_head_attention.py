@@ -25,7 +25,7 @@ from flax_transformer.functional.schemes import (
 )
 from flax_transformer.modules.layer_options import LayerOptions
 from flax_transformer.modules.norms import dropout_factors
-from flax_transformer.modules.observe import is_observed, observe
+from flax_transformer.modules.observe import is_observed, observe, recompute_attention
 
 
 class KeyValue(NamedTuple):
@@ -196,23 +196,31 @@ class MultiHeadAttention(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "batch query_length heads value_dim"]:
         """Computes the outputs of all heads, see `functional.multi_head_attend`."""
+
+        def heads(self: Any, query: Array, *arrays: Any) -> Array:
+            return self._attend(query, *arrays, deterministic)
+
+        recomputed = recompute_attention(heads, self.options.remat)
+        return observe(self, "heads", recomputed(self, query, keys_values, mask, bias))
+
+    def _attend(
+        self, query: Array, keys_values: KeyValue, mask: Any, bias: Any, deterministic: bool
+    ) -> Array:
         (batch, query_length, heads, _), options = query.shape, self.options
         shape = (batch, heads, query_length, keys_values.key.shape[1])
         dropout = dropout_factors(self, options.attention_dropout_rate, shape, deterministic)
         formula = {"scale": options.attention_scale, "cap": options.attention_soft_cap}
         if is_observed(self, "scores", "weights"):
-            attended = self._attend_observed(query, *keys_values, mask, bias, dropout, **formula)
-        else:
-            attended: Any = multi_head_attend(
-                query,
-                *keys_values,
-                mask=mask,
-                bias=bias,
-                dropout=dropout,
-                implementation=options.attention_implementation,
-                **formula,
-            )
-        return observe(self, "heads", attended)
+            return self._attend_observed(query, *keys_values, mask, bias, dropout, **formula)
+        return multi_head_attend(
+            query,
+            *keys_values,
+            mask=mask,
+            bias=bias,
+            dropout=dropout,
+            implementation=options.attention_implementation,
+            **formula,
+        )
 
     def _attend_observed(self, query, key, value, mask, bias, dropout, **formula: Any) -> Array:
         """Computes the formula step by step, because other implementations hold no weights."""

@@ -174,7 +174,7 @@ class TestEveryModel:
             first, second, *_ = (np.asarray(layer) for layer in array)
             assert not np.allclose(first, second)
 
-    @pytest.mark.parametrize("remat", [False, True])
+    @pytest.mark.parametrize("remat", ["none", "all"])
     def test_scanned_layers_give_the_same(self, variables, weights, name, remat):
         model, inputs, _ = MODELS[name]
         scanned = with_config(model, scan_layers=True, remat=remat)

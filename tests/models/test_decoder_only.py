@@ -201,7 +201,7 @@ def test_every_parameter_matters_and_there_is_none_for_a_source(model):
 
 
 def test_scanned_layers_give_the_same(model, logits):
-    deep = dataclasses.replace(model.config, scan_layers=True, remat=True)
+    deep = dataclasses.replace(model.config, scan_layers=True, remat="all")
     scanned = Model(deep, stack_layers(model.variables))
     assert_close(scanned(TOKENS), logits, 1e-5)
     part, _ = scanned.step(TOKENS[:, :3], scanned.start())

@@ -173,7 +173,7 @@ def test_every_parameter_matters(model):
 
 
 def test_scanned_layers_give_the_same(model):
-    deep = dataclasses.replace(model.config, scan_layers=True, remat=True)
+    deep = dataclasses.replace(model.config, scan_layers=True, remat="all")
     scanned = Model(deep, stack_layers(model.variables))
     assert_close(scanned(TOKENS), model(TOKENS), 1e-5)
 

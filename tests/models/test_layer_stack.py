@@ -44,9 +44,9 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }
 DEPTHS = {
-    "remat": {"remat": True},
+    "remat": {"remat": "all"},
     "scan": {"scan_layers": True},
-    "both": {"remat": True, "scan_layers": True},
+    "both": {"remat": "all", "scan_layers": True},
 }
 TOLERANCE = 1e-6
 RNG = np.random.default_rng(0)
@@ -154,7 +154,7 @@ def decode(config, variables):
 def test_cached_decoding_of_hypotheses_that_move_is_that_of_the_plain_model(plain):
     config, variables = plain
     expected = decode(config, variables)
-    scanned = dataclasses.replace(config, scan_layers=True, remat=True)
+    scanned = dataclasses.replace(config, scan_layers=True, remat="all")
     assert_trees_close(decode(scanned, stack_layers(variables)), expected)
 
 
@@ -178,7 +178,7 @@ def test_every_layer_that_is_scanned_draws_its_own_dropout():
         assert (one != other).any()
 
 
-def gradient(**depth: bool) -> Any:
+def gradient(**depth: Any) -> Any:
     """The gradient of a model of six layers a side, traced."""
     config = dataclasses.replace(CONFIG, num_encoder_layers=6, num_decoder_layers=6, **depth)
     model = EncoderDecoder(config, VOCAB)
@@ -196,7 +196,7 @@ def gradient(**depth: bool) -> Any:
 def test_layers_computed_again_need_less_memory():
     plain, remat = (
         gradient(scan_layers=True, remat=remat).lower().compile().memory_analysis()
-        for remat in (False, True)
+        for remat in ("none", "all")
     )
     assert remat.temp_size_in_bytes < plain.temp_size_in_bytes / 3
 
@@ -204,7 +204,7 @@ def test_layers_computed_again_need_less_memory():
 def test_every_layer_is_computed_again_without_a_scan_too():
     """By the program: on a CPU, XLA merges what is computed twice outside a loop."""
     assert str(gradient().jaxpr).count("remat") == 0
-    assert str(gradient(remat=True).jaxpr).count("remat2[") == 2 * 6
+    assert str(gradient(remat="all").jaxpr).count("remat2[") == 2 * 6
 
 
 @pytest.mark.usefixtures("compiled_quickly")

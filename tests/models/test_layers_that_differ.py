@@ -67,7 +67,7 @@ def test_each_layer_has_its_own_options(settings):
 @pytest.mark.parametrize("settings", BY_LAYER.values(), ids=BY_LAYER)
 def test_a_scan_over_one_period_gives_the_same(settings):
     model, variables = make(**settings)
-    config = dataclasses.replace(model.config, scan_layers=True, remat=True)
+    config = dataclasses.replace(model.config, scan_layers=True, remat="all")
     stacked = stack_layers(variables, config.period())
     scanned = config.build(vocab_size=VOCAB)
     shapes = jax.eval_shape(scanned.init, jax.random.key(0), TOKENS)

@@ -71,7 +71,7 @@ def test_every_named_activation_of_a_model_arrives():
 
 
 @pytest.mark.parametrize("make", [translator, decoder, vision, video])
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", ["none", "all"])
 def test_scanned_layers_are_looked_at_one_by_one(make, remat):
     small, scanned = make(), make(scan_layers=True, remat=remat)
     variables = small.draw()

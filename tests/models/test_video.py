@@ -90,7 +90,7 @@ class TestEveryVariant:
 
     def test_scanned_layers_give_the_same(self, variant):
         config, variables = make_model(variant, num_layers=2)
-        deep = dataclasses.replace(config, scan_layers=True, remat=True)
+        deep = dataclasses.replace(config, scan_layers=True, remat="all")
         scanned = apply(deep, stack_layers(variables))
         assert_close(scanned, apply(config, variables), 1e-5)
 

@@ -140,7 +140,7 @@ def test_every_parameter_matters():
 def test_layers_within_the_model_are_stacked_and_scanned():
     config, variables = make_model()
     stacked = stack_layers(variables)
-    deep = dataclasses.replace(config, scan_layers=True, remat=True)
+    deep = dataclasses.replace(config, scan_layers=True, remat="all")
     assert_close(apply(deep, stacked, IMAGES), apply(config, variables, IMAGES), 1e-5)
     again = unstack_layers(stacked)
     assert jax.tree.structure(again) == jax.tree.structure(variables)

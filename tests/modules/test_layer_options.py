@@ -86,6 +86,7 @@ def test_options_by_layer_begin_again_after_their_period():
             r"^--model.attention-norm False needs --model.norm-placement pre or both, not post",
         ),
         ({"attention_soft_cap": 0.0}, r"^--model.attention-soft-cap must be positive, not 0\.0$"),
+        ({"remat": "dot"}, r"^unknown --model.remat 'dot': did you mean 'dots'\? Known: all"),
         ({"feed_forward": "dence"}, r"^unknown --model.feed-forward 'dence': did you mean 'dense'"),
     ],
 )

@@ -78,9 +78,12 @@ def test_a_state_and_its_notes_are_restored_bit_for_bit(tmp_path, checkpoints, s
     assert_same_bits(last.state, state)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_state_of_every_optimizer_is_restored_bit_for_bit(tmp_path, name):
-    config = OptimizerConfig(name=name, layer_decay=0.5, clip_norm=1.0, ema_decay=0.9)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in OPTIMIZERS), ("adam", "bfloat16")]
+)
+def test_the_state_of_every_optimizer_is_restored_bit_for_bit(tmp_path, name, dtype):
+    further = {"layer_decay": 0.5, "clip_norm": 1.0, "ema_decay": 0.9, "momentum_dtype": dtype}
+    config = OptimizerConfig(name=name, **further)
     optimizer = make_optimizer(config, optax.constant_schedule(0.1))
     params = {"encoder": {"kernel": jnp.ones((2, 3, 5))}, "classifier": {"bias": jnp.ones(7)}}
     state = init_state({"params": params}, optimizer)

@@ -55,7 +55,7 @@ def test_remedies_come_in_the_order_of_what_they_change():
         "raise --training.accumulate-steps to 2",
         "lower --data.tokens-per-batch to 2048",
         "lower --data.max-length to 21",
-        "add --model.remat --model.scan-layers",
+        "add --model.remat all --model.scan-layers",
     ]
 
 
@@ -65,7 +65,7 @@ def test_what_is_at_its_end_already_is_not_proposed():
     assert remedies(experiment, rows=6, num_devices=2)[0].startswith("lower --data.tokens-per-")
     experiment = with_fields(experiment, "data", tokens_per_batch=131, max_length=131)
     assert remedies(experiment, rows=3)[0] == "lower --data.max-length to 21"
-    experiment = with_fields(experiment, "model", remat=True, scan_layers=True)
+    experiment = with_fields(experiment, "model", remat="all", scan_layers=True)
     assert remedies(experiment, rows=3) == ["lower --data.max-length to 21"]
 
 

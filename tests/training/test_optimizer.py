@@ -124,6 +124,16 @@ def test_a_training_shorter_than_its_warm_up_only_rises(name):
             "b2 0.99 is set, but .* sgd does not .* adam or adamw or lamb",
         ),
         ({"name": "lion", "eps": 1e-8}, "eps 1e-08 is set, but .* lion does not .* adam or adamw"),
+        (
+            {"name": "adafactor", "momentum_dtype": "bfloat16"},
+            "momentum-dtype bfloat16 is set, but --optimizer.name adafactor does not read it: "
+            "leave it at float32, or choose adam or adamw or lamb or lion or sgd",
+        ),
+        (
+            {"name": "sgd", "momentum": 0.0, "momentum_dtype": "bfloat16"},
+            "--optimizer.momentum-dtype bfloat16 has no effect on --optimizer.momentum 0",
+        ),
+        ({"momentum_dtype": "float16"}, "unknown --optimizer.momentum-dtype 'float16': did you"),
         ({"momentum": 0.5}, "momentum 0.5 is set, but .* at 0.9, or choose sgd"),
         (
             {"final_fraction": 0.1},

@@ -114,9 +114,21 @@ def planned(**options):
     return PlannedTraining(task.experiment, task, TextBatch(tokens, tokens))  # pyright: ignore
 
 
+def test_a_mean_gradient_in_bfloat16_is_counted():
+    wide = planned()
+    optimizer = dataclasses.replace(wide.experiment.optimizer, momentum_dtype="bfloat16")
+    narrow = wide._replace(experiment=dataclasses.replace(wide.experiment, optimizer=optimizer))
+    sizes = [
+        sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(one.state().optimizer_state))
+        for one in (wide, narrow)
+    ]
+    num_params = sum(x.size for x in jax.tree.leaves(wide.state().params))
+    assert sizes[0] - sizes[1] == 2 * num_params
+
+
 def test_operations_are_those_that_the_model_needs():
     """6 for each parameter and token: neither a loop nor what is computed twice changes them."""
-    training = planned(remat=True, scan_layers=True)
+    training = planned(remat="all", scan_layers=True)
     num_params = sum(x.size for x in jax.tree.leaves(training.state().params))
     flops = training.count_flops()
     assert flops == pytest.approx(6 * num_params * 16 * 23, rel=0.15)

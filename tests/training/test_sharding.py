@@ -98,7 +98,7 @@ def test_devices_send_no_more_than_they_must(mesh):
         norm="rms",
         norm_placement="pre",
         positions="rotary",
-        remat=True,
+        remat="all",
         scan_layers=True,
     )
     task = language_modeling_task(config, vocab)

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -19,6 +20,7 @@ VALUES = {
     "eps": EPS,
     "momentum": MOMENTUM,
     "weight_decay": WEIGHT_DECAY,
+    "momentum_dtype": "float32",
 }
 # Shapes, whether they decay, and the layers above them. Adafactor factors from 128 rows on.
 PARAMETERS = {
@@ -174,6 +176,31 @@ def test_the_default_is_optaxs_adam_bit_for_bit_and_so_is_adamw_that_does_not_de
         if name == "adam":
             # So that checkpoints of before can be continued.
             assert jax.tree.structure(found_state) == jax.tree.structure(state)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adafactor"])
+def test_only_the_mean_gradient_is_kept_in_bfloat16(name):
+    """The first update is the same: what it uses is rounded after it."""
+    trees = [nested(draw(seed)) for seed in range(3)]
+    wide, narrow = configure(name), configure(name, momentum_dtype="bfloat16")
+    (expected, plain), (found, state) = (move(one, trees[0], trees[1:2]) for one in (wide, narrow))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    number = sum(shape.size for shape in jax.tree.leaves(trees[0]))
+    saved = sum(leaf.nbytes for leaf in jax.tree.leaves(plain)) - sum(
+        leaf.nbytes for leaf in jax.tree.leaves(state)
+    )
+    assert saved == 2 * number
+    expected, _ = move(wide, trees[0], trees[1:])
+    found, _ = move(narrow, trees[0], trees[1:])
+    for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        # Lion's steps are signs, which rounding turns where the mean is near zero.
+        assert np.mean(np.abs(one - two) > 1e-2 * np.abs(two).max()) < 0.01
+
+
+def test_a_mean_square_in_bfloat16_would_not_fall():
+    """Why it stays float32."""
+    one = jnp.bfloat16(1)
+    assert (0.999 * one.astype(jnp.float32)).astype(jnp.bfloat16) == one
 
 
 def test_sgd_without_momentum_keeps_nothing_but_the_number_of_updates():

@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Int
 
 from flax_transformer.functional.kernels import computed_once, formula
@@ -17,11 +18,13 @@ _NARROW = (jnp.bfloat16, jnp.float16)
 
 
 def multiply(inputs: Array, kernel: Array) -> Array:
-    """Multiplies two matrices; for float32, by the formula."""
-    if inputs.dtype == kernel.dtype and inputs.dtype in _NARROW:
-        product: Array = _multiply(inputs, kernel)  # pyright: ignore[reportAssignmentType]
-        return product
-    return formula("product")(inputs, kernel)
+    """Multiplies two matrices; for float32, by the formula.
+
+    A policy of rematerialization finds the product by the name "product".
+    """
+    is_narrow = inputs.dtype == kernel.dtype and inputs.dtype in _NARROW
+    product: Array = (_multiply if is_narrow else formula("product"))(inputs, kernel)
+    return checkpoint_name(product, "product")
 
 
 @jax.custom_vjp

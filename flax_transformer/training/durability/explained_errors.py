@@ -136,8 +136,8 @@ def _remedies(experiment: Experiment, devices: Devices, batch: AnyBatch) -> Iter
     if rows // len(devices.own_shares) > parts:
         yield f"raise --training.accumulate-steps to {2 * parts} (the same update, in parts)"
     yield from experiment.data.smaller_batches(batch)
-    if not (experiment.model.remat and experiment.model.scan_layers):
-        yield "add --model.remat --model.scan-layers (computes the layers twice)"
+    if experiment.model.remat != "all" or not experiment.model.scan_layers:
+        yield "add --model.remat all --model.scan-layers (computes the layers twice)"
 
 
 def _sentence(error: Exception) -> str:

@@ -19,6 +19,7 @@ from flax_transformer.errors import (
     unknown,
     unknown_part,
 )
+from flax_transformer.modules.layer_options import ComputeType
 from flax_transformer.training.optimizer.parameter_paths import layers_above
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS, keep_moving_average
 
@@ -53,6 +54,9 @@ class OptimizerConfig:
     """adam, adamw and lamb: term against division by zero."""
     momentum: float = 0.9
     """sgd: share of the last step that is added to the next."""
+    momentum_dtype: ComputeType = "float32"
+    """All but adafactor: type in which the mean gradient (the momentum) is kept; bfloat16 takes two
+    bytes less for each parameter. The mean squared gradient stays float32."""
     weight_decay: float = 0.0
     """All but adam: weight decay. Each update subtracts the learning rate times this share of each
     matrix; biases, norms, tables of positions and class tokens do not decay."""
@@ -80,6 +84,13 @@ class OptimizerConfig:
         if self.schedule != "paper" and self.learning_rate is None:
             raise UserError(
                 f"--optimizer.schedule {self.schedule} needs --optimizer.learning-rate: give a peak"
+            )
+        if self.momentum_dtype not in get_args(ComputeType):
+            raise unknown(_option("momentum_dtype"), self.momentum_dtype, get_args(ComputeType))
+        if self.name == "sgd" and not self.momentum and self.momentum_dtype != "float32":
+            raise UserError(
+                f"--optimizer.momentum-dtype {self.momentum_dtype} has no effect on "
+                f"--optimizer.momentum {self.momentum}: leave one out"
             )
         self._check_numbers()
         self._check_unread()

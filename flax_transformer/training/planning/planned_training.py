@@ -114,9 +114,8 @@ def abstract_key() -> Any:
 def _plain(config: Any) -> Any:
     names = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {name: 0.0 for name in names if name.endswith("dropout_rate")}
-    changes |= {name: False for name in ("remat", "scan_layers") if name in names}
-    if "attention_implementation" in names:
-        changes["attention_implementation"] = "xla"
+    plain = {"remat": "none", "scan_layers": False, "attention_implementation": "xla"}
+    changes |= {name: value for name, value in plain.items() if name in names}
     return dataclasses.replace(config, **changes)
 
 

@@ -19,6 +19,10 @@ NUM_COMPILED = 3
 _FLOAT32 = 4
 _SHARE = 0.8  # of the memory; the rest is for what the formula leaves out
 
+# By --model.remat, numbers for each feature of a token that a layer keeps in two bytes: on every
+# part of the axis tensor, cut over it, and whether the scores are kept.
+_KEPT = {"none": (10, 24, 1), "attention": (10, 24, 0), "dots": (6, 14, 0), "all": (2, 0, 0)}
+
 
 class Estimate(NamedTuple):
     """What a mesh needs, by a formula: enough to rank meshes, not to decide what fits.
@@ -62,7 +66,7 @@ class _Sizes(NamedTuple):
     length: int
     num_rows: int
     num_bytes: int
-    is_recomputed: bool
+    remat: str
 
 
 def suggest_meshes(
@@ -121,12 +125,12 @@ def estimate(planned: PlannedTraining, state: Any, topology: Topology, mesh: str
     With b rows of s tokens on a device, d_model h, L layers, a heads, P parameters, c bytes a
     number, and sizes d, f, t of the axes data, fsdp, tensor:
 
-    activations = c / 2 b s h L (10 + 24 / t + 5 a s / (h t)), or c b s h L if they are recomputed
+    activations = c / 2 b s h L (k_1 + k_2 / t + k_3 5 a s / (h t))
 
     messages = 8 P / (f t) [d > 1] + (3 + r) c P / t [f > 1] + (4 + 2 r) 2 c b s h L [t > 1]
 
-    where r is 1 if activations are recomputed, else 0. State and gradient follow from the rules of
-    sharding.
+    where r is 1 if whole layers are recomputed, else 0, and k_1, k_2, k_3 say what is kept. State
+    and gradient follow from the rules of sharding.
 
     Reference:
         Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models",
@@ -136,14 +140,12 @@ def estimate(planned: PlannedTraining, state: Any, topology: Topology, mesh: str
     size = devices.mesh.shape
     sizes = _sizes(planned)
     on_device = sizes.num_rows // devices.num_shares * sizes.length * sizes.width * sizes.num_layers
-    if sizes.is_recomputed:
-        activations = sizes.num_bytes * on_device
-    else:
-        scores = 5 * sizes.num_heads * sizes.length / sizes.width
-        kept = 10 + (24 + scores) / size["tensor"]
-        activations = sizes.num_bytes / 2 * on_device * kept
+    whole, cut, squares = _KEPT[sizes.remat]
+    scores = 5 * sizes.num_heads * sizes.length / sizes.width
+    kept = whole + (cut + squares * scores) / size["tensor"]
+    activations = sizes.num_bytes / 2 * on_device * kept
     number = sum(x.size for x in jax.tree.leaves(state.params))
-    again = int(sizes.is_recomputed)
+    again = int(sizes.remat == "all")
     messages = 0.0
     if size["data"] > 1:
         messages += 2 * _FLOAT32 * number / (size["fsdp"] * size["tensor"])
@@ -176,7 +178,7 @@ def _sizes(planned: PlannedTraining) -> _Sizes:
         length=max(lengths, default=1),
         num_rows=planned.num_rows // planned.experiment.training.accumulate_steps,
         num_bytes=jax.numpy.dtype(config.dtype).itemsize,
-        is_recomputed=config.remat,
+        remat=config.remat,
     )
 
 

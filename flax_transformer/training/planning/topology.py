@@ -82,7 +82,7 @@ class Topology(NamedTuple):
 
 
 def start_no_accelerator() -> None:
-    """Keeps this process from taking the machine's accelerators, as planning runs nothing."""
+    """Keeps this process from taking the machine's accelerators, which it does not need."""
     settings: Any = jax.config  # JAX creates its fields at import
     settings.update("jax_platforms", CPU)
 
