@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flax_transformer.evaluation.metric import is_less_better
-from flax_transformer.training.processes import is_first, told
+from flax_transformer.training.processes import from_first, is_first
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.whole_files import written_whole
 
@@ -53,7 +53,7 @@ def validation_scores(path: Path, name: str) -> dict[int, Goodness]:
 
 def agreed_scores(path: Path, name: str) -> dict[int, Goodness]:
     """Reads `validation_scores` in the first process, for all: the others may see an old file."""
-    pairs = told(lambda: list(validation_scores(path, name).items()))
+    pairs = from_first(lambda: list(validation_scores(path, name).items()))
     return {step: tuple(values) for step, values in pairs}
 
 
@@ -223,7 +223,7 @@ class Milestones:
     def needs_evaluation(self, step: int) -> bool:
         """Returns whether the model must be scored after a step, and was not yet."""
         is_due = step > 0 and self._training.evaluates_at(step)
-        return is_due and told(lambda: step not in self._scores(step))
+        return is_due and from_first(lambda: step not in self._scores(step))
 
     def is_over(self, step: int) -> bool:
         """Returns whether no further step follows."""
@@ -232,7 +232,7 @@ class Milestones:
             return step >= training.num_steps
         # The scores change only after an evaluation.
         patience = training.patience
-        return training.evaluates_at(step) and told(
+        return training.evaluates_at(step) and from_first(
             lambda: scores_since_best(self._scores(step)) >= patience
         )
 

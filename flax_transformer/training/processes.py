@@ -51,11 +51,11 @@ def gathered(value: Any) -> list[Any]:
     return [get(f"{place}/{process}") for process in range(jax.process_count())]
 
 
-def told(make: Callable[[], Any]) -> Any:
+def from_first(make: Callable[[], Any]) -> Any:
     """Returns in all processes the JSON value that the first one makes.
 
     Example:
-        >>> told(lambda: 7)
+        >>> from_first(lambda: 7)
         7
     """
     if jax.process_count() == 1:
@@ -213,7 +213,7 @@ class _Ending:
         self._causes: dict[int, str | None] = {}
 
     def note(self, cause: str | None) -> None:
-        """Tells the others the cause of an error; None if another process is the cause."""
+        """Reports the cause of an error to the others; None if another process is the cause."""
         self._causes[jax.process_index()] = cause
         # The first process may be the one that has ended.
         with contextlib.suppress(CoordinationError):

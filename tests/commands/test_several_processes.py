@@ -6,7 +6,7 @@ from small import make_experiment
 from flax_transformer import cli
 from flax_transformer.experiment import write_experiment
 from flax_transformer.training import processes
-from flax_transformer.training.processes import check_same, gathered, together, told
+from flax_transformer.training.processes import check_same, from_first, gathered, together
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_without_a_cluster_the_options_are_named(words, capsys, monkeypatch):
 
 def test_one_process_agrees_with_itself():
     assert gathered([3]) == [[3]]
-    assert told(socket.gethostname) == socket.gethostname()
+    assert from_first(socket.gethostname) == socket.gethostname()
     check_same({"seed": 3})
     with pytest.raises(ZeroDivisionError), together(first_before_others=True):
         raise ZeroDivisionError

@@ -11,7 +11,7 @@ from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.training.assemble import open_run
-from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.mesh_devices import MeshDevices
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 # Seven texts, which four devices do not divide, and two, which are fewer than the devices.

@@ -14,9 +14,10 @@ from small import make_experiment, with_fields
 
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.tasks import find_task
-from flax_transformer.training import loop, parallel
+from flax_transformer.training import loop
 from flax_transformer.training.assemble import open_checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
+from flax_transformer.training.mesh_devices import MeshDevices
 from flax_transformer.training.step import init_state
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -73,7 +74,7 @@ def test_a_state_has_the_same_bits_on_every_mesh_that_restores_it(experiment, tm
         lambda x: noise.normal(size=x.shape).astype(x.dtype) if x.ndim else np.asarray(x), drawn
     )
     workdir = Workdir(tmp_path / "run")
-    first = parallel.MeshDevices(jax.devices(), MESHES[0])
+    first = MeshDevices(jax.devices(), MESHES[0])
     placed = first.place(state)
     assert cut_arrays(placed.optimizer_state)
     checkpoints = open_checkpoints(workdir, experiment.training)
@@ -82,7 +83,7 @@ def test_a_state_has_the_same_bits_on_every_mesh_that_restores_it(experiment, tm
     shapes = jax.eval_shape(lambda: drawn)
     reader = open_checkpoints(workdir, experiment.training, is_reader=True)
     for mesh in MESHES:
-        devices = parallel.MeshDevices(jax.devices(), mesh)
+        devices = MeshDevices(jax.devices(), mesh)
         restored = reader.restore(devices.to_restore(shapes), 0).state
         assert cut_arrays(restored.optimizer_state)
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), state)

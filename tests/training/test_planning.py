@@ -17,7 +17,7 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.models import ZOO, DecoderOnlyConfig
 from flax_transformer.tasks.classification.classification_config import ClassificationConfig
 from flax_transformer.training.lora_config import LoraConfig
-from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.mesh_devices import MeshDevices
 from flax_transformer.training.planning import suggested_meshes, training_plan
 from flax_transformer.training.planning.collectives import Traffic, find_collectives, traffic
 from flax_transformer.training.planning.largest_batch import largest_rows

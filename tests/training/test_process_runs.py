@@ -153,9 +153,11 @@ def test_a_signal_to_one_process_stops_all_after_the_same_saved_step(experiment,
     processes[1].send_signal(signal.SIGTERM)
     ends = ended(processes)
     assert [code for code, _ in ends] == [143, 143], ends
-    (step,) = {
-        re.search(r"interrupted after step ([\d,]+), which is saved", said)[1] for _, said in ends
+    steps = {
+        tuple(re.findall(r"interrupted after step ([\d,]+), which is saved", said))
+        for _, said in ends
     }
+    ((step,),) = steps
     assert Workdir(run).saved_steps()[-1] == int(step.replace(",", ""))
 
 

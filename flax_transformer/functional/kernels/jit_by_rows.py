@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -71,11 +72,10 @@ def _with_whole_result(function: Callable[..., Any]) -> Callable[..., Any]:
 def _mesh_of(variables: Any) -> Mesh | None:
     """Returns the mesh of several devices on which variables are, if they are on one."""
     first = next(iter(jax.tree.leaves(variables)), None)
-    if isinstance(first, jax.core.Tracer):
-        return None
-    sharding = getattr(first, "sharding", None)
-    is_several = isinstance(sharding, NamedSharding) and sharding.mesh.size > 1
-    return sharding.mesh if is_several else None  # pyright: ignore[reportReturnType]
+    # While another function is traced, its own devices count.
+    sharding = None if isinstance(first, Tracer) else getattr(first, "sharding", None)
+    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
+    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
 
 
 def _placed(array: Any, mesh: Mesh, shares: int, fill: str) -> jax.Array:

@@ -71,8 +71,9 @@ def summed_over_rows(function: Callable[..., Array], num_shared: int) -> Callabl
 
 def _spec_of_shared(array: Array | None, axes: tuple[str, ...]) -> P:
     """Returns how a shared array comes: a matrix as its parameter is cut over devices."""
-    is_cut = array is not None and array.ndim > 1 and PARAMETER_AXIS in axes
-    if not is_cut or array.shape[-1] % _size((PARAMETER_AXIS,)):
+    if array is None or array.ndim < 2 or PARAMETER_AXIS not in axes:
+        return P()
+    if array.shape[-1] % _size((PARAMETER_AXIS,)):
         return P()
     return P(*[None] * (array.ndim - 1), PARAMETER_AXIS)
 

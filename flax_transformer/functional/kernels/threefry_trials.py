@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from flax_transformer.functional.dropout import pack
+from flax_transformer.functional.kernels.rows_on_mesh import keep_rows
 
 # Constants of Threefry-2x32 with twenty rounds, as JAX has them.
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
@@ -22,9 +23,12 @@ def threefry_trials(
 ) -> Words:
     """Draws the trials of the blocks of some rows, four in a word."""
     draw = functools.partial(_draw, threshold=threshold, num_blocks=num_blocks)
-    return jax.lax.platform_dependent(
+    # Otherwise every device of a mesh would draw for all rows.
+    rows = keep_rows(rows)
+    drawn = jax.lax.platform_dependent(
         key, rows, cpu=functools.partial(draw, num_parts=_NUM_PARTS), default=draw
     )
+    return keep_rows(drawn)
 
 
 def _draw(

@@ -27,7 +27,7 @@ from flax_transformer.training.checkpoints.kept_steps import KeptSteps
 from flax_transformer.training.lora import Base, divided, merged
 from flax_transformer.training.metrics import Goodness
 from flax_transformer.training.optimizer.update_rules import exchange_average
-from flax_transformer.training.processes import gathered, together, told
+from flax_transformer.training.processes import from_first, gathered, together
 from flax_transformer.training.step import TrainState, split_variables
 
 
@@ -267,7 +267,7 @@ class Checkpoints:
 
     def _put_aside(self, step: int) -> Path:
         """Moves a damaged checkpoint aside, because its step will be saved again."""
-        aside = told(lambda: _move_aside(self._directory / str(step)))
+        aside = from_first(lambda: _move_aside(self._directory / str(step)))
         self._manager.reload()
         return Path(aside)
 

@@ -12,7 +12,7 @@ from flax.traverse_util import unflatten_dict
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
-from flax_transformer.training.processes import told
+from flax_transformer.training.processes import from_first
 from flax_transformer.training.step import TrainState
 
 
@@ -24,7 +24,7 @@ def weights_only(params: Any) -> TrainState:
 
 def keep_weights(folder: Path, params: Any) -> None:
     """Saves parameters in a folder; those that an interrupted process left there are deleted."""
-    told(lambda: shutil.rmtree(folder, ignore_errors=True))
+    from_first(lambda: shutil.rmtree(folder, ignore_errors=True))
     with closing(_open(folder)) as checkpoints:
         checkpoints.save(weights_only(jax.device_get(params)), {})
 

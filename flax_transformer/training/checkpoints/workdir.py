@@ -16,7 +16,7 @@ from flax_transformer.errors import UserError, option
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
-from flax_transformer.training.processes import AgreedError, gathered, is_first, told
+from flax_transformer.training.processes import AgreedError, from_first, gathered, is_first
 from flax_transformer.training.training_config import TrainingConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -103,7 +103,7 @@ class Workdir:
         """
         if jax.process_count() == 1:
             return
-        name, path = told(lambda: (_make_mark(self.path), str(self.path)))
+        name, path = from_first(lambda: (_make_mark(self.path), str(self.path)))
         mark = self.path / name
         blind = [name for name in gathered(_if_missing(mark)) if name]
         if is_first():

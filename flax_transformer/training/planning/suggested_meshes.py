@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 
 from flax_transformer.errors import UserError
+from flax_transformer.training.mesh_devices import MeshDevices
 from flax_transformer.training.mesh_shape import mesh_sizes
-from flax_transformer.training.parallel import MeshDevices
 from flax_transformer.training.planning.planned_training import PlannedTraining
 from flax_transformer.training.planning.topology import LayoutError, Topology
 from flax_transformer.training.planning.training_plan import Plan, compile_step, make_plan

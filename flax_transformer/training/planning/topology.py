@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from flax_transformer.errors import UserError, unknown
-from flax_transformer.training.parallel import MeshDevices
+from flax_transformer.training.mesh_devices import MeshDevices
 
 GIB = 2**30
 CPU = "cpu"
