@@ -141,9 +141,6 @@ def joined(
     Raises:
         UserError: if the processes do not find each other, or if another one ends early.
     """
-    if coordinator is not None:
-        # The processes of CPUs need a library for their sums; other platforms ignore this.
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
     waiting = threading.Timer(_SECONDS_BEFORE_A_LINE, _say_waiting, [coordinator])
     waiting.start()
     try:

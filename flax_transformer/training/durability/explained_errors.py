@@ -14,7 +14,7 @@ import jax
 from flax_transformer.data.batches.batch import AnyBatch
 from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.devices import Devices
 
 _PROJECT = Path(__file__).parents[2]
 _FUNCTIONS = _PROJECT / "functional"

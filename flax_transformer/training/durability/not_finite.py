@@ -16,7 +16,8 @@ from jaxtyping import PRNGKeyArray
 
 from flax_transformer.errors import UserError
 from flax_transformer.training.checkpoints.checkpoint_contents import named_leaves
-from flax_transformer.training.parallel import Devices
+from flax_transformer.training.devices import Devices
+from flax_transformer.training.processes import is_first
 from flax_transformer.training.step import Gradient, TrainState
 
 Report = dict[str, Any]
@@ -66,7 +67,7 @@ def write_report(
     existing folder is replaced; an incomplete folder never has this name.
 
     Args:
-        folder: such as WORKDIR/not_finite/step-37; with several processes, each has its own.
+        folder: such as WORKDIR/not_finite/step-37; with several processes, the first one writes.
         step: number of the step, counted from 1.
         found: result of `gradient_again`.
         params: parameters of that state.
@@ -88,7 +89,8 @@ def write_report(
         "examples": list(examples),
     }
     try:
-        _write(folder, report, batch)
+        if is_first():
+            _write(folder, report, batch)
     except OSError as error:
         raise UserError(
             f"cannot write {folder} ({error.strerror}): make room, or choose another --workdir"
