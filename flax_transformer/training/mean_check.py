@@ -7,8 +7,8 @@ from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.task import Task
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
 from flax_transformer.training.checkpoints.workdir import Workdir
-from flax_transformer.training.metrics import goodness, is_better, validation_lines
 from flax_transformer.training.devices import Devices
+from flax_transformer.training.metrics import goodness, is_better, validation_lines
 
 
 def advice_against_mean(
