@@ -8,6 +8,7 @@ from command_line import assert_is_error
 from small import make_experiment
 
 from flax_transformer.data.files import kept_arrays
+from flax_transformer.data.tokens import tokenized_splits
 from flax_transformer.tasks.tasks import find_task
 
 WORDS = ["prepare", "small.py", "--data.data-dir", "prepared"]
@@ -51,3 +52,26 @@ def test_a_folder_that_cannot_be_written_to_is_reported(run, folder):
 
 def test_mistakes_are_reported_as_by_a_training(run):
     assert_is_error(run("prepare", "small.py", "--data.train-split", "none"), "--data.train-split")
+
+
+def test_parts_of_several_machines_are_put_together(run, folder, monkeypatch):
+    monkeypatch.setattr(tokenized_splits, "CHUNK_SIZE", 3)
+    expected = run("prepare", "small.py", "--data.data-dir", "alone").out.splitlines()[:2]
+    for index in range(2):
+        part = run(*WORDS, "--shard", f"{index}/2")
+        assert part.out.startswith(f"part {index} of 2 is prepared in prepared")
+    monkeypatch.setattr(tokenized_splits, "_chosen_pairs", only_empty)
+    assert run(*WORDS).out.splitlines()[:2] == expected
+
+
+def only_empty(tokenizer, max_length, records):
+    assert records == []
+    return CHOSEN_PAIRS(tokenizer, max_length, records)
+
+
+CHOSEN_PAIRS = tokenized_splits._chosen_pairs
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "a/b"])
+def test_a_shard_that_is_none_is_refused(run, shard):
+    assert_is_error(run(*WORDS, "--shard", shard), f"--shard {shard}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flax_transformer.data.files.kept_arrays import Arrays, keep
+from flax_transformer.data.files.kept_arrays import Arrays, Piece, keep
 
 Record = Mapping[str, Any]
 
@@ -64,14 +64,14 @@ class Split:
         return list(itertools.islice(self, number))
 
     def keep(
-        self, kind: str, settings: list[Any], make: Callable[[], Iterable[Arrays]], **options: bool
+        self, kind: str, settings: list[Any], make: Callable[[], Iterable[Piece]], **options: bool
     ) -> Arrays:
         """Returns what is derived from the records, kept in the folder; see `keep`.
 
         Args:
             kind: kind of the derived data.
             settings: plain data that, in addition to the records, determines the derived data.
-            make: returns the derived data in pieces.
+            make: returns the derived data in pieces; a piece may be a function that makes it.
             options: further options of `keep`.
         """
         return keep(self.folder, [kind, self.name, self.digest, *settings], make, **options)

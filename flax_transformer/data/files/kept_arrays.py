@@ -5,7 +5,8 @@ import hashlib
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,28 @@ from flax_transformer.whole_files import written_whole
 # make an array look larger than any memory.
 DAMAGED = Exception
 Arrays = Mapping[str, np.ndarray]
+Piece = Arrays | Callable[[], Arrays]
 VERSION = 2  # increase when the content of the same key changes
 FOLDER = "flax_transformer"  # in the folder of the prepared data set
+_shard: ContextVar[tuple[int, int] | None] = ContextVar("shard", default=None)
+
+
+@contextlib.contextmanager
+def only_shard(index: int, number: int) -> Iterator[None]:
+    """Makes only some pieces of arrays in this context: each `number`-th, from `index` on.
+
+    Other machines make the others, into the same folder. The first `keep` outside of such a context
+    puts them together, and makes those that are missing.
+    """
+    token = _shard.set((index, number))
+    try:
+        yield
+    finally:
+        _shard.reset(token)
 
 
 def keep(
-    dataset: Path, key: Any, make: Callable[[], Iterable[Arrays]], *, is_checked: bool = True
+    dataset: Path, key: Any, make: Callable[[], Iterable[Piece]], *, is_checked: bool = True
 ) -> Arrays:
     """Returns the arrays of a key by name; makes them if they do not exist.
 
@@ -33,7 +50,8 @@ def keep(
     Args:
         dataset: folder of the prepared data set, which must exist.
         key: plain data that determines the content; its digest names the files.
-        make: yields pieces of arrays; each array is the concatenation of its pieces.
+        make: yields pieces of arrays; each array is the concatenation of its pieces. A piece may
+            be a function that makes it: several machines can then share the work, see `only_shard`.
         is_checked: whether to detect every changed bit, which reads all data; otherwise only a
             changed size, shape or type is detected.
     """
@@ -44,11 +62,61 @@ def keep(
     # The folder belongs to another user, or the disk is full.
     with contextlib.suppress(OSError):
         kept.mkdir(exist_ok=True)
-        _write(kept, stem, make())
+        if (shard := _shard.get()) is not None:
+            return _make_shard(kept, stem, make(), *shard)
+        _write(kept, stem, _with_made(kept, stem, make()))
+        for path in kept.glob(f"{stem}.[0-9]*"):
+            path.unlink(missing_ok=True)
         return _load(kept, stem, is_checked=False)
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), stem, make())
+        _write(Path(folder), stem, _with_made(kept, stem, make()))
         return _load(Path(folder), stem, is_checked=False)
+
+
+def _with_made(folder: Path, stem: str, pieces: Iterable[Piece]) -> Iterator[Arrays]:
+    """Makes pieces, except those that other machines have made."""
+    for number, piece in enumerate(pieces):
+        if not callable(piece):
+            yield piece
+            continue
+        made = None
+        with contextlib.suppress(DAMAGED):
+            made = _load(folder, f"{stem}.{number}", is_checked=True)
+        yield made or piece()
+
+
+def _make_shard(
+    folder: Path, stem: str, pieces: Iterable[Piece], index: int, number: int
+) -> Arrays:
+    """Keeps the pieces of a shard; returns arrays of these, which only exist while they are used.
+
+    A shard without a piece has the first one, which is not kept.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        _write(Path(temporary), stem, _own_pieces(folder, stem, pieces, index, number))
+        return _load(Path(temporary), stem, is_checked=False)
+
+
+def _own_pieces(
+    folder: Path, stem: str, pieces: Iterable[Piece], index: int, number: int
+) -> Iterator[Arrays]:
+    first: Callable[[], Arrays] | None = None
+    has_one = False
+    for place, piece in enumerate(pieces):
+        if not callable(piece):
+            yield piece
+            continue
+        first = first or piece
+        if place % number != index:
+            continue
+        has_one, own = True, f"{stem}.{place}"
+        try:
+            yield _load(folder, own, is_checked=True)
+        except DAMAGED:
+            _write(folder, own, [piece()])
+            yield _load(folder, own, is_checked=False)
+    if first is not None and not has_one:
+        yield first()
 
 
 class _GrowingArray:

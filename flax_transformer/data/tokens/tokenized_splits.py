@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,13 @@ from jaxtyping import Int32
 
 from flax_transformer.data.batches.examples import Examples, TextInputs
 from flax_transformer.data.datasets.datasets import open_split
-from flax_transformer.data.datasets.split import Split
-from flax_transformer.data.files.kept_arrays import Arrays
+from flax_transformer.data.datasets.split import Record, Split
+from flax_transformer.data.files.kept_arrays import Arrays, Piece
 from flax_transformer.data.tokens.adopted_tokenizer import NUM_TRIED, adopt_tokenizer
 from flax_transformer.data.tokens.tokenized import (
     CHUNK_SIZE,
     TokenizedPairs,
     TokenizedText,
-    encode_parts,
     join,
     offsets_of,
 )
@@ -24,7 +24,8 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError, check_number
 
 Stream = Int32[np.ndarray, " total"]
-Parts = Iterator[dict[str, np.ndarray]]
+Pieces = Iterator[Piece]
+GROUP_SIZE = 4_000_000  # characters of documents that are encoded at one time
 
 
 def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
@@ -41,7 +42,7 @@ def make_tokenizer(config: Any, *, by_line: bool = False) -> Tokenizer:
         texts = (text.rstrip("\r\n") if by_line else text for text in _texts(config, split))
         return adopt_tokenizer(config.tokenizer, itertools.islice(texts, NUM_TRIED))
 
-    def make() -> Parts:
+    def make() -> Pieces:
         yield {"json": np.frombuffer(_learn(config, split).to_json().encode(), np.uint8)}
 
     settings = [getattr(config, "tokens", "subwords"), config.vocab_size, config.tokenizer_lines]
@@ -56,31 +57,38 @@ def tokenize_pairs(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedPa
         UserError: if the split cannot be opened, or no pair is left.
     """
     opened = open_split(config, split)
-    sides = "source", "target"
 
-    def make() -> Parts:
-        records, number, num_chosen = iter(opened), 0, 0
+    def make() -> Pieces:
+        records = iter(opened)
+        yield _chosen_pairs(tokenizer, config.max_length, [])
         while chunk := list(itertools.islice(records, CHUNK_SIZE)):
-            texts = [
-                TokenizedText.encode(reader, [r[side] for r in chunk])
-                for reader, side in zip((tokenizer, tokenizer.target), sides, strict=True)
-            ]
-            fits = np.maximum(*(text.lengths for text in texts)) <= config.max_length
-            written = [bool(r["source"].strip() and r["target"].strip()) for r in chunk]
-            chosen = np.flatnonzero(fits & written)
-            number, num_chosen = number + len(chunk), num_chosen + len(chosen)
-            source, target = (text.select(chosen) for text in texts)
-            yield _part(source, "source") | _part(target, "target")
-        if not num_chosen:
-            raise UserError(
-                f"none of the {number} pairs of {split} has two sides of 1 to {config.max_length} "
-                "tokens: raise --data.max-length, or look at the files"
-            )
-        yield {"left_out": np.array([number - num_chosen])}
+            yield partial(_chosen_pairs, tokenizer, config.max_length, chunk)
 
     arrays = opened.keep("pairs", [config.max_length, tokenizer.to_json()], make)
-    source, target = (_text(arrays, side) for side in sides)
-    return TokenizedPairs(source, target, int(arrays["left_out"][0]))
+    source, target = (_text(arrays, side) for side in ("source", "target"))
+    left_out = int(arrays["left_out"].sum())
+    if not len(source.lengths):
+        raise UserError(
+            f"none of the {left_out} pairs of {split} has two sides of 1 to {config.max_length} "
+            "tokens: raise --data.max-length, or look at the files"
+        )
+    return TokenizedPairs(source, target, left_out)
+
+
+def _chosen_pairs(tokenizer: Tokenizer, max_length: int, records: list[Record]) -> Arrays:
+    """Tokenizes the pairs that have no blank and no too long side, and counts the others."""
+    readers = {"source": tokenizer, "target": tokenizer.target}
+    texts = {
+        side: TokenizedText.encode(reader, [record[side] for record in records])
+        for side, reader in readers.items()
+    }
+    fits = np.maximum(*(text.lengths for text in texts.values())) <= max_length
+    written = [all(record[side].strip() for side in readers) for record in records]
+    chosen = np.flatnonzero(fits & np.array(written, bool))
+    arrays = {"left_out": np.array([len(records) - len(chosen)])}
+    for side, text in texts.items():
+        arrays |= _part(text.select(chosen), side)
+    return arrays
 
 
 def tokenize_stream(config: Any, tokenizer: Tokenizer, split: str) -> Stream:
@@ -91,15 +99,17 @@ def tokenize_stream(config: Any, tokenizer: Tokenizer, split: str) -> Stream:
     """
     opened = open_split(config, split)
 
-    def make() -> Parts:
-        return ({"tokens": part} for part in _stream_parts(tokenizer, _documents(opened)))
+    def make() -> Pieces:
+        for group in _stream_groups(tokenizer, _documents(opened)):
+            yield partial(_stream_arrays, tokenizer, group)
 
     return opened.keep("stream", [tokenizer.to_json()], make)["tokens"]
 
 
 def encode_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Stream:
     """Tokenizes documents end to end, with an end mark before and after each."""
-    return np.concatenate(list(_stream_parts(tokenizer, ([text] for text in documents))))
+    groups = _stream_groups(tokenizer, ([text] for text in documents))
+    return np.concatenate([_stream_arrays(tokenizer, group)["tokens"] for group in groups])
 
 
 def tokenize_lines(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedText:
@@ -110,9 +120,10 @@ def tokenize_lines(config: Any, tokenizer: Tokenizer, split: str) -> TokenizedTe
     """
     opened = open_split(config, split)
 
-    def make() -> Parts:
-        for text in _line_parts(tokenizer, _documents(opened), config.max_length):
-            yield _part(text, "line")
+    def make() -> Pieces:
+        yield _part(TokenizedText.of([]), "line")
+        for chunk in _line_chunks(_documents(opened), config.max_length):
+            yield partial(_line_arrays, tokenizer, config.max_length, chunk)
 
     text = _text(opened.keep("lines", [config.max_length, tokenizer.to_json()], make), "line")
     if not len(text.lengths):
@@ -129,7 +140,9 @@ def encode_lines(tokenizer: Tokenizer, documents: Iterable[str], max_length: int
     Raises:
         UserError: if max_length is too small for a token and its marks.
     """
-    return join(_line_parts(tokenizer, ([text] for text in documents), max_length))
+    chunks = _line_chunks(([text] for text in documents), max_length)
+    texts = (_encode_lines(tokenizer, max_length, chunk) for chunk in chunks)
+    return join([TokenizedText.of([]), *texts])
 
 
 def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
@@ -140,16 +153,19 @@ def tokenize_labeled(config: Any, tokenizer: Tokenizer, split: str) -> Examples:
     """
     opened = open_split(config, split)
 
-    def make() -> Parts:
-        labels: list[int] = []
-        texts = (labels.append(record["label"]) or record["text"] for record in opened)
-        for text in encode_parts(tokenizer, texts, begin=True):
-            yield _part(text, "text") | {"label": np.array(labels, np.int32)}
-            labels.clear()
+    def make() -> Pieces:
+        records = iter(opened)
+        while chunk := list(itertools.islice(records, CHUNK_SIZE)):
+            yield partial(_labeled_arrays, tokenizer, chunk)
 
     arrays = opened.keep("labeled texts", [tokenizer.to_json()], make)
     inputs = TextInputs(_text(arrays, "text"), config.max_length)
     return Examples(inputs, arrays["label"], opened.class_names)
+
+
+def _labeled_arrays(tokenizer: Tokenizer, records: list[Record]) -> Arrays:
+    text = TokenizedText.encode(tokenizer, [record["text"] for record in records], begin=True)
+    return _part(text, "text") | {"label": np.array([r["label"] for r in records], np.int32)}
 
 
 def count_bytes(config: Any, split: str) -> int:
@@ -195,27 +211,46 @@ def _learn(config: Any, split: Split) -> Tokenizer:
     return Tokenizer.train(texts, config.vocab_size)
 
 
-def _stream_parts(tokenizer: Tokenizer, documents: Iterable[Iterable[str]]) -> Iterator[np.ndarray]:
-    mark = np.array([tokenizer.eos_id], np.int32)
-    yield mark
+def _stream_groups(
+    tokenizer: Tokenizer, documents: Iterable[Iterable[str]]
+) -> Iterator[list[str | None]]:
+    """Yields texts to be tokenized together, with None for each end mark."""
+    group: list[str | None] = [None]
+    size = 0
     for document in documents:
         for part in document if tokenizer.is_local else ["".join(document)]:
-            yield tokenizer.encode_flat([part])[0]
-        yield mark
+            group.append(part)
+            size += len(part)
+            if size >= GROUP_SIZE:
+                yield group
+                group, size = [], 0
+        group.append(None)
+    yield group
 
 
-def _line_parts(
-    tokenizer: Tokenizer, documents: Iterable[Iterable[str]], max_length: int
-) -> Iterator[TokenizedText]:
+def _stream_arrays(tokenizer: Tokenizer, group: list[str | None]) -> Arrays:
+    mark = np.array([tokenizer.eos_id], np.int32)
+    parts = [mark if part is None else tokenizer.encode_flat([part])[0] for part in group]
+    return {"tokens": np.concatenate(parts)}
+
+
+def _line_chunks(documents: Iterable[Iterable[str]], max_length: int) -> Iterator[list[str]]:
     check_number("--data.max-length", max_length, 3)
-    size = max_length - 2
     # A part ends before a line end, so the next part begins with an empty line.
     texts = (line for parts in documents for part in parts for line in part.split("\n"))
     lines = (line.rstrip("\r") for line in texts if line.strip())
-    yield TokenizedText.of([])
     while chunk := list(itertools.islice(lines, CHUNK_SIZE)):
-        yield TokenizedText.of(
-            [tokenizer.bos_id, *ids[start : start + size], tokenizer.eos_id]
-            for ids in tokenizer.encode_batch(chunk)
-            for start in range(0, len(ids), size)
-        )
+        yield chunk
+
+
+def _line_arrays(tokenizer: Tokenizer, max_length: int, lines: list[str]) -> Arrays:
+    return _part(_encode_lines(tokenizer, max_length, lines), "line")
+
+
+def _encode_lines(tokenizer: Tokenizer, max_length: int, lines: list[str]) -> TokenizedText:
+    size = max_length - 2
+    return TokenizedText.of(
+        [tokenizer.bos_id, *ids[start : start + size], tokenizer.eos_id]
+        for ids in tokenizer.encode_batch(lines)
+        for start in range(0, len(ids), size)
+    )
