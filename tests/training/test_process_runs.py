@@ -77,10 +77,19 @@ def start_all(experiment, workdirs, *options, own_options=((), ()), num_devices=
     ]
 
 
+# What the library of CPUs' sums prints, in pieces that several threads mix.
+GLOO = re.compile(
+    r"\[Gloo\] Rank|is connected to|peer ranks\.|Expected number of connected peer ranks is :|\d|\s"
+)
+
+
 def ended(processes):
-    """Returns exit code and output of each, without what the library of CPUs' sums prints."""
+    """Returns exit code and output of each, without lines of the library of CPUs' sums."""
     said = [process.communicate(timeout=150)[0] for process in processes]
-    own = [re.sub(r"^\[Gloo\].*\n", "", text, flags=re.MULTILINE) for text in said]
+    own = [
+        "".join(line for line in text.splitlines(keepends=True) if GLOO.sub("", line))
+        for text in said
+    ]
     return [(process.returncode, text) for process, text in zip(processes, own, strict=True)]
 
 
