@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_number
 
 CHUNK_SIZE = 65_536  # bytes read at once: the capacity of a Linux pipe
 
@@ -65,10 +65,11 @@ def parse_shard(text: str | None) -> Shard | None:
     if len(words) != 2 or not all(word.isascii() and word.isdecimal() for word in words):
         raise UserError(f"--shard {text} is not I/N: give two numbers, such as 0/4")
     shard = Shard(*map(int, words))
+    check_number("the number of parts in --shard", shard.number)
     if shard.index >= shard.number:
         raise UserError(
             f"--shard {text}: the {shard.number} parts are counted from 0: give a part below "
-            f"{shard.number}, such as 0/{max(shard.number, 1)}"
+            f"{shard.number}, such as 0/{shard.number}"
         )
     return shard
 

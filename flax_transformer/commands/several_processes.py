@@ -49,6 +49,8 @@ class OfProcesses:
                 ),
             ]
         )
+        if where is not None:
+            check_number("the port of --coordinator", int(where.rpartition(":")[2]), 1, 65_535)
         if where is None and not self.distributed:
             return contextlib.nullcontext()
         if self.num_processes is not None and self.process_id is not None:

@@ -36,11 +36,31 @@ def show_unraisable(unraisable: Any) -> None:
     value = unraisable.exc_value
     if type(value) is KeyboardInterrupt:
         # In a callback of the garbage collector, such as JAX's: again, when the callback is over.
-        again = (os.getpid(), signal.SIGINT)
-        threading.Timer(SECONDS_OF_A_CALLBACK, os.kill, again).start()
+        _interrupt_again()
     # A training has noted its own kind of interruption, and will end.
     elif not isinstance(value, KeyboardInterrupt) and str(value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_again() -> None:
+    """Sends SIGINT until its handler has run.
+
+    Once is not enough: Python may notice the signal only after the next call, which may wait long.
+    """
+    handler, is_handled = signal.getsignal(signal.SIGINT), threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        is_handled.set()
+        signal.signal(signal.SIGINT, handler)
+        if callable(handler):
+            handler(number, frame)
+
+    def send() -> None:
+        while not is_handled.wait(SECONDS_OF_A_CALLBACK):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, handle)
+    threading.Thread(target=send, daemon=True).start()
 
 
 def _end(number: int, frame: FrameType | None) -> None:

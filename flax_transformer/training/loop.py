@@ -19,7 +19,7 @@ from flax_transformer.training.durability.time_accounts import TimeAccounts
 from flax_transformer.training.log import Log, TrainingProgress
 from flax_transformer.training.mean_check import advice_against_mean
 from flax_transformer.training.metrics import MetricsWriter
-from flax_transformer.training.processes import check_same, is_first
+from flax_transformer.training.processes import check_same, is_first, is_of_runtime
 from flax_transformer.training.run import Run
 from flax_transformer.training.step import TrainState, make_train_step
 
@@ -72,9 +72,9 @@ def _closed(run: Run) -> Iterator[None]:
     is_left = False
     try:
         yield
-    except jax.errors.JaxRuntimeError:
+    except Exception as error:
         # Another process may have ended, and the checkpoints would wait for it.
-        is_left = jax.process_count() > 1
+        is_left = jax.process_count() > 1 and is_of_runtime(error)
         raise
     finally:
         if not is_left:

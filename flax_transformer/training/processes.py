@@ -8,6 +8,8 @@ import atexit
 import contextlib
 import itertools
 import os
+import re
+import socket
 import sys
 import threading
 import time
@@ -141,7 +143,30 @@ def joined(
     Raises:
         UserError: if the processes do not find each other, or if another one ends early.
     """
+    ending = _Ending()
+    atexit.register(ending.leave)
+    try:
+        _initialize(coordinator, num_processes, process_id)
+        with contextlib.closing(SignsOfLife(HEARTBEAT_SECONDS)):
+            ending.has_joined = True
+            if not is_first():
+                warnings.simplefilter("ignore")
+            yield
+        ending.code = 0
+    except BaseException as error:
+        if ending.has_joined and is_of_runtime(error):
+            ending.note(None)
+            raise UserError(ending.explain(error)) from error
+        ending.code = _exit_code(error)
+        ending.note(_cause(error))
+        raise
+
+
+def _initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    if coordinator is not None and process_id == 0:
+        _check_port(coordinator)
     waiting = threading.Timer(_SECONDS_BEFORE_A_LINE, _say_waiting, [coordinator])
+    waiting.daemon = True
     waiting.start()
     try:
         jax.distributed.initialize(
@@ -155,23 +180,36 @@ def joined(
         raise _not_joined(coordinator, error) from error
     finally:
         waiting.cancel()
-    if not is_first():
-        warnings.simplefilter("ignore")
-    ending, life = _Ending(), SignsOfLife(HEARTBEAT_SECONDS)
-    atexit.register(ending.leave)
-    try:
-        yield
-        ending.code = 0
-    except jax.errors.JaxRuntimeError as error:
-        ending.note(None)
-        raise UserError(ending.explain(error)) from error
-    except BaseException as error:
-        is_user_error = isinstance(error, UserError)
-        ending.code = getattr(error, "exit_code", 2 if is_user_error else 1)
-        ending.note(f"{type(error).__name__}: {error}" if not is_user_error else str(error))
-        raise
-    finally:
-        life.end()
+
+
+def _check_port(coordinator: str) -> None:
+    """Rejects a port that is in use: JAX would share it, and both trainings would end."""
+    port = int(coordinator.rpartition(":")[2])
+    with socket.socket() as trial:
+        try:
+            trial.bind(("", port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} of --coordinator {coordinator} cannot be used ({error.strerror}): "
+                "give another one, as another training may have it"
+            ) from error
+
+
+def is_of_runtime(error: BaseException) -> bool:
+    """Whether an error came out of a program on devices, such as a sum that lost a process."""
+    is_status = isinstance(error, ValueError) and re.match(r"[A-Z_]+: ", str(error))
+    return isinstance(error, jax.errors.JaxRuntimeError) or bool(is_status)
+
+
+def _exit_code(error: BaseException) -> int:
+    usual = 130 if isinstance(error, KeyboardInterrupt) else 1
+    return getattr(error, "exit_code", 2 if isinstance(error, UserError) else usual)
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, UserError | KeyboardInterrupt):
+        return str(error) or "interrupted"
+    return f"{type(error).__name__}: {error}"
 
 
 def _say_waiting(coordinator: str | None) -> None:
@@ -203,20 +241,23 @@ class _Ending:
 
     Attributes:
         code: exit code; other than 0 after an error.
+        has_joined: whether the processes have found each other.
     """
 
     def __init__(self) -> None:
-        self.code = 2
+        self.code, self.has_joined = 2, False
         self._causes: dict[int, str | None] = {}
 
     def note(self, cause: str | None) -> None:
         """Reports the cause of an error to the others; None if another process is the cause."""
+        if not self.has_joined:
+            return
         self._causes[jax.process_index()] = cause
         # The first process may be the one that has ended.
         with contextlib.suppress(CoordinationError):
             put(f"end/{jax.process_index()}", cause)
 
-    def explain(self, error: Exception) -> str:
+    def explain(self, error: BaseException) -> str:
         """Says in one line which process has ended, when a sum over all devices has failed."""
         self._hear_others()
         others = []
@@ -232,7 +273,7 @@ class _Ending:
         """Ends this process after an error, the first one last: with it, JAX ends all others."""
         if self.code == 0:
             return
-        if is_first():
+        if self.has_joined and is_first():
             self._hear_others()
             time.sleep(0.5)
         sys.stdout.flush()

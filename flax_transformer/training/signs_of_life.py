@@ -29,7 +29,7 @@ class SignsOfLife:
         self._silent: set[int] = set()
         threading.Thread(target=self._live, daemon=True).start()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Ends the thread."""
         self._ended.set()
 

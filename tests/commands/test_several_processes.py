@@ -41,6 +41,10 @@ def words(tmp_path_factory):
             ],
             "--distributed finds what --coordinator gives: leave one out",
         ),
+        (
+            ["--coordinator", "a:99999", "--num-processes", "2", "--process-id", "0"],
+            "the port of --coordinator must be at most 65,535, not 99999",
+        ),
         (["--cordinator", "a:1"], "unknown option '--cordinator': did you mean '--coordinator'?"),
     ],
 )

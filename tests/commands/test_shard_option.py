@@ -73,7 +73,7 @@ def test_texts_of_the_command_line_are_refused():
         ("-1/2", "--shard -1/2 is not I/N"),
         ("a/b", "--shard a/b is not I/N"),
         ("4/4", "the 4 parts are counted from 0: give a part below 4, such as 0/4"),
-        ("0/0", "the 0 parts are counted from 0"),
+        ("0/0", "the number of parts in --shard must be at least 1"),
     ],
 )
 def test_mistakes_are_explained(text, message):
