@@ -147,7 +147,7 @@ def test_what_is_kept_is_not_taken_for_another(number_words, monkeypatch, fields
     tokenizer, pairs = prepare(other)
 
     def join(folder, key, make):
-        pieces = [piece() if callable(piece) else piece for piece in make()]
+        pieces: list[Any] = [piece() if callable(piece) else piece for piece in make()]
         names = dict.fromkeys(name for piece in pieces for name in piece)
         return {name: np.concatenate([p[name] for p in pieces if name in p]) for name in names}
 
