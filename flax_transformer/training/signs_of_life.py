@@ -13,6 +13,7 @@ from flax_transformer.training.coordination import CoordinationError, get, put
 
 SECONDS_BETWEEN = 2.0
 SECONDS_OF_SILENCE = 10.0
+SECONDS_TO_ANSWER = 0.1
 
 
 class SignsOfLife:
@@ -25,7 +26,7 @@ class SignsOfLife:
     def __init__(self, seconds: int):
         self._seconds = seconds
         self._ended = threading.Event()
-        self._heard: dict[int, tuple[int, float]] = {}
+        self._heard: dict[int, tuple[int | None, float]] = {}
         self._silent: set[int] = set()
         threading.Thread(target=self._live, daemon=True).start()
 
@@ -46,8 +47,8 @@ class SignsOfLife:
                 return  # the first process has ended
 
     def _listen(self, process: int) -> None:
-        number, now = get(f"alive/{process}"), time.monotonic()
-        last, since = self._heard.get(process, (None, now))
+        number, now = _number_of(process), time.monotonic()
+        last, since = self._heard.setdefault(process, (number, now))
         if number != last:
             self._heard[process] = number, now
             self._silent.discard(process)
@@ -60,3 +61,11 @@ class SignsOfLife:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _number_of(process: int) -> int | None:
+    """Returns the last sign of a process; None if it has not given one."""
+    try:
+        return get(f"alive/{process}", SECONDS_TO_ANSWER)
+    except CoordinationError:
+        return None

@@ -20,16 +20,15 @@ def sum_of(array):
 
 def direct_sum(array):
     """The formula, entry by entry, in Python's integers."""
-    weights = [[sum_of(np.eye(size, dtype=np.uint8)[i]) for i in range(size)] for size in (3, 5)]
     assert array.shape == (3, 5)
+    first = [sum_of(np.eye(3, dtype=np.uint8)[i]) for i in range(3)]
     # The weights of the first axis differ from those of the second.
     second = [sum_of(np.pad(np.eye(5, dtype=np.uint8)[[j]], ((0, 2), (0, 0)))) for j in range(5)]
     bits = array.view(f"u{array.dtype.itemsize}").tolist()
-    first_of_zero = weights[0][0]
-    inverse = pow(first_of_zero, -1, 2**64)
+    inverse = pow(first[0], -1, 2**64)
     return (
         sum(
-            bits[i][j] * weights[0][i] * second[j] * inverse
+            bits[i][j] * first[i] * second[j] * inverse
             for i, j in itertools.product(range(3), range(5))
         )
         % 2**64
