@@ -25,6 +25,8 @@ COMMANDS = {
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "names": ("inspect", f"{__name__}.names_command", "Names"),
+    "lens": ("inspect", f"{__name__}.lens_command", "Lens"),
+    "trace": ("inspect", f"{__name__}.trace_command", "TraceInputs"),
     "ablate": ("inspect", f"{__name__}.ablate_command", "Ablate"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),
