@@ -22,6 +22,7 @@ COMMANDS = {
     "score": ("use", f"{__name__}.score_command", "Score"),
     "import": ("exchange", f"{__name__}.import_command", "Import"),
     "export": ("exchange", f"{__name__}.export_command", "Export"),
+    "doctor": ("inspect", f"{__name__}.doctor_command", "Doctor"),
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
