@@ -12,6 +12,7 @@ COMMANDS = {
     "train": ("train", f"{__name__}.train_command", "Train"),
     "prepare": ("train", f"{__name__}.prepare_command", "Prepare"),
     "evaluate": ("train", f"{__name__}.evaluate_command", "Evaluate"),
+    "compare": ("train", f"{__name__}.compare_command", "Compare"),
     "verify-resume": ("train", f"{__name__}.verify_resume_command", "VerifyResume"),
     "translate": ("use", f"{__name__}.translate_command", "Translate"),
     "generate": ("use", f"{__name__}.generate_command", "Generate"),
