@@ -118,7 +118,10 @@ def _show_examples(console: Console, found: Comparison, number: int) -> None:
     if found.untested:
         return
     say(console, "")
-    say(console, f"{len(found.examples):,} outputs differ; those that changed most")
+    if not found.examples:
+        say(console, "all outputs are the same")
+        return
+    say(console, f"outputs that differ: {len(found.examples):,}; those that changed most")
     for one in found.examples[:number]:
         for line in _lines(one):
             say(console, line)

@@ -242,7 +242,7 @@ def _place(unit: str, place: Place) -> str:
     texts = list(map(visible_token, place.texts))
     shown = arrow_title(*texts) if len(texts) == 2 else "".join(texts)
     note = f"({place.note})" if shown and place.note else place.note
-    return f"{number}{shown} {note}".rstrip()
+    return f"{number}{shown} {note}".strip()
 
 
 def _plural(unit: str) -> str:

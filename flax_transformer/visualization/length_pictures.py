@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
-_NUM_BINS = 60
+_NUM_BINS = 30
 _SHOWN_SHARE = 99.5  # percent; a few very long texts would hide the others
 
 
@@ -20,7 +20,7 @@ def plot_lengths(lengths: Mapping[str, Int[np.ndarray, " texts"]], unit: str) ->
         unit: of the lengths, in the plural.
 
     Returns:
-        The figure: the share of the texts in each of 60 intervals. The longest 0.5 percent of each
+        The figure: the share of the texts in each of 30 intervals. The longest 0.5 percent of each
         set are counted in the last interval.
 
     Raises:

@@ -138,7 +138,7 @@ def test_labeled_texts_with_a_new_class_in_the_test_set(run, files):
     result = run("doctor", *train, "--test", *test)
     assert result.code == 1
     assert re.search(r"missing_class in test .* serious .* 1 of 1 classes", result.out)
-    assert "  first at 2: c (1 examples)\n" in result.out
+    assert "  first at 2: c (examples: 1)\n" in result.out
 
 
 def test_invisible_characters_are_made_visible(run, files):

@@ -9,7 +9,7 @@ from flax_transformer.evaluation import significance
 from flax_transformer.evaluation.significance import compare_decisions, compare_texts, mcnemar
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.product([0, 1, 2, 7, 30], repeat=2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.product([0, 1, 2, 7, 30], repeat=2)))
 def test_mcnemars_test_is_the_binomial_test_of_the_unequal_pairs(first, second):
     number = first + second
     expected = binomtest(first, number, 0.5).pvalue if number else 1.0

@@ -70,7 +70,7 @@ def _finding(
     kind: Kind, where: str, counts: Counts, names: list[str], count: int | None = None
 ) -> list[Finding]:
     places = tuple(
-        Place(counts[name][1], (name,), f"{counts[name][0]:,} examples") for name in names[:SHOWN]
+        Place(counts[name][1], (name,), f"examples: {counts[name][0]:,}") for name in names[:SHOWN]
     )
     count = len(names) if count is None else count
     return [Finding(kind, where, "class", count, len(counts), places)] if names else []
