@@ -18,7 +18,7 @@ from flax_transformer.data.files.pixel_splits import open_pixels, still
 from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.picture_attention import image_attention, video_attention
+from flax_transformer.inspection.picture_attention import image_attention, video_attention
 from flax_transformer.tasks.classification.augmentation import make_augment
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.classification.classifier import Input
