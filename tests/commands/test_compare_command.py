@@ -56,7 +56,7 @@ def test_two_translators_are_compared_on_the_outputs_that_evaluate_keeps(run, fo
         (folder / name / "scores" / f"validation-last-{method}.txt").read_text().split("\n")[:-1]
         for name, method in (("run", "beam4"), ("untrained", "greedy"))
     ]
-    expected = compare_texts(*kept, TARGETS)
+    expected = compare_texts(kept[0], kept[1], TARGETS)
     exact = ([text == target for text, target in zip(side, TARGETS, strict=True)] for side in kept)
     expected["exact_match"] = compare_decisions(*exact)
     assert found["tested"] == {name: test._asdict() for name, test in expected.items()}

@@ -23,8 +23,8 @@ def test_changed_texts_are_ordered_by_the_difference_of_their_chrf():
 def test_changed_decisions_are_ordered_by_the_probability_of_the_right_class():
     lines = ["a\t0.9\t0.1", "a\t0.6\t0.4", "b\t0.1\t0.9"]
     others = ["b\t0.1\t0.9", "b\t0.4\t0.6", "b\t0.4\t0.6"]
-    sides = [[read_decision(line, ["a", "b"]) for line in side] for side in (lines, others)]
-    found = changed_decisions(*sides, ["b", "a", "b"])
+    first, second = ([read_decision(line, ["a", "b"]) for line in side] for side in (lines, others))
+    found = changed_decisions(first, second, ["b", "a", "b"])
     assert [(one.index, round(one.first), round(one.second)) for one in found] == [
         (0, 10, 90),
         (1, 60, 40),
