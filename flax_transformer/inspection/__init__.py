@@ -6,7 +6,12 @@ model: one array, a tuple of arrays, or a dictionary by the names of the argumen
 {"source": ..., "target": ..., "source_segments": ...}.
 """
 
-from flax_transformer.inspection.activations import activation_shapes, activations, run_with
+from flax_transformer.inspection.activations import (
+    activation_shapes,
+    activations,
+    patched,
+    run_with,
+)
 from flax_transformer.inspection.attention_weights import attention_weights
 from flax_transformer.inspection.gradients import attribution_patching, gradients
 from flax_transformer.inspection.head_scores import (
@@ -40,6 +45,7 @@ __all__ = [
     "logit_attribution",
     "logit_lens",
     "noise_scale",
+    "patched",
     "previous_token_score",
     "run_with",
     "video_attention",

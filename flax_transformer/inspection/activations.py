@@ -131,9 +131,53 @@ def run_with(
         Analysis"; Wang et al. 2022, "Interpretability in the Wild" (path patching).
     """
     model, variables = looped(model, variables)
+    given = patched(model, variables, inputs, patch, method=method)
+    return _apply(model, given, inputs, method, dropout_rng)
+
+
+def patched(
+    model: Any,
+    variables: Mapping[str, Any],
+    inputs: Inputs,
+    patch: Mapping[str, Change],
+    *,
+    method: Method = "__call__",
+) -> dict[str, Any]:
+    """Returns variables with which a model computes with changed activations, whoever calls it.
+
+    So whole searches and scores can be computed without a head:
+
+        translator = ft.load("runs/number_words")
+        translator.variables = patched(translator.model, translator.variables, inputs, patch)
+
+    Args:
+        model: without `scan_layers`; see `models.looped`.
+        variables: of the model.
+        inputs: any of the model's, from which the names and shapes of activations are found. The
+            patch must also fit the shapes of later calls: numbers, functions, and `At` without rows
+            and positions do.
+        patch: see `run_with`.
+        method: of the model.
+
+    Raises:
+        UserError: see `run_with`.
+        ValueError: if the layers are scanned, or an array does not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax_transformer.models import DecoderOnlyConfig
+        >>> config = DecoderOnlyConfig(d_model=6, d_ff=5, num_heads=3, num_layers=2)
+        >>> model, tokens = config.build(vocab_size=7), jnp.array([[3, 4, 5, 2]])
+        >>> variables = model.init(jax.random.key(0), tokens)
+        >>> silent = patched(model, variables, tokens, {"logits": 0.0})
+        >>> model.apply(silent, tokens[:, :1]).any().item()
+        False
+    """
+    if model.config.scan_layers:
+        raise ValueError("layers are scanned: pass the model and variables of models.looped")
     known = _observed(model, variables, inputs, method)
     patches = collection_of(patch_functions(patch, known.shapes), known.paths)
-    return _apply(model, {**variables, PATCHES: patches}, inputs, method, dropout_rng)
+    return {**variables, PATCHES: patches}
 
 
 def activation_shapes(

@@ -36,8 +36,9 @@ AXES: dict[str, tuple[str, ...]] = {
     "router_logits": _VECTORS,
     "sublayer_output": _VECTORS,
     "residual": _VECTORS,
-    "normalized": _VECTORS,
     "deviation": _VECTORS,
+    "normalized": _VECTORS,
+    "output": _VECTORS,
     "pooled": ("rows", "features"),
     "logits": _VECTORS,
 }

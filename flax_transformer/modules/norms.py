@@ -53,8 +53,8 @@ def dropout_factors(
 class Norm(nn.Module):
     """The base class of all normalizations.
 
-    Observed, see `observe`: normalized, the result; and, except in batch normalization, deviation,
-    the divisor of each vector.
+    Observed, see `observe`: output; and, except in batch normalization, deviation, the divisor of
+    each vector, and normalized, the quotient before scale and bias.
 
     Attributes:
         epsilon: added to the variance or mean square.
@@ -82,9 +82,10 @@ class Norm(nn.Module):
         return self.param("bias", nn.initializers.zeros, inputs.shape[-1:], jnp.float32)
 
     def _step_by_step(self, centered: Array, scale: Array, bias: Array | None) -> Array:
-        """Computes the formula with a deviation that can be replaced."""
+        """Computes the formula with activations that can be replaced."""
         deviation = observe(self, "deviation", root_mean_square(centered, self.epsilon))
-        scaled = centered / deviation * along_last_axes(scale.astype(centered.dtype), centered.ndim)
+        normalized = observe(self, "normalized", centered / deviation)
+        scaled = normalized * along_last_axes(scale.astype(centered.dtype), centered.ndim)
         if bias is None:
             return scaled
         return scaled + along_last_axes(bias.astype(centered.dtype), centered.ndim)
@@ -108,12 +109,12 @@ class LayerNorm(Norm):
     ) -> Float[Array, "batch length d_model"]:
         """Normalizes every token independently, both in training and afterwards."""
         wide, scale, bias = self._widened(inputs), self._scale(inputs), self._bias(inputs)
-        if is_observed(self, "deviation"):
+        if is_observed(self, "deviation", "normalized"):
             centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
             normalized = self._step_by_step(centered, scale, bias)
         else:
             normalized = layer_norm(wide, scale, bias, epsilon=self.epsilon)
-        return observe(self, "normalized", normalized.astype(self.dtype))
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 class RMSNorm(Norm):
@@ -134,11 +135,11 @@ class RMSNorm(Norm):
     ) -> Float[Array, "batch length d_model"]:
         """Normalizes every token independently, both in training and afterwards."""
         wide, scale = self._widened(inputs), self._scale(inputs)
-        if is_observed(self, "deviation"):
+        if is_observed(self, "deviation", "normalized"):
             normalized = self._step_by_step(wide, scale, None)
         else:
             normalized = rms_norm(wide, scale, epsilon=self.epsilon)
-        return observe(self, "normalized", normalized.astype(self.dtype))
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 class RMSNormPlusOne(RMSNorm):
@@ -205,7 +206,7 @@ class BatchNorm(Norm):
                 for variable, new in zip(running, (mean, variance), strict=True):
                     variable.value += (share * (new - variable.value)).astype(jnp.float32)
         normalized = batch_norm(wide, mean, variance, scale, bias, epsilon=self.epsilon)
-        return observe(self, "normalized", normalized.astype(self.dtype))
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 # Normalizations: name -> module of (epsilon, dtype, use_bias), called as `LayerNorm` is.

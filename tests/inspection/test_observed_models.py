@@ -20,7 +20,7 @@ from flax_transformer.models import stack_layers
 
 ATTENTION = {"queries", "keys", "values", "scores", "weights", "heads"}
 RESIDUAL = {"sublayer_input", "sublayer_output", "residual"}
-NORM = {"normalize.normalized", "normalize.deviation"}
+NORM = {"normalize.deviation", "normalize.normalized", "normalize.output"}
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
