@@ -79,7 +79,7 @@ def test_a_step_of_your_own_and_activations_run_after_it(names):
     exec(example("library", "def loss("), values)
     exec(example("library", "activations("), values)
     assert values["value"] > 0
-    weights = values["named"]["decoder_0/cross_attention/weights"]
+    weights = values["named"]["decoder.0.cross_attention.weights"]
     assert jnp.allclose(weights.sum(-1), 1, atol=1e-5)
 
 
@@ -131,6 +131,19 @@ def test_the_viewer_of_images_runs_after_both(names, tmp_path, monkeypatch):
     exec(example("library", "ft.VisionConfig("), names)
     exec(example("attention_viewer", "image_attention"), names)
     assert (tmp_path / "image.html").read_text("utf-8").endswith("</html>\n")
+
+
+def test_the_guide_of_inspection_runs():
+    names: dict[str, Any] = {}
+    exec(example("inspection", "ft.inspection"), names)
+    assert names["weights"]["decoder.3.cross_attention.weights"].shape == (1, 4, 3, 4)
+    assert names["layers"].shape == (4, 1, 3, 100)
+    logits = names["model"].apply(names["variables"], names["source"], names["target"])
+    for changed in ("without", "steered", "patched"):
+        assert jnp.abs(names[changed] - logits).max() > 1e-4
+    total = sum(part.reshape(1, 3, -1).sum(-1) for part in names["parts"].values())
+    chosen = jnp.take_along_axis(logits, names["target"][..., None], axis=-1)[..., 0]
+    assert jnp.allclose(total, chosen, rtol=1e-4, atol=1e-4)
 
 
 def test_the_search_of_the_guide_runs():
