@@ -38,6 +38,7 @@ LAYERS = [
     {"models", "data", "decoding", "evaluation"},
     # Pictures of the wishes that positional schemes meet.
     {"visualization"},
+    {"inspection"},
     {"tasks"},
     {"training", "experiment", "conventions", "presets"},
     {"console", "line_batches", "interchange"},

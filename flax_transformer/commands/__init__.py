@@ -24,6 +24,7 @@ COMMANDS = {
     "export": ("exchange", f"{__name__}.export_command", "Export"),
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
+    "prove": ("inspect", f"{__name__}.prove_command", "Prove"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),
     "list": ("inspect", f"{__name__}.list_command", "List"),
