@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from flax_transformer.commands.trained_model import OfWorkdir
@@ -15,6 +16,7 @@ from flax_transformer.errors import check_number
 from flax_transformer.inspection.proof_findings import (
     LEAST_LENGTH,
     Finding,
+    Plan,
     examine,
     make_plan,
     worst,
@@ -25,6 +27,9 @@ from flax_transformer.training.assemble import TrainedRun, open_run
 from flax_transformer.training.ways_of_use import ways_of_use
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
 from flax_transformer.visualization.proof_picture import plot_proofs
+
+# (proof, length) -> a finding for each comparison.
+Found = dict[tuple[str, int | None], list[Finding]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,26 +58,22 @@ class Prove(OfWorkdir):
         check_picture_path(self.out, "--out")
         run = open_run(self.workdir, self.weights)
         subject = _subject_of(run)
-        length = self.length or max(getattr(run.experiment.data, "max_length", 0), LEAST_LENGTH)
-        plan = make_plan(subject, length)
+        plan = make_plan(subject, self.length or _length_of(run, subject))
         found = {
-            place: examine(subject, *place, self.seed) for place in show_progress("proofs", plan)
+            item: examine(subject, *item, self.seed)
+            for item in show_progress("proofs", plan.items())
         }
-        is_proven = all(
-            finding.verdict is None or finding.verdict.is_equal
-            for findings in found.values()
-            for finding in findings
-        )
+        findings = [finding for several in found.values() for finding in several]
         if self.json:
-            print(json.dumps(self._record(run, found, is_proven), indent=2))
+            print(json.dumps(self._record(run, plan, findings), indent=2))
         else:
-            _show(run, found)
+            _show(run, plan, found)
         save_picture(_draw(found), self.out)
         say(Console(stderr=self.json), f"drawn in {self.out}")
-        if not is_proven:
+        if not all(finding.verdict.is_equal for finding in findings):
             raise SystemExit(1)
 
-    def _record(self, run: TrainedRun, found: Any, is_proven: bool) -> dict[str, Any]:
+    def _record(self, run: TrainedRun, plan: Plan, findings: list[Finding]) -> dict[str, Any]:
         return {
             "workdir": str(self.workdir),
             "checkpoint_steps": run.steps,
@@ -80,8 +81,10 @@ class Prove(OfWorkdir):
             "computed_in": "float32",
             "devices": [device.device_kind for device in jax.local_devices()],
             "seed": self.seed,
-            "is_proven": is_proven,
-            "findings": [finding.to_json() for several in found.values() for finding in several],
+            "is_proven": all(finding.verdict.is_equal for finding in findings),
+            "not_applicable": plan.not_applicable,
+            "lengths_left_out": {str(length): plan.reason for length in plan.left_out},
+            "findings": [finding.to_json() for finding in findings],
         }
 
 
@@ -92,33 +95,42 @@ def _subject_of(run: TrainedRun) -> Subject:
     return subject._replace(ways=ways_of_use(ROWS))
 
 
-def _show(run: TrainedRun, found: dict[tuple[str, int | None], list[Finding]]) -> None:
-    console, trained_in = Console(), run.experiment.model.dtype
+def _length_of(run: TrainedRun, subject: Subject) -> int:
+    """The length of the training's rows, in tokens; pixels have none."""
+    length = max(getattr(run.experiment.data, "max_length", 0), LEAST_LENGTH)
+    return length if subject.limit is None else min(length, subject.limit)
+
+
+def _show(run: TrainedRun, plan: Plan, found: Found) -> None:
+    console = Console()
     rows = {}
     for (proof, length), findings in found.items():
         at = "" if length is None else f", {length:,} tokens"
-        rows[f"{proof}{at}"] = {
-            "claim": PROOFS[proof].claim,
-            "result": worst(findings).describe(),
-        }
-    note = "" if trained_in == "float32" else f" (trained in {trained_in})"
-    show_table(console, f"in float32{note}, relative to the largest value", rows)
-    all_findings = [finding for findings in found.values() for finding in findings]
-    differ = [f for f in all_findings if f.verdict is not None and not f.verdict.is_equal]
-    number = sum(finding.verdict is not None for finding in all_findings)
+        result = worst(findings).describe()
+        rows[f"{proof}{at}"] = {"claim": PROOFS[proof].claim, "result": result}
+    number, kind = jax.local_device_count(), jax.local_devices()[0].platform
+    title = f"in float32 on {number} {kind} device(s), relative to the largest value"
+    show_table(console, title, rows)
+    for proof, reason in plan.not_applicable.items():
+        explain(console, f"{proof}: not applicable, {reason}")
+    if plan.left_out:
+        lengths = " and ".join(f"{length:,}" for length in plan.left_out)
+        explain(console, f"rows of {lengths} tokens: left out, {plan.reason}")
+    if (trained_in := run.experiment.model.dtype) != "float32":
+        explain(console, f"the training computed in {trained_in}, whose rounding is not examined")
+    verdicts = [finding.verdict for findings in found.values() for finding in findings]
+    differ = sum(not verdict.is_equal for verdict in verdicts)
     explain(
         console,
-        f"{len(differ)} of {number} comparisons differ: see docs/guides/garbled_output.md"
+        f"{differ} of {len(verdicts)} comparisons differ"
         if differ
-        else f"all {number} comparisons are equal: garbled output has another cause",
+        else f"all {len(verdicts)} comparisons are equal: garbled output has another cause",
     )
 
 
-def _draw(found: dict[tuple[str, int | None], list[Finding]]) -> Any:
+def _draw(found: Found) -> Figure:
     differences: dict[str, dict[str, float]] = {}
     for (proof, length), findings in found.items():
-        verdict = worst(findings).verdict
         column = "own size" if length is None else f"{length:,} tokens"
-        if verdict is not None:
-            differences.setdefault(proof, {})[column] = verdict.difference
+        differences.setdefault(proof, {})[column] = worst(findings).verdict.difference
     return plot_proofs(differences)

@@ -12,9 +12,10 @@ from flax_transformer.inspection.proof_runs import OUTPUT, Arrays, Look
 Run = Callable[[Any, Look], Sequence[Arrays]]
 # max|difference| / max|value| of what is equal; see CONTRIBUTING, "What equal means".
 EQUAL = 1e-5
-# Two orders of summation differ by at most so many times what the last bit of the weights changes.
-# Where this is more than `EQUAL`, it counts; more than `LARGEST` is never equal.
-ROUNDINGS, LARGEST = 8, 1e-3
+# Sums in another order differ by a multiple of what the last bit of the weights changes. In twelve
+# layers of width 256, it was 0.7 times as much with weights of deviation 0.2, where it passes
+# `EQUAL`, and 10 times with weights of deviation 1. More than `LARGEST` is never equal.
+ROUNDINGS, LARGEST = 16, 1e-2
 
 
 class Comparison(NamedTuple):

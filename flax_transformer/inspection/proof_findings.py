@@ -1,7 +1,10 @@
 """Runs the proofs of a model at several lengths, and says what was found."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from flax_transformer.errors import UserError
 from flax_transformer.inspection.first_difference import Verdict, compare
 from flax_transformer.inspection.proof_inputs import Inputs, Subject
 from flax_transformer.inspection.proofs import PROOFS
@@ -11,21 +14,19 @@ LEAST_LENGTH = 4  # rows with two sequences and padding
 
 
 class Finding(NamedTuple):
-    """The result of one comparison, or the reason why a proof was not made.
+    """The result of one comparison.
 
     Attributes:
         proof: name in `PROOFS`.
-        length: of the rows, in tokens; None for images and videos, or if no length applies.
-        way: which of the proof's comparisons; "" without one.
-        verdict: of the comparison; None without one.
-        reason: why there is none; "" if there is one.
+        length: of the rows, in tokens; None for images and videos.
+        way: which of the proof's comparisons.
+        verdict: of the comparison.
     """
 
     proof: str
     length: int | None
-    way: str = ""
-    verdict: Verdict | None = None
-    reason: str = ""
+    way: str
+    verdict: Verdict
 
     def describe(self) -> str:
         """Describes the result in one line.
@@ -34,8 +35,6 @@ class Finding(NamedTuple):
             >>> Finding("padding", 8, "on the left", Verdict(3.21e-7)).describe()
             'equal, largest difference 3.2e-07'
         """
-        if self.verdict is None:
-            return f"not applicable: {self.reason}"
         difference, _, rounding, first = self.verdict
         if self.verdict.is_equal:
             by_rounding = (
@@ -44,46 +43,75 @@ class Finding(NamedTuple):
             return f"equal, largest difference {difference:.1e}{by_rounding}"
         found = f"DIFFERS by {difference:.1e}, {self.way}"
         if first is None:
-            return (
-                f"{found}: no activation differs while all are collected, so a kernel is at fault"
-            )
+            return f"{found}: no activation differs while all are collected"
         at = "" if first.position is None else f", position {first.position:,}"
         return f"{found}: first difference at {first.activation}{at}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the finding as plain data."""
-        plain = {name: value for name, value in self._asdict().items() if name != "verdict"}
-        if self.verdict is None:
-            return plain | {"is_equal": None}
+        """Returns the finding as plain data; what is not a number becomes None."""
         first = self.verdict.first
-        return (
-            plain
-            | {"is_equal": self.verdict.is_equal}
-            | self.verdict._asdict()
-            | {"first": first and first._asdict()}
-        )
+        plain = self._asdict() | self.verdict._asdict()
+        plain |= {"is_equal": self.verdict.is_equal, "first": first and first._asdict()}
+        del plain["verdict"]
+        for fields in (plain, plain["first"] or {}):
+            if not math.isfinite(fields["difference"]):
+                fields["difference"] = None
+        return plain
 
 
-def make_plan(subject: Subject, length: int) -> list[tuple[str, int | None]]:
-    """Lists the proofs of a model, each with the lengths at which it is made.
+class Plan(NamedTuple):
+    """What is to be examined.
+
+    Attributes:
+        lengths: of rows, in tokens; [None] for images and videos, whose size is fixed.
+        left_out: longer ones, which the model cannot read.
+        reason: why it cannot; "" if none are left out.
+        proofs: names in `PROOFS` of those that apply.
+        not_applicable: names of the others, and why they do not apply.
+    """
+
+    lengths: list[int | None]
+    left_out: list[int]
+    reason: str
+    proofs: list[str]
+    not_applicable: dict[str, str]
+
+    def items(self) -> list[tuple[str, int | None]]:
+        """Lists each proof with each length."""
+        return [(proof, length) for proof in self.proofs for length in self.lengths]
+
+
+def make_plan(subject: Subject, length: int) -> Plan:
+    """Chooses what to examine of a model.
 
     Args:
         subject: the model.
-        length: of its training, in tokens; twice and four times as many follow.
+        length: of its training, in tokens; twice and four times as many follow, if it reads them.
 
-    Returns:
-        (name in `PROOFS`, length): one None for images, videos and proofs that do not apply.
+    Raises:
+        UserError: if the model does not read as many as its training had.
     """
-    lengths = [multiple * length for multiple in MULTIPLES] if subject.kind.segments else [None]
-    return [
-        (name, tokens)
-        for name, proof in PROOFS.items()
-        for tokens in ([None] if proof.lacks(subject) else lengths)
-    ]
+    lengths: list[int | None] = [None]
+    left_out, limit = [], subject.limit
+    if subject.kind.segments:
+        multiples = [multiple * length for multiple in MULTIPLES]
+        left_out = [] if limit is None else [tokens for tokens in multiples if tokens > limit]
+        lengths = [tokens for tokens in multiples if tokens not in left_out]
+    reason = f"learned positions end at {limit:,}" if left_out else ""
+    if not lengths:
+        raise UserError(f"--length {length} is too long, as {reason}: give at most that")
+    lacks = {name: proof.lacks(subject) for name, proof in PROOFS.items()}
+    return Plan(
+        lengths,
+        left_out,
+        reason,
+        [name for name in PROOFS if not lacks[name]],
+        {name: reason for name, reason in lacks.items() if reason},
+    )
 
 
 def examine(subject: Subject, proof: str, length: int | None, seed: int = 0) -> list[Finding]:
-    """Makes a proof at one length.
+    """Makes a proof that applies to the model, at one length.
 
     Args:
         subject: the model.
@@ -94,11 +122,6 @@ def examine(subject: Subject, proof: str, length: int | None, seed: int = 0) -> 
     Returns:
         A finding for each comparison.
     """
-    if reason := PROOFS[proof].lacks(subject):
-        return [Finding(proof, length, reason=reason)]
-    if length is not None and subject.limit is not None and length > subject.limit:
-        reason = f"learned positions end at {subject.limit:,}"
-        return [Finding(proof, length, reason=reason)]
     inputs = Inputs(subject, length or 1, seed)
     return [
         Finding(proof, length, comparison.name, compare(comparison, subject.variables))
@@ -106,14 +129,12 @@ def examine(subject: Subject, proof: str, length: int | None, seed: int = 0) -> 
     ]
 
 
-def worst(findings: list[Finding]) -> Finding:
-    """Returns the finding of one proof at one length that says most: the largest difference."""
+def worst(findings: Sequence[Finding]) -> Finding:
+    """Returns the finding that says most: one that differs, or the largest difference."""
 
     def rank(finding: Finding) -> tuple[bool, float]:
-        verdict = finding.verdict
-        if verdict is None:
-            return False, 0.0
+        difference = finding.verdict.difference
         # What is not a number compares with nothing.
-        return not verdict.is_equal, verdict.difference if verdict.difference >= 0 else float("inf")
+        return not finding.verdict.is_equal, difference if difference >= 0 else math.inf
 
     return max(findings, key=rank)

@@ -103,40 +103,42 @@ def plant_in_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(kernels.KERNELS, "blockwise", wrong)
 
 
-PRE: dict[str, Any] = {"norm_placement": "pre"}
+ONE: dict[str, Any] = {"num_layers": 1}
+PRE: dict[str, Any] = {"norm_placement": "pre", "embedding_norm": False}
+PAIR: dict[str, Any] = {"num_encoder_layers": 1, "num_decoder_layers": 1}
 FAULTS = {
     "cache position off by one": Fault(
-        decoder(), "cached decoding", "embedded", replace(layer_stack, "lay_out_cached", late)
+        decoder(**ONE), "cached decoding", "embedded", replace(layer_stack, "lay_out_cached", late)
     ),
     "decoder without its mask": Fault(
-        decoder(),
+        decoder(**ONE),
         "later tokens",
         "decoder.0.self_attention.weights",
         replace(decoder_only, "lay_out", lambda f: lambda *x, causal=True, **o: f(*x, **o)),
     ),
     "another scale in one implementation": Fault(
-        encoder("predict_tokens"), "kernels", "encoder.0.attention.heads", plant_in_kernel
+        encoder("predict_tokens", **ONE), "kernels", "encoder.0.attention.heads", plant_in_kernel
     ),
     "padding not masked": Fault(
-        encoder("classify"),
+        encoder("classify", **ONE),
         "content of padding",
         "encoder.0.attention.weights",
         replace(layout, "segment_mask", lambda _: all_true),
     ),
     "segments not masked": Fault(
-        translator(),
+        translator(**PAIR),
         "packed rows",
         "encoder.0.attention.weights",
         replace(layout, "segment_mask", lambda _: same_text),
     ),
     "positions not shifted with padding on the left": Fault(
-        encoder(),
+        encoder(**ONE),
         "padding",
         "embedded",
         replace(layout, "segment_positions", lambda _: lambda x: jnp.arange(x.shape[0])),
     ),
     "moved hypotheses read their own keys": Fault(
-        translator(),
+        translator(**PAIR),
         "moved hypotheses",
         "decoder.0.self_attention.weights",
         replace(layer_stack, "lineage_mask", own_lineage),
@@ -148,19 +150,19 @@ FAULTS = {
         replace(nn, "scan", lambda f: functools.partial(f, reverse=True)),
     ),
     "statistics of a norm over padding": Fault(
-        encoder(**PRE, embedding_norm=False),
+        encoder(**ONE, **PRE),
         "padding",
         "encoder.0.attention_residual.sublayer_input",
         replace(norms, "layer_norm", lambda _: over_all),
     ),
     "cross-attention without its mask": Fault(
-        translator(),
+        translator(**PAIR),
         "content of padding",
         "decoder.0.cross_attention.weights",
         replace(encoder_decoder, "segment_mask", lambda _: all_true),
     ),
     "relative bias of the wrong distance in a cache": Fault(
-        decoder(positions="t5"),
+        decoder(positions="t5", **ONE),
         "cached decoding",
         "decoder.0.self_attention.scores",
         replace(layers, "attend_to_past", far),
