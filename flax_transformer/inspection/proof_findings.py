@@ -49,14 +49,20 @@ class Finding(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Returns the finding as plain data; what is not a number becomes None."""
-        first = self.verdict.first
-        plain = self._asdict() | self.verdict._asdict()
-        plain |= {"is_equal": self.verdict.is_equal, "first": first and first._asdict()}
-        del plain["verdict"]
-        for fields in (plain, plain["first"] or {}):
-            if not math.isfinite(fields["difference"]):
-                fields["difference"] = None
-        return plain
+        verdict = self.verdict
+        first = verdict.first and _finite(verdict.first._asdict())
+        plain = {"proof": self.proof, "length": self.length, "way": self.way}
+        return (
+            plain | {"is_equal": verdict.is_equal} | _finite(verdict._asdict()) | {"first": first}
+        )
+
+
+def _finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """Replaces numbers that JSON does not have by None."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in fields.items()
+    }
 
 
 class Plan(NamedTuple):

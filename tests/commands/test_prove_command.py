@@ -99,7 +99,9 @@ def test_what_differs_is_named_and_the_exit_code_is_1(workdirs, tmp_path, run, a
     ],
 )
 def test_a_mistake_gets_one_line(workdirs, run, option, value, message):
-    assert_is_error(run("prove", "--workdir", str(workdirs / "language_model"), option, value), message)
+    assert_is_error(
+        run("prove", "--workdir", str(workdirs / "language_model"), option, value), message
+    )
 
 
 def test_the_options_are_those_of_the_class():
