@@ -22,7 +22,7 @@ from flax_transformer.inspection.proof_findings import (
     worst,
 )
 from flax_transformer.inspection.proof_inputs import ROWS, Subject, make_subject
-from flax_transformer.inspection.proofs import PROOFS
+from flax_transformer.inspection.proofs import find_proof
 from flax_transformer.training.assemble import TrainedRun, open_run
 from flax_transformer.training.ways_of_use import ways_of_use
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
@@ -107,7 +107,7 @@ def _show(run: TrainedRun, plan: Plan, found: Found) -> None:
     for (proof, length), findings in found.items():
         at = "" if length is None else f", {length:,} tokens"
         result = worst(findings).describe()
-        rows[f"{proof}{at}"] = {"claim": PROOFS[proof].claim, "result": result}
+        rows[f"{proof}{at}"] = {"claim": find_proof(proof).claim, "result": result}
     number, kind = jax.local_device_count(), jax.local_devices()[0].platform
     title = f"in float32 on {number} {kind} device(s), relative to the largest value"
     show_table(console, title, rows)

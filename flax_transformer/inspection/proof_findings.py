@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from flax_transformer.errors import UserError
 from flax_transformer.inspection.first_difference import Verdict, compare
 from flax_transformer.inspection.proof_inputs import Inputs, Subject
-from flax_transformer.inspection.proofs import PROOFS
+from flax_transformer.inspection.proofs import PROOFS, find_proof
 
 MULTIPLES = (1, 2, 4)
 LEAST_LENGTH = 4  # rows with two sequences and padding
@@ -17,7 +17,7 @@ class Finding(NamedTuple):
     """The result of one comparison.
 
     Attributes:
-        proof: name in `PROOFS`.
+        proof: name of one of `PROOFS`.
         length: of the rows, in tokens; None for images and videos.
         way: which of the proof's comparisons.
         verdict: of the comparison.
@@ -72,7 +72,7 @@ class Plan(NamedTuple):
         lengths: of rows, in tokens; [None] for images and videos, whose size is fixed.
         left_out: longer ones, which the model cannot read.
         reason: why it cannot; "" if none are left out.
-        proofs: names in `PROOFS` of those that apply.
+        proofs: names of those of `PROOFS` that apply.
         not_applicable: names of the others, and why they do not apply.
     """
 
@@ -106,12 +106,12 @@ def make_plan(subject: Subject, length: int) -> Plan:
     reason = f"learned positions end at {limit:,}" if left_out else ""
     if not lengths:
         raise UserError(f"--length {length} is too long, as {reason}: give at most that")
-    lacks = {name: proof.lacks(subject) for name, proof in PROOFS.items()}
+    lacks = {proof.name: proof.lacks(subject) for proof in PROOFS}
     return Plan(
         lengths,
         left_out,
         reason,
-        [name for name in PROOFS if not lacks[name]],
+        [name for name, reason in lacks.items() if not reason],
         {name: reason for name, reason in lacks.items() if reason},
     )
 
@@ -121,7 +121,7 @@ def examine(subject: Subject, proof: str, length: int | None, seed: int = 0) -> 
 
     Args:
         subject: the model.
-        proof: name in `PROOFS`.
+        proof: name of one of `PROOFS`.
         length: of the rows, in tokens; None for images and videos.
         seed: of the inputs.
 
@@ -131,7 +131,7 @@ def examine(subject: Subject, proof: str, length: int | None, seed: int = 0) -> 
     inputs = Inputs(subject, length or 1, seed)
     return [
         Finding(proof, length, comparison.name, compare(comparison, subject.variables))
-        for comparison in PROOFS[proof].comparisons(subject, inputs)
+        for comparison in find_proof(proof).comparisons(subject, inputs)
     ]
 
 

@@ -19,26 +19,30 @@ class Kind(NamedTuple):
     """What a kind of model is called with.
 
     Attributes:
+        takes: what its config says that it reads and gives.
         sides: names of its inputs.
         segments: names of the arguments that say which places are tokens; empty if all are.
         is_causal: whether the output at a token must not depend on later tokens.
     """
 
+    takes: tuple[str, str]
     sides: tuple[str, ...]
     segments: tuple[str, ...] = ()
     is_causal: bool = False
 
 
-# What a config says that its model reads and gives -> its kind.
-KINDS: dict[tuple[str, str], Kind] = {
-    ("tokens", "target_tokens"): Kind(
-        ("source", "target"), ("source_segments", "target_segments"), is_causal=True
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        ("tokens", "target_tokens"),
+        ("source", "target"),
+        ("source_segments", "target_segments"),
+        is_causal=True,
     ),
-    ("tokens", "next_tokens"): Kind(("tokens",), ("segments",), is_causal=True),
-    ("tokens", "vectors"): Kind(("tokens",), ("segments",)),
-    ("images", "classes"): Kind(("images",)),
-    ("videos", "classes"): Kind(("videos",)),
-}
+    Kind(("tokens", "next_tokens"), ("tokens",), ("segments",), is_causal=True),
+    Kind(("tokens", "vectors"), ("tokens",), ("segments",)),
+    Kind(("images", "classes"), ("images",)),
+    Kind(("videos", "classes"), ("videos",)),
+)
 
 
 class Subject(NamedTuple):
@@ -82,9 +86,9 @@ def make_subject(
         UserError: if the model is of another kind.
     """
     config = model.config
-    kind = KINDS.get((config.reads, config.gives))
+    kind = next((kind for kind in KINDS if kind.takes == (config.reads, config.gives)), None)
     if kind is None:
-        known = " or ".join(f"reads {reads} and gives {gives}" for reads, gives in KINDS)
+        known = " or ".join("reads {} and gives {}".format(*kind.takes) for kind in KINDS)
         raise UserError(
             f"a model that reads {config.reads} and gives {config.gives} has no proofs: choose one "
             f"that {known}"

@@ -131,7 +131,7 @@ def sides_of(name: str, kind: Kind) -> tuple[str, str]:
     """Returns the sides of an activation's places, and of the keys of attention.
 
     Example:
-        >>> pair = Kind(("source", "target"))
+        >>> pair = Kind(("tokens", "target_tokens"), ("source", "target"))
         >>> sides_of("decoder.0.cross_attention.weights", pair)
         ('target', 'source')
         >>> sides_of("decoder.0.cross_attention.keys", pair)

@@ -49,7 +49,7 @@ def run_whole(
         kind: of the module.
         variables: of the module.
         inputs: rows of each side.
-        segments: of each side, see `Kind`; None: there is no padding.
+        segments: of each side, see `Kind`; None: all are tokens.
         look: which activations to return.
         method: computes the output.
     """

@@ -34,11 +34,13 @@ class Proof(NamedTuple):
     """One of the ways in which a model must compute the same.
 
     Attributes:
+        name: of the proof.
         claim: what equals what, in one line.
         lacks: of a subject, why the proof does not apply to its kind of model; "" if it does.
         comparisons: (subject, its inputs) -> pairs of runs.
     """
 
+    name: str
     claim: str
     lacks: Callable[[Subject], str]
     comparisons: Callable[[Subject, Inputs], Iterator[Comparison]]
@@ -239,18 +241,31 @@ def _applies(_: Subject) -> str:
     return ""
 
 
-PROOFS: dict[str, Proof] = {
-    "cached decoding": Proof("decoding with a cache = the full pass", _decodes, cached_decoding),
-    "padded prompts": Proof("cached, padded on the left = the full pass", _decodes, padded_prompts),
-    "moved hypotheses": Proof(
-        "a beam whose hypotheses moved = the full pass over each", _decodes, moved_hypotheses
+PROOFS: tuple[Proof, ...] = (
+    Proof("cached decoding", "with a cache = the full pass", _decodes, cached_decoding),
+    Proof("padded prompts", "cached, padded on the left = the full pass", _decodes, padded_prompts),
+    Proof(
+        "moved hypotheses",
+        "a beam that moved = the full pass over each",
+        _decodes,
+        moved_hypotheses,
     ),
-    "packed rows": Proof("several sequences in a row = each alone", _packs, packed_rows),
-    "padding": Proof("padding on either side = no padding", _pads, padding),
-    "content of padding": Proof("padding has no influence", _pads, content_of_padding),
-    "later tokens": Proof("later tokens have no influence", _is_causal, later_tokens),
-    "scanned layers": Proof("scanned = one layer after the other", _scans, scanned_layers),
-    "devices": Proof("jit = no jit = pmap = mesh", _applies, devices),
+    Proof("packed rows", "several sequences in a row = each by itself", _packs, packed_rows),
+    Proof("padding", "padding on either side = no padding", _pads, padding),
+    Proof("content of padding", "padding has no influence", _pads, content_of_padding),
+    Proof("later tokens", "later tokens have no influence", _is_causal, later_tokens),
+    Proof("scanned layers", "scanned = one layer after the other", _scans, scanned_layers),
+    Proof("devices", "jit = no jit = pmap = mesh", _applies, devices),
     # The last one, as it discards all compiled programs.
-    "kernels": Proof("kernels = formulas", _applies, kernels),
-}
+    Proof("kernels", "kernels = formulas", _applies, kernels),
+)
+
+
+def find_proof(name: str) -> Proof:
+    """Returns the proof of a name in `PROOFS`.
+
+    Example:
+        >>> find_proof("padding").claim
+        'padding on either side = no padding'
+    """
+    return next(proof for proof in PROOFS if proof.name == name)

@@ -33,7 +33,7 @@ def plot_proofs(differences: Mapping[str, Mapping[str, float]]) -> Figure:
     """
     columns = list(dict.fromkeys(name for row in differences.values() for name in row))
     if not columns:
-        raise ValueError("there are no differences to draw")
+        raise ValueError("nothing to draw: give the differences")
     values = np.array(
         [[row.get(column, np.nan) for column in columns] for row in differences.values()]
     )

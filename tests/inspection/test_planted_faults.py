@@ -14,7 +14,7 @@ from flax_transformer.functional import kernels, layout
 from flax_transformer.functional.layout import Positions
 from flax_transformer.inspection.first_difference import Verdict, compare
 from flax_transformer.inspection.proof_inputs import Inputs, make_subject
-from flax_transformer.inspection.proofs import PROOFS
+from flax_transformer.inspection.proofs import find_proof
 from flax_transformer.models import decoder_only, encoder_decoder, layer_stack
 from flax_transformer.modules import layers, norms
 
@@ -178,7 +178,7 @@ FAULTS = {
 
 def first_that_differs(small: SmallModel, proof: str) -> Verdict | None:
     subject = make_subject(small.model, small.draw(), small.method)
-    for comparison in PROOFS[proof].comparisons(subject, Inputs(subject, LENGTH)):
+    for comparison in find_proof(proof).comparisons(subject, Inputs(subject, LENGTH)):
         verdict = compare(comparison, subject.variables)
         if not verdict.is_equal:
             return verdict

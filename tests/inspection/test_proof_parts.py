@@ -132,7 +132,7 @@ def test_the_plan_ends_where_positions_end():
     assert plan.lengths == [3, 6]
     assert plan.left_out == [12]
     assert plan.reason == "learned positions end at 6"
-    assert plan.items() == [(proof, length) for proof in PROOFS for length in (3, 6)]
+    assert plan.items() == [(proof.name, length) for proof in PROOFS for length in (3, 6)]
     with pytest.raises(UserError, match="--length 7 is too long, as learned positions end at 6"):
         make_plan(subject._replace(variables=small.draw()), 7)
 
