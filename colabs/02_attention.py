@@ -237,7 +237,8 @@ config = ft.EncoderDecoderConfig(
 model = ft.models.EncoderDecoder(config, vocab_size=16)
 source, target = jnp.arange(1, 1 + len(sentence))[None], jnp.array([[1]])
 draw = jax.jit(lambda seed: model.init(jax.random.key(seed), source, target))
-read = jax.jit(lambda variables: ft.models.attention_weights(model, variables, source, target))
+sides = (source, target)
+read = jax.jit(lambda variables: ft.inspection.attention_weights(model, variables, sides))
 untrained = read(draw(0))["encoder"][:, 0]
 
 ft.view_attention(untrained, sentence, title="an untrained model: the lines have no meaning")

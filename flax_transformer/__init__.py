@@ -6,7 +6,7 @@ use:
 - `ft.Experiment` and its configs,
 - `ft.train`, `ft.evaluate`, `ft.load`, `ft.from_pretrained` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
-  `ft.evaluation`, `ft.visualization`, `ft.interchange` and `ft.commands`.
+  `ft.evaluation`, `ft.inspection`, `ft.visualization`, `ft.interchange` and `ft.commands`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         decoding,
         evaluation,
         functional,
+        inspection,
         interchange,
         models,
         modules,
@@ -78,6 +79,7 @@ _HOMES = {
     "from_pretrained": ".interchange.published_runs",
     "functional": ".functional",
     "ImagesConfig": ".data.pixels_config",
+    "inspection": ".inspection",
     "interchange": ".interchange",
     "LabeledTextConfig": ".data.labeled_text_config",
     "LanguageModelingConfig": ".tasks.language_modeling.language_modeling_task",

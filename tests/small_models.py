@@ -61,6 +61,14 @@ class SmallModel(NamedTuple):
         names = ("source_segments", "target_segments") if is_pair else ("segments",)
         return {name: (x != 0).astype(jnp.int32) for name, x in zip(names, inputs, strict=True)}
 
+    def named(self) -> dict[str, Any]:
+        """Its inputs by the names of the arguments, as functions of `inspection` take them."""
+        inputs = self.arrays()
+        of_pair = isinstance(self.model, EncoderDecoder)
+        one = {2: "tokens", 4: "images", 5: "videos"}[inputs[0].ndim]
+        names = ("source", "target") if of_pair else (one,)
+        return dict(zip(names, inputs, strict=True)) | self.segments(*inputs)
+
     def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
         """Calls it, with its own inputs unless others are given."""
         inputs = inputs or self.arrays()

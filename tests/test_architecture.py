@@ -37,8 +37,7 @@ LAYERS = [
     {"modules"},
     {"models", "data", "decoding", "evaluation"},
     # Pictures of the wishes that positional schemes meet.
-    {"visualization"},
-    {"inspection"},
+    {"visualization", "inspection"},
     {"tasks"},
     {"training", "experiment", "conventions", "presets"},
     {"console", "line_batches", "interchange"},

@@ -25,6 +25,8 @@ COMMANDS = {
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "prove": ("inspect", f"{__name__}.prove_command", "Prove"),
+    "names": ("inspect", f"{__name__}.names_command", "Names"),
+    "ablate": ("inspect", f"{__name__}.ablate_command", "Ablate"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),
     "list": ("inspect", f"{__name__}.list_command", "List"),

@@ -249,18 +249,23 @@ def feed_forward(
         raise ValueError(f"no activation {activation!r}: known are {', '.join(ACTIVATIONS)}")
     function, is_gated, _ = ACTIVATIONS[activation]
     _check_shapes(inputs, hidden_kernel, hidden_bias, output_kernel, output_bias, is_gated)
-    hidden = project(inputs, hidden_kernel)
-    activated = function(_add(hidden, hidden_bias))
+    activated = function(affine(inputs, hidden_kernel, hidden_bias))
     if dropout is not None:
         check_numbers(dropout=dropout)
         if dropout.shape != activated.shape:
             raise ValueError(f"dropout {dropout.shape} must be {activated.shape}")
         activated = activated * dropout.astype(activated.dtype)
-    return _add(project(activated, output_kernel), output_bias)
+    return affine(activated, output_kernel, output_bias)
 
 
-def _add(array: Array, bias: Array | None) -> Array:
-    return array if bias is None else array + along_last_axes(bias, array.ndim)
+def affine(
+    inputs: Float[Array, "*batch inputs"],
+    kernel: Float[Array, "inputs *outputs"] | EightBitArray,
+    bias: Float[Array, "*outputs"] | None,
+) -> Float[Array, "..."]:
+    """Computes x W + b for every vector x; without a bias, x W."""
+    product = project(inputs, kernel)
+    return product if bias is None else product + along_last_axes(bias, product.ndim)
 
 
 def _check_shapes(

@@ -109,6 +109,13 @@ def inverse_root_mean_square(
     return jax.lax.rsqrt(jnp.mean(jnp.square(vectors), axis=-1, keepdims=True) + epsilon)
 
 
+def root_mean_square(
+    vectors: Float[Array, "*batch d_model"], epsilon: float
+) -> Float[Array, "*batch 1"]:
+    """Returns sqrt(mean(x^2) + epsilon), by which layer and RMS normalization divide."""
+    return jnp.sqrt(jnp.mean(jnp.square(vectors), axis=-1, keepdims=True) + epsilon)
+
+
 @functools.partial(jax.jit, static_argnames="epsilon")
 def batch_norm(
     inputs: Float[Array, "*batch d_model"],

@@ -25,13 +25,11 @@ class Comparison(NamedTuple):
         name: of the second run.
         expected: the first run.
         actual: the second run.
-        look: how both are looked at if they differ.
     """
 
     name: str
     expected: Run
     actual: Run
-    look: Look = "activations"
 
 
 class FirstDifference(NamedTuple):
@@ -100,11 +98,18 @@ def find_first_difference(comparison: Comparison, variables: Any) -> FirstDiffer
 
     Returns:
         The first difference beyond rounding; None if only the output differs, or if nothing does
-        while activations are looked at.
+        while anything is looked at.
     """
-    expected = comparison.expected(variables, comparison.look)
-    disturbed = comparison.expected(with_other_last_bits(variables), comparison.look)
-    actual = comparison.actual(variables, comparison.look)
+    # While all activations are collected, formulas compute what kernels compute otherwise. A
+    # difference that is then gone is looked for between the methods of modules.
+    looks: tuple[Look, ...] = ("activations", "results")
+    return next(filter(None, (_first_seen(comparison, variables, look) for look in looks)), None)
+
+
+def _first_seen(comparison: Comparison, variables: Any, look: Look) -> FirstDifference | None:
+    expected = comparison.expected(variables, look)
+    disturbed = comparison.expected(with_other_last_bits(variables), look)
+    actual = comparison.actual(variables, look)
     for name in expected[0]:
         if name not in actual[0]:
             continue

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
             return f"equal, largest difference {difference:.1e}{by_rounding}"
         found = f"DIFFERS by {difference:.1e}, {self.way}"
         if first is None:
-            return f"{found}: no activation differs while all are collected"
+            return f"{found}: no activation differs while they are looked at"
         at = "" if first.position is None else f", position {first.position:,}"
         return f"{found}: first difference at {first.activation}{at}"
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import looped
+from flax_transformer.models.stacking import looped
 
 ROWS = 4  # of padded sequences, images and videos
 # Makes a function of (variables, rows) run on devices.

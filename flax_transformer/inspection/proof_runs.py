@@ -1,7 +1,6 @@
 """Runs of a model that return its activations by name, in order of computation."""
 
 import functools
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -10,8 +9,9 @@ import flax.linen as nn
 import jax
 from flax.traverse_util import flatten_dict
 
+from flax_transformer.inspection.names import name_of
 from flax_transformer.inspection.proof_inputs import Kind
-from flax_transformer.models.stacking import SIDES, unstack_layers
+from flax_transformer.models.stacking import unstack_layers
 from flax_transformer.modules.observe import ACTIVATIONS
 
 OUTPUT = "output"
@@ -28,7 +28,6 @@ _RESULTS = {
     "before": ("sublayer_input",),
     "after": ("residual",),
 }
-_LAYER = re.compile(rf"\b({'|'.join(SIDES)})_(\d+)\b")
 
 
 @functools.partial(jax.jit, static_argnames=("model", "kind", "look", "method"))
@@ -80,29 +79,19 @@ def apply(
         found: Arrays = OrderedDict()
         with nn.intercept_methods(_noting_results(found)):
             return model.apply(variables, *inputs, **options), found
-    order: dict[str, None] = {}
+    order: dict[tuple[str, ...], None] = {}
     with nn.intercept_methods(_noting_names(order)):
         result, stored = model.apply(variables, *inputs, mutable=[ACTIVATIONS], **options)
     if model.config.scan_layers:
         # Only the names of all layers together were noted.
         return result, _by_name(unstack_layers(stored))
     arrays = _by_name(stored)
-    return result, OrderedDict((name, arrays[name]) for name in map(readable, order))
-
-
-def readable(path: str) -> str:
-    """Names an activation by its path.
-
-    Example:
-        >>> readable("decoder_1/self_attention/keys")
-        'decoder.1.self_attention.keys'
-    """
-    return _LAYER.sub(r"\1.\2", path.replace("/", "."))
+    return result, OrderedDict((name, arrays[name]) for name in map(name_of, order))
 
 
 def _by_name(stored: Mapping[str, Any]) -> Arrays:
-    by_path: Any = flatten_dict(stored.get(ACTIVATIONS, {}), sep="/")
-    return OrderedDict((readable(path), array) for path, array in by_path.items())
+    by_path: Any = flatten_dict(stored.get(ACTIVATIONS, {}))
+    return OrderedDict((name_of(path), array) for path, array in by_path.items())
 
 
 def _noting_results(found: Arrays) -> Callable[..., Any]:
@@ -110,20 +99,20 @@ def _noting_results(found: Arrays) -> Callable[..., Any]:
         result = method(*args, **kwargs)
         names = _RESULTS.get(context.method_name, ())
         for name, value in zip(names, result if len(names) > 1 else [result], strict=False):
-            found[readable("/".join((*context.module.path, name)))] = value
+            found[name_of((*context.module.path, name))] = value
         return result
 
     return note
 
 
-def _noting_names(order: dict[str, None]) -> Callable[..., Any]:
+def _noting_names(order: dict[tuple[str, ...], None]) -> Callable[..., Any]:
     """Notes the paths of activations as they are stored: the collection has another order."""
     running: list[Any] = []
 
     def note_stored(module: Any) -> None:
         for name, value in module.variables.get(ACTIVATIONS, {}).items():
             if not isinstance(value, Mapping):
-                order.setdefault("/".join((*module.path, name)))
+                order.setdefault((*module.path, name))
 
     def note(method: Any, args: Any, kwargs: Any, context: Any) -> Any:
         for module in running:

@@ -190,7 +190,7 @@ def kernels(subject: Subject, inputs: Inputs) -> Iterator[Comparison]:
             actual = run_laid(_with_attention(subject, name), laid)
         except UserError:
             continue  # an implementation that does not compute in float32
-        yield Comparison(name, expected, actual, look="results")
+        yield Comparison(name, expected, actual)
 
 
 def _longest(inputs: Inputs) -> dict[str, list[np.ndarray]]:

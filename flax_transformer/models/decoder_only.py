@@ -149,8 +149,8 @@ class DecoderOnly(nn.Module):
     """Maps the beginning of a text to its next tokens.
 
     One matrix embeds tokens and computes the logits unless the config says otherwise. The variables
-    of the layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. The observed
-    activations (see `modules.observe`) are embedded and logits.
+    of the layers are named decoder_0, decoder_1, ..., as in `EncoderDecoder`. Observed, see
+    `modules.observe`: token_embedding, embedded (with positions) and logits.
 
     Attributes:
         config: sizes and options.
@@ -254,6 +254,7 @@ class DecoderOnly(nn.Module):
         layout = any_of(layouts)
         assert layout.positions is not None
         # A text grows during decoding, so its own length is not yet known.
-        x = self.positions(self.embedding(tokens), layout.positions.query)
+        x = observe(self, "token_embedding", self.embedding(tokens))
+        x = self.positions(x, layout.positions.query)
         x = finish(self.embedding_norm, x, layout, deterministic)
         return observe(self, "embedded", self.embedding_dropout(x, deterministic))

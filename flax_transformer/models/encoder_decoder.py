@@ -58,8 +58,9 @@ class EncoderDecoder(nn.Module):
 
     The variables of the layers are named encoder_0, encoder_1, ..., decoder_0 and so on. With
     `config.scan_layers` they are named encoder and decoder, and all arrays, including observed
-    activations, have a leading axis of layers; see `models.stack_layers`. The observed activations
-    (see `modules.observe`) are source_embedded, target_embedded and logits.
+    activations, have a leading axis of layers; see `models.stack_layers`. Observed, see
+    `modules.observe`: source_token_embedding, source_embedded (with positions), the same of the
+    target, and logits.
 
     Attributes:
         config: sizes and options.
@@ -162,7 +163,8 @@ class EncoderDecoder(nn.Module):
         layouts = lay_out_windows(config, functools.partial(lay_out, all_one(source, segments)))
         layout = any_of(layouts)
         assert layout.positions is not None
-        x = self.source_positions(self.embedding(source), layout.positions.query, layout.lengths)
+        x = observe(self, "source_token_embedding", self.embedding(source))
+        x = self.source_positions(x, layout.positions.query, layout.lengths)
         x = finish(self.source_embedding_norm, x, layout, deterministic)
         x = observe(self, "source_embedded", self.embedding_dropout(x, deterministic))
         return encode_whole(self, x, layouts, config.num_encoder_layers, deterministic)
@@ -224,6 +226,7 @@ class EncoderDecoder(nn.Module):
         layout = any_of(layouts)
         assert layout.positions is not None
         # A target grows during decoding, so its own length is not yet known.
-        x = self.target_positions(self.embedding(tokens), layout.positions.query)
+        x = observe(self, "target_token_embedding", self.embedding(tokens))
+        x = self.target_positions(x, layout.positions.query)
         x = finish(self.target_embedding_norm, x, layout, deterministic)
         return observe(self, "target_embedded", self.embedding_dropout(x, deterministic))

@@ -100,8 +100,8 @@ class EncoderOnly(nn.Module):
 
     The heads are methods, and have parameters if the model is initialized by them:
     `model.init(key, tokens, method="predict_tokens")`. The variables of the layers are named
-    encoder_0, encoder_1, ..., as in `EncoderDecoder`. The observed activations (see
-    `modules.observe`) are embedded and logits.
+    encoder_0, encoder_1, ..., as in `EncoderDecoder`. Observed, see `modules.observe`:
+    token_embedding, embedded (with positions), pooled and logits.
 
     Attributes:
         config: sizes and options.
@@ -169,7 +169,7 @@ class EncoderOnly(nn.Module):
         layouts = lay_out_windows(config, functools.partial(lay_out, segments))
         layout = any_of(layouts)
         assert layout.positions is not None
-        x = self.embedding(tokens)
+        x = observe(self, "token_embedding", self.embedding(tokens))
         # Positions remain: the model sees that there was a token.
         x *= self.token_dropout(jnp.ones((*tokens.shape, 1), x.dtype), deterministic)
         if self.sentence_embedding is not None:
@@ -253,7 +253,7 @@ class EncoderOnly(nn.Module):
         hidden = self(tokens, sentences=sentences, segments=segments, deterministic=deterministic)
         pooled = jax.vmap(POOLINGS[self.config.pooling])(hidden, segments != 0)
         activate = {"tanh": jnp.tanh, "relu": jax.nn.relu}[self.config.pooler_activation]
-        return activate(self.pooler(pooled))
+        return observe(self, "pooled", activate(self.pooler(pooled)))
 
     def classify(
         self,

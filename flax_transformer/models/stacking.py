@@ -1,5 +1,6 @@
 """Converts variables of single layers to stacked ones for `scan_layers`, and back."""
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -68,6 +69,14 @@ def unstack_layers(variables: Mapping[str, Any]) -> dict[str, Any]:
     if not any(_has_stacked(collection) for collection in variables.values()):
         raise ValueError(f"no encoder or decoder to unstack in {_names(variables)}")
     return {name: _unstack(name, collection) for name, collection in variables.items()}
+
+
+def looped(model: Any, variables: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Returns the same model without `scan_layers`, and its variables."""
+    if not model.config.scan_layers:
+        return model, variables
+    config = dataclasses.replace(model.config, scan_layers=False)
+    return model.clone(config=config), unstack_layers(variables)
 
 
 def _has_layers(tree: Any) -> bool:

@@ -140,7 +140,8 @@ class VideoTransformer(nn.Module):
             )
         size = (config.tubelet_frames, *config.patch_size)
         tubelets = jax.vmap(lambda video: split_tubelets(video, size))(videos)
-        return self.classifier(self._pool(self.tubelet_embedding(tubelets), deterministic))
+        pooled = self._pool(self.tubelet_embedding(tubelets), deterministic)
+        return observe(self, "logits", self.classifier(pooled))
 
     def _pool(self, x: Array, deterministic: bool) -> Array:
         """Computes one vector from the tokens of each video."""

@@ -205,7 +205,7 @@ class VisionTransformer(nn.Module):
         """
         patches, coordinates = self._embed(images)
         pooled = self.image_encoder(patches, coordinates, deterministic=deterministic)
-        return self.classifier(pooled)
+        return observe(self, "logits", self.classifier(pooled))
 
     def represent(
         self,

@@ -14,6 +14,7 @@ from flax_transformer.functional.experts import (
 from flax_transformer.functional.feed_forward import ACTIVATIONS
 from flax_transformer.modules.feed_forward_network import Affine
 from flax_transformer.modules.norms import dropout_factors
+from flax_transformer.modules.observe import observe
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -29,7 +30,7 @@ class Experts(nn.Module):
 
     When the collection "losses" is mutable in `apply`, `balancing_weight` times the
     `functional.load_balancing_loss` of the tokens is stored there under "balancing". The router
-    always computes in float32.
+    always computes in float32. Observed, see `observe`: router_logits.
 
     Attributes:
         options: num_experts, experts_per_token, balancing_weight, d_model, d_ff (of each expert),
@@ -71,6 +72,7 @@ class Experts(nn.Module):
             deterministic: no dropout.
         """
         options, router_logits = self.options, self.router(inputs.astype(jnp.float32))
+        router_logits = observe(self, "router_logits", router_logits)
         # At initialization every collection is mutable, but variables must hold only parameters.
         if self.is_mutable_collection(LOSSES) and not self.is_initializing():
             loss = load_balancing_loss(router_logits, is_token, options.experts_per_token)

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flax_transformer.functional.feed_forward import ACTIVATIONS, feed_forward
+from flax_transformer.functional.feed_forward import ACTIVATIONS, affine, feed_forward
 from flax_transformer.functional.quantization import EightBitArray
 from flax_transformer.modules.norms import dropout_factors
+from flax_transformer.modules.observe import is_observed, observe
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -20,6 +21,9 @@ class FeedForward(nn.Module):
     """Transforms every position independently, see `functional.feed_forward`.
 
     activation(x W_1 + b_1) W_2 + b_2
+
+    Observed, see `observe`: pre_activation, the argument of the activation function, and
+    post_activation, its result after dropout.
 
     Attributes:
         options: d_model, d_ff, activation, feed_forward_bias, feed_forward_dropout_rate and dtype
@@ -60,13 +64,24 @@ class FeedForward(nn.Module):
         """
         options, shape = self.options, (*inputs.shape[:-1], self.options.d_ff)
         dropout = dropout_factors(self, options.feed_forward_dropout_rate, shape, deterministic)
+        inputs = inputs.astype(options.dtype)
+        if is_observed(self, "pre_activation", "post_activation"):
+            return self._step_by_step(inputs, dropout)
         return feed_forward(
-            inputs.astype(options.dtype),
+            inputs,
             *self.hidden(),
             *self.output(),
             activation=options.activation,
             dropout=dropout,
         )
+
+    def _step_by_step(self, inputs: Array, dropout: Array | None) -> Array:
+        """Computes the formula with hidden vectors that can be seen and replaced."""
+        hidden = observe(self, "pre_activation", affine(inputs, *self.hidden()))
+        activated = ACTIVATIONS[self.options.activation].function(hidden)
+        if dropout is not None:
+            activated = activated * dropout.astype(activated.dtype)
+        return affine(observe(self, "post_activation", activated), *self.output())
 
 
 class Affine(nn.Module):

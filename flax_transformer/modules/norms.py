@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from flax_transformer.functional.array_types import along_last_axes
 from flax_transformer.functional.dropout import dropout_multiplier
 from flax_transformer.functional.normalization import (
     batch_norm,
     batch_statistics,
     layer_norm,
     rms_norm,
+    root_mean_square,
 )
-from flax_transformer.modules.observe import observe
+from flax_transformer.modules.observe import is_observed, observe
 
 if TYPE_CHECKING:
     from flax_transformer.modules.layer_options import LayerOptions
@@ -51,6 +53,9 @@ def dropout_factors(
 class Norm(nn.Module):
     """The base class of all normalizations.
 
+    Observed, see `observe`: output; and, except in batch normalization, deviation, the divisor of
+    each vector, and normalized, the quotient before scale and bias.
+
     Attributes:
         epsilon: added to the variance or mean square.
         dtype: type of the result; statistics and parameters are float32.
@@ -76,6 +81,15 @@ class Norm(nn.Module):
             return None
         return self.param("bias", nn.initializers.zeros, inputs.shape[-1:], jnp.float32)
 
+    def _step_by_step(self, centered: Array, scale: Array, bias: Array | None) -> Array:
+        """Computes the formula with activations that can be replaced."""
+        deviation = observe(self, "deviation", root_mean_square(centered, self.epsilon))
+        normalized = observe(self, "normalized", centered / deviation)
+        scaled = normalized * along_last_axes(scale.astype(centered.dtype), centered.ndim)
+        if bias is None:
+            return scaled
+        return scaled + along_last_axes(bias.astype(centered.dtype), centered.ndim)
+
 
 class LayerNorm(Norm):
     """Normalizes every vector to mean 0 and variance 1, see `functional.layer_norm`.
@@ -95,7 +109,12 @@ class LayerNorm(Norm):
     ) -> Float[Array, "batch length d_model"]:
         """Normalizes every token independently, both in training and afterwards."""
         wide, scale, bias = self._widened(inputs), self._scale(inputs), self._bias(inputs)
-        return layer_norm(wide, scale, bias, epsilon=self.epsilon).astype(self.dtype)
+        if is_observed(self, "deviation", "normalized"):
+            centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
+            normalized = self._step_by_step(centered, scale, bias)
+        else:
+            normalized = layer_norm(wide, scale, bias, epsilon=self.epsilon)
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 class RMSNorm(Norm):
@@ -116,7 +135,11 @@ class RMSNorm(Norm):
     ) -> Float[Array, "batch length d_model"]:
         """Normalizes every token independently, both in training and afterwards."""
         wide, scale = self._widened(inputs), self._scale(inputs)
-        return rms_norm(wide, scale, epsilon=self.epsilon).astype(self.dtype)
+        if is_observed(self, "deviation", "normalized"):
+            normalized = self._step_by_step(wide, scale, None)
+        else:
+            normalized = rms_norm(wide, scale, epsilon=self.epsilon)
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 class RMSNormPlusOne(RMSNorm):
@@ -183,7 +206,7 @@ class BatchNorm(Norm):
                 for variable, new in zip(running, (mean, variance), strict=True):
                     variable.value += (share * (new - variable.value)).astype(jnp.float32)
         normalized = batch_norm(wide, mean, variance, scale, bias, epsilon=self.epsilon)
-        return normalized.astype(self.dtype)
+        return observe(self, "output", normalized.astype(self.dtype))
 
 
 # Normalizations: name -> module of (epsilon, dtype, use_bias), called as `LayerNorm` is.

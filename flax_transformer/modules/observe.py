@@ -11,7 +11,7 @@ from jaxtyping import Array, Shaped
 
 from flax_transformer.functional.kernels.rows_on_mesh import keep_rows
 
-ACTIVATIONS, PATCHES = "activations", "patches"  # collections
+ACTIVATIONS, PATCHES, UNASKED = "activations", "patches", "unasked"  # collections
 # From the most memory and the least time to the opposite.
 Remat = Literal["none", "attention", "dots", "all"]
 
@@ -27,10 +27,12 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
     """Makes an activation readable and replaceable from outside; otherwise returns it unchanged.
 
     If the collection "activations" is mutable in `apply`, the value is stored there under the
-    module's path and the name. A pair (values, selector) in the collection "patches", under the
-    same path and name, replaces it where the boolean selector is True. The name can also be used in
+    module's path and the name, unless the collection "unasked" has an entry under the same path and
+    name. A function in the collection "patches", likewise, computes the value that replaces it: a
+    `jax.tree_util.Partial`, whose arguments may be arrays. The name can also be used in
     `jax.checkpoint_policies`, such as `save_only_these_names("residual")`. On a mesh of devices,
-    the rows of the value stay where the rows of the batch are.
+    the rows of the value stay where the rows of the batch are. `flax_transformer.inspection` has
+    the functions for users.
 
     Args:
         module: the module of the activation.
@@ -40,23 +42,27 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
     Returns:
         The value, patched if there is a patch.
 
+    Raises:
+        ValueError: if a patch gives another shape.
+
     Example:
-        >>> import numpy as np
         >>> class Double(nn.Module):
         ...     @nn.compact
         ...     def __call__(self, x):
         ...         return observe(self, "doubled", 2 * x)
         >>> Double().apply({}, jnp.array(3), mutable="activations")[1]["activations"]["doubled"]
         Array(6, dtype=int32, weak_type=True)
-        >>> patch = (np.array([0, 7]), np.array([False, True]))
+        >>> patch = jax.tree_util.Partial(lambda value: value.at[1].set(7))
         >>> Double().apply({"patches": {"doubled": patch}}, jnp.array([3, 4])).tolist()
         [6, 7]
     """
     value = checkpoint_name(keep_rows(value), name)
     if module.has_variable(PATCHES, name):
-        values, selector = module.get_variable(PATCHES, name)
-        value = jnp.where(selector, jnp.asarray(values, value.dtype), value)
-    if _is_collected(module):
+        patched = jnp.asarray(module.get_variable(PATCHES, name)(value), value.dtype)
+        if patched.shape != value.shape:
+            raise ValueError(f"a patch of {name} gives {patched.shape}, but must {value.shape}")
+        value = patched
+    if _is_collected(module, name):
         # A module that is called again overwrites what it stored.
         module.sow(ACTIVATIONS, name, value, lambda _, new: new, lambda: value)
     return value
@@ -64,7 +70,7 @@ def observe(module: nn.Module, name: str, value: Shaped[Array, "..."]) -> Shaped
 
 def is_observed(module: nn.Module, *names: str) -> bool:
     """Whether an activation of these names is stored or replaced."""
-    return _is_collected(module) or any(module.has_variable(PATCHES, name) for name in names)
+    return any(_is_collected(module, name) or module.has_variable(PATCHES, name) for name in names)
 
 
 def recompute_layer(layer: Callable, remat: Remat, *, is_scanned: bool) -> Callable:
@@ -98,6 +104,8 @@ def recompute_attention(attend: Callable, remat: Remat) -> Callable:
     return nn.remat(attend) if remat == "attention" else attend
 
 
-def _is_collected(module: nn.Module) -> bool:
+def _is_collected(module: nn.Module, name: str) -> bool:
     # At initialization every collection is mutable, but variables must hold only parameters.
-    return module.is_mutable_collection(ACTIVATIONS) and not module.is_initializing()
+    if module.is_initializing() or not module.is_mutable_collection(ACTIVATIONS):
+        return False
+    return not module.has_variable(UNASKED, name)

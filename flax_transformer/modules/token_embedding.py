@@ -11,6 +11,7 @@ from flax_transformer.functional.feed_forward import gelu
 from flax_transformer.functional.projection import convolve, embed, token_logits
 from flax_transformer.functional.quantization import EightBitArray
 from flax_transformer.functional.schemes import SCHEMES, checked_scheme
+from flax_transformer.modules.observe import observe
 
 EmbeddingScaling = Literal["inputs", "logits", "none"]
 # Standard deviation of the initial token and position tables of BERT, GPT-2 and ViT.
@@ -104,6 +105,8 @@ def table_deviation(scaling: EmbeddingScaling) -> float:
 class PositionalEmbedding(nn.Module):
     """Adds the encodings of a positional scheme to embeddings; holds the table of a learned one.
 
+    Observed, see `observe`: encoding, what is added.
+
     Attributes:
         positions: a name in `functional.SCHEMES`.
         max_length: rows of a learned table, in tokens.
@@ -144,7 +147,9 @@ class PositionalEmbedding(nn.Module):
         length, d_model = embedded.shape[1:]
         if coordinates is not None and scheme.encode_grid is not None:
             encoding = scheme.encode_grid(coordinates, d_model).astype(embedded.dtype)
-            return embedded + jnp.pad(encoding, ((length - coordinates.shape[0], 0), (0, 0)))[None]
+            encoding = jnp.pad(encoding, ((length - coordinates.shape[0], 0), (0, 0)))[None]
+            encoding = jnp.broadcast_to(encoding, embedded.shape)
+            return embedded + observe(self, "encoding", encoding)
         table = None
         if scheme.has_table:
             init = nn.initializers.normal(self.deviation)
@@ -153,7 +158,7 @@ class PositionalEmbedding(nn.Module):
             lengths = jnp.full_like(positions, self.max_length)
         encode = jax.vmap(scheme.encode, (0, 0, None, None))
         encoding = encode(positions + self.offset, lengths, d_model, table)
-        return embedded + encoding.astype(embedded.dtype)
+        return embedded + observe(self, "encoding", encoding.astype(embedded.dtype))
 
 
 class TokenConvolution(nn.Module):

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from flax_transformer.data.batches.batch import AnyBatch
 from flax_transformer.data.batches.batches import Batches
 from flax_transformer.data.datasets.own_files import OwnFiles
+from flax_transformer.errors import UserError
 from flax_transformer.evaluation.metric import MetricsOf
 from flax_transformer.evaluation.scores import Score
 
@@ -81,6 +82,7 @@ class Task(ABC):
         trains: whether it has a loss; without one, its model is only used, or begins another
             training.
         attention_options: further arguments of its predictor's `attend`.
+        method: name of the model's method that computes the outputs of the task, or a function.
         model: built by `experiment.model.build`.
     """
 
@@ -94,6 +96,7 @@ class Task(ABC):
     searches: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     attention_options: ClassVar[tuple[str, ...]] = ()
+    method: ClassVar[str | Callable] = "__call__"
 
     model: Model
 
@@ -155,6 +158,29 @@ class Task(ABC):
         Raises:
             UserError: if the split or the files cannot be read, or do not fit the task.
         """
+
+    def measure(self, variables: Variables, split: str | OwnFiles) -> Mapping[str, Score]:
+        """Computes the scores that need no search for outputs.
+
+        Args:
+            variables: of the model.
+            split: see `evaluate`.
+
+        Raises:
+            UserError: see `evaluate`.
+        """
+        return self.evaluate(variables, split, is_quick=True).scores
+
+    def given(self, batch: AnyBatch | None = None) -> Fields:
+        """Returns the arguments of the model for a batch, by name; see `method`.
+
+        Args:
+            batch: of the task; None: any example of the smallest size.
+
+        Raises:
+            UserError: if the task does not say what its model is given.
+        """
+        raise UserError(f"{type(self).__name__} has no method `given`, which this needs: add one")
 
     @abstractmethod
     def predictor(self, variables: Variables) -> Predictor:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
 from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError
-from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import attention_weights
 from flax_transformer.tasks.row_search import SearchRows, search_rows
 from flax_transformer.tasks.task import Fields, Model, Variables
 
@@ -115,6 +116,24 @@ def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:
     ]
 
 
+def one_row(*sides: Iterable[int]) -> dict[str, Int[Array, "1 length"]]:
+    """Makes the arguments of a model from token ids without padding; see `text_attention`.
+
+    Example:
+        >>> {name: ids.tolist() for name, ids in one_row([5, 2]).items()}
+        {'tokens': [[5, 2]], 'segments': [[1, 1]]}
+    """
+    names = ("source", "target") if len(sides) > 1 else ("tokens",)
+    inputs = {
+        name: jnp.asarray(ids, jnp.int32)[None] for name, ids in zip(names, sides, strict=True)
+    }
+    marks = {
+        "segments" if name == "tokens" else f"{name}_segments": jnp.ones_like(ids)
+        for name, ids in inputs.items()
+    }
+    return inputs | marks
+
+
 def text_attention(
     model: Model, variables: Variables, tokenizer: Tokenizer, *sides: Iterable[int]
 ) -> Fields:
@@ -133,10 +152,7 @@ def text_attention(
     Returns:
         Arguments of `view_attention`: the weights of each part, and the names of the tokens.
     """
-    inputs = [jnp.asarray(ids, jnp.int32)[None] for ids in sides]
-    names = ("source_segments", "target_segments") if len(sides) > 1 else ("segments",)
-    segments = dict(zip(names, map(jnp.ones_like, inputs), strict=True))
-    found = attention_weights(model, variables, *inputs, **segments)
+    found = attention_weights(model, variables, one_row(*sides))
     weights = {part: np.asarray(array[:, 0]) for part, array in found.items()}
     tokens = zip(("tokens", "target_tokens"), map(tokenizer.names, sides), strict=False)
     return {"weights": weights, **dict(tokens)}

@@ -2,14 +2,13 @@
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from flax_transformer.data.batches.batch import Batch, TextBatch
+from flax_transformer.data.batches.batch import Batch, LabeledBatch, TextBatch
 from flax_transformer.data.data_config import DataConfig
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.data.tokens.saved_tokenizer import load_tokenizer
@@ -22,6 +21,7 @@ from flax_transformer.tasks.target_tokens import Counts, count_tokens, next_toke
 from flax_transformer.tasks.task import (
     TOKENIZER,
     Experiment,
+    Fields,
     Loss,
     Model,
     Task,
@@ -38,14 +38,12 @@ class TextTask(Task):
     Unless a subclass changes it, the model predicts each token from the earlier ones.
 
     Attributes:
-        method: of the model, used to initialize its parameters.
         smoothing: config fields that are arguments of the loss.
         tokenizer: of all its texts.
         read: gives a split, or a user's own files, in the form that the task scores. Training
             scores the validation split many times, so the last one is cached.
     """
 
-    method: ClassVar[str | Callable] = "__call__"
     smoothing: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     def __init__(self, experiment: Experiment, tokenizer: Tokenizer, **sizes: int):
@@ -68,9 +66,7 @@ class TextTask(Task):
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         """Initializes the model's parameters at random, by texts of one token."""
-        num_sides = 2 if self.takes[1] == "target_tokens" else 1
-        tokens = [jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)] * num_sides
-        return draw(self.model, rng, *tokens, method=self.method)
+        return draw(self.model, rng, *self.given().values(), method=self.method)
 
     def loss(self, variables: Variables, batch: Batch | TextBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of the tokens to predict."""
@@ -93,6 +89,15 @@ class TextTask(Task):
         """Counts how well a model predicts the targets of a batch from the true earlier tokens."""
         inputs, target, is_target = next_tokens(batch, self.tokenizer.bos_id)
         return count_tokens(self.model.apply(variables, **inputs), target, is_target)
+
+    def given(self, batch: Batch | TextBatch | LabeledBatch | None = None) -> Fields:
+        """Returns token ids and segments."""
+        if batch is None:
+            sides = ("source", "target") if self.takes[1] == "target_tokens" else ("tokens",)
+            return {side: jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32) for side in sides}
+        if isinstance(batch, LabeledBatch):
+            return {"tokens": jnp.asarray(batch.inputs), "segments": jnp.asarray(batch.segments)}
+        return next_tokens(batch, self.tokenizer.bos_id)[0]
 
     @classmethod
     def open_tokenizer(cls, data: DataConfig, folder: Path, *, training: bool) -> Tokenizer:

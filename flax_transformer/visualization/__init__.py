@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from flax_transformer.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from flax_transformer.visualization.ablation_picture import plot_ablation
     from flax_transformer.visualization.attention_maps import (
         plot_attention,
         plot_attention_steps,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 # Name -> the module that defines it, imported on first use.
 _HOMES = {
     "AttentionView": ".attention_view",
+    "plot_ablation": ".ablation_picture",
     "plot_activations": ".formula_pictures",
     "plot_attention": ".attention_maps",
     "plot_attention_steps": ".attention_maps",

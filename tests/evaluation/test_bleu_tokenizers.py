@@ -1,5 +1,6 @@
 """BLEU of languages whose words are not separated by spaces."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -138,7 +139,13 @@ def test_every_tokenizer_of_ours_is_one_of_sacrebleu():
     known = sacrebleu.BLEU.TOKENIZERS
     names = bleu_tokenizers.BleuTokenizer.__args__
     assert {bleu_tokenizers.SAME.get(name, name) for name in names} - {"auto"} <= set(known)
-    assert "sentencepiece" not in sys.modules
+
+
+def test_no_tokenizer_is_imported_before_it_is_used():
+    """In another process: other tests import it."""
+    name = bleu_tokenizers.__name__
+    code = f"import {name}, sys; sys.exit('sentencepiece' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_two_spellings_of_one_character_are_one():

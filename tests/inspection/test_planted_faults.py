@@ -108,7 +108,10 @@ PRE: dict[str, Any] = {"norm_placement": "pre", "embedding_norm": False}
 PAIR: dict[str, Any] = {"num_encoder_layers": 1, "num_decoder_layers": 1}
 FAULTS = {
     "cache position off by one": Fault(
-        decoder(**ONE), "cached decoding", "embedded", replace(layer_stack, "lay_out_cached", late)
+        decoder(**ONE),
+        "cached decoding",
+        "positions.encoding",
+        replace(layer_stack, "lay_out_cached", late),
     ),
     "decoder without its mask": Fault(
         decoder(**ONE),
@@ -134,7 +137,7 @@ FAULTS = {
     "positions not shifted with padding on the left": Fault(
         encoder(**ONE),
         "padding",
-        "embedded",
+        "positions.encoding",
         replace(layout, "segment_positions", lambda _: lambda x: jnp.arange(x.shape[0])),
     ),
     "moved hypotheses read their own keys": Fault(
@@ -194,5 +197,4 @@ def test_a_planted_fault_is_found_and_named(name, monkeypatch):
     jax.clear_caches()
     assert verdict is not None
     assert verdict.first is not None
-    print(verdict)
     assert verdict.first.activation == fault.activation

@@ -16,7 +16,7 @@ from test_targets_of_objectives import (
     translation,
 )
 
-from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import attention_weights
 from flax_transformer.tasks.task import Loss
 from flax_transformer.training.step import init_state, make_train_step, split_variables
 
@@ -68,7 +68,7 @@ def test_weights_are_shown(name):
     model: Any = small.model
     with strict():
         shapes = jax.eval_shape(
-            lambda variables: attention_weights(model, variables, *small.arrays()),
+            lambda variables: attention_weights(model, variables, small.arrays()),
             jax.eval_shape(small.init),
         )
     assert shapes

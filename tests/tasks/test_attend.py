@@ -24,7 +24,7 @@ from untrained import (
 
 from flax_transformer.data.tokens.tokenizer import BOS, EOS
 from flax_transformer.errors import UserError
-from flax_transformer.models import attention_weights, video_attention
+from flax_transformer.inspection import attention_weights, video_attention
 from flax_transformer.tasks.tasks import TASKS, find_task
 from flax_transformer.training.assemble import load
 from flax_transformer.visualization import view_attention
@@ -78,9 +78,8 @@ def test_a_classifier_of_texts_shows_the_tokens_that_it_reads(predictors):
     # As in a batch, in which it is padded.
     padded = jnp.zeros((3, 16), jnp.int32).at[1, : len(ids)].set(ids)
     model = classifier.model
-    of_batch = attention_weights(model, classifier.variables, padded, segments=to_segments(padded))[
-        "encoder"
-    ]
+    inputs = {"tokens": padded, "segments": to_segments(padded)}
+    of_batch = attention_weights(model, classifier.variables, inputs)["encoder"]
     assert found["weights"]["encoder"].shape == (LAYERS, HEADS, len(ids), len(ids))
     assert_close(found["weights"]["encoder"], of_batch[:, 1, :, : len(ids), : len(ids)], 1e-5)
     view_attention(**found)

@@ -13,12 +13,12 @@ from small_tasks import letters
 from flax_transformer.data.tokens.tokenizer import BOS, EOS, PAD
 from flax_transformer.decoding import DecodingConfig, Hypotheses, SearchLimits, search
 from flax_transformer.errors import UserError
+from flax_transformer.inspection import attention_weights
 from flax_transformer.models import (
     DecoderOnly,
     DecoderOnlyConfig,
     EncoderDecoder,
     EncoderDecoderConfig,
-    attention_weights,
 )
 from flax_transformer.tasks.text_predictor import text_attention
 from flax_transformer.tasks.translation.translator import Translator
@@ -158,7 +158,7 @@ def test_a_given_target_is_looked_at_as_if_it_had_been_found(translator):
     assert other["title"] == f"{text} → zwei und X"
     ids = [BOS, *translator.tokenizer.encode("zwei und X")]
     source = jnp.array([[*translator.tokenizer.encode(text), EOS]])
-    expected = attention_weights(translator.model, translator.variables, source, jnp.array([ids]))
+    expected = attention_weights(translator.model, translator.variables, (source, jnp.array([ids])))
     assert_close(other["weights"]["cross"], expected["cross"][:, 0], 1e-5)
 
 

@@ -4,7 +4,6 @@ import functools
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +61,6 @@ class ClassificationTask(Task):
     config = ClassificationConfig
     scores = MetricsOf("labels", "is_in_top", others=("loss",))
     command = "classify"
-    method: ClassVar[str] = "__call__"  # method of the model that returns the logits of the classes
     augment: Augment | None = None  # augmentation of the inputs, in training only
 
     def __init__(
@@ -117,7 +115,7 @@ class ClassificationTask(Task):
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         """Initializes parameters at random, and running statistics to mean 0 and variance 1."""
-        return draw(self.model, rng, self.example(), method=self.method)
+        return draw(self.model, rng, *self.given().values(), method=self.method)
 
     def loss(self, variables: Variables, batch: LabeledBatch, rng: PRNGKeyArray) -> Loss:
         """Computes the label-smoothed cross-entropy of a batch.
@@ -133,15 +131,9 @@ class ClassificationTask(Task):
         if self.class_weights is not None:
             of_class = jnp.asarray(self.class_weights)
             targets = tuple(Target(t.classes, t.weights * of_class[t.classes]) for t in targets)
-        taken, options = self.model_inputs(batch._replace(inputs=inputs))
+        given = self.given(batch._replace(inputs=inputs))
         logits, collections = apply_in_training(
-            self.model,
-            variables,
-            rng,
-            taken,
-            **options,
-            deterministic=False,
-            method=self.method,
+            self.model, variables, rng, **given, deterministic=False, method=self.method
         )
         smoothing = self.experiment.task.label_smoothing
         sums = [label_smoothed_cross_entropy(logits, *target, smoothing) for target in targets]
@@ -194,12 +186,8 @@ class ClassificationTask(Task):
         """Rejects examples that the model cannot read."""
 
     @abstractmethod
-    def example(self) -> Array:
-        """Makes inputs of one row, to initialize the model's parameters with."""
-
-    @abstractmethod
-    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Makes the arguments and the options of the model's method from a batch."""
+    def given(self, batch: LabeledBatch | None = None) -> Fields:
+        """Returns texts with segments, or scaled pixels."""
 
     @abstractmethod
     def read(self, inputs: Input) -> Inputs:
@@ -221,8 +209,7 @@ class ClassificationTask(Task):
         self, variables: Variables, batch: LabeledBatch
     ) -> tuple[Float[Array, "rows classes"], Float[Array, " rows"]]:
         """The probabilities of the classes, and the loss of the right class; 0 without a label."""
-        taken, options = self.model_inputs(batch)
-        logits = self.model.apply(variables, taken, **options, method=self.method)
+        logits = self.model.apply(variables, **self.given(batch), method=self.method)
         logits = logits.astype(jnp.float32)
         labels = jnp.asarray(batch.labels)
         weights = (labels != NO_CLASS).astype(jnp.float32)

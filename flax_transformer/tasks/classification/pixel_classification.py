@@ -18,7 +18,7 @@ from flax_transformer.data.files.pixel_splits import open_pixels, still
 from flax_transformer.data.pixels_config import ImagesConfig, VideosConfig
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
-from flax_transformer.models.picture_attention import image_attention, video_attention
+from flax_transformer.inspection.picture_attention import image_attention, video_attention
 from flax_transformer.tasks.classification.augmentation import make_augment
 from flax_transformer.tasks.classification.classification_task import ClassificationTask
 from flax_transformer.tasks.classification.classifier import Input
@@ -77,13 +77,11 @@ class ImageClassification(ClassificationTask):
                 f"{' x '.join(map(str, shape))}: change --model.image-size and --model.num-channels"
             )
 
-    def example(self) -> Array:
-        """Makes a black image."""
-        return scale_pixels(jnp.zeros((1, *self.shape), jnp.uint8))
-
-    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Scales the pixels to numbers from -1 to 1."""
-        return scale_pixels(jnp.asarray(batch.inputs)), {}
+    def given(self, batch: LabeledBatch | None = None) -> Fields:
+        """Scales the pixels to numbers from -1 to 1; without a batch, those of a black image."""
+        black = np.zeros((1, *self.shape), np.uint8)
+        pixels = jnp.asarray(black if batch is None else batch.inputs)
+        return {self.takes[0]: scale_pixels(pixels)}
 
     def read(self, inputs: Input) -> ArrayInputs:
         """Reads images: paths of files, Pillow images, or arrays of pixels."""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from flax_transformer.data.batches.batch import LabeledBatch
 from flax_transformer.data.batches.examples import Examples, TextInputs
@@ -63,13 +62,11 @@ class TextClassification(ClassificationTask):
         texts, labels = read_own_table(files, self.class_names)
         return Examples(self.read(texts), labels, self.class_names)
 
-    def example(self) -> Array:
-        """Makes a text of one token."""
-        return jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)
-
-    def model_inputs(self, batch: LabeledBatch) -> tuple[Array, dict[str, Array]]:
-        """Passes token ids unchanged."""
-        return jnp.asarray(batch.inputs), {"segments": jnp.asarray(batch.segments)}
+    def given(self, batch: LabeledBatch | None = None) -> Fields:
+        """Returns token ids and segments."""
+        if batch is None:
+            return {"tokens": jnp.full((1, 1), self.tokenizer.bos_id, jnp.int32)}
+        return {"tokens": jnp.asarray(batch.inputs), "segments": jnp.asarray(batch.segments)}
 
     def read(self, inputs: str | Sequence[str]) -> TextInputs:
         """Tokenizes texts."""

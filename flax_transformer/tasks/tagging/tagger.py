@@ -15,6 +15,7 @@ from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.models.encoder_only import EncoderOnly
+from flax_transformer.modules.observe import observe
 from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut
 from flax_transformer.tasks.task import Fields, Model, Variables
 from flax_transformer.tasks.text_predictor import TextPredictor
@@ -134,7 +135,8 @@ def tag_logits(
         segments: 1 at tokens and 0 at padding; None: no padding.
         deterministic: no dropout.
     """
-    return model.classifier(model(tokens, segments=segments, deterministic=deterministic))
+    hidden = model(tokens, segments=segments, deterministic=deterministic)
+    return observe(model, "logits", model.classifier(hidden))
 
 
 @partial(jit_by_rows, rows=("batch",), static_argnames=("model",))

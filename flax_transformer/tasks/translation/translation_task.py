@@ -1,7 +1,7 @@
 """Translation: the loss, scores and translator of sentence pairs."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -19,7 +19,8 @@ from flax_transformer.data.tokens.tokenized import TokenizedPairs, TokenizedText
 from flax_transformer.data.tokens.tokenized_splits import tokenize_pairs
 from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_tokenizer
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
-from flax_transformer.tasks.target_tokens import add_counts
+from flax_transformer.evaluation.scores import Score
+from flax_transformer.tasks.target_tokens import Counts, add_counts
 from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables
 from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
@@ -87,15 +88,20 @@ class TranslationTask(TextTask):
         quick = {"method": "greedy", "num_best": 1} if is_quick else {}
         decoding = dataclasses.replace(translator.decoding, **quick)
         outputs = translator.translate([pair.source for pair in pairs], decoding)
-        counts = add_counts(self._count(variables, batch) for _, batch in tokenized.epoch())
         scores = compute_scores(
             self.scores,
             hypotheses=outputs,
             references=[(pair.target, *pair.references) for pair in pairs],
             tokenize=self._bleu_tokenizer(pairs),
-            **jax.tree.map(float, counts),
+            **self._sum(variables, tokenized),
         )
         return Scored(scores, outputs, samples(pairs, outputs), pairs[0].source)
+
+    def measure(self, variables: Variables, split: str | OwnFiles) -> Mapping[str, Score]:
+        """Scores the predictions of the references' tokens."""
+        _, tokenized = self.read(split)
+        names = ("loss", "perplexity", "token_accuracy")
+        return compute_scores(names, **self._sum(variables, tokenized))
 
     def predictor(self, variables: Variables) -> Translator:
         """Makes a translator."""
@@ -124,6 +130,11 @@ class TranslationTask(TextTask):
         tokenized = TokenizedPairs(source.cut(max_length), target)
         tokens = max(TOKENS_PER_BATCH, longest)
         return pairs, LengthBatches.for_evaluation(tokenized, tokens, longest)
+
+    def _sum(self, variables: Variables, tokenized: Batches) -> Counts:
+        """Sums the counts of all batches."""
+        counts = add_counts(self._count(variables, batch) for _, batch in tokenized.epoch())
+        return jax.tree.map(float, counts)
 
     def _bleu_tokenizer(self, pairs: Sequence[Pair]) -> str:
         """Name of the tokenizer that splits the references of some pairs into words for BLEU."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from flax_transformer.models.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import attention_weights
 from flax_transformer.models.video import VideoConfig, VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
 

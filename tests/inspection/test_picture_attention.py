@@ -9,14 +9,12 @@ import pytest
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.inspection import attention_weights, image_attention, video_attention
 from flax_transformer.models import (
     VideoConfig,
     VideoTransformer,
     VisionConfig,
     VisionTransformer,
-    attention_weights,
-    image_attention,
-    video_attention,
 )
 from flax_transformer.models.video import Variant
 from flax_transformer.visualization import view_attention

@@ -8,6 +8,7 @@ import pytest
 from parameters import draw_parameters
 from reference import assert_close
 
+from flax_transformer.inspection import attention_weights
 from flax_transformer.models import (
     DecoderOnly,
     DecoderOnlyConfig,
@@ -19,7 +20,6 @@ from flax_transformer.models import (
     VideoTransformer,
     VisionConfig,
     VisionTransformer,
-    attention_weights,
     stack_layers,
 )
 from flax_transformer.models.video import Variant
@@ -142,16 +142,18 @@ def weights(variables):
     }  # fmt: skip
 
 
-def segments_of(model: Any, inputs: tuple[jax.Array, ...]) -> dict[str, jax.Array]:
-    """What says which tokens are padding: those of id 0."""
+def named(*inputs: jax.Array) -> Any:
+    """Inputs by name; of tokens, those of id 0 are padding."""
     if inputs[0].ndim > 2:
-        return {}
-    names = ("source_segments", "target_segments") if len(inputs) == 2 else ("segments",)
-    return {name: (x != 0).astype(jnp.int32) for name, x in zip(names, inputs, strict=True)}
+        return inputs
+    names = ("source", "target") if len(inputs) == 2 else ("tokens",)
+    segments = ("source_segments", "target_segments") if len(inputs) == 2 else ("segments",)
+    marks = [(x != 0).astype(jnp.int32) for x in inputs]
+    return dict(zip((*names, *segments), (*inputs, *marks), strict=True))
 
 
 def look(model: Any, variables: Any, *inputs: jax.Array, **options: Any) -> Any:
-    return attention_weights(model, variables, *inputs, **segments_of(model, inputs) | options)
+    return attention_weights(model, variables, named(*inputs), **options)
 
 
 def with_config(model: Any, **settings: Any) -> Any:
@@ -271,9 +273,8 @@ def test_time_is_that_of_each_place(variables, weights):
 
 def test_packed_rows_do_not_see_each_other(variables):
     segments = jnp.array([[1, 1, 2, 2, 2, 2, 2], [1, 2, 2, 3, 3, 3, 4]])
-    found = attention_weights(
-        DECODER_ONLY, variables["decoder_only"], SOURCE[:2] + 1, segments=segments
-    )["decoder"]
+    inputs = {"tokens": SOURCE[:2] + 1, "segments": segments}
+    found = attention_weights(DECODER_ONLY, variables["decoder_only"], inputs)["decoder"]
     seen = np.asarray(segments[:, :, None] == segments[:, None]) & np.tri(7, dtype=bool)
     np.testing.assert_array_equal(np.asarray(found > 0).any(axis=(0, 2)), seen)
 

@@ -1,0 +1,44 @@
+"""A picture of what each part of a model is worth."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from flax_transformer.visualization.matrices import draw_matrix
+from flax_transformer.visualization.pictures import new_figure
+
+
+def plot_ablation(
+    effects: Mapping[str, Float[np.ndarray, "layers parts"]], score: str = "loss"
+) -> Figure:
+    """Draws how a score changes without each part of a model, a panel for each kind of part.
+
+    Args:
+        effects: kind, such as "decoder.cross_attention" -> changes of the score [layers, heads], or
+            [layers, 1] for feed-forward networks and whole layers.
+        score: name of the score.
+
+    Returns:
+        The figure. All panels have one scale.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+
+    Example:
+        >>> figure = plot_ablation({"decoder.self_attention": np.array([[0.5, -0.1]])})
+        >>> figure.axes[0].get_title()
+        'decoder.self_attention'
+    """
+    if not effects:
+        raise ValueError("effects must hold at least one kind of part")
+    among = np.concatenate([array.ravel() for array in effects.values()])
+    columns = min(len(effects), 4)
+    rows = -(-len(effects) // columns)
+    figure, panels = new_figure(3.6 * columns, 2.9 * rows, rows, columns, len(effects))
+    for axes, (kind, array) in zip(panels, effects.items(), strict=True):
+        names = "head" if array.shape[1] > 1 else [""]
+        draw_matrix(axes, array, kind, "layer", names, among)
+    figure.suptitle(f"change of the {score} without each part")
+    return figure
