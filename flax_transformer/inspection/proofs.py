@@ -173,15 +173,16 @@ def devices(subject: Subject, inputs: Inputs) -> Iterator[Comparison]:
 def kernels(subject: Subject, inputs: Inputs) -> Iterator[Comparison]:
     """Runs each implementation of attention, with kernels, and the formulas only."""
     laid = in_rows(inputs)
-    formulas: dict[Any, Sequence[Arrays]] = {}
+    # With the variables of each result, so that their ids stay theirs.
+    formulas: dict[Any, tuple[Any, Sequence[Arrays]]] = {}
 
     def expected(variables: Any, look: Look) -> Sequence[Arrays]:
         # Programs with formulas are compiled again each time.
         if (id(variables), look) not in formulas:
             with formulas_only():
                 run = run_laid(_with_attention(subject, "xla"), laid)
-                formulas[id(variables), look] = run(variables, look)
-        return formulas[id(variables), look]
+                formulas[id(variables), look] = variables, run(variables, look)
+        return formulas[id(variables), look][1]
 
     for name in attention_implementations():
         if name == "xla":
