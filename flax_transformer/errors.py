@@ -149,6 +149,17 @@ def near_file(path: Path, beside: Iterable[Path]) -> Path | None:
     return by_stem[near[0]] if near else None
 
 
+def first_line(error: BaseException) -> str:
+    r"""Returns the type and the first line of an error.
+
+    Example:
+        >>> first_line(OSError("no room\nat all"))
+        'OSError: no room'
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
 class UnknownPartError(UserError):
     """A name that a dictionary of parts lacks; a Python file of the user's own can add it."""
 

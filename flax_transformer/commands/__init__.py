@@ -26,6 +26,8 @@ COMMANDS = {
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
     "prove": ("inspect", f"{__name__}.prove_command", "Prove"),
     "names": ("inspect", f"{__name__}.names_command", "Names"),
+    "lens": ("inspect", f"{__name__}.lens_command", "Lens"),
+    "trace": ("inspect", f"{__name__}.trace_command", "TraceInputs"),
     "ablate": ("inspect", f"{__name__}.ablate_command", "Ablate"),
     "plot": ("inspect", f"{__name__}.plot_command", "Plot"),
     "positions": ("inspect", f"{__name__}.positions_command", "Positions"),

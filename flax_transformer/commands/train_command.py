@@ -48,6 +48,9 @@ class Train(OfExperiment, OfProcesses):
 
     workdir: Path
     """Folder of the run; the same command continues its training."""
+    checkpoint_dir: str | None = None
+    """Folder of the checkpoints, or an address such as gs://bucket/run, which the workdir remembers
+    for all commands; by default the workdir."""
     deterministic: bool = False
     """Compute the same bits in every run on a GPU too, at some cost of speed."""
     debug_nans: bool = False
@@ -61,7 +64,8 @@ class Train(OfExperiment, OfProcesses):
             self._run(LastingConsole(quiet=not is_first()))
 
     def _run(self, console: Console) -> None:
-        _, scored = train_and_score(self.experiment, self.workdir, console, self.debug_nans)
+        how = (self.debug_nans, self.checkpoint_dir)
+        _, scored = train_and_score(self.experiment, self.workdir, console, *how)
         command = find_task(self.experiment)[1].command
         say(console, f"next, {command} something of your own:")
         example = json.dumps(scored.example or "FILE", ensure_ascii=False)
@@ -70,10 +74,14 @@ class Train(OfExperiment, OfProcesses):
 
 
 def train_and_score(
-    experiment: Experiment, workdir: Path, console: Console, find_nans: bool = False
+    experiment: Experiment,
+    workdir: Path,
+    console: Console,
+    find_nans: bool = False,
+    checkpoint_dir: str | None = None,
 ) -> tuple[Record, Scored]:
     """Trains, scores the held-out split and shows the scores and a few outputs."""
-    train(experiment, workdir, console, find_nans)
+    train(experiment, workdir, console, find_nans, checkpoint_dir)
     try:
         record, scored = evaluate(workdir, experiment.data.held_out_split, command=sys.argv)
     except KeyboardInterrupt:

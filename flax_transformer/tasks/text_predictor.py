@@ -14,6 +14,7 @@ from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
 from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError
 from flax_transformer.inspection.attention_weights import attention_weights
+from flax_transformer.tasks.given_texts import encode_text
 from flax_transformer.tasks.row_search import SearchRows, search_rows
 from flax_transformer.tasks.task import Fields, Model, Variables
 
@@ -102,9 +103,26 @@ class TextPredictor:
             for ids, score in found
         ]
 
+    def given(self, text: str, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text.
+
+        Raises:
+            UserError: if the text is blank or longer than the model reads, or a target is given,
+                although the model writes none.
+        """
+        refuse_target(target)
+        ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=True, end=True)
+        return one_row(ids)
+
     def attention(self, *sides: Iterable[int]) -> Fields:
         """Computes the attention weights; see `text_attention`."""
         return text_attention(self.model, self.variables, self.tokenizer, *sides)
+
+
+def refuse_target(target: str | None) -> None:
+    """Rejects a target of a model that does not write one."""
+    if target is not None:
+        raise UserError(f"--target {target!r:.40} is read by translators only: leave it out")
 
 
 def found_by_row(hypotheses: Hypotheses) -> list[list[tuple[list[int], float]]]:

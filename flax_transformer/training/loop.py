@@ -29,6 +29,7 @@ def train(
     path: str | Path,
     console: Console | None = None,
     find_nans: bool = False,
+    checkpoint_dir: str | Path | None = None,
 ) -> None:
     """Trains an experiment, or continues where an earlier call was interrupted.
 
@@ -39,6 +40,8 @@ def train(
         path: folder of the run, for the task's files, checkpoints and metrics.
         console: console for the progress; standard output by default.
         find_nans: stop at the first operation that makes a NaN; see `debug_nans`. Slow.
+        checkpoint_dir: folder of the checkpoints instead, or an address such as gs://bucket/run.
+            The workdir remembers it.
 
     Raises:
         UserError: if the data cannot be read, the folder belongs to another experiment or process
@@ -47,7 +50,7 @@ def train(
     """
     # Later commands may run in another folder.
     experiment = experiment.with_absolute_paths()
-    workdir = Workdir(path_of("the workdir", path))
+    workdir = Workdir(path_of("the workdir", path), checkpoint_dir)
     # In a notebook, rich would choose HTML and a bar that needs widgets.
     console = console or LastingConsole(force_jupyter=False, quiet=not is_first())
     check_same(flat_settings(experiment))

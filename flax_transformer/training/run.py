@@ -13,6 +13,7 @@ from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.training.assemble import open_checkpoints
+from flax_transformer.training.checkpoints.checkpoint_place import OPTION, is_on_disk
 from flax_transformer.training.checkpoints.checkpoints import Restored
 from flax_transformer.training.checkpoints.initialization import first_variables, tokenizer_folder
 from flax_transformer.training.checkpoints.kept_weights import keep_weights
@@ -62,6 +63,8 @@ class Run:
         workdir.check(experiment)
         files = DataFiles(workdir.path, experiment.data)
         files.check_place()
+        if is_on_disk(workdir.checkpoints):
+            files.check_place(Path(workdir.checkpoints.parent), OPTION)
         files.check()
         check_splits(experiment.data)
         # The batches are made before anything is written, so that user errors leave no trace.

@@ -21,7 +21,7 @@ def plot_ablation(
         score: name of the score.
 
     Returns:
-        The figure. All panels have one scale.
+        The figure. The panels of whole layers have one scale, and all others another.
 
     Raises:
         ValueError: if there is nothing to draw.
@@ -33,12 +33,16 @@ def plot_ablation(
     """
     if not effects:
         raise ValueError("effects must hold at least one kind of part")
-    among = np.concatenate([array.ravel() for array in effects.values()])
     columns = min(len(effects), 4)
     rows = -(-len(effects) // columns)
     figure, panels = new_figure(3.6 * columns, 2.9 * rows, rows, columns, len(effects))
     for axes, (kind, array) in zip(panels, effects.items(), strict=True):
-        names = "head" if array.shape[1] > 1 else [""]
-        draw_matrix(axes, array, kind, "layer", names, among)
+        is_layer = kind.endswith(".layer")
+        # Whole layers are worth much more than their parts.
+        among = [x.ravel() for name, x in effects.items() if name.endswith(".layer") == is_layer]
+        names = "head" if array.shape[1] > 1 else ["whole"]
+        draw_matrix(axes, array, kind, "layer", names, np.concatenate(among))
+        for (layer, part), value in np.ndenumerate(array):
+            axes.text(part, layer, f"{value:.3g}", ha="center", va="center", fontsize="small")
     figure.suptitle(f"change of the {score} without each part")
     return figure

@@ -86,13 +86,16 @@ def test_an_interruption_of_the_final_scores_names_the_command_that_computes_the
     assert "flax-transformer evaluate --workdir new computes them" in result.err
 
 
-@pytest.mark.parametrize("options", [[], ["--debug-nans"], ["--deterministic"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--debug-nans"], ["--deterministic"], ["--checkpoint-dir", "gs://bucket/run"]]
+)
 def test_how_to_compute_is_passed_on(run, monkeypatch, options):
     called = []
     monkeypatch.setattr(train, "repeat_bits", lambda: called.append("--deterministic"))
 
-    def interrupted_train(experiment, path, console, find_nans):
+    def interrupted_train(experiment, path, console, find_nans, checkpoint_dir):
         called.extend(["--debug-nans"] * find_nans)
+        called.extend(["--checkpoint-dir", checkpoint_dir] if checkpoint_dir else [])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "train", interrupted_train)

@@ -1,8 +1,11 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
+from jax.sharding import AxisType
 
 from flax_transformer.functional import random_trials
 from flax_transformer.functional.kernels.threefry_trials import _draw
@@ -41,6 +44,17 @@ def test_in_parts_they_are_the_same(num_rows, num_blocks):
     for num_parts in (2, 3):
         parts = _draw(key, rows, threshold=6554, num_blocks=num_blocks, num_parts=num_parts)
         np.testing.assert_array_equal(parts, at_once)
+
+
+def test_on_a_mesh_rows_and_words_are_cut_as_the_batch_is():
+    # Without the constraint, a TPU's compiler may draw all rows on every device.
+    mesh = jax.make_mesh((8,), ("fsdp",), axis_types=(AxisType.Auto,))
+    with jax.set_mesh(mesh):
+        program = str(jax.make_jaxpr(lambda: random_trials(RNG, 2**15, (16, 404)))())
+    constraint = r":(u32\[[\d,]+\]) = sharding_constraint.*?spec=(P\(.*?\))"
+    constrained = re.findall(constraint, program, re.DOTALL)
+    assert [shape for shape, _ in constrained] == ["u32[16]", "u32[16,101]"]
+    assert all("fsdp" in spec for _, spec in constrained)
 
 
 def test_a_threshold_is_met_exactly():

@@ -16,6 +16,8 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut, encode_words
 from flax_transformer.tasks.tagging.tagging_task import TaggingConfig, TaggingTask
+from flax_transformer.training.assemble import open_run
+from flax_transformer.training.mesh_devices import MeshDevices
 
 # Every word is its own tag's only word but "duck": a verb after "they", else a noun.
 SENTENCES = [
@@ -140,6 +142,21 @@ def test_a_sentence_longer_than_a_piece_is_tagged_whole(workdir):
     words = ["the", "duck", "sleeps", "."] * 40
     (tagged,) = ft.load(workdir).tag([words])
     assert [word.word for word in tagged] == words
+
+
+def test_tags_are_the_same_on_all_devices(workdir):
+    run = open_run(workdir, "last")
+    mesh = MeshDevices(jax.devices()[:4], "data=2,fsdp=2")
+    one, several = (run.task.predictor(v) for v in (run.variables, mesh.place(run.variables)))
+    # Rows that four devices do not divide, and fewer than the devices.
+    for number in (5, 2):
+        words = [words_of(sentence) for sentence in SENTENCES[:number]]
+        found, expected = (one_of.tag(words) for one_of in (several, one))
+        assert [[w.tag for w in tagged] for tagged in found] == [
+            [w.tag for w in tagged] for tagged in expected
+        ]
+        for some, others in zip(found, expected, strict=True):
+            assert_close([w.probability for w in some], [w.probability for w in others], 1e-5)
 
 
 def test_scores_are_of_words(workdir, tmp_path):

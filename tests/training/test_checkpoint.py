@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from etils import epath
 
 import flax_transformer
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints, Restored
@@ -33,10 +34,11 @@ def make_state(step: int) -> TrainState:
     )
 
 
-def open_checkpoints(folder: Path, scores=None, is_reader=False) -> Checkpoints:
+def open_checkpoints(folder: Path | epath.Path, scores=None, is_reader=False) -> Checkpoints:
     """Keeps two; those of even steps are due."""
     is_due = lambda step: step % 2 == 0  # noqa: E731
-    return Checkpoints(folder / "checkpoints", 2, is_due, lambda: scores or {}, is_reader)
+    place = epath.Path(folder) / "checkpoints"
+    return Checkpoints(place, 2, is_due, lambda: scores or {}, is_reader)
 
 
 @pytest.fixture

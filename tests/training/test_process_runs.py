@@ -145,6 +145,31 @@ def test_two_processes_score_what_one_scores(alone):
         assert_close(found[name]["value"], value, 1e-4)
 
 
+def test_adapters_in_two_processes_are_those_of_one(experiment, alone, tmp_path):
+    options = ["--init-from", str(alone), "--training.lora.rank", "2"]
+    options += ["--training.mesh", "data=2,fsdp=2", "--training.keep-checkpoints", "2"]
+    several = start_all(experiment, [tmp_path / "several"] * 2, *options)
+    ends = ended([*several, start(experiment, tmp_path / "one", options, 4)])
+    assert [code for code, _ in ends] == [0, 0, 0], ends
+    assert_close(losses(tmp_path / "several"), losses(tmp_path / "one"), 1e-5)
+    # Of the mean of two checkpoints, each merged with the base.
+    found, expected = scores(tmp_path / "several"), scores(tmp_path / "one")
+    assert_close(list(found.values()), list(expected.values()), 1e-4)
+
+
+def test_updates_that_are_not_finite_end_all_processes_with_one_report(experiment, tmp_path):
+    options = ("--optimizer.learning-rate", "1e38", "--training.max-skipped", "2")
+    ends = ended(start_all(experiment, [tmp_path / "run"] * 2, *options))
+    assert [code for code, _ in ends] == [2, 2], ends
+    (line,) = {said.splitlines()[-1] for _, said in ends}
+    assert "not finite in 2 updates in a row, from step" in line
+    (folder,) = (tmp_path / "run" / "not_finite").iterdir()
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    # Computed again by both processes.
+    assert {report["loss"], report["gradient_norm"]} & {"nan", "inf"}
+    assert report["examples"]
+
+
 def wait_for_step(processes, workdir, step):
     """Waits until so many updates are written down."""
     while not Workdir(workdir).metrics.exists() or len(losses(workdir)) < step:

@@ -145,6 +145,10 @@ def test_every_task_gives_the_result_of_one_device(name):
     assert_the_same(train(name, mesh, num_devices), train(name))
 
 
+def test_experts_on_their_own_devices_give_the_result_of_one_device():
+    assert_the_same(train("experts", "data=4,expert=2", 8), train("experts"))
+
+
 def test_dropout_makes_a_difference():
     """Otherwise the tests above would say little about it."""
     task, batch_of = make("texts")

@@ -13,6 +13,7 @@ from flax_transformer.data.batches.examples import ExampleBatches, Examples
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import Fields, Variables
+from flax_transformer.tasks.text_predictor import refuse_target
 from flax_transformer.visualization.visible_text import arrow_title, isolated
 
 # A text; or an image or a video for `read_images`: a path, a Pillow image or an array.
@@ -103,6 +104,14 @@ class Classifier:
         if isinstance(example, str | Path):
             title = arrow_title(str(example), title)
         return shown | {"title": title}
+
+    def given(self, example: Input, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text, an image or a video; see `attend`."""
+        refuse_target(target)
+        read = self.task.read([example])
+        warn_of_cut_texts(read)
+        batches = ExampleBatches(Examples(read, np.zeros(1, np.int32), ()), 1, seed=None)
+        return self.task.given(batches[0])
 
     def predict(
         self, examples: Examples

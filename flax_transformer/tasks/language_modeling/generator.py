@@ -14,7 +14,13 @@ from flax_transformer.errors import UserError, check_number
 from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
 from flax_transformer.tasks.language_modeling.continuation import Continuation, piece_batches
 from flax_transformer.tasks.task import Fields
-from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
+from flax_transformer.tasks.text_predictor import (
+    ScoredText,
+    TextPredictor,
+    found_by_row,
+    one_row,
+    refuse_target,
+)
 from flax_transformer.tasks.text_scores import TextScore, score_texts
 
 
@@ -199,6 +205,12 @@ class Generator(TextPredictor):
         shown = self.attention([*ids, *written[:-1]])
         title = text + self.tokenizer.decode(written)
         return {**shown, "target_tokens": shown["tokens"], "title": title}
+
+    def given(self, text: str, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text; see `attend`."""
+        refuse_target(target)
+        ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=False, end=False)
+        return one_row(ids)
 
     def _continue(self, prompt: list[int], length: int) -> list[int]:
         """The best continuation that fits into one piece."""

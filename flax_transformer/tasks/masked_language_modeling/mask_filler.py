@@ -15,7 +15,11 @@ from flax_transformer.errors import UserError, check_number
 from flax_transformer.functional.kernels.jit_by_rows import jit_by_rows
 from flax_transformer.tasks.given_texts import list_texts
 from flax_transformer.tasks.task import Fields, Model, Variables
-from flax_transformer.tasks.text_predictor import TextPredictor
+from flax_transformer.tasks.text_predictor import (
+    TextPredictor,
+    one_row,
+    refuse_target,
+)
 from flax_transformer.tasks.text_vectors import EmbedsTexts
 from flax_transformer.visualization.visible_text import arrow_title
 
@@ -82,6 +86,11 @@ class MaskFiller(TextPredictor, EmbedsTexts):
         ]
         (filled,) = self.fill([text], 1)
         return {**shown, "tokens": names, "title": arrow_title(text, filled.text)}
+
+    def given(self, text: str, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text with or without gaps."""
+        refuse_target(target)
+        return one_row(self._encode(1, text)[0])
 
     def _encode(self, number: int, text: str) -> tuple[list[int], list[int]]:
         """The ids of a text and its marks, and the places of its gaps.

@@ -17,7 +17,12 @@ from flax_transformer.errors import UserError, check_number
 from flax_transformer.tasks.given_texts import encode_text, list_texts, warn_of_long_lines
 from flax_transformer.tasks.row_search import SearchRows
 from flax_transformer.tasks.task import Fields
-from flax_transformer.tasks.text_predictor import ScoredText, TextPredictor, found_by_row
+from flax_transformer.tasks.text_predictor import (
+    ScoredText,
+    TextPredictor,
+    found_by_row,
+    one_row,
+)
 from flax_transformer.tasks.text_scores import TextScore, score_pairs
 from flax_transformer.visualization.visible_text import arrow_title
 
@@ -164,19 +169,30 @@ class Translator(TextPredictor):
         Raises:
             UserError: if a text is blank or longer than the model reads.
         """
-        config, tokenizer = self.model.config, self.tokenizer
+        source, written = self.read(text, target)
+        shown = self.attention(source, [self.tokenizer.bos_id, *written[:-1]])
+        return {**shown, "title": arrow_title(text, self.tokenizer.target.decode(written))}
+
+    def given(self, text: str, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text and its translation; see `attend`."""
+        source, written = self.read(text, target)
+        return one_row(source, [self.tokenizer.bos_id, *written[:-1]])
+
+    def read(self, text: str, target: str | None = None) -> tuple[list[int], list[int]]:
+        """Returns the token ids of a source and of its translation, with end marks.
+
+        The arguments and errors are those of `attend`.
+        """
+        tokenizer = self.tokenizer
         source = encode_text(tokenizer, "text", text, self.max_length, begin=False, end=True)
-        if target is None:
-            one = np.array([source], np.int32)
-            found = self._search(one, np.ones_like(one), self._prompt(""), self.decoding)
-            written = found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
-        else:
-            longest = config.position_limit()
-            written = encode_text(
+        if target is not None:
+            longest = self.model.config.position_limit()
+            return source, encode_text(
                 tokenizer.target, "target", target, longest, begin=False, end=True
             )
-        shown = self.attention(source, [tokenizer.bos_id, *written[:-1]])
-        return {**shown, "title": arrow_title(text, tokenizer.target.decode(written))}
+        one = np.array([source], np.int32)
+        found = self._search(one, np.ones_like(one), self._prompt(""), self.decoding)
+        return source, found.tokens[0, 0, : int(found.lengths[0, 0])].tolist()
 
     def _prompt(self, prefix: str) -> list[int]:
         """The tokens that the decoder reads before it writes."""

@@ -1,28 +1,29 @@
-"""Checkpoints on disk, by Orbax: written in the background; the newest and the best are kept."""
+"""Checkpoints by Orbax: written in the background; the newest and the best are kept."""
 
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, first_line
 from flax_transformer.training.checkpoints.bit_sums import is_shared, own_bytes, sums
 from flax_transformer.training.checkpoints.checkpoint_contents import (
     check_shapes,
     named_leaves,
     shapes,
 )
-from flax_transformer.training.checkpoints.disk_room import (
-    check_room,
-    explained_writes,
-    first_line,
+from flax_transformer.training.checkpoints.checkpoint_place import (
+    explained_access,
+    has_no_access,
+    move_aside,
 )
+from flax_transformer.training.checkpoints.disk_room import check_room, explained_writes
 from flax_transformer.training.checkpoints.kept_steps import KeptSteps
 from flax_transformer.training.lora import Base, divided, merged
 from flax_transformer.training.metrics import Goodness
@@ -55,7 +56,7 @@ class Checkpoints:
     training can be extended.
 
     Args:
-        directory: folder of the checkpoints.
+        directory: folder of the checkpoints, absolute or in a bucket.
         keep: number of newest due checkpoints to keep, in addition to the best and the very newest.
         is_due: whether every training makes a checkpoint at a step.
         scores: returns the validation scores so far, by step; higher is better.
@@ -66,7 +67,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        directory: Path,
+        directory: epath.Path,
         keep: int,
         is_due: Callable[[int], bool],
         scores: Callable[[], Mapping[int, Goodness]],
@@ -76,7 +77,7 @@ class Checkpoints:
     ):
         # Orbax logs every step of every save at level INFO, and every error before raising it.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        self._directory = directory.absolute()
+        self._directory = directory
         self._kept = KeptSteps(keep, is_due, scores, is_end)
         self._is_reader, self.base = is_reader, base
         options = ocp.CheckpointManagerOptions(
@@ -86,7 +87,8 @@ class Checkpoints:
             cleanup_tmp_directories=not is_reader,
             preservation_policy=None if is_reader else self._kept,
         )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        with explained_access(directory, "read"):
+            self._manager = ocp.CheckpointManager(directory, options=options)
 
     def save(self, state: TrainState, notes: Mapping[str, Any]) -> None:
         """Writes a checkpoint in the background.
@@ -221,7 +223,7 @@ class Checkpoints:
         """Waits until everything is written."""
         with explained_writes(self._directory):
             self._manager.wait_until_finished()
-        self._manager.close()
+            self._manager.close()
 
     def _read(self, step: int, like: Mapping[str, Any], notes: bool = False) -> dict[str, Any]:
         """Reads some items, and verifies that they are the saved ones."""
@@ -242,9 +244,11 @@ class Checkpoints:
         # After any exception of Orbax or the libraries below it: the files have changed.
         except Exception as error:
             cause = error
-        found = [said for said in self._of_all(cause and first_line(cause)) if said]
-        if found:
-            raise DamagedCheckpoint(f"{where} is damaged ({found[0]})") from cause
+        said = cause and (first_line(cause), has_no_access(self._directory, cause))
+        for line, is_unknown in filter(None, self._of_all(said)):
+            if is_unknown:
+                raise UserError(f"cannot read {where} ({line}): try again later") from cause
+            raise DamagedCheckpoint(f"{where} is damaged ({line})") from cause
         for name in like:
             # Earlier versions saved another digest, which is not verified any more.
             saved = contents[name].get("sums")
@@ -265,11 +269,11 @@ class Checkpoints:
             for name, number in own.items()
         }
 
-    def _put_aside(self, step: int) -> Path:
+    def _put_aside(self, step: int) -> str:
         """Moves a damaged checkpoint aside, because its step will be saved again."""
-        aside = from_first(lambda: _move_aside(self._directory / str(step)))
+        aside = from_first(lambda: move_aside(self._directory / str(step)))
         self._manager.reload()
-        return Path(aside)
+        return aside
 
 
 def _for_this_process() -> Any:
@@ -288,12 +292,3 @@ def _target(shape: Any) -> Any:
     if getattr(shape, "sharding", None) is not None:
         return shape
     return np.empty(shape.shape, shape.dtype)
-
-
-def _move_aside(path: Path) -> str:
-    folder = path.parent.with_name("damaged")
-    folder.mkdir(exist_ok=True)
-    number = sum(other.name.partition(".")[0] == path.name for other in folder.iterdir())
-    aside = folder / f"{path.name}.{number}"
-    path.rename(aside)
-    return str(aside)

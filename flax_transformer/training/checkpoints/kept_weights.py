@@ -1,17 +1,18 @@
 """Weights that are saved once: the base of adapters, and imported weights."""
 
-import shutil
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from flax.traverse_util import unflatten_dict
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, first_line
+from flax_transformer.training.checkpoints.checkpoint_place import has_no_access
 from flax_transformer.training.checkpoints.checkpoints import Checkpoints
+from flax_transformer.training.checkpoints.disk_room import explained_writes
 from flax_transformer.training.processes import from_first
 from flax_transformer.training.step import TrainState
 
@@ -22,14 +23,15 @@ def weights_only(params: Any) -> TrainState:
     return TrainState(jnp.int32(0), params, {}, {"none": np.zeros(1, np.float32)})
 
 
-def keep_weights(folder: Path, params: Any) -> None:
+def keep_weights(folder: epath.Path, params: Any) -> None:
     """Saves parameters in a folder; those that an interrupted process left there are deleted."""
-    from_first(lambda: shutil.rmtree(folder, ignore_errors=True))
+    with explained_writes(folder):
+        from_first(lambda: folder.rmtree(missing_ok=True))
     with closing(_open(folder)) as checkpoints:
         checkpoints.save(weights_only(jax.device_get(params)), {})
 
 
-def read_weights(folder: Path) -> Any:
+def read_weights(folder: epath.Path) -> Any:
     """Reads the parameters that `keep_weights` saved.
 
     Raises:
@@ -46,10 +48,14 @@ def read_weights(folder: Path) -> Any:
         raise
     # After any exception of Orbax or the libraries below it: the files have changed.
     except Exception as error:
+        if has_no_access(folder, error):
+            raise UserError(
+                f"cannot read {folder} ({first_line(error)}): try again later"
+            ) from error
         raise UserError(f"{folder} is damaged ({type(error).__name__}): {advice}") from error
 
 
-def kept_contents(folder: Path) -> dict[str, Any] | None:
+def kept_contents(folder: epath.Path) -> dict[str, Any] | None:
     """Returns the digests and shapes of kept parameters; None if there are none."""
     if not folder.exists():
         return None
@@ -66,7 +72,7 @@ def _like(contents: dict[str, Any]) -> TrainState:
     return weights_only(unflatten_dict(shapes))
 
 
-def _open(folder: Path, is_reader: bool = False) -> Checkpoints:
+def _open(folder: epath.Path, is_reader: bool = False) -> Checkpoints:
     return Checkpoints(folder, 1, lambda step: True, dict, is_reader)
 
 

@@ -5,15 +5,22 @@ import errno
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+from etils import epath
 from filelock import FileLock, Timeout
 
 from flax_transformer.errors import UserError, option
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
+from flax_transformer.training.checkpoints.checkpoint_place import (
+    OPTION,
+    CheckpointPlace,
+    complete_steps,
+    explained_access,
+)
 from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
 from flax_transformer.training.processes import AgreedError, from_first, gathered, is_first
@@ -31,20 +38,21 @@ CHECKS_IF_SHARED = 20
 class Workdir:
     """A run's folder, with everything that later commands need.
 
+    Args:
+        path: the folder.
+        checkpoint_dir: where a new run keeps its checkpoints instead; see `CheckpointPlace`.
+
     Attributes:
         path: the folder.
-        checkpoints: folder of Orbax's checkpoints.
-        base: folder of the weights that a training of adapters keeps.
         metrics: one line of JSON for each measurement.
         tensorboard: folder of the same curves for TensorBoard.
         scores: folder of the evaluations.
         times: file with the wall time of each part of the training.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, checkpoint_dir: str | Path | None = None):
         self.path = path
-        self.checkpoints = path / "checkpoints"
-        self.base = path / "base"
+        self._place = CheckpointPlace(path, checkpoint_dir)
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.scores = path / "scores"
@@ -54,16 +62,28 @@ class Workdir:
         # dies.
         self._lock = FileLock(path / ".lock", timeout=0)
 
+    @property
+    def checkpoints(self) -> epath.Path:
+        """The folder of Orbax's checkpoints."""
+        return self._place.path / "checkpoints"
+
+    @property
+    def base(self) -> epath.Path:
+        """The folder of the weights that a training of adapters keeps."""
+        return self._place.path / "base"
+
     def check(self, experiment: Experiment) -> None:
         """Checks that the folder is free or belongs to this experiment; see `check_settings`.
 
         Raises:
-            UserError: if the folder contains another experiment, or is not a directory.
+            UserError: if the folder contains another experiment, is not a directory, or keeps its
+                checkpoints in another place than the wanted one.
         """
         if self._experiment.exists():
             check_settings(self.path, self.load(), experiment)
         elif self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is not a directory: choose another --workdir")
+        self._place.check(self._experiment.exists())
 
     def start(self, experiment: Experiment) -> None:
         """Claims the folder for an experiment, and for this process until `release`; see `check`.
@@ -93,6 +113,7 @@ class Workdir:
                 # First: if interrupted here, the run has its old number of steps and makes the
                 # lines again.
                 forget_end(self.metrics, training)
+        self._place.claim()
         write_experiment(self._experiment, experiment)
 
     def check_shared(self) -> None:
@@ -105,14 +126,15 @@ class Workdir:
             return
         name, path = from_first(lambda: (_make_mark(self.path), str(self.path)))
         mark = self.path / name
-        blind = [name for name in gathered(_if_missing(mark)) if name]
+        for seen, place in ((mark.exists, f"--workdir {path}"), (self._place.is_seen, OPTION)):
+            blind = [name for name in gathered(_if_not(seen)) if name]
+            if blind:
+                raise AgreedError(
+                    f"{', '.join(blind)} cannot see the {place} of process 0: mount one "
+                    "folder on all hosts"
+                )
         if is_first():
             mark.unlink()
-        if blind:
-            raise AgreedError(
-                f"{', '.join(blind)} cannot see the --workdir {path} of process 0: mount one "
-                "folder on all hosts"
-            )
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -143,8 +165,8 @@ class Workdir:
 
     def saved_steps(self) -> list[int]:
         """The steps of the checkpoints; a training continues from the newest."""
-        names = [path.name for path in self.checkpoints.glob("*")]
-        return sorted(int(name) for name in names if name.isdecimal())
+        with explained_access(self.checkpoints, "read"):
+            return complete_steps(self.checkpoints)
 
     def load(self) -> Experiment:
         """Reads the experiment of the folder.
@@ -213,10 +235,10 @@ def _make_mark(folder: Path) -> str:
     return mark.name
 
 
-def _if_missing(mark: Path) -> str:
+def _if_not(seen: Callable[[], bool]) -> str:
     """Names this process if it does not see a file; a network's file system may show it late."""
     for _ in range(CHECKS_IF_SHARED):
-        if mark.exists():
+        if seen():
             return ""
         time.sleep(0.5)
     return f"process {jax.process_index()} on {socket.gethostname()}"

@@ -30,19 +30,24 @@ class DataFiles:
         """Whether the run has a record, as all runs begun with this version or a later one do."""
         return self._noted is not None
 
-    def check_place(self) -> None:
+    def check_place(self, place: Path | None = None, given: str = "--workdir") -> None:
         """Verifies that the run does not write into a folder of its own data.
+
+        Args:
+            place: a folder that the run writes into; by default the workdir.
+            given: option that gives it, for the message.
 
         Raises:
             UserError: naming the folder.
         """
-        workdir = self._workdir.absolute()
+        place = place or self._workdir
+        absolute = place.absolute()
         for name in self._config.PATHS:
             folder = getattr(self._config, name)
-            if folder is not None and Path(folder) in (workdir, *workdir.parents):
+            if folder is not None and Path(folder) in (absolute, *absolute.parents):
                 raise UserError(
-                    f"--workdir {self._workdir} is in {option(f'data.{name}')} {folder}, "
-                    "whose files would change as the run writes: choose another --workdir"
+                    f"{given} {place} is in {option(f'data.{name}')} {folder}, "
+                    f"whose files would change as the run writes: choose another {given}"
                 )
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -151,7 +152,7 @@ def _unfinished(workdir: Path) -> set[int]:
     for path in Workdir(workdir).checkpoints.glob("*.orbax-checkpoint-tmp*"):
         # It may have been completed and moved by now.
         with contextlib.suppress(FileNotFoundError):
-            found.add(path.stat().st_ino)
+            found.add(os.stat(path).st_ino)
     return found
 
 

@@ -1,0 +1,137 @@
+"""`flax-transformer trace`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from rich.console import Console
+from tyro.conf import Positional
+
+from flax_transformer.commands.inspected_model import InspectedModel
+from flax_transformer.commands.trained_model import OfWorkdir
+from flax_transformer.console import say
+from flax_transformer.errors import UserError
+from flax_transformer.tasks.lens import task_tokenizer
+from flax_transformer.tasks.tracing import Trace, trace
+from flax_transformer.visualization.grid_page import Grid, grid_page
+from flax_transformer.whole_files import check_target
+
+NOTE = (
+    "Each cell is one activation of the clean input in the pass of the corrupted input. 1: with it "
+    "alone the output is as probable as for the clean input. 0: it changes nothing. Negative: it "
+    "makes the output less probable."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TraceInputs(OfWorkdir):
+    """Show which layers, positions and heads carry the difference between two inputs.
+
+    Activations of the clean input are carried one by one into the pass of the corrupted input. The
+    measure is the log-probability of the clean input's output. Both inputs need the same number of
+    tokens.
+    """
+
+    text: Positional[str]
+    """Clean input: a text, or the file of an image or a video."""
+    corrupt: str
+    """Corrupted input, such as the same sentence with one other word."""
+    target: str | None = None
+    """For a translator: the output to measure; by default its own for the clean input."""
+    out: Path = Path("trace.html")
+    """HTML page to write."""
+    json: bool = False
+    """Print JSON; the page is written too."""
+
+    def run(self) -> None:
+        """Writes the page, and prints what carries most."""
+        check_target(self.out, "page", "--out")
+        opened = InspectedModel.open(self.workdir, self.weights)
+        predictor: Any = opened.task.predictor(opened.variables)
+        clean = predictor.given(self.text, self.target)
+        corrupted = self._corrupted(predictor, clean)
+        outputs = opened.task.model.apply(opened.variables, **clean, method=opened.task.method)
+        found = trace(opened.task, opened.variables, clean, corrupted, _log_prob(clean, outputs))
+        if abs(found.clean - found.corrupted) < 1e-4:
+            raise UserError(
+                f"the output is as probable for --corrupt {self.corrupt!r:.40} as for the clean "
+                "input: give another one"
+            )
+        grids = _grids(found, _names(opened.task, clean))
+        page = grid_page(f"{self.text} | {self.corrupt}", NOTE, grids).save(self.out)
+        if self.json:
+            shares = {name: array.tolist() for name, array in found.shares.items()}
+            print(json.dumps(found._replace(shares=shares)._asdict(), indent=2))
+            return
+        console = Console()
+        say(console, f"log-probability {found.clean:.3f} clean, {found.corrupted:.3f} corrupted")
+        for name, array in found.shares.items():
+            layer, place = np.unravel_index(np.argmax(array), array.shape)
+            what = "head" if "attention" in name else "position"
+            say(console, f"{name}: most in layer {layer} {what} {place}, {array.max():.2f}")
+        say(console, f"shown in {page}: open it in a browser")
+
+    def _corrupted(self, predictor: Any, clean: Mapping[str, Array]) -> dict[str, Array]:
+        """The corrupted input; a translator reads the clean input's output after it."""
+        is_pair = "target" in clean
+        # Any target does: it is replaced.
+        corrupted = predictor.given(self.corrupt, *(["x"] if is_pair else []))
+        if is_pair:
+            corrupted |= {name: x for name, x in clean.items() if name.startswith("target")}
+        for name, value in clean.items():
+            if corrupted[name].shape != value.shape:
+                raise UserError(
+                    f"--corrupt has {corrupted[name].shape[1]} tokens, but the clean input "
+                    f"{value.shape[1]}: give a text with the same number"
+                )
+        return corrupted
+
+
+def _log_prob(clean: Mapping[str, Array], outputs: Array) -> Any:
+    """From the outputs of rows to the log-probability of the most probable clean output."""
+    best = jnp.argmax(outputs[0], axis=-1)
+    if "target" in clean:
+        # The next tokens that the decoder reads, and the most probable one after the last.
+        best = jnp.append(clean["target"][0, 1:], best[-1])
+    elif best.ndim:
+        best = best[-1:]
+
+    def log_prob(outputs: Array) -> Float[Array, " rows"]:
+        scores = jax.nn.log_softmax(outputs.astype(jnp.float32))
+        if not best.ndim:
+            return scores[:, best]
+        chosen = scores[:, -len(best) :]
+        return jnp.take_along_axis(chosen, best[None, :, None], axis=-1).sum(axis=(1, 2))
+
+    return log_prob
+
+
+def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:
+    """The tokens at the positions of each stack of layers."""
+    names = {}
+    for side, stack in (("source", "encoder"), ("target", "decoder")):
+        if side in clean:
+            tokenizer = task.tokenizer if side == "source" else task_tokenizer(task)
+            names[stack] = tokenizer.names(np.asarray(clean[side])[0].tolist())
+    if "tokens" in clean:
+        of_text = task.tokenizer.names(np.asarray(clean["tokens"])[0].tolist())
+        names = {"encoder": of_text, "decoder": of_text}
+    return names
+
+
+def _grids(found: Trace, names: Mapping[str, list[str]]) -> list[Grid]:
+    grids = []
+    for name, array in found.shares.items():
+        columns = names.get(name) or [str(place) for place in range(array.shape[1])]
+        title = f"{name}, by layer and {'head' if 'attention' in name else 'position'}"
+        layers = [f"layer {layer}" for layer in reversed(range(len(array)))]
+        values = array[::-1]
+        texts = [[f"{value:.2f}" for value in row] for row in values.tolist()]
+        grids.append(Grid(title, layers, columns, values, texts))
+    return grids
