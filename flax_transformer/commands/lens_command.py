@@ -13,7 +13,7 @@ from flax_transformer.commands.inspected_model import InspectedModel
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import check_options
-from flax_transformer.tasks.lens import LensReading, read_lens
+from flax_transformer.tasks.lens_reading import LensReading, read_lens
 from flax_transformer.visualization.grid_page import Grid, grid_page
 from flax_transformer.whole_files import check_target
 
@@ -50,7 +50,7 @@ class Lens(OfWorkdir):
         if self.json:
             print(json.dumps(_record(reading), ensure_ascii=False, indent=2))
             return
-        for layer, guesses in enumerate(reading.guesses, 1):
+        for layer, guesses in enumerate(reading.guesses):
             shown = " ".join(cell[0].name for cell in guesses)
             say(Console(), f"after layer {layer}: {shown}")
         say(Console(), f"shown in {page}: open it in a browser")
@@ -69,7 +69,7 @@ def lens_grid(reading: LensReading) -> Grid:
     ]
     return Grid(
         "predictions after each layer",
-        [f"layer {len(layers) - index}" for index in range(len(layers))],
+        [f"layer {index}" for index in reversed(range(len(layers)))],
         reading.tokens,
         np.array(values),
         [[cell[0].name for cell in layer] for layer in layers],

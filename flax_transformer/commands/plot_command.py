@@ -32,12 +32,21 @@ class Plot:
         if not self.workdirs:
             raise UserError("no workdir to plot: name one or several, such as runs/number_words")
         check_picture_path(self.out, "--out")
-        runs = {_name(path, self.workdirs): _measured(path) for path in self.workdirs}
+        runs = read_runs(self.workdirs)
         if self.score is not None:
             _check_score(self.score, runs)
         score = self.score or Workdir(self.workdirs[0]).load().training.score
         save_picture(plot_curves(runs, score), self.out)
         say(Console(), f"drawn in {self.out}")
+
+
+def read_runs(paths: tuple[Path, ...]) -> dict[str, list[str]]:
+    """Returns the lines of the metrics of workdirs, by their names.
+
+    Raises:
+        UserError: if a folder holds no run, or has measured no training loss.
+    """
+    return {_name(path, paths): _measured(path) for path in paths}
 
 
 def _name(path: Path, paths: tuple[Path, ...]) -> str:

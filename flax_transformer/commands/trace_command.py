@@ -17,7 +17,7 @@ from flax_transformer.commands.inspected_model import InspectedModel
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
-from flax_transformer.tasks.lens import task_tokenizer
+from flax_transformer.tasks.lens_reading import task_tokenizer
 from flax_transformer.tasks.tracing import Trace, trace
 from flax_transformer.visualization.grid_page import Grid, grid_page
 from flax_transformer.whole_files import check_target
@@ -132,6 +132,7 @@ def _grids(found: Trace, names: Mapping[str, list[str]]) -> list[Grid]:
         title = f"{name}, by layer and {'head' if 'attention' in name else 'position'}"
         layers = [f"layer {layer}" for layer in reversed(range(len(array)))]
         values = array[::-1]
-        texts = [[f"{value:.2f}" for value in row] for row in values.tolist()]
+        # Plus zero: there is no -0.00.
+        texts = [[f"{round(value, 2) + 0.0:.2f}" for value in row] for row in values.tolist()]
         grids.append(Grid(title, layers, columns, values, texts))
     return grids

@@ -49,7 +49,7 @@ def bleu(hypotheses: Sequence[str], references: References, *, tokenize: str = "
 
     Reference: Papineni et al. 2002, BLEU; Post 2018, A Call for Clarity in Reporting BLEU Scores.
     """
-    streams = _streams(hypotheses, references)
+    streams = text_streams(hypotheses, references)
     # sacreBLEU warns about tokenized text, but "none" is for tokenized text.
     metric = sacrebleu.BLEU(tokenize=tokenize, force=tokenize == "none")
     value = metric.corpus_score(hypotheses, streams).score
@@ -75,7 +75,7 @@ def chrf(hypotheses: Sequence[str], references: References) -> Score:
 
     Reference: Popovic 2015, chrF: character n-gram F-score for automatic MT evaluation.
     """
-    streams = _streams(hypotheses, references)
+    streams = text_streams(hypotheses, references)
     metric = sacrebleu.CHRF()
     value = metric.corpus_score(hypotheses, streams).score
     return Score("chrf", value, str(metric.get_signature()))
@@ -100,7 +100,7 @@ def exact_match(hypotheses: Sequence[str], references: References) -> Score:
         >>> exact_match(["eins", "zwei"], ["eins", "Zwei"]).value
         50.0
     """
-    streams = _streams(hypotheses, references)
+    streams = text_streams(hypotheses, references)
     outputs, *wanted = (
         [unicodedata.normalize("NFC", text) for text in side] for side in (hypotheses, *streams)
     )
@@ -196,8 +196,16 @@ def bits_per_byte(loss_sum: int | float, num_bytes: int | float) -> Score:
     return Score("bits_per_byte", mean(loss_sum, math.log(2) * num_bytes))
 
 
-def _streams(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
-    """The first references of all hypotheses, the second references, and so on."""
+def text_streams(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
+    """Returns the first references of all hypotheses, the second references, and so on.
+
+    Raises:
+        ValueError: if the numbers of texts differ or are zero.
+
+    Example:
+        >>> text_streams(["a", "b"], [("one", "1"), ("two", "2")])
+        [('one', 'two'), ('1', '2')]
+    """
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
     if not references:

@@ -13,6 +13,7 @@ from flax_transformer.inspection.activations import (
     run_with,
 )
 from flax_transformer.inspection.attention_weights import attention_weights
+from flax_transformer.inspection.changes import At
 from flax_transformer.inspection.gradients import attribution_patching, gradients
 from flax_transformer.inspection.head_scores import (
     attention_to,
@@ -21,10 +22,9 @@ from flax_transformer.inspection.head_scores import (
     induction_score,
     previous_token_score,
 )
-from flax_transformer.inspection.lens import logit_lens
 from flax_transformer.inspection.logit_attribution import logit_attribution
+from flax_transformer.inspection.logit_lens import logit_lens
 from flax_transformer.inspection.noise_scale import NoiseScale, noise_scale
-from flax_transformer.inspection.patches import At
 from flax_transformer.inspection.picture_attention import image_attention, video_attention
 from flax_transformer.inspection.word_alignment import alignment_error_rate, word_attention
 

@@ -8,8 +8,8 @@ import jax
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
+from flax_transformer.inspection.changes import Change, collection_of, patch_functions
 from flax_transformer.inspection.names import matching, name_of
-from flax_transformer.inspection.patches import Change, collection_of, patch_functions
 from flax_transformer.models.stacking import looped
 from flax_transformer.modules.observe import ACTIVATIONS, PATCHES, UNASKED
 
@@ -116,7 +116,7 @@ def run_with(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from flax_transformer.inspection.patches import At
+        >>> from flax_transformer.inspection.changes import At
         >>> from flax_transformer.models import DecoderOnlyConfig
         >>> config = DecoderOnlyConfig(d_model=6, d_ff=5, num_heads=3, num_layers=2)
         >>> model, tokens = config.build(vocab_size=7), jnp.array([[3, 4, 5, 2]])

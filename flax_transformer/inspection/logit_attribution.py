@@ -15,7 +15,7 @@ from flax_transformer.inspection.activations import (
     activations,
     run_with,
 )
-from flax_transformer.inspection.layers import last_stack
+from flax_transformer.inspection.layer_names import last_stack
 from flax_transformer.inspection.names import axes_of
 from flax_transformer.models.stacking import looped
 

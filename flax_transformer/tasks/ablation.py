@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.inspection.activations import activation_shapes, activations, patched
-from flax_transformer.inspection.layers import layer_outputs
+from flax_transformer.inspection.layer_names import layer_outputs
 from flax_transformer.tasks.task import Task, Variables
 
 OpenTask: TypeAlias = Callable[..., Task]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flax_transformer.inspection.activations import activation_shapes, activations, run_with
-from flax_transformer.inspection.layers import layer_outputs
+from flax_transformer.inspection.layer_names import layer_outputs
 from flax_transformer.tasks.task import Task, Variables
 
 ROWS = 64  # patched copies of the input in one pass

@@ -13,7 +13,7 @@ import jax
 from flax_transformer.data.datasets.own_files import OwnFiles
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError, option, path_of, unknown
-from flax_transformer.evaluation.report import Record, write_scores
+from flax_transformer.evaluation.report import Record
 from flax_transformer.experiment import Experiment
 from flax_transformer.functional.kernels.attention_forms import has_gpu
 from flax_transformer.tasks.task import Predictor, Scored, Task, Variables
@@ -22,6 +22,7 @@ from flax_transformer.training.checkpoints.checkpoints import Checkpoints
 from flax_transformer.training.checkpoints.kept_weights import read_weights
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.data_fingerprints import DataFiles
+from flax_transformer.training.kept_scores import scores_name, write_evaluation
 from flax_transformer.training.lora import Base
 from flax_transformer.training.metrics import agreed_scores, deciding_score, validation_scores
 from flax_transformer.training.parallel import place_for_use
@@ -195,18 +196,20 @@ def _read_variables(
     steps = checkpoints.steps()
     if not steps:
         raise UserError(f"{path} holds no checkpoint yet: run its training again to continue it")
-    last, best = checkpoints.last_steps(), checkpoints.best_step()
-    chosen = {
-        "average": last,
-        "best": [last[-1] if best is None else best],
-        "last": last[-1:],
-    }[weights]
+    chosen = chosen_steps(checkpoints, weights)
     older = ([step] for step in reversed(steps) if step < chosen[0])
     for candidates in (chosen, *older):
         variables, read = checkpoints.mean_variables(shapes, candidates)
         if read:
             return variables, read
     raise UserError(f"all checkpoints of {path} are damaged: train it again in another folder")
+
+
+def chosen_steps(checkpoints: Checkpoints, weights: Weights) -> list[int]:
+    """Returns the steps of the checkpoints whose mean these weights are; there must be some."""
+    last, best = checkpoints.last_steps(), checkpoints.best_step()
+    chosen = {"average": last, "best": [last[-1] if best is None else best], "last": last[-1:]}
+    return chosen[weights]
 
 
 def evaluate(
@@ -247,9 +250,9 @@ def evaluate(
     scored = run.task.evaluate(run.variables, split)
     record = _record(run, split, scored, command, dtype)
     changes = [str(value) for value in (dtype, *task_options.values()) if value is not None]
-    name = "-".join([_scores_name(split, weights, run.experiment.decoding), *changes])
+    name = "-".join([scores_name(split, weights, run.experiment.decoding), *changes])
     if is_first():
-        _write(Workdir(path).scores / name, record, scored.outputs)
+        write_evaluation(Workdir(path).scores / name, record, scored.outputs)
     return record, scored
 
 
@@ -273,20 +276,3 @@ def _record(
         command=command,
         seed=run.experiment.seed,
     )
-
-
-def _scores_name(split: str | OwnFiles, weights: Weights, decoding: DecodingConfig | None) -> str:
-    """Names the files of an evaluation, such as test-average-beam4."""
-    parts = [split.name() if isinstance(split, OwnFiles) else split, weights]
-    if decoding is not None:
-        size = decoding.beam_size if decoding.method == "beam" else ""
-        parts.append(f"{decoding.method}{size}")
-    return "-".join(parts)
-
-
-def _write(path: Path, record: Record, outputs: Sequence[str]) -> None:
-    """Writes the scores as JSON and each output as a line, beside each other."""
-    write_scores(path.with_name(f"{path.name}.json"), record)
-    if outputs:
-        lines = "".join(" ".join(text.splitlines()) + "\n" for text in outputs)
-        path.with_name(f"{path.name}.txt").write_text(lines, encoding="utf-8")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         plot_saturation,
     )
     from flax_transformer.visualization.images import plot_images
+    from flax_transformer.visualization.length_pictures import plot_lengths
     from flax_transformer.visualization.matrices import (
         plot_lookup,
         plot_matrices,
@@ -48,6 +49,7 @@ _HOMES = {
     "plot_grid_similarity": ".encodings",
     "plot_images": ".images",
     "plot_label_smoothing": ".formula_pictures",
+    "plot_lengths": ".length_pictures",
     "plot_lookup": ".matrices",
     "plot_mask": ".attention_maps",
     "plot_matrices": ".matrices",

@@ -200,7 +200,7 @@ def test_the_commands_are_listed_by_group(run):
     assert re.findall(r"^  ([a-z][\w-]*)", lines, re.MULTILINE) == list(COMMANDS)
 
 
-POSITIONAL = ("experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
+POSITIONAL = ("data", "experiment_file", "text", "texts", "sentences", "workdirs", "inputs")
 
 
 def option_names(command, prefix=""):

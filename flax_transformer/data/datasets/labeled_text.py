@@ -109,6 +109,16 @@ def read_table(path: str) -> Iterator[Row]:
         raise UserError(f"{path} has no line below its columns' names: give some examples")
 
 
+def names_columns(path: str) -> bool:
+    """Returns whether the first line of a table names the columns text and label.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    _, header = next(_rows(path), (0, []))
+    return {TEXT, LABEL} <= {field.strip().lower() for field in header}
+
+
 def _ending(path: str) -> str:
     ending = Path(path.lower().removesuffix(".gz")).suffix
     if ending not in (".csv", ".tsv"):

@@ -108,6 +108,11 @@ def _records(files: _PairFiles, held_out: set[str], is_train: bool) -> Iterator[
 
 
 def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    """Reads pairs from a file with one pair a line; see `read_numbered_columns`."""
+    return ((source, target) for _, source, target in read_numbered_columns(path, columns))
+
+
+def read_numbered_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[int, str, str]]:
     """Reads pairs from a file with one pair a line, in tab-separated columns.
 
     Quotes have no special meaning. Blank lines are skipped.
@@ -115,6 +120,9 @@ def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str
     Args:
         path: path of the file, which may be gzipped.
         columns: columns of the source and the target, counted from 1.
+
+    Returns:
+        The number of each line, its source and its target.
 
     Raises:
         UserError: if the file cannot be read, has no pair, or a line lacks a column.
@@ -134,7 +142,7 @@ def read_columns(path: str, columns: tuple[int, int]) -> Iterator[tuple[str, str
         if line.isspace():
             continue
         is_empty = False
-        yield fields[source], fields[target]
+        yield number, fields[source], fields[target]
     if is_empty:
         raise UserError(f"{path} has no pair: give a file with one pair a line")
 

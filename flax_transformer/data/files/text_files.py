@@ -112,6 +112,20 @@ def read_raw_lines(path: str | Path) -> Generator[str, None, None]:
         raise UserError(f"cannot read {path}: {error}") from None
 
 
+def read_encoded_lines(path: str | Path) -> Iterator[bytes]:
+    """Yields the lines of a file as bytes with their ends, unpacked if it is gzipped.
+
+    Raises:
+        UserError: if the file cannot be read, or is packed in another way or not UTF-8 text as a
+            whole.
+    """
+    try:
+        with _opened(path) as file:
+            yield from file
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+
+
 def check_texts(paths: Iterable[str | Path]) -> None:
     """Rejects files that do not begin as text, without reading more of them.
 

@@ -92,7 +92,7 @@ class TranslationTask(TextTask):
             self.scores,
             hypotheses=outputs,
             references=[(pair.target, *pair.references) for pair in pairs],
-            tokenize=self._bleu_tokenizer(pairs),
+            tokenize=bleu_tokenizer(self.experiment, pairs),
             **self._sum(variables, tokenized),
         )
         return Scored(scores, outputs, samples(pairs, outputs), pairs[0].source)
@@ -136,12 +136,13 @@ class TranslationTask(TextTask):
         counts = add_counts(self._count(variables, batch) for _, batch in tokenized.epoch())
         return jax.tree.map(float, counts)
 
-    def _bleu_tokenizer(self, pairs: Sequence[Pair]) -> str:
-        """Name of the tokenizer that splits the references of some pairs into words for BLEU."""
-        data, name = self.experiment.data, self.experiment.task.bleu_tokenizer
-        if name == "auto" and data.form == "tokenized":
-            return "none"
-        return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
+
+def bleu_tokenizer(experiment: Experiment, pairs: Sequence[Pair]) -> str:
+    """Returns the name of the tokenizer that splits references of pairs into words for BLEU."""
+    data, name = experiment.data, experiment.task.bleu_tokenizer
+    if name == "auto" and data.form == "tokenized":
+        return "none"
+    return choose_tokenizer(name, data.target_language, (pair.target for pair in pairs))
 
 
 def samples(pairs: Sequence[Pair], outputs: Sequence[str]) -> list[str]:

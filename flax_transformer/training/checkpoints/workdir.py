@@ -202,16 +202,15 @@ def check_settings(path: Path, found: Experiment, wanted: Experiment) -> None:
     Raises:
         UserError: naming the differences and a solution.
     """
-    before, after = flat_settings(found), flat_settings(wanted)
-    differing = [
-        name
-        for name in dict.fromkeys([*before, *after])
-        if before.get(name) != after.get(name) and name not in FREE
-    ]
+    differing = {
+        name: values
+        for name, values in differing_settings(found, wanted).items()
+        if name not in FREE
+    }
     if not differing:
         return
-    if differing != [NUM_STEPS]:
-        changes = [_change(name, before.get(name), after.get(name)) for name in differing]
+    if list(differing) != [NUM_STEPS]:
+        changes = [_change(name, *values) for name, values in differing.items()]
         raise _another_experiment(path, changes)
     steps, more = found.training.num_steps, wanted.training.num_steps
     if more < steps:
@@ -260,11 +259,16 @@ def _change(setting: str, *values: object) -> str:
     """Describes the values of a setting in the workdir and now."""
     # A part of another kind may lack the setting.
     old, new = ("none" if value is None else repr(value) for value in values)
-    return f"{_option(setting)} was {old}, now {new}"
+    return f"{setting_option(setting)} was {old}, now {new}"
 
 
-def _option(setting: str) -> str:
-    """Returns the option of a setting; the kind of a part has none."""
+def setting_option(setting: str) -> str:
+    """Returns the option of a setting; the kind of a part has none.
+
+    Example:
+        >>> setting_option("model.num_layers"), setting_option("model.kind")
+        ('--model.num-layers', 'model.kind')
+    """
     return setting if setting.endswith(".kind") else option(setting)
 
 
@@ -283,6 +287,21 @@ def forget_end(metrics: Path, training: TrainingConfig) -> None:
 
     if any(ending.values()) and metrics.exists():
         keep_lines(metrics, is_kept)
+
+
+def differing_settings(first: Experiment, second: Experiment) -> dict[str, tuple[object, object]]:
+    """Returns the two values of every setting that differs; None where a part lacks the setting.
+
+    Example:
+        >>> differing_settings(Experiment(), Experiment(seed=3))
+        {'seed': (0, 3)}
+    """
+    before, after = flat_settings(first), flat_settings(second)
+    return {
+        name: (before.get(name), after.get(name))
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    }
 
 
 def flat_settings(experiment: Experiment) -> dict[str, object]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.inspection.lens import logit_lens
+from flax_transformer.inspection.logit_lens import logit_lens
 from flax_transformer.tasks.task import Task, Variables
 
 

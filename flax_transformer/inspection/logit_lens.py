@@ -14,7 +14,7 @@ from flax_transformer.inspection.activations import (
     activations,
     run_with,
 )
-from flax_transformer.inspection.layers import checked_stack, layer_outputs
+from flax_transformer.inspection.layer_names import checked_stack, layer_outputs
 
 
 def logit_lens(
