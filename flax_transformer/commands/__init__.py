@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("inspect", f"{__name__}.doctor_command", "Doctor"),
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
+    "prove": ("inspect", f"{__name__}.prove_command", "Prove"),
     "names": ("inspect", f"{__name__}.names_command", "Names"),
     "lens": ("inspect", f"{__name__}.lens_command", "Lens"),
     "trace": ("inspect", f"{__name__}.trace_command", "TraceInputs"),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         plot_scheme,
         plot_wishes,
     )
+    from flax_transformer.visualization.proof_picture import plot_proofs
     from flax_transformer.visualization.search_tree_picture import plot_search_tree
 
 # Name -> the module that defines it, imported on first use.
@@ -54,6 +55,7 @@ _HOMES = {
     "plot_matrices": ".matrices",
     "plot_normalization": ".matrices",
     "plot_positions": ".position_pictures",
+    "plot_proofs": ".proof_picture",
     "plot_saturation": ".formula_pictures",
     "plot_schedules": ".curves",
     "plot_scheme": ".position_pictures",
