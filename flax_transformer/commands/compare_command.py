@@ -15,7 +15,8 @@ from flax_transformer.console import explain, say, show_table
 from flax_transformer.errors import UserError, check_options
 from flax_transformer.evaluation.metric import shown
 from flax_transformer.training.assemble import Weights
-from flax_transformer.training.checkpoints.workdir import Workdir, setting_option
+from flax_transformer.training.checkpoints.settings import setting_option
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.comparison import ChangedExample, Comparison, compare
 from flax_transformer.visualization.curves import plot_curves
 from flax_transformer.visualization.pictures import check_picture_path, save_picture

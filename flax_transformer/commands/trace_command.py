@@ -23,8 +23,8 @@ from flax_transformer.visualization.grid_page import Grid, grid_page
 from flax_transformer.whole_files import check_target
 
 NOTE = (
-    "Each cell is one activation of the clean input in the pass of the corrupted input. 1: with it "
-    "alone the output is as probable as for the clean input. 0: it changes nothing. Negative: it "
+    "Each cell is one activation of the clean input in the pass of the corrupted input. 1: it "
+    "makes the output as probable as for the clean input. 0: it changes nothing. Negative: it "
     "makes the output less probable."
 )
 
@@ -132,7 +132,7 @@ def _grids(found: Trace, names: Mapping[str, list[str]]) -> list[Grid]:
         title = f"{name}, by layer and {'head' if 'attention' in name else 'position'}"
         layers = [f"layer {layer}" for layer in reversed(range(len(array)))]
         values = array[::-1]
-        # Plus zero: there is no -0.00.
+        # Adding zero removes the sign of -0.00.
         texts = [[f"{round(value, 2) + 0.0:.2f}" for value in row] for row in values.tolist()]
         grids.append(Grid(title, layers, columns, values, texts))
     return grids

@@ -75,7 +75,8 @@ def activations(
     patches = collection_of(patch_functions(patch, known.shapes), known.paths)
     given = {**variables, PATCHES: patches, UNASKED: unasked}
     _, stored = _apply(model, given, inputs, method, dropout_rng, collects=True)
-    by_name = {name_of(path): value for path, value in flatten_dict(stored[ACTIVATIONS]).items()}
+    flat: dict[tuple[str, ...], Any] = flatten_dict(stored[ACTIVATIONS])
+    by_name = {name_of(path): value for path, value in flat.items()}
     return {name: by_name[name] for name in chosen}
 
 
@@ -211,10 +212,10 @@ def _observed(
     def collect(variables: Any, inputs: Any) -> dict[str, Array]:
         given = (*looped(model, variables), inputs, method, None)
         _, stored = _apply(*given, collects=True)
-        found = {name_of(path): (path, x) for path, x in flatten_dict(stored[ACTIVATIONS]).items()}
+        flat: dict[tuple[str, ...], Any] = flatten_dict(stored[ACTIVATIONS])
         # Here, because JAX sorts the keys of what is returned.
-        paths.update({name: path for name, (path, _) in found.items()})
-        return {name: value for name, (_, value) in found.items()}
+        paths.update({name_of(path): path for path in flat})
+        return {name_of(path): value for path, value in flat.items()}
 
     shapes = jax.eval_shape(collect, variables, inputs)
     return _Observed({name: shapes[name] for name in paths}, paths)

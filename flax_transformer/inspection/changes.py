@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool
 
 from flax_transformer.errors import UserError
@@ -59,7 +60,7 @@ class At:
 
 
 def _chosen(name: str, axis: str, indices: Any, size: int) -> Bool[Array, " size"]:
-    if not isinstance(indices, jax.core.Tracer):
+    if not isinstance(indices, Tracer):
         wrong = [i for i in np.ravel(indices).tolist() if not -size <= i < size]
         if wrong:
             raise UserError(f"{name} has {size} {axis}, counted from 0, so none is {wrong[0]}")

@@ -41,7 +41,7 @@ def checked_stack(stack: str | None, names: Iterable[str]) -> str:
     """Returns a stack, by default the last one.
 
     Raises:
-        UserError: if there is no such stack.
+        UserError: if the model lacks this stack.
     """
     names = list(names)
     known = layer_outputs(names)

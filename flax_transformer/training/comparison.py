@@ -22,7 +22,8 @@ from flax_transformer.tasks.classification.classification_task import CLASSES, C
 from flax_transformer.tasks.tasks import find_task
 from flax_transformer.tasks.translation.translation_task import TranslationTask, bleu_tokenizer
 from flax_transformer.training.assemble import Weights
-from flax_transformer.training.checkpoints.workdir import Workdir, differing_settings
+from flax_transformer.training.checkpoints.settings import differing_settings
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.evaluated_once import evaluate_once
 from flax_transformer.training.kept_scores import Evaluation
 

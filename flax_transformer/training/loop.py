@@ -11,7 +11,8 @@ from rich.console import Console
 from flax_transformer.data.batches.prefetching import training_pipeline
 from flax_transformer.errors import path_of
 from flax_transformer.experiment import Experiment
-from flax_transformer.training.checkpoints.workdir import Workdir, flat_settings
+from flax_transformer.training.checkpoints.settings import flat_settings
+from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.durability.explained_errors import debug_nans, explain_out_of_memory
 from flax_transformer.training.durability.interruption import Interruption, find_interruption
 from flax_transformer.training.durability.lasting_console import LastingConsole

@@ -2,10 +2,13 @@ import io
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from command_line import IMPORTS
+from PIL import Image
 from small import make_experiment
 from unchecked import unchecked
+from untrained import EXPERIMENTS, write_workdir
 
 from flax_transformer.cli import main
 
@@ -52,6 +55,17 @@ def trained(folder):
         patch.setattr(sys, "stdout", output)
         main(["train", "small.py", "--workdir", "run"])
     return output.getvalue()
+
+
+@pytest.fixture(scope="session")
+def untrained(folder):
+    """In the folder, a workdir of each other kind of model, and a file for those of pictures."""
+    with unchecked():
+        for name, experiment in EXPERIMENTS.items():
+            write_workdir(folder / name, experiment)
+    frames = np.random.default_rng(0).integers(0, 256, (6, 4, 6), np.uint8)
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(folder / "frames.png", save_all=True, append_images=images[1:])
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 from command_line import assert_is_error
-from PIL import Image
 from small import PAIRS
-from unchecked import unchecked
-from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
+from untrained import CLASS_NAMES
 
 from flax_transformer.experiment import write_experiment
 from flax_transformer.functional.kernels.attention_forms import has_gpu
@@ -70,17 +67,6 @@ def test_a_target_takes_the_translation_s_place(run, folder):
 )
 def test_a_mistake_gets_one_line(run, words, message):
     assert_is_error(run("attention", *words), message)
-
-
-@pytest.fixture(scope="module")
-def untrained(folder):
-    """In the folder, a workdir of each other kind of model, and a file for those of pictures."""
-    with unchecked():
-        for name, experiment in EXPERIMENTS.items():
-            write_workdir(folder / name, experiment)
-    frames = np.random.default_rng(0).integers(0, 256, (6, 4, 6), np.uint8)
-    images = [Image.fromarray(frame) for frame in frames]
-    images[0].save(folder / "frames.png", save_all=True, append_images=images[1:])
 
 
 @pytest.mark.usefixtures("untrained")

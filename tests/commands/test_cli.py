@@ -20,7 +20,7 @@ NAMES = ", ".join(COMMANDS)
     ("line", "message"),
     [
         ("", f"no command: begin with one of {NAMES}"),
-        ("--workdir run translate", "unknown command '--workdir'; known: attention, "),
+        ("--workdir run translate", "unknown command '--workdir'; known: ablate, "),
         ("trian", "unknown command 'trian': did you mean 'train'"),
         (
             "table3 --vocab-siz 5",

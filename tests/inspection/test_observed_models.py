@@ -15,7 +15,7 @@ from small_models import MODELS, SmallModel, decoder, translator, video, vision
 
 from flax_transformer.errors import UserError
 from flax_transformer.inspection import At, activation_shapes, activations, run_with
-from flax_transformer.inspection.names import AXES, axes_of
+from flax_transformer.inspection.names import axes_of
 from flax_transformer.models import stack_layers
 
 ATTENTION = {"queries", "keys", "values", "scores", "weights", "heads"}
@@ -141,13 +141,10 @@ def test_activations_that_replace_themselves_change_no_bit(make):
     small = make()
     variables = small.draw()
     with jax.disable_jit():
-        plain, stored = small.apply(variables, mutable="activations")
+        plain, _ = small.apply(variables, mutable="activations")
         found = look(small, variables)
         patched = change(small, variables, found)
     np.testing.assert_array_equal(patched, plain)
-    for path, value in flatten_dict(stored["activations"], sep=".").items():
-        assert any((value == other).all() for other in found.values() if other.shape == value.shape)
-        assert path.rpartition(".")[2] in AXES
 
 
 def test_only_what_is_asked_for_is_computed():

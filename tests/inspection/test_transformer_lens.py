@@ -31,7 +31,7 @@ class Both:
     """One model, opened by TransformerLens and by us."""
 
     def __init__(self, folder: Any):
-        from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
+        from transformer_lens.pretrained.weight_conversions.gpt2 import convert_gpt2_weights
 
         sizes = {"n_embd": 24, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 16}
         ids = {"bos_token_id": 0, "eos_token_id": 0}
@@ -60,7 +60,7 @@ class Both:
         with torch.no_grad():
             self.logits, self.cache = self.theirs.run_with_cache(self.tokens)
         _, self.model, self.variables = ft.interchange.parameters(folder)
-        self.given = (self.model, self.variables, jnp.asarray(TOKENS))
+        self.given: Any = (self.model, self.variables, jnp.asarray(TOKENS))
 
     def changed(self, name: str, change: Any) -> np.ndarray:
         """Their logits with a changed activation."""
@@ -154,10 +154,13 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_changed_logits_are_theirs(both, name):
     theirs, ours = CHANGES[name]
-    for i in range(LAYERS):
-        their = f"blocks.{i}.{name}"
-        found = ft.inspection.run_with(*both.given, {NAMES[their]: ours})
-        agree(found, both.changed(their, theirs))
+    names = [f"blocks.{i}.{name}" for i in range(LAYERS)]
+    found: Any = jax.jit(
+        lambda *given: [ft.inspection.run_with(*given, patch={NAMES[their]: ours}) for their in names],
+        static_argnums=0,
+    )(*both.given)
+    for their, changed in zip(names, found, strict=True):
+        agree(changed, both.changed(their, theirs))
 
 
 def test_gradients_are_theirs(both):
@@ -184,7 +187,7 @@ def test_gradients_are_theirs(both):
 
 
 def test_attributions_are_theirs(both):
-    parts = ft.inspection.logit_attribution(*both.given, jnp.asarray(TARGETS))
+    parts = ft.inspection.logit_attribution(*both.given, targets=jnp.asarray(TARGETS))
     heads, names = both.cache.stack_head_results(layer=-1, return_labels=True)
     others, labels = both.cache.decompose_resid(layer=-1, return_labels=True, mode="mlp")
     all_parts = dict(zip([*names, *labels], torch.cat([heads, others]), strict=True))

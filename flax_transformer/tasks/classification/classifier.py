@@ -106,12 +106,10 @@ class Classifier:
         return shown | {"title": title}
 
     def given(self, example: Input, target: str | None = None) -> Fields:
-        """Returns the arguments of the model for a text, an image or a video; see `attend`."""
+        """Returns the arguments of the model for an image or a video; see `attend`."""
         refuse_target(target)
-        read = self.task.read([example])
-        warn_of_cut_texts(read)
-        batches = ExampleBatches(Examples(read, np.zeros(1, np.int32), ()), 1, seed=None)
-        return self.task.given(batches[0])
+        examples = Examples(self.task.read([example]), np.zeros(1, np.int32), self.class_names)
+        return self.task.given(ExampleBatches(examples, 1, seed=None)[0])
 
     def predict(
         self, examples: Examples

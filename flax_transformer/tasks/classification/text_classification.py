@@ -19,7 +19,7 @@ from flax_transformer.tasks.classification.classification_task import Classifica
 from flax_transformer.tasks.classification.classifier import Classifier
 from flax_transformer.tasks.given_texts import encode_text, list_texts
 from flax_transformer.tasks.task import TOKENIZER, Fields, Variables
-from flax_transformer.tasks.text_predictor import text_attention
+from flax_transformer.tasks.text_predictor import one_row, refuse_target, text_attention
 from flax_transformer.tasks.text_vectors import EmbedsTexts
 
 
@@ -34,6 +34,12 @@ class TextClassifier(Classifier, EmbedsTexts):
     def __init__(self, task: "TextClassification", variables: Variables):
         super().__init__(task, variables)
         self.tokenizer, self.max_length = task.tokenizer, task.experiment.data.max_length
+
+    def given(self, example: str, target: str | None = None) -> Fields:
+        """Returns the arguments of the model for a text."""
+        refuse_target(target)
+        ids = encode_text(self.tokenizer, "text", example, self.max_length, begin=True, end=True)
+        return one_row(ids)
 
 
 class TextClassification(ClassificationTask):

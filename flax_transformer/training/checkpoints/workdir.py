@@ -13,7 +13,7 @@ import jax
 from etils import epath
 from filelock import FileLock, Timeout
 
-from flax_transformer.errors import UserError, option
+from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment, read_experiment, write_experiment
 from flax_transformer.training.checkpoints.checkpoint_place import (
     OPTION,
@@ -21,6 +21,7 @@ from flax_transformer.training.checkpoints.checkpoint_place import (
     complete_steps,
     explained_access,
 )
+from flax_transformer.training.checkpoints.settings import differing_settings, setting_option
 from flax_transformer.training.metrics import VALIDATION, keep_lines
 from flax_transformer.training.optimizer.optimizer_config import FALLING
 from flax_transformer.training.processes import AgreedError, from_first, gathered, is_first
@@ -262,16 +263,6 @@ def _change(setting: str, *values: object) -> str:
     return f"{setting_option(setting)} was {old}, now {new}"
 
 
-def setting_option(setting: str) -> str:
-    """Returns the option of a setting; the kind of a part has none.
-
-    Example:
-        >>> setting_option("model.num_layers"), setting_option("model.kind")
-        ('--model.num-layers', 'model.kind')
-    """
-    return setting if setting.endswith(".kind") else option(setting)
-
-
 def forget_end(metrics: Path, training: TrainingConfig) -> None:
     """Drops lines that were written only because the training ended, before it is extended.
 
@@ -287,32 +278,3 @@ def forget_end(metrics: Path, training: TrainingConfig) -> None:
 
     if any(ending.values()) and metrics.exists():
         keep_lines(metrics, is_kept)
-
-
-def differing_settings(first: Experiment, second: Experiment) -> dict[str, tuple[object, object]]:
-    """Returns the two values of every setting that differs; None where a part lacks the setting.
-
-    Example:
-        >>> differing_settings(Experiment(), Experiment(seed=3))
-        {'seed': (0, 3)}
-    """
-    before, after = flat_settings(first), flat_settings(second)
-    return {
-        name: (before.get(name), after.get(name))
-        for name in dict.fromkeys([*before, *after])
-        if before.get(name) != after.get(name)
-    }
-
-
-def flat_settings(experiment: Experiment) -> dict[str, object]:
-    """Returns all settings of an experiment by name, such as "training.num_steps"."""
-    return _flat(experiment.to_json())
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    """Flattens nested dictionaries to names with dots."""
-    leaves = {}
-    for name, value in tree.items():
-        nested = isinstance(value, dict)
-        leaves |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
-    return leaves
