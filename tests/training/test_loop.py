@@ -150,9 +150,9 @@ def test_the_average_of_the_parameters_is_evaluated_and_read(experiment, straigh
         straight[0], "validation", command=command, weights="last", decoding=decoding
     )
     line = read_metrics(straight[0])[-1]
-    assert {name: line[name] for name in scored.scores} == {
-        name: score.value for name, score in scored.scores.items()
-    }
+    # Optimized programs round differently; what training compiles is not compiled quickly.
+    found = {name: score.value for name, score in scored.scores.items()}
+    assert {name: line[name] for name in found} == pytest.approx(found, rel=1e-6)
 
 
 def test_a_continued_run_leaves_what_the_uninterrupted_one_does(straight, continued):
