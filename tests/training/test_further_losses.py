@@ -49,11 +49,14 @@ class Model(nn.Module):
 
 
 def loss(variables, batch, rng, model=None, names=("size", "other")) -> Loss:
-    """The sum of the outputs of the rows; every row has weight 1."""
+    """The sum of the exponentials of the outputs; every row has weight 1.
+
+    The normalized outputs themselves add up to zero.
+    """
     outputs, collections = apply_in_training(
         model or Model(), variables, rng, batch, deterministic=False
     )
-    found = loss_of(jnp.sum(outputs), jnp.float32(len(batch)), collections)
+    found = loss_of(jnp.sum(jnp.exp(outputs)), jnp.float32(len(batch)), collections)
     return found._replace(extra={name: found.extra[name] for name in names})
 
 
