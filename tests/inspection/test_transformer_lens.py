@@ -156,7 +156,9 @@ def test_changed_logits_are_theirs(both, name):
     theirs, ours = CHANGES[name]
     names = [f"blocks.{i}.{name}" for i in range(LAYERS)]
     found: Any = jax.jit(
-        lambda *given: [ft.inspection.run_with(*given, patch={NAMES[their]: ours}) for their in names],
+        lambda *given: [
+            ft.inspection.run_with(*given, patch={NAMES[their]: ours}) for their in names
+        ],
         static_argnums=0,
     )(*both.given)
     for their, changed in zip(names, found, strict=True):

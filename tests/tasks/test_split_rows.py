@@ -51,8 +51,10 @@ def assert_same_texts(found, expected):
     for some, others in zip(found, expected, strict=True):
         assert [one.text for one in some] == [one.text for one in others]
     # Of all together: the sure tokens of a drawn model have log-probabilities near 0.
-    scores = ([one.score for several in texts for one in several] for texts in (found, expected))
-    assert_close(*scores, 1e-5)
+    scores, others = (
+        [one.score for several in texts for one in several] for texts in (found, expected)
+    )
+    assert_close(scores, others, 1e-5)
 
 
 @pytest.mark.parametrize("decoding", SEARCHES, ids=lambda decoding: decoding.method)
