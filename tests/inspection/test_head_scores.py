@@ -6,6 +6,8 @@ import pytest
 
 from flax_transformer import inspection
 
+pytestmark = pytest.mark.platforms
+
 TOKENS = np.array([5, 6, 7, 5, 6, 5, 8])
 WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(7), (3, 2, 7)).astype(np.float32)
 
