@@ -6,10 +6,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from flax_transformer.console import explain, say, show_table
 from flax_transformer.data.checks.examine import Report, Tokens, examine
@@ -43,6 +43,7 @@ from flax_transformer.visualization.pictures import check_picture_path, save_pic
 from flax_transformer.visualization.visible_text import arrow_title, visible_token
 
 EXIT_SERIOUS = 1
+Files = Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Doctor:
     """Training data: two files of parallel text, line by line; one file (.tsv of pairs, .csv or
     .tsv with columns text and label, .conllu, or plain text), or a folder of .txt files. Or an
     experiment file, all splits of which are examined."""
-    validation: tuple[Path, ...] = ()
+    validation: Files = ()
     """Validation data, one or two files of the same kind."""
-    test: tuple[Path, ...] = ()
+    test: Files = ()
     """Test data, one or two files of the same kind."""
     tokenizer: Path | None = None
     """A Hugging Face tokenizer.json, to find what it does not know. An experiment file has its own,
