@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from flax_transformer.errors import UserError
 from flax_transformer.experiment import Experiment
+from flax_transformer.inspection.activations import activation_shapes
 from flax_transformer.models.stacking import looped
 from flax_transformer.tasks.task import Task, Variables
 from flax_transformer.tasks.tasks import find_task
@@ -39,6 +41,20 @@ class InspectedModel:
         _, variables = looped(run.task.model, run.variables)
         task = opened.open_task(scan_layers=False)
         return dataclasses.replace(opened, task=task, variables=variables)
+
+    def check_logits(self) -> None:
+        """Rejects a model that predicts nothing.
+
+        Raises:
+            UserError: if it only gives vectors.
+        """
+        task = self.task
+        names = activation_shapes(task.model, self.variables, task.given(), method=task.method)
+        if "logits" not in names:
+            raise UserError(
+                f"{self.workdir} holds a model that gives vectors and predicts nothing: choose "
+                "another one"
+            )
 
     def open_task(self, **changes: Any) -> Task:
         """Opens the same task with changed fields of the model's config."""

@@ -43,6 +43,7 @@ class Lens(OfWorkdir):
         check_target(self.out, "page", "--out")
         check_options(self, "top")
         opened = InspectedModel.open(self.workdir, self.weights)
+        opened.check_logits()
         predictor = opened.task.predictor(opened.variables)
         inputs = predictor.given(self.text, self.target)
         reading = read_lens(opened.task, opened.variables, inputs, self.top)

@@ -53,11 +53,13 @@ class TraceInputs(OfWorkdir):
         """Writes the page, and prints what carries most."""
         check_target(self.out, "page", "--out")
         opened = InspectedModel.open(self.workdir, self.weights)
+        opened.check_logits()
         predictor: Any = opened.task.predictor(opened.variables)
         clean = predictor.given(self.text, self.target)
         corrupted = self._corrupted(predictor, clean)
         outputs = opened.task.model.apply(opened.variables, **clean, method=opened.task.method)
-        found = trace(opened.task, opened.variables, clean, corrupted, _log_prob(clean, outputs))
+        log_prob = _log_prob(opened.task.model.config.gives, clean, outputs)
+        found = trace(opened.task, opened.variables, clean, corrupted, log_prob)
         if abs(found.clean - found.corrupted) < 1e-4:
             raise UserError(
                 f"the output is as probable for --corrupt {self.corrupt!r:.40} as for the clean "
@@ -93,13 +95,17 @@ class TraceInputs(OfWorkdir):
         return corrupted
 
 
-def _log_prob(clean: Mapping[str, Array], outputs: Array) -> Any:
-    """From the outputs of rows to the log-probability of the most probable clean output."""
+def _log_prob(gives: str, clean: Mapping[str, Array], outputs: Array) -> Any:
+    """From the outputs of rows to the log-probability of the clean output.
+
+    It is the target; the most probable token after a text; or the most probable class, or tag or
+    token of every place.
+    """
     best = jnp.argmax(outputs[0], axis=-1)
-    if "target" in clean:
+    if gives == "target_tokens":
         # The next tokens that the decoder reads, and the most probable one after the last.
         best = jnp.append(clean["target"][0, 1:], best[-1])
-    elif best.ndim:
+    elif gives == "next_tokens":
         best = best[-1:]
 
     def log_prob(outputs: Array) -> Float[Array, " rows"]:
