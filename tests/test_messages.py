@@ -48,7 +48,8 @@ def test_mistaken_messages_are_found(call):
 
 # What `unknown` may name besides an option: the words of a file, or names that Python code gives.
 NOT_OPTIONS = re.compile(
-    r"command$|experiment file$|kind$|config of a task$|part of attention$|activation$|stack of layers$|class$|.* in \{\}"
+    r"command$|experiment file$|kind$|config of a task$|part of attention$|class$|.* in \{\}|"
+    r"activation$|stack of layers$"
 )
 
 
