@@ -131,8 +131,10 @@ def test_each_activation_of_every_model_that_replaces_itself_changes_nothing(nam
     small = MODELS[name]
     variables = small.draw()
     plain = small.apply(variables)
+    # "Equal" is defined in float32; 16 bits have two to three digits.
+    tolerance = 1e-5 if small.model.config.dtype == "float32" else 2e-2
     for key, value in look(small, variables).items():
-        assert_close(change(small, variables, {key: value}), plain, 1e-5)
+        assert_close(change(small, variables, {key: value}), plain, tolerance)
 
 
 @pytest.mark.parametrize("make", [translator, decoder, vision, video])
