@@ -82,20 +82,14 @@ def trace(
     outputs = task.model.apply(variables, **clean, method=task.method)
     best, worst = float(log_prob(outputs)[0]), float(found[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = iter(((found[:-1] - worst) / np.float64(best - worst)).tolist())
-    return Trace(
-        {
-            grid: np.array(
-                [
-                    [next(shares) for _ in range(_num_places(name, shapes[name].shape))]
-                    for name in of_grid
-                ]
-            )
-            for grid, of_grid in grids.items()
-        },
-        best,
-        worst,
-    )
+        shares = (found[:-1] - worst) / np.float64(best - worst)
+    # As asked: grid by grid, and within a grid layer by layer.
+    sizes = [
+        len(of_grid) * _num_places(of_grid[0], shapes[of_grid[0]].shape)
+        for of_grid in grids.values()
+    ]
+    parts = zip(grids, np.split(shares, np.cumsum(sizes)[:-1]), strict=True)
+    return Trace({grid: part.reshape(len(grids[grid]), -1) for grid, part in parts}, best, worst)
 
 
 def _grids(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, list[str]]:

@@ -1,14 +1,17 @@
 """The commands names, lens, trace and ablate."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command_line import assert_is_error
+from flax.traverse_util import flatten_dict, unflatten_dict
 from small import PAIRS
 
 import flax_transformer as ft
+from flax_transformer.training.assemble import open_run
 
 TEXT, TARGET, _ = PAIRS[7]
 CLEAN, OTHER = "thirty two", "thirty six"
@@ -121,6 +124,26 @@ def test_ablation_gives_the_loss_without_each_part(run, folder):
     )
     table = run("ablate", "--workdir", "run", "--score", "token_accuracy", "--top", "1").out
     assert "decoder" in table or "encoder" in table
+    # A head is taken away with its rows of the output projection, a network with its outputs.
+    opened = open_run(Path("run"), "average")
+    for part, names, rows in (
+        ("cross_attention", ["kernel"], 1),
+        ("feed_forward", ["kernel", "bias"], ...),
+    ):
+        flat: Any = flatten_dict(opened.variables["params"])
+        for name in names:
+            path = ("decoder_0", part, "output", name)
+            flat[path] = flat[path].at[rows].set(0.0)
+        silent = {"params": unflatten_dict(flat)}
+        expected = opened.task.measure(silent, "validation")["loss"].value
+        head = 1 if part == "cross_attention" else None
+        (found,) = (
+            p["value"]
+            for p in record["parts"]
+            if (p["kind"], p["layer"], p["head"]) == (f"decoder.{part}", 0, head)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        assert abs(found - record["whole"]) > 1e-3
 
 
 @pytest.mark.usefixtures("trained")
