@@ -200,4 +200,6 @@ byId("beside").append(...["none", ...readings.map(({ name }) => name)].map((name
   Object.assign(option, { value: place ? place - 1 : "", textContent: name });
   return option;
 }));
+// Two readings are there to be compared.
+state.beside = readings.length === 2 ? 1 : null;
 change({ view: CELLS[0] ?? (header.picture ? picture : lines) });

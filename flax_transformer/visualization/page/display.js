@@ -55,7 +55,10 @@ class Pane {
   describe() {
     const { name, title, notes } = readings[this.reading()];
     const [caption, below] = [this.figure.firstElementChild, this.figure.lastElementChild];
-    caption.textContent = [name, title].filter(Boolean).join(": ");
+    // A single reading has the page's heading above it.
+    const isKnown = readings.length === 1 && title === header.title;
+    const words = readings.length === 1 ? [title] : [name, title];
+    caption.textContent = isKnown ? "" : words.filter(Boolean).join(": ");
     caption.hidden = !caption.textContent;
     below.textContent = notes.join("\n");
     below.hidden = !notes.length;
@@ -144,7 +147,7 @@ function draw() {
 function afterDrawing(pane) {
   const { view, data } = pane.drawn;
   if (pane.number === (state.cell?.pane ?? state.pointed)) readout.textContent = view.sentence(data);
-  if (pane.number === 0) showScale(data, pane.window());
+  if (pane.number === 0 && !CELLS.includes(view)) showScale(data, pane.window());
   const isWhole = view === grid || CELLS.includes(view);
   const where = isWhole ? "all layers" : `layer ${data.layer}, ${namesOfHeads(data)}`;
   pane.drawing.setAttribute("aria-label", `${view.name} of ${data.part.name}: ${where}`);
