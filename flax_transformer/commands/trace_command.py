@@ -114,7 +114,8 @@ def _grids(found: Trace, names: Mapping[str, list[str]]) -> list[Grid]:
     grids = []
     for name, array in found.shares.items():
         columns = names.get(name) or [str(place) for place in range(array.shape[1])]
-        title = f"{name}, by layer and {'head' if 'attention' in name else 'position'}"
+        words = name.replace(".", " ").replace("_", "-")
+        title = f"{words}, by layer and {'head' if 'attention' in name else 'position'}"
         layers = [f"layer {layer}" for layer in reversed(range(len(array)))]
         values = array[::-1]
         # Adding zero removes the sign of -0.00.

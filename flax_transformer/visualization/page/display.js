@@ -35,13 +35,13 @@ class Pane {
     const { view } = state;
     this.figure.hidden = this.reading() === null;
     if (this.figure.hidden) return;
-    this.describe();
     const part = partOf(this.reading());
     const bytes = await layerOf(part, layerIn(part));
     if (mine !== this.turn) return;
     const show = () => {
       if (mine !== this.turn) return false;
       this.drawn = { view, data: dataOf(this, bytes) };
+      this.describe();
       view.surface === "svg" ? this.showSvg() : this.showCanvas();
       afterDrawing(this);
       return true;
@@ -166,6 +166,8 @@ function askRepaint() {
 }
 
 function point(pane, { token = null, cell = null }) {
+  // The pointer also leaves a pane that is hidden under it.
+  if (pane.reading() === null) return;
   const next = { cell: cell && { ...cell, pane: pane.number } };
   // A held token stays where it was chosen.
   if (!state.held) Object.assign(next, { token: token ?? restingToken(), pointed: pane.number });
