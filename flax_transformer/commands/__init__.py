@@ -20,6 +20,7 @@ COMMANDS = {
     "fill": ("use", f"{__name__}.fill_command", "Fill"),
     "embed": ("use", f"{__name__}.embed_command", "Embed"),
     "tag": ("use", f"{__name__}.tag_command", "Tag"),
+    "serve": ("use", f"{__name__}.serve_command", "Serve"),
     "score": ("use", f"{__name__}.score_command", "Score"),
     "import": ("exchange", f"{__name__}.import_command", "Import"),
     "export": ("exchange", f"{__name__}.export_command", "Export"),

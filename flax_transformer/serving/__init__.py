@@ -1,0 +1,1 @@
+"""Trained models as a service over HTTP (extra `serve`)."""

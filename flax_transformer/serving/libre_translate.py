@@ -1,0 +1,111 @@
+"""Translation by the interface of LibreTranslate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.serving.limits import LimitsConfig, RequestError
+from flax_transformer.serving.requests import check_key, read_fields, texts_of
+from flax_transformer.serving.served_model import ServedModel
+from flax_transformer.tasks.translation.translator import Translator
+from flax_transformer.training.assemble import TrainedRun
+
+AUTO = "auto"
+
+
+class ServedTranslator(ServedModel):
+    """A translator between two languages.
+
+    Args:
+        name: see `ServedModel`.
+        predictor: see `ServedModel`.
+        limits: see `ServedModel`.
+        source: code of the source language.
+        target: code of the target language.
+    """
+
+    does = "translate"
+    predictor: Translator
+
+    def __init__(
+        self, name: str, predictor: Translator, limits: LimitsConfig, source: str, target: str
+    ):
+        self.source, self.target = source, target
+        self.max_length = predictor.max_length
+        super().__init__(name, predictor, limits)
+
+    def answer(self, texts: list[str], options: Any) -> Sequence[str]:
+        """Translates texts; there are no options."""
+        return self.predictor.translate(texts)
+
+    def num_tokens(self, text: str) -> int:
+        """Counts the tokens of a source, with its marks."""
+        return int(TokenizedText.encode(self.predictor.tokenizer, [text]).lengths[0])
+
+
+def open_translator(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedTranslator:
+    """Makes the served model of a trained translator."""
+    data: Any = run.experiment.data
+    predictor = run.task.predictor(run.variables)
+    return ServedTranslator(name, predictor, limits, data.source_language, data.target_language)
+
+
+def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
+    """Makes the routes /translate, /languages and /detect.
+
+    Reference:
+        LibreTranslate's API, https://docs.libretranslate.com/.
+    """
+
+    async def translate(request: Request) -> Response:
+        fields = await read_fields(request)
+        texts = texts_of(fields, "q")
+        if fields.get("format", "text") != "text":
+            raise RequestError(422, "format must be text, as others are not read")
+        found = await _chosen(translators, fields).ask(texts)
+        answer: dict[str, Any] = {"translatedText": found}
+        if not isinstance(fields["q"], list):
+            answer["translatedText"] = found[0]
+        return JSONResponse(answer)
+
+    async def languages(request: Request) -> Response:
+        check_key(request)
+        codes = dict.fromkeys(one.source for one in translators)
+        targets = {
+            code: [one.target for one in translators if one.source == code] for code in codes
+        }
+        return JSONResponse(
+            [{"code": code, "name": code, "targets": targets[code]} for code in codes]
+        )
+
+    async def detect(request: Request) -> Response:
+        await read_fields(request)
+        raise RequestError(501, "languages are not detected: give source in /translate")
+
+    return [
+        Route("/translate", translate, methods=["POST"]),
+        Route("/languages", languages),
+        Route("/detect", detect, methods=["POST"]),
+    ]
+
+
+def _chosen(translators: Sequence[ServedTranslator], fields: Mapping[str, Any]) -> ServedTranslator:
+    """Finds the translator for the languages of a request; "auto" fits if only one does."""
+    source, target = fields.get("source", AUTO), fields.get("target")
+    found = [
+        one for one in translators if source in (AUTO, one.source) and target in (None, one.target)
+    ]
+    if not found:
+        pairs = ", ".join(f"{one.source} to {one.target}" for one in translators)
+        raise RequestError(
+            422, f"source {source!s:.20} and target {target!s:.20} do not fit: give one of {pairs}"
+        )
+    if source == AUTO and len({one.source for one in found}) > 1:
+        raise RequestError(422, "languages are not detected: give source")
+    if target is None and len({one.target for one in found}) > 1:
+        raise RequestError(422, "target is missing: give one of the languages")
+    return found[0]

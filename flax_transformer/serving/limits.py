@@ -1,0 +1,42 @@
+"""Limits of what a service takes, and the error beyond them."""
+
+import dataclasses
+
+from flax_transformer.errors import UserError, check_number
+
+
+@dataclasses.dataclass(frozen=True)
+class LimitsConfig:
+    """What a request may ask for, and how much may wait."""
+
+    body_bytes: int = 1_000_000
+    """Largest body of a request, in bytes."""
+    texts: int = 64
+    """Largest number of texts in a request."""
+    waiting: int = 2048
+    """Largest number of texts that wait; a request for more gets the status 429."""
+    seconds: float = 60.0
+    """Longest time to receive a request (status 408), and to answer it (status 503)."""
+
+    def __post_init__(self) -> None:
+        """Rejects limits that no request can keep."""
+        check_number("--limits.body-bytes", self.body_bytes)
+        check_number("--limits.texts", self.texts)
+        check_number("--limits.waiting", self.waiting)
+        if not 0 < self.seconds <= 86_400:
+            raise UserError(
+                f"--limits.seconds must be positive and at most 86,400, not {self.seconds}"
+            )
+
+
+class RequestError(Exception):
+    """A request that is not answered.
+
+    Attributes:
+        status: of HTTP.
+        reason: one line, which says what to do.
+    """
+
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason

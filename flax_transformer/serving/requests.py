@@ -1,0 +1,99 @@
+"""What a request says, and whether it may."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+
+from flax_transformer.serving.limits import RequestError
+
+Fields = dict[str, Any]
+
+
+async def read_fields(request: Request) -> Fields:
+    """Reads the fields of a request: JSON, a form, or the parameters of its address.
+
+    Raises:
+        RequestError: if the body is too large, arrives too slowly, or is neither; or if the
+            service has a key that the request lacks.
+    """
+    body = await _read_body(request)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    fields: Fields = dict(request.query_params)
+    if kind == "application/json":
+        fields |= _parse_json(body) if body else {}
+    elif kind == "application/x-www-form-urlencoded":
+        fields |= parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    else:
+        raise RequestError(415, f"content of the type {kind:.40} is not read: send JSON")
+    check_key(request, fields)
+    return fields
+
+
+def check_key(request: Request, fields: Mapping[str, Any] | None = None) -> None:
+    """Rejects a request without the key of the service.
+
+    The key is in the header "Authorization: Bearer KEY" or in the field "api_key".
+
+    Raises:
+        RequestError: with the status 401.
+    """
+    key: str | None = request.app.state.key
+    if key is None:
+        return
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+    own = (fields or {}).get("api_key", "")
+    # The time of the comparison does not show how much of a key is right.
+    if not any(hmac.compare_digest(str(one).encode(), key.encode()) for one in (given, own)):
+        raise RequestError(401, "the key is missing or wrong: send Authorization: Bearer KEY")
+
+
+async def _read_body(request: Request) -> bytes:
+    limits = request.app.state.limits
+    too_large = RequestError(
+        413, f"the body has more than {limits.body_bytes:,} bytes: send several requests"
+    )
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.body_bytes:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise RequestError(408, f"the request took more than {limits.seconds:g} s") from error
+    except ClientDisconnect as error:
+        raise RequestError(400, "the request broke off") from error
+    return b"".join(chunks)
+
+
+def _parse_json(body: bytes) -> Fields:
+    try:
+        fields = json.loads(body.decode("utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not JSON in UTF-8 ({error}): correct it") from error
+    if not isinstance(fields, dict):
+        raise RequestError(422, "the body is not an object of JSON: send one, in { and }")
+    return fields
+
+
+def texts_of(fields: Mapping[str, Any], name: str) -> list[str]:
+    """Returns the text or texts of a field.
+
+    Raises:
+        RequestError: if it is missing or holds something else.
+    """
+    if name not in fields:
+        raise RequestError(422, f"{name} is missing: give a text or a list of texts")
+    texts = fields[name] if isinstance(fields[name], list) else [fields[name]]
+    for text in texts:
+        if not isinstance(text, str):
+            raise RequestError(422, f"{name} holds {text!r:.40}: give a text or a list of texts")
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise RequestError(422, f"{name} holds half a character: give texts of Unicode")
+    return texts

@@ -1,0 +1,117 @@
+"""A trained model whose answers are computed in batches of texts."""
+
+import abc
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from flax_transformer.data.batches.batches import padded_length
+from flax_transformer.errors import UserError
+from flax_transformer.serving.batcher import Batcher, ClosedError, FullError, Kind
+from flax_transformer.serving.limits import LimitsConfig, RequestError
+
+# Rows of a batch: few sizes, so that few programs are compiled.
+ROWS = (1, 4, 16, 64)
+
+
+class ServedModel(abc.ABC):
+    """A loaded model, and the batches of texts that it answers.
+
+    Args:
+        name: by which requests name it.
+        predictor: of its task.
+        limits: of requests.
+
+    Attributes:
+        name: see the argument.
+        predictor: see the argument.
+        limits: see the argument.
+        batcher: of its texts.
+        does: what the model does: the command that uses it.
+        max_length: tokens that it reads of a text.
+    """
+
+    does: str
+    max_length: int
+
+    def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
+        self.name, self.predictor, self.limits = name, predictor, limits
+        self.batcher = Batcher(self._answer, largest=ROWS[-1], capacity=limits.waiting)
+
+    @abc.abstractmethod
+    def answer(self, texts: list[str], options: Any) -> Sequence[Any]:
+        """Computes the answers to texts with the same options."""
+
+    @abc.abstractmethod
+    def num_tokens(self, text: str) -> int:
+        """Counts the tokens that the model reads of a text."""
+
+    async def ask(self, texts: Sequence[str], options: Hashable = None) -> list[Any]:
+        """Answers the texts of a request, each in a batch with those of other requests.
+
+        Args:
+            texts: of the request.
+            options: of `answer`; texts with the same share a batch.
+
+        Raises:
+            RequestError: if there are too many texts, one is too long, too many wait, the answer
+                takes too long, or the service ends.
+        """
+        if len(texts) > self.limits.texts:
+            raise RequestError(
+                413, f"{len(texts)} texts are more than {self.limits.texts}: send several requests"
+            )
+        given = [(text, Kind(self._size(text), options)) for text in texts]
+        try:
+            futures = self.batcher.submit(given)
+        except FullError as error:
+            raise RequestError(429, "too many texts are waiting: try again later") from error
+        except ClosedError as error:
+            raise RequestError(503, "the service ends: ask it again later") from error
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+        except TimeoutError as error:
+            reason = f"no answer within {self.limits.seconds:g} s: try again later"
+            raise RequestError(503, reason) from error
+        except UserError as error:
+            raise RequestError(422, str(error)) from error
+
+    def warm_up(self, done: Callable[[], None]) -> None:
+        """Compiles the programs of all lengths and numbers of rows.
+
+        Args:
+            done: called after each of `num_programs`.
+        """
+        for size in self._sizes():
+            for rows in ROWS:
+                self._answer(Kind(size), [self._text_of(size)] * rows)
+                done()
+
+    @property
+    def num_programs(self) -> int:
+        """Number of shapes."""
+        return len(self._sizes()) * len(ROWS)
+
+    def _sizes(self) -> list[int]:
+        longest = self.max_length
+        return sorted({padded_length(length, longest) for length in range(1, longest + 1)})
+
+    def _text_of(self, size: int) -> str:
+        """A text whose padded length is `size`, as far as there is one."""
+        texts = (" ".join(["a"] * words) for words in range(size, 0, -1))
+        return next((text for text in texts if self.num_tokens(text) <= size), "a")
+
+    def _size(self, text: str) -> int:
+        tokens, longest = self.num_tokens(text), self.max_length
+        if tokens > longest:
+            raise RequestError(
+                413, f"a text has {tokens} tokens, but {self.name} reads {longest}: divide it"
+            )
+        return padded_length(max(tokens, 1), longest)
+
+    def _answer(self, kind: Kind, texts: list[str]) -> Sequence[Any]:
+        """Answers a batch; copies of the first text fill its rows."""
+        rows = next(size for size in ROWS if size >= len(texts))
+        filled = [*texts, *[texts[0]] * (rows - len(texts))]
+        return self.answer(filled, kind.options)[: len(texts)]
