@@ -54,6 +54,7 @@ FOLDERS = {
     "training.checkpoints": "Training: checkpoints",
     "training.durability": "Training: durability",
     "training.planning": "Training: planning",
+    "serving": "Serving",
     "visualization": "Visualization",
     "interchange": "Exchange of weights",
     "interchange.families": "Exchange of weights: families",

@@ -40,7 +40,7 @@ LAYERS = [
     {"visualization", "inspection"},
     {"tasks"},
     {"training", "experiment", "conventions", "presets"},
-    {"console", "line_batches", "interchange"},
+    {"console", "line_batches", "interchange", "serving"},
     {"commands", "option_values"},
     {"cli", "flax_transformer"},
     {"__main__"},

@@ -57,6 +57,7 @@ class Serve:
             )
             service.warm_up(models, console)
             names = ", ".join(f"{model.name} ({model.does})" for model in models)
+            listener.listen()
             say(console, f"serving {names} on http://{self.host}:{self.port}, until Ctrl-C")
             service.serve(models, routes, listener, self.limits, key)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import collections
+import contextlib
+import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,4 +86,21 @@ def serve(
         timeout_keep_alive=5,
         server_header=False,
     )
-    asyncio.run(uvicorn.Server(config).serve([listener]))
+    asyncio.run(_Server(config).serve([listener]))
+
+
+class _Server(uvicorn.Server):
+    """A server after whose end the process goes on; uvicorn's raises the signal again."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends the service, not the process, when a signal comes."""
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

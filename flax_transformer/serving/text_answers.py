@@ -85,7 +85,6 @@ def open_encoder(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedEnco
         UserError: if it reads images or videos.
     """
     task: Any = run.task
-    data: Any = run.experiment.data
     if not hasattr(task, "tokenizer"):
         raise UserError(f"{name} reads images or videos, which are not served: give another model")
     return ServedEncoder(
@@ -94,7 +93,7 @@ def open_encoder(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedEnco
         limits,
         does=task.command,
         tokenizer=task.tokenizer,
-        max_length=data.max_length,
+        max_length=task.experiment.data.max_length,
     )
 
 
