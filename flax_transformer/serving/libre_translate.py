@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.serving.limits import LimitsConfig, RequestError
-from flax_transformer.serving.requests import check_key, read_fields, texts_of
+from flax_transformer.serving.requests import check_key, read_request, texts_of
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.assemble import TrainedRun
@@ -39,7 +39,7 @@ class ServedTranslator(ServedModel):
         super().__init__(name, predictor, limits)
 
     def answer(self, texts: list[str], options: Any) -> Sequence[str]:
-        """Translates texts; there are no options."""
+        """Translates texts, without options."""
         return self.predictor.translate(texts)
 
     def num_tokens(self, text: str) -> int:
@@ -62,7 +62,7 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
     """
 
     async def translate(request: Request) -> Response:
-        fields = await read_fields(request)
+        fields = await read_request(request)
         texts = texts_of(fields, "q")
         if fields.get("format", "text") != "text":
             raise RequestError(422, "format must be text, as others are not read")
@@ -83,7 +83,7 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
         )
 
     async def detect(request: Request) -> Response:
-        await read_fields(request)
+        await read_request(request)
         raise RequestError(501, "languages are not detected: give source in /translate")
 
     return [

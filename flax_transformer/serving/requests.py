@@ -14,7 +14,7 @@ from flax_transformer.serving.limits import RequestError
 Fields = dict[str, Any]
 
 
-async def read_fields(request: Request) -> Fields:
+async def read_request(request: Request) -> Fields:
     """Reads the fields of a request: JSON, a form, or the parameters of its address.
 
     Raises:

@@ -27,7 +27,7 @@ SECONDS_TO_END = 30  # for requests that are being answered
 
 # What a task does -> how its model is served, and the routes of such models.
 _ENCODERS = (open_encoder, encoder_routes)
-KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], list[Route]]]] = {
+_KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], list[Route]]]] = {
     "translate": (open_translator, translation_routes),
     **dict.fromkeys(("classify", "embed", "fill", "tag"), _ENCODERS),
 }
@@ -50,12 +50,12 @@ def open_models(
     by_routes: dict[Callable[[Any], list[Route]], list[ServedModel]] = {}
     for name, path in zip(names, workdirs, strict=True):
         run = open_run(path, weights, dtype=dtype)
-        if run.task.command not in KINDS:
+        if run.task.command not in _KINDS:
             raise UserError(
                 f"{path} holds a model that can {run.task.command}, which is not served: give one "
-                f"that can {' or '.join(KINDS)}"
+                f"that can {' or '.join(_KINDS)}"
             )
-        opened, routes = KINDS[run.task.command]
+        opened, routes = _KINDS[run.task.command]
         models.append(opened(name, run, limits))
         by_routes.setdefault(routes, []).append(models[-1])
     return models, [route for routes, own in by_routes.items() for route in routes(own)]

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
 from flax_transformer.serving.limits import LimitsConfig, RequestError
-from flax_transformer.serving.requests import read_fields, texts_of
+from flax_transformer.serving.requests import read_request, texts_of
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.training.assemble import TrainedRun
 
@@ -36,7 +36,7 @@ def _tag(predictor: Any, texts: list[str]) -> Sequence[Any]:
 
 
 # Command of a task -> the answers to some texts.
-ANSWERS: Mapping[str, Answer] = {
+_ANSWERS: Mapping[str, Answer] = {
     "classify": _classify,
     "embed": _embed,
     "fill": _fill,
@@ -51,7 +51,7 @@ class ServedEncoder(ServedModel):
         name: see `ServedModel`.
         predictor: see `ServedModel`.
         limits: see `ServedModel`.
-        does: what it does, a key of ANSWERS.
+        does: what it does: the command that uses it.
         tokenizer: of its texts.
         max_length: tokens that it reads.
     """
@@ -70,8 +70,8 @@ class ServedEncoder(ServedModel):
         super().__init__(name, predictor, limits)
 
     def answer(self, texts: list[str], options: Any) -> Sequence[Any]:
-        """Answers texts; the options are a key of ANSWERS."""
-        return ANSWERS[options or self.does](self.predictor, texts)
+        """Does what the options say, or what the model was trained for."""
+        return _ANSWERS[options or self.does](self.predictor, texts)
 
     def num_tokens(self, text: str) -> int:
         """Counts the tokens of a text, with its marks."""
@@ -110,14 +110,14 @@ def encoder_routes(models: Sequence[ServedEncoder]) -> list[Route]:
         own = [model for model in models if model.does == does]
 
         async def answer(request: Request) -> Response:
-            fields = await read_fields(request)
+            fields = await read_request(request)
             model = named(own, fields)
             return JSONResponse({"answers": await model.ask(texts_of(fields, "texts"))})
 
         return Route(f"/{does}", answer, methods=["POST"])
 
     async def embeddings(request: Request) -> Response:
-        fields = await read_fields(request)
+        fields = await read_request(request)
         model, texts = named(embedding, fields), texts_of(fields, "input")
         vectors = await model.ask(texts, "embed")
         form = _FORMS.get(fields.get("encoding_format", "float"))
