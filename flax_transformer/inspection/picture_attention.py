@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from flax_transformer.inspection.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import compiled_attention_weights
 from flax_transformer.models.video import VideoConfig, VideoTransformer
 from flax_transformer.models.vision import VisionTransformer
 
@@ -55,7 +55,7 @@ def image_attention(
     Reference:
         Dosovitskiy et al. 2021, section 4.5 and figure 7 (attention over the image).
     """
-    weights = attention_weights(model, variables, jnp.asarray(image)[None])["encoder"]
+    weights = compiled_attention_weights(model, variables, jnp.asarray(image)[None])["encoder"]
     sides = zip(image.shape[:2], model.config.patch_size, strict=True)
     patches = tuple(size // patch for size, patch in sides)
     class_tokens = [CLASS_TOKEN] if model.config.pooling == "class_token" else []
@@ -122,7 +122,7 @@ def video_attention(
     """
     config = model.config
     patches = (config.num_times(), *config.grid())
-    found = attention_weights(model, variables, jnp.asarray(video)[None])
+    found = compiled_attention_weights(model, variables, jnp.asarray(video)[None])
     parts = {name: np.asarray(array[:, 0], np.float32) for name, array in found.items()}
     class_tokens = [CLASS_TOKEN] if config.pooling == "class_token" else []
     if class_tokens and config.variant == "factorized_encoder":
