@@ -11,7 +11,11 @@ if TYPE_CHECKING:
         plot_attention_steps,
         plot_mask,
     )
-    from flax_transformer.visualization.attention_view import AttentionView, view_attention
+    from flax_transformer.visualization.attention_view import (
+        AttentionView,
+        view_attention,
+        view_readings,
+    )
     from flax_transformer.visualization.curves import plot_curves, plot_schedules, read_curve
     from flax_transformer.visualization.encodings import plot_encodings, plot_grid_similarity
     from flax_transformer.visualization.formula_pictures import (
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
         plot_label_smoothing,
         plot_saturation,
     )
+    from flax_transformer.visualization.grid import Grid
     from flax_transformer.visualization.images import plot_images
     from flax_transformer.visualization.length_pictures import plot_lengths
     from flax_transformer.visualization.matrices import (
@@ -34,11 +39,14 @@ if TYPE_CHECKING:
         plot_wishes,
     )
     from flax_transformer.visualization.proof_picture import plot_proofs
+    from flax_transformer.visualization.reading import Reading
     from flax_transformer.visualization.search_tree_picture import plot_search_tree
 
 # Name -> the module that defines it, imported on first use.
 _HOMES = {
     "AttentionView": ".attention_view",
+    "Grid": ".grid",
+    "Reading": ".reading",
     "plot_ablation": ".ablation_picture",
     "plot_activations": ".formula_pictures",
     "plot_attention": ".attention_maps",
@@ -64,5 +72,6 @@ _HOMES = {
     "read_curve": ".curves",
     "save_picture": ".pictures",
     "view_attention": ".attention_view",
+    "view_readings": ".attention_view",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

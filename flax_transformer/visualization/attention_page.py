@@ -32,6 +32,7 @@ _SCRIPTS = (
     "grid.js",
     "matrix.js",
     "picture.js",
+    "cells.js",
     "saving.js",
     "display.js",
     "controls.js",

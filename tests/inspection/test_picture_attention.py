@@ -18,7 +18,7 @@ from flax_transformer.models import (
 )
 from flax_transformer.models.video import Variant
 from flax_transformer.visualization import view_attention
-from flax_transformer.visualization.attention_view import attention_rollout
+from flax_transformer.visualization.attention_rollout import attention_rollout
 
 LAYERS, TIME_LAYERS, HEADS, TIMES, ROWS, COLUMNS = 2, 3, 4, 5, 1, 7
 PLACES = ROWS * COLUMNS

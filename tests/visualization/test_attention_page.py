@@ -22,7 +22,7 @@ from attention_examples import random_weights
 
 from flax_transformer.visualization import AttentionView, view_attention
 from flax_transformer.visualization.attention_page import PRECISION
-from flax_transformer.visualization.attention_view import attention_rollout
+from flax_transformer.visualization.attention_rollout import attention_rollout
 
 
 def test_pointing_at_a_token_shows_where_it_looks(show):

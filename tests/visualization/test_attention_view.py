@@ -19,7 +19,7 @@ from PIL import Image
 from flax_transformer.errors import UserError
 from flax_transformer.visualization import attention_page, view_attention
 from flax_transformer.visualization.attention_page import round_weights
-from flax_transformer.visualization.attention_view import attention_rollout
+from flax_transformer.visualization.attention_rollout import attention_rollout
 
 LAYERS, HEADS, SOURCE, TARGET = 2, 3, 5, 7
 WORDS = ["the", "cat", "sat", "on", "it"]
@@ -48,10 +48,13 @@ class Page(html.parser.HTMLParser):
 
     @property
     def header(self):
-        return json.loads(self.texts["header"])
+        """The page's header, with the descriptions of its first reading."""
+        header = json.loads(self.texts["header"])
+        return {**header["readings"][0], **header}
 
     def chunk(self, name):
-        return np.frombuffer(zlib.decompress(base64.b64decode(self.texts[name])), np.uint8)
+        """A layer of the first reading."""
+        return np.frombuffer(zlib.decompress(base64.b64decode(self.texts[f"0-{name}"])), np.uint8)
 
     def weights(self, name):
         """As the page's scripts read them."""

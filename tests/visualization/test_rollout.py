@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flax_transformer.visualization.attention_view import attention_rollout
+from flax_transformer.visualization.attention_rollout import attention_rollout
 
 LAYERS, HEADS, LENGTH = 3, 5, 7
 

@@ -1,15 +1,18 @@
 // Buttons, sliders and keys, which all change the state and show it.
 
 const byId = (id) => document.getElementById(id);
+// Of readings; more have a slider.
+const MOST_BUTTONS = 6;
 
 /** Changes the state, keeps it valid, and shows it. */
 function change(changes) {
-  const isOtherPart = changes.part && changes.part !== state.part;
-  Object.assign(state, changes, { cell: null }, isOtherPart ? { token: null, held: false } : {});
+  const before = state.part;
+  Object.assign(state, { cell: null }, changes);
+  state.part = partOf(state.reading);
+  if (!hasSameTokens(before, state.part)) Object.assign(state, { token: null, held: false });
   const { part } = state;
   state.layer = Math.max(0, Math.min(state.layer, part.layers - 1));
-  state.heads = state.heads.filter((head) => head < part.heads);
-  if (!state.heads.length) state.heads = [0];
+  state.heads = headsOf(part);
   state.rolled &&= part.rollout;
   if (!state.view.isFor(part)) state.view = lines;
   if (changes.view && !state.held) state.token = restingToken();
@@ -40,10 +43,10 @@ function showControls() {
   fill("views", views.map((each) => ({
     text: each.name, isOn: each === view, changes: () => ({ view: each }),
   })));
-  fill("parts", header.parts.map((each) => ({
+  fill("parts", readings[state.reading].parts.map((each) => ({
     text: each.name, isOn: each === part, changes: () => ({ part: each }),
   })));
-  byId("part-choice").hidden = header.parts.length === 1;
+  byId("part-choice").hidden = readings[state.reading].parts.length === 1;
   fill("layers", numbers(part.layers).map((number) => ({
     text: `${number}`, label: `layer ${number}`, isOn: number === layer,
     changes: () => ({ layer: number }),
@@ -55,6 +58,10 @@ function showControls() {
   byId("rollout").hidden = !part.rollout;
   byId("rollout").setAttribute("aria-pressed", rolled);
   byId("theme").textContent = isDark() ? "Light" : "Dark";
+  const isCells = CELLS.includes(view);
+  for (const id of ["layer-choice", "head-choice", "weight-choice", "legend"]) {
+    byId(id).hidden = isCells;
+  }
   byId("zoom-choice").hidden = view !== matrix;
   byId("kept-choice").hidden = view !== lines || keysOf(part).length === 1;
   const [kept, last] = [keptKeys(part), placeOfAll(part)];
@@ -66,7 +73,22 @@ function showControls() {
   byId("opacity-text").textContent = `${byId("opacity").value} %`;
   byId("time-choice").hidden = view !== picture || header.picture.frames === 1;
   byId("time-text").textContent = `frame ${state.time}`;
+  showReadings();
   showLegend();
+}
+
+/** A button for each of few readings, a slider for many, and the choice of one beside. */
+function showReadings() {
+  const { reading, beside } = state;
+  const isMany = readings.length > MOST_BUTTONS;
+  byId("reading-choice").hidden = readings.length === 1;
+  fill("readings", isMany ? [] : readings.map(({ name }, number) => ({
+    text: name, isOn: number === reading, changes: () => ({ reading: number }),
+  })));
+  byId("reading-slider").hidden = !isMany;
+  byId("reading").value = reading;
+  byId("reading-text").textContent = readings[reading].name;
+  byId("beside").value = beside ?? "";
 }
 
 /** The chosen heads with one head added or removed, but at least one. */
@@ -117,7 +139,7 @@ function moveToken(by) {
   const next = isQuery ? state.token.index + by : by > 0 ? 0 : count - 1;
   const index = Math.max(0, Math.min(count - 1, next));
   change({ token: { side: "query", index }, held: true });
-  reveal(index);
+  for (const pane of panes) pane.reveal(index);
 }
 
 function moveHead(by) {
@@ -162,12 +184,20 @@ byId("theme").addEventListener("click", () => {
   change({});
 });
 for (const [id, save] of [["save-svg", saveSvg], ["save-png", savePng]]) {
-  byId(id).addEventListener("click", () => {
-    const { available, room } = windowOf();
-    save(wholeOf(drawn.view, drawn.data, available, room), fileName());
-  });
+  byId(id).addEventListener("click", () => save(wholeOf(panes), fileName()));
 }
+byId("reading").addEventListener("input", ({ target }) => change({ reading: +target.value }));
+byId("beside").addEventListener("change", ({ target }) =>
+  change({ beside: target.value === "" ? null : +target.value }));
 
 byId("precision").textContent = header.precision;
 byId("time").max = (header.picture?.frames ?? 1) - 1;
-change({ view: header.picture ? picture : lines });
+byId("by").textContent = header.by;
+byId("readings").setAttribute("aria-label", header.by);
+byId("reading").max = readings.length - 1;
+byId("beside").append(...["none", ...readings.map(({ name }) => name)].map((name, place) => {
+  const option = document.createElement("option");
+  Object.assign(option, { value: place ? place - 1 : "", textContent: name });
+  return option;
+}));
+change({ view: CELLS[0] ?? (header.picture ? picture : lines) });

@@ -1,6 +1,10 @@
 // The data of the page: the header, and weights that are unpacked on their first use.
 
 const header = JSON.parse(document.getElementById("header").textContent);
+const { readings } = header;
+readings.forEach((reading, number) => {
+  for (const part of reading.parts) Object.assign(part, { number, tokens: reading.tokens });
+});
 const weightOf = Float32Array.from(
   { length: 256 },
   (_, byte) => (byte / header.levels) ** header.exponent,
@@ -38,15 +42,15 @@ async function decode(element) {
 
 /** The bytes [heads, queries, keys] of one layer; its rollout, if any, comes last. */
 function layerOf(part, layer) {
-  return bytesOf(`${part.name}-${layer}`);
+  return bytesOf(`${part.number}-${part.name}-${layer}`);
 }
 
 function queriesOf(part) {
-  return header.tokens[part.queries];
+  return part.tokens[part.queries];
 }
 
 function keysOf(part) {
-  return header.tokens[part.keys];
+  return part.tokens[part.keys];
 }
 
 /** Weights [queries, keys]: the mean over the chosen heads. */

@@ -58,8 +58,8 @@ const grid = {
         const name = thumbnailName(data.part, layer, head, at.side);
         const place = { x: GRID_LEFT + head * at.step, y, width: at.side, height: at.side };
         shapes.push(...this.cell(thumbnails.get(name), place, table));
-        const isChosen = layer === state.layer && data.heads.includes(head);
-        if (isChosen || this.isUnder(layer, head)) {
+        const isChosen = layer === data.layer && data.heads.includes(head);
+        if (isChosen || this.isUnder(data.cell, layer, head)) {
           shapes.push({ kind: "rect", ...outside(place), fill: "none", stroke: color("accent") });
           shapes.push({ kind: "rect", ...place, fill: "none", stroke: color("accent") });
         }
@@ -68,7 +68,7 @@ const grid = {
     return shapes;
   },
 
-  isUnder: (layer, head) => state.cell?.layer === layer && state.cell.head === head,
+  isUnder: (cell, layer, head) => cell?.layer === layer && cell.head === head,
 
   cell(thumbnail, place, table) {
     if (!thumbnail) return [{ kind: "rect", ...place, fill: color("panel") }];
@@ -87,14 +87,14 @@ const grid = {
   },
 
   /** A click opens the head. */
-  open({ layer, head }) {
-    const rolled = head === state.part.heads;
+  open(data, { layer, head }) {
+    const rolled = head === data.part.heads;
     return { layer, rolled, heads: rolled ? state.heads : [head], view: lines };
   },
 
   sentence(data) {
-    if (!state.cell) return "Click or tap a head to enlarge it.";
-    const { layer, head } = state.cell;
+    if (!data.cell) return "Click or tap a head to enlarge it.";
+    const { layer, head } = data.cell;
     return `layer ${layer}, ${head === data.part.heads ? "rollout" : `head ${head}`}`;
   },
 };
@@ -104,7 +104,7 @@ function outside({ x, y, width, height }) {
 }
 
 function thumbnailName(part, layer, head, side) {
-  return `${part.name} ${layer} ${head} ${side}`;
+  return `${part.number} ${part.name} ${layer} ${head} ${side}`;
 }
 
 /** The largest weight of each block, so that single strong weights stay visible. */

@@ -82,8 +82,8 @@ const lines = {
   moving(data, available) {
     const at = this.layout(data, available);
     const tone = toneOf(this.most(data), state.faint);
-    const one = state.token !== null;
-    const found = strongest(data, state.token, one ? MOST_LINES_OF_A_TOKEN : MOST_LINES);
+    const one = data.token !== null;
+    const found = strongest(data, data.token, one ? MOST_LINES_OF_A_TOKEN : MOST_LINES);
     // Lines of several heads between the same tokens are side by side.
     const offset = (head) => (data.heads.indexOf(head) + 0.5) / data.heads.length - 0.5;
     const place = (index, head) => at.top + at.row * (index + 0.5) + offset(head) * (at.row - 8);
@@ -95,19 +95,19 @@ const lines = {
       opacity: 0.04 + 0.9 * tone(weightOf[byte]),
     }));
     if (!one) return curves;
-    const box = this.box(at, state.token.side, state.token.index);
+    const box = this.box(at, data.token.side, data.token.index);
     const frame = { kind: "rect", ...box, fill: "none", stroke: color("accent") };
     return [...curves, frame, ...this.strip(data, at, tone)];
   },
 
   strip(data, at, tone) {
-    const { side, index } = state.token;
+    const { side, index } = data.token;
     const isQuery = side === "query";
     const x = isQuery ? at.side + at.gap + at.label + 4 : at.side - at.label - at.strip - 4;
     const width = at.strip / data.heads.length;
     const keys = data.keys.length;
     const size = data.queries.length * keys;
-    return Array.from(weightsOf(data, state.token)).flatMap((weight, other) => {
+    return Array.from(weightsOf(data, data.token)).flatMap((weight, other) => {
       const place = isQuery ? index * keys + other : other * keys + index;
       const y = at.top + at.row * other;
       const byteOf = (head) => data.bytes[head * size + place];
@@ -129,7 +129,7 @@ const lines = {
     target.dataset.side && { token: { side: target.dataset.side, index: +target.dataset.index } },
 
   sentence(data) {
-    if (state.token) return sentenceOf(data, state.token);
+    if (data.token) return sentenceOf(data, data.token);
     const found = strongest(data, null, MOST_LINES);
     const all = data.heads.length * data.queries.length * data.keys.length;
     const least = found.length ? shown(weightOf[found[0].byte]) : "0";

@@ -75,17 +75,17 @@ const matrix = {
     const [width, height] = [at.cell * data.keys.length, at.cell * data.queries.length];
     const frame = { kind: "rect", fill: "none", stroke: color("accent") };
     const found = [];
-    if (state.token) {
-      const isQuery = state.token.side === "query";
-      const start = (isQuery ? at.top : at.left) + at.cell * state.token.index;
+    if (data.token) {
+      const isQuery = data.token.side === "query";
+      const start = (isQuery ? at.top : at.left) + at.cell * data.token.index;
       found.push(
         isQuery
           ? { ...frame, x: at.left, y: start, width, height: at.cell }
           : { ...frame, x: start, y: at.top, width: at.cell, height },
       );
     }
-    if (state.cell) {
-      const { query, key } = state.cell;
+    if (data.cell) {
+      const { query, key } = data.cell;
       const [x, y] = [at.left + at.cell * key, at.top + at.cell * query];
       found.push({ ...frame, x, y, width: at.cell, height: at.cell });
       found.push({ ...frame, ...outside({ x, y, width: at.cell, height: at.cell }) });
@@ -108,8 +108,8 @@ const matrix = {
   },
 
   sentence(data) {
-    if (!state.cell) return state.token ? sentenceOf(data, state.token) : "";
-    const { query, key } = state.cell;
+    if (!data.cell) return data.token ? sentenceOf(data, data.token) : "";
+    const { query, key } = data.cell;
     const weight = shown(data.mean[query * data.keys.length + key]);
     return `${named(data.queries, query)} looks at ${named(data.keys, key)} with ${weight}`;
   },
@@ -158,13 +158,13 @@ function labels(data, at, rows, columns, { left, top, width, height }) {
   for (const query of whole(rows, at.top, top, height)) {
     shapes.push({
       ...common, x: left + at.left - 6, y: place(at.top, query), anchor: "end",
-      text: textOf(data.queries[query], query, at.left), fill: labelColor("query", query),
+      text: textOf(data.queries[query], query, at.left), fill: labelColor(data, "query", query),
     });
   }
   for (const key of whole(columns, at.left, left, width)) {
     shapes.push({
       ...common, x: place(at.left, key), y: top + at.top - 6, turned: true,
-      text: textOf(data.keys[key], key, at.top), fill: labelColor("key", key),
+      text: textOf(data.keys[key], key, at.top), fill: labelColor(data, "key", key),
     });
   }
   return shapes;
@@ -174,8 +174,8 @@ function chosen({ first, count }, step) {
   return Array.from({ length: count }, (_, i) => first + i).filter((i) => i % step === 0);
 }
 
-function labelColor(side, index) {
-  const isUnder = state.cell?.[side] === index;
-  const isChosen = state.token?.side === side && state.token.index === index;
+function labelColor(data, side, index) {
+  const isUnder = data.cell?.[side] === index;
+  const isChosen = data.token?.side === side && data.token.index === index;
   return color(isUnder || isChosen ? "accent" : "ink");
 }

@@ -61,7 +61,7 @@ const picture = {
       { kind: "pixels", ...place, rows, columns, pixels },
       ...this.chosenPatch(data, at),
       ...this.bars(weights, at),
-      ...this.chips(at),
+      ...this.chips(data, at),
     ];
   },
 
@@ -70,7 +70,7 @@ const picture = {
   /** Weights of the patches: of the chosen query, or the mean over all queries. */
   weights(data) {
     const { first } = header.picture;
-    if (state.token?.side === "query") return weightsOf(data, state.token).subarray(first);
+    if (data.token?.side === "query") return weightsOf(data, data.token).subarray(first);
     const [queries, keys] = [data.queries.length, data.keys.length];
     const mean = new Float32Array(keys - first);
     for (let i = 0; i < queries * keys; i++) {
@@ -84,8 +84,8 @@ const picture = {
 
   chosenPatch(data, at) {
     const { patches: [, rows, columns], first } = header.picture;
-    const place = (state.token?.index ?? -1) - first - this.step() * rows * columns;
-    const isPatch = place >= 0 && place < rows * columns && state.token.side === "query";
+    const place = (data.token?.index ?? -1) - first - this.step() * rows * columns;
+    const isPatch = place >= 0 && place < rows * columns && data.token.side === "query";
     if (!isPatch || data.part.queries !== "source") return [];
     const [width, height] = [at.pictureWidth / columns, at.pictureHeight / rows];
     const frame = {
@@ -125,9 +125,9 @@ const picture = {
     ]);
   },
 
-  chips(at) {
+  chips(data, at) {
     return at.chips.flatMap(({ x, y, width, index, text }) => {
-      const isChosen = state.token?.side === "query" && state.token.index === index;
+      const isChosen = data.token?.side === "query" && data.token.index === index;
       return [
         {
           kind: "rect", x, y, width, height: CHIP,
@@ -161,7 +161,7 @@ const picture = {
   sentence(data) {
     const weights = this.weights(data);
     const share = shown(this.sums(weights)[this.step()]);
-    const token = state.token?.side === "query" ? state.token : null;
+    const token = data.token?.side === "query" ? data.token : null;
     const who = token ? named(data.queries, token.index) : "The mean of all queries";
     const what = header.picture.frames > 1 ? "this time" : "the image";
     const brightest = shown(largest(weights));

@@ -3,10 +3,38 @@
 // Pixels per unit, and the longest side that browsers can draw.
 const DENSITY = 3;
 const LONGEST_SIDE = 8192;
+// Between two panes, and for their names.
+const BETWEEN = 24;
+const ABOVE = 26;
 
-function wholeOf(view, data, available, room) {
-  const size = view.size(data, available, room);
-  return { ...size, shapes: view.scene(data, { left: 0, top: 0, ...size, available, room }) };
+/** The scenes of the panes side by side, with the names of their readings above. */
+function wholeOf(panes) {
+  const shown = panes.filter((pane) => pane.drawn && !pane.figure.hidden);
+  const above = shown.length > 1 ? ABOVE : 0;
+  let left = 0;
+  const scenes = shown.map((pane) => {
+    const { view, data } = pane.drawn;
+    const { available, room } = pane.window();
+    const size = view.size(data, available, room);
+    const shapes = view.scene(data, { left: 0, top: 0, ...size, available, room });
+    const { name } = readings[data.part.number];
+    const title = { kind: "text", x: 2, y: -12, size: 14, bold: true, text: name, fill: color("ink") };
+    const moved = [...shapes, ...(above ? [title] : [])].map((shape) => shifted(shape, left, above));
+    left += size.width + BETWEEN;
+    return { ...size, shapes: moved };
+  });
+  return {
+    width: left - BETWEEN,
+    height: above + Math.max(...scenes.map(({ height }) => height)),
+    shapes: scenes.flatMap(({ shapes }) => shapes),
+  };
+}
+
+function shifted(shape, right, down) {
+  const moved = { ...shape };
+  for (const key of ["x", "x1", "x2"]) if (key in moved) moved[key] += right;
+  for (const key of ["y", "y1", "y2"]) if (key in moved) moved[key] += down;
+  return moved;
 }
 
 function saveSvg(scene, name) {
@@ -36,6 +64,8 @@ function download(blob, name) {
 
 function fileName() {
   const { part, view, layer, heads, rolled } = state;
+  const name = `attention-${part.name}-${view.name.toLowerCase().replaceAll(/[^\p{L}\d]+/gu, "-")}`;
+  if (CELLS.includes(view)) return name;
   const which = rolled ? "rollout" : `heads-${heads.join("-")}`;
-  return `attention-${part.name}-${view.name.toLowerCase()}-layer-${layer}-${which}`;
+  return `${name}-layer-${layer}-${which}`;
 }

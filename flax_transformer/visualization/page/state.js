@@ -1,13 +1,16 @@
 // The state of the page: the only data that change, and values derived from them.
 
 const state = {
-  part: header.parts[0],
+  reading: 0, // number of the reading
+  beside: null, // number of the reading beside it
+  pointed: 0, // number of the pane in which the token is chosen
+  part: readings[0].parts[0],
   view: null, // one of VIEWS
   layer: 0,
   heads: [0],
   rolled: false, // rollout instead of heads
   token: null, // {side: "query" or "key", index}
-  cell: null, // {query, key} under the pointer
+  cell: null, // what is under the pointer besides a token, with the number of its pane
   held: false, // the token stays chosen when the pointer leaves
   faint: false,
   toOne: false,
@@ -26,23 +29,52 @@ function startOf(described) {
 
 /** What is chosen while nothing is pointed at. */
 function restingToken() {
-  return state.view === picture && state.part === header.parts[0] ? state.resting : null;
+  return state.view === picture && state.part === readings[state.reading].parts[0] ? state.resting : null;
 }
 
-let mean = { key: "" };
+/** The chosen part in a reading; its first part if it has none of that name. */
+function partOf(number) {
+  const { parts } = readings[number];
+  return parts.find((part) => part.name === state.part.name) ?? parts[0];
+}
 
-/** All data for a view, once the layer's bytes are available. */
-function dataOf(bytes) {
-  const { part, layer } = state;
-  const queries = queriesOf(part);
-  const keys = keysOf(part);
-  const heads = state.rolled ? [part.heads] : state.heads;
-  const key = `${part.name} ${layer} ${heads}`;
-  if (mean.key !== key) {
+const layerIn = (part) => Math.min(state.layer, part.layers - 1);
+
+/** The chosen heads that a part has. */
+function headsOf(part) {
+  const heads = state.heads.filter((head) => head < part.heads);
+  return heads.length ? heads : [0];
+}
+
+/** The heads whose weights are drawn; rollout comes after the last head. */
+function drawnHeads(part) {
+  return state.rolled && part.rollout ? [part.heads] : headsOf(part);
+}
+
+/** All data of a pane for a view, once the layer's bytes are available. */
+function dataOf(pane, bytes) {
+  const part = partOf(pane.reading());
+  const [layer, heads] = [layerIn(part), drawnHeads(part)];
+  const [queries, keys] = [queriesOf(part), keysOf(part)];
+  const key = `${part.number} ${part.name} ${layer} ${heads}`;
+  if (pane.mean?.key !== key) {
     const values = meanOf(bytes, heads, queries.length * keys.length);
-    mean = { key, values, most: largest(values) };
+    pane.mean = { key, values, most: largest(values) };
   }
-  return { bytes, heads, queries, keys, part, mean: mean.values, most: mean.most || 1 };
+  const { values: mean, most } = pane.mean;
+  return { bytes, part, layer, heads, queries, keys, mean, most: most || 1, ...pointedIn(pane) };
+}
+
+function hasSameTokens(one, other) {
+  return [queriesOf, keysOf].every((of) => JSON.stringify(of(one)) === JSON.stringify(of(other)));
+}
+
+/** The chosen token and cell, where the pane has them. */
+function pointedIn(pane) {
+  return {
+    token: hasSameTokens(partOf(pane.reading()), state.part) || pane.number === state.pointed ? state.token : null,
+    cell: state.cell?.pane === pane.number ? state.cell : null,
+  };
 }
 
 /** The mean weights from a query to all keys, or of a key from all queries. */
@@ -75,7 +107,7 @@ function sentenceOf(data, token) {
 }
 
 function namesOfHeads(data) {
-  if (state.rolled) return "rollout up to this layer";
+  if (data.heads[0] === data.part.heads) return "rollout up to this layer";
   if (data.heads.length === 1) return `head ${data.heads[0]}`;
   return `mean of heads ${data.heads.join(", ")}`;
 }
