@@ -24,6 +24,7 @@ class KeptModels:
         experiment: the trained experiment.
         task: made from the experiment.
         steps: steps of the checkpoints, the oldest first.
+        shapes: of the variables.
 
     Raises:
         UserError: if the folder has no trained model.
@@ -32,6 +33,7 @@ class KeptModels:
     experiment: Experiment
     task: Task
     steps: list[int]
+    shapes: Variables
 
     def __init__(self, path: Path):
         workdir = Workdir(path)
@@ -39,11 +41,11 @@ class KeptModels:
         self.steps = any_steps(path, workdir.saved_steps())
         self.task = find_task(self.experiment)[1].open(self.experiment, path, training=False)
         self._checkpoints = open_checkpoints(workdir, self.experiment.training, is_reader=True)
-        self._shapes = jax.eval_shape(self.task.init, jax.random.key(0))
+        self.shapes = jax.eval_shape(self.task.init, jax.random.key(0))
 
     def read(self, step: int) -> Variables | None:
         """Returns the variables of a checkpoint; None, with a warning, if it is damaged."""
-        variables, read = self._checkpoints.mean_variables(self._shapes, [step])
+        variables, read = self._checkpoints.mean_variables(self.shapes, [step])
         return place_for_use(variables) if read else None
 
     def close(self) -> None:
