@@ -24,6 +24,7 @@ from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.kept_models import KeptModels
 from flax_transformer.training.kept_scores import kept_lines
 from flax_transformer.training.metrics import validation_lines
+from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.visualization.attention_view import view_readings
 from flax_transformer.visualization.reading import Reading
 from flax_transformer.whole_files import check_target
@@ -89,9 +90,7 @@ class Watch:
         console = Console()
         for reading in readings:
             say(console, f"{reading.name}: {'; '.join(reading.notes)}")
-        count = "1 checkpoint is" if len(looks) == 1 else f"{len(looks)} checkpoints are"
-        more = f"train with --training.keep-checkpoints above {training.keep_checkpoints}"
-        say(console, f"{count} kept: to keep more, {more}")
+        say(console, _how_many(len(looks), training))
         say(console, f"shown in {page}: open it in a browser")
 
     def _check(self, models: KeptModels) -> None:
@@ -150,6 +149,16 @@ class Watch:
         print(json.dumps(record, ensure_ascii=False, indent=2))
 
 
+def _how_many(count: int, training: TrainingConfig) -> str:
+    """Says how many checkpoints are kept, and the option with which there are more."""
+    counted = "1 checkpoint is" if count == 1 else f"{count} checkpoints are"
+    if count < training.keep_checkpoints:
+        more = f"--training.checkpoint-every-steps below {training.checkpoint_every_steps}"
+    else:
+        more = f"--training.keep-checkpoints above {training.keep_checkpoints}"
+    return f"{counted} kept: for more, train with {more}"
+
+
 def _reads_target(task: Task) -> bool:
     return "target" in task.attention_options
 
@@ -166,9 +175,9 @@ def _look(models: KeptModels, step: int, given: Any, target: str | None) -> Look
     output = predictor.answer(given)
     if not _reads_target(models.task):
         return Look(step, output, None, predictor.attend(given))
-    target = output if target is None else target
-    if not target.strip() and target == output:
+    if target is None and given.strip() and not output.strip():
         raise UserError(f"the output at step {step} is blank: give a --target to read")
+    target = output if target is None else target
     return Look(step, output, target, predictor.attend(given, target=target))
 
 
