@@ -17,6 +17,8 @@ from flax_transformer.commands.inspected_model import InspectedModel
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
+from flax_transformer.inspection.picture_attention import patch_names
+from flax_transformer.models import VideoConfig, VisionConfig
 from flax_transformer.tasks.lens_reading import task_tokenizer
 from flax_transformer.tasks.tracing import Trace, trace
 from flax_transformer.visualization.grid_page import Grid, grid_page
@@ -119,8 +121,10 @@ def _log_prob(gives: str, clean: Mapping[str, Array], outputs: Array) -> Any:
 
 
 def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:
-    """The tokens at the positions of each stack of layers."""
-    names = {}
+    """The tokens or patches at the positions of each stack of layers."""
+    config, names = task.model.config, {}
+    if isinstance(config, VisionConfig | VideoConfig):
+        return patch_names(config)
     for side, stack in (("source", "encoder"), ("target", "decoder")):
         if side in clean:
             tokenizer = task.tokenizer if side == "source" else task_tokenizer(task)
