@@ -14,12 +14,14 @@ from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import check_options
 from flax_transformer.tasks.lens_reading import LensReading, read_lens
-from flax_transformer.visualization.grid_page import Grid, grid_page
+from flax_transformer.visualization.attention_view import view_readings
+from flax_transformer.visualization.grid import Grid
+from flax_transformer.visualization.reading import Reading
 from flax_transformer.whole_files import check_target
 
 NOTE = (
     "Each cell shows the most probable prediction if the layer were the last one. Its color is the "
-    "probability of what the last layer predicts. Rest the pointer on a cell for more predictions."
+    "probability of what the last layer predicts. Point at a cell, or tap it, for more predictions."
 )
 
 
@@ -44,16 +46,18 @@ class Lens(OfWorkdir):
         check_options(self, "top")
         opened = InspectedModel.open(self.workdir, self.weights)
         opened.check_logits()
-        predictor = opened.task.predictor(opened.variables)
+        predictor: Any = opened.task.predictor(opened.variables)
         inputs = predictor.given(self.text, self.target)
         reading = read_lens(opened.task, opened.variables, inputs, self.top)
-        page = grid_page(f"Lens: {self.text}", NOTE, [lens_grid(reading)]).save(self.out)
+        options = {} if self.target is None else {"target": self.target}
+        shown = Reading(**predictor.attend(self.text, **options), grids=[lens_grid(reading)])
+        page = view_readings([shown], title=f"Lens: {self.text}").save(self.out)
         if self.json:
             print(json.dumps(_record(reading), ensure_ascii=False, indent=2))
             return
         for layer, guesses in enumerate(reading.guesses):
-            shown = " ".join(cell[0].name for cell in guesses)
-            say(Console(), f"after layer {layer}: {shown}")
+            names = " ".join(cell[0].name for cell in guesses)
+            say(Console(), f"after layer {layer}: {names}")
         say(Console(), f"shown in {page}: open it in a browser")
 
 
@@ -78,6 +82,8 @@ def lens_grid(reading: LensReading) -> Grid:
             ["\n".join(f"{guess.name} {guess.probability:.3f}" for guess in cell) for cell in layer]
             for layer in layers
         ],
+        view="Lens",
+        note=NOTE,
     )
 
 

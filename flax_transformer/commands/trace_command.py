@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from rich.console import Console
 from tyro.conf import Positional
 
@@ -20,8 +18,11 @@ from flax_transformer.errors import UserError
 from flax_transformer.inspection.picture_attention import patch_names
 from flax_transformer.models import VideoConfig, VisionConfig
 from flax_transformer.tasks.lens_reading import task_tokenizer
+from flax_transformer.tasks.output_probability import output_log_prob
 from flax_transformer.tasks.tracing import Trace, trace
-from flax_transformer.visualization.grid_page import Grid, grid_page
+from flax_transformer.visualization.attention_view import view_readings
+from flax_transformer.visualization.grid import Grid
+from flax_transformer.visualization.reading import Reading
 from flax_transformer.whole_files import check_target
 
 NOTE = (
@@ -59,8 +60,7 @@ class TraceInputs(OfWorkdir):
         predictor: Any = opened.task.predictor(opened.variables)
         clean = predictor.given(self.text, self.target)
         corrupted = self._corrupted(predictor, clean)
-        outputs = opened.task.model.apply(opened.variables, **clean, method=opened.task.method)
-        log_prob = _log_prob(opened.task.model.config.gives, clean, outputs)
+        log_prob = output_log_prob(opened.task, opened.variables, clean)
         found = trace(opened.task, opened.variables, clean, corrupted, log_prob)
         if abs(found.clean - found.corrupted) < 1e-4:
             raise UserError(
@@ -68,7 +68,9 @@ class TraceInputs(OfWorkdir):
                 "input: give another one"
             )
         grids = _grids(found, _names(opened.task, clean))
-        page = grid_page(f"{self.text} | {self.corrupt}", NOTE, grids).save(self.out)
+        options = {} if self.target is None else {"target": self.target}
+        reading = Reading(**predictor.attend(self.text, **options), grids=grids)
+        page = view_readings([reading], title=f"{self.text} | {self.corrupt}").save(self.out)
         if self.json:
             shares = {name: array.tolist() for name, array in found.shares.items()}
             print(json.dumps(found._replace(shares=shares)._asdict(), indent=2))
@@ -97,29 +99,6 @@ class TraceInputs(OfWorkdir):
         return corrupted
 
 
-def _log_prob(gives: str, clean: Mapping[str, Array], outputs: Array) -> Any:
-    """From the outputs of rows to the log-probability of the clean output.
-
-    It is the target; the most probable token after a text; or the most probable class, or tag or
-    token of every place.
-    """
-    best = jnp.argmax(outputs[0], axis=-1)
-    if gives == "target_tokens":
-        # The next tokens that the decoder reads, and the most probable one after the last.
-        best = jnp.append(clean["target"][0, 1:], best[-1])
-    elif gives == "next_tokens":
-        best = best[-1:]
-
-    def log_prob(outputs: Array) -> Float[Array, " rows"]:
-        scores = jax.nn.log_softmax(outputs.astype(jnp.float32))
-        if not best.ndim:
-            return scores[:, best]
-        chosen = scores[:, -len(best) :]
-        return jnp.take_along_axis(chosen, best[None, :, None], axis=-1).sum(axis=(1, 2))
-
-    return log_prob
-
-
 def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:
     """The tokens or patches at the positions of each stack of layers."""
     config, names = task.model.config, {}
@@ -139,10 +118,11 @@ def _grids(found: Trace, names: Mapping[str, list[str]]) -> list[Grid]:
     grids = []
     for name, array in found.shares.items():
         columns = names.get(name) or [str(place) for place in range(array.shape[1])]
-        title = f"{name}, by layer and {'head' if 'attention' in name else 'position'}"
+        words = name.replace(".", " ").replace("_", "-")
+        title = f"{words}, by layer and {'head' if 'attention' in name else 'position'}"
         layers = [f"layer {layer}" for layer in reversed(range(len(array)))]
         values = array[::-1]
         # Adding zero removes the sign of -0.00.
         texts = [[f"{round(value, 2) + 0.0:.2f}" for value in row] for row in values.tolist()]
-        grids.append(Grid(title, layers, columns, values, texts))
+        grids.append(Grid(title, layers, columns, values, texts, view="Trace", note=NOTE))
     return grids

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from flax_transformer.inspection.changes import Change, collection_of, patch_functions
@@ -72,8 +72,7 @@ def activations(
     known = _observed(model, variables, inputs, method)
     chosen = matching(names, known.shapes)
     unasked = collection_of(dict.fromkeys(known.shapes.keys() - {*chosen}, True), known.paths)
-    patches = collection_of(patch_functions(patch, known.shapes), known.paths)
-    given = {**variables, PATCHES: patches, UNASKED: unasked}
+    given = {**_with_patch(variables, patch, known), UNASKED: unasked}
     _, stored = _apply(model, given, inputs, method, dropout_rng, collects=True)
     flat: dict[tuple[str, ...], Any] = flatten_dict(stored[ACTIVATIONS])
     by_name = {name_of(path): value for path, value in flat.items()}
@@ -146,7 +145,8 @@ def patched(
 ) -> dict[str, Any]:
     """Returns variables with which a model computes with changed activations, whoever calls it.
 
-    So whole searches and scores can be computed without a head:
+    So whole searches and scores can be computed without a head. Variables that are patched already
+    keep their changes:
 
         translator = ft.load("runs/number_words")
         translator.variables = patched(translator.model, translator.variables, inputs, patch)
@@ -176,9 +176,16 @@ def patched(
     """
     if model.config.scan_layers:
         raise ValueError("layers are scanned: pass the model and variables of models.looped")
-    known = _observed(model, variables, inputs, method)
-    patches = collection_of(patch_functions(patch, known.shapes), known.paths)
-    return {**variables, PATCHES: patches}
+    return _with_patch(variables, patch, _observed(model, variables, inputs, method))
+
+
+def _with_patch(
+    variables: Mapping[str, Any], patch: Mapping[str, Change], known: _Observed
+) -> dict[str, Any]:
+    """Adds changes to those that the variables have; of two for one activation, the new counts."""
+    new = collection_of(patch_functions(patch, known.shapes), known.paths)
+    flat = {**flatten_dict(variables.get(PATCHES, {})), **flatten_dict(new)}
+    return {**variables, PATCHES: unflatten_dict(flat)}
 
 
 def activation_shapes(

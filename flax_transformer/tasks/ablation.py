@@ -64,7 +64,7 @@ class Ablation:
 
     task: Task
     variables: Variables
-    split: str | OwnFiles
+    split: str | OwnFiles = "validation"
     means: Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
@@ -84,20 +84,22 @@ class Ablation:
             found += [Part(kind, layer, head) for head in heads]
         return found
 
+    def variables_without(self, part: Part | None) -> dict[str, Any]:
+        """Returns variables with which the model computes without a part.
+
+        One compiled program serves all parts, and the whole model (None): only numbers differ.
+        """
+        patch = {name: self._patch(name, part) for name in self._shapes}
+        task = self.task
+        return patched(task.model, self.variables, task.given(), patch, method=task.method)
+
     def scores(self) -> dict[str, float]:
         """Computes the scores of the whole model, in the same program as those without a part."""
-        return self._measure(None)
+        return _values(self.task, self.variables_without(None), self.split)
 
     def without(self, part: Part) -> dict[str, float]:
         """Computes the scores without a part."""
-        return self._measure(part)
-
-    def _measure(self, part: Part | None) -> dict[str, float]:
-        """One compiled program computes the scores without any part: only numbers differ."""
-        patch = {name: self._patch(name, part) for name in self._shapes}
-        task = self.task
-        variables = patched(task.model, self.variables, task.given(), patch, method=task.method)
-        return _values(task, variables, self.split)
+        return _values(self.task, self.variables_without(part), self.split)
 
     def _patch(self, name: str, part: Part | None) -> Any:
         kind, layer = _kind(name)

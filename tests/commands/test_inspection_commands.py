@@ -1,6 +1,7 @@
 """The commands names, lens, trace and ablate."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ from small import PAIRS
 
 import flax_transformer as ft
 from flax_transformer.training.assemble import open_run
+from flax_transformer.visualization.visible_text import visible_token
 
 TEXT, TARGET, _ = PAIRS[7]
 CLEAN, OTHER = "thirty two", "thirty six"
 INSPECTIONS = ("names", "lens", "trace", "ablate")
+
+
+def grids_of(page):
+    (header,) = re.findall(r'id="header">(.*?)</script>', page.read_text("utf-8"))
+    return json.loads(header)["readings"][0]["grids"]
 
 
 @pytest.mark.usefixtures("trained")
@@ -40,9 +47,11 @@ def test_the_last_layer_of_the_lens_is_the_translation(run, folder):
     last = [cell[0]["name"] for cell in reading["layers"][-1]]
     assert last[:-1] == reading["tokens"][1:]
     assert "".join(last).removesuffix("</s>").replace("␣", " ") == TARGET
-    page = (folder / "lens.html").read_text("utf-8")
-    assert page.count("<td") == len(reading["layers"]) * len(reading["tokens"])
-    assert "<script" not in page
+    (grid,) = grids_of(folder / "lens.html")
+    assert (grid["view"], grid["columns"]) == ("Lens", list(map(visible_token, reading["tokens"])))
+    assert grid["texts"][0] == list(map(visible_token, last))
+    best = [cell[0]["probability"] for cell in reading["layers"][-1]]
+    np.testing.assert_allclose(grid["values"][0], best, atol=1e-4)
 
 
 @pytest.mark.usefixtures("trained")
@@ -73,7 +82,10 @@ def test_the_last_layer_carries_everything(run, folder):
         found["clean"] - found["corrupted"]
     )
     np.testing.assert_allclose(shares["encoder"][0, 1], expected, atol=1e-3)
-    assert (folder / "trace.html").read_text("utf-8").count("<h2>") == len(shares)
+    grids = grids_of(folder / "trace.html")
+    for grid, share in zip(grids, shares.values(), strict=True):
+        assert grid["view"] == "Trace"
+        np.testing.assert_allclose(grid["values"][::-1], np.clip(share, -1, 1), atol=1e-4)
 
 
 def _best(predictor, inputs):

@@ -14,6 +14,9 @@ from flax_transformer.inspection import At
 
 REASON = "needs TransformerLens 3: pip install 'transformer-lens<4' torch transformers"
 lens: Any = pytest.importorskip("transformer_lens", reason=REASON)
+conversion: Any = pytest.importorskip(
+    "transformer_lens.pretrained.weight_conversions.gpt2", reason=REASON
+)
 torch: Any = pytest.importorskip("torch", reason=REASON)
 transformers: Any = pytest.importorskip("transformers", reason=REASON)
 pytestmark = [
@@ -31,8 +34,6 @@ class Both:
     """One model, opened by TransformerLens and by us."""
 
     def __init__(self, folder: Any):
-        from transformer_lens.pretrained.weight_conversions.gpt2 import convert_gpt2_weights
-
         sizes = {"n_embd": 24, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 16}
         ids = {"bos_token_id": 0, "eos_token_id": 0}
         config = transformers.GPT2Config(vocab_size=VOCAB, **sizes, **ids)
@@ -55,7 +56,7 @@ class Both:
             use_attn_result=True,
         )
         self.theirs = lens.HookedTransformer(cfg).eval()
-        self.theirs.load_state_dict(convert_gpt2_weights(published, cfg), strict=False)
+        self.theirs.load_state_dict(conversion.convert_gpt2_weights(published, cfg), strict=False)
         self.tokens, self.targets = torch.tensor(TOKENS), torch.tensor(TARGETS)
         with torch.no_grad():
             self.logits, self.cache = self.theirs.run_with_cache(self.tokens)

@@ -23,7 +23,7 @@ def show(browser, tmp_path) -> Iterator[Callable[..., Any]]:
         address = view.save(tmp_path / "page.html").as_uri()
         page.goto(address)
         within = page.frame_locator(frame) if frame else page
-        drawing = within.get_by_role("application")
+        drawing = within.get_by_role("application").first
         expect(drawing).to_have_attribute("aria-label", re.compile(" of "))
         requests.remove(address)
         return page

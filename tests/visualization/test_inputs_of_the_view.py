@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("unchecked_types")
 def tokens_of(view):
     header = re.search(r'id="header">(.*?)</script>', view.page)
     assert header
-    return json.loads(header[1])["tokens"]
+    return json.loads(header[1])["readings"][0]["tokens"]
 
 
 @pytest.mark.parametrize(

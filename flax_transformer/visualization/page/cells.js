@@ -6,6 +6,7 @@ const NARROWEST_CELL = 36;
 const WIDEST_CELL = 130;
 const CELL_SIZE = 12.5; // of texts
 const TITLES = 52; // above the cells: the grid's title and the names of columns
+const BOLD = 1.15; // width of bold letters
 // High and low values: a blue and a vermilion that the color-blind can distinguish.
 const ENDS = {
   light: { high: [0, 114, 178], low: [213, 94, 0] },
@@ -42,7 +43,7 @@ function cellsView(name) {
       const places = this.layout(data);
       const { each, top } = places.at(-1) ?? { each: { rows: [] }, top: 0 };
       const widths = places.map(({ left, width, each: { columns, title } }) =>
-        Math.max(left + columns.length * width, widthOf(title, 14) + 20));
+        Math.max(left + columns.length * width, BOLD * widthOf(title, 14) + 4));
       return {
         width: Math.max(0, ...widths) + CELL_GAP,
         height: top + TITLES + each.rows.length * CELL_HEIGHT + 6,

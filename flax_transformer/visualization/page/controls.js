@@ -6,10 +6,11 @@ const MOST_BUTTONS = 6;
 
 /** Changes the state, keeps it valid, and shows it. */
 function change(changes) {
-  const before = state.part;
+  const before = pointedPart();
   Object.assign(state, { cell: null }, changes);
   state.part = partOf(state.reading);
-  if (!hasSameTokens(before, state.part)) Object.assign(state, { token: null, held: false });
+  if (state.beside === null) state.pointed = 0;
+  if (!hasSameTokens(before, pointedPart())) Object.assign(state, { token: null, held: false });
   const { part } = state;
   state.layer = Math.max(0, Math.min(state.layer, part.layers - 1));
   state.heads = headsOf(part);
@@ -59,9 +60,11 @@ function showControls() {
   byId("rollout").setAttribute("aria-pressed", rolled);
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   const isCells = CELLS.includes(view);
+  byId("part-choice").hidden ||= isCells;
   for (const id of ["layer-choice", "head-choice", "weight-choice", "legend"]) {
     byId(id).hidden = isCells;
   }
+  byId("choices").hidden = isCells && readings.length === 1;
   byId("zoom-choice").hidden = view !== matrix;
   byId("kept-choice").hidden = view !== lines || keysOf(part).length === 1;
   const [kept, last] = [keptKeys(part), placeOfAll(part)];
@@ -128,7 +131,8 @@ function showLegend() {
 /** The properties of a drawing: the end of the scale, and the size of cells. */
 function showScale(data, { available, room }) {
   const top = state.toOne ? "1" : state.view === grid
-    ? "each head's own largest weight" : `${shown(state.view.most(data))}, the largest here`;
+    ? "each head's own largest weight" : state.beside !== null
+    ? "each side's own largest weight" : `${shown(state.view.most(data))}, the largest here`;
   byId("scale-text").textContent = `0 to ${top}${state.faint ? ", by square roots" : ""}`;
   if (state.view === matrix) byId("zoom").value = matrix.layout(data, available, room).cell;
 }
@@ -138,7 +142,7 @@ function moveToken(by) {
   const isQuery = state.token?.side === "query";
   const next = isQuery ? state.token.index + by : by > 0 ? 0 : count - 1;
   const index = Math.max(0, Math.min(count - 1, next));
-  change({ token: { side: "query", index }, held: true });
+  change({ token: { side: "query", index }, held: true, pointed: 0 });
   for (const pane of panes) pane.reveal(index);
 }
 
@@ -200,4 +204,6 @@ byId("beside").append(...["none", ...readings.map(({ name }) => name)].map((name
   Object.assign(option, { value: place ? place - 1 : "", textContent: name });
   return option;
 }));
+// Two readings are there to be compared.
+state.beside = readings.length === 2 ? 1 : null;
 change({ view: CELLS[0] ?? (header.picture ? picture : lines) });

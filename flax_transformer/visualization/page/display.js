@@ -35,13 +35,13 @@ class Pane {
     const { view } = state;
     this.figure.hidden = this.reading() === null;
     if (this.figure.hidden) return;
-    this.describe();
     const part = partOf(this.reading());
     const bytes = await layerOf(part, layerIn(part));
     if (mine !== this.turn) return;
     const show = () => {
       if (mine !== this.turn) return false;
       this.drawn = { view, data: dataOf(this, bytes) };
+      this.describe();
       view.surface === "svg" ? this.showSvg() : this.showCanvas();
       afterDrawing(this);
       return true;
@@ -55,7 +55,10 @@ class Pane {
   describe() {
     const { name, title, notes } = readings[this.reading()];
     const [caption, below] = [this.figure.firstElementChild, this.figure.lastElementChild];
-    caption.textContent = [name, title].filter(Boolean).join(": ");
+    // A single reading has the page's heading above it.
+    const isKnown = readings.length === 1 && title === header.title;
+    const words = readings.length === 1 ? [title] : [name, title];
+    caption.textContent = isKnown ? "" : words.filter(Boolean).join(": ");
     caption.hidden = !caption.textContent;
     below.textContent = notes.join("\n");
     below.hidden = !notes.length;
@@ -144,7 +147,7 @@ function draw() {
 function afterDrawing(pane) {
   const { view, data } = pane.drawn;
   if (pane.number === (state.cell?.pane ?? state.pointed)) readout.textContent = view.sentence(data);
-  if (pane.number === 0) showScale(data, pane.window());
+  if (pane.number === 0 && !CELLS.includes(view)) showScale(data, pane.window());
   const isWhole = view === grid || CELLS.includes(view);
   const where = isWhole ? "all layers" : `layer ${data.layer}, ${namesOfHeads(data)}`;
   pane.drawing.setAttribute("aria-label", `${view.name} of ${data.part.name}: ${where}`);
@@ -163,6 +166,8 @@ function askRepaint() {
 }
 
 function point(pane, { token = null, cell = null }) {
+  // The pointer also leaves a pane that is hidden under it.
+  if (pane.reading() === null) return;
   const next = { cell: cell && { ...cell, pane: pane.number } };
   // A held token stays where it was chosen.
   if (!state.held) Object.assign(next, { token: token ?? restingToken(), pointed: pane.number });

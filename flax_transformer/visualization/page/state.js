@@ -65,14 +65,20 @@ function dataOf(pane, bytes) {
   return { bytes, part, layer, heads, queries, keys, mean, most: most || 1, ...pointedIn(pane) };
 }
 
+/** The part whose token is chosen. */
+function pointedPart() {
+  return partOf(state.pointed ? state.beside : state.reading);
+}
+
 function hasSameTokens(one, other) {
   return [queriesOf, keysOf].every((of) => JSON.stringify(of(one)) === JSON.stringify(of(other)));
 }
 
 /** The chosen token and cell, where the pane has them. */
 function pointedIn(pane) {
+  const isSame = hasSameTokens(partOf(pane.reading()), pointedPart());
   return {
-    token: hasSameTokens(partOf(pane.reading()), state.part) || pane.number === state.pointed ? state.token : null,
+    token: isSame ? state.token : null,
     cell: state.cell?.pane === pane.number ? state.cell : null,
   };
 }
