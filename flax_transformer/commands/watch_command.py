@@ -26,7 +26,7 @@ from flax_transformer.training.kept_scores import kept_lines
 from flax_transformer.training.metrics import validation_lines
 from flax_transformer.training.training_config import TrainingConfig
 from flax_transformer.visualization.attention_view import view_readings
-from flax_transformer.visualization.reading import Reading
+from flax_transformer.visualization.reading import Reading, check_page_size
 from flax_transformer.whole_files import check_target
 
 
@@ -121,6 +121,7 @@ class Watch:
         for step in show_progress("checkpoints", models.steps[::-1]):
             look = _look(models, step, example.given, target)
             if look is not None:
+                check_page_size("watch", look.shown["weights"], len(models.steps))
                 looks.insert(0, look)
                 target = look.target
         if not looks:

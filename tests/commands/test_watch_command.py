@@ -30,6 +30,7 @@ from flax_transformer.tasks.text_predictor import one_row
 from flax_transformer.training.assemble import load, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.kept_models import KeptModels
+from flax_transformer.visualization import reading
 from flax_transformer.visualization.attention_view import view_readings
 
 SOURCE, TARGET, _ = PAIRS[0]
@@ -268,6 +269,16 @@ def test_mistakes_get_one_line(run, words, message):
 def test_a_run_without_checkpoints_gets_one_line(run, folder):
     shutil.copytree(folder / "watched", folder / "begun", ignore=lambda *_: ["checkpoints"])
     assert_is_error(run("watch", "--workdir", "begun"), "begun holds no checkpoint yet: run its")
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_page_has_a_largest_size(run, monkeypatch):
+    monkeypatch.setattr(reading, "LARGEST_PAGE", 599)
+    # Of 5 source and 6 target tokens, in 2 heads at 3 checkpoints.
+    message = "watch would write 546 attention weights, but a page has at most 500: give a shorter"
+    assert run("watch", "--workdir", "watched").code == 0
+    monkeypatch.setattr(reading, "LARGEST_PAGE", 500)
+    assert_is_error(run("watch", "--workdir", "watched"), message)
 
 
 @pytest.mark.usefixtures("watched")
