@@ -30,7 +30,6 @@ from flax_transformer.tasks.text_predictor import one_row
 from flax_transformer.training.assemble import load, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.kept_models import KeptModels
-from flax_transformer.visualization import reading
 from flax_transformer.visualization.attention_view import view_readings
 
 SOURCE, TARGET, _ = PAIRS[0]
@@ -47,7 +46,7 @@ STEPS, SCORED = [6, 8, 9], [4, 8, 9]
 @pytest.fixture(scope="module")
 def watched(folder):
     """A training with several checkpoints, one of which was not scored."""
-    words = []
+    words = ["--decoding.method", "greedy"]
     for name, value in SETTINGS.items():
         words += [f"--training.{name}", f"{value}"]
     with unchecked(), pytest.MonkeyPatch.context() as patch:
@@ -121,7 +120,8 @@ def check_weights(reading, predictor, source, target):
     tokenizer = predictor.tokenizer
     read = [*tokenizer.encode(source), tokenizer.eos_id]
     inputs = one_row(read, [tokenizer.bos_id, *tokenizer.encode(target)])
-    expected = ft.inspection.attention_weights(predictor.model, predictor.variables, inputs)
+    compute: Any = jax.jit(ft.inspection.attention_weights, static_argnums=0)
+    expected = compute(predictor.model, predictor.variables, inputs)
     assert reading.weights.keys() == {"encoder", "decoder", "cross"}
     for part, weights in expected.items():
         np.testing.assert_allclose(reading.weights[part], weights[:, 0], atol=1e-5)
@@ -242,9 +242,16 @@ def test_every_kind_shows_its_first_example(run, readings, kind, given, referenc
     if kind != "language_model":
         assert checkpoint["output"] in shown["title"]
     jax.tree.map(np.testing.assert_array_equal, reading.weights, shown["weights"])
-    told = run("watch", "--workdir", f"kinds/{kind}", own).out
-    message = "1 checkpoint is kept: for more, train with --training.checkpoint-every-steps below"
-    assert message in told
+
+
+@pytest.mark.usefixtures("kinds")
+def test_one_checkpoint_is_shown(run):
+    result = run("watch", "--workdir", "kinds/tags", "two ways")
+    assert (result.err, result.code) == ("", 0)
+    first, counted, _ = result.out.splitlines()
+    assert re.fullmatch(r"step 1: output: (NOUN|NUM) (NOUN|NUM); validation: not scored .*", first)
+    more = "--training.checkpoint-every-steps below 1000"
+    assert counted == f"1 checkpoint is kept: for more, train with {more}"
 
 
 @pytest.mark.usefixtures("kinds", "watched")
@@ -272,13 +279,16 @@ def test_a_run_without_checkpoints_gets_one_line(run, folder):
 
 
 @pytest.mark.usefixtures("watched")
-def test_a_page_has_a_largest_size(run, monkeypatch):
-    monkeypatch.setattr(reading, "LARGEST_PAGE", 599)
-    # Of 5 source and 6 target tokens, in 2 heads at 3 checkpoints.
-    message = "watch would write 546 attention weights, but a page has at most 500: give a shorter"
-    assert run("watch", "--workdir", "watched").code == 0
-    monkeypatch.setattr(reading, "LARGEST_PAGE", 500)
-    assert_is_error(run("watch", "--workdir", "watched"), message)
+def test_a_page_has_a_largest_size(run, readings, monkeypatch):
+    limit = "flax_transformer.visualization.reading.LARGEST_PAGE"
+    run("watch", "--workdir", "watched", "two", "--target", "zwei")
+    size = len(STEPS) * sum(weights.size for weights in readings[0].weights.values())
+    monkeypatch.setattr(limit, size)
+    assert run("watch", "--workdir", "watched", "two", "--target", "zwei").code == 0
+    monkeypatch.setattr(limit, size - 1)
+    message = f"watch would write {size} attention weights, but a page has at most {size - 1}: give"
+    result = run("watch", "--workdir", "watched", "two", "--target", "zwei")
+    assert_is_error(result, message)
 
 
 @pytest.mark.usefixtures("watched")
