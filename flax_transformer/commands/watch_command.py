@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
+from rich.progress import track
 from tyro.conf import Positional
 
 from flax_transformer.console import say
-from flax_transformer.data.files.reading_progress import show_progress
 from flax_transformer.errors import UserError
 from flax_transformer.evaluation.metric import shown_scores
 from flax_transformer.inspection.activations import activation_shapes
@@ -118,7 +118,9 @@ class Watch:
         """Looks at the last checkpoint first, as the others may have to read its output."""
         target = example.reference or None if self.target is None else self.target
         looks: list[Look] = []
-        for step in show_progress("checkpoints", models.steps[::-1]):
+        console = Console(stderr=True)
+        steps = models.steps[::-1]
+        for step in track(steps, "checkpoints", console=console, disable=not console.is_terminal):
             look = _look(models, step, example.given, target)
             if look is not None:
                 check_page_size("watch", look.shown["weights"], len(models.steps))

@@ -209,9 +209,9 @@ class Task(ABC):
             split: see `evaluate`.
 
         Raises:
-            UserError: if the split cannot be read, or the task has no examples.
+            UserError: if the split cannot be read, or the task gives no example.
         """
-        raise UserError(f"{type(self).__name__} has no first example: give a text")
+        raise UserError(f"{type(self).__name__} has no method `first_example`: add one")
 
     @abstractmethod
     def examples(self, batch: AnyBatch) -> Iterator[Fields]:

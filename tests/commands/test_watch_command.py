@@ -27,6 +27,7 @@ from flax_transformer.experiment import write_experiment
 from flax_transformer.models.encoder_decoder import EncoderDecoder
 from flax_transformer.tasks.tagging.tagging_task import TAGS, TaggingConfig
 from flax_transformer.tasks.text_predictor import one_row
+from flax_transformer.tasks.translation.translation_task import TranslationTask
 from flax_transformer.training.assemble import load, open_checkpoints, open_run
 from flax_transformer.training.checkpoints.workdir import Workdir
 from flax_transformer.training.kept_models import KeptModels
@@ -276,6 +277,14 @@ def test_mistakes_get_one_line(run, words, message):
 def test_a_run_without_checkpoints_gets_one_line(run, folder):
     shutil.copytree(folder / "watched", folder / "begun", ignore=lambda *_: ["checkpoints"])
     assert_is_error(run("watch", "--workdir", "begun"), "begun holds no checkpoint yet: run its")
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_task_without_an_example_needs_a_text(run, monkeypatch):
+    monkeypatch.delattr(TranslationTask, "first_example")
+    message = r"no first example of validation \(TranslationTask has no .*\): give a text, or the"
+    assert_is_error(run("watch", "--workdir", "watched"), message)
+    assert run("watch", "--workdir", "watched", "two").code == 0
 
 
 @pytest.mark.usefixtures("watched")
