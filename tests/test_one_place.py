@@ -287,6 +287,9 @@ def test_a_task_and_a_model_from_outside(topics, tmp_path, capsys):
     capsys.readouterr()
     main(["classify", "--workdir", str(workdir), "they run"])
     assert capsys.readouterr().out.split()[0] in ("weather", "sports")
+    with pytest.raises(SystemExit):
+        main(["watch", "--workdir", str(workdir), "they run"])
+    assert "holds a model without attention: choose another one" in capsys.readouterr().err
     main(["list", "--json"])
     listed = json.loads(capsys.readouterr().out)
     assert listed["tasks"]["topics"]["models"] == "Bag"

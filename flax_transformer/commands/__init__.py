@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": ("inspect", f"{__name__}.doctor_command", "Doctor"),
     "plan": ("inspect", f"{__name__}.plan_command", "PlanTraining"),
     "attention": ("inspect", f"{__name__}.attention_command", "Attention"),
+    "watch": ("inspect", f"{__name__}.watch_command", "Watch"),
     "prove": ("inspect", f"{__name__}.prove_command", "Prove"),
     "names": ("inspect", f"{__name__}.names_command", "Names"),
     "lens": ("inspect", f"{__name__}.lens_command", "Lens"),

@@ -15,6 +15,8 @@ from flax_transformer.commands.inspected_model import InspectedModel
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
+from flax_transformer.inspection.picture_attention import patch_names
+from flax_transformer.models import VideoConfig, VisionConfig
 from flax_transformer.tasks.lens_reading import task_tokenizer
 from flax_transformer.tasks.output_probability import output_log_prob
 from flax_transformer.tasks.tracing import Trace, trace
@@ -98,8 +100,10 @@ class TraceInputs(OfWorkdir):
 
 
 def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:
-    """The tokens at the positions of each stack of layers."""
-    names = {}
+    """The tokens or patches at the positions of each stack of layers."""
+    config, names = task.model.config, {}
+    if isinstance(config, VisionConfig | VideoConfig):
+        return patch_names(config)
     for side, stack in (("source", "encoder"), ("target", "decoder")):
         if side in clean:
             tokenizer = task.tokenizer if side == "source" else task_tokenizer(task)

@@ -1,7 +1,7 @@
 """The registry of metrics: how each score is computed, shown and compared."""
 
 import inspect
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 from flax_transformer.evaluation.class_scores import accuracy, macro_f1, top5_accuracy
@@ -110,6 +110,16 @@ def shown(name: str, value: float) -> str:
     """
     has_small_unit = name in METRICS and METRICS[name].unit in ("nats", "bits")
     return f"{value:.{4 if has_small_unit else 2}f}"
+
+
+def shown_scores(scores: Mapping[str, float]) -> str:
+    """Formats the values of several scores as one line.
+
+    Example:
+        >>> shown_scores({"bleu": 41.0249, "loss": 1.46971})
+        'bleu 41.02  loss 1.4697'
+    """
+    return "  ".join(f"{name} {shown(name, value)}" for name, value in scores.items())
 
 
 def is_less_better(name: str) -> bool:

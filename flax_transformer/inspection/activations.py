@@ -219,7 +219,7 @@ def _observed(
     def collect(variables: Any, inputs: Any) -> dict[str, Array]:
         given = (*looped(model, variables), inputs, method, None)
         _, stored = _apply(*given, collects=True)
-        flat: dict[tuple[str, ...], Any] = flatten_dict(stored[ACTIVATIONS])
+        flat: dict[tuple[str, ...], Any] = flatten_dict(stored.get(ACTIVATIONS, {}))
         # Here, because JAX sorts the keys of what is returned.
         paths.update({name_of(path): path for path in flat})
         return {name_of(path): value for path, value in flat.items()}

@@ -94,3 +94,7 @@ def attention_weights(
             of_layers = of_layers.reshape(shape)
         found[_PARTS[module]] = of_layers
     return found
+
+
+# One program for all variables of a model and all inputs of one shape; models must be hashable.
+compiled_attention_weights = jax.jit(attention_weights, static_argnames="model")

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from flax_transformer.inspection.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import compiled_attention_weights
 from flax_transformer.models.video import VideoConfig, VideoTransformer
-from flax_transformer.models.vision import VisionTransformer
+from flax_transformer.models.vision import VisionConfig, VisionTransformer
 
 CLASS_TOKEN = "[class]"
 Pixels = Shaped[Array | np.ndarray, "..."]
@@ -55,7 +55,7 @@ def image_attention(
     Reference:
         Dosovitskiy et al. 2021, section 4.5 and figure 7 (attention over the image).
     """
-    weights = attention_weights(model, variables, jnp.asarray(image)[None])["encoder"]
+    weights = compiled_attention_weights(model, variables, jnp.asarray(image)[None])["encoder"]
     sides = zip(image.shape[:2], model.config.patch_size, strict=True)
     patches = tuple(size // patch for size, patch in sides)
     class_tokens = [CLASS_TOKEN] if model.config.pooling == "class_token" else []
@@ -122,7 +122,7 @@ def video_attention(
     """
     config = model.config
     patches = (config.num_times(), *config.grid())
-    found = attention_weights(model, variables, jnp.asarray(video)[None])
+    found = compiled_attention_weights(model, variables, jnp.asarray(video)[None])
     parts = {name: np.asarray(array[:, 0], np.float32) for name, array in found.items()}
     class_tokens = [CLASS_TOKEN] if config.pooling == "class_token" else []
     if class_tokens and config.variant == "factorized_encoder":
@@ -134,6 +134,38 @@ def video_attention(
         "patches": patches,
         "title": _title(config),
     }
+
+
+def patch_names(config: VisionConfig | VideoConfig) -> dict[str, list[str]]:
+    """Names the positions of each stack of layers of a model of images or videos.
+
+    Args:
+        config: of the model.
+
+    Returns:
+        Stack, as in the names of activations -> names of its positions: "[class]" first if the
+        model has a class token, then patches, as in `image_attention` and `video_attention`. A
+        factorized encoder of videos has a stack over the places of a time, and one over times.
+
+    Example:
+        >>> config = VisionConfig(image_size=(4, 6), patch_size=(4, 3))
+        >>> patch_names(config)
+        {'image_encoder.encoder': ['[class]', 'row 0, column 0', 'row 0, column 1']}
+    """
+    if isinstance(config, VideoConfig):
+        axes = ("time", "row", "column")
+        patches = (config.num_times(), *config.grid())
+        stacks = {
+            "joint": {"video_encoder.encoder": _names(axes, patches)},
+            "factorized_encoder": {
+                "space_encoder.encoder": _names(axes[1:], patches[1:]),
+                "time_encoder.encoder": _names(axes[:1], patches[:1]),
+            },
+        }.get(config.variant, {"space_time_encoder.encoder": _names(axes, patches)})
+    else:
+        stacks = {"image_encoder.encoder": _names(("row", "column"), config.grid())}
+    class_tokens = [CLASS_TOKEN] if config.pooling == "class_token" else []
+    return {stack: class_tokens + names for stack, names in stacks.items()}
 
 
 def _names(axes: tuple[str, ...], patches: tuple[int, ...]) -> list[str]:

@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_transformer.errors import UserError
 from flax_transformer.tasks.ablation import Ablation, Part
 from flax_transformer.tasks.output_probability import output_log_prob
 from flax_transformer.tasks.task import Task, Variables
 from flax_transformer.visualization.grid import Grid
-from flax_transformer.visualization.reading import Reading
+from flax_transformer.visualization.reading import Reading, check_page_size
 
 WHOLE = "the whole model"
 NOTE = (
@@ -20,7 +19,6 @@ NOTE = (
     "or feed-forward network. Click a cell to see the model without it; click again for the whole "
     "model."
 )
-LARGEST_PAGE = 100_000_000  # weights
 
 
 def read_without_heads(
@@ -55,7 +53,7 @@ def read_without_heads(
     )
     whole = Reading(**predictor.attend(text, **options), name=WHOLE)
     parts = ablation.parts()
-    _check_size(whole.weights, len(parts))
+    check_page_size("--ablate", whole.weights, 1 + len(parts))
     value = float(measure(ablation.variables_without(None)))
     readings, changes = [], {}
     for part in progress(parts):
@@ -66,16 +64,6 @@ def read_without_heads(
         readings.append(Reading(**shown, name=f"without {part}", notes=[change]))
     titles = [reading.title for reading in readings]
     return [dataclasses.replace(whole, grids=_grids(changes, titles)), *readings]
-
-
-def _check_size(weights: Any, num_parts: int) -> None:
-    arrays = weights.values() if isinstance(weights, Mapping) else [weights]
-    size = (1 + num_parts) * sum(np.size(array) for array in arrays)
-    if size > LARGEST_PAGE:
-        raise UserError(
-            f"--ablate would write {size:,} attention weights, but a page has at most "
-            f"{LARGEST_PAGE:,}: give a shorter text"
-        )
 
 
 def _grids(changes: Mapping[Part, float], titles: list[str]) -> list[Grid]:

@@ -67,6 +67,18 @@ class Scored(NamedTuple):
     details: Mapping[str, object] = MappingProxyType({})
 
 
+class Example(NamedTuple):
+    """An example of a split, as a user would give it to a predictor.
+
+    Attributes:
+        given: a text, or the pixels of an image or a video.
+        reference: the right output; "" if there is none.
+    """
+
+    given: Any
+    reference: str = ""
+
+
 class Task(ABC):
     """A model, its data, its loss and its scores; `TASKS` names the class of each task.
 
@@ -186,8 +198,20 @@ class Task(ABC):
     def predictor(self, variables: Variables) -> Predictor:
         """Makes the predictor of a trained model: from a text or an image to the output.
 
-        Its `attend` gives the arguments of `view_attention` for one input.
+        Its `attend` gives the arguments of `view_attention` for one input, its `answer` the output
+        for it as a text.
         """
+
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the first example of a split.
+
+        Args:
+            split: see `evaluate`.
+
+        Raises:
+            UserError: if the split cannot be read, or the task gives no example.
+        """
+        raise UserError(f"{type(self).__name__} has no method `first_example`: add one")
 
     @abstractmethod
     def examples(self, batch: AnyBatch) -> Iterator[Fields]:

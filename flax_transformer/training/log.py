@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from flax_transformer.evaluation.metric import shown
+from flax_transformer.evaluation.metric import shown_scores
 from flax_transformer.tasks.task import Scored
 from flax_transformer.training.metrics import VALIDATION, MetricsWriter, speed_name
 from flax_transformer.training.step import StepMetrics
@@ -238,8 +238,7 @@ class Log:
         """Shows and writes scores on the validation split and a few outputs."""
         values = {name: score.value for name, score in scored.scores.items()}
         self._writer.write(step, VALIDATION, values)
-        figures = "  ".join(f"{name} {shown(name, value)}" for name, value in values.items())
-        self._progress.say(f"step {step:,} validation: {figures}")
+        self._progress.say(f"step {step:,} validation: {shown_scores(values)}")
         for line in scored.samples:
             self._progress.say(line)
         self._progress.pause(since=started)

@@ -132,7 +132,7 @@ def view_readings(
         The page. It begins with the first grid if the first reading has grids.
 
     Raises:
-        UserError: if there are no readings, two have the same name, patches differ, or one has an
+        UserError: if no reading is given, two have the same name, patches differ, or one has an
             error of `view_attention`.
 
     Example:

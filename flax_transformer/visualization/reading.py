@@ -14,6 +14,7 @@ from flax_transformer.visualization.grid import Grid
 from flax_transformer.visualization.visible_text import isolated, visible_token
 
 Tokens: TypeAlias = Sequence[str | SupportsIndex]
+LARGEST_PAGE = 100_000_000  # weights
 # The sides of the queries and of the keys of each part.
 _SIDES = {
     "attention": ("source", "source"),
@@ -94,6 +95,26 @@ class Reading:
         described, pixels = found
         arrays = _arrays(self.weights, self.target_tokens is not None)
         return {**described, "start": _start(arrays, described["first"])}, pixels
+
+
+def check_page_size(writer: str, weights: Any, num_readings: int) -> None:
+    """Rejects a page with too many weights before the other readings are computed.
+
+    Args:
+        writer: what writes the page, for the message.
+        weights: of one reading.
+        num_readings: number of such readings.
+
+    Raises:
+        UserError: if the page would hold more than 100 million weights.
+    """
+    arrays = weights.values() if isinstance(weights, Mapping) else [weights]
+    size = num_readings * sum(np.size(array) for array in arrays)
+    if size > LARGEST_PAGE:
+        raise UserError(
+            f"{writer} would write {size:,} attention weights, but a page has at most "
+            f"{LARGEST_PAGE:,}: give a shorter text"
+        )
 
 
 def _arrays(weights: Any, has_target: bool) -> dict[str, np.ndarray]:

@@ -35,6 +35,8 @@ NAMES = ", ".join(COMMANDS)
         ("attention --lenght 3 hello", "unknown option '--lenght': did you mean '--length'"),
         ("classify --workdri run a", "unknown option '--workdri': did you mean '--workdir'"),
         ("classify --top 3 a", "Missing from flax-transformer classify: --workdir"),
+        ("watch", "Missing from flax-transformer watch: --workdir"),
+        ("watch --workdir nothing", "nothing holds no run: train one with flax-transformer"),
         ("evaluate", "Missing from flax-transformer evaluate: --workdir"),
         ("translate hello", "Missing from flax-transformer translate: --workdir"),
         ("evaluate --workdir nothing", "nothing holds no run: train one with flax-transformer"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import assert_is_error
 from flax.traverse_util import flatten_dict, unflatten_dict
+from PIL import Image
 from small import PAIRS
 
 import flax_transformer as ft
@@ -115,6 +116,28 @@ def test_every_kind_of_model_can_be_looked_into(run, folder, kind, given, other)
     assert (folder / f"{kind}.html").read_text("utf-8").endswith("</html>\n")
     message = "is as probable for" if given == other else "tokens, but the clean input"
     assert_is_error(run("trace", "--workdir", kind, given, "--corrupt", other), message)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        ("images", ["[class]", "row 0, column 0", "row 0, column 1"]),
+        ("videos", ["time 0, row 0, column 0", "time 0, row 0, column 1"]),
+    ],
+)
+def test_patches_have_names(run, folder, kind, first):
+    frames = [Image.fromarray(np.full((4, 6), 40 * number, np.uint8)) for number in range(6)]
+    frames[0].save(folder / "other.png", save_all=True, append_images=frames[1:])
+    words = ["frames.png", "--corrupt", "other.png", "--out", f"{kind}_trace.html"]
+    result = run("trace", "--workdir", kind, *words)
+    assert (result.code, result.err) == (0, "")
+    page = (folder / f"{kind}_trace.html").read_text("utf-8")
+    (header,) = re.findall(r'id="header">(.*?)</script>', page)
+    grid, *others = json.loads(header)["readings"][0]["grids"]
+    assert grid["columns"][: len(first)] == first
+    assert len(grid["columns"]) == len(grid["values"][0])
+    assert all(each["columns"] == ["0", "1", "2"] for each in others)  # heads
 
 
 @pytest.mark.usefixtures("trained")

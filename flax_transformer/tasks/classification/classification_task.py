@@ -31,6 +31,7 @@ from flax_transformer.tasks.given_texts import warn_of_cut_texts
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
     TOKENIZER,
+    Example,
     Experiment,
     Fields,
     Loss,
@@ -157,6 +158,13 @@ class ClassificationTask(Task):
     def predictor(self, variables: Variables) -> Classifier:
         """Makes a classifier."""
         return Classifier(self, variables)
+
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the first example of a split."""
+        examples = self._examples(split)
+        given = _input(examples, 0)
+        shown = given if self.tokenizer is None else self.show(given)
+        return Example(shown, self.class_names[int(examples.labels[0])])
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Yields the examples with their class names: a text, or the mean pixel of an image."""

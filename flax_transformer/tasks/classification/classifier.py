@@ -82,6 +82,12 @@ class Classifier:
         middle = len(inputs) // 2
         return [*self.classify_each(inputs[:middle]), *self.classify_each(inputs[middle:])]
 
+    def answer(self, example: Input) -> str:
+        """Returns the class of an input and its probability."""
+        (prediction,) = self.classify([example])
+        probability = prediction.probabilities[prediction.label]
+        return f"{isolated(prediction.label)} ({probability:.1%})"
+
     def attend(self, example: Input) -> Fields:
         """Computes the attention of the model while it classifies an input.
 
@@ -97,10 +103,8 @@ class Classifier:
             UserError: if the input cannot be read or is longer than the model reads.
         """
         shown = self.task.attention(self.variables, example)
-        (prediction,) = self.classify([example])
-        answer = f"{isolated(prediction.label)} ({prediction.probabilities[prediction.label]:.1%})"
         about = f" - {shown['title']}" if "title" in shown else ""
-        title = answer + about
+        title = self.answer(example) + about
         if isinstance(example, str | Path):
             title = arrow_title(str(example), title)
         return shown | {"title": title}

@@ -184,6 +184,13 @@ class Generator(TextPredictor):
         scores = score_texts(self, several, first_line)
         return scores[0] if isinstance(texts, str) else scores
 
+    def answer(self, text: str) -> str:
+        """Returns the best continuation that fits into one piece; samples are of seed 0."""
+        room = self.max_length - len(self.tokenizer.encode_prompt(text)) + 1
+        length = min(self.decoding.max_extra_length, max(room, 1))
+        one = dataclasses.replace(self.decoding, num_best=1)
+        return self.generate(text, one, length=length)[0][0]
+
     def attend(self, text: str, length: int | None = None) -> Fields:
         """Computes the attention of the model while it reads and continues a text.
 

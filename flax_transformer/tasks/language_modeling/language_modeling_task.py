@@ -19,7 +19,7 @@ from flax_transformer.data.tokens.tokenized_splits import (
 from flax_transformer.evaluation.metric import compute_scores
 from flax_transformer.tasks.language_modeling.generator import Generator
 from flax_transformer.tasks.target_tokens import add_counts
-from flax_transformer.tasks.task import Fields, Scored, Variables
+from flax_transformer.tasks.task import Example, Fields, Scored, Variables
 from flax_transformer.tasks.task_config import TaskConfig
 from flax_transformer.tasks.text_task import TextTask
 
@@ -73,6 +73,11 @@ class LanguageModelingTask(TextTask):
         """Makes a generator."""
         return Generator(*self.predictor_parts(variables))
 
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the beginning of a split, which samples continue too."""
+        stream, _ = self.read(split)
+        return Example(self._prompt(stream[1:]))
+
     def examples(self, batch: TextBatch) -> Iterator[Fields]:
         """Decodes the pieces of text."""
         for row, tokens in enumerate(np.asarray(batch.tokens).tolist()):
@@ -91,8 +96,12 @@ class LanguageModelingTask(TextTask):
 
     def _sample(self, variables: Variables, stream: np.ndarray) -> str:
         """Continues the beginning of the split."""
-        length = self.experiment.data.max_length
-        prompt = self.tokenizer.decode(stream[: max(length // PROMPT_SHARE, 1)])
+        length, prompt = self.experiment.data.max_length, self._prompt(stream)
         decoding = dataclasses.replace(self.experiment.decoding, num_best=1)
         [[text]] = self.predictor(variables).generate([prompt], decoding, length=length // 2)
         return f"{prompt!r} -> {text!r}"
+
+    def _prompt(self, stream: np.ndarray) -> str:
+        """The first part of a piece."""
+        length = self.experiment.data.max_length
+        return self.tokenizer.decode(stream[: max(length // PROMPT_SHARE, 1)])

@@ -69,6 +69,10 @@ class MaskFiller(TextPredictor, EmbedsTexts):
             filled.append(self._filled(text, np.array(probabilities[0])[places], top))
         return filled
 
+    def answer(self, text: str) -> str:
+        """Returns a text with its gaps filled."""
+        return self.fill(text, 1)[0].text
+
     def attend(self, text: str) -> Fields:
         """Computes the attention between the tokens of a text with gaps, for `view_attention`.
 
@@ -84,8 +88,7 @@ class MaskFiller(TextPredictor, EmbedsTexts):
             MASK_TEXT if token == mask_id else name
             for token, name in zip(ids, shown["tokens"], strict=True)
         ]
-        (filled,) = self.fill([text], 1)
-        return {**shown, "tokens": names, "title": arrow_title(text, filled.text)}
+        return {**shown, "tokens": names, "title": arrow_title(text, self.answer(text))}
 
     def given(self, text: str, target: str | None = None) -> Fields:
         """Returns the arguments of the model for a text with or without gaps."""

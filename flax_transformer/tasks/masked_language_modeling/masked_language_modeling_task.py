@@ -32,6 +32,7 @@ from flax_transformer.tasks.masked_language_modeling.masking import mask_tokens,
 from flax_transformer.tasks.target_tokens import Counts, add_counts, count_tokens
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
+    Example,
     Fields,
     Loss,
     Model,
@@ -115,9 +116,7 @@ class MaskedLanguageModelingTask(TextTask):
         """Scores predictions of hidden tokens, the same every time; unless quick, fills gaps."""
         examples = self.read(split)
         num_samples = min(NUM_SAMPLES, len(examples.inputs))
-        rows, _ = examples.inputs.take(np.arange(num_samples))
-        special_ids = self.tokenizer.special_ids
-        gaps = [self._gap(row[~np.isin(row, special_ids)]) for row in rows]
+        gaps = [self._gap(tokens) for tokens in self._first_texts(examples, num_samples)]
         scores = compute_scores(self.scores, **self._sum(variables, examples))
         filled = [] if is_quick else self.predictor(variables).fill(gaps)
         lines = [f"  {gap} -> {found.text}" for gap, found in zip(gaps, filled, strict=False)]
@@ -126,6 +125,11 @@ class MaskedLanguageModelingTask(TextTask):
     def predictor(self, variables: Variables) -> MaskFiller:
         """Makes a filler of gaps."""
         return MaskFiller(*self.predictor_parts(variables))
+
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the first text of a split, with a gap."""
+        (tokens,) = self._first_texts(self.read(split), 1)
+        return Example(self._gap(tokens), self.tokenizer.decode(tokens))
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Yields the texts."""
@@ -182,6 +186,11 @@ class MaskedLanguageModelingTask(TextTask):
         inputs = TextInputs(texts, data.max_length)
         warn_of_cut_texts(inputs, where)
         return Examples(inputs, np.zeros(len(inputs), np.int32))
+
+    def _first_texts(self, examples: Examples, number: int) -> list[np.ndarray]:
+        """The tokens of the first texts, without marks and padding."""
+        rows, _ = examples.inputs.take(np.arange(number))
+        return [row[~np.isin(row, self.tokenizer.special_ids)] for row in rows]
 
     def _gap(self, tokens: np.ndarray) -> str:
         """A text with its middle token hidden."""

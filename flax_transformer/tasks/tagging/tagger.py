@@ -83,6 +83,11 @@ class Tagger(TextPredictor, EmbedsTexts):
                 found[index] = row[of_row != NO_CLASS]
         return np.concatenate(found)
 
+    def answer(self, text: str) -> str:
+        """Returns the tags of the words of a text, with spaces between them."""
+        (tagged,) = self.tag([text])
+        return " ".join(word.tag for word in tagged)
+
     def attend(self, example: str) -> Fields:
         """Computes the attention between the tokens of a sentence.
 
@@ -102,9 +107,8 @@ class Tagger(TextPredictor, EmbedsTexts):
             raise UserError(
                 f"a sentence to look at must have 1 to {self.max_length - 2} tokens: give another"
             )
-        (tagged,) = self.tag([example])
-        tags = " ".join(word.tag for word in tagged)
-        return {**self.attention(tokens.tokens.tolist()), "title": arrow_title(example, tags)}
+        title = arrow_title(example, self.answer(example))
+        return {**self.attention(tokens.tokens.tolist()), "title": title}
 
     def _cut(self, words: list[list[str]]) -> tuple[TokenizedText, TokenizedText]:
         any_tags = ([0] * len(sentence) for sentence in words)

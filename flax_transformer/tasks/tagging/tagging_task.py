@@ -24,6 +24,7 @@ from flax_transformer.tasks.tagging.tag_batches import TagBatches, cut
 from flax_transformer.tasks.tagging.tagger import Tagger, show, tag_logits
 from flax_transformer.tasks.task import (
     NUM_SAMPLES,
+    Example,
     Experiment,
     Fields,
     Loss,
@@ -137,6 +138,11 @@ class TaggingTask(TextTask):
     def predictor(self, variables: Variables) -> Tagger:
         """Makes a tagger."""
         return Tagger(*self.predictor_parts(variables), tags=self.tags)
+
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the first sentence of a split."""
+        (sentence, *_), *_ = self.read(split)
+        return Example(" ".join(sentence.words), " ".join(sentence.tags))
 
     def examples(self, batch: LabeledBatch) -> Iterator[Fields]:
         """Yields the texts of the pieces and the tags of their words."""

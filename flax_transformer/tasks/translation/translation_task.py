@@ -21,7 +21,7 @@ from flax_transformer.evaluation.bleu_tokenizers import check_tokenizer, choose_
 from flax_transformer.evaluation.metric import MetricsOf, compute_scores
 from flax_transformer.evaluation.scores import Score
 from flax_transformer.tasks.target_tokens import Counts, add_counts
-from flax_transformer.tasks.task import NUM_SAMPLES, Experiment, Fields, Scored, Variables
+from flax_transformer.tasks.task import NUM_SAMPLES, Example, Experiment, Fields, Scored, Variables
 from flax_transformer.tasks.text_task import TextTask
 from flax_transformer.tasks.translation.translation_config import TranslationConfig
 from flax_transformer.tasks.translation.translator import Translator
@@ -106,6 +106,11 @@ class TranslationTask(TextTask):
     def predictor(self, variables: Variables) -> Translator:
         """Makes a translator."""
         return Translator(*self.predictor_parts(variables))
+
+    def first_example(self, split: str | OwnFiles) -> Example:
+        """Returns the first pair of a split."""
+        pairs, _ = self.read(split)
+        return Example(pairs[0].source, pairs[0].target)
 
     def examples(self, batch: Batch) -> Iterator[Fields]:
         """Decodes the pairs of every row: several of a packed row, none of a row of padding."""

@@ -154,6 +154,10 @@ class Translator(TextPredictor):
         scores = score_pairs(self, *sides, first_line)
         return scores[0] if isinstance(sources, str) else scores
 
+    def answer(self, text: str) -> str:
+        """Returns the best translation of a text; samples are of seed 0."""
+        return self.translate(text)
+
     def attend(self, text: str, target: str | None = None) -> Fields:
         """Translates a text and computes the attention of the model while it translates.
 
