@@ -85,7 +85,7 @@ def open_encoder(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedEnco
         UserError: if it reads images or videos.
     """
     task: Any = run.task
-    if not hasattr(task, "tokenizer"):
+    if task.tokenizer is None:
         raise UserError(f"{name} reads images or videos, which are not served: give another model")
     return ServedEncoder(
         name,
