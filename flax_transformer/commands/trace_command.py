@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from rich.console import Console
 from tyro.conf import Positional
 
@@ -18,7 +16,7 @@ from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.tasks.lens_reading import task_tokenizer
-from flax_transformer.tasks.tracing import Trace, trace
+from flax_transformer.tasks.tracing import Trace, output_log_prob, trace
 from flax_transformer.visualization.grid_page import Grid, grid_page
 from flax_transformer.whole_files import check_target
 
@@ -57,8 +55,7 @@ class TraceInputs(OfWorkdir):
         predictor: Any = opened.task.predictor(opened.variables)
         clean = predictor.given(self.text, self.target)
         corrupted = self._corrupted(predictor, clean)
-        outputs = opened.task.model.apply(opened.variables, **clean, method=opened.task.method)
-        log_prob = _log_prob(opened.task.model.config.gives, clean, outputs)
+        log_prob = output_log_prob(opened.task, opened.variables, clean)
         found = trace(opened.task, opened.variables, clean, corrupted, log_prob)
         if abs(found.clean - found.corrupted) < 1e-4:
             raise UserError(
@@ -93,29 +90,6 @@ class TraceInputs(OfWorkdir):
                     f"{value.shape[1]}: give a text with the same number"
                 )
         return corrupted
-
-
-def _log_prob(gives: str, clean: Mapping[str, Array], outputs: Array) -> Any:
-    """From the outputs of rows to the log-probability of the clean output.
-
-    It is the target; the most probable token after a text; or the most probable class, or tag or
-    token of every place.
-    """
-    best = jnp.argmax(outputs[0], axis=-1)
-    if gives == "target_tokens":
-        # The next tokens that the decoder reads, and the most probable one after the last.
-        best = jnp.append(clean["target"][0, 1:], best[-1])
-    elif gives == "next_tokens":
-        best = best[-1:]
-
-    def log_prob(outputs: Array) -> Float[Array, " rows"]:
-        scores = jax.nn.log_softmax(outputs.astype(jnp.float32))
-        if not best.ndim:
-            return scores[:, best]
-        chosen = scores[:, -len(best) :]
-        return jnp.take_along_axis(chosen, best[None, :, None], axis=-1).sum(axis=(1, 2))
-
-    return log_prob
 
 
 def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:

@@ -31,6 +31,37 @@ class Trace(NamedTuple):
     corrupted: float
 
 
+def output_log_prob(
+    task: Task, variables: Variables, clean: Mapping[str, Array]
+) -> Callable[[Array], Float[Array, " rows"]]:
+    """Makes the function from outputs of rows to the log-probability of a clean input's output.
+
+    The output is the target of a translator and the most probable token after it; the most probable
+    token after a text; or the most probable class, or tag or token of every place.
+
+    Args:
+        task: see `trace`.
+        variables: of its model.
+        clean: see `trace`.
+    """
+    outputs = task.model.apply(variables, **clean, method=task.method)
+    best, gives = jnp.argmax(outputs[0], axis=-1), task.model.config.gives
+    if gives == "target_tokens":
+        # The next tokens that the decoder reads, and the most probable one after the last.
+        best = jnp.append(clean["target"][0, 1:], best[-1])
+    elif gives == "next_tokens":
+        best = best[-1:]
+
+    def log_prob(outputs: Array) -> Float[Array, " rows"]:
+        scores = jax.nn.log_softmax(outputs.astype(jnp.float32))
+        if not best.ndim:
+            return scores[:, best]
+        chosen = scores[:, -len(best) :]
+        return jnp.take_along_axis(chosen, best[None, :, None], axis=-1).sum(axis=(1, 2))
+
+    return log_prob
+
+
 def trace(
     task: Task,
     variables: Variables,
@@ -50,7 +81,8 @@ def trace(
         variables: of its model.
         clean: arguments of the model for one example.
         corrupted: arguments of the same shapes.
-        log_prob: from outputs of several rows to the log-probability of the target in each.
+        log_prob: from outputs of several rows to the log-probability of the target in each, such
+            as `output_log_prob` makes it.
 
     Returns:
         The shares; not finite if both inputs give the same log-probability.

@@ -69,7 +69,7 @@ class TrainedRun(NamedTuple):
 
 def open_run(
     path: Path,
-    weights: Weights,
+    weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: UseType | None = None,
     task_options: Mapping[str, Any] = MappingProxyType({}),
