@@ -143,20 +143,33 @@ assert together < -0.9
 float(together)
 
 # %% [markdown]
-# This is the attention of layer 1 for a row with a period of 12 letters. In the second half, heads 2 and 3 look 11 places back: at the letter that comes next. Elsewhere they have nothing to find.
+# ## A word that it has never read
+#
+# All letters of "copyrightable" differ, and the model has never read this word. It reads the word twice and predicts the next letter at each place. In the first half it guesses. In the second half it copies, after a letter or two:
 
 # %%
-row = ft.inspection.repeated_tokens(jax.random.key(4), 1, 24, (12, 12), len(letters)).tokens
 last = jax.tree.map(lambda kept: kept[-1], of_two.variables)
-of_row = jax.jit(lambda last: ft.inspection.attention_weights(two, last, row)["decoder"][:, 0])(last)
-names = [letters[token] for token in row[0].tolist()]
-ft.visualization.plot_attention(of_row[1], names)
+text = "copyrightablecopyrightable"
+word = jnp.array([[letters.index(letter) for letter in text]])
+predicted = jax.jit(two.apply)(last, word)[0].argmax(axis=-1)
+right = predicted[:-1] == word[0, 1:]
+assert right[:12].sum() <= 3
+assert right[13:].sum() >= 7
+{"read": text[:-1], "predicted next": "".join(letters[token] for token in predicted[:-1].tolist())}
 
 # %% [markdown]
-# The page shows both layers. Choose layer 2 and a letter of the second half:
+# This is the attention of layer 1. At the second "i", heads 2 and 3 look at the first "g", at the second "g" they look at the first "h", and so on. In the first half, before anything repeats, they look at the letter itself.
 
 # %%
-ft.view_attention({"decoder": of_row}, names, names, title="letters that repeat")
+of_word = jax.jit(lambda last: ft.inspection.attention_weights(two, last, word)["decoder"][:, 0])
+shown = of_word(last)
+ft.visualization.plot_attention(shown[1], list(text))
+
+# %% [markdown]
+# The page shows both layers. Choose layer 2 and point at a letter of the second half:
+
+# %%
+ft.view_attention({"decoder": shown}, list(text), list(text), title="copyrightable, twice")
 
 # %% [markdown]
 # ## Without a head
@@ -164,13 +177,44 @@ ft.view_attention({"decoder": of_row}, names, names, title="letters that repeat"
 # A score shows where a head looks, not whether the model needs it. So each head is taken away: its output is replaced by zeros. The picture shows how much the loss of repeated letters rises.
 
 # %%
-without = lambda name, heads, last: ft.inspection.repeat_losses(
-    two, ft.inspection.patched(two, last, row, {name: ft.inspection.At(0.0, heads=heads)}), tests
-)[1]
-without = jax.jit(jax.vmap(without, (None, 0, None)), static_argnums=0)
-each = jnp.arange(4)
-ablated = [without(f"decoder.{layer}.self_attention.heads", each, last) for layer in range(2)]
-ablated = jnp.stack(ablated)
-ft.visualization.plot_ablation(
-    {"decoder.self_attention": ablated - repeated_two[-1]}, "loss of repeated letters"
-)
+patch = lambda layer, heads: {
+    f"decoder.{layer}.self_attention.heads": ft.inspection.At(0.0, heads=heads)
+}
+changed = lambda last, *part: ft.inspection.patched(two, last, word, patch(*part))
+without = lambda last, *part: ft.inspection.repeat_losses(two, changed(last, *part), tests)[1]
+of_layer = jax.jit(jax.vmap(without, (None, None, 0)), static_argnums=1)
+
+alone = jnp.stack([of_layer(last, layer, jnp.arange(4)) for layer in range(2)])
+rise = alone - repeated_two[-1]
+ft.visualization.plot_ablation({"decoder.self_attention": rise}, "loss of repeated letters")
+
+# %% [markdown]
+# The model needs three heads most: the two induction heads, of which one can partly replace the other, and head 0 of layer 0. Without both induction heads it is worse than the model of one layer: the rest of the model expects what they write, and is now confidently wrong. Each of the five others costs less.
+
+# %%
+both = of_layer(last, 1, jnp.array([[2, 3]]))[0]
+others = jnp.append(alone[0, 1:], alone[1, :2])
+assert both > repeated_one[-1]
+assert alone[0, 0] > 2.5 > others.max()
+{"without both": float(both), "without head 0 of layer 0": float(alone[0, 0])}
+
+# %% [markdown]
+# ## Why two layers
+#
+# An induction head looks for a place that comes *after* the letter it has just read. But in the first layer a place knows only its own letter. Another head must first write there which letter came before: the head of layer 0 that looks at the letter before. The induction head then compares this with its own letter. Elhage et al. (2021) call this *composition*: the keys of one head are made from the output of another. A model of one layer cannot do it.
+#
+# If this is true, then the induction heads cannot find their places without head 0 of layer 0, although they themselves are unchanged:
+
+# %%
+name = "decoder.1.self_attention.weights"
+look = lambda last: ft.inspection.activations(two, last, tests.tokens, name, patch=patch(0, 0))
+blind = jax.jit(look)(last)[name]
+scores = jax.vmap(ft.inspection.induction_score)(blind, tests.tokens).mean(axis=0)
+assert scores[2:].max() < induction[-1, 1, 2:].min() / 2
+{"with head 0": induction[-1, 1, 2:].tolist(), "without": scores[2:].tolist()}
+
+# %% [markdown]
+# Real language models have induction heads too. They find not only the same token but also a similar one, and do more than copy: Olsson et al. argue that they are the main source of *in-context learning*. The same calls work with every decoder-only model, such as one of `ft.from_pretrained`.
+#
+# - Elhage et al. 2021, [A Mathematical Framework for Transformer Circuits](https://transformer-circuits.pub/2021/framework/index.html)
+# - Olsson et al. 2022, [In-context Learning and Induction Heads](https://transformer-circuits.pub/2022/in-context-learning-and-induction-heads/index.html)
