@@ -87,10 +87,10 @@ ft.train(experiment, f"{folder}/number_words")
 run = ft.training.open_run(f"{folder}/number_words")
 task, model, variables = run.task, run.task.model, run.variables
 
-tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-units = "one two three four five six seven eight nine".split()
-zehner = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-einer = "ein zwei drei vier fünf sechs sieben acht neun".split()
+tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+units = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+zehner = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+einer = ["ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"]
 english = [f"six thousand, two hundred and {ten}-{unit}" for ten in tens for unit in units]
 german = [f"sechstausendzweihundert{unit}und{ten}" for ten in zehner for unit in einer]
 
