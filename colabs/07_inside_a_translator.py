@@ -94,7 +94,7 @@ einer = ["ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neu
 english = [f"six thousand, two hundred and {ten}-{unit}" for ten in tens for unit in units]
 german = [f"sechstausendzweihundert{unit}und{ten}" for ten in zehner for unit in einer]
 
-share_right = lambda found: float(np.mean([a == b for a, b in zip(found, german, strict=True)]))
+share_right = lambda found: float(np.mean(np.array(found) == np.array(german)))
 translator = task.predictor(variables)
 translations = translator.translate(english)
 assert share_right(translations) > 0.9
@@ -226,12 +226,12 @@ name = "decoder.1.cross_attention.heads"
 patch = lambda heads: {name: ft.inspection.At(0.0, heads=heads)}
 changed = lambda heads: ft.inspection.patched(model, variables, clean, patch(heads))
 without = lambda *heads: task.predictor(changed(np.array(heads))).translate(english)
-alone = [share_right(without(head)) for head in range(4)]
+single = [share_right(without(head)) for head in range(4)]
 without_all = without(0, 1, 2, 3)
-assert min(alone) > 0.6
+assert min(single) > 0.6
 assert share_right(without_all) < 0.3
 assert grids["decoder.cross_attention"][1].max() < max(effects.values())
-{"without one": alone, "without all": share_right(without_all), english[2]: without_all[2]}
+{"without one": single, "without all": share_right(without_all), english[2]: without_all[2]}
 
 # %% [markdown]
 # So no single head carries the swap. All four heads of the last cross-attention do, and each can be replaced by the others. A picture of one head that looks at the right word would not have shown this.

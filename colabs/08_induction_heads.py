@@ -36,14 +36,16 @@ import optax
 
 import flax_transformer as ft
 
+look = ft.inspection
+
 # %% [markdown]
 # ## Letters that repeat
 #
-# Each row has random letters, then the same letters again, until the row is full. The length of the repeated part, the *period*, is between 12 and 24 and differs from row to row. So "the letter 15 places before" is no answer: a model has to find the place by what is there.
+# Each row has random letters, then the same letters again, until the row is full. The length of the repeated part, the *period*, is between 12 and 24 and differs from row to row. So a fixed distance, such as 15 letters, does not help: a model has to find the place by the letters.
 
 # %%
 letters = "abcdefghijklmnopqrstuvwxyzäöüßéè"
-tests = ft.inspection.repeated_tokens(jax.random.key(1), 64, 48, (12, 24), len(letters))
+tests = look.repeated_tokens(jax.random.key(1), 64, 48, (12, 24), len(letters))
 ["".join(letters[token] for token in row) for row in tests.tokens[:3].tolist()]
 
 # %% [markdown]
@@ -63,7 +65,7 @@ two = ft.DecoderOnlyConfig(num_layers=2, **sizes, **rates).build(vocab_size=len(
 # Each of 300 steps has 64 new rows, so a model cannot learn them by heart. `train_on_tokens` trains in one compiled loop and keeps the parameters of every tenth step.
 
 # %%
-draw = lambda rng: ft.inspection.repeated_tokens(rng, 64, 48, (12, 24), len(letters)).tokens
+draw = lambda rng: look.repeated_tokens(rng, 64, 48, (12, 24), 32).tokens
 batches = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 300))
 
 optimizer = optax.adam(optax.linear_schedule(0.0, 5e-3, 30))
@@ -78,7 +80,7 @@ batches.shape  # steps, rows, length
 # The picture shows the loss of repeated letters, in rows that are not in the training. The model of one layer learns only which letters are in the row. The model of two layers first learns the same. Then its loss falls to a quarter within some 60 steps.
 
 # %%
-measure = lambda model: lambda variables: ft.inspection.repeat_losses(model, variables, tests)
+measure = lambda model: lambda variables: look.repeat_losses(model, variables, tests)
 new_one, repeated_one = jax.jit(jax.vmap(measure(one)))(of_one.variables)
 new_two, repeated_two = jax.jit(jax.vmap(measure(two)))(of_two.variables)
 
@@ -107,13 +109,13 @@ assert min(new_one.min(), new_two.min()) > 3.4  # new letters stay unpredictable
 # - **Induction**: the mean weight of the places *after* earlier places with the same letter, $\sum_k w_{qk}\,[t_{k-1} = t_q]$. What followed the letter before may follow it again.
 
 # %%
-attend = lambda variables: ft.inspection.attention_weights(two, variables, tests.tokens)
+attend = lambda variables: look.attention_weights(two, variables, tests.tokens)
 rows_first = lambda weights: jnp.swapaxes(weights["decoder"], 0, 1)
 weights = jax.jit(jax.vmap(lambda variables: rows_first(attend(variables))))(of_two.variables)
 # kept, rows, layers, heads, queries, keys
 
-previous = jax.vmap(jax.vmap(ft.inspection.previous_token_score))(weights).mean(axis=1)
-induction = jax.vmap(jax.vmap(ft.inspection.induction_score), (0, None))(weights, tests.tokens)
+previous = jax.vmap(jax.vmap(look.previous_token_score))(weights).mean(axis=1)
+induction = jax.vmap(jax.vmap(look.induction_score), (0, None))(weights, tests.tokens)
 induction = induction.mean(axis=1)
 ft.visualization.plot_matrices(
     {"previous token": previous[-1], "induction": induction[-1]}, ["layer 0", "layer 1"], "head"
@@ -161,7 +163,7 @@ assert right[13:].sum() >= 7
 # This is the attention of layer 1. At the second "i", heads 2 and 3 look at the first "g", at the second "g" they look at the first "h", and so on. In the first half, before anything repeats, they look at the letter itself.
 
 # %%
-of_word = jax.jit(lambda last: ft.inspection.attention_weights(two, last, word)["decoder"][:, 0])
+of_word = jax.jit(lambda last: look.attention_weights(two, last, word)["decoder"][:, 0])
 shown = of_word(last)
 ft.visualization.plot_attention(shown[1], list(text))
 
@@ -177,15 +179,14 @@ ft.view_attention({"decoder": shown}, list(text), list(text), title="copyrightab
 # A score shows where a head looks, not whether the model needs it. So each head is taken away: its output is replaced by zeros. The picture shows how much the loss of repeated letters rises.
 
 # %%
-patch = lambda layer, heads: {
-    f"decoder.{layer}.self_attention.heads": ft.inspection.At(0.0, heads=heads)
-}
-changed = lambda last, *part: ft.inspection.patched(two, last, word, patch(*part))
-without = lambda last, *part: ft.inspection.repeat_losses(two, changed(last, *part), tests)[1]
+heads_of = [f"decoder.{layer}.self_attention.heads" for layer in range(2)]
+patch = lambda layer, heads: {heads_of[layer]: look.At(0.0, heads=heads)}
+changed = lambda last, *part: look.patched(two, last, word, patch(*part))
+without = lambda last, *part: look.repeat_losses(two, changed(last, *part), tests)[1]
 of_layer = jax.jit(jax.vmap(without, (None, None, 0)), static_argnums=1)
 
-alone = jnp.stack([of_layer(last, layer, jnp.arange(4)) for layer in range(2)])
-rise = alone - repeated_two[-1]
+single = jnp.stack([of_layer(last, layer, jnp.arange(4)) for layer in range(2)])
+rise = single - repeated_two[-1]
 ft.visualization.plot_ablation({"decoder.self_attention": rise}, "loss of repeated letters")
 
 # %% [markdown]
@@ -193,10 +194,10 @@ ft.visualization.plot_ablation({"decoder.self_attention": rise}, "loss of repeat
 
 # %%
 both = of_layer(last, 1, jnp.array([[2, 3]]))[0]
-others = jnp.append(alone[0, 1:], alone[1, :2])
+others = jnp.append(single[0, 1:], single[1, :2])
 assert both > repeated_one[-1]
-assert alone[0, 0] > 2.5 > others.max()
-{"without both": float(both), "without head 0 of layer 0": float(alone[0, 0])}
+assert single[0, 0] > 2.5 > others.max()
+{"without both": float(both), "without head 0 of layer 0": float(single[0, 0])}
 
 # %% [markdown]
 # ## Why two layers
@@ -207,9 +208,9 @@ assert alone[0, 0] > 2.5 > others.max()
 
 # %%
 name = "decoder.1.self_attention.weights"
-look = lambda last: ft.inspection.activations(two, last, tests.tokens, name, patch=patch(0, 0))
-blind = jax.jit(look)(last)[name]
-scores = jax.vmap(ft.inspection.induction_score)(blind, tests.tokens).mean(axis=0)
+read = lambda last: look.activations(two, last, tests.tokens, name, patch=patch(0, 0))
+blind = jax.jit(read)(last)[name]
+scores = jax.vmap(look.induction_score)(blind, tests.tokens).mean(axis=0)
 assert scores[2:].max() < induction[-1, 1, 2:].min() / 2
 {"with head 0": induction[-1, 1, 2:].tolist(), "without": scores[2:].tolist()}
 

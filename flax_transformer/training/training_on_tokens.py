@@ -34,9 +34,9 @@ def train_on_tokens(
 ) -> TokenTraining:
     """Trains a decoder-only model from random parameters, in one compiled loop.
 
-    All batches and all kept variables are in memory. There are no files: an interrupted training
-    cannot be resumed, see `flax_transformer.train` for that. An update that is not finite ends it:
-    the variables do not change any more.
+    All batches and all kept variables are in memory. Nothing is written, so an interrupted training
+    cannot be resumed; `flax_transformer.train` can. After an update that is not finite, the
+    variables do not change.
 
     Args:
         model: predicts the next token at each position.
