@@ -77,7 +77,7 @@ batches.shape  # steps, rows, length
 # %% [markdown]
 # ## A sudden fall
 #
-# The picture shows the loss of repeated letters, in rows that are not in the training. The model of one layer learns only which letters are in the row. The model of two layers first learns the same. Then its loss falls to a quarter within some 60 steps.
+# The picture shows the loss of repeated letters, in rows that are not in the training. The model of one layer learns only which letters are in the row. The model of two layers first learns the same. Then its loss falls suddenly: when this was written, from 2.8 to 1.2 within 60 steps.
 
 # %%
 measure = lambda model: lambda variables: look.repeat_losses(model, variables, tests)
@@ -122,7 +122,7 @@ ft.visualization.plot_matrices(
 )
 
 # %% [markdown]
-# Heads 2 and 3 of layer 1 are *induction heads*: more than a third of their attention is at the right places, of up to 47. No head of layer 0 has this score. Head 0 of layer 0 looks at the letter before more than the others of its layer do, as ALiBi made it.
+# Heads 2 and 3 of layer 1 are *induction heads*: more than a third of their attention goes to the right places. No head of layer 0 has this score. Head 0 of layer 0 looks at the letter before more than the others of its layer do, as ALiBi made it.
 
 # %%
 assert induction[-1, 1, 2:].min() > 0.35
@@ -168,7 +168,7 @@ shown = of_word(last)
 ft.visualization.plot_attention(shown[1], list(text))
 
 # %% [markdown]
-# The page shows both layers. Choose layer 2 and point at a letter of the second half:
+# The page shows both layers. Choose the last layer and point at a letter of the second half:
 
 # %%
 ft.view_attention({"decoder": shown}, list(text), list(text), title="copyrightable, twice")
@@ -190,13 +190,13 @@ rise = single - repeated_two[-1]
 ft.visualization.plot_ablation({"decoder.self_attention": rise}, "loss of repeated letters")
 
 # %% [markdown]
-# The model needs three heads most: the two induction heads, of which one can partly replace the other, and head 0 of layer 0. Without both induction heads it is worse than the model of one layer: the rest of the model expects what they write, and is now confidently wrong. Each of the five others costs less.
+# Without head 0 of layer 0, or without both induction heads, the model is worse than the model of one layer: its other parts expect what these heads write, and are now confidently wrong. One induction head can partly replace the other. Without any one of the five remaining heads, the model still copies better than one layer does.
 
 # %%
 both = of_layer(last, 1, jnp.array([[2, 3]]))[0]
 others = jnp.append(single[0, 1:], single[1, :2])
 assert both > repeated_one[-1]
-assert single[0, 0] > 2.5 > others.max()
+assert single[0, 0] > repeated_one[-1] > others.max()
 {"without both": float(both), "without head 0 of layer 0": float(single[0, 0])}
 
 # %% [markdown]

@@ -66,7 +66,8 @@ def train_on_tokens(
             model, variables, rng, rows[:, :-1], deterministic=False
         )
         weights = jnp.ones(rows[:, 1:].shape)
-        return loss_of(*label_smoothed_cross_entropy(logits, rows[:, 1:], weights), collections)
+        total, weight = label_smoothed_cross_entropy(logits, rows[:, 1:], weights)
+        return loss_of(total, weight, collections)
 
     step = make_train_step(loss, optimizer, max_skipped=1)
 
