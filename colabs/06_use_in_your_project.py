@@ -290,3 +290,5 @@ jax.tree.map(jnp.shape, restored["params"]["MultiHeadAttention_0"])
 # # 'dreiundzwanzigtausendvierhundertfünf'
 # translator.model, translator.variables, translator.tokenizer  # its parts, for your own code
 # ```
+#
+# Next: what happens [inside a translator](07_inside_a_translator.ipynb).

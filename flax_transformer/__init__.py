@@ -6,7 +6,8 @@ use:
 - `ft.Experiment` and its configs,
 - `ft.train`, `ft.evaluate`, `ft.load`, `ft.from_pretrained` and `ft.view_attention`,
 - the parts as subpackages: `ft.functional`, `ft.modules`, `ft.models`, `ft.decoding`, `ft.data`,
-  `ft.evaluation`, `ft.inspection`, `ft.visualization`, `ft.interchange` and `ft.commands`.
+  `ft.evaluation`, `ft.inspection`, `ft.visualization`, `ft.tasks`, `ft.training`,
+  `ft.interchange` and `ft.commands`.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         interchange,
         models,
         modules,
+        tasks,
+        training,
         visualization,
     )
     from flax_transformer.console import show_scores
@@ -98,8 +101,10 @@ _HOMES = {
     "show_scores": ".console",
     "TaggedWordsConfig": ".data.datasets.conllu",
     "TaggingConfig": ".tasks.tagging.tagging_task",
+    "tasks": ".tasks",
     "TextEmbeddingConfig": ".tasks.text_embedding.text_embedding_task",
     "train": ".training.loop",
+    "training": ".training",
     "TrainingConfig": ".training.training_config",
     "TranslationConfig": ".tasks.translation.translation_config",
     "VideoConfig": ".models.video",

@@ -241,7 +241,7 @@ def test_devices_are_simulated_before_jax_is_imported():
 
 @pytest.mark.parametrize("name", ["README.md", "colabs/README.md"])
 def test_a_table_lists_every_notebook(name):
-    assert len(SOURCES) >= 6
+    assert len(SOURCES) >= 8
     readme = (ROOT / name).read_text("utf-8")
     # The badges of README.md have their addresses at its end, which keeps its rows short.
     for label, address in re.findall(r"^\[(\w+)\]: (.*)$", readme, re.M):

@@ -30,7 +30,10 @@ def names_for_type_checkers(package) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("package", [ft, ft.visualization], ids=lambda package: package.__name__)
+LAZY = [ft, ft.tasks, ft.training, ft.visualization]
+
+
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
 def test_type_checkers_know_the_names_that_are_imported_when_used(package):
     homes = {name: package.__name__ + home for name, home in package._HOMES.items()}
     assert names_for_type_checkers(package) == homes

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -17,7 +16,7 @@ from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say, show_table
 from flax_transformer.errors import unknown
 from flax_transformer.evaluation.metric import is_less_better, shown
-from flax_transformer.tasks.ablation import Ablation, Part, mean_outputs
+from flax_transformer.tasks.ablation import Ablation, Part, by_kind, mean_outputs
 from flax_transformer.visualization.ablation_picture import plot_ablation
 from flax_transformer.visualization.pictures import check_picture_path, save_picture
 
@@ -56,7 +55,7 @@ class Ablate(OfWorkdir):
             part: values[score] - whole[score] for part, values in self._all(ablation, opened)
         }
         if self.out is not None:
-            save_picture(plot_ablation(_grids(effects), score), self.out)
+            save_picture(plot_ablation(by_kind(effects), score), self.out)
         sign = 1 if is_less_better(score) else -1
         ranked = sorted(effects.items(), key=lambda item: -sign * item[1])
         if self.json:
@@ -122,16 +121,3 @@ class Ablate(OfWorkdir):
             ],
         }
         print(json.dumps(record, indent=2))
-
-
-def _grids(effects: Mapping[Part, float]) -> dict[str, np.ndarray]:
-    """Arranges changes of each kind of part by layer and head."""
-    grids: dict[str, np.ndarray] = {}
-    for kind in dict.fromkeys(part.kind for part in effects):
-        parts = [part for part in effects if part.kind == kind]
-        layers = 1 + max(part.layer for part in parts)
-        heads = 1 + max(part.head or 0 for part in parts)
-        grids[kind] = np.zeros((layers, heads))
-        for part in parts:
-            grids[kind][part.layer, part.head or 0] = effects[part]
-    return grids

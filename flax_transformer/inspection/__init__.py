@@ -26,11 +26,17 @@ from flax_transformer.inspection.logit_attribution import logit_attribution
 from flax_transformer.inspection.logit_lens import logit_lens
 from flax_transformer.inspection.noise_scale import NoiseScale, noise_scale
 from flax_transformer.inspection.picture_attention import image_attention, video_attention
+from flax_transformer.inspection.repeated_tokens import (
+    RepeatedTokens,
+    repeat_losses,
+    repeated_tokens,
+)
 from flax_transformer.inspection.word_alignment import alignment_error_rate, word_attention
 
 __all__ = [
     "At",
     "NoiseScale",
+    "RepeatedTokens",
     "activation_shapes",
     "activations",
     "alignment_error_rate",
@@ -47,6 +53,8 @@ __all__ = [
     "noise_scale",
     "patched",
     "previous_token_score",
+    "repeat_losses",
+    "repeated_tokens",
     "run_with",
     "video_attention",
     "word_attention",

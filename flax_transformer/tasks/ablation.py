@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flax_transformer.data.datasets.own_files import OwnFiles
@@ -130,6 +131,25 @@ class Ablation:
 
 def _values(task: Task, variables: Variables, split: str | OwnFiles) -> dict[str, float]:
     return {name: score.value for name, score in task.measure(variables, split).items()}
+
+
+def by_kind(effects: Mapping[Part, float]) -> dict[str, Float[np.ndarray, "layers parts"]]:
+    """Arranges a number of each part by kind, layer and head, as `plot_ablation` draws them.
+
+    Example:
+        >>> effects = {Part("decoder.feed_forward", layer): 0.5 for layer in range(2)}
+        >>> {kind: grid.tolist() for kind, grid in by_kind(effects).items()}
+        {'decoder.feed_forward': [[0.5], [0.5]]}
+    """
+    grids: dict[str, np.ndarray] = {}
+    for kind in dict.fromkeys(part.kind for part in effects):
+        parts = [part for part in effects if part.kind == kind]
+        layers = 1 + max(part.layer for part in parts)
+        heads = 1 + max(part.head or 0 for part in parts)
+        grids[kind] = np.zeros((layers, heads))
+        for part in parts:
+            grids[kind][part.layer, part.head or 0] = effects[part]
+    return grids
 
 
 def mean_outputs(task: Task, variables: Variables, split: str) -> dict[str, Float[Array, "..."]]:

@@ -51,7 +51,8 @@ def trace(
         variables: of its model.
         clean: arguments of the model for one example.
         corrupted: arguments of the same shapes.
-        log_prob: from outputs of several rows to the log-probability of the target in each.
+        log_prob: from outputs of several rows to the log-probability of the target in each, such
+            as `output_log_prob` makes it.
 
     Returns:
         The shares; not finite if both inputs give the same log-probability.

@@ -68,8 +68,8 @@ class TrainedRun(NamedTuple):
 
 
 def open_run(
-    path: Path,
-    weights: Weights,
+    path: str | Path,
+    weights: Weights = "average",
     decoding: DecodingConfig | None = None,
     dtype: UseType | None = None,
     task_options: Mapping[str, Any] = MappingProxyType({}),
@@ -87,6 +87,7 @@ def open_run(
         raise unknown("--weights", weights, get_args(Weights))
     if dtype not in (None, *get_args(UseType)):
         raise unknown("--dtype", dtype, get_args(UseType))
+    path = path_of("the workdir", path)
     workdir = Workdir(path)
     experiment = workdir.load()
     if dtype is not None:
@@ -164,7 +165,7 @@ def load(
     Raises:
         UserError: if the folder contains no trained model.
     """
-    run = open_run(path_of("the workdir", workdir), weights, decoding, dtype)
+    run = open_run(workdir, weights, decoding, dtype)
     return run.task.predictor(run.variables)
 
 

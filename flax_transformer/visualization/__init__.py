@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flax_transformer.visualization.grid import Grid
     from flax_transformer.visualization.images import plot_images
     from flax_transformer.visualization.length_pictures import plot_lengths
+    from flax_transformer.visualization.lines import plot_lines
     from flax_transformer.visualization.matrices import (
         plot_lookup,
         plot_matrices,
@@ -58,6 +59,7 @@ _HOMES = {
     "plot_images": ".images",
     "plot_label_smoothing": ".formula_pictures",
     "plot_lengths": ".length_pictures",
+    "plot_lines": ".lines",
     "plot_lookup": ".matrices",
     "plot_mask": ".attention_maps",
     "plot_matrices": ".matrices",

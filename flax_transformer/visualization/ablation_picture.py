@@ -35,7 +35,7 @@ def plot_ablation(
         raise ValueError("effects must hold at least one kind of part")
     columns = min(len(effects), 4)
     rows = -(-len(effects) // columns)
-    figure, panels = new_figure(3.6 * columns, 2.9 * rows, rows, columns, len(effects))
+    figure, panels = new_figure(max(3.6 * columns, 6.4), 2.9 * rows, rows, columns, len(effects))
     for axes, (kind, array) in zip(panels, effects.items(), strict=True):
         is_layer = kind.endswith(".layer")
         # Whole layers are worth much more than their parts.
@@ -43,6 +43,11 @@ def plot_ablation(
         names = "head" if array.shape[1] > 1 else ["whole"]
         draw_matrix(axes, array, kind, "layer", names, np.concatenate(among))
         for (layer, part), value in np.ndenumerate(array):
-            axes.text(part, layer, f"{value:.3g}", ha="center", va="center", fontsize="small")
+            # Readable on light and dark cells.
+            red, green, blue, _ = axes.images[0].to_rgba(value)
+            ink = "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
+            style = {"ha": "center", "va": "center", "fontsize": "small", "color": ink}
+            # Adding zero removes the sign of -0.
+            axes.text(part, layer, f"{round(value, 3) + 0.0:.3g}", **style)
     figure.suptitle(f"change of the {score} without each part")
     return figure

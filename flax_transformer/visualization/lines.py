@@ -7,14 +7,38 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from flax_transformer.visualization.pictures import COLORS, style_axes
+from flax_transformer.visualization.pictures import COLORS, new_figure, style_axes
 
 _STYLES = ["-", "--", ":", "-."]
 Line = Sequence[tuple[int | float, int | float]] | Float[np.ndarray, "points 2"]
 """Points (x, y)."""
 # Smallest distance of two labels, as a share of the axis.
 _LABEL_DISTANCE = 0.06
+
+
+def plot_lines(lines: Mapping[str, Line], title: str, x_label: str = "updates") -> Figure:
+    """Draws lines through points (x, y), such as measurements of a model during its training.
+
+    Args:
+        lines: name -> points; each line has its name and last value at its end.
+        title: name of the values.
+        x_label: label of the horizontal axis.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+
+    Example:
+        >>> figure = plot_lines({"loss": [(10, 2.5), (20, 1.5)]}, "loss, nats")
+        >>> figure.axes[0].get_lines()[0].get_ydata().tolist()
+        [2.5, 1.5]
+    """
+    if not any(map(len, lines.values())):
+        raise ValueError("lines must hold at least one point")
+    figure, (axes,) = new_figure(7.6, 4.2)
+    draw_lines(axes, lines, title, x_label)
+    return figure
 
 
 def draw_lines(
