@@ -46,8 +46,8 @@ def plot_ablation(
             # Readable on light and dark cells.
             red, green, blue, _ = axes.images[0].to_rgba(value)
             ink = "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
-            style = {"ha": "center", "va": "center", "fontsize": "small", "color": ink}
             # Adding zero removes the sign of -0.
-            axes.text(part, layer, f"{round(value, 3) + 0.0:.3g}", **style)
+            text = axes.text(part, layer, f"{round(value, 3) + 0.0:.3g}", fontsize="small")
+            text.set(ha="center", va="center", color=ink)
     figure.suptitle(f"change of the {score} without each part")
     return figure

@@ -1,5 +1,7 @@
 """A training in one compiled loop, compared with a loop over steps."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def test_kept_variables_and_losses_are_those_of_a_loop_over_steps():
     @jax.jit
     def step(variables, state, rows):
         def loss(variables):
-            logits = model.apply(variables, rows[:, :-1])
+            logits: Any = model.apply(variables, rows[:, :-1])
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:])
             return losses.mean()
 
