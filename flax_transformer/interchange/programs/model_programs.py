@@ -4,13 +4,18 @@ A model that writes texts is a decoder with a cache, and perhaps an encoder befo
 model is one function. A search is not part of a program: it is a loop around `decode`.
 """
 
+import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
+import jax.export
 from jaxtyping import Array
 
 from flax_transformer.functional.cache import Cache, Written
 from flax_transformer.functional.pooling import POOLINGS
+from flax_transformer.models.stacking import looped
 from flax_transformer.tasks.classification.pixel_classification import scale_pixels
 from flax_transformer.tasks.task import Model, Variables
 from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
@@ -18,6 +23,8 @@ from flax_transformer.tasks.text_vectors import text_vectors
 
 # Arrays by name.
 Arrays: TypeAlias = Mapping[str, Any]
+# (name of a program, its inputs) -> its outputs.
+Runner: TypeAlias = Callable[[str, Arrays], Mapping[str, Any]]
 ENCODE, DECODE = "encode", "decode"
 
 
@@ -45,6 +52,33 @@ class Program(NamedTuple):
     function: Callable[[Variables, Arrays], dict[str, Array]]
     inputs: Mapping[str, Kind]
     cache: tuple[str, ...] = ()
+
+    def symbolic_inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns the inputs for a tracing in which axes have names instead of lengths."""
+        kinds = self.inputs.values()
+        names = dict.fromkeys(a for kind in kinds for a in kind.axes if isinstance(a, str))
+        # What a cache would refuse is not traced.
+        scope = jax.export.SymbolicScope(["new_length <= capacity"] * ("capacity" in names))
+        lengths = jax.export.symbolic_shape(", ".join(names), scope=scope)
+        of_name = dict(zip(names, lengths, strict=True))
+        return {
+            name: jax.ShapeDtypeStruct(tuple(of_name.get(a, a) for a in kind.axes), kind.dtype)
+            for name, kind in self.inputs.items()
+        }
+
+
+def plain(task: Any, variables: Variables) -> tuple[Any, Variables]:
+    """Returns the task and the variables of the same model without faster ways to compute it.
+
+    Args:
+        task: a `Task` with its experiment.
+        variables: of its model.
+    """
+    model, variables = looped(task.model, variables)
+    config = dataclasses.replace(model.config, attention_implementation="xla", remat="none")
+    task = copy.copy(task)
+    task.model = model.clone(config=config)
+    return task, variables
 
 
 def model_programs(task: Any) -> dict[str, Program]:

@@ -1,0 +1,176 @@
+"""Export of a trained model as programs that run without this package and without Flax."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from flax_transformer.errors import UserError, unknown
+from flax_transformer.interchange.exported_folders import write_json
+from flax_transformer.interchange.exported_runs import files_of_task
+from flax_transformer.interchange.model_card import Run
+from flax_transformer.interchange.programs.compared_programs import Comparison, compare
+from flax_transformer.interchange.programs.model_programs import (
+    Program,
+    Runner,
+    model_programs,
+    plain,
+)
+from flax_transformer.interchange.programs.stablehlo_programs import (
+    PROMISE,
+    SUFFIX,
+    open_stablehlo,
+    write_stablehlo,
+)
+from flax_transformer.training.assemble import Weights, open_run
+from flax_transformer.whole_files import written_whole_folder
+
+DESCRIPTION = "programs.json"
+LARGEST_DIFFERENCE = 1e-4
+
+
+class Format(NamedTuple):
+    """A form in which programs are kept.
+
+    Attributes:
+        suffix: of the file of a program.
+        write: writes the programs and the variables into a folder; returns what wrote them.
+        open: returns what runs the programs of such a folder.
+        versions: of packages, those that matter to a reader, by their names in programs.json.
+        notes: what else a reader should know.
+    """
+
+    suffix: str
+    write: Callable[..., dict[str, Any]]
+    open: Callable[[Path], Runner]
+    versions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "stablehlo": Format(SUFFIX, write_stablehlo, open_stablehlo, ("jax",), (PROMISE,)),
+}
+
+
+class ExportedPrograms(NamedTuple):
+    """What was written.
+
+    Attributes:
+        description: the contents of programs.json.
+        comparison: of what was written with the model.
+    """
+
+    description: dict[str, Any]
+    comparison: Comparison
+
+
+def export_programs(
+    workdir: str | Path, out: str | Path, form: str, *, weights: Weights = "average"
+) -> ExportedPrograms:
+    """Writes the model of a workdir as programs, runs them, and compares their outputs.
+
+    The folder holds the programs, their weights, the files of the tokenizer, and programs.json,
+    which describes inputs, outputs and special tokens. Everything is computed in float32.
+
+    Args:
+        workdir: folder of a training, or of an import.
+        out: a new or an empty folder.
+        form: a name in `FORMATS`.
+        weights: see `ft.load`.
+
+    Raises:
+        UserError: if the format cannot hold the model, or its outputs differ. Nothing is written
+            then.
+    """
+    if form not in FORMATS:
+        raise unknown("--format", form, FORMATS)
+    run: Run = open_run(Path(workdir), weights, dtype="float32")
+    with written_whole_folder(Path(out), "--out") as folder:
+        programs = model_programs(run.task)
+        plain_task, variables = plain(run.task, run.variables)
+        writer = FORMATS[form].write(folder, model_programs(plain_task), variables)
+        comparison = _compare(run, programs, FORMATS[form].open(folder), form)
+        for file, contents in files_of_task(run).items():
+            (folder / file).write_bytes(contents)
+        description = {"format": form, "written_by": writer, **_described(run, programs, form)}
+        write_json(folder / DESCRIPTION, description)
+    return ExportedPrograms(description, comparison)
+
+
+def describe(out: Path, exported: ExportedPrograms) -> list[str]:
+    """Returns lines that say what a folder holds, how far it agrees, and how to use it."""
+    description, (difference, num_equal, number) = exported
+    form, writer = description["format"], description["written_by"]
+    names = " and ".join(f"{name}{FORMATS[form].suffix}" for name in description["programs"])
+    by = ", ".join(f"{name} {writer[name]}" for name in FORMATS[form].versions)
+    choices = f", {num_equal} of {number} largest logits the same" * (number > 0)
+    return [
+        f"{out} holds {names}, written by {by}",
+        *FORMATS[form].notes,
+        f"compared with the model: largest relative difference {difference:.1e}{choices}",
+        f"{DESCRIPTION} there describes inputs, outputs and tokens; docs/guides/exporting.md shows "
+        "how to run them",
+    ]
+
+
+def _compare(run: Run, programs: dict[str, Program], other: Runner, form: str) -> Comparison:
+    """Compares what was written with the model, and rejects what differs."""
+    functions = {name: jax.jit(program.function) for name, program in programs.items()}
+    found = compare(
+        programs,
+        lambda name, inputs: functions[name](run.variables, inputs),
+        other,
+        vocab_size=getattr(run.task.model, "vocab_size", 0),
+        limit=_limit(run.experiment.model),
+    )
+    if found.difference > LARGEST_DIFFERENCE or found.num_equal < found.number:
+        raise UserError(
+            f"--format {form} computes something else: the largest relative difference is "
+            f"{found.difference:.1e}, and {found.num_equal} of {found.number} largest logits are "
+            "at the same place; nothing is written: report this model as a bug"
+        )
+    return found
+
+
+def _limit(config: Any) -> int | None:
+    return config.position_limit() if config.reads == "tokens" else None
+
+
+def _described(run: Run, programs: dict[str, Program], form: str) -> dict[str, Any]:
+    """Names, shapes and types of all inputs and outputs, and the ids that have a meaning."""
+    described = {"task": run.task.command, "programs": {}}
+    for name, program in programs.items():
+        outputs = jax.eval_shape(program.function, run.variables, program.symbolic_inputs())
+        described["programs"][name] = {
+            "file": f"{name}{FORMATS[form].suffix}",
+            "inputs": {key: _kind(kind.axes, kind.dtype) for key, kind in program.inputs.items()},
+            "outputs": {key: _kind(array.shape, array.dtype) for key, array in outputs.items()},
+            "cache": program.cache,
+        }
+    tokenizer = getattr(run.task, "tokenizer", None)
+    if tokenizer is not None:
+        described["tokens"] = _tokens(run, tokenizer)
+    if names := getattr(run.task, "class_names", getattr(run.task, "tags", ())):
+        described["classes"] = list(names)
+    return described
+
+
+def _kind(axes: Any, dtype: Any) -> dict[str, Any]:
+    shape = [axis if isinstance(axis, int) else str(axis) for axis in axes]
+    return {"shape": shape, "dtype": str(dtype)}
+
+
+def _tokens(run: Run, tokenizer: Any) -> dict[str, Any]:
+    """The ids that a program's caller needs."""
+    tokens = {"pad": tokenizer.pad_id, "max_length": run.experiment.data.max_length}
+    gives = run.task.takes[1]
+    if gives in ("target_tokens", "next_tokens"):
+        tokens["end"] = list(tokenizer.end_ids)
+        tokens["never_written"] = list(run.task.predictor(run.variables).never_written)
+    if gives == "target_tokens":
+        tokens["start"] = list(tokenizer.start_ids)
+        tokens["max_extra_length"] = run.experiment.decoding.max_extra_length
+    if run.task.command == "fill":
+        tokens["mask"] = tokenizer.mask_id
+    return tokens

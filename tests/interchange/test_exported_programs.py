@@ -1,0 +1,177 @@
+"""What `export --format` writes computes the same as the model, without this package."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+import pytest
+from published_experiments import MARKS, disturb, lines, small_experiment, write_run
+from untrained import EXPERIMENTS, write_workdir
+
+import flax_transformer as ft
+from flax_transformer.cli import main
+from flax_transformer.data.tokens.tokenizer import Tokenizer
+from flax_transformer.errors import UserError
+from flax_transformer.interchange import export_programs
+from flax_transformer.interchange.programs import exported_programs
+from flax_transformer.interchange.programs.exported_programs import FORMATS
+from flax_transformer.interchange.programs.model_programs import model_programs
+from flax_transformer.training.assemble import open_run
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "unchecked_types")
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "exporting.md"
+PUBLISHED = ("number_words", "shakespeare")
+KINDS = (*PUBLISHED, *(name for name in EXPERIMENTS if name != "language_model"))
+# Other lengths than those of the comparison that an export makes.
+SIZES = {"batch": 2, "length": 5, "source_length": 7, "new_length": 3, "capacity": 13}
+BLOCKED = "import sys\nfor name in ('flax', 'flax_transformer'):\n    sys.modules[name] = None\n"
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory) -> dict[str, Path]:
+    """A workdir of every kind of model, with random weights."""
+    folder = tmp_path_factory.mktemp("runs")
+    published = {name: write_run(folder / name, name) for name in PUBLISHED}
+    others = KINDS[len(PUBLISHED) :]
+    return published | {name: write_workdir(folder / name, EXPERIMENTS[name]) for name in others}
+
+
+def draw(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Inputs as programs.json describes them, in the middle of a text."""
+    rng = np.random.default_rng(3)
+    drawn = {
+        name: rng.normal(size=[SIZES.get(axis, axis) for axis in kind["shape"]])
+        for name, kind in inputs.items()
+    }
+    drawn |= {name: np.ones_like(x) for name, x in drawn.items() if inputs[name]["dtype"] == "bool"}
+    if "history" in drawn:
+        drawn["history"][:, 4:] = 0
+        drawn["length"] = np.array(4)
+    for name in {"tokens", "images", "videos"} & {*inputs}:
+        drawn[name] = rng.integers(0, 19, drawn[name].shape)
+    if "segments" in inputs:
+        drawn["segments"] = np.ones_like(drawn["tokens"])
+        drawn["segments"][1, 3:] = 0
+    return {name: np.asarray(drawn[name], kind["dtype"]) for name, kind in inputs.items()}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_model_computes_the_same_for_other_lengths(name, workdirs, tmp_path):
+    exported = export_programs(workdirs[name], tmp_path / "out", "stablehlo")
+    assert exported.comparison.difference < 1e-5
+    assert exported.comparison.num_equal == exported.comparison.number > 0
+    described = json.loads((tmp_path / "out" / "programs.json").read_text())
+    assert described["written_by"]["jax"] == jax.__version__
+    run = open_run(workdirs[name], "average")
+    programs = FORMATS["stablehlo"].open(tmp_path / "out")
+    for program, function in model_programs(run.task).items():
+        kinds = described["programs"][program]
+        inputs = draw(kinds["inputs"])
+        ours = jax.jit(function.function)(run.variables, inputs)
+        theirs = programs(program, inputs)
+        assert {*ours} == {*theirs} == {*kinds["outputs"]}
+        for output, kind in kinds["outputs"].items():
+            given = np.asarray(theirs[output])
+            assert list(given.shape) == [SIZES.get(axis, axis) for axis in kind["shape"]]
+            assert given.dtype == kind["dtype"]
+            np.testing.assert_allclose(given, ours[output], rtol=1e-4, atol=1e-5)
+
+
+def blocks() -> str:
+    """The Python of the guide that runs a program in StableHLO."""
+    text = GUIDE.read_text("utf-8").partition("## StableHLO")[2]
+    return "\n".join(re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S))
+
+
+def test_the_guide_translates_without_flax_and_this_package(workdirs, tmp_path):
+    export_programs(workdirs["number_words"], tmp_path / "exported", "stablehlo")
+    translator = ft.load(workdirs["number_words"])
+    lengths = {text: len(translator.tokenizer.encode(text)) for text in lines()[len(MARKS) :]}
+    # Of one length, so that programs are compiled once; the end mark is one more token.
+    sources = [text for text, length in lengths.items() if length == 11][:7]
+    greedy = dataclasses.replace(
+        translator.decoding, method="greedy", num_best=1, max_extra_length=1
+    )
+    more = f"""
+for text in {sources!r}:
+    print(json.dumps(tokenizer.decode(translate(tokenizer.encode(text).ids, 13))))
+"""
+    command = [sys.executable, "-c", BLOCKED + blocks() + more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = [json.loads(line) for line in done.stdout.splitlines()[1:]]
+    assert written == translator.translate(sources, greedy)
+    assert len({*written}) > 3
+
+
+def test_a_program_has_one_form_for_all_platforms(tmp_path):
+    experiment = small_experiment("shakespeare")
+    model = dataclasses.replace(
+        experiment.model, attention_implementation="blockwise", scan_layers=True
+    )
+    experiment = dataclasses.replace(experiment, model=model)
+    characters = Tokenizer.of_characters(lines())
+    workdir = write_workdir(tmp_path / "run", experiment, characters, disturb)
+    exported = export_programs(workdir, tmp_path / "out", "stablehlo")
+    assert exported.comparison.difference < 1e-5
+    contents = bytearray((tmp_path / "out" / "decode.stablehlo").read_bytes())
+    program = jax.export.deserialize(contents)
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    assert program.nr_devices == 1
+    assert len(contents) < 200_000, "weights are arguments"
+
+
+def test_an_output_that_differs_is_refused(workdirs, tmp_path, monkeypatch):
+    def open_wrong(folder):
+        programs = FORMATS["stablehlo"].open(folder)
+        return lambda name, inputs: {"logits": 1.001 * programs(name, inputs)["logits"]}
+
+    wrong = FORMATS["stablehlo"]._replace(open=open_wrong)
+    monkeypatch.setitem(exported_programs.FORMATS, "mine", wrong)
+    with pytest.raises(UserError, match=r"^--format mine computes something else: the largest .*"):
+        export_programs(workdirs["images"], tmp_path / "out", "mine")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_it_wrote(workdirs, tmp_path, capsys):
+    out = tmp_path / "out"
+    workdir = str(workdirs["images"])
+    main(["export", "--workdir", workdir, "--out", str(out), "--format", "stablehlo"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{out} holds classify.stablehlo, written by jax {jax.__version__}" in said
+    assert "JAX promises that a jaxlib up to 6 months newer or 3 weeks older runs them" in said
+    assert re.search(r"largest relative difference \d\.\de[+-]\d\d, 3 of 3 largest logits", said)
+    assert {path.name for path in out.iterdir()} == {
+        "classify.stablehlo",
+        "programs.json",
+        "weights.npz",
+    }
+    described = json.loads((out / "programs.json").read_text())
+    assert described["programs"]["classify"]["inputs"] == {
+        "images": {"shape": ["batch", 4, 6, 1], "dtype": "uint8"}
+    }
+    assert described["classes"] == ["cat", "dog", "newt", "owl", "yak"]
+
+
+@pytest.mark.parametrize(
+    "option", [("--family", "gpt2"), ("--dtype", "bfloat16"), ("--adapter",)], ids=lambda x: x[0]
+)
+def test_an_option_of_another_format_is_refused(option, workdirs, tmp_path, capsys):
+    words = ["export", "--workdir", str(workdirs["images"]), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([*words, "--format", "stablehlo", *option])
+    error = f"{' '.join(option)} is for --format transformers: leave it out"
+    assert error in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_unknown_format_is_one_line(workdirs, tmp_path):
+    with pytest.raises(UserError, match=r"^unknown --format 'stablehol': did you mean 'stablehlo'"):
+        export_programs(workdirs["images"], tmp_path / "out", "stablehol")
