@@ -5,9 +5,9 @@ from flax_transformer.interchange.exported_folders import export_folder
 from flax_transformer.interchange.exported_runs import export_run
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.imported_runs import import_folder
+from flax_transformer.interchange.programs.exported_programs import export_programs
 from flax_transformer.interchange.published_adapters import merge_adapter
 from flax_transformer.interchange.published_folders import open_published, parameters
-from flax_transformer.interchange.programs.exported_programs import export_programs
 from flax_transformer.interchange.published_runs import from_pretrained
 
 __all__ = [

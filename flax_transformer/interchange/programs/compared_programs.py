@@ -9,6 +9,7 @@ from jaxtyping import Float
 from flax_transformer.interchange.programs.model_programs import (
     DECODE,
     ENCODE,
+    NEW,
     Arrays,
     Program,
     Runner,
@@ -103,7 +104,7 @@ def _decoded(
         read = {"tokens": tokens.astype(np.int32), "is_token": is_token}
         ours = dict(own(DECODE, {**read, **caches[0], **memories[0]}))
         theirs = dict(other(DECODE, {**read, **caches[1], **memories[1]}))
-        caches = tuple({name: found[name] for name in kinds} for found in (ours, theirs))
+        caches = tuple({name: found[NEW + name] for name in kinds} for found in (ours, theirs))
         last = [{"logits": np.asarray(found["logits"])[:, -1]} for found in (ours, theirs)]
         yield last[0], last[1]
         tokens = last[0]["logits"].argmax(axis=-1)[:, None]

@@ -10,6 +10,7 @@ from flax_transformer.errors import UserError, unknown
 from flax_transformer.interchange.exported_folders import write_json
 from flax_transformer.interchange.exported_runs import files_of_task
 from flax_transformer.interchange.model_card import Run
+from flax_transformer.interchange.programs import onnx_programs, stablehlo_programs
 from flax_transformer.interchange.programs.compared_programs import Comparison, compare
 from flax_transformer.interchange.programs.model_programs import (
     Program,
@@ -17,9 +18,9 @@ from flax_transformer.interchange.programs.model_programs import (
     model_programs,
     plain,
 )
+from flax_transformer.interchange.programs.onnx_programs import open_onnx, write_onnx
 from flax_transformer.interchange.programs.stablehlo_programs import (
     PROMISE,
-    SUFFIX,
     open_stablehlo,
     write_stablehlo,
 )
@@ -49,7 +50,10 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "stablehlo": Format(SUFFIX, write_stablehlo, open_stablehlo, ("jax",), (PROMISE,)),
+    "stablehlo": Format(
+        stablehlo_programs.SUFFIX, write_stablehlo, open_stablehlo, ("jax",), (PROMISE,)
+    ),
+    "onnx": Format(onnx_programs.SUFFIX, write_onnx, open_onnx, ("onnx", "opset")),
 }
 
 

@@ -26,6 +26,9 @@ Arrays: TypeAlias = Mapping[str, Any]
 # (name of a program, its inputs) -> its outputs.
 Runner: TypeAlias = Callable[[str, Arrays], Mapping[str, Any]]
 ENCODE, DECODE = "encode", "decode"
+# Begins the names of outputs that are the cache of the next call: an output of ONNX cannot have the
+# name of an input.
+NEW = "new_"
 
 
 class Kind(NamedTuple):
@@ -46,7 +49,8 @@ class Program(NamedTuple):
     Attributes:
         function: (variables, inputs) -> outputs, where inputs and outputs are arrays by name.
         inputs: the kind of each input, in order.
-        cache: inputs that are zeros at first; later they are the outputs of the same name.
+        cache: inputs that are zeros at first; later they are the outputs of these names after
+            `NEW`.
     """
 
     function: Callable[[Variables, Arrays], dict[str, Array]]
@@ -155,8 +159,8 @@ def _decoder(model: Model, num_layers: int) -> Program:
         cache = Cache(inputs["length"], inputs["history"], context, written)
         options = {"is_token": inputs["is_token"], "method": model.decode}
         logits, cache = model.apply(variables, inputs["tokens"], cache, **options)
-        own = {"length": cache.length, "history": cache.history}
-        return {"logits": logits} | own | _layers("", cache.written)
+        own = {"length": cache.length, "history": cache.history, **_layers("", cache.written)}
+        return {"logits": logits} | {NEW + name: array for name, array in own.items()}
 
     def written_kinds(prefix: str, length: str) -> dict[str, Kind]:
         config = model.config

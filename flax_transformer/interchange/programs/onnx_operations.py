@@ -1,0 +1,385 @@
+"""The operations of JAX in ONNX: from a primitive to nodes of a graph.
+
+A function of `OPERATIONS` gets the graph, the equation and the names of its inputs, and returns the
+names of its outputs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from flax_transformer.interchange.programs.onnx_graph import OnnxGraph
+
+Operation = Callable[..., str | list[str]]
+
+
+def _same(operation: str, **attributes: Any) -> Operation:
+    """An operation that ONNX has too."""
+    return lambda graph, equation, *inputs: graph.add(operation, *inputs, **attributes)
+
+
+def _unchanged(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return value
+
+
+def _of_bool(operation: str, on_bool: str) -> Operation:
+    """An operation that has another name for truth values."""
+
+    def add(graph: OnnxGraph, equation: Any, *inputs: str) -> str:
+        is_bool = equation.outvars[0].aval.dtype == bool
+        return graph.add(on_bool if is_bool else operation, *inputs)
+
+    return add
+
+
+def _number(graph: OnnxGraph, equation: Any, value: float) -> str:
+    return graph.constant(value, equation.invars[0].aval.dtype)
+
+
+def _not_equal(graph: OnnxGraph, equation: Any, *inputs: str) -> str:
+    return graph.add("Not", graph.add("Equal", *inputs))
+
+
+def _rsqrt(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Reciprocal", graph.add("Sqrt", value))
+
+
+def _erfc(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Sub", _number(graph, equation, 1), graph.add("Erf", value))
+
+
+def _log1p(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Log", graph.add("Add", value, _number(graph, equation, 1)))
+
+
+def _square(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Mul", value, value)
+
+
+def _integer_pow(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Pow", value, _number(graph, equation, equation.params["y"]))
+
+
+def _remainder(graph: OnnxGraph, equation: Any, *inputs: str) -> str:
+    return graph.add("Mod", *inputs, fmod=1)
+
+
+def _convert(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.cast(value, equation.params["new_dtype"])
+
+
+def _select(graph: OnnxGraph, equation: Any, chosen: str, *cases: str) -> str:
+    of_false, of_true = cases
+    if equation.outvars[0].aval.dtype != bool:
+        return graph.add("Where", chosen, of_true, of_false)
+    # onnxruntime does not choose between truth values.
+    others = graph.add("And", graph.add("Not", chosen), of_false)
+    return graph.add("Or", graph.add("And", chosen, of_true), others)
+
+
+def _broadcast(graph: OnnxGraph, equation: Any, value: str, *lengths: str) -> str:
+    shape, kept = equation.params["shape"], equation.params["broadcast_dimensions"]
+    new = [axis for axis in range(len(shape)) if axis not in kept]
+    if new:
+        value = graph.add("Unsqueeze", value, graph.whole(*new))
+    return graph.add("Expand", value, graph.shape(shape))
+
+
+def _reshape(graph: OnnxGraph, equation: Any, value: str, *lengths: str) -> str:
+    return graph.add("Reshape", value, graph.shape(equation.outvars[0].aval.shape))
+
+
+def _transpose(graph: OnnxGraph, equation: Any, value: str) -> str:
+    return graph.add("Transpose", value, perm=equation.params["permutation"])
+
+
+def _concatenate(graph: OnnxGraph, equation: Any, *values: str) -> str:
+    return graph.add("Concat", *values, axis=equation.params["dimension"])
+
+
+def _stack(graph: OnnxGraph, equation: Any, *values: str) -> str:
+    axis = equation.params["axis"]
+    unsqueezed = [graph.add("Unsqueeze", value, graph.whole(axis)) for value in values]
+    return graph.add("Concat", *unsqueezed, axis=axis)
+
+
+def _squeeze(graph: OnnxGraph, equation: Any, value: str) -> str:
+    dimensions = equation.params["dimensions"]
+    return graph.add("Squeeze", value, graph.whole(*dimensions)) if dimensions else value
+
+
+def _reduce(operation: str, on_bool: bool = False) -> Operation:
+    def add(graph: OnnxGraph, equation: Any, value: str) -> str:
+        if on_bool:
+            value = graph.cast(value, np.int32)
+        axes = graph.whole(*equation.params["axes"])
+        found = graph.add(operation, value, axes, keepdims=0)
+        return graph.cast(found, bool) if on_bool else found
+
+    return add
+
+
+def _argmax(graph: OnnxGraph, equation: Any, value: str) -> str:
+    (axis,) = equation.params["axes"]
+    found = graph.add("ArgMax", value, axis=axis, keepdims=0)
+    return graph.cast(found, equation.params["index_dtype"])
+
+
+def _top_k(graph: OnnxGraph, equation: Any, value: str) -> list[str]:
+    number = graph.whole(equation.params["k"])
+    best, places = graph.add_several("TopK", [value, number], 2)
+    return [best, graph.cast(places, equation.outvars[1].aval.dtype)]
+
+
+def _sum_up(graph: OnnxGraph, equation: Any, value: str) -> str:
+    axis = graph.constant(equation.params["axis"], np.int64)
+    return graph.add("CumSum", value, axis, reverse=int(equation.params["reverse"]))
+
+
+def _largest_so_far(graph: OnnxGraph, equation: Any, value: str) -> str:
+    """ONNX has no such operation: the largest of all earlier values, for each place."""
+    aval, axis = equation.invars[0].aval, equation.params["axis"]
+    if axis != aval.ndim - 1 or equation.params["reverse"]:
+        raise NotImplementedError
+    length = graph.length(aval.shape[axis])
+    zero, one = (graph.constant(number, np.int64) for number in (0, 1))
+    scalar = graph.add("Squeeze", length)
+    places = graph.add("Range", zero, scalar, one)
+    is_earlier = graph.add("LessOrEqual", places, graph.add("Unsqueeze", places, graph.whole(1)))
+    least = graph.constant(np.iinfo(aval.dtype).min, aval.dtype)
+    values = graph.add("Unsqueeze", value, graph.whole(axis))
+    earlier = graph.add("Where", is_earlier, values, least)
+    return graph.add("ReduceMax", earlier, graph.whole(-1), keepdims=0)
+
+
+def _count(graph: OnnxGraph, equation: Any, *lengths: str) -> str:
+    shape, axis = equation.params["shape"], equation.params["dimension"]
+    zero, one = (graph.constant(number, np.int64) for number in (0, 1))
+    stop = graph.add("Squeeze", graph.length(shape[axis]))
+    places = graph.add("Range", zero, stop, one)
+    others = [other for other in range(len(shape)) if other != axis]
+    if others:
+        places = graph.add("Unsqueeze", places, graph.whole(*others))
+        places = graph.add("Expand", places, graph.shape(shape))
+    return graph.cast(places, equation.params["dtype"])
+
+
+def _length(graph: OnnxGraph, equation: Any) -> str:
+    length = graph.add("Squeeze", graph.length(equation.params["dim"]))
+    return graph.cast(length, equation.outvars[0].aval.dtype)
+
+
+def _multiply(graph: OnnxGraph, equation: Any, left: str, right: str) -> str:
+    (of_left, of_right), (batch_left, batch_right) = equation.params["dimension_numbers"]
+    first, second = (atom.aval.ndim for atom in equation.invars)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    left_axes = [next(letters) for _ in range(first)]
+    right_axes = [next(letters) for _ in range(second)]
+    pairs = zip((*of_left, *batch_left), (*of_right, *batch_right), strict=True)
+    for place, other in pairs:
+        right_axes[other] = left_axes[place]
+    found = [left_axes[axis] for axis in batch_left]
+    found += [a for i, a in enumerate(left_axes) if i not in (*of_left, *batch_left)]
+    found += [a for i, a in enumerate(right_axes) if i not in (*of_right, *batch_right)]
+    sides = f"{''.join(left_axes)},{''.join(right_axes)}->{''.join(found)}"
+    product = graph.add("Einsum", left, right, equation=sides)
+    dtype = equation.outvars[0].aval.dtype
+    return product if dtype == equation.invars[0].aval.dtype else graph.cast(product, dtype)
+
+
+def _slice(graph: OnnxGraph, equation: Any, value: str) -> str:
+    starts, stops = equation.params["start_indices"], equation.params["limit_indices"]
+    steps = equation.params["strides"] or (1,) * len(starts)
+    axes = graph.whole(*range(len(starts)))
+    return graph.add(
+        "Slice", value, graph.shape(starts), graph.shape(stops), axes, graph.whole(*steps)
+    )
+
+
+def _pad(graph: OnnxGraph, equation: Any, value: str, filling: str) -> str:
+    config = equation.params["padding_config"]
+    if any(between for _, _, between in config):
+        raise NotImplementedError
+    widths = [low for low, _, _ in config] + [high for _, high, _ in config]
+    return graph.add("Pad", value, graph.shape(widths), filling)
+
+
+def _reverse(graph: OnnxGraph, equation: Any, value: str) -> str:
+    axes = equation.params["dimensions"]
+    end, back = graph.whole(*[-1] * len(axes)), graph.whole(*[np.iinfo(np.int64).min] * len(axes))
+    return graph.add("Slice", value, end, back, graph.whole(*axes), end)
+
+
+def _split(graph: OnnxGraph, equation: Any, value: str) -> list[str]:
+    sizes = equation.params["sizes"]
+    return graph.add_several(
+        "Split", [value, graph.shape(sizes)], len(sizes), axis=equation.params["axis"]
+    )
+
+
+def _clamp(graph: OnnxGraph, equation: Any, least: str, value: str, most: str) -> str:
+    return graph.add("Min", graph.add("Max", value, least), most)
+
+
+def _start(graph: OnnxGraph, start: str, length: Any, size: Any) -> str:
+    """The first place of a part, moved so that the part fits."""
+    start = graph.add("Reshape", graph.cast(start, np.int64), graph.whole(1))
+    last = graph.add("Sub", graph.length(length), graph.length(size))
+    return graph.add("Max", graph.add("Min", start, last), graph.whole(0))
+
+
+def _part(
+    graph: OnnxGraph, value: str, starts: Mapping[int, str], shape: Sequence[Any], sizes: Any
+) -> str:
+    """The part of a value with these sizes, from the start of each axis."""
+    for axis, start in starts.items():
+        if str(sizes[axis]) != str(shape[axis]):
+            first = _start(graph, start, shape[axis], sizes[axis])
+            end = graph.add("Add", first, graph.length(sizes[axis]))
+            value = graph.add("Slice", value, first, end, graph.whole(axis))
+    return value
+
+
+def _dynamic_slice(graph: OnnxGraph, equation: Any, value: str, *starts: str) -> str:
+    shape, sizes = equation.invars[0].aval.shape, equation.params["slice_sizes"]
+    return _part(graph, value, dict(enumerate(starts[: len(shape)])), shape, sizes)
+
+
+def _dynamic_update_slice(
+    graph: OnnxGraph, equation: Any, value: str, part: str, *starts: str
+) -> str:
+    shape, sizes = (atom.aval.shape for atom in equation.invars[:2])
+    axes = [i for i in range(len(shape)) if str(shape[i]) != str(sizes[i])]
+    if not axes:
+        return part
+    if len(axes) > 1:
+        raise NotImplementedError
+    (axis,) = axes
+    first = _start(graph, starts[axis], shape[axis], sizes[axis])
+    end = graph.add("Add", first, graph.length(sizes[axis]))
+    before = graph.add("Slice", value, graph.whole(0), first, graph.whole(axis))
+    after = graph.add("Slice", value, end, graph.length(shape[axis]), graph.whole(axis))
+    return graph.add("Concat", before, part, after, axis=axis)
+
+
+def _gather(graph: OnnxGraph, equation: Any, value: str, indices: str) -> str:
+    """Values at indices; see `jax.lax.gather`.
+
+    Either there is one index, or each is of one place along the indexed axes and whole along the
+    others.
+    """
+    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    (operand, given), (result,) = (
+        [atom.aval for atom in atoms] for atoms in (equation.invars, equation.outvars)
+    )
+    batching, indexed = numbers.operand_batching_dims, numbers.start_index_map
+    if given.ndim == 1:
+        starts = {
+            axis: graph.add("Gather", indices, graph.whole(i)) for i, axis in enumerate(indexed)
+        }
+        part = _part(graph, value, starts, operand.shape, sizes)
+        gone = numbers.collapsed_slice_dims
+        return graph.add("Squeeze", part, graph.whole(*gone)) if gone else part
+    others = [i for i in range(operand.ndim) if i not in (*batching, *indexed)]
+    is_whole = all(str(sizes[i]) == str(operand.shape[i]) for i in others)
+    if {*indexed} != {*numbers.collapsed_slice_dims} or not is_whole:
+        raise NotImplementedError
+    if equation.params["mode"] == jax.lax.GatherScatterMode.CLIP:
+        last = graph.add(
+            "Sub", graph.shape([operand.shape[i] for i in indexed]), graph.whole(1)
+        )
+        indices = graph.add("Max", graph.cast(indices, np.int64), graph.whole(0))
+        indices = graph.add("Min", indices, last)
+    batched = numbers.start_indices_batching_dims
+    rest = [i for i in range(given.ndim - 1) if i not in batched]
+    value = graph.add("Transpose", value, perm=[*batching, *indexed, *others])
+    indices = graph.add("Transpose", indices, perm=[*batched, *rest, given.ndim - 1])
+    indices = graph.cast(indices, np.int64)
+    found = graph.add("GatherND", value, indices, batch_dims=len(batching))
+    # Of JAX's result, the axes of the indices are those that are not `offset_dims`.
+    places = [i for i in range(result.ndim) if i not in numbers.offset_dims]
+    axes = [places[i] for i in (*batched, *rest)] + list(numbers.offset_dims)
+    return graph.add("Transpose", found, perm=[axes.index(i) for i in range(result.ndim)])
+
+
+def _scatter_add(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
+    """Sums at places of the last axis, as in a count."""
+    numbers, operand = equation.params["dimension_numbers"], equation.invars[0].aval
+    (axis,) = numbers.scatter_dims_to_operand_dims
+    batching = numbers.operand_batching_dims
+    if axis != operand.ndim - 1 or batching != tuple(range(axis)) or numbers.update_window_dims:
+        raise NotImplementedError
+    places = graph.add("Squeeze", indices, graph.whole(-1))
+    return graph.add("ScatterElements", value, places, new, axis=axis, reduction="add")
+
+
+# Primitive of JAX -> its nodes.
+OPERATIONS: dict[str, Operation] = {
+    **dict.fromkeys(("copy", "copy_p", "name", "stop_gradient", "optimization_barrier"), _unchanged),
+    "add": _of_bool("Add", "Or"),
+    "sub": _same("Sub"),
+    "mul": _of_bool("Mul", "And"),
+    "div": _same("Div"),
+    "rem": _remainder,
+    "max": _of_bool("Max", "Or"),
+    "min": _of_bool("Min", "And"),
+    "pow": _same("Pow"),
+    "integer_pow": _integer_pow,
+    "square": _square,
+    "neg": _same("Neg"),
+    "abs": _same("Abs"),
+    "sign": _same("Sign"),
+    "floor": _same("Floor"),
+    "ceil": _same("Ceil"),
+    "exp": _same("Exp"),
+    "log": _same("Log"),
+    "log1p": _log1p,
+    "sqrt": _same("Sqrt"),
+    "rsqrt": _rsqrt,
+    "tanh": _same("Tanh"),
+    "logistic": _same("Sigmoid"),
+    "erf": _same("Erf"),
+    "erfc": _erfc,
+    "sin": _same("Sin"),
+    "cos": _same("Cos"),
+    "and": _same("And"),
+    "or": _same("Or"),
+    "not": _same("Not"),
+    "eq": _same("Equal"),
+    "ne": _not_equal,
+    "lt": _same("Less"),
+    "le": _same("LessOrEqual"),
+    "gt": _same("Greater"),
+    "ge": _same("GreaterOrEqual"),
+    "select_n": _select,
+    "clamp": _clamp,
+    "convert_element_type": _convert,
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "concatenate": _concatenate,
+    "stack": _stack,
+    "squeeze": _squeeze,
+    "slice": _slice,
+    "pad": _pad,
+    "rev": _reverse,
+    "split": _split,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update_slice,
+    "gather": _gather,
+    "scatter-add": _scatter_add,
+    "dot_general": _multiply,
+    "reduce_sum": _reduce("ReduceSum"),
+    "reduce_max": _reduce("ReduceMax"),
+    "reduce_min": _reduce("ReduceMin"),
+    "reduce_and": _reduce("ReduceMin", on_bool=True),
+    "reduce_or": _reduce("ReduceMax", on_bool=True),
+    "argmax": _argmax,
+    "top_k": _top_k,
+    "cumsum": _sum_up,
+    "cummax": _largest_so_far,
+    "iota": _count,
+    "dim_as_value": _length,
+}
