@@ -27,8 +27,8 @@ class Export(OfWorkdir):
     out: Path
     """New folder."""
     format: Literal["transformers", "stablehlo", "onnx"] = "transformers"
-    """System that runs the model: transformers; JAX without Flax (stablehlo); onnxruntime and others
-    (onnx, which needs the extra `onnx`)."""
+    """System that runs the model: transformers; JAX without Flax (stablehlo); onnxruntime (onnx,
+    which needs the extra `onnx`)."""
     family: str | None = None
     """Kind of model of transformers to write, such as llama; by default the first that can hold
     this model."""

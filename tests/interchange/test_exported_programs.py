@@ -32,7 +32,6 @@ PUBLISHED = ("number_words", "shakespeare")
 KINDS = (*PUBLISHED, *(name for name in EXPERIMENTS if name != "language_model"))
 # Other lengths than those of the comparison that an export makes.
 SIZES = {"batch": 2, "length": 5, "source_length": 7, "new_length": 3, "capacity": 13}
-BLOCKED = "import sys\nfor name in ('flax', 'flax_transformer'):\n    sys.modules[name] = None\n"
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +43,18 @@ def workdirs(tmp_path_factory) -> dict[str, Path]:
     return published | {name: write_workdir(folder / name, EXPERIMENTS[name]) for name in others}
 
 
+def need(form: str) -> None:
+    """Skips a test of a format whose packages are not installed."""
+    if form == "onnx":
+        pytest.importorskip("onnx", reason="needs the extra onnx")
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+
 def draw(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Inputs as programs.json describes them, in the middle of a text."""
     rng = np.random.default_rng(3)
     drawn = {
-        name: rng.normal(size=[SIZES.get(axis, axis) for axis in kind["shape"]])
+        name: rng.normal(size=tuple(SIZES.get(axis, axis) for axis in kind["shape"]))
         for name, kind in inputs.items()
     }
     drawn |= {name: np.ones_like(x) for name, x in drawn.items() if inputs[name]["dtype"] == "bool"}
@@ -63,15 +69,17 @@ def draw(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(drawn[name], kind["dtype"]) for name, kind in inputs.items()}
 
 
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", KINDS)
-def test_every_model_computes_the_same_for_other_lengths(name, workdirs, tmp_path):
-    exported = export_programs(workdirs[name], tmp_path / "out", "stablehlo")
+def test_every_model_computes_the_same_for_other_lengths(name, form, workdirs, tmp_path):
+    need(form)
+    exported = export_programs(workdirs[name], tmp_path / "out", form)
     assert exported.comparison.difference < 1e-5
     assert exported.comparison.num_equal == exported.comparison.number > 0
     described = json.loads((tmp_path / "out" / "programs.json").read_text())
     assert described["written_by"]["jax"] == jax.__version__
     run = open_run(workdirs[name], "average")
-    programs = FORMATS["stablehlo"].open(tmp_path / "out")
+    programs = FORMATS[form].open(tmp_path / "out")
     for program, function in model_programs(run.task).items():
         kinds = described["programs"][program]
         inputs = draw(kinds["inputs"])
@@ -85,14 +93,20 @@ def test_every_model_computes_the_same_for_other_lengths(name, workdirs, tmp_pat
             np.testing.assert_allclose(given, ours[output], rtol=1e-4, atol=1e-5)
 
 
-def blocks() -> str:
-    """The Python of the guide that runs a program in StableHLO."""
-    text = GUIDE.read_text("utf-8").partition("## StableHLO")[2]
-    return "\n".join(re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S))
+def blocks(form: str) -> str:
+    """The Python of the guide that runs programs of a format and searches greedily."""
+    text = GUIDE.read_text("utf-8")
+    titles = ({"stablehlo": "StableHLO", "onnx": "ONNX"}[form], "A translation")
+    parts = (text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in titles)
+    found = re.findall(r"<!-- tested -->\n```python\n(.*?)```", "".join(parts), re.S)
+    assert len(found) == 3
+    return "\n".join(found)
 
 
-def test_the_guide_translates_without_flax_and_this_package(workdirs, tmp_path):
-    export_programs(workdirs["number_words"], tmp_path / "exported", "stablehlo")
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_guide_translates_without_flax_and_this_package(form, workdirs, tmp_path):
+    need(form)
+    export_programs(workdirs["number_words"], tmp_path / "exported", form)
     translator = ft.load(workdirs["number_words"])
     lengths = {text: len(translator.tokenizer.encode(text)) for text in lines()[len(MARKS) :]}
     # Of one length, so that programs are compiled once; the end mark is one more token.
@@ -104,7 +118,9 @@ def test_the_guide_translates_without_flax_and_this_package(workdirs, tmp_path):
 for text in {sources!r}:
     print(json.dumps(tokenizer.decode(translate(tokenizer.encode(text).ids, 13))))
 """
-    command = [sys.executable, "-c", BLOCKED + blocks() + more]
+    names = ["flax", "flax_transformer", *(["jax"] if form == "onnx" else [])]
+    blocked = f"import sys\nfor name in {names}:\n    sys.modules[name] = None\n"
+    command = [sys.executable, "-c", blocked + blocks(form) + more]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     written = [json.loads(line) for line in done.stdout.splitlines()[1:]]

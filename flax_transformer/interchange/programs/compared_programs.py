@@ -85,10 +85,7 @@ def _decoded(
     steps = min(STEPS, (limit or STEPS + length) - length + 1)
     kinds = {name: programs[DECODE].inputs[name] for name in programs[DECODE].cache}
     sizes = {"batch": ROWS, "capacity": length + steps - 1}
-    zeros = {
-        name: np.zeros([sizes.get(a, a) for a in kind.axes], kind.dtype)
-        for name, kind in kinds.items()
-    }
+    zeros = {name: np.zeros(kind.shape(sizes), kind.dtype) for name, kind in kinds.items()}
     memories: tuple[Arrays, Arrays] = ({}, {})
     # The first tokens of a translation are marks, those of other texts a prompt with padding.
     tokens = draw.integers(vocab_size, size=(ROWS, 1 if ENCODE in programs else length))
@@ -117,8 +114,9 @@ def _inputs(
     """Draws the inputs of a program that reads whole texts, images or videos."""
     inputs = {}
     for name, kind in program.inputs.items():
-        shape = [ROWS if a == "batch" else length if isinstance(a, str) else a for a in kind.axes]
-        inputs[name] = draw.integers(vocab_size or 256, size=shape).astype(kind.dtype)
+        lengths = {"batch": ROWS, "length": length, "source_length": length}
+        drawn = draw.integers(vocab_size or 256, size=kind.shape(lengths))
+        inputs[name] = drawn.astype(kind.dtype)
     if "segments" in inputs:
         inputs["segments"] = np.ones_like(inputs["segments"])
         inputs["segments"][1, length // 2 + 1 :] = 0

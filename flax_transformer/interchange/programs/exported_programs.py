@@ -1,18 +1,23 @@
 """Export of a trained model as programs that run without this package and without Flax."""
 
+import contextlib
+import copy
+import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from flax_transformer.errors import UserError, unknown
+from flax_transformer.errors import UserError, option, unknown
 from flax_transformer.interchange.exported_folders import write_json
 from flax_transformer.interchange.exported_runs import files_of_task
 from flax_transformer.interchange.model_card import Run
 from flax_transformer.interchange.programs import onnx_programs, stablehlo_programs
 from flax_transformer.interchange.programs.compared_programs import Comparison, compare
 from flax_transformer.interchange.programs.model_programs import (
+    NotHeldError,
     Program,
     Runner,
     model_programs,
@@ -93,7 +98,10 @@ def export_programs(
     with written_whole_folder(Path(out), "--out") as folder:
         programs = model_programs(run.task)
         plain_task, variables = plain(run.task, run.variables)
-        writer = FORMATS[form].write(folder, model_programs(plain_task), variables)
+        try:
+            writer = FORMATS[form].write(folder, model_programs(plain_task), variables)
+        except NotHeldError as error:
+            raise UserError(_refusal(form, plain_task, variables, error)) from error
         comparison = _compare(run, programs, FORMATS[form].open(folder), form)
         for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
@@ -135,6 +143,27 @@ def _compare(run: Run, programs: dict[str, Program], other: Runner, form: str) -
             "at the same place; nothing is written: report this model as a bug"
         )
     return found
+
+
+def _refusal(form: str, task: Any, variables: Any, error: NotHeldError) -> str:
+    """Says what the format cannot hold; names the option of the model without which it could."""
+    config, others = task.model.config, [name for name in FORMATS if name != form]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default:
+            continue
+        other = copy.copy(task)
+        with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as folder:
+            changed = dataclasses.replace(config, **{field.name: field.default})
+            other.model = task.model.clone(config=changed)
+            FORMATS[form].write(Path(folder), model_programs(other), variables)
+            given = f"{option(f'model.{field.name}')} {value}"
+            return f"--format {form} cannot hold {given}: it has not {error}; give {_or(others)}"
+    return f"--format {form} cannot hold this model: it has not {error}; give {_or(others)}"
+
+
+def _or(forms: list[str]) -> str:
+    return " or ".join(f"--format {form}" for form in forms)
 
 
 def _limit(config: Any) -> int | None:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.export
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
 from flax_transformer.functional.cache import Cache, Written
@@ -31,6 +33,10 @@ ENCODE, DECODE = "encode", "decode"
 NEW = "new_"
 
 
+class NotHeldError(Exception):
+    """Says what a format cannot hold."""
+
+
 class Kind(NamedTuple):
     """The kind of an array.
 
@@ -41,6 +47,10 @@ class Kind(NamedTuple):
 
     axes: tuple[int | str, ...]
     dtype: str
+
+    def shape(self, lengths: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Returns the shape for given lengths of the named axes."""
+        return tuple(lengths[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
 class Program(NamedTuple):
@@ -57,6 +67,10 @@ class Program(NamedTuple):
     inputs: Mapping[str, Kind]
     cache: tuple[str, ...] = ()
 
+    def of_weights(self, weights: Arrays, inputs: Arrays) -> dict[str, Array]:
+        """Calls the function with variables from `weights_of`."""
+        return self.function(unflatten_dict(weights, sep="/"), inputs)
+
     def symbolic_inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Returns the inputs for a tracing in which axes have names instead of lengths."""
         kinds = self.inputs.values()
@@ -66,9 +80,15 @@ class Program(NamedTuple):
         lengths = jax.export.symbolic_shape(", ".join(names), scope=scope)
         of_name = dict(zip(names, lengths, strict=True))
         return {
-            name: jax.ShapeDtypeStruct(tuple(of_name.get(a, a) for a in kind.axes), kind.dtype)
+            name: jax.ShapeDtypeStruct(kind.shape(of_name), kind.dtype)
             for name, kind in self.inputs.items()
         }
+
+
+def weights_of(variables: Variables) -> dict[str, np.ndarray]:
+    """Returns all variables by name, such as params/embedding/table."""
+    flat = flatten_dict(variables, sep="/")
+    return {str(name): np.asarray(array) for name, array in flat.items()}
 
 
 def plain(task: Any, variables: Variables) -> tuple[Any, Variables]:

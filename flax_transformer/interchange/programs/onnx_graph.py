@@ -59,10 +59,9 @@ class OnnxGraph:
     def name_axes(self, name: str, axes: Sequence[int | str]) -> None:
         """Lets the named axes of an input say how long all axes of these names are."""
         for place, axis in enumerate(axes):
-            if isinstance(axis, str):
-                if axis not in self._axes:
-                    shape = self.add("Shape", name)
-                    self._axes[axis] = self.add("Gather", shape, self.whole(place))
+            if isinstance(axis, str) and axis not in self._axes:
+                shape = self.add("Shape", name)
+                self._axes[axis] = self.add("Gather", shape, self.whole(place))
 
     def name_output(self, value: str, name: str) -> None:
         """Gives a value the name of an output."""
@@ -74,7 +73,9 @@ class OnnxGraph:
             return self.whole(dimension)
         text = str(dimension)
         if text not in self._lengths:
-            self._lengths[text] = self._computed(ast.parse(text, mode="eval").body)
+            self._lengths[text] = self._computed(
+                ast.parse(text.replace("^", "**"), mode="eval").body
+            )
         return self._lengths[text]
 
     def shape(self, dimensions: Sequence[Any]) -> str:

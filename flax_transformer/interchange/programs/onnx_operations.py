@@ -4,13 +4,14 @@ A function of `OPERATIONS` gets the graph, the equation and the names of its inp
 names of its outputs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph
+from flax_transformer.interchange.programs.onnx_indexing import INDEXING
 
 Operation = Callable[..., str | list[str]]
 
@@ -24,17 +25,7 @@ def _unchanged(graph: OnnxGraph, equation: Any, value: str) -> str:
     return value
 
 
-def _of_bool(operation: str, on_bool: str) -> Operation:
-    """An operation that has another name for truth values."""
-
-    def add(graph: OnnxGraph, equation: Any, *inputs: str) -> str:
-        is_bool = equation.outvars[0].aval.dtype == bool
-        return graph.add(on_bool if is_bool else operation, *inputs)
-
-    return add
-
-
-def _number(graph: OnnxGraph, equation: Any, value: float) -> str:
+def _number(graph: OnnxGraph, equation: Any, value: int | float) -> str:
     return graph.constant(value, equation.invars[0].aval.dtype)
 
 
@@ -64,6 +55,12 @@ def _integer_pow(graph: OnnxGraph, equation: Any, value: str) -> str:
 
 def _remainder(graph: OnnxGraph, equation: Any, *inputs: str) -> str:
     return graph.add("Mod", *inputs, fmod=1)
+
+
+def _round(graph: OnnxGraph, equation: Any, value: str) -> str:
+    if equation.params["rounding_method"] != jax.lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise NotImplementedError
+    return graph.add("Round", value)
 
 
 def _convert(graph: OnnxGraph, equation: Any, value: str) -> str:
@@ -123,6 +120,8 @@ def _reduce(operation: str, on_bool: bool = False) -> Operation:
 
 def _argmax(graph: OnnxGraph, equation: Any, value: str) -> str:
     (axis,) = equation.params["axes"]
+    if equation.invars[0].aval.dtype == bool:
+        value = graph.cast(value, np.int32)
     found = graph.add("ArgMax", value, axis=axis, keepdims=0)
     return graph.cast(found, equation.params["index_dtype"])
 
@@ -189,142 +188,20 @@ def _multiply(graph: OnnxGraph, equation: Any, left: str, right: str) -> str:
     return product if dtype == equation.invars[0].aval.dtype else graph.cast(product, dtype)
 
 
-def _slice(graph: OnnxGraph, equation: Any, value: str) -> str:
-    starts, stops = equation.params["start_indices"], equation.params["limit_indices"]
-    steps = equation.params["strides"] or (1,) * len(starts)
-    axes = graph.whole(*range(len(starts)))
-    return graph.add(
-        "Slice", value, graph.shape(starts), graph.shape(stops), axes, graph.whole(*steps)
-    )
-
-
-def _pad(graph: OnnxGraph, equation: Any, value: str, filling: str) -> str:
-    config = equation.params["padding_config"]
-    if any(between for _, _, between in config):
-        raise NotImplementedError
-    widths = [low for low, _, _ in config] + [high for _, high, _ in config]
-    return graph.add("Pad", value, graph.shape(widths), filling)
-
-
-def _reverse(graph: OnnxGraph, equation: Any, value: str) -> str:
-    axes = equation.params["dimensions"]
-    end, back = graph.whole(*[-1] * len(axes)), graph.whole(*[np.iinfo(np.int64).min] * len(axes))
-    return graph.add("Slice", value, end, back, graph.whole(*axes), end)
-
-
-def _split(graph: OnnxGraph, equation: Any, value: str) -> list[str]:
-    sizes = equation.params["sizes"]
-    return graph.add_several(
-        "Split", [value, graph.shape(sizes)], len(sizes), axis=equation.params["axis"]
-    )
-
-
 def _clamp(graph: OnnxGraph, equation: Any, least: str, value: str, most: str) -> str:
     return graph.add("Min", graph.add("Max", value, least), most)
 
 
-def _start(graph: OnnxGraph, start: str, length: Any, size: Any) -> str:
-    """The first place of a part, moved so that the part fits."""
-    start = graph.add("Reshape", graph.cast(start, np.int64), graph.whole(1))
-    last = graph.add("Sub", graph.length(length), graph.length(size))
-    return graph.add("Max", graph.add("Min", start, last), graph.whole(0))
-
-
-def _part(
-    graph: OnnxGraph, value: str, starts: Mapping[int, str], shape: Sequence[Any], sizes: Any
-) -> str:
-    """The part of a value with these sizes, from the start of each axis."""
-    for axis, start in starts.items():
-        if str(sizes[axis]) != str(shape[axis]):
-            first = _start(graph, start, shape[axis], sizes[axis])
-            end = graph.add("Add", first, graph.length(sizes[axis]))
-            value = graph.add("Slice", value, first, end, graph.whole(axis))
-    return value
-
-
-def _dynamic_slice(graph: OnnxGraph, equation: Any, value: str, *starts: str) -> str:
-    shape, sizes = equation.invars[0].aval.shape, equation.params["slice_sizes"]
-    return _part(graph, value, dict(enumerate(starts[: len(shape)])), shape, sizes)
-
-
-def _dynamic_update_slice(
-    graph: OnnxGraph, equation: Any, value: str, part: str, *starts: str
-) -> str:
-    shape, sizes = (atom.aval.shape for atom in equation.invars[:2])
-    axes = [i for i in range(len(shape)) if str(shape[i]) != str(sizes[i])]
-    if not axes:
-        return part
-    if len(axes) > 1:
-        raise NotImplementedError
-    (axis,) = axes
-    first = _start(graph, starts[axis], shape[axis], sizes[axis])
-    end = graph.add("Add", first, graph.length(sizes[axis]))
-    before = graph.add("Slice", value, graph.whole(0), first, graph.whole(axis))
-    after = graph.add("Slice", value, end, graph.length(shape[axis]), graph.whole(axis))
-    return graph.add("Concat", before, part, after, axis=axis)
-
-
-def _gather(graph: OnnxGraph, equation: Any, value: str, indices: str) -> str:
-    """Values at indices; see `jax.lax.gather`.
-
-    Either there is one index, or each is of one place along the indexed axes and whole along the
-    others.
-    """
-    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    (operand, given), (result,) = (
-        [atom.aval for atom in atoms] for atoms in (equation.invars, equation.outvars)
-    )
-    batching, indexed = numbers.operand_batching_dims, numbers.start_index_map
-    if given.ndim == 1:
-        starts = {
-            axis: graph.add("Gather", indices, graph.whole(i)) for i, axis in enumerate(indexed)
-        }
-        part = _part(graph, value, starts, operand.shape, sizes)
-        gone = numbers.collapsed_slice_dims
-        return graph.add("Squeeze", part, graph.whole(*gone)) if gone else part
-    others = [i for i in range(operand.ndim) if i not in (*batching, *indexed)]
-    is_whole = all(str(sizes[i]) == str(operand.shape[i]) for i in others)
-    if {*indexed} != {*numbers.collapsed_slice_dims} or not is_whole:
-        raise NotImplementedError
-    if equation.params["mode"] == jax.lax.GatherScatterMode.CLIP:
-        last = graph.add(
-            "Sub", graph.shape([operand.shape[i] for i in indexed]), graph.whole(1)
-        )
-        indices = graph.add("Max", graph.cast(indices, np.int64), graph.whole(0))
-        indices = graph.add("Min", indices, last)
-    batched = numbers.start_indices_batching_dims
-    rest = [i for i in range(given.ndim - 1) if i not in batched]
-    value = graph.add("Transpose", value, perm=[*batching, *indexed, *others])
-    indices = graph.add("Transpose", indices, perm=[*batched, *rest, given.ndim - 1])
-    indices = graph.cast(indices, np.int64)
-    found = graph.add("GatherND", value, indices, batch_dims=len(batching))
-    # Of JAX's result, the axes of the indices are those that are not `offset_dims`.
-    places = [i for i in range(result.ndim) if i not in numbers.offset_dims]
-    axes = [places[i] for i in (*batched, *rest)] + list(numbers.offset_dims)
-    return graph.add("Transpose", found, perm=[axes.index(i) for i in range(result.ndim)])
-
-
-def _scatter_add(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
-    """Sums at places of the last axis, as in a count."""
-    numbers, operand = equation.params["dimension_numbers"], equation.invars[0].aval
-    (axis,) = numbers.scatter_dims_to_operand_dims
-    batching = numbers.operand_batching_dims
-    if axis != operand.ndim - 1 or batching != tuple(range(axis)) or numbers.update_window_dims:
-        raise NotImplementedError
-    places = graph.add("Squeeze", indices, graph.whole(-1))
-    return graph.add("ScatterElements", value, places, new, axis=axis, reduction="add")
-
-
 # Primitive of JAX -> its nodes.
 OPERATIONS: dict[str, Operation] = {
-    **dict.fromkeys(("copy", "copy_p", "name", "stop_gradient", "optimization_barrier"), _unchanged),
-    "add": _of_bool("Add", "Or"),
+    **dict.fromkeys(("copy", "name", "stop_gradient"), _unchanged),
+    "add": _same("Add"),
     "sub": _same("Sub"),
-    "mul": _of_bool("Mul", "And"),
+    "mul": _same("Mul"),
     "div": _same("Div"),
     "rem": _remainder,
-    "max": _of_bool("Max", "Or"),
-    "min": _of_bool("Min", "And"),
+    "max": _same("Max"),
+    "min": _same("Min"),
     "pow": _same("Pow"),
     "integer_pow": _integer_pow,
     "square": _square,
@@ -333,6 +210,7 @@ OPERATIONS: dict[str, Operation] = {
     "sign": _same("Sign"),
     "floor": _same("Floor"),
     "ceil": _same("Ceil"),
+    "round": _round,
     "exp": _same("Exp"),
     "log": _same("Log"),
     "log1p": _log1p,
@@ -362,14 +240,7 @@ OPERATIONS: dict[str, Operation] = {
     "concatenate": _concatenate,
     "stack": _stack,
     "squeeze": _squeeze,
-    "slice": _slice,
-    "pad": _pad,
-    "rev": _reverse,
-    "split": _split,
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
-    "gather": _gather,
-    "scatter-add": _scatter_add,
+    **INDEXING,
     "dot_general": _multiply,
     "reduce_sum": _reduce("ReduceSum"),
     "reduce_max": _reduce("ReduceMax"),

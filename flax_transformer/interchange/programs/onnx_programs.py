@@ -7,12 +7,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels import formulas_only
-from flax_transformer.interchange.programs.model_programs import Arrays, Kind, Program, Runner
+from flax_transformer.interchange.programs.model_programs import (
+    Arrays,
+    Kind,
+    NotHeldError,
+    Program,
+    Runner,
+    weights_of,
+)
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph, num_bytes
 from flax_transformer.interchange.programs.onnx_operations import OPERATIONS
 from flax_transformer.tasks.task import Variables
@@ -20,10 +26,6 @@ from flax_transformer.tasks.task import Variables
 SUFFIX = ".onnx"
 # A file of ONNX has at most 2 GiB; larger weights are written beside it.
 LARGEST_FILE = 2_000_000_000
-
-
-class NoOperationError(Exception):
-    """A primitive of JAX, or a form of it, that has no operation here."""
 
 
 def write_onnx(
@@ -40,13 +42,12 @@ def write_onnx(
         The versions of the packages that matter to a reader.
 
     Raises:
-        UserError: if the package onnx is not installed.
+        UserError: if a package is not installed.
+        NotHeldError: if a program has an operation of JAX that is not in `OPERATIONS`.
     """
     onnx = _import("onnx")
     _import("onnxruntime")
-    weights = {
-        name: np.asarray(array) for name, array in flatten_dict(variables, sep="/").items()
-    }
+    weights = weights_of(variables)
     for name, program in programs.items():
         model = onnx_model(program, weights)
         path = folder / f"{name}{SUFFIX}"
@@ -66,12 +67,8 @@ def onnx_model(program: Program, weights: Mapping[str, np.ndarray]) -> Any:
         program: of a model.
         weights: by name; those that the program reads become constants of these names.
     """
-
-    def called(weights: Arrays, inputs: Arrays) -> dict[str, Any]:
-        return program.function(unflatten_dict(weights, sep="/"), inputs)
-
     with formulas_only():
-        traced = jax.jit(called).trace(dict(weights), program.symbolic_inputs())
+        traced = jax.jit(program.of_weights).trace(dict(weights), program.symbolic_inputs())
     closed, graph = traced.jaxpr, OnnxGraph()
     # The arguments in the order in which JAX takes the leaves of dictionaries.
     names = [*sorted(weights), *sorted(program.inputs)]
@@ -120,7 +117,7 @@ def _add(
 
     def name_of(atom: Any) -> str:
         if isinstance(atom, Literal):
-            return graph.constant(atom.val, atom.aval.dtype)
+            return graph.constant(np.asarray(atom.val, atom.aval.dtype))
         return known[atom]
 
     for equation in program.eqns:
@@ -132,10 +129,10 @@ def _add(
             try:
                 found = OPERATIONS[primitive](graph, equation, *given)
             except NotImplementedError:
-                raise NoOperationError(f"this form of {primitive}") from None
+                raise NotHeldError(f"this form of JAX's operation {primitive}") from None
             found = [found] if isinstance(found, str) else found
         else:
-            raise NoOperationError(primitive)
+            raise NotHeldError(f"JAX's operation {primitive}")
         known |= zip(equation.outvars, found, strict=True)
     return list(map(name_of, program.outvars))
 

@@ -10,10 +10,15 @@ from typing import Any
 import jax
 import jax.export
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
+from flax_transformer.errors import first_line
 from flax_transformer.functional.kernels import formulas_only
-from flax_transformer.interchange.programs.model_programs import Arrays, Program, Runner
+from flax_transformer.interchange.programs.model_programs import (
+    NotHeldError,
+    Program,
+    Runner,
+    weights_of,
+)
 from flax_transformer.tasks.task import Variables
 
 WEIGHTS = "weights.npz"
@@ -35,18 +40,20 @@ def write_stablehlo(
 
     Returns:
         The version of JAX, and that of the convention by which programs are called.
+
+    Raises:
+        NotHeldError: if JAX cannot keep a program.
     """
-    weights = {name: np.asarray(array) for name, array in flatten_dict(variables, sep="/").items()}
+    weights: Any = weights_of(variables)
     conventions = set()
     for name, program in programs.items():
-
-        def called(weights: Arrays, inputs: Arrays, program: Program = program) -> Any:
-            return program.function(unflatten_dict(weights, sep="/"), inputs)
-
         # A kernel would choose its form by the platform.
         with formulas_only():
-            export = jax.export.export(jax.jit(called), platforms=PLATFORMS)
-            exported = export(weights, program.symbolic_inputs())
+            export = jax.export.export(jax.jit(program.of_weights), platforms=PLATFORMS)
+            try:
+                exported = export(weights, program.symbolic_inputs())
+            except ValueError as error:  # of calls of code that later versions may not have
+                raise NotHeldError(first_line(error)) from error
         (folder / f"{name}{SUFFIX}").write_bytes(exported.serialize())
         conventions.add(exported.calling_convention_version)
     np.savez(folder / WEIGHTS, **weights)
