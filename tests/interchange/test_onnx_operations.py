@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from flax_transformer.interchange.programs.model_programs import Kind, NotHeldError, Program
 
@@ -29,7 +30,7 @@ def counts(x):
 # Primitive -> functions of x [batch, COLUMNS] and i [batch], in which it is used.
 EXAMPLES: dict[str, Callable[..., Any] | list[Callable[..., Any]]] = {
     "copy": lambda x, i: lax.copy_p.bind(x),
-    "name": lambda x, i: jax.ad_checkpoint.checkpoint_name(x, "mine"),
+    "name": lambda x, i: checkpoint_name(x, "mine"),
     "stop_gradient": lambda x, i: lax.stop_gradient(x),
     "add": lambda x, i: x + 2,
     "sub": lambda x, i: 2 - x,

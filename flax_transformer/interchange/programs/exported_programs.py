@@ -147,7 +147,8 @@ def _compare(run: Run, programs: dict[str, Program], other: Runner, form: str) -
 
 def _refusal(form: str, task: Any, variables: Any, error: NotHeldError) -> str:
     """Says what the format cannot hold; names the option of the model without which it could."""
-    config, others = task.model.config, [name for name in FORMATS if name != form]
+    config = task.model.config
+    others = " or ".join(f"--format {name}" for name in FORMATS if name != form)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default:
@@ -158,12 +159,10 @@ def _refusal(form: str, task: Any, variables: Any, error: NotHeldError) -> str:
             other.model = task.model.clone(config=changed)
             FORMATS[form].write(Path(folder), model_programs(other), variables)
             given = f"{option(f'model.{field.name}')} {value}"
-            return f"--format {form} cannot hold {given}: it has not {error}; give {_or(others)}"
-    return f"--format {form} cannot hold this model: it has not {error}; give {_or(others)}"
-
-
-def _or(forms: list[str]) -> str:
-    return " or ".join(f"--format {form}" for form in forms)
+            break
+    else:
+        given = "this model"
+    return f"--format {form} cannot hold {given}, which needs {error}: give {others}"
 
 
 def _limit(config: Any) -> int | None:

@@ -11,7 +11,6 @@ import jax
 import jax.export
 import numpy as np
 
-from flax_transformer.errors import first_line
 from flax_transformer.functional.kernels import formulas_only
 from flax_transformer.interchange.programs.model_programs import (
     NotHeldError,
@@ -52,9 +51,10 @@ def write_stablehlo(
             export = jax.export.export(jax.jit(program.of_weights), platforms=PLATFORMS)
             try:
                 exported = export(weights, program.symbolic_inputs())
-            except ValueError as error:  # of calls of code that later versions may not have
-                raise NotHeldError(first_line(error)) from error
-        (folder / f"{name}{SUFFIX}").write_bytes(exported.serialize())
+                contents = exported.serialize()
+            except (ValueError, NotImplementedError) as error:
+                raise NotHeldError("code that later versions of jaxlib may not have") from error
+        (folder / f"{name}{SUFFIX}").write_bytes(contents)
         conventions.add(exported.calling_convention_version)
     np.savez(folder / WEIGHTS, **weights)
     (convention,) = conventions
