@@ -8,11 +8,17 @@ from rich.console import Console
 
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, unknown_part
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_runs import export_run
-from flax_transformer.interchange.programs.exported_programs import describe, export_programs
+from flax_transformer.interchange.programs.exported_programs import (
+    FORMATS,
+    describe,
+    export_programs,
+)
 from flax_transformer.training.checkpoints.workdir import Workdir
+
+TRANSFORMERS = "transformers"  # a name of `--format` beside `FORMATS`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,9 +32,9 @@ class Export(OfWorkdir):
 
     out: Path
     """New folder."""
-    format: Literal["transformers", "stablehlo", "onnx"] = "transformers"
-    """System that runs the model: transformers; JAX without Flax (stablehlo); onnxruntime (onnx,
-    which needs the extra `onnx`)."""
+    format: str = TRANSFORMERS
+    """System that runs the model: transformers; stablehlo: JAX without Flax; onnx: onnxruntime,
+    which needs the extra `onnx`."""
     family: str | None = None
     """Kind of model of transformers to write, such as llama; by default the first that can hold
     this model."""
@@ -40,7 +46,7 @@ class Export(OfWorkdir):
 
     def run(self) -> None:
         """Exports the model and says how to load it."""
-        if self.format != "transformers":
+        if self.format != TRANSFORMERS:
             self._export_programs()
         elif self.adapter:
             self._export_adapter()
@@ -48,6 +54,8 @@ class Export(OfWorkdir):
             self._export_model()
 
     def _export_programs(self) -> None:
+        if self.format not in FORMATS:
+            raise unknown_part("--format", self.format, [TRANSFORMERS, *FORMATS])
         given = {"--family": self.family, "--adapter": self.adapter or None}
         if self.dtype != "float32":
             given["--dtype"] = self.dtype

@@ -29,7 +29,10 @@ from flax_transformer.interchange.programs.exported_programs import FORMATS
 from flax_transformer.interchange.programs.model_programs import Kind, model_programs
 from flax_transformer.training.assemble import open_run
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "unchecked_types")
+pytestmark = [
+    pytest.mark.platforms,
+    pytest.mark.usefixtures("quickly_compiled", "unchecked_types"),
+]
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "exporting.md"
 PUBLISHED = ("number_words", "shakespeare")
 # Every kind of model, and those that both formats must hold.
@@ -240,6 +243,9 @@ def test_an_option_of_another_format_is_refused(option, workdirs, tmp_path, caps
     assert error in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_unknown_format_is_one_line(workdirs, tmp_path):
-    with pytest.raises(UserError, match=r"^unknown --format 'stablehol': did you mean 'stablehlo'"):
-        export_programs(workdirs["images"], tmp_path / "out", "stablehol")
+def test_an_unknown_format_is_one_line(workdirs, tmp_path, capsys):
+    words = ["export", "--workdir", str(workdirs["images"]), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([*words, "--format", "onx"])
+    error = " ".join(capsys.readouterr().err.split())
+    assert "unknown --format 'onx': did you mean 'onnx'? Known: onnx, stablehlo, tra" in error

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flax_transformer.errors import UserError, option, unknown
+from flax_transformer.errors import UserError, option, unknown_part
 from flax_transformer.interchange.exported_folders import write_json
 from flax_transformer.interchange.exported_runs import files_of_task
 from flax_transformer.interchange.model_card import Run
@@ -93,19 +93,24 @@ def export_programs(
             then.
     """
     if form not in FORMATS:
-        raise unknown("--format", form, FORMATS)
+        raise unknown_part("--format", form, FORMATS)
     run: Run = open_run(Path(workdir), weights, dtype="float32")
     with written_whole_folder(Path(out), "--out") as folder:
-        programs = model_programs(run.task)
         plain_task, variables = plain(run.task, run.variables)
+        programs = model_programs(plain_task)
         try:
-            writer = FORMATS[form].write(folder, model_programs(plain_task), variables)
+            writer = FORMATS[form].write(folder, programs, variables)
         except NotHeldError as error:
             raise UserError(_refusal(form, plain_task, variables, error)) from error
-        comparison = _compare(run, programs, FORMATS[form].open(folder), form)
+        comparison = _compare(run, FORMATS[form].open(folder), form)
         for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
-        description = {"format": form, "written_by": writer, **_described(run, programs, form)}
+        outputs = {
+            name: jax.eval_shape(program.function, variables, program.symbolic_inputs())
+            for name, program in programs.items()
+        }
+        described = _described(run, programs, outputs, FORMATS[form].suffix)
+        description = {"format": form, "written_by": writer, **described}
         write_json(folder / DESCRIPTION, description)
     return ExportedPrograms(description, comparison)
 
@@ -126,8 +131,9 @@ def describe(out: Path, exported: ExportedPrograms) -> list[str]:
     ]
 
 
-def _compare(run: Run, programs: dict[str, Program], other: Runner, form: str) -> Comparison:
-    """Compares what was written with the model, and rejects what differs."""
+def _compare(run: Run, other: Runner, form: str) -> Comparison:
+    """Compares what was written with the model itself, and rejects what differs."""
+    programs = model_programs(run.task)
     functions = {name: jax.jit(program.function) for name, program in programs.items()}
     found = compare(
         programs,
@@ -169,15 +175,17 @@ def _limit(config: Any) -> int | None:
     return config.position_limit() if config.reads == "tokens" else None
 
 
-def _described(run: Run, programs: dict[str, Program], form: str) -> dict[str, Any]:
+def _described(
+    run: Run, programs: dict[str, Program], outputs: dict[str, Any], suffix: str
+) -> dict[str, Any]:
     """Names, shapes and types of all inputs and outputs, and the ids that have a meaning."""
     described = {"task": run.task.command, "programs": {}}
     for name, program in programs.items():
-        outputs = jax.eval_shape(program.function, run.variables, program.symbolic_inputs())
+        found = outputs[name].items()
         described["programs"][name] = {
-            "file": f"{name}{FORMATS[form].suffix}",
+            "file": f"{name}{suffix}",
             "inputs": {key: _kind(kind.axes, kind.dtype) for key, kind in program.inputs.items()},
-            "outputs": {key: _kind(array.shape, array.dtype) for key, array in outputs.items()},
+            "outputs": {key: _kind(array.shape, array.dtype) for key, array in found},
             "cache": program.cache,
         }
     tokenizer = getattr(run.task, "tokenizer", None)

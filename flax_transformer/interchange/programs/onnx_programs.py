@@ -117,7 +117,8 @@ def _add(
 
     def name_of(atom: Any) -> str:
         if isinstance(atom, Literal):
-            return graph.constant(np.asarray(atom.val, atom.aval.dtype))
+            aval: Any = atom.aval
+            return graph.constant(atom.val, aval.dtype)
         return known[atom]
 
     for equation in program.eqns:
