@@ -8,17 +8,11 @@ from rich.console import Console
 
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
-from flax_transformer.errors import UserError, unknown_part
+from flax_transformer.errors import UserError
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_runs import export_run
-from flax_transformer.interchange.programs.exported_programs import (
-    FORMATS,
-    describe,
-    export_programs,
-)
+from flax_transformer.interchange.programs.exported_programs import describe, export_programs
 from flax_transformer.training.checkpoints.workdir import Workdir
-
-TRANSFORMERS = "transformers"  # a name of `--format` beside `FORMATS`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +26,7 @@ class Export(OfWorkdir):
 
     out: Path
     """New folder."""
-    format: str = TRANSFORMERS
+    format: Literal["transformers", "stablehlo", "onnx"] = "transformers"
     """System that runs the model: transformers; stablehlo: JAX without Flax; onnx: onnxruntime,
     which needs the extra `onnx`."""
     family: str | None = None
@@ -46,7 +40,7 @@ class Export(OfWorkdir):
 
     def run(self) -> None:
         """Exports the model and says how to load it."""
-        if self.format != TRANSFORMERS:
+        if self.format != "transformers":
             self._export_programs()
         elif self.adapter:
             self._export_adapter()
@@ -54,8 +48,6 @@ class Export(OfWorkdir):
             self._export_model()
 
     def _export_programs(self) -> None:
-        if self.format not in FORMATS:
-            raise unknown_part("--format", self.format, [TRANSFORMERS, *FORMATS])
         given = {"--family": self.family, "--adapter": self.adapter or None}
         if self.dtype != "float32":
             given["--dtype"] = self.dtype

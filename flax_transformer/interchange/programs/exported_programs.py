@@ -4,62 +4,32 @@ import contextlib
 import copy
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from flax_transformer.errors import UserError, option, unknown_part
+from flax_transformer.errors import UserError, option, unknown
 from flax_transformer.interchange.exported_folders import write_json
 from flax_transformer.interchange.exported_runs import files_of_task
 from flax_transformer.interchange.model_card import Run
-from flax_transformer.interchange.programs import onnx_programs, stablehlo_programs
 from flax_transformer.interchange.programs.compared_programs import Comparison, compare
 from flax_transformer.interchange.programs.model_programs import (
+    Format,
     NotHeldError,
     Program,
     Runner,
     model_programs,
     plain,
 )
-from flax_transformer.interchange.programs.onnx_programs import open_onnx, write_onnx
-from flax_transformer.interchange.programs.stablehlo_programs import (
-    PROMISE,
-    open_stablehlo,
-    write_stablehlo,
-)
+from flax_transformer.interchange.programs.onnx_programs import ONNX
+from flax_transformer.interchange.programs.stablehlo_programs import STABLEHLO
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
 DESCRIPTION = "programs.json"
 LARGEST_DIFFERENCE = 1e-4
-
-
-class Format(NamedTuple):
-    """A form in which programs are kept.
-
-    Attributes:
-        suffix: of the file of a program.
-        write: writes the programs and the variables into a folder; returns what wrote them.
-        open: returns what runs the programs of such a folder.
-        versions: of packages, those that matter to a reader, by their names in programs.json.
-        notes: what else a reader should know.
-    """
-
-    suffix: str
-    write: Callable[..., dict[str, Any]]
-    open: Callable[[Path], Runner]
-    versions: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-
-FORMATS = {
-    "stablehlo": Format(
-        stablehlo_programs.SUFFIX, write_stablehlo, open_stablehlo, ("jax",), (PROMISE,)
-    ),
-    "onnx": Format(onnx_programs.SUFFIX, write_onnx, open_onnx, ("onnx", "opset")),
-}
+FORMATS = (STABLEHLO, ONNX)
 
 
 class ExportedPrograms(NamedTuple):
@@ -85,46 +55,57 @@ def export_programs(
     Args:
         workdir: folder of a training, or of an import.
         out: a new or an empty folder.
-        form: a name in `FORMATS`.
+        form: stablehlo or onnx.
         weights: see `ft.load`.
 
     Raises:
         UserError: if the format cannot hold the model, or its outputs differ. Nothing is written
             then.
     """
-    if form not in FORMATS:
-        raise unknown_part("--format", form, FORMATS)
+    chosen = find_format(form)
     run: Run = open_run(Path(workdir), weights, dtype="float32")
     with written_whole_folder(Path(out), "--out") as folder:
         plain_task, variables = plain(run.task, run.variables)
         programs = model_programs(plain_task)
         try:
-            writer = FORMATS[form].write(folder, programs, variables)
+            writer = chosen.write(folder, programs, variables)
         except NotHeldError as error:
-            raise UserError(_refusal(form, plain_task, variables, error)) from error
-        comparison = _compare(run, FORMATS[form].open(folder), form)
+            raise UserError(_refusal(chosen, plain_task, variables, error)) from error
+        comparison = _compare(run, chosen.open(folder), form)
         for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
         outputs = {
             name: jax.eval_shape(program.function, variables, program.symbolic_inputs())
             for name, program in programs.items()
         }
-        described = _described(run, programs, outputs, FORMATS[form].suffix)
+        described = _described(run, programs, outputs, chosen.suffix)
         description = {"format": form, "written_by": writer, **described}
         write_json(folder / DESCRIPTION, description)
     return ExportedPrograms(description, comparison)
 
 
+def find_format(name: str) -> Format:
+    """Returns the format of a name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    by_name = {each.name: each for each in FORMATS}
+    if name not in by_name:
+        raise unknown("--format", name, by_name)
+    return by_name[name]
+
+
 def describe(out: Path, exported: ExportedPrograms) -> list[str]:
     """Returns lines that say what a folder holds, how far it agrees, and how to use it."""
     description, (difference, num_equal, number) = exported
-    form, writer = description["format"], description["written_by"]
-    names = " and ".join(f"{name}{FORMATS[form].suffix}" for name in description["programs"])
-    by = ", ".join(f"{name} {writer[name]}" for name in FORMATS[form].versions)
+    form, writer = find_format(description["format"]), description["written_by"]
+    names = " and ".join(f"{name}{form.suffix}" for name in description["programs"])
+    by = ", ".join(f"{name} {writer[name]}" for name in form.versions)
     choices = f", {num_equal} of {number} largest logits the same" * (number > 0)
     return [
         f"{out} holds {names}, written by {by}",
-        *FORMATS[form].notes,
+        *form.notes,
         f"compared with the model: largest relative difference {difference:.1e}{choices}",
         f"{DESCRIPTION} there describes inputs, outputs and tokens; docs/guides/exporting.md shows "
         "how to run them",
@@ -151,10 +132,10 @@ def _compare(run: Run, other: Runner, form: str) -> Comparison:
     return found
 
 
-def _refusal(form: str, task: Any, variables: Any, error: NotHeldError) -> str:
+def _refusal(form: Format, task: Any, variables: Any, error: NotHeldError) -> str:
     """Says what the format cannot hold; names the option of the model without which it could."""
     config = task.model.config
-    others = " or ".join(f"--format {name}" for name in FORMATS if name != form)
+    others = " or ".join(f"--format {each.name}" for each in FORMATS if each != form)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default:
@@ -163,12 +144,12 @@ def _refusal(form: str, task: Any, variables: Any, error: NotHeldError) -> str:
         with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as folder:
             changed = dataclasses.replace(config, **{field.name: field.default})
             other.model = task.model.clone(config=changed)
-            FORMATS[form].write(Path(folder), model_programs(other), variables)
+            form.write(Path(folder), model_programs(other), variables)
             given = f"{option(f'model.{field.name}')} {value}"
             break
     else:
         given = "this model"
-    return f"--format {form} cannot hold {given}, which needs {error}: give {others}"
+    return f"--format {form.name} cannot hold {given}, which needs {error}: give {others}"
 
 
 def _limit(config: Any) -> int | None:

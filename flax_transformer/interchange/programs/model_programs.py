@@ -7,6 +7,7 @@ model is one function. A search is not part of a program: it is a loop around `d
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -83,6 +84,27 @@ class Program(NamedTuple):
             name: jax.ShapeDtypeStruct(kind.shape(of_name), kind.dtype)
             for name, kind in self.inputs.items()
         }
+
+
+class Format(NamedTuple):
+    """A form in which programs are kept.
+
+    Attributes:
+        name: value of `--format`.
+        suffix: of the file of a program.
+        write: writes programs and the variables into a folder; returns the versions of what wrote
+            them. It raises a `NotHeldError` if it cannot.
+        open: returns what runs the programs of such a folder.
+        versions: those that matter to a reader.
+        notes: what else a reader should know.
+    """
+
+    name: str
+    suffix: str
+    write: Callable[[Path, Mapping[str, Program], Variables], dict[str, Any]]
+    open: Callable[[Path], Runner]
+    versions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def weights_of(variables: Variables) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Operations of JAX that take or replace parts of a value, in ONNX; see `onnx_operations`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,8 @@ import numpy as np
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph
 
 
-def _slice(graph: OnnxGraph, equation: Any, value: str) -> str:
+def static_slice(graph: OnnxGraph, equation: Any, value: str) -> str:
+    """A part with fixed places."""
     starts, stops = equation.params["start_indices"], equation.params["limit_indices"]
     steps = equation.params["strides"] or (1,) * len(starts)
     axes = graph.whole(*range(len(starts)))
@@ -18,7 +19,8 @@ def _slice(graph: OnnxGraph, equation: Any, value: str) -> str:
     )
 
 
-def _pad(graph: OnnxGraph, equation: Any, value: str, filling: str) -> str:
+def pad(graph: OnnxGraph, equation: Any, value: str, filling: str) -> str:
+    """A value with more of a number around it."""
     config = equation.params["padding_config"]
     if any(between for _, _, between in config):
         raise NotImplementedError
@@ -26,13 +28,15 @@ def _pad(graph: OnnxGraph, equation: Any, value: str, filling: str) -> str:
     return graph.add("Pad", value, graph.shape(widths), filling)
 
 
-def _reverse(graph: OnnxGraph, equation: Any, value: str) -> str:
+def reverse(graph: OnnxGraph, equation: Any, value: str) -> str:
+    """A value backwards along some axes."""
     axes = equation.params["dimensions"]
     end, back = graph.whole(*[-1] * len(axes)), graph.whole(*[np.iinfo(np.int64).min] * len(axes))
     return graph.add("Slice", value, end, back, graph.whole(*axes), end)
 
 
-def _split(graph: OnnxGraph, equation: Any, value: str) -> list[str]:
+def split(graph: OnnxGraph, equation: Any, value: str) -> list[str]:
+    """The parts of a value along an axis."""
     sizes = equation.params["sizes"]
     return graph.add_several(
         "Split", [value, graph.shape(sizes)], len(sizes), axis=equation.params["axis"]
@@ -58,7 +62,8 @@ def _part(
     return value
 
 
-def _dynamic_slice(graph: OnnxGraph, equation: Any, value: str, *starts: str) -> str:
+def dynamic_slice(graph: OnnxGraph, equation: Any, value: str, *starts: str) -> str:
+    """A part whose first place is computed."""
     shape, sizes = equation.invars[0].aval.shape, equation.params["slice_sizes"]
     return _part(graph, value, dict(enumerate(starts[: len(shape)])), shape, sizes)
 
@@ -80,9 +85,10 @@ def _with_part(
     return graph.add("Concat", before, part, after, axis=axis)
 
 
-def _dynamic_update_slice(
+def dynamic_update_slice(
     graph: OnnxGraph, equation: Any, value: str, part: str, *starts: str
 ) -> str:
+    """A value with another part, whose first place is computed."""
     shape, sizes = (atom.aval.shape for atom in equation.invars[:2])
     return _with_part(graph, value, part, dict(enumerate(starts[: len(shape)])), shape, sizes)
 
@@ -92,7 +98,7 @@ def _components(graph: OnnxGraph, index: str, axes: Sequence[int]) -> dict[int, 
     return {axis: graph.add("Gather", index, graph.whole(place)) for place, axis in enumerate(axes)}
 
 
-def _gather(graph: OnnxGraph, equation: Any, value: str, indices: str) -> str:
+def gather(graph: OnnxGraph, equation: Any, value: str, indices: str) -> str:
     """Values at indices; see `jax.lax.gather`."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     operand, given = (atom.aval for atom in equation.invars)
@@ -137,7 +143,7 @@ def _gather_points(graph: OnnxGraph, equation: Any, value: str, indices: str) ->
     return graph.add("Transpose", found, perm=[axes.index(axis) for axis in wanted])
 
 
-def _scatter(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
+def scatter(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
     """One part of a value is replaced."""
     numbers = equation.params["dimension_numbers"]
     operand, given, part = (atom.aval for atom in equation.invars)
@@ -152,7 +158,7 @@ def _scatter(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str
     return _with_part(graph, value, new, starts, operand.shape, sizes)
 
 
-def _scatter_add(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
+def scatter_add(graph: OnnxGraph, equation: Any, value: str, indices: str, new: str) -> str:
     """Sums at places of the last axis, as in a count."""
     numbers, operand = equation.params["dimension_numbers"], equation.invars[0].aval
     (axis,) = numbers.scatter_dims_to_operand_dims
@@ -161,17 +167,3 @@ def _scatter_add(graph: OnnxGraph, equation: Any, value: str, indices: str, new:
         raise NotImplementedError
     places = graph.add("Squeeze", indices, graph.whole(-1))
     return graph.add("ScatterElements", value, places, new, axis=axis, reduction="add")
-
-
-# Primitive of JAX -> its nodes.
-INDEXING: dict[str, Callable[..., str | list[str]]] = {
-    "slice": _slice,
-    "pad": _pad,
-    "rev": _reverse,
-    "split": _split,
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
-    "gather": _gather,
-    "scatter": _scatter,
-    "scatter-add": _scatter_add,
-}

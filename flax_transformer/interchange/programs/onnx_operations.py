@@ -1,17 +1,18 @@
 """The operations of JAX in ONNX: from a primitive to nodes of a graph.
 
-A function of `OPERATIONS` gets the graph, the equation and the names of its inputs, and returns the
-names of its outputs.
+A function of the table at the end gets the graph, the equation and the names of its inputs, and
+returns the names of its outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from flax_transformer.interchange.programs import onnx_indexing
+from flax_transformer.interchange.programs.model_programs import NotHeldError
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph
-from flax_transformer.interchange.programs.onnx_indexing import INDEXING
 
 Operation = Callable[..., str | list[str]]
 
@@ -193,7 +194,7 @@ def _clamp(graph: OnnxGraph, equation: Any, least: str, value: str, most: str) -
 
 
 # Primitive of JAX -> its nodes.
-OPERATIONS: dict[str, Operation] = {
+_OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("copy", "name", "stop_gradient"), _unchanged),
     "add": _same("Add"),
     "sub": _same("Sub"),
@@ -240,7 +241,15 @@ OPERATIONS: dict[str, Operation] = {
     "concatenate": _concatenate,
     "stack": _stack,
     "squeeze": _squeeze,
-    **INDEXING,
+    "slice": onnx_indexing.static_slice,
+    "pad": onnx_indexing.pad,
+    "rev": onnx_indexing.reverse,
+    "split": onnx_indexing.split,
+    "dynamic_slice": onnx_indexing.dynamic_slice,
+    "dynamic_update_slice": onnx_indexing.dynamic_update_slice,
+    "gather": onnx_indexing.gather,
+    "scatter": onnx_indexing.scatter,
+    "scatter-add": onnx_indexing.scatter_add,
     "dot_general": _multiply,
     "reduce_sum": _reduce("ReduceSum"),
     "reduce_max": _reduce("ReduceMax"),
@@ -254,3 +263,29 @@ OPERATIONS: dict[str, Operation] = {
     "iota": _count,
     "dim_as_value": _length,
 }
+
+
+def primitives() -> tuple[str, ...]:
+    """Returns the names of JAX's primitives that have an operation here."""
+    return tuple(_OPERATIONS)
+
+
+def add_operation(graph: OnnxGraph, equation: Any, inputs: Sequence[str]) -> list[str]:
+    """Adds the nodes of an equation of a traced function; returns the names of its outputs.
+
+    Args:
+        graph: to add to.
+        equation: of one of `primitives`.
+        inputs: names of its inputs in the graph.
+
+    Raises:
+        NotHeldError: if there is no operation for the primitive, or not for this form of it.
+    """
+    primitive = equation.primitive.name
+    if primitive not in _OPERATIONS:
+        raise NotHeldError(f"JAX's operation {primitive}")
+    try:
+        found = _OPERATIONS[primitive](graph, equation, *inputs)
+    except NotImplementedError:
+        raise NotHeldError(f"this form of JAX's operation {primitive}") from None
+    return [found] if isinstance(found, str) else found

@@ -13,14 +13,14 @@ from flax_transformer.errors import UserError
 from flax_transformer.functional.kernels import formulas_only
 from flax_transformer.interchange.programs.model_programs import (
     Arrays,
+    Format,
     Kind,
-    NotHeldError,
     Program,
     Runner,
     weights_of,
 )
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph, num_bytes
-from flax_transformer.interchange.programs.onnx_operations import OPERATIONS
+from flax_transformer.interchange.programs.onnx_operations import add_operation
 from flax_transformer.tasks.task import Variables
 
 SUFFIX = ".onnx"
@@ -43,7 +43,7 @@ def write_onnx(
 
     Raises:
         UserError: if a package is not installed.
-        NotHeldError: if a program has an operation of JAX that is not in `OPERATIONS`.
+        NotHeldError: if a program has an operation of JAX for which there is none here.
     """
     onnx = _import("onnx")
     _import("onnxruntime")
@@ -122,18 +122,12 @@ def _add(
         return known[atom]
 
     for equation in program.eqns:
-        given, primitive = list(map(name_of, equation.invars)), equation.primitive.name
-        if primitive in CALLS:
+        given = list(map(name_of, equation.invars))
+        if equation.primitive.name in CALLS:
             (called,) = _functions(equation.params)
             found = _add(graph, called.jaxpr, called.consts, given)
-        elif primitive in OPERATIONS:
-            try:
-                found = OPERATIONS[primitive](graph, equation, *given)
-            except NotImplementedError:
-                raise NotHeldError(f"this form of JAX's operation {primitive}") from None
-            found = [found] if isinstance(found, str) else found
         else:
-            raise NotHeldError(f"JAX's operation {primitive}")
+            found = add_operation(graph, equation, given)
         known |= zip(equation.outvars, found, strict=True)
     return list(map(name_of, program.outvars))
 
@@ -156,3 +150,6 @@ def _import(package: str) -> Any:
             f"--format onnx needs the package {package}, which is not installed: run pip install "
             "'flax_transformer[onnx]'"
         ) from None
+
+
+ONNX = Format("onnx", SUFFIX, write_onnx, open_onnx, ("onnx", "opset"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from flax_transformer.functional.kernels import formulas_only
 from flax_transformer.interchange.programs.model_programs import (
+    Format,
     NotHeldError,
     Program,
     Runner,
@@ -74,3 +75,6 @@ def open_stablehlo(folder: Path) -> Runner:
         for path in folder.glob(f"*{SUFFIX}")
     }
     return lambda name, inputs: compiled[name](weights, dict(inputs))
+
+
+STABLEHLO = Format("stablehlo", SUFFIX, write_stablehlo, open_stablehlo, ("jax",), (PROMISE,))
