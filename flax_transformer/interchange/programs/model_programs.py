@@ -50,7 +50,12 @@ class Kind(NamedTuple):
     dtype: str
 
     def shape(self, lengths: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Returns the shape for given lengths of the named axes."""
+        """Returns the shape for given lengths of the named axes.
+
+        Example:
+            >>> Kind(("batch", 3), "float32").shape({"batch": 7})
+            (7, 3)
+        """
         return tuple(lengths[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
@@ -108,7 +113,12 @@ class Format(NamedTuple):
 
 
 def weights_of(variables: Variables) -> dict[str, np.ndarray]:
-    """Returns all variables by name, such as params/embedding/table."""
+    """Returns all variables by name.
+
+    Example:
+        >>> list(weights_of({"params": {"embedding": {"table": np.zeros((2, 3))}}}))
+        ['params/embedding/table']
+    """
     flat = flatten_dict(variables, sep="/")
     return {str(name): np.asarray(array) for name, array in flat.items()}
 
