@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,12 @@ def test_a_part_that_a_format_cannot_hold_is_named(form, function, lacking, tmp_
     start = f"--format {form} cannot hold --model.activation mine, which needs "
     assert str(error.value) == start + lacking
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_model_of_another_kind_has_no_programs():
+    captioning = types.SimpleNamespace(model=None, takes=("images", "target_tokens"))
+    with pytest.raises(UserError, match=r"^a model from images to target_tokens has no programs"):
+        model_programs(captioning)
 
 
 def test_the_command_says_what_it_wrote(workdir, tmp_path, capsys):

@@ -16,6 +16,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
+from flax_transformer.errors import UserError
 from flax_transformer.functional.cache import Cache, Written
 from flax_transformer.functional.pooling import POOLINGS
 from flax_transformer.models.stacking import looped
@@ -146,9 +147,17 @@ def model_programs(task: Any) -> dict[str, Program]:
 
     Args:
         task: a `Task` with its experiment.
+
+    Raises:
+        UserError: if models of another kind than ours read or write texts in another way.
     """
     model: Model = task.model
     reads, gives = task.takes
+    writes = gives in ("target_tokens", "next_tokens")
+    if reads not in ("tokens", "images", "videos") or (writes and reads != "tokens"):
+        raise UserError(
+            f"a model from {reads} to {gives} has no programs: give --format transformers"
+        )
     if gives == "target_tokens":
         return {ENCODE: _encoder(model), DECODE: _decoder(model, model.config.num_decoder_layers)}
     if gives == "next_tokens":
