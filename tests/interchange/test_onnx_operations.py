@@ -149,6 +149,17 @@ def test_the_example_has_the_operation(primitive):
         )
 
 
+def test_outputs_may_be_one_value_or_an_input():
+    def of_names(variables: Any, inputs: Any) -> dict[str, Any]:
+        double = 2 * inputs["x"]
+        return {"a": double, "b": double, "c": inputs["x"], "d": double + 1}
+
+    model = onnx_model(Program(of_names, {"x": Kind(("batch",), "float32")}), {})
+    session = runtime.InferenceSession(model.SerializeToString())
+    found = session.run(["a", "b", "c", "d"], {"x": np.array([3, 5], np.float32)})
+    assert [array.tolist() for array in found] == [[6, 10], [6, 10], [3, 5], [7, 11]]
+
+
 def test_an_unknown_operation_is_named():
     with pytest.raises(NotHeldError, match=r"^JAX's operation sort$"):
         convert(lambda x, i: jnp.sort(x))

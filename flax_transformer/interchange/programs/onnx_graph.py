@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# Its Einsum, ScatterElements with sums and CumSum are those of onnxruntime.
+# ScatterElements has sums from this version on.
 OPSET = 18
 # Equal constants of at most so many numbers are kept once.
 SMALL = 16
@@ -29,6 +29,7 @@ class OnnxGraph:
         self._small: dict[Any, str] = {}
         self._axes: dict[str, str] = {}
         self._lengths: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
 
     def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
         """Adds a node with one output; returns the name of the output."""
@@ -64,8 +65,18 @@ class OnnxGraph:
                 self._axes[axis] = self.add("Gather", shape, self.whole(place))
 
     def name_output(self, value: str, name: str) -> None:
-        """Gives a value the name of an output."""
-        self.nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
+        """Gives a value the name of an output; nothing is added to the graph after that."""
+        if value in self._outputs or not any(value in node.output for node in self.nodes):
+            value = self._outputs.get(value, value)
+            self.nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
+            return
+        # Another node would copy the value.
+        self._outputs[value] = name
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for place, other in enumerate(names):
+                    if other == value:
+                        names[place] = name
 
     def length(self, dimension: Any) -> str:
         """Returns the name of a length, [1]: a number, or an expression of named axes."""

@@ -13,6 +13,7 @@ import numpy as np
 from flax_transformer.interchange.programs import onnx_indexing
 from flax_transformer.interchange.programs.model_programs import NotHeldError
 from flax_transformer.interchange.programs.onnx_graph import OnnxGraph
+from flax_transformer.interchange.programs.onnx_products import multiply
 
 Operation = Callable[..., str | list[str]]
 
@@ -171,24 +172,6 @@ def _length(graph: OnnxGraph, equation: Any) -> str:
     return graph.cast(length, equation.outvars[0].aval.dtype)
 
 
-def _multiply(graph: OnnxGraph, equation: Any, left: str, right: str) -> str:
-    (of_left, of_right), (batch_left, batch_right) = equation.params["dimension_numbers"]
-    first, second = (atom.aval.ndim for atom in equation.invars)
-    letters = iter("abcdefghijklmnopqrstuvwxyz")
-    left_axes = [next(letters) for _ in range(first)]
-    right_axes = [next(letters) for _ in range(second)]
-    pairs = zip((*of_left, *batch_left), (*of_right, *batch_right), strict=True)
-    for place, other in pairs:
-        right_axes[other] = left_axes[place]
-    found = [left_axes[axis] for axis in batch_left]
-    found += [a for i, a in enumerate(left_axes) if i not in (*of_left, *batch_left)]
-    found += [a for i, a in enumerate(right_axes) if i not in (*of_right, *batch_right)]
-    sides = f"{''.join(left_axes)},{''.join(right_axes)}->{''.join(found)}"
-    product = graph.add("Einsum", left, right, equation=sides)
-    dtype = equation.outvars[0].aval.dtype
-    return product if dtype == equation.invars[0].aval.dtype else graph.cast(product, dtype)
-
-
 def _clamp(graph: OnnxGraph, equation: Any, least: str, value: str, most: str) -> str:
     return graph.add("Min", graph.add("Max", value, least), most)
 
@@ -250,7 +233,7 @@ _OPERATIONS: dict[str, Operation] = {
     "gather": onnx_indexing.gather,
     "scatter": onnx_indexing.scatter,
     "scatter-add": onnx_indexing.scatter_add,
-    "dot_general": _multiply,
+    "dot_general": multiply,
     "reduce_sum": _reduce("ReduceSum"),
     "reduce_max": _reduce("ReduceMax"),
     "reduce_min": _reduce("ReduceMin"),
