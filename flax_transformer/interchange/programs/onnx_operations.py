@@ -262,7 +262,7 @@ def add_operation(graph: OnnxGraph, equation: Any, inputs: Sequence[str]) -> lis
         inputs: names of its inputs in the graph.
 
     Raises:
-        NotHeldError: if there is no operation for the primitive, or not for this form of it.
+        NotHeldError: if the primitive, or this form of it, has no operation here.
     """
     primitive = equation.primitive.name
     if primitive not in _OPERATIONS:
