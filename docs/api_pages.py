@@ -58,6 +58,7 @@ FOLDERS = {
     "visualization": "Visualization",
     "interchange": "Exchange of weights",
     "interchange.families": "Exchange of weights: families",
+    "interchange.programs": "Exchange of weights: programs",
     "runtime": "Runtime",
     "commands": "Commands",
     "": "Command line, experiment, errors",

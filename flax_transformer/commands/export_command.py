@@ -11,33 +11,53 @@ from flax_transformer.console import say
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_runs import export_run
+from flax_transformer.interchange.programs.exported_programs import describe, export_programs
 from flax_transformer.training.checkpoints.workdir import Workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(OfWorkdir):
-    """Write a trained model as a folder that Hugging Face's transformers loads.
+    """Write a trained model for other systems, with its tokenizer.
 
-    The folder has the model, its tokenizer, its search and a model card. The file format of the
-    weights is safetensors.
+    By default it is a folder that Hugging Face's transformers loads, with its search and a model
+    card; the file format of the weights is safetensors. Other formats are programs that run without
+    this package. They are run once, and their outputs are compared with the model's.
     """
 
     out: Path
     """New folder."""
+    format: Literal["transformers", "stablehlo", "onnx"] = "transformers"
+    """System that runs the model: transformers; stablehlo: JAX without Flax; onnx: onnxruntime,
+    which needs the extra `onnx`."""
     family: str | None = None
-    """Kind of model to write, such as llama; by default the first that can hold this model."""
+    """Kind of model of transformers to write, such as llama; by default the first that can hold
+    this model."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Type of the tensors."""
+    """Type of the tensors of --format transformers; programs compute in float32."""
     adapter: bool = False
     """Write only what a training with --training.lora.rank has changed, for the package PEFT. Needs
     --weights best or last."""
 
     def run(self) -> None:
         """Exports the model and says how to load it."""
-        if self.adapter:
+        if self.format != "transformers":
+            self._export_programs()
+        elif self.adapter:
             self._export_adapter()
         else:
             self._export_model()
+
+    def _export_programs(self) -> None:
+        given = {"--family": self.family, "--adapter": self.adapter or None}
+        if self.dtype != "float32":
+            given["--dtype"] = self.dtype
+        for name, value in given.items():
+            if value is not None:
+                option = name if value is True else f"{name} {value}"
+                raise UserError(f"{option} is for --format transformers: leave it out")
+        exported = export_programs(self.workdir, self.out, self.format, weights=self.weights)
+        for line in describe(self.out, exported):
+            say(Console(), line)
 
     def _export_adapter(self) -> None:
         if self.weights == "average":

@@ -77,7 +77,7 @@ def export_run(
         config = _with_room(run.experiment) if is_trained else run.experiment.model
         options = {"family": family, "dtype": dtype, "others": _model_settings(run)}
         name = write_model(folder, config, run.variables, **options)
-        for file, contents in _files_of_task(run).items():
+        for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
         notes = _differences(run, config)
         if run.experiment.decoding is not None:
@@ -116,7 +116,8 @@ def _reading(run: Run) -> Reading:
     )
 
 
-def _files_of_task(run: Run) -> dict[str, bytes]:
+def files_of_task(run: Run) -> dict[str, bytes]:
+    """Makes the files of the model's tokenizer by name; of a model without one, no files."""
     tokenizer = getattr(run.task, "tokenizer", None)
     return {} if tokenizer is None else tokenizer_files(tokenizer, _reading(run))
 

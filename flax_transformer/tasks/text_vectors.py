@@ -1,7 +1,6 @@
 """Vectors of texts, which every encoder-only model gives, whatever it was trained for."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -91,8 +90,7 @@ class EmbedsTexts:
         return vectors
 
 
-@partial(jit_by_rows, rows=("tokens", "segments"), static_argnames=("model", "pool", "normalize"))
-def _vectors(
+def text_vectors(
     model: Model,
     variables: Variables,
     tokens: Int[Array, "rows length"],
@@ -101,10 +99,24 @@ def _vectors(
     pool: Callable[[Array, Array | None], Array],
     normalize: bool,
 ) -> Float[Array, "rows d_model"]:
-    """The vectors of the rows of a batch, in float32."""
+    """Computes the vectors of the rows of a batch, in float32.
+
+    Args:
+        model: an `EncoderOnly`.
+        variables: of the model.
+        tokens: token ids.
+        segments: 1 at tokens and 0 at padding.
+        pool: a function of `POOLINGS`.
+        normalize: whether to divide each vector by its length.
+    """
     hidden = model.apply(variables, tokens, segments=segments).astype(jnp.float32)
     vectors = jax.vmap(pool)(hidden, segments != 0)
     if not normalize:
         return vectors
     norms = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / jnp.maximum(norms, SMALLEST_NORM)
+
+
+_vectors = jit_by_rows(
+    text_vectors, rows=("tokens", "segments"), static_argnames=("model", "pool", "normalize")
+)

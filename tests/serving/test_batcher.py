@@ -7,6 +7,7 @@ import pytest
 
 from flax_transformer.serving.batcher import Batcher, ClosedError, FullError, Kind
 
+pytestmark = pytest.mark.platforms
 SECONDS = 20
 
 
