@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "AttentionView": ".attention_view",
     "Grid": ".grid",
-    "Reading": ".reading",
     "plot_ablation": ".ablation_picture",
     "plot_activations": ".formula_pictures",
     "plot_attention": ".attention_maps",
@@ -72,6 +71,7 @@ _HOMES = {
     "plot_search_tree": ".search_tree_picture",
     "plot_wishes": ".position_pictures",
     "read_curve": ".curves",
+    "Reading": ".reading",
     "save_picture": ".pictures",
     "view_attention": ".attention_view",
     "view_readings": ".attention_view",
