@@ -167,7 +167,7 @@ def test_a_file_is_not_long(path):
 def test_a_function_has_few_parameters():
     for module, tree in MODULES.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 given = [*node.args.posonlyargs, *node.args.args]
                 # The options of a formula are named when they are given.
                 if part(module) not in ("functional", "decoding"):

@@ -118,7 +118,7 @@ def test_every_public_name_is_documented_once(pages):
     defined = collections.Counter()
     # `__main__` is the program itself, not a part of the library.
     for path in {*PACKAGE.rglob("*.py")} - {PACKAGE / "__main__.py"}:
-        kinds = (ast.FunctionDef, ast.ClassDef)
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         nodes = [
             node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, kinds)
         ]
