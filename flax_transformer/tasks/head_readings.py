@@ -60,7 +60,7 @@ def read_without_heads(
         predictor.variables = ablation.variables_without(part)
         changes[part] = float(measure(predictor.variables)) - value
         shown = predictor.attend(text, **options)
-        change = f"log-probability of the whole model's output: {changes[part]:+.2f}"
+        change = f"change of the log-probability of the whole model's output: {changes[part]:+.2f}"
         readings.append(Reading(**shown, name=f"without {part}", notes=[change]))
     titles = [reading.title for reading in readings]
     return [dataclasses.replace(whole, grids=_grids(changes, titles)), *readings]

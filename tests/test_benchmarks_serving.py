@@ -1,0 +1,67 @@
+import http.server
+import importlib
+import json
+import threading
+
+import pytest
+from benchmark_scripts import assert_refuses, imported, run_for_json
+
+LINES = ["a dog", "zwei Züge", "three", "four\tfive"]
+
+
+class Uppercase(http.server.BaseHTTPRequestHandler):
+    """A service whose translation is the text in capitals."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):  # noqa: N802
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = {"translatedText": asked["q"].upper()}
+        if asked["q"] == "three":
+            answer = {"error": "no threes"}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        """The tests' output is not a log."""
+
+
+@pytest.fixture
+def port():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Uppercase) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def script():
+    with imported("serving") as module:
+        yield module
+
+
+def test_every_answer_is_compared(script, port, tmp_path):
+    file, expected = tmp_path / "lines", tmp_path / "expected"
+    file.write_text("\n".join(LINES) + "\n", "utf-8")
+    expected.write_text("\n".join(map(str.upper, LINES)) + "\n", "utf-8")
+    words = [str(file), "--expected", str(expected), "--port", str(port)]
+    figures, _ = run_for_json(script.MeasureService, [*words, "--num-sentences", "11"])
+    # Lines 3 and 7 of 11 are the one that is answered by an error; line 11 too.
+    assert figures["wrong_answers"] == 3
+    assert figures["sentences_per_second"] == pytest.approx(11 / figures["seconds"])
+    assert figures["milliseconds"]["p50"] <= figures["milliseconds"]["p95"]
+    assert figures["options"]["clients"] == "64"
+
+
+def test_a_service_that_does_not_run_gets_one_line(script, tmp_path):
+    file = tmp_path / "lines"
+    file.write_text("a\n")
+    assert_refuses(
+        script.MeasureService, [str(file), "--port", "1"], "start flax-transformer serve"
+    )
+    assert importlib.import_module("serving") is script
