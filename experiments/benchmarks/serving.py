@@ -103,7 +103,7 @@ class MeasureService:
             await asyncio.gather(*(client() for _ in range(self.clients)))
         except OSError as error:
             raise UserError(
-                f"--port {self.port}: {error.strerror or error}: start flax-transformer serve"
+                f"--port {self.port} does not answer ({error}): start flax-transformer serve"
             ) from error
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
         return Load(answers, latencies, seconds, processor)
