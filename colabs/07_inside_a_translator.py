@@ -103,7 +103,7 @@ assert share_right(translations) > 0.9
 # %% [markdown]
 # ## Where does it look?
 #
-# This is the attention of the decoder's last layer to the source. Each row is a token that the decoder has read. There it looks for what it needs to write the *next* token: at *zweihundert* it looks at "three" and writes *drei*, then it looks back at "twenty" and writes *undzwanzig*.
+# This is the attention of the decoder's last layer to the source. Each row is a token that the decoder has read. There it looks for what it needs to write the *next* token: at *zweihundert* it looks at "three" and writes *drei*, then it looks back towards "twenty" and writes *undzwanzig*.
 
 # %%
 text, target = english[2], german[2]
@@ -190,7 +190,7 @@ ft.visualization.plot_matrices({"encoder": shares["encoder"]}, layers, found["to
 ft.visualization.plot_matrices({"decoder": shares["decoder"]}, layers, found["target_tokens"])
 
 # %% [markdown]
-# In the encoder everything is at "three": no other token knows the unit. In the decoder everything is at *zweihundert*, where *drei* is written. So the unit goes from the last source token to the middle of the target in one step. Only cross-attention can do this. The next picture traces single heads:
+# In the encoder the position of "three" is enough, and no other one is. In the decoder it is *zweihundert*, where *drei* is written. So the unit goes from the last source token to the middle of the target in one step. Only cross-attention can do this. The next picture traces single heads:
 
 # %%
 of_heads = {name: share for name, share in shares.items() if "attention" in name}
@@ -219,7 +219,7 @@ grids = ft.tasks.by_kind(effects)
 ft.visualization.plot_ablation(grids)
 
 # %% [markdown]
-# The heads that the trace found are not among those that the model needs most: without any one of them, the others still do the work. We translate the 72 numbers without each head of the last cross-attention, and without all four:
+# For the loss, other parts matter more than any single head that the trace found: without one of them, the others still do the work. We translate the 72 numbers without each head of the last cross-attention, and without all four:
 
 # %%
 name = "decoder.1.cross_attention.heads"
@@ -234,7 +234,7 @@ assert grids["decoder.cross_attention"][1].max() < max(effects.values())
 {"without one": single, "without all": share_right(without_all), english[2]: without_all[2]}
 
 # %% [markdown]
-# So no single head carries the swap. All four heads of the last cross-attention do, and each can be replaced by the others. A picture of one head that looks at the right word would not have shown this.
+# So no single head carries the swap: each head of the last cross-attention can be replaced by the other three. Without all four, layer 1 reads nothing of the source, and other words are wrong too. A picture of one head that looks at the right word would not have shown this.
 #
 # These answers are about this model. Another seed gives heads with other numbers, and a model that is trained longer divides the work in another way.
 #

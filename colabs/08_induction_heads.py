@@ -49,7 +49,7 @@ tests = look.repeated_tokens(jax.random.key(1), 64, 48, (12, 24), len(letters))
 ["".join(letters[token] for token in row) for row in tests.tokens[:3].tolist()]
 
 # %% [markdown]
-# Nothing predicts a new letter: its loss cannot be below $\ln 32 = 3.47$, except by luck. A repeated letter can be predicted by copying, so its loss can fall to almost 0.
+# Nothing predicts a new letter: its loss cannot be below $\ln 32 = 3.47$, except by luck. A repeated letter can be predicted by copying, so its loss can fall far below this. Only the first letters of a repeat have to be guessed.
 #
 # ## Two models
 #
@@ -106,7 +106,7 @@ assert min(new_one.min(), new_two.min()) > 3.4  # new letters stay unpredictable
 # Two scores describe a head. Let $w_{qk}$ be its attention weights and $t_q$ the letter at place $q$.
 #
 # - **Previous token**: the mean weight of the place before, $w_{q,\,q-1}$.
-# - **Induction**: the mean weight of the places *after* earlier places with the same letter, $\sum_k w_{qk}\,[t_{k-1} = t_q]$. What followed the letter before may follow it again.
+# - **Induction**: the mean weight of the places *after* earlier places with the same letter, $\sum_k w_{qk}\,[t_{k-1} = t_q]$. What followed the letter before may follow it again. The mean is over letters that the row had before.
 
 # %%
 attend = lambda variables: look.attention_weights(two, variables, tests.tokens)

@@ -49,6 +49,8 @@ class Serve:
         if not self.workdir:
             raise UserError("--workdir is missing: give the folder of a training")
         check_number("--port", self.port, 1, 65_535)
+        if not self.host:
+            raise UserError("--host is empty: give an address, such as 127.0.0.1")
         key = self._key()
         with _listening(self.host, self.port) as listener:
             console = Console(stderr=True)
@@ -57,16 +59,13 @@ class Serve:
             )
             service.warm_up(models, console)
             names = ", ".join(f"{model.name} ({model.does})" for model in models)
-            listener.listen()
+            _listen(listener, self.host, self.port)
             say(console, f"serving {names} on http://{self.host}:{self.port}, until Ctrl-C")
             service.serve(models, routes, listener, self.limits, key)
 
     def _key(self) -> str | None:
         if self.api_key_file is not None:
-            key = self.api_key_file.read_text("utf-8").strip()
-            if not key:
-                raise UserError(f"--api-key-file {self.api_key_file} is empty: write a key into it")
-            return key
+            return _read_key(self.api_key_file)
         if not _is_loopback(self.host):
             raise UserError(
                 f"--host {self.host} can be reached from other machines: give --api-key-file, or "
@@ -84,6 +83,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _read_key(path: Path) -> str:
+    try:
+        key = path.read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"--api-key-file {path} is not UTF-8: write a key of text") from error
+    if not key:
+        raise UserError(f"--api-key-file {path} is empty: write a key into it")
+    return key
+
+
 def _listening(host: str, port: int) -> socket.socket:
     """Takes the port before models are loaded; requests are accepted only later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -93,7 +102,18 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise UserError(
-            f"--host {host} --port {port}: {error.strerror or error}: give another port or host"
-        ) from error
+        raise _taken(host, port, error) from error
     return listener
+
+
+def _listen(listener: socket.socket, host: str, port: int) -> None:
+    """Accepts requests; another process may have taken the port at the same moment."""
+    try:
+        listener.listen()
+    except OSError as error:
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(f"--host {host} --port {port}: {reason}: give another port or host")

@@ -31,6 +31,8 @@ NOTE = (
     "makes the output less probable."
 )
 
+SMALL_DIFFERENCE = 0.1  # nats
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TraceInputs(OfWorkdir):
@@ -77,6 +79,8 @@ class TraceInputs(OfWorkdir):
             return
         console = Console()
         say(console, f"log-probability {found.clean:.3f} clean, {found.corrupted:.3f} corrupted")
+        if caution := _caution(found):
+            say(console, caution)
         for name, array in found.shares.items():
             layer, place = np.unravel_index(np.argmax(array), array.shape)
             what = "head" if "attention" in name else "position"
@@ -97,6 +101,16 @@ class TraceInputs(OfWorkdir):
                     f"{value.shape[1]}: give a text with the same number"
                 )
         return corrupted
+
+
+def _caution(found: Trace) -> str:
+    """Says how shares of a small or negative difference are read; "" for others."""
+    difference = found.clean - found.corrupted
+    if difference < 0:
+        return "the corrupted input makes the output more probable: a share of 1 makes it less so"
+    if difference < SMALL_DIFFERENCE:
+        return f"the difference of {difference:.3f} nats is small: shares may be noise"
+    return ""
 
 
 def _names(task: Any, clean: Mapping[str, Array]) -> dict[str, list[str]]:

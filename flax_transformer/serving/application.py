@@ -66,6 +66,7 @@ def make_application(
             Exception: _report_failure,
         },
     )
+    app.router.redirect_slashes = False
     app.state.limits, app.state.key = limits, key
     known = {route.path for route in app.routes if isinstance(route, Route)}
     app.add_middleware(_Observed, metrics=metrics, known=known)

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flax_transformer.data.tokens.tokenized import TokenizedText
+from flax_transformer.errors import UserError
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.requests import check_key, read_request, texts_of
 from flax_transformer.serving.served_model import ServedModel
@@ -57,9 +58,13 @@ def open_translator(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedT
 def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
     """Makes the routes /translate, /languages and /detect.
 
+    Raises:
+        UserError: if two translate between the same languages.
+
     Reference:
         LibreTranslate's API, https://docs.libretranslate.com/.
     """
+    _check_languages(translators)
 
     async def translate(request: Request) -> Response:
         fields = await read_request(request)
@@ -91,6 +96,17 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
         Route("/languages", languages),
         Route("/detect", detect, methods=["POST"]),
     ]
+
+
+def _check_languages(translators: Sequence[ServedTranslator]) -> None:
+    by_languages: dict[tuple[str, str], str] = {}
+    for one in translators:
+        other = by_languages.setdefault((one.source, one.target), one.name)
+        if other != one.name:
+            raise UserError(
+                f"{other} and {one.name} both translate {one.source} to {one.target}: give one of "
+                "them, as requests name languages"
+            )
 
 
 def _chosen(translators: Sequence[ServedTranslator], fields: Mapping[str, Any]) -> ServedTranslator:

@@ -9,14 +9,14 @@ from flax_transformer.errors import UserError, check_number
 class LimitsConfig:
     """What a request may ask for, and how much may wait."""
 
-    body_bytes: int = 1_000_000
+    body_bytes: int = 200_000
     """Largest body of a request, in bytes."""
     texts: int = 64
     """Largest number of texts in a request."""
     waiting: int = 2048
     """Largest number of texts that wait; a request for more gets the status 429."""
     seconds: float = 60.0
-    """Longest time to receive a request (status 408), and to answer it (status 503)."""
+    """Longest time to answer a request (status 503)."""
 
     def __post_init__(self) -> None:
         """Rejects limits that no request can keep."""

@@ -5,13 +5,15 @@ import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
 
 from flax_transformer.serving.limits import RequestError
 
 Fields = dict[str, Any]
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+SECONDS_TO_SEND = 10.0
 
 
 async def read_request(request: Request) -> Fields:
@@ -22,12 +24,14 @@ async def read_request(request: Request) -> Fields:
             service has a key that the request lacks.
     """
     body = await _read_body(request)
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     fields: Fields = dict(request.query_params)
-    if kind == "application/json":
+    # What curl sends as JSON has the type of a form, unless a header is given.
+    if kind == JSON or (kind == FORM and body.lstrip().startswith(b"{")):
         fields |= _parse_json(body) if body else {}
-    elif kind == "application/x-www-form-urlencoded":
-        fields |= parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    elif kind == FORM:
+        several = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+        fields |= {name: own[0] if len(own) == 1 else own for name, own in several.items()}
     else:
         raise RequestError(415, f"content of the type {kind:.40} is not read: send JSON")
     check_key(request, fields)
@@ -37,7 +41,8 @@ async def read_request(request: Request) -> Fields:
 def check_key(request: Request, fields: Mapping[str, Any] | None = None) -> None:
     """Rejects a request without the key of the service.
 
-    The key is in the header "Authorization: Bearer KEY" or in the field "api_key".
+    The key is in the header "Authorization: Bearer KEY", or in the field "api_key" of the body or
+    of the address.
 
     Raises:
         RequestError: with the status 401.
@@ -45,10 +50,11 @@ def check_key(request: Request, fields: Mapping[str, Any] | None = None) -> None
     key: str | None = request.app.state.key
     if key is None:
         return
-    given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    own = (fields or {}).get("api_key", "")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = [bearer.strip()] if scheme.lower() == "bearer" else []
+    given.append(str((request.query_params if fields is None else fields).get("api_key", "")))
     # The time of the comparison does not show how much of a key is right.
-    if not any(hmac.compare_digest(str(one).encode(), key.encode()) for one in (given, own)):
+    if not any(hmac.compare_digest(one.encode(), key.encode()) for one in given):
         raise RequestError(401, "the key is missing or wrong: send Authorization: Bearer KEY")
 
 
@@ -57,16 +63,20 @@ async def _read_body(request: Request) -> bytes:
     too_large = RequestError(
         413, f"the body has more than {limits.body_bytes:,} bytes: send several requests"
     )
+    length = request.headers.get("content-length", "0")
+    if not (length.isdecimal() and int(length) <= limits.body_bytes):
+        raise too_large
     chunks, size = [], 0
+    seconds = min(SECONDS_TO_SEND, limits.seconds)
     try:
-        async with asyncio.timeout(limits.seconds):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limits.body_bytes:
                     raise too_large
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise RequestError(408, f"the request took more than {limits.seconds:g} s") from error
+        raise RequestError(408, f"the request took more than {seconds:g} s") from error
     except ClientDisconnect as error:
         raise RequestError(400, "the request broke off") from error
     return b"".join(chunks)
@@ -77,6 +87,10 @@ def _parse_json(body: bytes) -> Fields:
         fields = json.loads(body.decode("utf-8"))
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is not JSON in UTF-8 ({error}): correct it") from error
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(422, "the body holds half a character: send Unicode") from error
     if not isinstance(fields, dict):
         raise RequestError(422, "the body is not an object of JSON: send one, in { and }")
     return fields
@@ -94,6 +108,4 @@ def texts_of(fields: Mapping[str, Any], name: str) -> list[str]:
     for text in texts:
         if not isinstance(text, str):
             raise RequestError(422, f"{name} holds {text!r:.40}: give a text or a list of texts")
-        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-            raise RequestError(422, f"{name} holds half a character: give texts of Unicode")
     return texts

@@ -2,6 +2,7 @@
 
 import abc
 import asyncio
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -29,10 +30,12 @@ class ServedModel(abc.ABC):
         batcher: of its texts.
         does: what the model does: the command that uses it.
         max_length: tokens that it reads of a text.
+        all_options: those whose programs are compiled before the service listens.
     """
 
     does: str
     max_length: int
+    all_options: Sequence[Hashable] = (None,)
 
     def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
         self.name, self.predictor, self.limits = name, predictor, limits
@@ -83,15 +86,14 @@ class ServedModel(abc.ABC):
         Args:
             done: called after each of `num_programs`.
         """
-        for size in self._sizes():
-            for rows in ROWS:
-                self._answer(Kind(size), [self._text_of(size)] * rows)
-                done()
+        for size, rows, options in itertools.product(self._sizes(), ROWS, self.all_options):
+            self._answer(Kind(size, options), [self._text_of(size)] * rows)
+            done()
 
     @property
     def num_programs(self) -> int:
         """Number of shapes."""
-        return len(self._sizes()) * len(ROWS)
+        return len(self._sizes()) * len(ROWS) * len(self.all_options)
 
     def _sizes(self) -> list[int]:
         longest = self.max_length

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +19,11 @@ from flax_transformer.errors import UserError
 from flax_transformer.serving.application import make_application
 from flax_transformer.serving.libre_translate import open_translator, translation_routes
 from flax_transformer.serving.limits import LimitsConfig
+from flax_transformer.serving.requests import SECONDS_TO_SEND
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.text_answers import encoder_routes, open_encoder
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.training.quantized_weights import UseType
-
-SECONDS_TO_END = 30  # for requests that are being answered
 
 # What a task does -> how its model is served, and the routes of such models.
 _ENCODERS = (open_encoder, encoder_routes)
@@ -82,7 +82,8 @@ def serve(
         make_application(models, routes, limits, key),
         access_log=False,
         log_level="warning",
-        timeout_graceful_shutdown=SECONDS_TO_END,
+        # All requests have ended before: each has its own limits.
+        timeout_graceful_shutdown=math.ceil(SECONDS_TO_SEND + limits.seconds),
         timeout_keep_alive=5,
         server_header=False,
     )

@@ -17,6 +17,7 @@ from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.training.assemble import TrainedRun
 
 Answer = Callable[[Any, list[str]], Sequence[Any]]
+EMBED = "embed"
 
 
 def _embed(predictor: Any, texts: list[str]) -> Sequence[Any]:
@@ -38,7 +39,7 @@ def _tag(predictor: Any, texts: list[str]) -> Sequence[Any]:
 # Command of a task -> the answers to some texts.
 _ANSWERS: Mapping[str, Answer] = {
     "classify": _classify,
-    "embed": _embed,
+    EMBED: _embed,
     "fill": _fill,
     "tag": _tag,
 }
@@ -67,6 +68,8 @@ class ServedEncoder(ServedModel):
         max_length: int,
     ):
         self.does, self.max_length, self._tokenizer = does, max_length, tokenizer
+        if does != EMBED:
+            self.all_options = (None, EMBED)
         super().__init__(name, predictor, limits)
 
     def answer(self, texts: list[str], options: Any) -> Sequence[Any]:
@@ -119,8 +122,8 @@ def encoder_routes(models: Sequence[ServedEncoder]) -> list[Route]:
     async def embeddings(request: Request) -> Response:
         fields = await read_request(request)
         model, texts = named(embedding, fields), texts_of(fields, "input")
-        vectors = await model.ask(texts, "embed")
-        form = _FORMS.get(fields.get("encoding_format", "float"))
+        vectors = await model.ask(texts, EMBED)
+        form = _FORMS.get(str(fields.get("encoding_format") or "float"))
         if form is None:
             raise RequestError(422, "encoding_format must be float or base64")
         data = [
@@ -132,8 +135,8 @@ def encoder_routes(models: Sequence[ServedEncoder]) -> list[Route]:
         answer = {"object": "list", "data": data, "model": model.name, "usage": usage}
         return JSONResponse(answer)
 
-    embedding = [model for model in models if hasattr(model.predictor, "embed")]
-    plain = dict.fromkeys(model.does for model in models if model.does != "embed")
+    embedding = [model for model in models if hasattr(model.predictor, EMBED)]
+    plain = dict.fromkeys(model.does for model in models if model.does != EMBED)
     routes = [route(does) for does in plain]
     if embedding:
         routes.append(Route("/v1/embeddings", embeddings, methods=["POST"]))
@@ -151,7 +154,7 @@ def named(models: Sequence[ServedEncoder], fields: Mapping[str, Any]) -> ServedE
         return models[names.index(name)]
     if name is None and len(models) == 1:
         return models[0]
-    status, what = (422, "model is missing") if name is None else (404, f"no model {name!s:.40}")
+    status, what = (422, "model is missing") if name is None else (404, f"no model {name!r:.40}")
     raise RequestError(status, f"{what}: give one of {', '.join(names)}")
 
 

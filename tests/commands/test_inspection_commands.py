@@ -13,6 +13,8 @@ from PIL import Image
 from small import PAIRS
 
 import flax_transformer as ft
+from flax_transformer.commands.trace_command import _caution
+from flax_transformer.tasks.tracing import Trace
 from flax_transformer.training.assemble import open_run
 from flax_transformer.visualization.visible_text import visible_token
 
@@ -87,6 +89,20 @@ def test_the_last_layer_carries_everything(run, folder):
     for grid, share in zip(grids, shares.values(), strict=True):
         assert grid["view"] == "Trace"
         np.testing.assert_allclose(grid["values"][::-1], np.clip(share, -1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("clean", "corrupted", "words"),
+    [
+        (-1.0, -3.0, ""),
+        (-1.0, -1.05, "difference of 0.050 nats is small"),
+        (-2.0, -1.0, "more prob"),
+    ],
+)
+def test_shares_of_a_small_or_negative_difference_come_with_a_caution(clean, corrupted, words):
+    said = _caution(Trace({}, clean, corrupted))
+    assert words in said
+    assert bool(words) == bool(said)
 
 
 def _best(predictor, inputs):

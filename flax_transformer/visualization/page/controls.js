@@ -61,7 +61,7 @@ function showControls() {
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   const isCells = CELLS.includes(view);
   byId("part-choice").hidden ||= isCells;
-  for (const id of ["layer-choice", "head-choice", "weight-choice", "legend"]) {
+  for (const id of ["layer-choice", "head-choice", "weight-choice", "legend", "help"]) {
     byId(id).hidden = isCells;
   }
   byId("choices").hidden = isCells && readings.length === 1;
