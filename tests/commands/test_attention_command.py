@@ -196,13 +196,14 @@ def test_every_kind_of_model_is_shown_without_its_heads(run, folder, kind, given
 
 
 @pytest.mark.usefixtures("trained")
-def test_another_model_is_shown_beside(run, folder):
-    shutil.copytree(folder / "run", folder / "copy")
-    result = run("attention", "--workdir", "run", TEXT, "--beside", "copy")
+def test_another_model_is_shown_beside(run, folder, tmp_path):
+    copy = str(tmp_path / "copy")
+    shutil.copytree(folder / "run", copy)
+    result = run("attention", "--workdir", "run", TEXT, "--beside", copy)
     assert (result.code, result.err) == (0, "")
     assert result.out.count(f"{TEXT} → {TARGET}\n") == 2
     one, other = readings_of(folder / "attention.html")
-    assert (one.pop("name"), other.pop("name")) == ("run", "copy")
+    assert (one.pop("name"), other.pop("name")) == ("run", copy)
     assert one == other
 
 

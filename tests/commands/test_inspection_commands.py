@@ -144,8 +144,8 @@ def test_every_kind_of_model_can_be_looked_into(run, folder, kind, given, other)
 )
 def test_patches_have_names(run, folder, kind, first):
     frames = [Image.fromarray(np.full((4, 6), 40 * number, np.uint8)) for number in range(6)]
-    frames[0].save(folder / "other.png", save_all=True, append_images=frames[1:])
-    words = ["frames.png", "--corrupt", "other.png", "--out", f"{kind}_trace.html"]
+    frames[0].save(folder / "corrupted_frames.png", save_all=True, append_images=frames[1:])
+    words = ["frames.png", "--corrupt", "corrupted_frames.png", "--out", f"{kind}_trace.html"]
     result = run("trace", "--workdir", kind, *words)
     assert (result.code, result.err) == (0, "")
     page = (folder / f"{kind}_trace.html").read_text("utf-8")

@@ -32,11 +32,12 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def app(folder, trained, untrained):
+def app(folder, trained, untrained, tmp_path_factory):
     """An application that serves a model of each kind, without compiling all shapes before."""
     workdirs = [folder / name for name in ("run", "texts", "masked")]
-    shutil.copytree(folder / "masked", folder / "other", dirs_exist_ok=True)
-    models, routes = service.open_models([*workdirs, folder / "other"], "average", None, LIMITS)
+    other = tmp_path_factory.mktemp("served") / "other"
+    shutil.copytree(folder / "masked", other)
+    models, routes = service.open_models([*workdirs, other], "average", None, LIMITS)
     return application.make_application(models, routes, LIMITS)
 
 
@@ -216,8 +217,9 @@ def test_a_service_with_a_key_asks_for_it(folder, trained):
         (["--prt", "3"], "--port"),
     ],
 )
-def test_a_mistake_gets_one_line(run, folder, words, message):
-    shutil.copytree(folder / "run", folder / "twin", dirs_exist_ok=True)
+def test_a_mistake_gets_one_line(run, folder, tmp_path, words, message):
+    shutil.copytree(folder / "run", tmp_path / "twin")
+    words = [str(tmp_path / word) if word == "twin" else word for word in words]
     port = [] if "--port" in words else ["--port", str(_free_port())]
     assert_is_error(run("serve", "--workdir", "run", *port, *words), message)
 
