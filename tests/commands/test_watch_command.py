@@ -156,11 +156,11 @@ def test_the_record_of_a_text(run, readings, words):
 
 @pytest.mark.usefixtures("watched")
 def test_a_damaged_checkpoint_is_left_out(run, folder, readings):
-    shutil.copytree(folder / "watched", folder / "damaged")
-    for path in (folder / "damaged" / "checkpoints" / "8").rglob("*"):
+    shutil.copytree(folder / "watched", folder / "watched_damaged")
+    for path in (folder / "watched_damaged" / "checkpoints" / "8").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    result = run("watch", "--workdir", "damaged")
+    result = run("watch", "--workdir", "watched_damaged")
     assert result.code == 0
     assert re.search("checkpoints/8 is damaged .*: it is left out", result.err)
     assert [reading.name for reading in readings] == ["step 6", "step 9"]
@@ -275,8 +275,9 @@ def test_mistakes_get_one_line(run, words, message):
 
 @pytest.mark.usefixtures("watched")
 def test_a_run_without_checkpoints_gets_one_line(run, folder):
-    shutil.copytree(folder / "watched", folder / "begun", ignore=lambda *_: ["checkpoints"])
-    assert_is_error(run("watch", "--workdir", "begun"), "begun holds no checkpoint yet: run its")
+    shutil.copytree(folder / "watched", folder / "watched_begun", ignore=lambda *_: ["checkpoints"])
+    result = run("watch", "--workdir", "watched_begun")
+    assert_is_error(result, "begun holds no checkpoint yet: run its")
 
 
 @pytest.mark.usefixtures("watched")
