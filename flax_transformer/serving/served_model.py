@@ -64,9 +64,11 @@ class ServedModel(abc.ABC):
             raise RequestError(
                 413, f"{len(texts)} texts are more than {self.limits.texts}: send several requests"
             )
-        given = [(text, Kind(self._size(text), options)) for text in texts]
         try:
+            given = [(text, Kind(self._size(text), options)) for text in texts]
             futures = self.batcher.submit(given)
+        except UserError as error:
+            raise RequestError(422, str(error)) from error
         except FullError as error:
             raise RequestError(429, "too many texts are waiting: try again later") from error
         except ClosedError as error:
@@ -113,7 +115,16 @@ class ServedModel(abc.ABC):
         return padded_length(max(tokens, 1), longest)
 
     def _answer(self, kind: Kind, texts: list[str]) -> Sequence[Any]:
-        """Answers a batch; copies of the first text fill its rows."""
+        """Answers a batch; a text that the model refuses hinders no other request."""
+        try:
+            return self._answer_all(kind, texts)
+        except UserError as error:
+            if len(texts) == 1:
+                return [error]
+        return [answer for text in texts for answer in self._answer(kind, [text])]
+
+    def _answer_all(self, kind: Kind, texts: list[str]) -> Sequence[Any]:
+        """Answers texts; copies of the first fill the rows of a batch."""
         rows = next(size for size in ROWS if size >= len(texts))
         filled = [*texts, *[texts[0]] * (rows - len(texts))]
         return self.answer(filled, kind.options)[: len(texts)]
