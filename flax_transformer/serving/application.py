@@ -43,7 +43,7 @@ def make_application(
         yield
         app.state.is_ready = False
         for model in models:
-            model.batcher.close()
+            model.close()
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -9,16 +9,16 @@ from starlette.routing import Route
 
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
+from flax_transformer.serving.batched_model import BatchedModel
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.requests import check_key, read_request, texts_of
-from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.assemble import TrainedRun
 
 AUTO = "auto"
 
 
-class ServedTranslator(ServedModel):
+class ServedTranslator(BatchedModel):
     """A translator between two languages.
 
     Args:

@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.errors import UserError
+from flax_transformer.serving.batched_model import BatchedModel
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.requests import read_request, texts_of
-from flax_transformer.serving.served_model import ServedModel
+from flax_transformer.serving.served_model import named
 from flax_transformer.training.assemble import TrainedRun
 
 Answer = Callable[[Any, list[str]], Sequence[Any]]
@@ -45,7 +46,7 @@ _ANSWERS: Mapping[str, Answer] = {
 }
 
 
-class ServedEncoder(ServedModel):
+class ServedEncoder(BatchedModel):
     """A model that reads texts as a whole.
 
     Args:
@@ -141,21 +142,6 @@ def encoder_routes(models: Sequence[ServedEncoder]) -> list[Route]:
     if embedding:
         routes.append(Route("/v1/embeddings", embeddings, methods=["POST"]))
     return routes
-
-
-def named(models: Sequence[ServedEncoder], fields: Mapping[str, Any]) -> ServedEncoder:
-    """Finds the model that a request names; a single one needs no name.
-
-    Raises:
-        RequestError: if none has the name.
-    """
-    name, names = fields.get("model"), [model.name for model in models]
-    if name in names:
-        return models[names.index(name)]
-    if name is None and len(models) == 1:
-        return models[0]
-    status, what = (422, "model is missing") if name is None else (404, f"no model {name!r:.40}")
-    raise RequestError(status, f"{what}: give one of {', '.join(names)}")
 
 
 def _fields(answer: Any) -> Any:
