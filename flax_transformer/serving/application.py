@@ -12,7 +12,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flax_transformer.serving.described_route import TEXT, TRUTH, Answer, Described, record_of
 from flax_transformer.serving.limits import LimitsConfig, RequestError
+from flax_transformer.serving.openapi import openapi_route
 from flax_transformer.serving.requests import check_key
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.service_metrics import ServiceMetrics
@@ -56,7 +58,30 @@ def make_application(
         check_key(request)
         return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    own = [Route("/health", health), Route("/ready", ready), Route("/metrics", show_metrics)]
+    own = [
+        Described(
+            "/health",
+            health,
+            does="Says that the process lives.",
+            example={},
+            answer=Answer(record_of(status=TEXT)),
+        ),
+        Described(
+            "/ready",
+            ready,
+            does="Says whether models take requests; the status is 503 if not.",
+            example={},
+            answer=Answer(record_of(ready=TRUTH)),
+        ),
+        Described(
+            "/metrics",
+            show_metrics,
+            does="Counts requests, for Prometheus.",
+            example={},
+            answer=Answer(TEXT, "text/plain"),
+        ),
+        openapi_route(),
+    ]
     app = Starlette(
         routes=[*own, *routes],
         lifespan=lifespan,
@@ -84,7 +109,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    paths = sorted(route.path for route in request.app.routes if isinstance(route, Route))
+    paths = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
     reason = {
         404: f"{request.url.path:.60} is not here: there are {', '.join(paths)}",
         405: f"{request.url.path:.60} does not take {request.method}: use another method",

@@ -20,7 +20,7 @@ class ServedModel(abc.ABC):
         predictor: see the argument.
         limits: see the argument.
         does: what the model does: the command that uses it.
-        max_length: tokens that it reads of a text.
+        max_length: tokens that it reads of a text; only models of texts have it.
     """
 
     does: str
@@ -28,6 +28,10 @@ class ServedModel(abc.ABC):
 
     def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
         self.name, self.predictor, self.limits = name, predictor, limits
+
+    def late(self) -> RequestError:
+        """Makes the error of a request that took too long."""
+        return RequestError(503, f"no answer within {self.limits.seconds:g} s: try again later")
 
     @property
     @abc.abstractmethod

@@ -27,7 +27,7 @@ from flax_transformer.training.quantized_weights import UseType
 
 # What a task does -> how its model is served, and the routes of such models.
 _ENCODERS = (open_encoder, encoder_routes)
-_KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], list[Route]]]] = {
+_KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], Sequence[Route]]]] = {
     "translate": (open_translator, translation_routes),
     **dict.fromkeys(("classify", "embed", "fill", "tag"), _ENCODERS),
 }
@@ -47,7 +47,7 @@ def open_models(
         if count > 1:
             raise UserError(f"{count} workdirs are named {name}: rename one, as requests name them")
     models: list[ServedModel] = []
-    by_routes: dict[Callable[[Any], list[Route]], list[ServedModel]] = {}
+    by_routes: dict[Callable[[Any], Sequence[Route]], list[ServedModel]] = {}
     for name, path in zip(names, workdirs, strict=True):
         run = open_run(path, weights, dtype=dtype)
         if run.task.command not in _KINDS:

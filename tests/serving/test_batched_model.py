@@ -5,19 +5,19 @@ import asyncio
 import pytest
 
 from flax_transformer.errors import UserError
-from flax_transformer.serving.batched_model import BatchedModel
+from flax_transformer.serving.batched_texts import BatchedTexts
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 
 
-class Shouting(BatchedModel):
+class Shouting(BatchedTexts):
     """Answers in capitals; refuses "bad" when it answers, and "worse" when it counts tokens."""
 
     does, max_length = "shout", 16
 
-    def answer(self, texts, options):
-        if "bad" in texts:
+    def answer(self, inputs, options):
+        if "bad" in inputs:
             raise UserError("bad cannot be answered: give another text")
-        return [text.upper() for text in texts]
+        return [text.upper() for text in inputs]
 
     def num_tokens(self, text):
         if text == "worse":
