@@ -12,12 +12,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flax_transformer.serving.attention_answers import attention_routes
 from flax_transformer.serving.described_route import TEXT, TRUTH, Answer, Described, record_of
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.openapi import openapi_route
 from flax_transformer.serving.requests import check_key
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.service_metrics import ServiceMetrics
+from flax_transformer.serving.start_page import start_route
 
 
 def make_application(
@@ -81,6 +83,8 @@ def make_application(
             answer=Answer(TEXT, "text/plain"),
         ),
         openapi_route(),
+        start_route(models),
+        *attention_routes(models),
     ]
     app = Starlette(
         routes=[*own, *routes],

@@ -47,6 +47,15 @@ class ServedTranslator(BatchedTexts):
         self.max_length = predictor.max_length
         super().__init__(name, predictor, limits)
 
+    def described(self) -> dict[str, Any]:
+        """Returns what the start page knows of the model."""
+        return {**super().described(), "source": self.source, "target": self.target}
+
+    async def attention_options(self, text: str) -> Mapping[str, Any]:
+        """Translates the text in a batch, whose programs are compiled; see `Translator.attend`."""
+        (translation,) = await self.ask([text])
+        return {"target": translation} if translation.strip() else {}
+
     def answer(self, inputs: list[str], options: Any) -> Sequence[str]:
         """Translates texts, without options."""
         return self.predictor.translate(inputs)
@@ -114,7 +123,7 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Describe
                 Field("target", {"enum": targets}, "Language to translate to.", len(targets) > 1),
                 Field("format", {"enum": ["text"], "default": "text"}, "Form of the texts."),
             ],
-            example={"q": "a text", "source": first.source, "target": first.target},
+            example={"q": first.example_text, "source": first.source, "target": first.target},
             answer=Answer(record_of(translatedText=one_or_more(TEXT))),
         ),
         Described(

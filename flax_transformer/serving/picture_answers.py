@@ -33,7 +33,7 @@ class ServedPictures(BatchedModel):
         reads: the field of requests with its files.
     """
 
-    does = "classify"
+    does, shows_attention = "classify", False
     predictor: Classifier
 
     def __init__(self, name: str, predictor: Classifier, limits: LimitsConfig):
@@ -42,6 +42,10 @@ class ServedPictures(BatchedModel):
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
         self._num_read = 0
         super().__init__(name, predictor, limits)
+
+    def described(self) -> dict[str, Any]:
+        """Returns what the start page knows of the model."""
+        return {**super().described(), "reads": self.reads, "side": self._task.shape[-3]}
 
     def can_read(self, fields: Mapping[str, Any]) -> bool:
         """Returns whether a request has files of this kind, or is one."""

@@ -21,13 +21,25 @@ class ServedModel(abc.ABC):
         limits: see the argument.
         does: what the model does: the command that uses it.
         max_length: tokens that it reads of a text; only models of texts have it.
+        shows_attention: whether there is a page of its attention for a text.
+        example_text: a text that it reads.
     """
 
     does: str
     max_length: int
+    shows_attention = True
+    example_text = "a text"
 
     def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
         self.name, self.predictor, self.limits = name, predictor, limits
+
+    def described(self) -> dict[str, Any]:
+        """Returns what the start page knows of the model."""
+        return {"name": self.name, "does": self.does}
+
+    async def attention_options(self, text: str) -> Mapping[str, Any]:
+        """Returns the options of the predictor's `attend` for a text."""
+        return {}
 
     def late(self) -> RequestError:
         """Makes the error of a request that took too long."""

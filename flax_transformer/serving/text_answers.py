@@ -31,6 +31,7 @@ from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.picture_answers import ServedPictures
 from flax_transformer.serving.requests import read_request, texts_of
 from flax_transformer.serving.served_model import named
+from flax_transformer.tasks.masked_language_modeling.mask_filler import MASK_TEXT
 from flax_transformer.training.assemble import TrainedRun
 
 EMBED, TEXTS = "embed", "texts"
@@ -53,29 +54,26 @@ def _tag(predictor: Any, texts: list[str]) -> Sequence[Any]:
 
 
 class _Work(NamedTuple):
-    """What a model does with texts: its function, a sentence, an example, and its answer's form."""
+    """What a model does with texts: its function, a sentence, and the form of its answer."""
 
     answer: Callable[[Any, list[str]], Sequence[Any]]
     does: str
-    example: str
     schema: Schema
 
 
 _CLASSES = record_of(label=TEXT, probabilities=table_of(NUMBER))
 # By the command of a task.
 _WORKS: Mapping[str, _Work] = {
-    "classify": _Work(_classify, "Gives the classes, the most probable first.", "a text", _CLASSES),
-    EMBED: _Work(_embed, "Gives vectors.", "a text", list_of(NUMBER)),
+    "classify": _Work(_classify, "Gives the classes, the most probable first.", _CLASSES),
+    EMBED: _Work(_embed, "Gives vectors.", list_of(NUMBER)),
     "fill": _Work(
         _fill,
         "Fills the gaps of texts.",
-        "a [MASK]",
         record_of(text=TEXT, gaps=list_of(table_of(NUMBER))),
     ),
     "tag": _Work(
         _tag,
         "Tags the words of texts.",
-        "a text",
         list_of(record_of(word=TEXT, tag=TEXT, probability=NUMBER)),
     ),
 }
@@ -111,6 +109,8 @@ class ServedEncoder(BatchedTexts):
         self.does, self.max_length, self._tokenizer = does, max_length, tokenizer
         if does != EMBED:
             self.all_options = (None, EMBED)
+        if does == "fill":
+            self.example_text = f"a {MASK_TEXT}"
         super().__init__(name, predictor, limits)
 
     def answer(self, inputs: list[str], options: Any) -> Sequence[Any]:
@@ -189,7 +189,7 @@ def _route(models: Sequence[AnyEncoder]) -> Described:
     work = _WORKS[models[0].does]
     names = [model.name for model in models]
     first = models[0]
-    example = first.example_file() if isinstance(first, ServedPictures) else work.example
+    example = first.example_file() if isinstance(first, ServedPictures) else first.example_text
     return Described(
         f"/{models[0].does}",
         answer,
