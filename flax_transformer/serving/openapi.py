@@ -106,7 +106,7 @@ def _contents(route: Described) -> dict[str, Any]:
     }
     content = {"schema": schema, **({} if route.example is None else {"example": route.example})}
     is_file = any(field.is_file for field in route.fields)
-    files: Mapping[str, Any] = {"image/*": {}, "video/*": {}} if is_file else {}
+    files: Mapping[str, Any] = {"image/*": {}} if is_file else {}
     return {JSON: content, FORM: {"schema": schema}, **files}
 
 

@@ -19,6 +19,10 @@ from flax_transformer.tasks.classification.classifier import Classifier
 
 # Requests whose files are in memory at once; their pixels are of two.
 READERS, READ_AT_ONCE = 2, 64
+_KNOWN = {
+    "images": "a PNG, JPEG, WebP or another that Pillow reads",
+    "videos": "a GIF, WebP or PNG with several frames",
+}
 
 
 class ServedPictures(BatchedModel):
@@ -116,7 +120,7 @@ class ServedPictures(BatchedModel):
             return count_pixels(contents, is_clip=len(self._task.shape) == 4)
         except UnidentifiedImageError as error:
             raise RequestError(
-                415, f"a file of {len(contents):,} bytes is not an image: send a PNG, JPEG or GIF"
+                415, f"a file of {len(contents):,} bytes is not an image: send {_KNOWN[self.reads]}"
             ) from error
         except Image.DecompressionBombError as error:
             raise RequestError(413, f"an image is too large: {reason(error)}") from error

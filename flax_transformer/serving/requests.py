@@ -15,7 +15,7 @@ from flax_transformer.serving.limits import RequestError
 Fields = dict[str, Any]
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 SECONDS_TO_SEND = 10.0
-# The field of a body that is itself an image or a video.
+# The field of a body that is itself an image.
 FILE = "file"
 
 
@@ -24,8 +24,8 @@ async def read_request(request: Request, *, takes_files: bool = False) -> Fields
 
     Args:
         request: to read.
-        takes_files: whether it may be as large as files are, and may itself be an image or a video,
-            which becomes the field "file", in bytes.
+        takes_files: whether it may be as large as files are, and may itself be an image, which
+            becomes the field "file", in bytes.
 
     Raises:
         RequestError: if the body is too large, arrives too slowly, or is neither; or if the
@@ -41,7 +41,7 @@ async def read_request(request: Request, *, takes_files: bool = False) -> Fields
     elif kind == FORM:
         several = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
         fields |= {name: own[0] if len(own) == 1 else own for name, own in several.items()}
-    elif takes_files and kind.startswith(("image/", "video/")):
+    elif takes_files and kind.startswith("image/"):
         fields[FILE] = body
     else:
         or_file = " or an image" if takes_files else ""
@@ -135,7 +135,8 @@ def files_of(fields: Mapping[str, Any], name: str) -> list[bytes]:
     """
     if name not in fields and FILE in fields:
         return [fields[FILE]]
-    texts = texts_of(fields, name, "a file in base64 or a list of files")
+    wanted = "a file in base64, a list of them, or the file itself as Content-Type: image/png"
+    texts = texts_of(fields, name, wanted)
     try:
         return [base64.b64decode(text, validate=True) for text in texts]
     except ValueError as error:

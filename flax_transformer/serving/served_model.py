@@ -35,7 +35,7 @@ class ServedModel(abc.ABC):
 
     def described(self) -> dict[str, Any]:
         """Returns what the start page knows of the model."""
-        return {"name": self.name, "does": self.does}
+        return {"name": self.name, "does": self.does, "attends": self.shows_attention}
 
     async def attention_options(self, text: str) -> Mapping[str, Any]:
         """Returns the options of the predictor's `attend` for a text."""

@@ -29,9 +29,9 @@ function makeText(label, attributes = {}) {
 /**
  * Adds a card; `run` fills the answer.
  *
- * `attended` gives the model and the text whose attention a button shows.
+ * `attended`, if any, gives the model and the text whose attention a button shows.
  */
-function addCard({ title, about, fields, action, run, attended = null }) {
+function addCard({ title, about, fields, action, run, attended = false }) {
   const id = `model-${byId("cards").children.length}`;
   const error = make("p", { class: "error", role: "alert", hidden: "" });
   const answer = make("div", { class: "answer", "aria-live": "polite" });

@@ -19,7 +19,7 @@ function addLanguageModel(model) {
         make("label", { class: "inline" }, "temperature", warmth, shown)),
     ],
     action: "Write",
-    attended: () => [model.name, area.value],
+    attended: model.attends && (() => [model.name, area.value]),
     run: async (show) => {
       stopping = new AbortController();
       stop.disabled = false;

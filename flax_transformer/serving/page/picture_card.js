@@ -57,7 +57,10 @@ function makeDrawing(side, drawn) {
 function addPictureClassifier(model) {
   const isImage = model.reads === "images";
   const preview = make("img", { alt: "The chosen file", hidden: "" });
-  const file = make("input", { type: "file", accept: isImage ? "image/*" : "image/*,video/*" });
+  preview.addEventListener("load", () => {
+    preview.classList.toggle("small", preview.naturalWidth < preview.clientWidth);
+  });
+  const file = make("input", { type: "file", accept: isImage ? "image/*" : "image/gif,image/webp,image/png" });
   let chosen = null;
   const choose = (blob) => {
     chosen = blob;

@@ -38,10 +38,10 @@ function addTranslators(models) {
       field,
     ],
     action: "Translate",
-    attended: () => {
+    attended: models.every(({ attends }) => attends) && (() => {
       const model = fitting().find((each) => each.target === target.value);
       return [model.name, area.value];
-    },
+    }),
     run: async (show) => {
       const asked = { q: area.value, source: source.value, target: target.value };
       const { translatedText } = await ask("/translate", asked);
@@ -59,7 +59,7 @@ function addTextCard(model, { about, action, answerOf, label = "Text", start = "
     about,
     fields: [field],
     action,
-    attended: () => [model.name, area.value],
+    attended: model.attends && (() => [model.name, area.value]),
     run: async (show) => show(...await answerOf(area.value)),
   });
 }
