@@ -17,7 +17,7 @@ from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.requests import FILE, files_of
 from flax_transformer.tasks.classification.classifier import Classifier
 
-# Requests whose files are in memory at once; their pixels are of two.
+# Threads that decode, and requests whose files may be in memory at once.
 READERS, READ_AT_ONCE = 2, 64
 _KNOWN = {
     "images": "a PNG, JPEG, WebP or another that Pillow reads",

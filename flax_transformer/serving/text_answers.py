@@ -187,15 +187,17 @@ def _route(models: Sequence[AnyEncoder]) -> Described:
         return JSONResponse({"answers": await model.ask(await model.inputs_of(fields))})
 
     work = _WORKS[models[0].does]
-    names = [model.name for model in models]
-    first = models[0]
+    first, named_by = models[0], model_field([model.name for model in models])
     example = first.example_file() if isinstance(first, ServedPictures) else first.example_text
     return Described(
-        f"/{models[0].does}",
+        f"/{first.does}",
         answer,
         method="POST",
         does=work.does,
-        fields=[*(_input_field(unit, len(units) == 1) for unit in units), model_field(names)],
+        fields=[
+            *(_input_field(unit, len(units) == 1) for unit in units),
+            named_by._replace(is_required=len(models) > len(units)),
+        ],
         example={first.reads: example, MODEL: first.name},
         answer=Answer(record_of(answers=list_of(work.schema))),
     )

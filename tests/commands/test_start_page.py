@@ -33,7 +33,8 @@ CARDS = ("run", "texts", "masked", "images", "videos")
 class Writer(ServedModel):
     """A language model of whom only the name is needed; its name is hostile."""
 
-    does, num_programs, num_waiting, shows_attention = "generate", 0, 0, False
+    does, shows_attention = "generate", False
+    num_programs = num_waiting = property(lambda self: 0)
 
     def warm_up(self, done):
         """Has nothing to compile."""
