@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -17,6 +18,9 @@ from flax_transformer.serving.requests import check_key
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.service_metrics import ServiceMetrics
 
+# Paths of OpenAI's interface.
+OPENAI = "/v1/"
+
 
 def make_application(
     models: Sequence[ServedModel],
@@ -27,7 +31,7 @@ def make_application(
     """Makes the application that serves models.
 
     Besides the routes of the models it has /health, which says that the process lives, /ready,
-    whose status is 503 once the service ends, and /metrics for Prometheus.
+    whose status is 503 once the service ends, /metrics for Prometheus, and /v1/models.
 
     Args:
         models: which are ready to answer; they are closed when the application ends.
@@ -35,7 +39,7 @@ def make_application(
         limits: of requests.
         key: that requests must have; None: none.
     """
-    metrics = ServiceMetrics(models)
+    metrics, created = ServiceMetrics(models), int(time.time())
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -56,7 +60,18 @@ def make_application(
         check_key(request)
         return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    own = [Route("/health", health), Route("/ready", ready), Route("/metrics", show_metrics)]
+    async def list_models(request: Request) -> Response:
+        check_key(request)
+        kind = {"object": "model", "created": created, "owned_by": "flax_transformer"}
+        data = [{"id": model.name, **kind} for model in models]
+        return JSONResponse({"object": "list", "data": data})
+
+    own = [
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/metrics", show_metrics),
+        Route(f"{OPENAI}models", list_models),
+    ]
     app = Starlette(
         routes=[*own, *routes],
         lifespan=lifespan,
@@ -79,7 +94,15 @@ async def _refuse(request: Request, error: Exception) -> Response:
     # A body that was not read to its end makes the connection useless.
     if error.status in (408, 413):
         headers = {"Connection": "close"}
-    return JSONResponse({"error": error.reason}, error.status, headers)
+    return JSONResponse({"error": _described(request, error)}, error.status, headers)
+
+
+def _described(request: Request, error: RequestError) -> Any:
+    """The form of an error: that of OpenAI, whose clients show the message, under its paths."""
+    if not request.url.path.startswith(OPENAI):
+        return error.reason
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    return {"message": error.reason, "type": kind, "param": None, "code": None}
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
