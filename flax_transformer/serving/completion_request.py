@@ -74,8 +74,8 @@ def read_completion(fields: Mapping[str, Any]) -> CompletionRequest:
     return CompletionRequest(
         prompts,
         max_tokens=int(_number(given, "max_tokens", 16, (1, math.inf), (int,))),
-        temperature=_number(given, "temperature", 1.0, (0, LARGEST_TEMPERATURE)),
-        top_p=_number(given, "top_p", 1.0, (0, 1)),
+        temperature=float(_number(given, "temperature", 1.0, (0, LARGEST_TEMPERATURE))),
+        top_p=float(_number(given, "top_p", 1.0, (0, 1))),
         n=int(_number(given, "n", 1, (1, math.inf), (int,))),
         stop=_stop(given),
         seed=int(_number(given, "seed", seed, (0, LARGEST_SEED), (int,))),
@@ -88,10 +88,10 @@ def read_completion(fields: Mapping[str, Any]) -> CompletionRequest:
 def _number(
     fields: Mapping[str, Any],
     name: str,
-    default: float,
-    limits: tuple[float, float],
+    default: int | float,
+    limits: tuple[int, int | float],
     types: tuple[type, ...] = (int, float),
-) -> float:
+) -> int | float:
     value, (lowest, highest) = fields.get(name, default), limits
     # A bool is an int in Python; NaN is in no range.
     if type(value) not in types or not lowest <= value <= highest:

@@ -51,14 +51,14 @@ class GrowingText:
 
     def _uncertain(self, text: str) -> int:
         """Number of last characters that may still change."""
-        incomplete = len(text) - len(text.rstrip(INCOMPLETE))
+        whole = text.rstrip(INCOMPLETE)
         begun = [
             size
             for stop in self._stop
             for size in range(1, len(stop))
-            if text.endswith(stop[:size])
+            if whole.endswith(stop[:size])
         ]
-        return max([incomplete, *begun])
+        return len(text) - len(whole) + max(begun, default=0)
 
     def _show(self, text: str) -> str:
         # A tokenizer may write a beginning in another way than alone: then it waits.
