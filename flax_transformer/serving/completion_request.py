@@ -61,7 +61,7 @@ def read_completion(fields: Mapping[str, Any]) -> CompletionRequest:
     for name in fields:
         if name not in (*CompletionRequest._fields, *_IGNORED, *_ONLY, "prompt", "stream_options"):
             known = ("prompt", "stream_options", *CompletionRequest._fields[1:])
-            raise RequestError(422, str(unknown("field", name, known)))
+            raise RequestError(422, str(unknown("field of a request", name, known)))
     for name, values in _ONLY.items():
         if fields.get(name) not in values:
             raise RequestError(422, f"{name} {fields[name]!r:.40} is not supported: leave it out")

@@ -61,7 +61,7 @@ class GrowingText:
         return len(text) - len(whole) + max(begun, default=0)
 
     def _show(self, text: str) -> str:
-        # A tokenizer may write a beginning in another way than alone: then it waits.
+        # A tokenizer may write the beginning in another way once more tokens follow.
         if not text.startswith(self._shown):
             return ""
         new, self._shown = text[len(self._shown) :], text
