@@ -14,12 +14,14 @@ def decode(tokens: list[int]) -> str:
 
 
 @given(BYTES, STOPS)
-def test_the_parts_are_the_text_up_to_its_stop(tokens, stop):
+def test_the_parts_are_the_text_up_to_the_stop_that_is_complete_first(tokens, stop):
     text = GrowingText(decode, stop)
     parts = [text.add(token) for token in tokens]
-    whole = cut_at_stop(decode(tokens), stop)
-    assert "".join(parts) + text.end() == whole
-    assert text.has_stopped == (whole != decode(tokens))
+    beginnings = [decode(tokens[:length]) for length in range(len(tokens) + 1)]
+    stopped = (one for one in beginnings if cut_at_stop(one, stop) != one)
+    ended = next(stopped, beginnings[-1])
+    assert "".join(parts) + text.end() == cut_at_stop(ended, stop)
+    assert text.has_stopped == (cut_at_stop(ended, stop) != ended)
     # Nothing that was shown is half a letter.
     assert "\ufffd" not in "".join(parts)
 
