@@ -14,6 +14,8 @@ INTEGER: Schema = {"type": "integer"}
 TRUTH: Schema = {"type": "boolean"}
 FILE_TEXT: Schema = {"type": "string", "contentEncoding": "base64"}
 MODEL = "model"
+# Paths of OpenAI's interface.
+OPENAI = "/v1/"
 
 
 class Field(NamedTuple):

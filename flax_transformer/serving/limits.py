@@ -21,6 +21,9 @@ class LimitsConfig:
     """Largest number of texts, images or videos in a request."""
     waiting: int = 2048
     """Largest number of them that wait; a request for more gets the status 429."""
+    streams: int = 32
+    """Largest number of texts that a language model writes at the same time; its memory grows with
+    it."""
     seconds: float = 60.0
     """Longest time to answer a request (status 503)."""
 
@@ -31,6 +34,7 @@ class LimitsConfig:
         check_number("--limits.pixels", self.pixels)
         check_number("--limits.texts", self.texts)
         check_number("--limits.waiting", self.waiting)
+        check_number("--limits.streams", self.streams)
         if not 0 < self.seconds <= 86_400:
             raise UserError(
                 f"--limits.seconds must be positive and at most 86,400, not {self.seconds}"

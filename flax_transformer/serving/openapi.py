@@ -7,10 +7,24 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flax_transformer.serving.described_route import Answer, Described, Schema, record_of
+from flax_transformer.serving.described_route import (
+    OPENAI,
+    TEXT,
+    Answer,
+    Described,
+    Schema,
+    record_of,
+)
 from flax_transformer.serving.requests import FORM, JSON
 
-_ERROR: Schema = {"$ref": "#/components/schemas/Error"}
+_REASON: Schema = {"type": "string", "description": "What to do."}
+_NOTHING: Schema = {"type": "null"}
+_ERRORS: dict[str, Schema] = {
+    "Error": record_of(error=_REASON),
+    "OpenAIError": record_of(
+        error=record_of(message=_REASON, type=TEXT, param=_NOTHING, code=_NOTHING)
+    ),
+}
 _REFUSED = {
     "400": "The body cannot be read.",
     "408": "The body arrived too slowly.",
@@ -53,9 +67,7 @@ def make_document(routes: Sequence[Any], *, needs_key: bool) -> dict[str, Any]:
     for route in routes:
         operation = _operation(route, needs_key)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    components: dict[str, Any] = {
-        "schemas": {"Error": record_of(error={"type": "string", "description": "What to do."})}
-    }
+    components: dict[str, Any] = {"schemas": _ERRORS}
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -114,8 +126,9 @@ def _responses(route: Described, needs_key: bool) -> dict[str, Any]:
     refused = _REFUSED if route.method == "POST" or route.fields else {}
     if needs_key:
         refused = {"401": _NO_KEY, **refused}
+    error = {"$ref": f"#/components/schemas/{'OpenAI' * route.path.startswith(OPENAI)}Error"}
     responses: dict[str, Any] = {
-        status: {"description": text, "content": {JSON: {"schema": _ERROR}}}
+        status: {"description": text, "content": {JSON: {"schema": error}}}
         for status, text in [*refused.items(), ("default", "It is not answered; the reason.")]
     }
     if route.answer is not None:

@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 from flax_transformer.errors import UserError
 from flax_transformer.serving.application import make_application
+from flax_transformer.serving.completions import completion_routes
+from flax_transformer.serving.language_model import open_language_model
 from flax_transformer.serving.libre_translate import open_translator, translation_routes
 from flax_transformer.serving.limits import LimitsConfig
 from flax_transformer.serving.requests import SECONDS_TO_SEND
@@ -28,6 +30,7 @@ from flax_transformer.training.quantized_weights import UseType
 # What a task does -> how its model is served, and the routes of such models.
 _ENCODERS = (open_encoder, encoder_routes)
 _KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], Sequence[Route]]]] = {
+    "generate": (open_language_model, completion_routes),
     "translate": (open_translator, translation_routes),
     **dict.fromkeys(("classify", "embed", "fill", "tag"), _ENCODERS),
 }

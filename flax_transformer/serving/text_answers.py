@@ -16,6 +16,7 @@ from flax_transformer.serving.described_route import (
     INTEGER,
     MODEL,
     NUMBER,
+    OPENAI,
     TEXT,
     Answer,
     Described,
@@ -237,7 +238,7 @@ def _embeddings(models: Sequence[ServedEncoder]) -> Described:
     form = {"enum": [*_FORMS], "default": "float"}
     vector: Schema = {"oneOf": [list_of(NUMBER), TEXT]}
     return Described(
-        "/v1/embeddings",
+        f"{OPENAI}embeddings",
         embeddings,
         method="POST",
         does="Gives vectors of texts.",

@@ -210,7 +210,7 @@ def test_a_service_with_a_key_asks_for_it(folder, trained):
         (["--api-key-file", "no.txt"], "No such file or directory: no.txt"),
         (["--port", "70000"], "--port"),
         (["--workdir", "nothing"], "nothing holds no run"),
-        (["--workdir", "language_model"], "can generate, which is not served: give one that can"),
+        (["--limits.streams", "0"], "--limits.streams must be at least 1"),
         (["--workdir", "./run"], "2 workdirs are named run: rename one"),
         (["--limits.pixels", "0"], "--limits.pixels must be at least 1"),
         (["--limits.seconds", "0"], "--limits.seconds must be positive"),

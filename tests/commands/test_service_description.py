@@ -13,7 +13,7 @@ service: Any = pytest.importorskip("flax_transformer.serving.service", reason=RE
 application: Any = pytest.importorskip("flax_transformer.serving.application", reason=REASON)
 LIMITS = LimitsConfig()
 KINDS = {
-    "all": ("run", "texts", "masked", "images", "videos"),
+    "all": ("run", "texts", "masked", "images", "videos", "language_model"),
     "images": ("images",),
     "videos": ("videos",),
 }
@@ -82,6 +82,7 @@ def assert_fits(value: Any, schema: Any) -> None:
         assert any(fits(value, one) for one in schema["oneOf"])
         return
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+    kinds["null"] = type(None)
     assert isinstance(value, kinds.get(schema["type"], int | float))
     if isinstance(value, list):
         for item in value:
