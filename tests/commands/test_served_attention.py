@@ -18,7 +18,7 @@ service: Any = pytest.importorskip("flax_transformer.serving.service", reason=RE
 application: Any = pytest.importorskip("flax_transformer.serving.application", reason=REASON)
 attention_answers: Any = pytest.importorskip("flax_transformer.serving.attention_answers")
 LIMITS = LimitsConfig()
-TEXTS = {"run": PAIRS[7].source, "texts": "two", "masked": "a [MASK] b"}
+TEXTS = {"run": PAIRS[7].source, "texts": "two", "masked": "a [MASK] b", "language_model": "bad"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_page_shows_what_the_predictor_computes(client, folder, name):
 @pytest.mark.parametrize(
     ("given", "status", "reason"),
     [
-        ({"text": "two"}, 422, "model is missing: give one of run, texts, masked"),
+        ({"text": "two"}, 422, "model is missing: give one of run, texts, masked, language_model"),
         ({"model": "images", "text": "two"}, 404, "no model 'images'"),
         ({"model": "run"}, 422, "text is missing: give a text"),
         ({"model": "run", "text": " "}, 422, "text"),

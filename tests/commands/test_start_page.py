@@ -27,7 +27,7 @@ LIMITS = LimitsConfig()
 TO_COMPILE = 60_000  # milliseconds, also on a busy machine
 TEXT, TARGET, _ = PAIRS[7]
 HOSTILE = "</script><script>window.isHacked = true</script>"
-CARDS = ("run", "texts", "masked", "images", "videos")
+CARDS = ("run", "texts", "masked", "images", "videos", "language_model")
 
 
 class Writer(ServedModel):
@@ -201,6 +201,28 @@ def test_a_text_appears_while_it_is_written(opened):
     expect(answer_of(writer)).to_have_text("a c")  # the beginning stays
     expect(writer.get_by_role("button", name="Stop")).to_be_disabled()
     assert page.evaluate("window.isHacked") is None
+
+
+def test_a_language_model_writes_on_the_page(opened):
+    page = opened()
+    model = card(page, "language_model")
+    model.get_by_label("Prompt").fill("bad")
+    model.get_by_label("tokens").fill("7")
+    model.get_by_label("temperature").fill("0")
+    press(model, "Write")
+    expect(answer_of(model)).to_have_text(re.compile("^bad(.|\n)"), timeout=TO_COMPILE)
+    model.get_by_label("tokens").fill("100000")
+    press(model, "Write")
+    press(model, "Stop")
+    expect(model.get_by_role("button", name="Stop")).to_be_disabled()
+    expect(model.get_by_role("button", name="Write")).to_be_enabled()
+    expect(model.get_by_role("alert")).to_be_hidden()
+    model.get_by_label("Prompt").fill("b" * 30)
+    press(model, "Write")
+    # The reason in the form of OpenAI's interface.
+    expect(model.get_by_role("alert")).to_have_text(
+        "a prompt has 30 tokens, but language_model reads 17: shorten it"
+    )
 
 
 def test_a_service_that_has_ended_is_reported(opened):

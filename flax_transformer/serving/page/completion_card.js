@@ -21,14 +21,16 @@ function addLanguageModel(model) {
     action: "Write",
     attended: model.attends && (() => [model.name, area.value]),
     run: async (show) => {
-      stopping = new AbortController();
+      stopping?.abort();
+      const own = new AbortController();
+      stopping = own;
       stop.disabled = false;
       try {
-        await write(show, stopping.signal);
+        await write(show, own.signal);
       } catch (error) {
         if (error.name !== "AbortError") throw error;
       } finally {
-        stop.disabled = true;
+        if (stopping === own) stop.disabled = true;
       }
     },
   });
