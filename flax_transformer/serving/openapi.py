@@ -34,7 +34,8 @@ _REFUSED = {
     "429": "Too many inputs wait: try again later.",
     "503": "No answer in time, or the service ends.",
 }
-_NO_KEY = "The key is missing or wrong."
+_NO_KEY = {"401": "The key is missing or wrong."}
+_OTHERS = {"default": "It is not answered; the reason."}
 
 
 def openapi_route() -> Described:
@@ -125,11 +126,11 @@ def _contents(route: Described) -> dict[str, Any]:
 def _responses(route: Described, needs_key: bool) -> dict[str, Any]:
     refused = _REFUSED if route.method == "POST" or route.fields else {}
     if needs_key:
-        refused = {"401": _NO_KEY, **refused}
+        refused = {**_NO_KEY, **refused}
     error = {"$ref": f"#/components/schemas/{'OpenAI' * route.path.startswith(OPENAI)}Error"}
     responses: dict[str, Any] = {
         status: {"description": text, "content": {JSON: {"schema": error}}}
-        for status, text in [*refused.items(), ("default", "It is not answered; the reason.")]
+        for status, text in {**refused, **_OTHERS}.items()
     }
     if route.answer is not None:
         content = {route.answer.kind: {"schema": route.answer.schema}}
