@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-
 # The time of a batch hardly depends on its rows up to this number.
 FEW = 4
 
