@@ -152,6 +152,13 @@ class RunningBatch:
         """Number of sizes of the cache."""
         return len(self._row_sizes) * len(self._place_sizes)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the largest cache."""
+        sizes = (self._row_sizes[-1], self._place_sizes[-1])
+        arrays = jax.tree.leaves(jax.eval_shape(lambda: _empty_cache(self._model, *sizes)))
+        return sum(array.size * array.dtype.itemsize for array in arrays)
+
     def warm_up(self, done: Callable[[], None]) -> None:
         """Compiles the programs of all sizes.
 
