@@ -12,7 +12,7 @@ from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.served_model import ServedModel
 
 # Rows of a batch: few sizes, so that few programs are compiled.
-ROWS = (1, 4, 16, 64)
+ROWS = (1, 4, 8, 16, 32, 64)
 
 
 class BatchedModel(ServedModel):
@@ -34,7 +34,7 @@ class BatchedModel(ServedModel):
 
     def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
         super().__init__(name, predictor, limits)
-        self.batcher = Batcher(self._answer, largest=ROWS[-1], capacity=limits.waiting)
+        self.batcher = Batcher(self._answer, sizes=ROWS, capacity=limits.waiting)
 
     @abc.abstractmethod
     def answer(self, inputs: list[Any], options: Any) -> Sequence[Any]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
+
 from flax_transformer.errors import UserError
+from flax_transformer.runtime.free_memory import free_memory
 from flax_transformer.serving.batcher import ClosedError, FullError
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.running_batch import RunningBatch
@@ -20,6 +23,9 @@ class ServedLanguageModel(ServedModel):
         name: see `ServedModel`.
         predictor: see `ServedModel`.
         limits: see `ServedModel`.
+
+    Raises:
+        UserError: if its cache does not fit the memory.
     """
 
     does = "generate"
@@ -35,6 +41,7 @@ class ServedLanguageModel(ServedModel):
             never_written=tuple(predictor.never_written),
             **sizes,
         )
+        _check_memory(name, self._batch.num_bytes)
         end_ids = tuple(predictor.tokenizer.end_ids)
         self._writer = TextWriter(self._batch, capacity=limits.waiting, end_ids=end_ids, **sizes)
 
@@ -102,6 +109,16 @@ class ServedLanguageModel(ServedModel):
     def close(self) -> None:
         """Writes what waits to its end, and takes nothing more."""
         self._writer.close()
+
+
+def _check_memory(name: str, needed: int) -> None:
+    """Rejects a cache that does not fit, before the system ends the process for it."""
+    free = free_memory() if jax.default_backend() == "cpu" else None
+    if free is not None and needed > free:
+        raise UserError(
+            f"{name} needs {needed / 1e9:.1f} GB for its largest cache, but only "
+            f"{free / 1e9:.1f} GB are free: lower --limits.streams"
+        )
 
 
 def open_language_model(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedLanguageModel:

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jax.sharding import NamedSharding, Sharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, UInt32
 
 from flax_transformer.data.batches.batches import padded_length
 from flax_transformer.decoding.row_choices import RowChoices, choose_by_row
-from flax_transformer.functional.cache import Cache, Written
+from flax_transformer.decoding.sampling import row_keys, sample_keys
+from flax_transformer.functional.cache import Cache
+from flax_transformer.serving.moved_texts import copied_texts, insert_text
 from flax_transformer.tasks.task import Model, Variables
 
 # Sizes grow by this factor, so that few programs are compiled.
@@ -30,14 +34,16 @@ class Piece(NamedTuple):
     Attributes:
         tokens: to read.
         limit: largest number of tokens to write after them.
-        key: words of the random key of its samples.
+        numbers: which identify it; see `row_keys`.
+        seed: of the random keys.
         temperature: see `RowChoices`.
         top_p: see `RowChoices`.
     """
 
     tokens: list[int]
     limit: int
-    key: np.ndarray
+    numbers: tuple[int, ...]
+    seed: int
     temperature: float
     top_p: float
 
@@ -80,7 +86,7 @@ class RunningBatch:
         never_written: tuple[int, ...],
     ):
         self._model, self._variables, self._never_written = model, variables, never_written
-        self._max_length = max_length
+        self._max_length, self._sharding = max_length, _whole_on_each(variables)
         self._row_sizes = _sizes(1, max_rows)
         # A text may be near its end while another one begins.
         self._place_sizes = _sizes(FEWEST_PLACES, 2 * max_length)
@@ -101,15 +107,15 @@ class RunningBatch:
         Returns:
             The first written token.
         """
-        text, token = self._read_prompt(piece)
+        text, row = self._read_prompt(piece)
         places = text.history.shape[1]
         if self._rows["is_active"].all() or places > self._filled:
             self._arrange(places, piece.limit)
-        row = int(np.argmin(self._rows["is_active"]))
-        self._cache = _insert(self._cache, text, np.int32(row), np.int32(self._filled))
-        counts = (token, len(piece.tokens), 1, piece.limit - 1)
-        self._rows[row] = (True, number, *counts, piece.key, piece.temperature, piece.top_p)
-        return token
+        place = int(np.argmin(self._rows["is_active"]))
+        self._cache = insert_text(self._cache, text, np.int32(place), np.int32(self._filled))
+        row["text"] = number
+        self._rows[place] = row[0]
+        return int(row["token"][0])
 
     def step(self) -> dict[int, int]:
         """Writes the next token of each text.
@@ -146,6 +152,13 @@ class RunningBatch:
         """Number of sizes of the cache."""
         return len(self._row_sizes) * len(self._place_sizes)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the largest cache."""
+        sizes = (self._row_sizes[-1], self._place_sizes[-1])
+        arrays = jax.tree.leaves(jax.eval_shape(lambda: _empty_cache(self._model, *sizes)))
+        return sum(array.size * array.dtype.itemsize for array in arrays)
+
     def warm_up(self, done: Callable[[], None]) -> None:
         """Compiles the programs of all sizes.
 
@@ -154,7 +167,7 @@ class RunningBatch:
         """
         longest = self._max_length
         lengths = sorted({padded_length(length, longest) for length in range(1, longest + 1)})
-        piece = Piece([], 1, np.zeros(2, np.uint32), 1.0, 0.5)
+        piece = Piece([], 1, (0, 0, 0), seed=0, temperature=1.0, top_p=0.5)
         texts = [self._read_prompt(piece._replace(tokens=[0] * length))[0] for length in lengths]
         for places in self._place_sizes:
             for num_rows in self._row_sizes:
@@ -162,20 +175,23 @@ class RunningBatch:
                 self._read_next()
                 for text in texts:
                     if text.history.shape[1] <= places:
-                        self._cache = _insert(self._cache, text, np.int32(0), np.int32(places))
+                        self._cache = insert_text(self._cache, text, np.int32(0), np.int32(places))
                 done()
         self._clear(1, self._place_sizes[0])
 
-    def _read_prompt(self, piece: Piece) -> tuple[Cache, int]:
-        """Returns the cache of one text, and its first token."""
+    def _read_prompt(self, piece: Piece) -> tuple[Cache, np.ndarray]:
+        """Returns the cache of a text, and its row after its first token."""
         length = padded_length(len(piece.tokens), self._max_length)
         padding = length - len(piece.tokens)
         tokens = np.pad(np.array([piece.tokens], np.int32), ((0, 0), (padding, 0)))
+        key = _key_words(jax.random.key(piece.seed), np.array([piece.numbers], np.uint32))
         row = np.zeros(1, _ROW)
-        row[0] = (True, 0, 0, 0, 0, 0, piece.key, piece.temperature, piece.top_p)
-        cache = _empty_cache(self._model, 1, length)
-        found, cache = self._write(cache, tokens, np.arange(length)[None] >= padding, row)
-        return cache, int(found[0])
+        counts = (0, len(piece.tokens), 0, piece.limit)
+        row[0] = (True, 0, *counts, np.asarray(key), piece.temperature, piece.top_p)
+        cache = self._empty_cache(1, length)
+        row["token"], cache = self._write(cache, tokens, np.arange(length)[None] >= padding, row)
+        row["written"], row["left"] = 1, piece.limit - 1
+        return cache, row
 
     def _read_next(self) -> np.ndarray:
         """Reads the last token of each row; returns the next ones."""
@@ -195,7 +211,11 @@ class RunningBatch:
 
     def _clear(self, num_rows: int, places: int) -> None:
         self._rows, self._filled = np.zeros(num_rows, _ROW), 0
-        self._cache = _empty_cache(self._model, num_rows, places)
+        self._cache = self._empty_cache(num_rows, places)
+
+    def _empty_cache(self, num_rows: int, places: int) -> Cache:
+        # Always on the device of the variables: for another place, programs are compiled anew.
+        return jax.device_put(_empty_cache(self._model, num_rows, places), self._sharding)
 
     def _arrange(self, joining: int = 0, limit: int = 0) -> None:
         """Moves the texts to the first places of a cache with room for them.
@@ -211,7 +231,7 @@ class RunningBatch:
         num_rows = _at_least(self._row_sizes, len(kept) + (joining > 0))
         self._clear(num_rows, _at_least(self._place_sizes, length + room))
         self._rows[: len(kept)], self._filled = rows, length
-        self._cache = _copied(cache, kept, rows["filled"], end, self._cache, length)
+        self._cache = copied_texts(cache, kept, rows["filled"], end, self._cache, length)
 
 
 def _sizes(first: int, last: int) -> list[int]:
@@ -227,9 +247,21 @@ def _at_least(sizes: Sequence[int], number: int) -> int:
     return next((size for size in sizes if size >= number), sizes[-1])
 
 
+@jax.jit
+def _key_words(rng: PRNGKeyArray, numbers: UInt32[Array, "1 words"]) -> UInt32[Array, " key_words"]:
+    """The words of the random key of a text's samples."""
+    return jax.random.key_data(sample_keys(row_keys(rng, numbers), 1, 1)[0, 0])
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _empty_cache(model: Model, num_rows: int, places: int) -> Cache:
     return model.apply({}, num_rows, places, method=model.start)
+
+
+def _whole_on_each(variables: Variables) -> Sharding:
+    """Where a small array is that is computed with the variables."""
+    sharding = jax.tree.leaves(variables)[0].sharding
+    return NamedSharding(sharding.mesh, P()) if isinstance(sharding, NamedSharding) else sharding
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
@@ -249,35 +281,3 @@ def _write_next(
     logits = logits.at[:, jnp.array(never_written, int)].set(-jnp.inf)
     choices = choices._replace(keys=jax.random.wrap_key_data(choices.keys))
     return choose_by_row(logits, choices), cache
-
-
-@functools.partial(jax.jit, donate_argnums=0)
-def _insert(cache: Cache, text: Cache, row: Int[Array, ""], end: Int[Array, ""]) -> Cache:
-    """Copies the keys and values of a text to the places of a row before `end`."""
-    first = end - text.history.shape[1]
-
-    def put(array: Array, block: Array, *start: int | Array) -> Array:
-        return jax.lax.dynamic_update_slice(array, block, start)
-
-    written = tuple(
-        Written(
-            put(old.key, new.key, row, 0, 0, first), put(old.value, new.value, row, 0, first, 0)
-        )
-        for old, new in zip(cache.written, text.written, strict=True)
-    )
-    history = cache.history.at[row].set(False)
-    return cache._replace(history=put(history, text.history, row, first), written=written)
-
-
-def _copied(
-    old: Cache, rows: np.ndarray, lengths: np.ndarray, end: int, empty: Cache, new_end: int
-) -> Cache:
-    """Copies the last places before `end` of some rows to the first rows of another cache."""
-    old, new = jax.tree.map(np.asarray, old), jax.tree.map(np.array, empty)
-    for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        before, after = slice(end - length, end), slice(new_end - length, new_end)
-        new.history[place, after] = True
-        for its, own in zip(old.written, new.written, strict=True):
-            own.key[place, ..., after] = its.key[row, ..., before]
-            own.value[place, :, after] = its.value[row, :, before]
-    return jax.tree.map(jnp.array, new)

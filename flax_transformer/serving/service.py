@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 from starlette.routing import Route
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, first_line
 from flax_transformer.serving.application import make_application
 from flax_transformer.serving.completions import completion_routes
 from flax_transformer.serving.language_model import open_language_model
@@ -65,12 +66,22 @@ def open_models(
 
 
 def warm_up(models: Sequence[ServedModel], console: Console) -> None:
-    """Compiles all programs, and shows how many are done."""
+    """Compiles all programs, and shows how many are done.
+
+    Raises:
+        UserError: if the memory is too small for one.
+    """
     total = sum(model.num_programs for model in models)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("compiling programs", total=total)
         for model in models:
-            model.warm_up(lambda: progress.advance(bar))
+            try:
+                model.warm_up(lambda: progress.advance(bar))
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                raise UserError(
+                    f"{model.name} does not fit the memory of the device ({first_line(error)}): "
+                    "serve fewer models, or lower --limits.streams"
+                ) from error
 
 
 def serve(

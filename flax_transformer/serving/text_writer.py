@@ -2,16 +2,14 @@
 
 import asyncio
 import collections
+import contextlib
 import functools
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-import jax
-import numpy as np
-
-from flax_transformer.decoding.sampling import row_keys, sample_keys, text_number
+from flax_transformer.decoding.sampling import text_number
 from flax_transformer.serving.batcher import ClosedError, FullError
 from flax_transformer.serving.running_batch import Piece, RunningBatch
 from flax_transformer.tasks.language_modeling.continuation import Continuation
@@ -92,8 +90,9 @@ class WrittenTexts:
         return place in self._cancelled
 
     def deliver(self, items: list[_Item]) -> None:
-        """Gives items to the reader; called by the thread."""
-        self._loop.call_soon_threadsafe(self._put, items)
+        """Gives items to the reader, if it still reads; called by the thread."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._put, items)
 
     def _put(self, items: list[_Item]) -> None:
         for item in items:
@@ -240,15 +239,8 @@ class TextWriter:
         del self._running[number]
 
     def _piece(self, text: _Text) -> Piece:
-        """The next piece of a text, with the random key that `Generator` gives it."""
+        """The next piece of a text, with the random numbers that `Generator` gives it."""
         continuation, sampling = text.continuation, text.request.sampling
         tokens, limit = continuation.piece(self._max_length)
-        prompt, written = continuation.prompt, len(continuation.written)
-        numbers = np.array([[text_number(prompt), continuation.sample, written]], np.uint32)
-        key = np.asarray(_key_words(jax.random.key(sampling.seed), numbers))
-        return Piece(tokens, limit, key, sampling.temperature, sampling.top_p)
-
-
-@jax.jit
-def _key_words(key: jax.Array, numbers: jax.Array) -> jax.Array:
-    return jax.random.key_data(sample_keys(row_keys(key, numbers), 1, 1)[0, 0])
+        numbers = (text_number(continuation.prompt), continuation.sample, len(continuation.written))
+        return Piece(tokens, limit, numbers, *sampling)

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from command_line import assert_is_error
 
+from flax_transformer.runtime import free_memory
 from flax_transformer.serving.limits import LimitsConfig
 
 REASON = "needs the extra serve, and httpx"
@@ -149,3 +151,13 @@ def test_a_text_that_takes_too_long_is_not_written_further(folder, untrained):
         answer = client.post(PATH, json=asked)
         assert answer.status_code == 503
         assert answer.json()["error"]["type"] == "server_error"
+
+
+def test_a_model_that_does_not_fit_gets_one_line(folder, untrained, monkeypatch, run, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9 kB\nMemAvailable:  7 kB\n")
+    monkeypatch.setattr(free_memory, "MEMINFO", meminfo)
+    words = ["serve", "--workdir", "masked", "--workdir", "language_model", "--port", "8765"]
+    assert_is_error(run(*words), r"language_model needs 0\.0 GB for its lar")
+    meminfo.unlink()
+    assert free_memory.free_memory() is None

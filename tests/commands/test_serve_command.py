@@ -240,7 +240,7 @@ def test_all_programs_are_compiled_before(client, folder):
     (model,) = models
     done = []
     model.warm_up(lambda: done.append(model))
-    assert len(done) == model.num_programs == len({16, 17}) * 4 * len(("fill", "embed"))
+    assert len(done) == model.num_programs == len({16, 17}) * 6 * len(("fill", "embed"))
     model.batcher.close()
 
 
