@@ -214,7 +214,7 @@ class RunningBatch:
         self._cache = self._empty_cache(num_rows, places)
 
     def _empty_cache(self, num_rows: int, places: int) -> Cache:
-        # Always on the device of the variables: for another place, programs are compiled anew.
+        # Always on the device of the variables: for another place, programs are compiled again.
         return jax.device_put(_empty_cache(self._model, num_rows, places), self._sharding)
 
     def _arrange(self, joining: int = 0, limit: int = 0) -> None:
