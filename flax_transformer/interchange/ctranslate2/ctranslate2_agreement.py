@@ -273,7 +273,8 @@ def _agreement(
 def _is_tie(run: Run, ids: list[int], ours: list[int], theirs: list[int]) -> bool:
     """Whether two outputs of a greedy search differ first at tokens of equal probability."""
     task, ends = run.task, list(run.task.tokenizer.end_ids)
-    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs))))
+    pairs = zip(ours, theirs, strict=False)
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     if task.takes[1] == "target_tokens":
         read = ([ids], [[*task.tokenizer.start_ids, *ours[:same]]])
     else:

@@ -36,16 +36,50 @@ HELD: dict[str, tuple[Any, ...]] = {
 }
 # Options of which every value has a place, or that are read only with a value above or in training.
 FREE = frozenset(
-    """
-    activation attention_bias attention_dropout_rate attention_implementation attention_output_bias
-    attention_scale balancing_weight d_ff d_model dtype embedding_norm embedding_scaling
-    experts_per_token feed_forward_bias feed_forward_dropout_rate key_dim logits_bias
-    logits_soft_cap max_positions norm_bias norm_epsilon num_decoder_layers num_encoder_layers
-    num_experts num_heads num_key_value_heads num_layers position_offset query_key_norm_epsilon
-    relative_max_distance remat residual_dropout_rate rotary_base rotary_factor rotary_first_length
-    rotary_layout rotary_turns scan_layers share_position_table t5_max_distance t5_num_buckets
-    tied_logits value_dim
-    """.split()
+    {
+        "attention_bias",
+        "attention_dropout_rate",
+        "attention_implementation",
+        "attention_output_bias",
+        "attention_scale",
+        "balancing_weight",
+        "d_ff",
+        "d_model",
+        "dtype",
+        "embedding_norm",
+        "embedding_scaling",
+        "experts_per_token",
+        "feed_forward_bias",
+        "feed_forward_dropout_rate",
+        "key_dim",
+        "logits_bias",
+        "logits_soft_cap",
+        "max_positions",
+        "norm_bias",
+        "norm_epsilon",
+        "num_decoder_layers",
+        "num_encoder_layers",
+        "num_experts",
+        "num_heads",
+        "num_key_value_heads",
+        "num_layers",
+        "position_offset",
+        "query_key_norm_epsilon",
+        "relative_max_distance",
+        "remat",
+        "residual_dropout_rate",
+        "rotary_base",
+        "rotary_factor",
+        "rotary_first_length",
+        "rotary_layout",
+        "rotary_turns",
+        "scan_layers",
+        "share_position_table",
+        "t5_max_distance",
+        "t5_num_buckets",
+        "tied_logits",
+        "value_dim",
+    }
 )
 
 

@@ -1,8 +1,6 @@
 """Export of a trained model as a folder of CTranslate2."""
 
-import dataclasses
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -102,7 +100,7 @@ def export_ctranslate2(
                 f"{agreement.number} outputs of a greedy search differ; nothing is written: report "
                 "this model as a bug"
             )
-    notes = [] if run.experiment.decoding is None else _differences(run.experiment.decoding)
+    notes = _differences(run.experiment.decoding, run.task.tokenizer, names)
     return ExportedEngine(package.__version__, gives == "target_tokens", agreement, notes)
 
 
@@ -214,10 +212,11 @@ def describe_engine(out: Path, exported: ExportedEngine, dtype: str) -> list[str
     ]
 
 
-def _differences(decoding: DecodingConfig) -> list[str]:
-    found = differences(decoding)
-    defaults = DecodingConfig()
+def _differences(decoding: DecodingConfig, tokenizer: Any, names: list[str]) -> list[str]:
+    found, defaults = differences(decoding), DecodingConfig()
     for name in NOT_WRITTEN:
         if (value := getattr(decoding, name)) != getattr(defaults, name):
             found.append(f"{option(f'decoding.{name}')} {value} is not written")
+    if forced := [names[number] for number in tokenizer.start_ids[1:]]:
+        found.append(f"every translation begins with {forced}: give it as target_prefix")
     return found
