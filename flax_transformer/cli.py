@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(_overview())
         elif name == "--version":
             print(importlib.metadata.version("flax_transformer"))
+        elif name == "--completion":
+            _print_completion(words)
         elif name:
             raise unknown("command", name, COMMANDS)
         else:
@@ -95,9 +97,18 @@ def _overview() -> str:
             f"usage: {PROGRAM} COMMAND ...",
             "Train Transformers, score them and use them.",
             *groups.values(),
-            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}",
+            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}\n"
+            f"{PROGRAM} --completion bash|zsh|fish prints a script that completes all of them.",
         ]
     )
+
+
+def _print_completion(words: list[str]) -> None:
+    from flax_transformer.completion import completion_script
+
+    if len(words) != 1:
+        raise UserError("--completion needs the name of a shell: give bash, zsh or fish")
+    print(completion_script(words[0]), end="")
 
 
 def _prepare_jax() -> None:

@@ -8,36 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
-from flax_transformer.errors import UserError
 from flax_transformer.evaluation.metric import compute_scores, metrics_of, shown
+from flax_transformer.interchange.ctranslate2.compared_texts import (
+    ROWS,
+    Texts,
+    read_texts,
+    search_here,
+)
 from flax_transformer.interchange.model_card import Run
 from flax_transformer.interchange.programs.compared_programs import is_as_good
-from flax_transformer.tasks.row_search import SearchRows
 from flax_transformer.tasks.translation.translation_task import bleu_tokenizer
 
 BEAM_SIZE = 4
-ROWS, RANDOM_LENGTH = 32, 11
-# The prompt of a continuation is a quarter of what the model reads at a time.
-PROMPT_SHARE = 4
-
-
-class Texts(NamedTuple):
-    """What both systems read.
-
-    Attributes:
-        ids: of each source or prompt.
-        limits: largest number of tokens to write, for each.
-        references: acceptable translations of each; None without any.
-        origin: where they come from, in words.
-    """
-
-    ids: list[list[int]]
-    limits: list[int]
-    references: list[tuple[str, ...]] | None
-    origin: str
 
 
 class SearchAgreement(NamedTuple):
@@ -46,7 +30,8 @@ class SearchAgreement(NamedTuple):
     Attributes:
         name: of the search.
         num_equal: outputs with the same tokens.
-        num_ties: outputs that differ first at tokens of equal probability, see `is_as_good`.
+        num_ties: of the others, those that differ first at tokens of equal probability, see
+            `is_as_good`; counted for a greedy search of the same numbers, up to another one.
         score: name of a score of texts; None without references.
         values: of ours and of theirs.
     """
@@ -74,9 +59,9 @@ class Agreement(NamedTuple):
     beam: SearchAgreement
 
     @property
-    def num_different(self) -> int:
-        """Outputs of a greedy search that differ, and not by a tie."""
-        return self.number - self.greedy.num_equal - self.greedy.num_ties
+    def differs(self) -> bool:
+        """Whether outputs of a greedy search differ, and not by a tie."""
+        return self.greedy.num_equal + self.greedy.num_ties < self.number
 
     def lines(self) -> list[str]:
         """Returns lines for a reader."""
@@ -156,13 +141,16 @@ class Engine:
         return [result.sequences_ids[0] for result in results]
 
 
-def compare_searches(run: Run, engine: Engine, num_texts: int) -> Agreement:
+def compare_searches(
+    run: Run, engine: Engine, num_texts: int, *, is_rounded: bool = False
+) -> Agreement:
     """Searches greedily and with a beam in two systems.
 
     Args:
         run: the model.
         engine: the same model.
         num_texts: texts of the validation split to read, at most.
+        is_rounded: whether its numbers are not ours.
     """
     texts = read_texts(run, num_texts)
     never = run.task.predictor(run.variables).never_written
@@ -184,90 +172,31 @@ def compare_searches(run: Run, engine: Engine, num_texts: int) -> Agreement:
     for name, decoding, options in searches:
         ours = search_here(run, texts, decoding)
         theirs = engine.search(texts, never, **options)
-        found.append(_agreement(run, texts, name, ours, theirs))
+        ties = 0 if is_rounded or decoding != plain else _num_ties(run, texts, ours, theirs)
+        found.append(_agreement(run, texts, SearchAgreement(name, 0, ties), (ours, theirs)))
     return Agreement(len(texts.ids), texts.origin, *found)
 
 
-def read_texts(run: Run, number: int) -> Texts:
-    """Returns the beginning of the validation split, or random tokens if it is not there."""
-    data, task, extra = run.experiment.data, run.task, run.experiment.decoding.max_extra_length
-    is_translator, references = task.takes[1] == "target_tokens", None
-    origin = f"texts of the split {data.validation_split}"
-    try:
-        content, _ = task.read(data.validation_split)
-    except UserError:
-        draw = np.random.default_rng(0)
-        ids = draw.integers(task.tokenizer.vocab_size, size=(ROWS, RANDOM_LENGTH)).tolist()
-        origin = "sequences of random tokens, as the validation split is not there"
-    else:
-        if is_translator:
-            pairs = [pair for pair in content if pair.source.strip()][:number]
-            sources = TokenizedText.encode(task.tokenizer, (pair.source for pair in pairs))
-            sources = sources.cut(data.max_length)
-            ids = [part.tolist() for part in np.split(sources.tokens, sources.offsets[1:-1])]
-            references = [(pair.target, *pair.references) for pair in pairs]
-        else:
-            length = max(data.max_length // PROMPT_SHARE, 1)
-            starts = np.linspace(0, len(content) - length, number, dtype=int)
-            ids = [content[start : start + length].tolist() for start in starts]
-    limits = [_limit(run, len(one), extra) for one in ids]
-    return Texts(ids, limits, references, origin)
-
-
-def _limit(run: Run, length: int, extra: int) -> int:
-    """The largest number of tokens to write after a prompt, or for a source, of some length."""
-    limit = run.experiment.model.position_limit()
-    if run.task.takes[1] == "target_tokens":
-        given = len(run.task.tokenizer.start_ids) - 1
-        return min(length + extra, limit or length + extra) - given
-    return max(min(extra, (limit or run.experiment.data.max_length) - length + 1), 1)
-
-
-def search_here(run: Run, texts: Texts, decoding: DecodingConfig) -> list[list[int]]:
-    """Returns the ids of the best output of our search for each text, without its end mark."""
-    predictor = run.task.predictor(run.variables)
-    ends, longest = set(run.task.tokenizer.end_ids), max(texts.limits)
-    source_length = max(map(len, texts.ids))
-    outputs: list[list[int]] = []
-    for first in range(0, len(texts.ids), ROWS):
-        # All batches have one shape, so one program is compiled.
-        places = [min(first + row, len(texts.ids) - 1) for row in range(ROWS)]
-        rows = _rows(run, texts, places, source_length)
-        found = predictor.search(rows, decoding, longest)
-        for row in range(min(ROWS, len(texts.ids) - first)):
-            ids = np.asarray(found.tokens)[row, 0, : int(found.lengths[row, 0])].tolist()
-            outputs.append(ids[:-1] if ids and ids[-1] in ends else ids)
-    return outputs
-
-
-def _rows(run: Run, texts: Texts, places: list[int], length: int) -> SearchRows:
-    sources = TokenizedText.of(texts.ids[place] for place in places)
-    limits = np.array([texts.limits[place] for place in places], np.int32)
-    numbers = np.zeros((len(places), 1), np.uint32)
-    tokens, segments = sources.pad(np.arange(len(places)), length)
-    if run.task.takes[1] == "next_tokens":
-        # All prompts have one length.
-        return SearchRows(tokens, limits, numbers)
-    prompts = np.tile(np.array(run.task.tokenizer.start_ids, np.int32), (len(places), 1))
-    return SearchRows(prompts, limits, numbers, source=tokens, segments=segments)
-
-
 def _agreement(
-    run: Run, texts: Texts, name: str, ours: list[list[int]], theirs: list[list[int]]
+    run: Run, texts: Texts, search: SearchAgreement, outputs: tuple[list[list[int]], ...]
 ) -> SearchAgreement:
-    pairs = list(zip(ours, theirs, strict=True))
-    num_equal = sum(mine == other for mine, other in pairs)
-    num_ties = sum(
-        _is_tie(run, ids, mine, other)
-        for ids, (mine, other) in zip(texts.ids, pairs, strict=True)
-        if mine != other
-    )
+    """Adds equal outputs and scores to what is known of a search."""
+    ours, theirs = outputs
+    num_equal = sum(mine == other for mine, other in zip(ours, theirs, strict=True))
+    search = search._replace(num_equal=num_equal)
     if texts.references is None:
-        return SearchAgreement(name, num_equal, num_ties)
+        return search
     best, known = run.experiment.training.score, metrics_of("hypotheses")
     score = best if best in known else known[0]
-    values = tuple(_score(run, score, texts.references, outputs) for outputs in (ours, theirs))
-    return SearchAgreement(name, num_equal, num_ties, score, values)
+    values = tuple(_score(run, score, texts.references, several) for several in outputs)
+    return search._replace(score=score, values=values)
+
+
+def _num_ties(run: Run, texts: Texts, ours: list[list[int]], theirs: list[list[int]]) -> int:
+    """Counts different outputs up to the first that is not a tie."""
+    triples = zip(texts.ids, ours, theirs, strict=True)
+    different = [triple for triple in triples if triple[1] != triple[2]]
+    return sum(1 for _ in itertools.takewhile(lambda triple: _is_tie(run, *triple), different))
 
 
 def _is_tie(run: Run, ids: list[int], ours: list[int], theirs: list[int]) -> bool:

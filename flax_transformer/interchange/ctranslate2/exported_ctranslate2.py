@@ -93,12 +93,12 @@ def export_ctranslate2(
             (folder / file).write_bytes(contents)
         write_json(folder / SEARCH, search_arguments(run, names))
         engine = Engine(package, folder, run.task.tokenizer, names, gives == "target_tokens")
-        agreement = compare_searches(run, engine, num_texts)
-        if dtype == "float32" and agreement.num_different:
+        agreement = compare_searches(run, engine, num_texts, is_rounded=dtype != "float32")
+        if dtype == "float32" and agreement.differs:
             raise UserError(
-                f"--format {FORM} computes something else: {agreement.num_different} of "
-                f"{agreement.number} outputs of a greedy search differ; nothing is written: report "
-                "this model as a bug"
+                f"--format {FORM} computes something else: only {agreement.greedy.num_equal} of "
+                f"{agreement.number} outputs of a greedy search are equal; nothing is written: "
+                "report this model as a bug"
             )
     notes = _differences(run.experiment.decoding, run.task.tokenizer, names)
     return ExportedEngine(package.__version__, gives == "target_tokens", agreement, notes)
