@@ -3,8 +3,12 @@
 A script holds everything in tables, so that a completion starts no Python.
 """
 
+import ast
+import contextlib
 import dataclasses
 import importlib.metadata
+import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -71,13 +75,18 @@ def command_options(name: str) -> Options:
 
 def _options_of(kind: type, prefix: str) -> Iterator[tuple[str, Iterable[str]]]:
     """Yields the options of a dataclass, each with its values if they are few."""
-    parser = tyro.extras.get_parser(kind, registry=option_values(), console_outputs=False)
-    for action in parser._actions:
-        for word in action.option_strings:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        words = ("--tyro-write-completion", "bash", "-")
+        tyro.cli(kind, prog=PROGRAM, args=words, registry=option_values())
+    # tyro's script starts Python for every completion, but has a table of the options in one line.
+    (table,) = re.findall(r"^COMPLETION_SPEC = (.*)$", printed.getvalue(), re.MULTILINE)
+    for option in ast.literal_eval(table)["options"]:
+        for word in option["flags"]:
             if word.startswith("--no-"):
                 yield f"--{prefix}no-{word.removeprefix('--no-')}", ()
             elif word.startswith("--"):
-                yield f"--{prefix}{word.removeprefix('--')}", action.choices or ()
+                yield f"--{prefix}{word.removeprefix('--')}", option.get("choices", ())
 
 
 def completion_script(shell: str) -> str:

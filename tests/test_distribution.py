@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = "flax_transformer"
 OF_WHEEL = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
-OF_SOURCE = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+OF_SOURCE = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
 
 
 class Built(NamedTuple):

@@ -1,5 +1,8 @@
 """The scripts of `--completion`, in real shells."""
 
+import dataclasses
+import functools
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +12,14 @@ import pytest
 from flax_transformer.cli import main
 from flax_transformer.commands import COMMANDS
 from flax_transformer.completion import REGISTRIES, SHELLS, command_options
+from flax_transformer.errors import option
+from flax_transformer.experiment import load_experiment
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+options_of = functools.cache(command_options)
+EXPERIMENTS = [
+    path for path in sorted(FOLDER.glob("*.py")) if "\nexperiment = " in path.read_text()
+]
 
 # Arguments of a command line whose last word is completed -> all words that fit.
 CASES: dict[tuple[str, ...], list[str]] = {
@@ -23,7 +34,7 @@ CASES: dict[tuple[str, ...], list[str]] = {
     ("train", "x.py", "--model.norm", "rms"): ["rms", "rms_plus_one"],
     ("train", "x.py", "--optimizer.schedule", "c"): ["cosine", "constant"],
     ("train", "x.py", "--data.image-s"): ["--data.image-size"],
-    ("train", "x.py", "--task.mask"): ["--task.masked-share"],
+    ("train", "x.py", "--task.mask"): ["--task.mask-rate"],
     ("translate", "--decoding.method", ""): ["greedy", "beam", "sample"],
     ("translate", "--decoding.met"): ["--decoding.method"],
     ("serve", "--limits.w"): ["--limits.waiting"],
@@ -43,7 +54,7 @@ def scripts(tmp_path_factory) -> Path:
     """A folder with the script of each shell, by its name."""
     folder = tmp_path_factory.mktemp("completion")
     for shell, write in SHELLS.items():
-        options = {name: command_options(name) for name in COMMANDS}
+        options = {name: options_of(name) for name in COMMANDS}
         (folder / shell).write_text(write("# of a test", options))
     return folder
 
@@ -104,19 +115,25 @@ def test_zsh_completes(words, scripts):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_options_are_those_of_the_help(name, capsys):
-    options = command_options(name)
     with pytest.raises(SystemExit):
         main([name, "--help"])
-    shown = capsys.readouterr().out.replace(",", " ").split()
-    assert {word for word in shown if word.startswith("--") and word.strip("-")} <= {
-        *options,
-        "--model",
-        "--task",
-    }
+    lines = re.findall(r"^│ (-.*)", capsys.readouterr().out, re.MULTILINE)
+    shown = {word for line in lines for word in re.findall(r"(?<!\S)--[a-z][\w.-]*", line)}
+    assert "--help" in shown
+    assert shown <= options_of(name).keys()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_has_its_options(path):
+    experiment, options = load_experiment(path), options_of("train").keys()
+    for part in ("data", "model", "task"):
+        for field in dataclasses.fields(getattr(experiment, part)):
+            name = option(f"{part}.{field.name}")
+            assert any(known == name or known.startswith(f"{name}.") for known in options), name
 
 
 def test_every_registry_is_of_an_option():
-    options = {option for name in COMMANDS for option in command_options(name)}
+    options = {option for name in COMMANDS for option in options_of(name)}
     assert REGISTRIES.keys() <= options
 
 
