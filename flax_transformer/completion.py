@@ -4,15 +4,11 @@ A script holds everything in tables, so that a completion starts no Python.
 """
 
 import ast
-import contextlib
 import dataclasses
 import importlib.metadata
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-
-import tyro
 
 from flax_transformer.commands import COMMANDS, find_command
 from flax_transformer.conventions import CONVENTIONS
@@ -25,7 +21,6 @@ from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.models.zoo import ZOO
 from flax_transformer.modules.feed_forward_network import FEED_FORWARDS
 from flax_transformer.modules.norms import NORMS
-from flax_transformer.option_values import option_values
 from flax_transformer.tasks.tasks import TASKS
 from flax_transformer.training.optimizer.update_rules import OPTIMIZERS
 
@@ -48,17 +43,14 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 Options = dict[str, tuple[str, ...]]
 
 
-def command_options(name: str) -> Options:
+def command_options(name: str, script_of: Callable[[type], str]) -> Options:
     """Returns the options of a command, with the values of those that have few.
 
     A command that reads an experiment has the options of all tasks, data and models.
 
     Args:
         name: of the command.
-
-    Example:
-        >>> command_options("export")["--weights"]
-        ('average', 'best', 'last')
+        script_of: returns tyro's own completion script of a dataclass.
     """
     command = find_command(name)
     kinds: list[tuple[type, str]] = [(command, "")]
@@ -68,19 +60,15 @@ def command_options(name: str) -> Options:
         kinds += [(type(published.config), "model.") for published in ZOO.values()]
     found: dict[str, dict[str, None]] = {"--parts": {}}
     for kind, prefix in dict.fromkeys(kinds):
-        for word, values in _options_of(kind, prefix):
+        for word, values in _options_of(script_of(kind), prefix):
             found.setdefault(word, {}).update(dict.fromkeys(values))
     return {word: tuple(REGISTRIES.get(word, found[word])) for word in sorted(found)}
 
 
-def _options_of(kind: type, prefix: str) -> Iterator[tuple[str, Iterable[str]]]:
-    """Yields the options of a dataclass, each with its values if they are few."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        words = ("--tyro-write-completion", "bash", "-")
-        tyro.cli(kind, prog=PROGRAM, args=words, registry=option_values())
+def _options_of(script: str, prefix: str) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yields the options in tyro's script, each with its values if they are few."""
     # tyro's script starts Python for every completion, but has a table of the options in one line.
-    (table,) = re.findall(r"^COMPLETION_SPEC = (.*)$", printed.getvalue(), re.MULTILINE)
+    (table,) = re.findall(r"^COMPLETION_SPEC = (.*)$", script, re.MULTILINE)
     for option in ast.literal_eval(table)["options"]:
         for word in option["flags"]:
             if word.startswith("--no-"):
@@ -89,20 +77,21 @@ def _options_of(kind: type, prefix: str) -> Iterator[tuple[str, Iterable[str]]]:
                 yield f"--{prefix}{word.removeprefix('--')}", option.get("choices", ())
 
 
-def completion_script(shell: str) -> str:
+def completion_script(shell: str, script_of: Callable[[type], str]) -> str:
     """Returns the script for a shell.
 
     Args:
         shell: bash, zsh or fish.
+        script_of: see `command_options`.
 
     Raises:
         UserError: if there is none for it.
     """
-    if shell not in SHELLS:
-        raise unknown("--completion", shell, SHELLS)
+    if shell not in _SHELLS:
+        raise unknown("--completion", shell, _SHELLS)
     version = importlib.metadata.version("flax_transformer")
     head = f"# Completion of {PROGRAM} {version}, for {shell}."
-    return SHELLS[shell](head, {name: command_options(name) for name in COMMANDS})
+    return _SHELLS[shell](head, {name: command_options(name, script_of) for name in COMMANDS})
 
 
 def _bash(head: str, commands: Mapping[str, Options]) -> str:
@@ -119,7 +108,7 @@ _flax_transformer() {{
         words="{" ".join([*commands, *WITHOUT_COMMAND])}"
     else
         case "${{COMP_WORDS[1]}} $before" in
-            "--completion --completion") words="{" ".join(SHELLS)}" ;;
+            "--completion --completion") words="{" ".join(_SHELLS)}" ;;
 {_cases(commands, lambda pattern, words: f'            "{pattern}") words="{words}" ;;')}
         esac
     fi
@@ -144,7 +133,7 @@ _flax_transformer() {{
         return
     fi
     case "$words[2] $words[CURRENT-1]" in
-        "--completion --completion") compadd -- {" ".join(SHELLS)}; return ;;
+        "--completion --completion") compadd -- {" ".join(_SHELLS)}; return ;;
 {_cases(commands, lambda pattern, words: f'        "{pattern}") compadd -- {words}; return ;;')}
     esac
     if [[ $words[CURRENT] == -* ]]; then
@@ -167,7 +156,7 @@ def _fish(head: str, commands: Mapping[str, Options]) -> str:
     line = f"complete -c {PROGRAM}"
     lines = [head, f'{line} -n __fish_use_subcommand -f -a "{" ".join(commands)}"']
     lines += [f"{line} -n __fish_use_subcommand -l {word[2:]}" for word in WITHOUT_COMMAND[:-1]]
-    shells = f'-x -l completion -a "{" ".join(SHELLS)}"'
+    shells = f'-x -l completion -a "{" ".join(_SHELLS)}"'
     lines.append(f"{line} -n __fish_use_subcommand {shells}")
     for name, options in commands.items():
         here = f'{line} -n "__fish_seen_subcommand_from {name}"'
@@ -177,7 +166,7 @@ def _fish(head: str, commands: Mapping[str, Options]) -> str:
     return "\n".join([*lines, ""])
 
 
-SHELLS: dict[str, Callable[[str, Mapping[str, Options]], str]] = {
+_SHELLS: dict[str, Callable[[str, Mapping[str, Options]], str]] = {
     "bash": _bash,
     "zsh": _zsh,
     "fish": _fish,

@@ -42,7 +42,7 @@ LAYERS = [
     {"training", "experiment", "conventions", "presets"},
     {"console", "line_batches", "interchange", "serving"},
     {"commands", "option_values"},
-    {"completion"},
+    {"completion", "parser_messages"},
     {"cli", "flax_transformer"},
     {"__main__"},
 ]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from flax_transformer.cli import main
+from flax_transformer.cli import main, parser_script
 from flax_transformer.commands import COMMANDS
-from flax_transformer.completion import REGISTRIES, SHELLS, command_options
+from flax_transformer.completion import REGISTRIES, command_options, completion_script
 from flax_transformer.errors import option
 from flax_transformer.experiment import load_experiment
 
 FOLDER = Path(__file__).parents[2] / "experiments"
-options_of = functools.cache(command_options)
+options_of = functools.cache(functools.partial(command_options, script_of=parser_script))
 EXPERIMENTS = [
     path for path in sorted(FOLDER.glob("*.py")) if "\nexperiment = " in path.read_text()
 ]
@@ -53,9 +53,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 def scripts(tmp_path_factory) -> Path:
     """A folder with the script of each shell, by its name."""
     folder = tmp_path_factory.mktemp("completion")
-    for shell, write in SHELLS.items():
-        options = {name: options_of(name) for name in COMMANDS}
-        (folder / shell).write_text(write("# of a test", options))
+    for shell in ("bash", "zsh", "fish"):
+        (folder / shell).write_text(completion_script(shell, parser_script))
     return folder
 
 
@@ -117,8 +116,9 @@ def test_zsh_completes(words, scripts):
 def test_options_are_those_of_the_help(name, capsys):
     with pytest.raises(SystemExit):
         main([name, "--help"])
-    lines = re.findall(r"^│ (-.*)", capsys.readouterr().out, re.MULTILINE)
-    shown = {word for line in lines for word in re.findall(r"(?<!\S)--[a-z][\w.-]*", line)}
+    # The meaning of an option is beside its names, or in the next line.
+    names = re.findall(r"^│ (-.*?)  ", capsys.readouterr().out, re.MULTILINE)
+    shown = {word for words in names for word in re.findall(r"--[a-z][\w.-]*", words)}
     assert "--help" in shown
     assert shown <= options_of(name).keys()
 

@@ -120,7 +120,7 @@ class _Parameters:
         """The encodings of all positions."""
         config, offset = self.config, self.config.position_offset or 0
         scheme = SCHEMES[config.positions]
-        table = self._take(path) if scheme.has_table else None
+        table = jnp.asarray(self._take(path)) if scheme.has_table else None
         number = self.num_positions if table is None else len(table) - offset
         if scheme.encode is None:
             return np.zeros((number, config.d_model), np.float32)
