@@ -79,12 +79,18 @@ BOTH: list[dict[str, Any]] = [
 ]
 TRANSLATORS = [
     *BOTH,
-    {"positions": "t5", "share_position_table": True, "t5_num_buckets": 8, "t5_max_distance": 6},
-    {"positions": "number", "activation": "gelu_tanh"},
+    {
+        "positions": "t5",
+        "share_position_table": True,
+        "t5_num_buckets": 8,
+        "t5_max_distance": 6,
+        "activation": "gelu_tanh",
+    },
 ]
 LANGUAGE_MODELS = [
     *BOTH[2:4],
     {"positions": "alibi", "activation": "silu"},
+    {"positions": "number"},
     {"normalize_query_key": True, "query_key_norm_epsilon": 1e-5, "positions": "sinusoidal_blocks"},
 ]
 
