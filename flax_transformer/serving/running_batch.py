@@ -23,9 +23,12 @@ from flax_transformer.functional.cache import Cache
 from flax_transformer.serving.moved_texts import copied_texts, insert_text
 from flax_transformer.tasks.task import Model, Variables
 
-# Sizes grow by this factor, so that few programs are compiled.
-GROWTH = 4
+# Sizes grow by these factors, so that few programs are compiled. A step reads all places, which
+# costs more than to move the texts when they are full.
+ROW_GROWTH, PLACE_GROWTH = 4, 2
 FEWEST_PLACES = 64
+# Tokens that are written at least before texts are moved again.
+FEWEST_STEPS = 32
 
 
 class Piece(NamedTuple):
@@ -87,9 +90,9 @@ class RunningBatch:
     ):
         self._model, self._variables, self._never_written = model, variables, never_written
         self._max_length, self._sharding = max_length, _whole_on_each(variables)
-        self._row_sizes = _sizes(1, max_rows)
+        self._row_sizes = _sizes(1, max_rows, ROW_GROWTH)
         # A text may be near its end while another one begins.
-        self._place_sizes = _sizes(FEWEST_PLACES, 2 * max_length)
+        self._place_sizes = _sizes(FEWEST_PLACES, 2 * max_length, PLACE_GROWTH)
         self._clear(1, self._place_sizes[0])
 
     @property
@@ -227,19 +230,19 @@ class RunningBatch:
         kept = np.flatnonzero(self._rows["is_active"])
         rows, cache, end = self._rows[kept], self._cache, self._filled
         length = max([joining, *rows["filled"].tolist()])
-        room = max([limit, *rows["left"].tolist()])
+        room = min(max([limit, *rows["left"].tolist()]), FEWEST_STEPS)
         num_rows = _at_least(self._row_sizes, len(kept) + (joining > 0))
         self._clear(num_rows, _at_least(self._place_sizes, length + room))
         self._rows[: len(kept)], self._filled = rows, length
         self._cache = copied_texts(cache, kept, rows["filled"], end, self._cache, length)
 
 
-def _sizes(first: int, last: int) -> list[int]:
-    """Returns first, first * GROWTH, ... and last."""
+def _sizes(first: int, last: int, growth: int) -> list[int]:
+    """Returns first, first * growth, ... and last."""
     sizes = []
     while first < last:
         sizes.append(first)
-        first *= GROWTH
+        first *= growth
     return [*sizes, last]
 
 
