@@ -1,19 +1,14 @@
 """The page of the attention viewer: packed weights, scripts and styles in one file."""
 
 import base64
-import hashlib
-import html
-import json
-import string
 import zlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flax_transformer.visualization.visible_text import isolated
+from flax_transformer.visualization.html_page import json_for_page, read_page_files, whole_page
 
 # Weights are rounded to LEVELS steps, which are denser near zero, where most weights of a long
 # sequence are. With equal steps of 1/255, uniform attention over 512 tokens would round to 0.
@@ -22,7 +17,8 @@ EXPONENT = 1.5
 # The largest rounding error of a weight.
 PRECISION = 0.003
 
-_FOLDER = resources.files("flax_transformer.visualization") / "page"
+FOLDER = "flax_transformer.visualization"
+STYLES = ("base.css", "attention_view.css")
 _SCRIPTS = (
     "data.js",
     "colors.js",
@@ -76,37 +72,18 @@ def make_page(
         A whole HTML document. It loads nothing from outside. Its content security policy blocks all
         loading and all scripts except the page's own.
     """
-    style = _read("attention_view.css")
-    script = "\n".join(map(_read, _SCRIPTS))
-    scripts = {
-        "header": _json({**header, "levels": LEVELS, "exponent": EXPONENT, "precision": PRECISION}),
-        **{name: _pack(chunk) for name, chunk in chunks.items()},
-        **{f"frame-{index}": address for index, address in enumerate(frames)},
-    }
-    return string.Template(_read("attention_view.html")).substitute(
-        title=html.escape(isolated(title)),
-        style=style,
-        style_digest=_digest(style),
-        script=script,
-        script_digest=_digest(script),
-        data="\n".join(
-            f'<script type="text/plain" id="{name}">{text}</script>'
-            for name, text in scripts.items()
-        ),
+    header = {**header, "levels": LEVELS, "exponent": EXPONENT, "precision": PRECISION}
+    return whole_page(
+        title,
+        template=read_page_files(FOLDER, ["attention_view.html"]),
+        style=read_page_files(FOLDER, STYLES),
+        script=read_page_files(FOLDER, _SCRIPTS),
+        data={
+            "header": json_for_page(header),
+            **{name: _pack(chunk) for name, chunk in chunks.items()},
+            **{f"frame-{index}": address for index, address in enumerate(frames)},
+        },
     )
-
-
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _json(value: Any) -> str:
-    # Within a script element, "<" could begin the closing tag.
-    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _pack(chunk: np.ndarray) -> str:
