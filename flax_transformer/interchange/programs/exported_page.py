@@ -112,7 +112,7 @@ def export_page(
     comparison = _compare(task, rounded, programs, engine)
     outputs = [_outputs(task, each, examples) for each in (rounded, variables)]
     shown = _shown(engine, task, examples)
-    text = model_page(_title(run), page, contents)
+    text = model_page(_title(run, workdir), page, contents)
     with written_whole(out) as file:
         file.write_text(text, "utf-8")
     return ExportedPage(
@@ -192,10 +192,8 @@ def _examples(task: Any, number: int) -> tuple[list[Any], str]:
         return [], str(error)
 
 
-def _title(run: Run) -> str:
-    data = run.experiment.data
-    name = data.dataset or "own data"
-    return f"{name}: {run.task.description}"
+def _title(run: Run, workdir: str | Path) -> str:
+    return (run.experiment.data.dataset or Path(workdir).name).replace("_", " ")
 
 
 def _page(run: Run, programs: dict[str, Program], examples: Sequence[Any]) -> dict[str, Any]:
@@ -205,7 +203,8 @@ def _page(run: Run, programs: dict[str, Program], examples: Sequence[Any]) -> di
     number = sum(array.size for array in jax.tree.leaves(run.variables))
     page = {
         "task": task.command,
-        "about": f"{number:,} weights. Exported by flax_transformer {version('flax_transformer')}",
+        "about": f"From {task.description}: {number:,} weights of 16 bits, exported by "
+        f"flax_transformer {version('flax_transformer')}",
         "position_limit": position_limit(config),
         "pools_first": getattr(config, "pooling", "") in ("class_token", "first"),
         "examples": _examples_to_try(examples),
@@ -240,7 +239,8 @@ def _examples_to_try(examples: Sequence[Any]) -> list[Any]:
     if examples and not isinstance(examples[0], str):
         is_small = np.size(examples[0]) <= LARGEST_SHOWN_IMAGE
         return [np.ravel(image).tolist() for image in examples[: NUM_SHOWN * is_small]]
-    return list(dict.fromkeys(text.strip() for text in examples if text.strip()))[:NUM_SHOWN]
+    texts = dict.fromkeys(text.strip() for text in examples if text.strip())
+    return sorted(texts, key=len)[:NUM_SHOWN]
 
 
 def _background(examples: Sequence[Any]) -> int:

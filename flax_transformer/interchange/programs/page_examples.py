@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-# Tokens of the beginning of a text that a language model continues.
-PROMPT_LENGTH = 16
+# Tokens among which a line begins, and characters of it that a language model continues.
+PIECE_LENGTH, PROMPT_LENGTH = 200, 40
 
 
 def _sources(task: Any, split: str, number: int) -> list[Any]:
@@ -16,11 +16,11 @@ def _sources(task: Any, split: str, number: int) -> list[Any]:
 
 def _beginnings(task: Any, split: str, number: int) -> list[Any]:
     stream, _ = task.read(split)
-    # The stream begins with an end mark.
-    starts = np.linspace(1, max(len(stream) - PROMPT_LENGTH, 1), number, endpoint=False).astype(int)
-    # Parts of a character at the ends of a piece would not come back.
-    texts = (task.tokenizer.decode(stream[i : i + PROMPT_LENGTH].tolist()) for i in starts)
-    return [text.strip("\ufffd") for text in texts]
+    starts = np.linspace(0, max(len(stream) - PIECE_LENGTH, 0), number, endpoint=False).astype(int)
+    pieces = (task.tokenizer.decode(stream[i + 1 : i + PIECE_LENGTH].tolist()) for i in starts)
+    # The first line that begins in a piece; the piece itself may begin within a character.
+    rests = (piece.partition("\n")[2].strip() or piece.strip("\ufffd") for piece in pieces)
+    return [rest.partition("\n")[0][:PROMPT_LENGTH] for rest in rests]
 
 
 def _inputs(task: Any, split: str, number: int) -> list[Any]:

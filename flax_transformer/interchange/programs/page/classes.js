@@ -9,7 +9,7 @@ function showBars(names, probabilities) {
     const [label, bar, share] = ["label", "bar", "share"].map((className) =>
       Object.assign(document.createElement("div"), { className }));
     label.textContent = names[place];
-    share.textContent = `${(100 * probabilities[place]).toFixed(1)} %`;
+    share.textContent = `${(100 * probabilities[place]).toFixed(1)}\u00a0%`;
     const filled = document.createElement("div");
     filled.style.width = `${100 * probabilities[place]}%`;
     bar.append(filled);

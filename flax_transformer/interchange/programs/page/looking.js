@@ -11,7 +11,7 @@ const STRONGEST = 4;
 const visible = (token) => [...token].map((letter) => SIGNS[letter] ?? letter).join("") || "∅";
 
 // What is shown: for each query its weights [layers, heads, keys] of all keys so far.
-const looks = { keys: [], queries: [], chosen: -1 };
+const looks = { keys: [], queries: [], chosen: -1, show: showLooks };
 
 /** The weights of a query to all keys in the chosen layer and head, or in the mean of heads. */
 function weightsOf({ weights, layers, heads }) {
@@ -71,7 +71,8 @@ function startLooking(keys, names) {
   byId("hint").textContent = names.hint ?? "";
   byId("keys").replaceChildren(...keys.map((key) => tokenElement("span", key)));
   byId("queries").replaceChildren();
-  for (const id of ["queries-name", "matrix", "queries"]) byId(id).hidden = !names.queries;
+  for (const id of ["queries-name", "queries"]) byId(id).hidden = !names.queries;
+  byId("matrix").hidden = !names.hasMatrix;
   byId("looks").hidden = false;
 }
 
@@ -80,22 +81,39 @@ function addKey(key) {
   byId("keys").append(tokenElement("span", key));
 }
 
-/** Adds a query with its weights, and shows it unless another one was chosen. */
-function addQuery(token, found) {
+/** Adds a query with its weights, and shows it unless another one was chosen, or it is a mark. */
+function addQuery(token, found, isMark = false) {
   fillChoices(found);
   looks.queries.push({ token, ...found });
   const element = tokenElement("button", token);
   const place = looks.queries.length - 1;
-  element.addEventListener("click", () => chooseQuery(place));
+  for (const event of ["click", "focus"]) element.addEventListener(event, () => chooseQuery(place));
   byId("queries").append(element);
-  if (looks.isFollowing) looks.chosen = place;
-  showLooks();
+  if (looks.isFollowing && !(isMark && place > 0)) looks.chosen = place;
+  askToLook();
 }
 
 function chooseQuery(place) {
   Object.assign(looks, { chosen: place, isFollowing: false });
-  showLooks();
+  askToLook();
 }
+
+let isLookAsked = false;
+
+/** Shows the looks once at the next frame, for any number of requests. */
+function askToLook() {
+  if (isLookAsked) return;
+  isLookAsked = true;
+  requestAnimationFrame(() => {
+    isLookAsked = false;
+    looks.show();
+  });
+}
+
+byId("queries").addEventListener("keydown", ({ key, target }) => {
+  if (key === "ArrowRight") target.nextElementSibling?.focus();
+  if (key === "ArrowLeft") target.previousElementSibling?.focus();
+});
 
 function showLooks() {
   const query = looks.queries[looks.chosen];
@@ -123,38 +141,35 @@ function sentenceOf(token, weights) {
 /** Paints the weights of all queries, one row each. */
 function paintMatrix() {
   const { keys, queries } = looks;
-  const labels = [...keys, ...queries.map(({ token }) => token)].map(visible);
-  const left = labelWidth(labels, LABEL_SIZE, 110) + 10;
+  const left = labelWidth(queries.map(({ token }) => visible(token)), LABEL_SIZE, 110) + 10;
+  const top = labelWidth(keys.map(visible), LABEL_SIZE, 110) + 10;
   const rows = queries.map((query) => weightsOf(query));
   const text = { kind: "text", size: LABEL_SIZE, fill: color("ink") };
   const most = Math.max(...rows.map(largest)) || 1;
   const shares = rows.flatMap((row) => keys.map((_, i) => (row[i] ?? 0) / most));
   const shapes = [
     ...keys.map((key, i) => ({
-      ...text, x: left + (i + 0.5) * CELL, y: left - 6, turned: true,
-      text: fitted(visible(key), LABEL_SIZE, left - 10),
+      ...text, x: left + (i + 0.5) * CELL, y: top - 6, turned: true,
+      text: fitted(visible(key), LABEL_SIZE, top - 10),
     })),
     ...queries.map(({ token }, i) => ({
-      ...text, x: left - 6, y: left + (i + 0.5) * CELL, anchor: "end",
+      ...text, x: left - 6, y: top + (i + 0.5) * CELL, anchor: "end",
       text: fitted(visible(token), LABEL_SIZE, left - 10), bold: i === looks.chosen,
     })),
     {
-      kind: "pixels", x: left, y: left, width: keys.length * CELL, height: queries.length * CELL,
+      kind: "pixels", x: left, y: top, width: keys.length * CELL, height: queries.length * CELL,
       rows: queries.length, columns: keys.length, pixels: pixelsOf(shares, rampTable()),
     },
     {
-      kind: "rect", x: left + 0.5, y: left + looks.chosen * CELL + 0.5, fill: "none",
+      kind: "rect", x: left + 0.5, y: top + looks.chosen * CELL + 0.5, fill: "none",
       width: keys.length * CELL - 1, height: CELL - 1, stroke: color("accent"),
     },
   ];
-  const size = { width: left + keys.length * CELL + 2, height: left + queries.length * CELL + 2 };
+  const size = { width: left + keys.length * CELL + 2, height: top + queries.length * CELL + 2 };
   const canvas = byId("weights-picture");
   Object.assign(canvas.style, { width: `${size.width}px`, height: `${size.height}px` });
   paint(canvas, shapes, size, devicePixelRatio);
   canvas.setAttribute("aria-label", `Weights of ${queries.length} tokens to ${keys.length} tokens`);
 }
 
-for (const id of ["layer", "head"]) {
-  byId(id).addEventListener("change", () => dispatchEvent(new Event("look")));
-}
-addEventListener("look", showLooks);
+for (const id of ["layer", "head"]) byId(id).addEventListener("change", askToLook);

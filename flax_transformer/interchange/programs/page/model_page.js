@@ -39,7 +39,7 @@ function open() {
   byId("theme").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : DARK;
     showTheme();
-    dispatchEvent(new Event("look"));
+    askToLook();
   });
   if (page.examples.length) use(page.examples[0]);
   // For programs that drive the page.

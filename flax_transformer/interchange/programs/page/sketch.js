@@ -26,6 +26,7 @@ class Pad {
     this.pen.fillStyle = `rgb(${this.paper} ${this.paper} ${this.paper})`;
     this.pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.hasPhoto = false;
+    this.canvas.classList.remove("coarse");
   }
 
   follow(event) {
@@ -71,6 +72,7 @@ class Pad {
     this.pen.imageSmoothingEnabled = isSmooth;
     this.pen.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
     this.hasPhoto = true;
+    this.canvas.classList.toggle("coarse", !isSmooth);
     this.changed();
   }
 }
@@ -122,7 +124,7 @@ function paintSeen(page) {
   const best = shares.indexOf(Math.max(...shares));
   const where = `row ${Math.floor(best / columns)}, column ${best % columns}`;
   const share = (100 * most).toFixed(0);
-  byId("readout").textContent = `The brightest patch (${where}) has ${share} % of the attention`;
+  byId("readout").textContent = `The brightest patch (${where}) has ${share}\u00a0% of the attention`;
   canvas.setAttribute("aria-label", `The picture as the model sees it. ${byId("readout").textContent}`);
 }
 
@@ -159,7 +161,6 @@ function openImages(model) {
     pad.canvas.classList.remove("over");
     openFile(pad, event.dataTransfer.files[0]);
   });
-  removeEventListener("look", showLooks);
-  addEventListener("look", () => seen.pixels && paintSeen(page));
+  looks.show = () => seen.pixels && paintSeen(page);
   return (pixels) => pad.show(pictureOf(pixels, page.image), page.image, false);
 }

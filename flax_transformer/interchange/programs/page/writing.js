@@ -1,6 +1,6 @@
 // Translations and continuations, which grow token by token.
 
-const SPEED_AFTER = 3; // tokens, before which the speed means little
+const SPEED_AFTER = 8; // tokens, before which the speed means little
 let turn = 0; // of the writing that is shown; an older one ends
 
 /** Lets the page draw and answer. */
@@ -50,6 +50,8 @@ function showSpeed(count, milliseconds) {
   byId("speed").textContent = tokens + after;
 }
 
+const isEnd = (model, id) => model.page.tokens.end.includes(id);
+
 function translateShown(model) {
   const text = byId("text").value;
   const { tokenizer } = model;
@@ -58,10 +60,13 @@ function translateShown(model) {
     keys: "The text as the model reads it",
     queries: "The translation, token by token",
     hint: "Choose a token of the translation to see which tokens of the text it looked at.",
+    hasMatrix: true,
   });
   byId("looks").hidden = !text.trim();
   return writeAll(model, "", model.translate(text), ({ id, attention }) =>
-    addQuery(tokenizer.name(id), ofQuery(attention.attention_cross, 0, ids.length)));
+    addQuery(
+      tokenizer.name(id), ofQuery(attention.attention_cross, 0, ids.length), isEnd(model, id),
+    ));
 }
 
 function continueShown(model) {
@@ -81,7 +86,8 @@ function continueShown(model) {
     } else step.read.slice(read.length).forEach((id) => addKey(tokenizer.name(id)));
     read = step.read;
     const { attention_decoder: weights } = step.attention;
-    addQuery(tokenizer.name(step.id), ofQuery(weights, weights.shape[3] - 1, read.length));
+    const found = ofQuery(weights, weights.shape[3] - 1, read.length);
+    addQuery(tokenizer.name(step.id), found, isEnd(model, step.id));
   });
 }
 
