@@ -49,11 +49,11 @@ def read_page_files(package: str, names: Iterable[str]) -> str:
 
 
 def json_for_page(value: Any) -> str:
-    """Returns JSON that does not end an element of a page.
+    r"""Returns JSON that does not end an element of a page.
 
     Example:
         >>> json_for_page({"text": "</script>"})
-        '{"text": "\\\\u003c/script>"}'
+        '{"text": "\\u003c/script>"}'
     """
     return json.dumps(value).replace("<", "\\u003c")
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.model_card import Run
@@ -293,4 +292,4 @@ def _shown(engine: PageEngine, task: Any, examples: Sequence[Any]) -> list[str]:
     """The outputs of the page."""
     if task.command == "classify":
         return [task.class_names[engine.classify(each).argmax()] for each in examples]
-    return [engine.write(text, LENGTH) for text in examples]
+    return [engine.answer(text, LENGTH) for text in examples]

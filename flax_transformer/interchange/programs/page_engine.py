@@ -37,7 +37,7 @@ const calls = {
   encode: (text) => opened.tokenizer.encode(text),
   decode: (ids) => opened.tokenizer.decode(ids),
   name: (id) => opened.tokenizer.name(id),
-  write: (text, length) => answerTo(opened, text, length),
+  answer: (text, length) => opened.answer(text, length),
   classify: (given) => opened.classify(given).probabilities,
 };
 """
@@ -92,9 +92,9 @@ class PageEngine:
         """Returns the text of a token, for display."""
         return self._call("name", token)
 
-    def write(self, text: str, length: int) -> str:
+    def answer(self, text: str, length: int) -> str:
         """Translates a text, or continues it by at most `length` tokens, greedily."""
-        return self._call("write", text, length)
+        return self._call("answer", text, length)
 
     def classify(self, given: str | np.ndarray) -> np.ndarray:
         """Returns the probabilities of the classes for a text or for the pixels of an image."""

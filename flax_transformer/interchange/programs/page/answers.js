@@ -77,6 +77,13 @@ class PageModel {
     }
   }
 
+  /** The text that the model writes greedily: a translation, or at most `length` more tokens. */
+  answer(text, length) {
+    const isTranslated = this.page.task === "translate";
+    const steps = isTranslated ? this.translate(text) : this.continue(text, length);
+    return this.tokenizer.decode(Array.from(steps, ({ id }) => id));
+  }
+
   emptyCache(capacity) {
     const lengths = { batch: 1, capacity };
     return inTable(this.page.cache, ({ dtype, shape }) =>
@@ -128,10 +135,4 @@ function randomNumbers(seed) {
   // Of neighboring seeds, the first numbers are alike.
   for (let i = 0; i < 8; i++) next();
   return next;
-}
-
-/** The text that a model writes after or for another one, all at once and greedily. */
-function answerTo(model, text, length) {
-  const steps = model.page.task === "translate" ? model.translate(text) : model.continue(text, length);
-  return model.tokenizer.decode(Array.from(steps, ({ id }) => id));
 }

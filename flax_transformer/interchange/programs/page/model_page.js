@@ -43,7 +43,7 @@ function open() {
   });
   if (page.examples.length) use(page.examples[0]);
   // For programs that drive the page.
-  globalThis.model = model;
+  Object.assign(globalThis, { model, seen });
   document.body.dataset.open = "true";
 }
 
