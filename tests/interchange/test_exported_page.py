@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 import re
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from untrained import CLASS_NAMES, EXPERIMENTS, write_workdir
 
 import flax_transformer as ft
 from flax_transformer.cli import main
+from flax_transformer.commands import export_command
 from flax_transformer.data.tokens.tokenizer import Tokenizer
 from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
@@ -27,6 +30,7 @@ from flax_transformer.tasks.given_texts import CutTextWarning
 from flax_transformer.training.assemble import open_run
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled", "unchecked_types")
+EXAMPLES = 2
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 # Sources of a translation: of one length, so that the model is compiled once.
 NUMBERS = ["seven", "eleven", "twenty", "ninety", "twelve"]
@@ -41,7 +45,7 @@ def images() -> Any:
 def number_words() -> Any:
     """Translations are short: a model that nobody trained seldom ends them."""
     experiment = small_experiment("number_words")
-    decoding = dataclasses.replace(experiment.decoding, max_extra_length=5)
+    decoding = DecodingConfig("greedy", max_extra_length=5)
     data = dataclasses.replace(experiment.data, max_length=19)
     return dataclasses.replace(experiment, decoding=decoding, data=data)
 
@@ -69,7 +73,7 @@ def export(workdir, tmp_path_factory) -> Callable[[str], tuple[Path, Any]]:
     @functools.cache
     def export(name: str) -> tuple[Path, Any]:
         file = tmp_path_factory.mktemp("pages") / f"{name}.html"
-        return file, export_page(workdir(name), file, num_examples=7)
+        return file, export_page(workdir(name), file, num_examples=EXAMPLES)
 
     return export
 
@@ -114,8 +118,10 @@ def test_every_kind_is_held(name, export):
     file, exported = export(name)
     assert exported.comparison.difference < 1e-5
     assert exported.comparison.num_equal == exported.comparison.number > 0
-    assert exported.num_equal == exported.number == (7 if name in ("number_words", "images") else 0)
-    assert bool(exported.lacks) == (exported.number == 0)
+    # The data of the others are missing.
+    number = EXAMPLES * (name in ("number_words", "images"))
+    assert exported.num_equal == exported.number == number
+    assert bool(exported.lacks) == (number == 0)
     page = file.read_text("utf-8")
     assert len(page.encode()) == exported.num_bytes
     script = re.findall(r'<script type="module">(.*?)</script>', page, re.S)
@@ -217,15 +223,21 @@ def test_a_page_answers_long_and_empty_texts_as_the_model(show, workdir):
         assert found == translator.translate(texts, greedy(translator))
 
 
-def test_what_the_page_cannot_hold_is_named(workdir, tmp_path, monkeypatch):
-    out = tmp_path / "page.html"
-    with pytest.raises(UserError, match=r"^--format page has no form to classify videos, as .*"):
-        export_page(workdir("videos"), out)
-    with pytest.raises(UserError, match=r"^--format page has no form to fill tokens, as "):
-        export_page(workdir("masked"), out)
-    monkeypatch.setattr(exported_page, "MOST_WEIGHTS", 100)
-    with pytest.raises(UserError, match=r"^--format page holds at most 100 weights, but .* has 1,"):
-        export_page(workdir("images"), out)
+@pytest.mark.parametrize(
+    ("command", "reads", "message"),
+    [
+        ("classify", "videos", "has no form to classify videos, as runs/mine does: give --form"),
+        ("fill", "tokens", "has no form to fill tokens, as runs/mine does: give --format onnx$"),
+        ("classify", "tokens", "holds at most 50,000,000 weights, but runs/mine has 70,000,000: "),
+    ],
+)
+def test_what_the_page_cannot_hold_is_named(command, reads, message, tmp_path, monkeypatch):
+    task = types.SimpleNamespace(command=command, takes=(reads, "classes"))
+    variables = {"params": jax.ShapeDtypeStruct((7, 10**7), "float32")}
+    run = types.SimpleNamespace(task=task, variables=variables)
+    monkeypatch.setattr(exported_page, "open_run", lambda *arguments, **options: run)
+    with pytest.raises(UserError, match=f"^--format page {message}"):
+        export_page("runs/mine", tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 
@@ -252,20 +264,25 @@ def test_weights_that_do_not_fit_into_16_bits_are_named():
     assert rounded["steps"] == 70_000
 
 
-def test_the_command_says_what_it_wrote(workdir, tmp_path, capsys):
-    pytest.importorskip("py_mini_racer", reason="needs the extra page")
-    out = tmp_path / "page.html"
-    words = ["export", "--workdir", str(workdir("images")), "--out", str(out), "--format", "page"]
+def test_the_command_says_what_it_wrote(export, tmp_path, capsys, monkeypatch):
+    written = {name: export(name)[1] for name in ("images", "texts")}
+    out = str(tmp_path / "page.html")
+    words = ["export", "--workdir", "images", "--out", out, "--format", "page"]
+    monkeypatch.setattr(
+        export_command, "export_page", lambda workdir, *_, **__: written[workdir.name]
+    )
     main(words)
     said = " ".join(capsys.readouterr().out.split())
     assert re.search(r"page.html holds the model in 0\.1 MB, \d+ kB of them without weights", said)
     assert re.search(r"largest relative difference \d\.\de-0\d, 3 of 3 largest logits", said)
-    assert re.search(r"outputs for 32 examples of the data: 32 are those of this model, and", said)
+    assert re.search(r"outputs for 2 examples of the data: 2 are those of this model, and 0", said)
+    main([word.replace("images", "texts") for word in words])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no outputs for examples were compared: train.csv does not exist" in said
     with pytest.raises(SystemExit):
         main([*words, "--dtype", "float16"])
-    assert "--dtype float16 is for --format transformers" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    error = " ".join(capsys.readouterr().err.split())
+    assert "--dtype float16 is for --format transformers" in error
 
 
 @pytest.mark.slow

@@ -1,15 +1,14 @@
 """Export of a trained model as one HTML file that runs it in a browser."""
 
-import dataclasses
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.model_card import Run
 from flax_transformer.interchange.programs.compared_programs import Comparison, compare
@@ -28,7 +27,11 @@ from flax_transformer.interchange.programs.model_programs import (
     plain,
 )
 from flax_transformer.interchange.programs.page_engine import PageEngine
-from flax_transformer.interchange.programs.page_examples import first_examples
+from flax_transformer.interchange.programs.page_examples import (
+    first_examples,
+    outputs_of_model,
+    outputs_of_page,
+)
 from flax_transformer.interchange.programs.page_graphs import pack_programs
 from flax_transformer.interchange.programs.page_tokenizers import page_tokenizer
 from flax_transformer.tasks.task import Variables
@@ -43,7 +46,6 @@ MOST_WEIGHTS = 50_000_000
 # Of a comparison; and those that the page shows to try.
 NUM_EXAMPLES, NUM_SHOWN = 32, 5
 LARGEST_SHOWN_IMAGE = 64 * 64 * 3
-LENGTH = 32  # tokens of a continuation that is compared
 
 
 class ExportedPage(NamedTuple):
@@ -56,7 +58,7 @@ class ExportedPage(NamedTuple):
         number: of examples of the data whose outputs were compared too.
         num_equal: outputs that are the same as those of the model with the same rounded weights.
         num_changed: outputs that the model has not with weights of 32 bits.
-        lacks: why there are no examples; empty if there are.
+        lacks: what kept examples from being read; empty if they were.
     """
 
     num_bytes: int
@@ -109,8 +111,8 @@ def export_page(
     page = described | _page(run, programs, examples)
     engine = PageEngine(page, contents)
     comparison = _compare(task, rounded, programs, engine)
-    outputs = [_outputs(task, each, examples) for each in (rounded, variables)]
-    shown = _shown(engine, task, examples)
+    outputs = [outputs_of_model(task, each, examples) for each in (rounded, variables)]
+    shown = outputs_of_page(engine, task, examples)
     text = model_page(_title(run, workdir), page, contents)
     with written_whole(out) as file:
         file.write_text(text, "utf-8")
@@ -132,10 +134,10 @@ def in_half(variables: Variables) -> Variables:
         UserError: if a number is too large for 16 bits.
     """
 
-    def of_array(path: Any, array: Any) -> np.ndarray:
-        array = np.asarray(array)
+    def of_array(path: Any, array: Any) -> Any:
         if array.dtype != np.float32:
             return array
+        array = np.asarray(array)
         with np.errstate(over="ignore"):
             half = array.astype(np.float16).astype(np.float32)
         if not np.isfinite(half).all():
@@ -144,7 +146,8 @@ def in_half(variables: Variables) -> Variables:
                 f"--format page keeps weights in 16 bits, which cannot hold {np.abs(array).max():g}"
                 f" of {name}: give --format onnx"
             )
-        return half
+        # As JAX has them, so that functions compiled for one fit the other.
+        return jnp.asarray(half)
 
     return jax.tree_util.tree_map_with_path(of_array, variables)
 
@@ -270,26 +273,3 @@ def _compare(
             "at the same place; nothing is written: report this model as a bug"
         )
     return found
-
-
-def _outputs(task: Any, variables: Variables, examples: Sequence[Any]) -> list[str]:
-    """The outputs of the model; those of a search are found greedily."""
-    if not examples:
-        return []
-    predictor = task.predictor(variables)
-    if task.command == "classify":
-        given = examples if task.tokenizer is not None else np.stack(examples)
-        return [prediction.label for prediction in predictor.classify(given)]
-    extra = task.experiment.decoding.max_extra_length
-    greedy = DecodingConfig("greedy", max_extra_length=extra)
-    if task.command == "translate":
-        return predictor.translate(examples, greedy)
-    greedy = dataclasses.replace(greedy, max_extra_length=LENGTH)
-    return [texts[0] for texts in predictor.generate(examples, greedy)]
-
-
-def _shown(engine: PageEngine, task: Any, examples: Sequence[Any]) -> list[str]:
-    """The outputs of the page."""
-    if task.command == "classify":
-        return [task.class_names[engine.classify(each).argmax()] for each in examples]
-    return [engine.answer(text, LENGTH) for text in examples]

@@ -192,7 +192,7 @@ def _apply_and_attend(
 ) -> tuple[Any, dict[str, Array]]:
     """Applies a model, and returns its attention weights too."""
     result, stored = model.apply(variables, *inputs, **options, mutable=[ACTIVATIONS])
-    observed = flatten_dict(stored.get(ACTIVATIONS, {}))
+    observed: dict[Any, Any] = flatten_dict(stored.get(ACTIVATIONS, {}))
     named = {name_of(path): value for path, value in observed.items()}
     parts = by_part(named, batch=inputs[0].shape[0])
     return result, {ATTENTION + part: weights for part, weights in parts.items()}

@@ -1,12 +1,20 @@
-"""Examples of the data of a run: to compare a page with the model, and to try it."""
+"""Examples of the data of a run, and what a model and its page answer."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from flax_transformer.decoding.search import DecodingConfig
+from flax_transformer.interchange.programs.page_engine import PageEngine
+from flax_transformer.tasks.given_texts import CutTextWarning
+from flax_transformer.tasks.task import Variables
+
 # Tokens among which a line begins, and characters of it that a language model continues.
 PIECE_LENGTH, PROMPT_LENGTH = 200, 40
+# Tokens of a continuation.
+LENGTH = 32
 
 
 def _sources(task: Any, split: str, number: int) -> list[Any]:
@@ -48,3 +56,28 @@ def first_examples(task: Any, number: int) -> list[Any]:
         UserError: if the split cannot be read.
     """
     return _OF_COMMAND[task.command](task, task.experiment.data.held_out_split, number)
+
+
+def outputs_of_model(task: Any, variables: Variables, examples: Sequence[Any]) -> list[str]:
+    """Returns texts or names of classes; texts are searched for greedily."""
+    if not examples:
+        return []
+    predictor = task.predictor(variables)
+    with warnings.catch_warnings():
+        # The data may have longer texts than the model reads.
+        warnings.simplefilter("ignore", CutTextWarning)
+        if task.command == "classify":
+            given = examples if task.tokenizer is not None else np.stack(examples)
+            return [prediction.label for prediction in predictor.classify(given)]
+        extra = task.experiment.decoding.max_extra_length
+        greedy = DecodingConfig("greedy", max_extra_length=extra)
+        if task.command == "translate":
+            return predictor.translate(examples, greedy)
+        return [texts[0] for texts in predictor.generate(examples, greedy, length=LENGTH)]
+
+
+def outputs_of_page(engine: PageEngine, task: Any, examples: Sequence[Any]) -> list[str]:
+    """Returns the same of the page."""
+    if task.command == "classify":
+        return [task.class_names[engine.classify(each).argmax()] for each in examples]
+    return [engine.answer(text, LENGTH) for text in examples]

@@ -154,7 +154,7 @@ function paintMatrix() {
     })),
     ...queries.map(({ token }, i) => ({
       ...text, x: left - 6, y: top + (i + 0.5) * CELL, anchor: "end",
-      text: fitted(visible(token), LABEL_SIZE, left - 10), bold: i === looks.chosen,
+      text: fitted(visible(token), LABEL_SIZE, left - 10),
     })),
     {
       kind: "pixels", x: left, y: top, width: keys.length * CELL, height: queries.length * CELL,
