@@ -1,7 +1,9 @@
 """The page that `export --format page` writes answers as the model with weights of 16 bits does."""
 
+import configparser
 import dataclasses
 import functools
+import importlib.resources
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from flax_transformer.decoding.search import DecodingConfig
 from flax_transformer.errors import UserError
 from flax_transformer.functional.feed_forward import ACTIVATIONS, Activation
 from flax_transformer.interchange import export_page
-from flax_transformer.interchange.programs import exported_page
+from flax_transformer.interchange.programs import exported_page, model_page, page_engine
 from flax_transformer.interchange.programs.exported_page import in_half
 from flax_transformer.interchange.programs.page_examples import first_examples
 from flax_transformer.tasks.given_texts import CutTextWarning
@@ -47,7 +49,8 @@ def number_words() -> Any:
     experiment = small_experiment("number_words")
     decoding = DecodingConfig("greedy", max_extra_length=5)
     data = dataclasses.replace(experiment.data, max_length=19)
-    return dataclasses.replace(experiment, decoding=decoding, data=data)
+    model = dataclasses.replace(experiment.model, num_decoder_layers=1)
+    return dataclasses.replace(experiment, decoding=decoding, data=data, model=model)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,10 @@ def test_a_text_is_classified_while_it_is_typed(show, workdir):
         prediction = classifier.classify([text])[0]
         expected = [f"{label} {p:.1%}" for label, p in prediction.probabilities.items()]
         assert ["".join(each.split()) for each in found] == ["".join(x.split()) for x in expected]
+        note = page.locator("#hint").text_content()
+        number = len(classifier.tokenizer.encode(text, marked=True))
+        cut = f"Of {number} tokens, only the first 17 are read. "
+        assert note == (cut if text == LONG else "")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
@@ -239,6 +246,15 @@ def test_what_the_page_cannot_hold_is_named(command, reads, message, tmp_path, m
     with pytest.raises(UserError, match=f"^--format page {message}"):
         export_page("runs/mine", tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_all_files_of_the_page_are_used_and_packaged():
+    folder = importlib.resources.files(page_engine.FOLDER) / "page"
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"model_page.html", *model_page._STYLES, *model_page._SCRIPTS}
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg")
+    assert config["options.package_data"][page_engine.FOLDER] == "page/*"
 
 
 def test_an_option_that_it_cannot_hold_is_named(tmp_path, monkeypatch):

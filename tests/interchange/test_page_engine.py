@@ -45,12 +45,11 @@ def operations() -> PageEngine:
 @pytest.mark.parametrize("primitive", EXAMPLES)
 def test_an_operation_gives_the_same(primitive, operations):
     for number, program in enumerate(examples_of(primitive)):
-        for rows in (ROWS, 5):
-            inputs = draw(rows)
-            expected = np.asarray(program.function({}, inputs)["y"])
-            found = operations.run(f"{primitive} {number}", inputs)["y"]
-            assert found.dtype == expected.dtype
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        inputs = draw(ROWS)
+        expected = np.asarray(program.function({}, inputs)["y"])
+        found = operations.run(f"{primitive} {number}", inputs)["y"]
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def scripts(*names: str) -> Any:

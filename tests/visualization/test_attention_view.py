@@ -244,7 +244,8 @@ def test_pages_stay_small_even_for_even_attention(length, layers, heads, megabyt
 def test_all_files_of_the_page_are_used_and_packaged():
     folder = importlib.resources.files("flax_transformer.visualization") / "page"
     names = {file.name for file in folder.iterdir()}
-    assert names == {"attention_view.html", "attention_view.css", *attention_page._SCRIPTS}
+    used = {"attention_view.html", *attention_page.STYLES, *attention_page._SCRIPTS}
+    assert names == used
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parents[2] / "setup.cfg")
     assert config["options.package_data"]["flax_transformer.visualization"] == "page/*"

@@ -17,6 +17,14 @@ class PageModel {
     return ids.length > longest ? [...ids.slice(0, longest - 1), eos] : ids;
   }
 
+  /** Says that a text is cut; empty if it is not. */
+  noteOfCut(text) {
+    const longest = this.page.tokens.max_length;
+    const marks = this.page.task === "translate" ? 1 : 2;
+    const number = this.tokenizer.encode(text).length + marks;
+    return number > longest ? `Of ${number} tokens, only the first ${longest} are read. ` : "";
+  }
+
   /** Reads a text or the pixels of an image: probabilities of all classes, and attention. */
   classify(given) {
     const inputs = typeof given === "string"

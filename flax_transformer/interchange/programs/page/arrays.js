@@ -65,13 +65,16 @@ function expanded(array, shape) {
 /** The axis counted from 0, if it was counted from the end. */
 const countedAxis = (axis, rank) => (axis < 0 ? axis + rank : axis);
 
+// Of the last bit of a number of 16 bits, by its exponent.
+const LAST_BITS = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
+
 /** Numbers of 16 bits, as 32-bit ones. */
 function fromHalves(halves) {
   const numbers = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
     const exponent = (halves[i] >> 10) & 31;
-    const fraction = halves[i] & 1023;
-    const size = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
+    const fraction = (exponent ? 1024 : 0) + (halves[i] & 1023);
+    const size = fraction * LAST_BITS[exponent];
     numbers[i] = halves[i] >> 15 ? -size : size;
   }
   return numbers;

@@ -42,6 +42,7 @@ function classifyText(model) {
   showBars(model.page.classes, probabilities);
   const tokens = model.idsOfText(text).map((id) => model.tokenizer.name(id));
   startLooking(tokens, {
+    hint: model.noteOfCut(text),
     keys: model.page.pools_first
       ? "The text, shaded by the attention of the first token, from which the class is computed"
       : "The text, shaded by the mean attention of all tokens",

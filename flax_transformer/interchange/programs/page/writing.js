@@ -59,7 +59,8 @@ function translateShown(model) {
   startLooking(ids.map((id) => tokenizer.name(id)), {
     keys: "The text as the model reads it",
     queries: "The translation, token by token",
-    hint: "Choose a token of the translation to see which tokens of the text it looked at.",
+    hint: `${model.noteOfCut(text)}Choose a token of the translation to see which tokens of the `
+      + "text it looked at.",
     hasMatrix: true,
   });
   byId("looks").hidden = !text.trim();
@@ -108,7 +109,8 @@ function openWriting(model) {
     write(model);
   });
   byId("text").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (isTranslating ? !event.shiftKey : event.ctrlKey)) {
+    // Within a composition, Enter ends the composition.
+    if (event.key === "Enter" && !event.isComposing && (isTranslating ? !event.shiftKey : event.ctrlKey)) {
       event.preventDefault();
       write(model);
     }
