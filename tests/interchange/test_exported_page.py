@@ -302,6 +302,7 @@ def test_the_command_says_what_it_wrote(export, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::flax_transformer.tasks.given_texts.CutTextWarning")
 @pytest.mark.parametrize("name", ["number_words", "digits"])
 def test_200_inputs_are_answered_in_a_browser_as_by_the_model(name, browser, tmp_path):
     pytest.importorskip("py_mini_racer", reason="needs the extra page")
