@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import errno
 import importlib.metadata
 import io
@@ -21,6 +20,7 @@ import tyro
 from flax_transformer.commands import COMMANDS, find_command, read_description
 from flax_transformer.errors import UnknownPartError, UserError, unknown
 from flax_transformer.option_values import option_values
+from flax_transformer.parser_messages import PLAIN_WORDS, unframed, unknown_option
 from flax_transformer.python_files import import_parts, parts_hint
 from flax_transformer.runtime.start import EXIT_INTERRUPTED, raise_if_interrupted, show_unraisable
 
@@ -29,12 +29,6 @@ EXIT_USER_ERROR = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HELP = {"-h", "--help"}
 PARTS = "--parts"
-# What tyro and Python say -> the same with the thing to do.
-PLAIN_WORDS = {
-    r"^Error parsing (--\S+): invalid literal.*: (.*)$": r"\1 must be a whole number, not \2",
-    r"^Error parsing (--\S+): could not convert.*: (.*)$": r"\1 must be a number, not \2",
-    r"^Unrecognized options: (.*)$": r"unexpected argument '\1': --help lists what is expected",
-}
 PARTS_HELP = f"{PARTS} FILE, with any command, first imports a Python file with parts of your own."
 
 
@@ -48,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(_overview())
         elif name == "--version":
             print(importlib.metadata.version("flax_transformer"))
+        elif name == "--completion":
+            _print_completion(words)
         elif name:
             raise unknown("command", name, COMMANDS)
         else:
@@ -95,9 +91,26 @@ def _overview() -> str:
             f"usage: {PROGRAM} COMMAND ...",
             "Train Transformers, score them and use them.",
             *groups.values(),
-            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}",
+            f"{PROGRAM} COMMAND --help explains a command and its options.\n{PARTS_HELP}\n"
+            f"{PROGRAM} --completion bash|zsh|fish prints a script that completes all of them.",
         ]
     )
+
+
+def _print_completion(words: list[str]) -> None:
+    from flax_transformer.completion import completion_script
+
+    if len(words) != 1:
+        raise UserError("--completion needs the name of a shell: give bash, zsh or fish")
+    print(completion_script(words[0], parser_script), end="")
+
+
+def parser_script(kind: type) -> str:
+    """Returns tyro's own completion script of a dataclass, for bash."""
+    printed, words = io.StringIO(), ("--tyro-write-completion", "bash", "-")
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        tyro.cli(kind, prog=PROGRAM, args=words, registry=option_values())
+    return printed.getvalue()
 
 
 def _prepare_jax() -> None:
@@ -178,38 +191,16 @@ def _parse(command: type, words: list[str], **options: Any) -> Any:
             if HELP & set(words):
                 print(PARTS_HELP)
             raise
-    said = _unframed(printed.getvalue())
+    said = unframed(printed.getvalue())
     # tyro stops at a missing argument, although the argument may only be misspelled.
     if said.startswith(("Missing", "Unrecognized")):
         with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
             tyro.cli(command, args=["--help"], **options)
         known = [PARTS, *re.findall(r"--[a-z][\w.-]*", helped.getvalue())]
-        said = _unknown_option(words, known) or said
+        said = unknown_option(words, known) or said
     for pattern, plain in PLAIN_WORDS.items():
         said = re.sub(pattern, plain, said)
     raise UserError(said)
-
-
-def _unknown_option(words: list[str], known: list[str]) -> str:
-    """Reports the first unknown option and the nearest known one; "" if all are known."""
-    for option in (word.partition("=")[0] for word in words if word.startswith("--")):
-        spelled = option.replace("_", "-")  # tyro accepts both
-        if spelled not in known:
-            near = difflib.get_close_matches(spelled, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "--help lists the options"
-            return f"unknown option '{option}': {hint}"
-    return ""
-
-
-def _unframed(box: str) -> str:
-    """Makes one line of tyro's error box."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # terminal colors
-    lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()[1:]]
-    # Without a terminal, the box has rules of hyphens between the lines.
-    said = " ".join(line for line in lines if line.strip("-"))
-    # Of the options it suggests the nearest is enough; --help shows the rest.
-    said = said.partition(" For full helptext")[0].partition(" in flax-transformer ")[0]
-    return said.partition(" Argument helptext")[0]
 
 
 def _defaults(command: str, words: list[str]) -> Any:

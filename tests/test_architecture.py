@@ -42,6 +42,7 @@ LAYERS = [
     {"training", "experiment", "conventions", "presets"},
     {"console", "line_batches", "interchange", "serving"},
     {"commands", "option_values"},
+    {"completion", "parser_messages"},
     {"cli", "flax_transformer"},
     {"__main__"},
 ]

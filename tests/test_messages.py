@@ -46,10 +46,11 @@ def test_mistaken_messages_are_found(call):
     assert text
 
 
-# What `unknown` may name besides an option: the words of a file, or names that Python code gives.
+# What `unknown` may name besides an option: the words of a file or of a request, or names that
+# Python code gives.
 NOT_OPTIONS = re.compile(
     r"command$|experiment file$|kind$|config of a task$|part of attention$|class$|.* in \{\}|"
-    r"activation$|stack of layers$"
+    r"activation$|stack of layers$|field of a request$"
 )
 
 

@@ -8,7 +8,11 @@ from rich.console import Console
 
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, check_options
+from flax_transformer.interchange.ctranslate2.exported_ctranslate2 import (
+    describe_engine,
+    export_ctranslate2,
+)
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_runs import export_run
 from flax_transformer.interchange.programs.exported_page import describe_page, export_page
@@ -27,22 +31,29 @@ class Export(OfWorkdir):
 
     out: Path
     """New folder; of --format page, an HTML file."""
-    format: Literal["transformers", "stablehlo", "onnx", "page"] = "transformers"
+    format: Literal["transformers", "stablehlo", "onnx", "page", "ctranslate2"] = "transformers"
     """System that runs the model: transformers; stablehlo: JAX without Flax; onnx: onnxruntime,
     which needs the extra `onnx`; page: any browser, offline, by one HTML file, which needs the
-    extra `page` to write."""
+    extra `page` to write; ctranslate2: translators and language models on CPUs, which needs the
+    extra `ctranslate2`."""
     family: str | None = None
     """Kind of model of transformers to write, such as llama; by default the first that can hold
     this model."""
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Type of the tensors of --format transformers; programs compute in float32."""
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
+    """Type of the tensors: float32, float16 or bfloat16 with --format transformers, float32 or int8
+    with ctranslate2; programs compute in float32."""
     adapter: bool = False
     """Write only what a training with --training.lora.rank has changed, for the package PEFT. Needs
     --weights best or last."""
+    num_texts: int = 100
+    """ctranslate2: texts of the validation split with which its outputs are compared."""
 
     def run(self) -> None:
         """Exports the model and says how to load it."""
-        if self.format != "transformers":
+        check_options(self, "num_texts")
+        if self.format == "ctranslate2":
+            self._export_ctranslate2()
+        elif self.format != "transformers":
             self._export_programs()
         elif self.adapter:
             self._export_adapter()
@@ -64,6 +75,25 @@ class Export(OfWorkdir):
             exported = export_programs(self.workdir, self.out, self.format, weights=self.weights)
             lines = describe(self.out, exported)
         for line in lines:
+            say(Console(), line)
+
+    def _export_ctranslate2(self) -> None:
+        for name, value in {"--family": self.family, "--adapter": self.adapter or None}.items():
+            if value is not None:
+                option = name if value is True else f"{name} {value}"
+                raise UserError(f"{option} is for --format transformers: leave it out")
+        if self.dtype in ("float16", "bfloat16"):
+            raise UserError(
+                f"--dtype {self.dtype} is for --format transformers: give float32 or int8"
+            )
+        exported = export_ctranslate2(
+            self.workdir,
+            self.out,
+            weights=self.weights,
+            dtype=self.dtype,
+            num_texts=self.num_texts,
+        )
+        for line in describe_engine(self.out, exported, self.dtype):
             say(Console(), line)
 
     def _export_adapter(self) -> None:

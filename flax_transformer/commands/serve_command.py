@@ -19,8 +19,8 @@ from flax_transformer.training.quantized_weights import UseType
 class Serve:
     """Answer requests over HTTP with trained models.
 
-    Translators have the interface of LibreTranslate. Requests that arrive together are computed
-    together.
+    Translators have the interface of LibreTranslate, language models that of OpenAI. Requests that
+    arrive together are computed together.
     """
 
     workdir: UseAppendAction[tuple[Path, ...]]

@@ -49,8 +49,7 @@ def apply_temperature(
         )
     if temperature == 1:
         return logits
-    below_largest = logits - logits.max(axis=-1, keepdims=True)
-    return below_largest / min(max(temperature, SMALLEST), LARGEST)
+    return below_largest(logits) / min(max(temperature, SMALLEST), LARGEST)
 
 
 def filter_top_k(logits: Float[Array, "*rows vocab"], k: int) -> Float[Array, "*rows vocab"]:
@@ -102,9 +101,32 @@ def filter_top_p(logits: Float[Array, "*rows vocab"], p: float) -> Float[Array, 
         raise ValueError(f"top_p must be in (0, 1], got {p}")
     if p == 1:
         return logits
+    return keep_nucleus(logits, max(p, SMALLEST))
+
+
+def below_largest(logits: Float[Array, "*rows vocab"]) -> Float[Array, "*rows vocab"]:
+    """Subtracts the largest logit, which changes no probability.
+
+    Example:
+        >>> below_largest(jnp.array([3.0, 7.0])).tolist()
+        [-4.0, 0.0]
+    """
+    return logits - logits.max(axis=-1, keepdims=True)
+
+
+def keep_nucleus(
+    logits: Float[Array, "*rows vocab"], p: float | Float[Array, "*rows 1"]
+) -> Float[Array, "*rows vocab"]:
+    """Computes `filter_top_p` for probabilities that may be traced, and may differ by row.
+
+    Example:
+        >>> logits = jnp.log(jnp.array([[0.125, 0.5, 0.375]]))
+        >>> keep_nucleus(logits, jnp.array([[0.75]]))[0, 0].item()
+        -inf
+    """
     descending = jnp.sort(logits, axis=-1, descending=True)
     probs = jax.nn.softmax(descending, axis=-1)
-    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < max(p, SMALLEST)
+    in_nucleus = jnp.cumsum(probs, axis=-1) - probs < p
     threshold = jnp.where(in_nucleus, descending, jnp.inf).min(axis=-1, keepdims=True)
     return jnp.where(logits < threshold, -jnp.inf, logits)
 

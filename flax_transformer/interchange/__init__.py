@@ -1,5 +1,6 @@
 """Exchange of weights: published folders as our models, and our models as such folders."""
 
+from flax_transformer.interchange.ctranslate2.exported_ctranslate2 import export_ctranslate2
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_folders import export_folder
 from flax_transformer.interchange.exported_runs import export_run
@@ -14,6 +15,7 @@ from flax_transformer.interchange.published_runs import from_pretrained
 __all__ = [
     "FAMILIES",
     "export_adapter",
+    "export_ctranslate2",
     "export_folder",
     "export_page",
     "export_programs",

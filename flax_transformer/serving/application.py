@@ -3,19 +3,23 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flax_transformer.serving.attention_answers import attention_routes
+from flax_transformer.serving.described_route import OPENAI
 from flax_transformer.serving.limits import LimitsConfig, RequestError
-from flax_transformer.serving.requests import check_key
+from flax_transformer.serving.openapi import openapi_route
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.service_metrics import ServiceMetrics
+from flax_transformer.serving.start_page import start_route
+from flax_transformer.serving.status_routes import status_routes
 
 
 def make_application(
@@ -26,8 +30,8 @@ def make_application(
 ) -> Starlette:
     """Makes the application that serves models.
 
-    Besides the routes of the models it has /health, which says that the process lives, /ready,
-    whose status is 503 once the service ends, and /metrics for Prometheus.
+    Besides the routes of the models it has those of `status_routes`, /openapi.json, the start page
+    and the pages of attention.
 
     Args:
         models: which are ready to answer; they are closed when the application ends.
@@ -43,22 +47,11 @@ def make_application(
         yield
         app.state.is_ready = False
         for model in models:
-            model.batcher.close()
+            model.close()
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(request: Request) -> Response:
-        is_ready = request.app.state.is_ready
-        return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
-
-    async def show_metrics(request: Request) -> Response:
-        check_key(request)
-        return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    own = [Route("/health", health), Route("/ready", ready), Route("/metrics", show_metrics)]
+    own = [*status_routes(models, metrics), openapi_route(), start_route(models)]
     app = Starlette(
-        routes=[*own, *routes],
+        routes=[*own, *attention_routes(models), *routes],
         lifespan=lifespan,
         exception_handlers={
             RequestError: _refuse,
@@ -79,12 +72,20 @@ async def _refuse(request: Request, error: Exception) -> Response:
     # A body that was not read to its end makes the connection useless.
     if error.status in (408, 413):
         headers = {"Connection": "close"}
-    return JSONResponse({"error": error.reason}, error.status, headers)
+    return JSONResponse({"error": _described(request, error)}, error.status, headers)
+
+
+def _described(request: Request, error: RequestError) -> Any:
+    """The form of an error: that of OpenAI, whose clients show the message, under its paths."""
+    if not request.url.path.startswith(OPENAI):
+        return error.reason
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    return {"message": error.reason, "type": kind, "param": None, "code": None}
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    paths = sorted(route.path for route in request.app.routes if isinstance(route, Route))
+    paths = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
     reason = {
         404: f"{request.url.path:.60} is not here: there are {', '.join(paths)}",
         405: f"{request.url.path:.60} does not take {request.method}: use another method",

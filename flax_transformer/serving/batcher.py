@@ -7,6 +7,9 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+# The time of a batch hardly depends on its rows up to this number.
+FEW = 4
+
 
 class Kind(NamedTuple):
     """What inputs must have in common to share a batch.
@@ -44,12 +47,13 @@ class Batcher:
 
     The next batch has the kind of the input that is due first. An input is due some time after it
     has arrived, which grows with its size: small ones go before large ones that came a little
-    earlier, and none waits forever.
+    earlier, and none waits forever. If more inputs wait than `FEW`, a batch is one of `sizes` in
+    number, and the others wait for the next: rows without an input would cost as much as theirs.
 
     Args:
         answer: computes the answers to inputs of one kind; called in the thread. An answer may be
             an exception, which its input's future raises.
-        largest: number of inputs in a batch.
+        sizes: numbers of rows of a batch, in ascending order.
         capacity: number of inputs that may wait.
         delay: seconds that the first input waits for others while nothing is computed.
         patience: seconds by which an input of size 1 is due later.
@@ -62,12 +66,12 @@ class Batcher:
         self,
         answer: Callable[[Kind, list[Any]], Sequence[Any]],
         *,
-        largest: int = 64,
+        sizes: Sequence[int] = (64,),
         capacity: int = 4096,
         delay: float = 0.003,
         patience: float = 0.001,
     ):
-        self._answer, self._largest, self._capacity = answer, largest, capacity
+        self._answer, self._sizes, self._capacity = answer, sizes, capacity
         self._delay, self._patience = delay, patience
         self._waiting: list[_Waiting] = []
         self._changed = threading.Condition()
@@ -132,11 +136,17 @@ class Batcher:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             first = min((one.arrived for one in self._waiting), default=0.0)
             self._changed.wait_for(
-                lambda: len(self._waiting) >= self._largest or self._is_closed,
+                lambda: len(self._waiting) >= self._sizes[-1] or self._is_closed,
                 first + self._delay - time.monotonic(),
             )
             ordered = sorted(self._waiting, key=lambda one: one.due)
-            batch = [one for one in ordered if one.kind == ordered[0].kind][: self._largest]
+            alike = [one for one in ordered if one.kind == ordered[0].kind]
+            batch = alike[: self._number(len(alike))]
             taken = set(map(id, batch))
             self._waiting = [one for one in self._waiting if id(one) not in taken]
             return batch
+
+    def _number(self, waiting: int) -> int:
+        """How many of the inputs that wait share the next batch."""
+        number = min(waiting, self._sizes[-1])
+        return max((size for size in self._sizes if FEW < size <= number), default=number)

@@ -5,20 +5,28 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from flax_transformer.data.tokens.tokenized import TokenizedText
 from flax_transformer.errors import UserError
+from flax_transformer.serving.batched_texts import BatchedTexts
+from flax_transformer.serving.described_route import (
+    TEXT,
+    Answer,
+    Described,
+    Field,
+    list_of,
+    one_or_more,
+    record_of,
+)
 from flax_transformer.serving.limits import LimitsConfig, RequestError
 from flax_transformer.serving.requests import check_key, read_request, texts_of
-from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.tasks.translation.translator import Translator
 from flax_transformer.training.assemble import TrainedRun
 
 AUTO = "auto"
 
 
-class ServedTranslator(ServedModel):
+class ServedTranslator(BatchedTexts):
     """A translator between two languages.
 
     Args:
@@ -39,9 +47,18 @@ class ServedTranslator(ServedModel):
         self.max_length = predictor.max_length
         super().__init__(name, predictor, limits)
 
-    def answer(self, texts: list[str], options: Any) -> Sequence[str]:
+    def described(self) -> dict[str, Any]:
+        """Returns what the start page knows of the model."""
+        return {**super().described(), "source": self.source, "target": self.target}
+
+    async def attention_options(self, text: str) -> Mapping[str, Any]:
+        """Translates the text in a batch, whose programs are compiled; see `Translator.attend`."""
+        (translation,) = await self.ask([text])
+        return {"target": translation} if translation.strip() else {}
+
+    def answer(self, inputs: list[str], options: Any) -> Sequence[str]:
         """Translates texts, without options."""
-        return self.predictor.translate(texts)
+        return self.predictor.translate(inputs)
 
     def num_tokens(self, text: str) -> int:
         """Counts the tokens of a source, with its marks."""
@@ -55,7 +72,7 @@ def open_translator(name: str, run: TrainedRun, limits: LimitsConfig) -> ServedT
     return ServedTranslator(name, predictor, limits, data.source_language, data.target_language)
 
 
-def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
+def translation_routes(translators: Sequence[ServedTranslator]) -> list[Described]:
     """Makes the routes /translate, /languages and /detect.
 
     Raises:
@@ -91,10 +108,32 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Route]:
         await read_request(request)
         raise RequestError(501, "languages are not detected: give source in /translate")
 
+    first = translators[0]
+    sources = [AUTO, *dict.fromkeys(one.source for one in translators)]
+    targets = list(dict.fromkeys(one.target for one in translators))
     return [
-        Route("/translate", translate, methods=["POST"]),
-        Route("/languages", languages),
-        Route("/detect", detect, methods=["POST"]),
+        Described(
+            "/translate",
+            translate,
+            method="POST",
+            does="Translates texts.",
+            fields=[
+                Field("q", one_or_more(TEXT), "Text or texts.", is_required=True),
+                Field("source", {"enum": sources, "default": AUTO}, "Language of the texts."),
+                Field("target", {"enum": targets}, "Language to translate to.", len(targets) > 1),
+                Field("format", {"enum": ["text"], "default": "text"}, "Form of the texts."),
+            ],
+            example={"q": first.example_text, "source": first.source, "target": first.target},
+            answer=Answer(record_of(translatedText=one_or_more(TEXT))),
+        ),
+        Described(
+            "/languages",
+            languages,
+            does="Lists the languages.",
+            example={},
+            answer=Answer(list_of(record_of(code=TEXT, name=TEXT, targets=list_of(TEXT)))),
+        ),
+        Described("/detect", detect, method="POST", does="Refuses: languages are not detected."),
     ]
 
 

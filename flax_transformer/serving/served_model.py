@@ -1,22 +1,14 @@
-"""A trained model whose answers are computed in batches of texts."""
+"""A trained model that a service answers with."""
 
 import abc
-import asyncio
-import itertools
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from flax_transformer.data.batches.batches import padded_length
-from flax_transformer.errors import UserError
-from flax_transformer.serving.batcher import Batcher, ClosedError, FullError, Kind
 from flax_transformer.serving.limits import LimitsConfig, RequestError
-
-# Rows of a batch: few sizes, so that few programs are compiled.
-ROWS = (1, 4, 16, 64)
 
 
 class ServedModel(abc.ABC):
-    """A loaded model, and the batches of texts that it answers.
+    """A loaded model that answers many requests.
 
     Args:
         name: by which requests name it.
@@ -27,104 +19,68 @@ class ServedModel(abc.ABC):
         name: see the argument.
         predictor: see the argument.
         limits: see the argument.
-        batcher: of its texts.
         does: what the model does: the command that uses it.
-        max_length: tokens that it reads of a text.
-        all_options: those whose programs are compiled before the service listens.
+        max_length: tokens that it reads of a text; only models of texts have it.
+        shows_attention: whether there is a page of its attention for a text.
+        example_text: a text that it reads.
     """
 
     does: str
     max_length: int
-    all_options: Sequence[Hashable] = (None,)
+    shows_attention = True
+    example_text = "a text"
 
     def __init__(self, name: str, predictor: Any, limits: LimitsConfig):
         self.name, self.predictor, self.limits = name, predictor, limits
-        self.batcher = Batcher(self._answer, largest=ROWS[-1], capacity=limits.waiting)
+
+    def described(self) -> dict[str, Any]:
+        """Returns what the start page knows of the model."""
+        return {"name": self.name, "does": self.does, "attends": self.shows_attention}
+
+    async def attention_options(self, text: str) -> Mapping[str, Any]:
+        """Returns the options of the predictor's `attend` for a text."""
+        return {}
+
+    def late(self) -> RequestError:
+        """Makes the error of a request that took too long."""
+        return RequestError(503, f"no answer within {self.limits.seconds:g} s: try again later")
+
+    @property
+    @abc.abstractmethod
+    def num_programs(self) -> int:
+        """Number of programs that `warm_up` compiles."""
 
     @abc.abstractmethod
-    def answer(self, texts: list[str], options: Any) -> Sequence[Any]:
-        """Computes the answers to texts with the same options."""
-
-    @abc.abstractmethod
-    def num_tokens(self, text: str) -> int:
-        """Counts the tokens that the model reads of a text."""
-
-    async def ask(self, texts: Sequence[str], options: Hashable = None) -> list[Any]:
-        """Answers the texts of a request, each in a batch with those of other requests.
-
-        Args:
-            texts: of the request.
-            options: of `answer`; texts with the same share a batch.
-
-        Raises:
-            RequestError: if there are too many texts, one is too long, too many wait, the answer
-                takes too long, or the service ends.
-        """
-        if len(texts) > self.limits.texts:
-            raise RequestError(
-                413, f"{len(texts)} texts are more than {self.limits.texts}: send several requests"
-            )
-        try:
-            given = [(text, Kind(self._size(text), options)) for text in texts]
-            futures = self.batcher.submit(given)
-        except UserError as error:
-            raise RequestError(422, str(error)) from error
-        except FullError as error:
-            raise RequestError(429, "too many texts are waiting: try again later") from error
-        except ClosedError as error:
-            raise RequestError(503, "the service ends: ask it again later") from error
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
-        except TimeoutError as error:
-            reason = f"no answer within {self.limits.seconds:g} s: try again later"
-            raise RequestError(503, reason) from error
-        except UserError as error:
-            raise RequestError(422, str(error)) from error
-
     def warm_up(self, done: Callable[[], None]) -> None:
-        """Compiles the programs of all lengths and numbers of rows.
+        """Compiles all programs before the service listens.
 
         Args:
             done: called after each of `num_programs`.
         """
-        for size, rows, options in itertools.product(self._sizes(), ROWS, self.all_options):
-            self._answer(Kind(size, options), [self._text_of(size)] * rows)
-            done()
 
     @property
-    def num_programs(self) -> int:
-        """Number of shapes."""
-        return len(self._sizes()) * len(ROWS) * len(self.all_options)
+    @abc.abstractmethod
+    def num_waiting(self) -> int:
+        """Number of texts that wait."""
 
-    def _sizes(self) -> list[int]:
-        longest = self.max_length
-        return sorted({padded_length(length, longest) for length in range(1, longest + 1)})
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Answers what waits, takes nothing more, and returns when all is done."""
 
-    def _text_of(self, size: int) -> str:
-        """A text whose padded length is `size`, as far as there is one."""
-        texts = (" ".join(["a"] * words) for words in range(size, 0, -1))
-        return next((text for text in texts if self.num_tokens(text) <= size), "a")
 
-    def _size(self, text: str) -> int:
-        tokens, longest = self.num_tokens(text), self.max_length
-        if tokens > longest:
-            raise RequestError(
-                413, f"a text has {tokens} tokens, but {self.name} reads {longest}: divide it"
-            )
-        return padded_length(max(tokens, 1), longest)
+Model = TypeVar("Model", bound=ServedModel)
 
-    def _answer(self, kind: Kind, texts: list[str]) -> Sequence[Any]:
-        """Answers a batch; a text that the model refuses hinders no other request."""
-        try:
-            return self._answer_all(kind, texts)
-        except UserError as error:
-            if len(texts) == 1:
-                return [error]
-        return [answer for text in texts for answer in self._answer(kind, [text])]
 
-    def _answer_all(self, kind: Kind, texts: list[str]) -> Sequence[Any]:
-        """Answers texts; copies of the first fill the rows of a batch."""
-        rows = next(size for size in ROWS if size >= len(texts))
-        filled = [*texts, *[texts[0]] * (rows - len(texts))]
-        return self.answer(filled, kind.options)[: len(texts)]
+def named(models: Sequence[Model], fields: Mapping[str, Any]) -> Model:
+    """Finds the model that a request names; a single one needs no name.
+
+    Raises:
+        RequestError: if none has the name.
+    """
+    name, names = fields.get("model"), [model.name for model in models]
+    if name in names:
+        return models[names.index(name)]
+    if name is None and len(models) == 1:
+        return models[0]
+    status, what = (422, "model is missing") if name is None else (404, f"no model {name!r:.40}")
+    raise RequestError(status, f"{what}: give one of {', '.join(names)}")

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 from starlette.routing import Route
 
-from flax_transformer.errors import UserError
+from flax_transformer.errors import UserError, first_line
 from flax_transformer.serving.application import make_application
+from flax_transformer.serving.completions import completion_routes
+from flax_transformer.serving.language_model import open_language_model
 from flax_transformer.serving.libre_translate import open_translator, translation_routes
 from flax_transformer.serving.limits import LimitsConfig
 from flax_transformer.serving.requests import SECONDS_TO_SEND
@@ -27,7 +30,8 @@ from flax_transformer.training.quantized_weights import UseType
 
 # What a task does -> how its model is served, and the routes of such models.
 _ENCODERS = (open_encoder, encoder_routes)
-_KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], list[Route]]]] = {
+_KINDS: Mapping[str, tuple[Callable[..., ServedModel], Callable[[Any], Sequence[Route]]]] = {
+    "generate": (open_language_model, completion_routes),
     "translate": (open_translator, translation_routes),
     **dict.fromkeys(("classify", "embed", "fill", "tag"), _ENCODERS),
 }
@@ -47,7 +51,7 @@ def open_models(
         if count > 1:
             raise UserError(f"{count} workdirs are named {name}: rename one, as requests name them")
     models: list[ServedModel] = []
-    by_routes: dict[Callable[[Any], list[Route]], list[ServedModel]] = {}
+    by_routes: dict[Callable[[Any], Sequence[Route]], list[ServedModel]] = {}
     for name, path in zip(names, workdirs, strict=True):
         run = open_run(path, weights, dtype=dtype)
         if run.task.command not in _KINDS:
@@ -62,12 +66,22 @@ def open_models(
 
 
 def warm_up(models: Sequence[ServedModel], console: Console) -> None:
-    """Compiles all programs, and shows how many are done."""
+    """Compiles all programs, and shows how many are done.
+
+    Raises:
+        UserError: if the memory is too small for one.
+    """
     total = sum(model.num_programs for model in models)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("compiling programs", total=total)
         for model in models:
-            model.warm_up(lambda: progress.advance(bar))
+            try:
+                model.warm_up(lambda: progress.advance(bar))
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                raise UserError(
+                    f"{model.name} does not fit the memory of the device ({first_line(error)}): "
+                    "serve fewer models, or lower --limits.streams"
+                ) from error
 
 
 def serve(

@@ -44,5 +44,5 @@ class _Waiting(Collector):
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("waiting_texts", "Texts that wait.", labels=["model"])
         for model in self._models:
-            family.add_metric([model.name], model.batcher.num_waiting)
+            family.add_metric([model.name], model.num_waiting)
         yield family

@@ -1,6 +1,8 @@
 """The page of the attention viewer: packed weights, scripts and styles in one file."""
 
 import base64
+import html
+import string
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flax_transformer.visualization.html_page import json_for_page, read_page_files, whole_page
+from flax_transformer.visualization.page_files import digest, json_in_page, read_files
+from flax_transformer.visualization.visible_text import isolated
 
 # Weights are rounded to LEVELS steps, which are denser near zero, where most weights of a long
 # sequence are. With equal steps of 1/255, uniform attention over 512 tokens would round to 0.
@@ -17,9 +20,9 @@ EXPONENT = 1.5
 # The largest rounding error of a weight.
 PRECISION = 0.003
 
-FOLDER = "flax_transformer.visualization"
-STYLES = ("base.css", "attention_view.css")
+_STYLES = ("theme.css", "attention_view.css")
 _SCRIPTS = (
+    "theme.js",
     "data.js",
     "colors.js",
     "drawing.js",
@@ -72,17 +75,24 @@ def make_page(
         A whole HTML document. It loads nothing from outside. Its content security policy blocks all
         loading and all scripts except the page's own.
     """
-    header = {**header, "levels": LEVELS, "exponent": EXPONENT, "precision": PRECISION}
-    return whole_page(
-        title,
-        template=read_page_files(FOLDER, ["attention_view.html"]),
-        style=read_page_files(FOLDER, STYLES),
-        script=read_page_files(FOLDER, _SCRIPTS),
-        data={
-            "header": json_for_page(header),
-            **{name: _pack(chunk) for name, chunk in chunks.items()},
-            **{f"frame-{index}": address for index, address in enumerate(frames)},
-        },
+    style, script = read_files(*_STYLES), read_files(*_SCRIPTS)
+    scripts = {
+        "header": json_in_page(
+            {**header, "levels": LEVELS, "exponent": EXPONENT, "precision": PRECISION}
+        ),
+        **{name: _pack(chunk) for name, chunk in chunks.items()},
+        **{f"frame-{index}": address for index, address in enumerate(frames)},
+    }
+    return string.Template(read_files("attention_view.html")).substitute(
+        title=html.escape(isolated(title)),
+        style=style,
+        style_digest=digest(style),
+        script=script,
+        script_digest=digest(script),
+        data="\n".join(
+            f'<script type="text/plain" id="{name}">{text}</script>'
+            for name, text in scripts.items()
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from flax_transformer.interchange.programs.model_programs import NotHeldError
 from flax_transformer.interchange.programs.page_engine import FOLDER, SCRIPTS, PageEngine
 from flax_transformer.interchange.programs.page_graphs import PackedArrays, pack_programs
 from flax_transformer.interchange.programs.page_tokenizers import page_tokenizer
-from flax_transformer.visualization.html_page import read_page_files
+from flax_transformer.visualization.page_files import read_files
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 NOTHING: dict[str, Any] = {"programs": {}, "arrays": []}
@@ -55,7 +55,7 @@ def test_an_operation_gives_the_same(primitive, operations):
 def scripts(*names: str) -> Any:
     """Some scripts of the page, to call their functions."""
     runner = need_engine().MiniRacer()
-    runner.eval(read_page_files(FOLDER, names))
+    runner.eval(read_files(*names, package=FOLDER))
     return runner
 
 

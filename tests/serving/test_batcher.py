@@ -36,7 +36,7 @@ def results(futures: Sequence[Any]) -> list[Any]:
 
 
 def test_every_input_gets_its_own_answer_from_many_threads():
-    batcher, found = Batcher(Recorder(), largest=7), {}
+    batcher, found = Batcher(Recorder(), sizes=(1, 4, 7)), {}
 
     def ask(first: int) -> None:
         for value in range(first, first + 50):
@@ -54,13 +54,26 @@ def test_every_input_gets_its_own_answer_from_many_threads():
 
 def test_what_arrives_while_a_batch_is_computed_is_the_next_batch():
     record = Recorder(is_open=False)
-    batcher = Batcher(record, largest=3)
+    batcher = Batcher(record, sizes=(1, 2, 3))
     first = batcher.submit(given(1))
     assert record.has_begun.wait(SECONDS)
     others = batcher.submit(given(2, 3, 4, 5))
     record.may_end.set()
     assert results([*first, *others]) == [2, 4, 6, 8, 10]
     assert [values for _, values in record.batches] == [[1], [2, 3, 4], [5]]
+    batcher.close()
+
+
+def test_a_batch_of_many_has_no_empty_rows():
+    record = Recorder(is_open=False)
+    batcher = Batcher(record, sizes=(1, 4, 8, 16))
+    first = batcher.submit(given(0))
+    assert record.has_begun.wait(SECONDS)
+    others = batcher.submit(given(*range(1, 32)))
+    record.may_end.set()
+    assert results([*first, *others]) == [2 * value for value in range(32)]
+    # The last 7 are few enough to share a batch of 8 rows.
+    assert [len(values) for _, values in record.batches] == [1, 16, 8, 7]
     batcher.close()
 
 
@@ -131,7 +144,7 @@ def test_an_input_that_nobody_waits_for_is_not_computed():
 
 def test_closing_answers_what_waits_and_takes_nothing_more():
     record = Recorder(is_open=False)
-    batcher = Batcher(record, largest=1)
+    batcher = Batcher(record, sizes=(1,))
     futures = batcher.submit(given(1, 2, 3))
     closing = threading.Thread(target=batcher.close)
     closing.start()

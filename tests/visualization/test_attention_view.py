@@ -244,7 +244,7 @@ def test_pages_stay_small_even_for_even_attention(length, layers, heads, megabyt
 def test_all_files_of_the_page_are_used_and_packaged():
     folder = importlib.resources.files("flax_transformer.visualization") / "page"
     names = {file.name for file in folder.iterdir()}
-    used = {"attention_view.html", *attention_page.STYLES, *attention_page._SCRIPTS}
+    used = {"attention_view.html", *attention_page._STYLES, *attention_page._SCRIPTS}
     assert names == used
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parents[2] / "setup.cfg")

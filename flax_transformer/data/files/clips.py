@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import struct
 import warnings
 import zlib
@@ -35,6 +36,7 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 Size = tuple[int, int]  # (width, height)
+Source = Path | bytes  # a file, or what is in it
 
 
 @functools.cache
@@ -88,11 +90,11 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in visible(folder) if is_image(path)]
 
 
-def first_frame(path: Path, size: Size) -> Image.Image:
+def first_frame(path: Source, size: Size) -> Image.Image:
     """Reads an image upright, the first one in its file; raises one of `DAMAGED`.
 
     Args:
-        path: a file that Pillow reads.
+        path: a file that Pillow reads, or its contents.
         size: size to which the image will be cropped and resized; a JPEG is decoded with fewer
             pixels if that is enough.
     """
@@ -102,7 +104,7 @@ def first_frame(path: Path, size: Size) -> Image.Image:
 
 
 def even_frames(
-    path: Path, number: int, size: Size, damages: list[str] | None = None
+    path: Source, number: int, size: Size, damages: list[str] | None = None
 ) -> list[Image.Image]:
     """Reads frames evenly over a whole clip, including its first and its last.
 
@@ -110,8 +112,8 @@ def even_frames(
     clip are repeated. Only the wanted frames are in memory.
 
     Args:
-        path: a GIF, WebP or PNG with several frames, a film, or a folder of images in the natural
-            order of their names.
+        path: a GIF, WebP or PNG with several frames, or its contents; a film, or a folder of images
+            in the natural order of their names.
         number: number of frames.
         size: see `first_frame`.
         damages: collects messages about damage while the rest is read; None: damage is an error.
@@ -120,9 +122,9 @@ def even_frames(
         UserError: if the path is a film and PyAV is not installed.
         Exception: one of `DAMAGED`, if the file is damaged.
     """
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         return _even_images(path, number, size, damages)
-    if is_film(path):
+    if isinstance(path, Path) and is_film(path):
         return films.even_film_frames(path, number, damages)
     with _opened(path) as image:
         return even_frames_of(image, number, damages)
@@ -138,6 +140,18 @@ def even_frames_of(
         image.seek(index)
         frames[index] = upright(image)
     return [frames[index] for index in chosen]
+
+
+def count_pixels(contents: bytes, *, is_clip: bool) -> int:
+    """Counts the pixels that a file says it has, without decoding it; raises one of `DAMAGED`.
+
+    Args:
+        contents: of a file that Pillow reads.
+        is_clip: whether all its frames count, or the first one only.
+    """
+    with _opened(contents) as image:
+        frames = getattr(image, "n_frames", 1) if is_clip else 1
+        return image.width * image.height * frames
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -164,11 +178,12 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Source) -> Iterator[Image.Image]:
     # Pillow warns about damaged metadata, and about images larger than half its limit.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=_formats()) as image:
+        file = io.BytesIO(path) if isinstance(path, bytes) else path
+        with Image.open(file, formats=_formats()) as image:
             yield image
 
 

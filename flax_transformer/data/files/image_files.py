@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from flax_transformer.data.files.clips import (
     DAMAGED,
+    Source,
     even_frames,
     even_frames_of,
     first_frame,
@@ -29,9 +30,10 @@ def read_images(
     """Reads images or videos, crops them to the wanted aspect ratio and resizes them.
 
     Args:
-        inputs: paths of files (for a video, see `even_frames`), Pillow images, or arrays of pixels:
-            [height, width], or [height, width, channels] with 1, 3 or 4 channels. The first axis of
-            a video is its frames. A single input need not be in a list.
+        inputs: paths of files (for a video, see `even_frames`), contents of files that Pillow reads
+            (bytes), Pillow images, or arrays of pixels: [height, width], or [height, width,
+            channels] with 1, 3 or 4 channels. The first axis of a video is its frames. A single
+            input need not be in a list.
         shape: (height, width, channels), preceded by the number of frames for videos.
         background: color behind transparent pixels.
 
@@ -75,14 +77,14 @@ def read_pixels(
 
 
 def _images_in(
-    path: Path, shape: tuple[int, ...], damages: list[str] | None = None
+    path: Source, shape: tuple[int, ...], damages: list[str] | None = None
 ) -> list[Image.Image]:
     *frames, height, width, _ = shape
     if frames:
         return even_frames(path, frames[0], (width, height), damages)
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         raise ValueError("it is a folder: give the images in it")
-    if is_film(path):
+    if isinstance(path, Path) and is_film(path):
         raise ValueError("it is a film")
     return [first_frame(path, (width, height))]
 
@@ -124,7 +126,7 @@ def _is_one(inputs: Any, shape: tuple[int, ...]) -> bool:
     axes = getattr(inputs, "ndim", None)
     if axes is not None:  # an array of any library
         return axes < len(shape) or (axes == len(shape) and _has_channels(inputs))
-    return isinstance(inputs, str | os.PathLike | Image.Image)
+    return isinstance(inputs, str | bytes | os.PathLike | Image.Image)
 
 
 def _has_channels(array: Any) -> bool:
@@ -139,9 +141,9 @@ def _read(
         return np.asarray(value)
     is_path = isinstance(value, str | os.PathLike)
     try:
-        if is_path:
+        if is_path or isinstance(value, bytes):
             wanted = shape if longest_side is None else (*shape[:-3], longest_side, longest_side, 3)
-            images = _images_in(Path(value), wanted)
+            images = _images_in(Path(value) if is_path else value, wanted)
         else:
             images = _frames(value, shape[0]) if len(shape) == 4 else [_image(value)]
         if longest_side is not None:
@@ -173,6 +175,8 @@ def _image(value: Any) -> Image.Image:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"a file of {len(value):,} bytes"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array {tuple(value.shape)} of {value.dtype}"
     return f"{value!r:.60}"

@@ -141,6 +141,10 @@ class PublishedTokenizer(Tokenizer):
         """Number of rows of the model's table, which may be larger than the tokenizer's."""
         return max(super().vocab_size, self.model.num_rows)
 
+    def ids(self) -> dict[str, int]:
+        """Returns the id of every token by its name."""
+        return self._subwords.get_vocab()
+
     @property
     def special_ids(self) -> list[int]:
         """Ids that are not text, in increasing order; rows without a token are among them."""

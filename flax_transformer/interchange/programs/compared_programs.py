@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from flax_transformer.interchange.programs.model_programs import (
     DECODE,
@@ -134,5 +134,18 @@ def _same_choices(
     ours: Float[np.ndarray, "*batch choices"], theirs: Float[np.ndarray, "*batch choices"]
 ) -> np.ndarray:
     """Whether the largest logit is that of the same token or class, or of one as good."""
-    chosen = np.take_along_axis(ours, theirs.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-    return chosen >= ours.max(axis=-1) - TIE * np.abs(ours).max(axis=-1)
+    return is_as_good(ours, theirs.argmax(axis=-1))
+
+
+def is_as_good(
+    logits: Float[np.ndarray, "*batch choices"], chosen: Int[np.ndarray, "*batch"]
+) -> Bool[np.ndarray, "*batch"]:
+    """Returns whether the logit of a choice is the largest, or as good; see `TIE`.
+
+    Args:
+        logits: of all choices; minus infinity for what cannot be chosen.
+        chosen: numbers of choices.
+    """
+    found = np.take_along_axis(logits, chosen[..., None], axis=-1)[..., 0]
+    scale = np.abs(np.where(np.isfinite(logits), logits, 0)).max(axis=-1)
+    return found >= logits.max(axis=-1) - TIE * scale

@@ -1,16 +1,18 @@
 """The page of a model: programs, tokenizer, style and scripts in one HTML document."""
 
 import base64
+import html
+import string
 from collections.abc import Mapping
 from typing import Any
 
 from flax_transformer.interchange.programs.page_engine import FOLDER, SCRIPTS
-from flax_transformer.visualization import attention_page
-from flax_transformer.visualization.html_page import json_for_page, read_page_files, whole_page
+from flax_transformer.visualization.page_files import digest, json_in_page, read_files
+from flax_transformer.visualization.visible_text import isolated
 
 # Files of the attention viewer that this page has too.
-_VIEWER_STYLES = ("base.css",)
-_VIEWER_SCRIPTS = ("colors.js", "drawing.js")
+_VIEWER_STYLES = ("theme.css",)
+_VIEWER_SCRIPTS = ("theme.js", "colors.js", "drawing.js")
 _STYLES = ("model_page.css",)
 _SCRIPTS = (
     *SCRIPTS,
@@ -34,16 +36,17 @@ def model_page(title: str, page: Mapping[str, Any], contents: bytes) -> str:
     Returns:
         A whole HTML document. It loads nothing, and its content security policy forbids it.
     """
-    return whole_page(
-        title,
-        template=read_page_files(FOLDER, ["model_page.html"]),
-        style=_read(_VIEWER_STYLES, _STYLES),
-        script=_read(_VIEWER_SCRIPTS, _SCRIPTS),
-        data={"page": json_for_page(page), "weights": base64.b64encode(contents).decode()},
+    style, script = _read(_VIEWER_STYLES, _STYLES), _read(_VIEWER_SCRIPTS, _SCRIPTS)
+    return string.Template(read_files("model_page.html", package=FOLDER)).substitute(
+        title=html.escape(isolated(title)),
+        style=style,
+        style_digest=digest(style),
+        script=script,
+        script_digest=digest(script),
+        page=json_in_page(page),
+        weights=base64.b64encode(contents).decode(),
     )
 
 
 def _read(of_viewer: tuple[str, ...], own: tuple[str, ...]) -> str:
-    return "\n".join(
-        [read_page_files(attention_page.FOLDER, of_viewer), read_page_files(FOLDER, own)]
-    )
+    return "\n".join([read_files(*of_viewer), read_files(*own, package=FOLDER)])

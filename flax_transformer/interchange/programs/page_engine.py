@@ -9,7 +9,7 @@ import numpy as np
 
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.programs.model_programs import Arrays
-from flax_transformer.visualization.html_page import read_page_files
+from flax_transformer.visualization.page_files import read_files
 
 FOLDER = "flax_transformer.interchange.programs"
 # In the order in which they are run; none of them knows the page.
@@ -64,7 +64,7 @@ class PageEngine:
                 "install 'flax_transformer[page]'"
             ) from None
         self._scripts = racer.MiniRacer()
-        self._scripts.eval(read_page_files(FOLDER, SCRIPTS) + _CALLS)
+        self._scripts.eval(read_files(*SCRIPTS, package=FOLDER) + _CALLS)
         self._call("open", page, base64.b64encode(contents).decode())
 
     def run(self, name: str, inputs: Arrays) -> dict[str, np.ndarray]:

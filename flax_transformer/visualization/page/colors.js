@@ -17,14 +17,6 @@ const HEADS = {
   dark: ["#4aa8e0", "#ff8a3d", "#1fc998", "#e08fc0", "#8fd0f7", "#f2b632", "#ffffff"],
 };
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
-const DARK = "dark";
-
-const root = document.documentElement;
-root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? DARK : "light";
-
-function isDark() {
-  return root.dataset.theme === DARK;
-}
 
 /** A color of the page, by its name in the style sheet. */
 function color(name) {

@@ -184,7 +184,7 @@ byId("opacity").addEventListener("input", ({ target }) => change({ opacity: targ
 byId("zoom").addEventListener("input", (event) => change({ zoom: +event.target.value }));
 byId("time").addEventListener("input", (event) => change({ time: +event.target.value }));
 byId("theme").addEventListener("click", () => {
-  root.dataset.theme = isDark() ? "light" : DARK;
+  changeTheme();
   change({});
 });
 for (const [id, save] of [["save-svg", saveSvg], ["save-png", savePng]]) {

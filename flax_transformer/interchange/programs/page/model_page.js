@@ -37,7 +37,7 @@ function open() {
   };
   byId("examples").append(...page.examples.map((example) => exampleButton(example, use)));
   byId("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : DARK;
+    changeTheme();
     showTheme();
     askToLook();
   });
