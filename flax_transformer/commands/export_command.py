@@ -15,6 +15,7 @@ from flax_transformer.interchange.ctranslate2.exported_ctranslate2 import (
 )
 from flax_transformer.interchange.exported_adapters import export_adapter
 from flax_transformer.interchange.exported_runs import export_run
+from flax_transformer.interchange.programs.exported_page import describe_page, export_page
 from flax_transformer.interchange.programs.exported_programs import describe, export_programs
 from flax_transformer.training.checkpoints.workdir import Workdir
 
@@ -29,11 +30,12 @@ class Export(OfWorkdir):
     """
 
     out: Path
-    """New folder."""
-    format: Literal["transformers", "stablehlo", "onnx", "ctranslate2"] = "transformers"
+    """New folder; of --format page, an HTML file."""
+    format: Literal["transformers", "stablehlo", "onnx", "page", "ctranslate2"] = "transformers"
     """System that runs the model: transformers; stablehlo: JAX without Flax; onnx: onnxruntime,
-    which needs the extra `onnx`; ctranslate2: translators and language models on CPUs, which needs
-    the extra `ctranslate2`."""
+    which needs the extra `onnx`; page: any browser, offline, by one HTML file, which needs the
+    extra `page` to write; ctranslate2: translators and language models on CPUs, which needs the
+    extra `ctranslate2`."""
     family: str | None = None
     """Kind of model of transformers to write, such as llama; by default the first that can hold
     this model."""
@@ -66,8 +68,13 @@ class Export(OfWorkdir):
             if value is not None:
                 option = name if value is True else f"{name} {value}"
                 raise UserError(f"{option} is for --format transformers: leave it out")
-        exported = export_programs(self.workdir, self.out, self.format, weights=self.weights)
-        for line in describe(self.out, exported):
+        if self.format == "page":
+            page = export_page(self.workdir, self.out, weights=self.weights)
+            lines = describe_page(self.out, page)
+        else:
+            exported = export_programs(self.workdir, self.out, self.format, weights=self.weights)
+            lines = describe(self.out, exported)
+        for line in lines:
             say(Console(), line)
 
     def _export_ctranslate2(self) -> None:

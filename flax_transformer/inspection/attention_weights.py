@@ -79,6 +79,25 @@ def attention_weights(
         section 3.3 (those of videos).
     """
     observed = activations(model, variables, inputs, "*.weights", dropout_rng=dropout_rng)
+    return by_part(observed, batch=jax.tree.leaves(inputs)[0].shape[0])
+
+
+def by_part(observed: Mapping[str, Array], *, batch: Any) -> dict[str, Array]:
+    """Joins the weights of all layers of each part.
+
+    Args:
+        observed: activations by name; those that are not weights of attention are left out.
+        batch: number of examples.
+
+    Returns:
+        See `attention_weights`.
+
+    Example:
+        >>> layer = jnp.zeros((2, 3, 5, 5))
+        >>> {part: x.shape for part, x in by_part({"encoder.0.attention.weights": layer}, batch=2)
+        ...     .items()}
+        {'encoder': (1, 2, 3, 5, 5)}
+    """
     layers: dict[str, dict[int, Array]] = {}
     for name, value in observed.items():
         if match := re.fullmatch(r"(.*?)\.(\d+)(\..*)\.weights", name):
@@ -89,9 +108,7 @@ def attention_weights(
         of_layers = jnp.stack([by_number[number] for number in sorted(by_number)])
         # The places of each time, or the times of each place, are separate sequences.
         if module.startswith("space_"):
-            batch = jax.tree.leaves(inputs)[0].shape[0]
-            shape = (len(of_layers), batch, -1, *of_layers.shape[2:])
-            of_layers = of_layers.reshape(shape)
+            of_layers = of_layers.reshape(len(of_layers), batch, -1, *of_layers.shape[2:])
         found[_PARTS[module]] = of_layers
     return found
 

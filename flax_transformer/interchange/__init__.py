@@ -6,6 +6,7 @@ from flax_transformer.interchange.exported_folders import export_folder
 from flax_transformer.interchange.exported_runs import export_run
 from flax_transformer.interchange.families import FAMILIES
 from flax_transformer.interchange.imported_runs import import_folder
+from flax_transformer.interchange.programs.exported_page import export_page
 from flax_transformer.interchange.programs.exported_programs import export_programs
 from flax_transformer.interchange.published_adapters import merge_adapter
 from flax_transformer.interchange.published_folders import open_published, parameters
@@ -16,6 +17,7 @@ __all__ = [
     "export_adapter",
     "export_ctranslate2",
     "export_folder",
+    "export_page",
     "export_programs",
     "export_run",
     "from_pretrained",

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,12 @@ def export_programs(
         try:
             writer = chosen.write(folder, programs, variables)
         except NotHeldError as error:
-            raise UserError(_refusal(chosen, plain_task, variables, error)) from error
+
+            def write(other: Any) -> None:
+                with tempfile.TemporaryDirectory() as other_folder:
+                    chosen.write(Path(other_folder), model_programs(other), variables)
+
+            raise UserError(refusal(form, plain_task, write, error)) from error
         comparison = _compare(run, chosen.open(folder), form)
         for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
@@ -121,7 +127,7 @@ def _compare(run: Run, other: Runner, form: str) -> Comparison:
         lambda name, inputs: functions[name](run.variables, inputs),
         other,
         vocab_size=getattr(run.task.model, "vocab_size", 0),
-        limit=_limit(run.experiment.model),
+        limit=position_limit(run.experiment.model),
     )
     if found.difference > LARGEST_DIFFERENCE or found.num_equal < found.number:
         raise UserError(
@@ -132,27 +138,35 @@ def _compare(run: Run, other: Runner, form: str) -> Comparison:
     return found
 
 
-def _refusal(form: Format, task: Any, variables: Any, error: NotHeldError) -> str:
-    """Says what the format cannot hold; names the option of the model without which it could."""
+def refusal(form: str, task: Any, write: Callable[[Any], None], error: NotHeldError) -> str:
+    """Says what a format cannot hold; names the option of the model without which it could.
+
+    Args:
+        form: name of the format.
+        task: a `Task` with the model, see `plain`.
+        write: writes such a task, or fails.
+        error: of the model.
+    """
     config = task.model.config
-    others = " or ".join(f"--format {each.name}" for each in FORMATS if each != form)
+    others = " or ".join(f"--format {each.name}" for each in FORMATS if each.name != form)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default:
             continue
         other = copy.copy(task)
-        with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as folder:
+        with contextlib.suppress(Exception):
             changed = dataclasses.replace(config, **{field.name: field.default})
             other.model = task.model.clone(config=changed)
-            form.write(Path(folder), model_programs(other), variables)
+            write(other)
             given = f"{option(f'model.{field.name}')} {value}"
             break
     else:
         given = "this model"
-    return f"--format {form.name} cannot hold {given}, which needs {error}: give {others}"
+    return f"--format {form} cannot hold {given}, which needs {error}: give {others}"
 
 
-def _limit(config: Any) -> int | None:
+def position_limit(config: Any) -> int | None:
+    """Returns the number of tokens that a model of this config reads; None: any number."""
     return config.position_limit() if config.reads == "tokens" else None
 
 
@@ -171,7 +185,7 @@ def _described(
         }
     tokenizer = getattr(run.task, "tokenizer", None)
     if tokenizer is not None:
-        described["tokens"] = _tokens(run, tokenizer)
+        described["tokens"] = special_tokens(run, tokenizer)
     if names := getattr(run.task, "class_names", getattr(run.task, "tags", ())):
         described["classes"] = list(names)
     return described
@@ -182,8 +196,8 @@ def _kind(axes: Any, dtype: Any) -> dict[str, Any]:
     return {"shape": shape, "dtype": str(dtype)}
 
 
-def _tokens(run: Run, tokenizer: Any) -> dict[str, Any]:
-    """The ids that a program's caller needs."""
+def special_tokens(run: Run, tokenizer: Any) -> dict[str, Any]:
+    """Returns the ids and lengths that a program's caller needs."""
     tokens = {"pad": tokenizer.pad_id, "max_length": run.experiment.data.max_length}
     gives = run.task.takes[1]
     if gives in ("target_tokens", "next_tokens"):

@@ -6,6 +6,7 @@ model is one function. A search is not part of a program: it is a loop around `d
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +20,10 @@ from jaxtyping import Array
 from flax_transformer.errors import UserError
 from flax_transformer.functional.cache import Cache, Written
 from flax_transformer.functional.pooling import POOLINGS
+from flax_transformer.inspection.attention_weights import by_part
+from flax_transformer.inspection.names import name_of
 from flax_transformer.models.stacking import looped
+from flax_transformer.modules.observe import ACTIVATIONS
 from flax_transformer.tasks.classification.pixel_classification import scale_pixels
 from flax_transformer.tasks.task import Model, Variables
 from flax_transformer.tasks.text_embedding.text_embedding_task import TextEmbeddingConfig
@@ -33,6 +37,8 @@ ENCODE, DECODE = "encode", "decode"
 # Begins the names of outputs that are the cache of the next call: an output of ONNX cannot have the
 # name of an input.
 NEW = "new_"
+# Begins the names of attention weights.
+ATTENTION = "attention_"
 
 
 class NotHeldError(Exception):
@@ -138,7 +144,7 @@ def plain(task: Any, variables: Variables) -> tuple[Any, Variables]:
     return task, variables
 
 
-def model_programs(task: Any) -> dict[str, Program]:
+def model_programs(task: Any, *, attends: bool = False) -> dict[str, Program]:
     """Returns the programs of the model of a task by name.
 
     A model that writes texts has `decode`, which reads one or several tokens; an encoder-decoder
@@ -147,6 +153,9 @@ def model_programs(task: Any) -> dict[str, Program]:
 
     Args:
         task: a `Task` with its experiment.
+        attends: whether attention weights are outputs too, as `attention_encoder` and so on; see
+            `attention_weights`. The keys of `decode` are the places of its cache. The model must be
+            one of `plain`.
 
     Raises:
         UserError: if models of another kind than ours read or write texts in another way.
@@ -158,14 +167,38 @@ def model_programs(task: Any) -> dict[str, Program]:
         raise UserError(
             f"a model from {reads} to {gives} has no programs: give --format transformers"
         )
+    apply = functools.partial(_apply_and_attend if attends else _apply, model)
     if gives == "target_tokens":
-        return {ENCODE: _encoder(model), DECODE: _decoder(model, model.config.num_decoder_layers)}
+        decoder = _decoder(model, model.config.num_decoder_layers, apply)
+        return {ENCODE: _encoder(model, apply), DECODE: decoder}
     if gives == "next_tokens":
-        return {DECODE: _decoder(model, model.config.num_layers)}
-    return {task.command: _of_texts(task) if reads == "tokens" else _of_pixels(task)}
+        return {DECODE: _decoder(model, model.config.num_layers, apply)}
+    of_input = _of_texts if reads == "tokens" else _of_pixels
+    return {task.command: of_input(task, apply)}
 
 
-def _of_texts(task: Any) -> Program:
+# (variables, inputs of the model, its method among them) -> (its result, further outputs by name).
+Apply: TypeAlias = Callable[..., tuple[Any, dict[str, Array]]]
+
+
+def _apply(
+    model: Model, variables: Variables, *inputs: Any, **options: Any
+) -> tuple[Any, dict[str, Array]]:
+    return model.apply(variables, *inputs, **options), {}
+
+
+def _apply_and_attend(
+    model: Model, variables: Variables, *inputs: Any, **options: Any
+) -> tuple[Any, dict[str, Array]]:
+    """Applies a model, and returns its attention weights too."""
+    result, stored = model.apply(variables, *inputs, **options, mutable=[ACTIVATIONS])
+    observed: dict[Any, Any] = flatten_dict(stored.get(ACTIVATIONS, {}))
+    named = {name_of(path): value for path, value in observed.items()}
+    parts = by_part(named, batch=inputs[0].shape[0])
+    return result, {ATTENTION + part: weights for part, weights in parts.items()}
+
+
+def _of_texts(task: Any, apply: Apply) -> Program:
     """The function of a model that reads whole texts."""
     model, settings = task.model, task.experiment.task
 
@@ -175,40 +208,40 @@ def _of_texts(task: Any) -> Program:
             pool = POOLINGS[settings.pooling]
             given = {"pool": pool, "normalize": settings.normalize}
             return {"vectors": text_vectors(model, variables, tokens, segments, **given)}
-        logits = model.apply(variables, tokens, segments=segments, method=task.method)
-        return {"logits": logits}
+        logits, more = apply(variables, tokens, segments=segments, method=task.method)
+        return {"logits": logits, **more}
 
     return Program(function, _text("length"))
 
 
-def _of_pixels(task: Any) -> Program:
+def _of_pixels(task: Any, apply: Apply) -> Program:
     """The function of a model that reads images or videos of one size, with pixels of 0 to 255."""
-    model, reads = task.model, task.takes[0]
-    config = model.config
+    reads, config = task.takes[0], task.model.config
     frames = (config.num_frames,) if reads == "videos" else ()
     axes = ("batch", *frames, *config.image_size, config.num_channels)
 
     def function(variables: Variables, inputs: Arrays) -> dict[str, Array]:
         pixels = scale_pixels(inputs[reads])
-        return {"logits": model.apply(variables, pixels, method=task.method)}
+        logits, more = apply(variables, pixels, method=task.method)
+        return {"logits": logits, **more}
 
     return Program(function, {reads: Kind(axes, "uint8")})
 
 
-def _encoder(model: Model) -> Program:
+def _encoder(model: Model, apply: Apply) -> Program:
     """The encoder, and every decoder layer's projection of its output to keys and values."""
 
     def function(variables: Variables, inputs: Arrays) -> dict[str, Array]:
         options = {"segments": inputs["segments"], "method": model.start}
         # No room: the caller makes the cache of the target.
-        cache = model.apply(variables, inputs["tokens"], 1, **options)
+        cache, more = apply(variables, inputs["tokens"], 1, **options)
         memories, memory_mask = cache.context
-        return _layers("memory_", memories) | {"memory_mask": memory_mask}
+        return _layers("memory_", memories) | {"memory_mask": memory_mask, **more}
 
     return Program(function, _text("source_length"))
 
 
-def _decoder(model: Model, num_layers: int) -> Program:
+def _decoder(model: Model, num_layers: int, apply: Apply) -> Program:
     """The step of a decoder over a cache; its first one reads the whole prompt."""
     has_memory = hasattr(model, "encode")
 
@@ -219,9 +252,9 @@ def _decoder(model: Model, num_layers: int) -> Program:
             context = (_written("memory_", inputs, num_layers), inputs["memory_mask"])
         cache = Cache(inputs["length"], inputs["history"], context, written)
         options = {"is_token": inputs["is_token"], "method": model.decode}
-        logits, cache = model.apply(variables, inputs["tokens"], cache, **options)
+        (logits, cache), more = apply(variables, inputs["tokens"], cache, **options)
         own = {"length": cache.length, "history": cache.history, **_layers("", cache.written)}
-        return {"logits": logits} | {NEW + name: array for name, array in own.items()}
+        return {"logits": logits, **more} | {NEW + name: array for name, array in own.items()}
 
     def written_kinds(prefix: str, length: str) -> dict[str, Kind]:
         config = model.config

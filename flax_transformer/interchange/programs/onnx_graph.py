@@ -1,9 +1,10 @@
 """A graph of ONNX that grows node by node, with axes whose lengths are known when it runs."""
 
 import ast
+import dataclasses
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,27 @@ OPSET = 18
 SMALL = 16
 
 
+@dataclasses.dataclass
+class Node:
+    """An operation of a graph.
+
+    Attributes:
+        operation: its name in ONNX.
+        inputs: names of values; those of the outputs likewise.
+        outputs: see `inputs`.
+        attributes: by name; a type of numbers is the name that NumPy gives it.
+    """
+
+    operation: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: Mapping[str, Any]
+
+
 class OnnxGraph:
     """A graph under construction; every value in it has a name.
+
+    Only `model` needs the package onnx.
 
     Attributes:
         nodes: in the order in which they run.
@@ -23,8 +43,7 @@ class OnnxGraph:
     """
 
     def __init__(self) -> None:
-        self._onnx = importlib.import_module("onnx")
-        self.nodes: list[Any] = []
+        self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
         self._small: dict[Any, str] = {}
         self._axes: dict[str, str] = {}
@@ -40,8 +59,7 @@ class OnnxGraph:
     ) -> list[str]:
         """Adds a node; returns the names of its outputs."""
         outputs = [f"{operation}_{len(self.nodes)}_{place}" for place in range(number)]
-        node = self._onnx.helper.make_node(operation, list(inputs), outputs, **attributes)
-        self.nodes.append(node)
+        self.nodes.append(Node(operation, list(inputs), list(outputs), attributes))
         return outputs
 
     def constant(self, values: Any, dtype: Any = None) -> str:
@@ -66,14 +84,14 @@ class OnnxGraph:
 
     def name_output(self, value: str, name: str) -> None:
         """Gives a value the name of an output; nothing is added to the graph after that."""
-        if value in self._outputs or not any(value in node.output for node in self.nodes):
+        if value in self._outputs or not any(value in node.outputs for node in self.nodes):
             value = self._outputs.get(value, value)
-            self.nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
+            self.nodes.append(Node("Identity", [value], [name], {}))
             return
         # Another node would copy the value.
         self._outputs[value] = name
         for node in self.nodes:
-            for names in (node.input, node.output):
+            for names in (node.inputs, node.outputs):
                 for place, other in enumerate(names):
                     if other == value:
                         names[place] = name
@@ -97,11 +115,7 @@ class OnnxGraph:
 
     def cast(self, name: str, dtype: Any) -> str:
         """Converts the numbers of a value."""
-        return self.add("Cast", name, to=self.code(dtype))
-
-    def code(self, dtype: Any) -> int:
-        """Returns the number of a type in ONNX."""
-        return self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.add("Cast", name, to=np.dtype(dtype).name)
 
     def model(self, inputs: dict[str, Any], outputs: dict[str, Any], written_by: str) -> Any:
         """Makes the model.
@@ -111,21 +125,31 @@ class OnnxGraph:
             outputs: likewise.
             written_by: kept in the file.
         """
-        helper = self._onnx.helper
-        used = {name for node in self.nodes for name in node.input}
+        onnx = importlib.import_module("onnx")
+        helper = onnx.helper
+
+        def code(dtype: Any) -> int:
+            return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
         def infos(kinds: dict[str, Any]) -> list[Any]:
             return [
-                helper.make_tensor_value_info(name, self.code(kind.dtype), list(kind.axes))
+                helper.make_tensor_value_info(name, code(kind.dtype), list(kind.axes))
                 for name, kind in kinds.items()
             ]
 
+        nodes = []
+        for node in self.nodes:
+            attributes = dict(node.attributes)
+            if node.operation == "Cast":
+                attributes["to"] = code(attributes["to"])
+            nodes.append(helper.make_node(node.operation, node.inputs, node.outputs, **attributes))
+        used = {name for node in self.nodes for name in node.inputs}
         constants = [
-            self._onnx.numpy_helper.from_array(array, name)
+            onnx.numpy_helper.from_array(array, name)
             for name, array in self.constants.items()
             if name in used
         ]
-        graph = helper.make_graph(self.nodes, "program", infos(inputs), infos(outputs), constants)
+        graph = helper.make_graph(nodes, "program", infos(inputs), infos(outputs), constants)
         opsets = [helper.make_opsetid("", OPSET)]
         # The version of the file format that came with these operations.
         return helper.make_model(

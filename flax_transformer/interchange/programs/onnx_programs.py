@@ -67,6 +67,25 @@ def onnx_model(program: Program, weights: Mapping[str, np.ndarray]) -> Any:
         program: of a model.
         weights: by name; those that the program reads become constants of these names.
     """
+    graph, outputs = graph_of(program, weights)
+    return graph.model(dict(program.inputs), outputs, f"flax_transformer, jax {jax.__version__}")
+
+
+def graph_of(
+    program: Program, weights: Mapping[str, np.ndarray]
+) -> tuple[OnnxGraph, dict[str, Kind]]:
+    """Traces a program, and converts it to a graph of ONNX, without the package onnx.
+
+    Args:
+        program: of a model.
+        weights: see `onnx_model`.
+
+    Returns:
+        The graph, and the kind of each output.
+
+    Raises:
+        NotHeldError: if the program has an operation of JAX for which there is none here.
+    """
     with formulas_only():
         traced = jax.jit(program.of_weights).trace(dict(weights), program.symbolic_inputs())
     closed, graph = traced.jaxpr, OnnxGraph()
@@ -81,7 +100,7 @@ def onnx_model(program: Program, weights: Mapping[str, np.ndarray]) -> Any:
         graph.name_output(value, name)
         axes = tuple(axis if isinstance(axis, int) else str(axis) for axis in aval.shape)
         outputs[name] = Kind(axes, str(aval.dtype))
-    return graph.model(dict(program.inputs), outputs, f"flax_transformer, jax {jax.__version__}")
+    return graph, outputs
 
 
 def open_onnx(folder: Path) -> Runner:
