@@ -4,6 +4,7 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
@@ -249,8 +250,14 @@ def test_sigterm_ends_the_service_after_its_answers(folder):
     port = _free_port()
     words = ["serve", "--workdir", "run", "--port", str(port), "--limits.seconds", "3"]
     command = [sys.executable, "-m", "flax_transformer", *words]
+    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert "serving run (translate) on http://127.0.0.1" in _line_of(process.stderr)
