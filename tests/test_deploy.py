@@ -91,8 +91,8 @@ def test_the_command_is_understood():
     assert settings["ports"] == [f"127.0.0.1:{port}:{port}"]
     (health,) = arguments("HEALTHCHECK")
     assert f"http://127.0.0.1:{port}/health" in health
-    application = REPOSITORY / "flax_transformer" / "serving" / "application.py"
-    assert 'Route("/health"' in application.read_text("utf-8")
+    routes = REPOSITORY / "flax_transformer" / "serving" / "status_routes.py"
+    assert '"/health"' in routes.read_text("utf-8")
 
 
 def test_the_key_is_never_committed():
