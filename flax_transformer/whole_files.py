@@ -63,8 +63,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename == str(unfinished):
-            error.filename = str(path)  # the name that a user knows
+        # A full disk is reported without a name; otherwise it is one that a user does not know.
+        if error.filename in (None, str(unfinished)):
+            error.filename = str(path)
         raise
     finally:
         unfinished.unlink(missing_ok=True)

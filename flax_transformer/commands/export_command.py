@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Console
 
 from flax_transformer.commands.trained_model import OfWorkdir
 from flax_transformer.console import say
-from flax_transformer.errors import UserError, check_options
+from flax_transformer.errors import UserError, check_options, refuse
 from flax_transformer.interchange.ctranslate2.exported_ctranslate2 import (
+    NUM_TEXTS,
+    WeightType,
     describe_engine,
     export_ctranslate2,
 )
@@ -18,6 +20,12 @@ from flax_transformer.interchange.exported_runs import export_run
 from flax_transformer.interchange.programs.exported_page import describe_page, export_page
 from flax_transformer.interchange.programs.exported_programs import describe, export_programs
 from flax_transformer.training.checkpoints.workdir import Workdir
+
+# Format -> types of its tensors, if it has several.
+_TYPES = {
+    "transformers": ("float32", "float16", "bfloat16"),
+    "ctranslate2": get_args(WeightType),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,12 +53,12 @@ class Export(OfWorkdir):
     adapter: bool = False
     """Write only what a training with --training.lora.rank has changed, for the package PEFT. Needs
     --weights best or last."""
-    num_texts: int = 100
+    num_texts: int = NUM_TEXTS
     """ctranslate2: texts of the validation split with which its outputs are compared."""
 
     def run(self) -> None:
         """Exports the model and says how to load it."""
-        check_options(self, "num_texts")
+        self._check_options()
         if self.format == "ctranslate2":
             self._export_ctranslate2()
         elif self.format != "transformers":
@@ -60,14 +68,34 @@ class Export(OfWorkdir):
         else:
             self._export_model()
 
+    def _check_options(self) -> None:
+        """Rejects options of other formats than the chosen one."""
+        check_options(self, "num_texts")
+        is_folder, is_engine = self.format == "transformers", self.format == "ctranslate2"
+        fitting = _TYPES.get(self.format, ("float32",))
+        refuse(
+            [
+                (
+                    self.family is not None and not is_folder,
+                    f"--family {self.family} is for --format transformers: leave it out",
+                ),
+                (
+                    self.adapter and not is_folder,
+                    "--adapter is for --format transformers: leave it out",
+                ),
+                (
+                    self.num_texts != NUM_TEXTS and not is_engine,
+                    f"--num-texts {self.num_texts} is for --format ctranslate2: leave it out",
+                ),
+                (
+                    self.dtype not in fitting,
+                    f"--dtype {self.dtype} is not for --format {self.format}: give "
+                    + " or ".join(fitting),
+                ),
+            ]
+        )
+
     def _export_programs(self) -> None:
-        given = {"--family": self.family, "--adapter": self.adapter or None}
-        if self.dtype != "float32":
-            given["--dtype"] = self.dtype
-        for name, value in given.items():
-            if value is not None:
-                option = name if value is True else f"{name} {value}"
-                raise UserError(f"{option} is for --format transformers: leave it out")
         if self.format == "page":
             page = export_page(self.workdir, self.out, weights=self.weights)
             lines = describe_page(self.out, page)
@@ -78,14 +106,7 @@ class Export(OfWorkdir):
             say(Console(), line)
 
     def _export_ctranslate2(self) -> None:
-        for name, value in {"--family": self.family, "--adapter": self.adapter or None}.items():
-            if value is not None:
-                option = name if value is True else f"{name} {value}"
-                raise UserError(f"{option} is for --format transformers: leave it out")
-        if self.dtype in ("float16", "bfloat16"):
-            raise UserError(
-                f"--dtype {self.dtype} is for --format transformers: give float32 or int8"
-            )
+        assert self.dtype == "float32" or self.dtype == "int8"
         exported = export_ctranslate2(
             self.workdir,
             self.out,

@@ -85,7 +85,7 @@ def _is_loopback(host: str) -> bool:
 
 def _read_key(path: Path) -> str:
     try:
-        key = path.read_text("utf-8").strip()
+        key = path.read_text("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise UserError(f"--api-key-file {path} is not UTF-8: write a key of text") from error
     if not key:

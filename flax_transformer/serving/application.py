@@ -2,8 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flax_transformer.serving.attention_answers import attention_routes
 from flax_transformer.serving.described_route import OPENAI
-from flax_transformer.serving.limits import LimitsConfig, RequestError
+from flax_transformer.serving.limits import LimitsConfig, RequestError, openai_error
 from flax_transformer.serving.openapi import openapi_route
 from flax_transformer.serving.served_model import ServedModel
 from flax_transformer.serving.service_metrics import ServiceMetrics
@@ -72,15 +71,16 @@ async def _refuse(request: Request, error: Exception) -> Response:
     # A body that was not read to its end makes the connection useless.
     if error.status in (408, 413):
         headers = {"Connection": "close"}
-    return JSONResponse({"error": _described(request, error)}, error.status, headers)
+    return _error(request, error.status, error.reason, headers)
 
 
-def _described(request: Request, error: RequestError) -> Any:
-    """The form of an error: that of OpenAI, whose clients show the message, under its paths."""
-    if not request.url.path.startswith(OPENAI):
-        return error.reason
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    return {"message": error.reason, "type": kind, "param": None, "code": None}
+def _error(
+    request: Request, status: int, reason: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answers with a reason; under its paths in the form of OpenAI."""
+    is_openai = request.url.path.startswith(OPENAI)
+    error = openai_error(status, reason) if is_openai else reason
+    return JSONResponse({"error": error}, status, headers)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
@@ -90,11 +90,11 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
         404: f"{request.url.path:.60} is not here: there are {', '.join(paths)}",
         405: f"{request.url.path:.60} does not take {request.method}: use another method",
     }.get(error.status_code, error.detail)
-    return JSONResponse({"error": reason}, error.status_code, error.headers)
+    return _error(request, error.status_code, reason, error.headers)
 
 
 async def _report_failure(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "the request failed; the log of the service says why"}, 500)
+    return _error(request, 500, "the request failed; the log of the service says why")
 
 
 class _Observed:

@@ -58,9 +58,10 @@ def read_completion(fields: Mapping[str, Any]) -> CompletionRequest:
     Raises:
         RequestError: if one has a wrong type or value, or is unknown.
     """
+    own = {*CompletionRequest._fields} - {"prompts", "include_usage"}
+    known = {*own, "prompt", "stream_options", "model"}
     for name in fields:
-        if name not in (*CompletionRequest._fields, *_IGNORED, *_ONLY, "prompt", "stream_options"):
-            known = ("prompt", "stream_options", *CompletionRequest._fields[1:])
+        if name not in (*known, *_IGNORED, *_ONLY):
             raise RequestError(422, str(unknown("field of a request", name, known)))
     for name, values in _ONLY.items():
         if fields.get(name) not in values:

@@ -27,7 +27,7 @@ from flax_transformer.serving.described_route import (
 )
 from flax_transformer.serving.growing_text import GrowingText
 from flax_transformer.serving.language_model import ServedLanguageModel
-from flax_transformer.serving.limits import RequestError
+from flax_transformer.serving.limits import RequestError, openai_error
 from flax_transformer.serving.requests import read_request
 from flax_transformer.serving.served_model import named
 from flax_transformer.serving.text_writer import Sampling, WrittenToken
@@ -110,7 +110,7 @@ class _Completion:
         self._written = model.write(prompts, asked.max_tokens, asked.n, sampling)
         decode = model.predictor.tokenizer.decode
         self._texts = [GrowingText(decode, asked.stop) for _ in self._written.texts]
-        self._num_prompt_tokens = sum(map(len, prompts))
+        self._num_prompt_tokens, self._num_written = sum(map(len, prompts)), 0
         self._head = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -143,7 +143,7 @@ class _Completion:
         except RequestError as error:
             if not is_begun:
                 raise
-            yield f"data: {json.dumps({'error': error.reason})}\n\n"
+            yield f"data: {json.dumps({'error': openai_error(error.status, error.reason)})}\n\n"
         yield "data: [DONE]\n\n"
 
     async def _parts(self) -> AsyncIterator[tuple[int, str, str | None]]:
@@ -159,6 +159,7 @@ class _Completion:
             async for written in self._tokens():
                 text = self._texts[written.place]
                 part, reason = text.add(written.token), None
+                self._num_written += 1
                 if text.has_stopped:
                     self._written.cancel(written.place)
                     reason = "stop"
@@ -189,8 +190,7 @@ class _Completion:
         return {"index": place, "text": text, "logprobs": None, "finish_reason": reason}
 
     def _usage(self) -> dict[str, int]:
-        written = sum(len(text.written) for text in self._written.texts)
-        prompt = self._num_prompt_tokens
+        prompt, written = self._num_prompt_tokens, self._num_written
         return {
             "prompt_tokens": prompt,
             "completion_tokens": written,

@@ -1,6 +1,7 @@
 """Limits of what a service takes, and the error beyond them."""
 
 import dataclasses
+from typing import Any
 
 from flax_transformer.errors import UserError, check_number
 
@@ -39,6 +40,17 @@ class LimitsConfig:
             raise UserError(
                 f"--limits.seconds must be positive and at most 86,400, not {self.seconds}"
             )
+
+
+def openai_error(status: int, reason: str) -> dict[str, Any]:
+    """The form of an error of OpenAI, whose clients show the message.
+
+    Example:
+        >>> openai_error(422, "prompt is empty")["type"]
+        'invalid_request_error'
+    """
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"message": reason, "type": kind, "param": None, "code": None}
 
 
 class RequestError(Exception):

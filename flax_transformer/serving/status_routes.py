@@ -1,7 +1,8 @@
 """The routes that say how a service is, and which models it has."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from flax_transformer.serving.described_route import (
     TRUTH,
     Answer,
     Described,
+    Schema,
     list_of,
     record_of,
 )
@@ -37,11 +39,12 @@ def status_routes(models: Sequence[ServedModel], metrics: ServiceMetrics) -> lis
         check_key(request)
         return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
+    kind = {"object": "model", "created": created, "owned_by": "flax_transformer"}
+    listed = {model.name: {"id": model.name, **kind} for model in models}
+
     async def list_models(request: Request) -> Response:
         check_key(request)
-        kind = {"object": "model", "created": created, "owned_by": "flax_transformer"}
-        data = [{"id": model.name, **kind} for model in models]
-        return JSONResponse({"object": "list", "data": data})
+        return JSONResponse({"object": "list", "data": [*listed.values()]})
 
     model = record_of(id=TEXT, object=TEXT, created=INTEGER, owned_by=TEXT)
     return [
@@ -73,4 +76,14 @@ def status_routes(models: Sequence[ServedModel], metrics: ServiceMetrics) -> lis
             example={},
             answer=Answer(record_of(object=TEXT, data=list_of(model))),
         ),
+        *(_one_model(described, model) for described in listed.values()),
     ]
+
+
+def _one_model(described: Mapping[str, Any], schema: Schema) -> Described:
+    async def one_model(request: Request) -> Response:
+        check_key(request)
+        return JSONResponse(described)
+
+    path = f"{OPENAI}models/{described['id']}"
+    return Described(path, one_model, does="Describes a model.", example={}, answer=Answer(schema))

@@ -137,6 +137,8 @@ class ServedEncoder(BatchedTexts):
 
     def num_tokens(self, text: str) -> int:
         """Counts the tokens of a text, with its marks."""
+        if self.does == "fill":
+            return self.predictor.num_tokens(text)
         return len(self._tokenizer.encode_marked([text], begin=True)[0])
 
 

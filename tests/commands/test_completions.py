@@ -89,11 +89,15 @@ def test_a_stop_string_ends_a_text_before_it(client):
     assert cut["text"] == whole["text"].partition(stop)[0]
     assert cut["finish_reason"] == "stop"
     assert "".join(one["choices"][0]["text"] for one in events(client, **asked)) == cut["text"]
+    # Tokens are characters here: what is written while the answer is sent is not counted.
+    assert complete(client, **asked)["usage"]["completion_tokens"] == len(cut["text"] + stop)
 
 
 def test_all_models_are_listed(client):
     answer = client.get("/v1/models").json()
     assert [(one["id"], one["object"]) for one in answer["data"]] == [("language_model", "model")]
+    assert client.get("/v1/models/language_model").json() == answer["data"][0]
+    assert "/v1/models/x is not here" in client.get("/v1/models/x").json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,7 @@ def test_all_models_are_listed(client):
         ({"prompt": []}, 422, "prompt is empty"),
         ({"prompt": [1, 2]}, 422, "prompt holds 1: give a text"),
         ({"prompt": "a", "max_token": 3}, 422, "did you mean 'max_tokens'"),
+        ({"prompt": "a", "include_usage": True}, 422, "unknown field of a request"),
         ({"prompt": "a", "max_tokens": 0}, 422, "max_tokens 0 does not fit: give a whole number"),
         ({"prompt": "a", "max_tokens": True}, 422, "max_tokens True"),
         ({"prompt": "a", "max_tokens": 1.5}, 422, "max_tokens 1.5"),
@@ -148,6 +153,7 @@ def test_a_text_that_takes_too_long_is_not_written_further(folder, untrained):
         # The first request also compiles: it may end before or after its first token.
         answers = [client.post(PATH, json={**asked, "stream": True}).text for _ in range(2)]
         assert all("within 0.5 s: ask for fewer tokens" in answer for answer in answers)
+        assert '"type": "server_error"' in answers[1]
         answer = client.post(PATH, json=asked)
         assert answer.status_code == 503
         assert answer.json()["error"]["type"] == "server_error"

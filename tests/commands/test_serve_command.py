@@ -126,6 +126,12 @@ def test_embeddings_have_the_form_of_openai(client, folder):
         ("/translate", {"q": "\ud800"}, 422, "half a character"),
         ("/translate", {"q": "a", "api_key": "\ud800"}, 422, "half a character"),
         ("/fill", {"texts": "a", "model": "\ud800"}, 422, "half a character"),
+        (
+            "/fill",
+            {"texts": "[MASK]" * 16, "model": "masked"},
+            413,
+            "18 tokens, but masked reads 17",
+        ),
         ("/translate/", {"q": "a"}, 404, "/translate/ is not here"),
         ("/detect", {"q": "a"}, 501, "languages are not detected"),
         ("/fill", {"texts": "a"}, 422, "model is missing: give one of masked, other"),

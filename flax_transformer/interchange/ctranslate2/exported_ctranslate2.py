@@ -29,6 +29,8 @@ FORM = "ctranslate2"
 # Arguments of `translate_batch` or `generate_batch` for the search of the training.
 SEARCH = "search.json"
 WeightType = Literal["float32", "int8"]
+# Texts that both systems read.
+NUM_TEXTS = 100
 # Options of a search that have another meaning there, or none.
 NOT_WRITTEN = ("repetition_penalty", "no_repeat_ngram_size", "min_length")
 
@@ -55,7 +57,7 @@ def export_ctranslate2(
     *,
     weights: Weights = "average",
     dtype: WeightType = "float32",
-    num_texts: int = 100,
+    num_texts: int = NUM_TEXTS,
 ) -> ExportedEngine:
     """Writes a translator or a language model for CTranslate2, runs it, and compares its outputs.
 

@@ -94,6 +94,8 @@ def export_page(
     """
     out = Path(out)
     check_target(out, "page", "--out")
+    if out.exists():
+        raise UserError(f"--out {out} is there already: give another name")
     run: Run = open_run(Path(workdir), weights, dtype="float32")
     _check(run, workdir)
     task, variables = plain(run.task, run.variables)

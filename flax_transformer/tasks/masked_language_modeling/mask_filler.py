@@ -95,8 +95,26 @@ class MaskFiller(TextPredictor, EmbedsTexts):
         refuse_target(target)
         return one_row(self._encode(1, text)[0])
 
+    def num_tokens(self, text: str) -> int:
+        """Returns the number of tokens of a text, with its marks and gaps."""
+        return len(self._marked(text)[0])
+
     def _encode(self, number: int, text: str) -> tuple[list[int], list[int]]:
         """The ids of a text and its marks, and the places of its gaps.
+
+        Raises:
+            UserError: if they are more than the model reads.
+        """
+        ids, places = self._marked(text)
+        if len(ids) > self.max_length:
+            raise UserError(
+                f"text {number} has {len(ids)} tokens, but the model reads {self.max_length}: give "
+                "a shorter one"
+            )
+        return ids, places
+
+    def _marked(self, text: str) -> tuple[list[int], list[int]]:
+        """The same of a text of any length.
 
         A space before a gap belongs to the missing token.
         """
@@ -107,11 +125,6 @@ class MaskFiller(TextPredictor, EmbedsTexts):
             places.append(len(ids))
             ids.append(tokenizer.mask_id)
         ids += [*tokenizer.encode(parts[-1]), tokenizer.eos_id]
-        if len(ids) > self.max_length:
-            raise UserError(
-                f"text {number} has {len(ids)} tokens, but the model reads {self.max_length}: give "
-                "a shorter one"
-            )
         return ids, places
 
     def _filled(
