@@ -157,6 +157,47 @@ def test_a_drawing_and_a_file_are_classified(opened, folder):
     expect(images.locator(".bars")).to_have_count(0)
 
 
+@pytest.mark.parametrize("control", ["Clear", "dark on white"])
+def test_a_cleared_picture_is_forgotten(opened, folder, control):
+    page = opened()
+    images = card(page, "images")
+    chooser = images.locator("input[type=file]")
+    chooser.set_input_files(str(folder / "frames.png"))
+    expect(images.locator(".bars li")).to_have_count(5, timeout=TO_COMPILE)
+    images.get_by_text(control, exact=True).click()
+    expect(answer_of(images)).to_be_empty()
+    expect(images.get_by_alt_text("The chosen file")).to_be_hidden()
+    expect(chooser).to_have_value("")
+    press(images, "Classify")
+    expect(images.get_by_role("alert")).to_have_text("draw or choose an image first")
+    press(card(page, "videos"), "Classify")
+    expect(card(page, "videos").get_by_role("alert")).to_have_text("choose a video first")
+
+
+def test_a_drawing_takes_the_place_of_a_file(opened, folder):
+    page = opened()
+    images = card(page, "images")
+    chooser = images.locator("input[type=file]")
+    chooser.set_input_files(str(folder / "frames.png"))
+    expect(images.get_by_alt_text("The chosen file")).to_be_visible()
+    images.locator("canvas").click()
+    expect(chooser).to_have_value("")
+    expect(images.get_by_alt_text("The chosen file")).to_be_hidden()
+    expect(images.locator(".bars li")).to_have_count(5, timeout=TO_COMPILE)
+
+
+def test_a_text_too_long_for_attention_opens_no_page(opened):
+    page = opened()
+    run = card(page, "run")
+    run.get_by_label("Text").fill("two " * 40)
+    press(run, "Show attention")
+    expect(run.get_by_role("alert")).to_have_text(
+        re.compile(r"the text has \d+ tokens, but attention is shown for \d+: cut it")
+    )
+    assert page.context.pages == [page]
+    expect(run.get_by_role("button", name="Show attention")).to_be_enabled()
+
+
 def test_reasons_are_shown_as_they_are(opened):
     page = opened()
     texts = card(page, "texts")
@@ -206,6 +247,7 @@ def test_a_text_appears_while_it_is_written(opened):
 def test_a_language_model_writes_on_the_page(opened):
     page = opened()
     model = card(page, "language_model")
+    assert model.get_by_role("button").all_inner_texts() == ["Write", "Stop", "Show attention"]
     model.get_by_label("Prompt").fill("bad")
     model.get_by_label("tokens").fill("7")
     model.get_by_label("temperature").fill("0")
@@ -240,7 +282,12 @@ def test_a_key_is_asked_for_and_forgotten(opened):
     run.get_by_label("Text").fill(TEXT)
     press(run, "Translate")
     expect(run.get_by_role("alert")).to_contain_text("the key is missing or wrong")
+    page.get_by_role("link", name="metrics").click()
+    expect(page.locator("footer").get_by_role("alert")).to_contain_text("the key is missing")
     page.get_by_label("Key").fill("a key")
+    page.get_by_role("link", name="metrics").click()
+    expect(page.get_by_role("region", name="Metrics")).to_contain_text("# HELP")
+    expect(page.locator("footer").get_by_role("alert")).to_be_hidden()
     press(run, "Translate")
     expect(answer_of(run)).to_have_text(TARGET, timeout=TO_COMPILE)
     with page.context.expect_page() as other:

@@ -166,6 +166,63 @@ def test_a_translation_grows_and_shows_where_it_looks(show, workdir):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_an_empty_text_clears_the_last_translation(show):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page = show("number_words", **PHONE)
+    text = page.get_by_label("Text to translate")
+    text.fill(LONG)
+    page.keyboard.press("Enter")
+    note = page.locator("#result #note")
+    expect(note).to_have_text(re.compile(r"^Of \d+ tokens, only the first 19 are read\.$"))
+    expect(page.locator("#speed")).to_contain_text("token")
+    expect(page.locator("#readout")).to_contain_text("looks at")
+    text.fill("")
+    page.get_by_role("button", name="Translate").click()
+    for name in ("answer", "note", "speed", "readout", "queries"):
+        expect(page.locator(f"#{name}")).to_have_text("")
+    for name in ("result", "looks"):
+        expect(page.locator(f"#{name}")).to_be_hidden()
+
+
+def test_a_prompt_that_is_cut_is_reported(show):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page = show("language_model")
+    for number, note in ((17, ""), (18, "Of 18 tokens, only the last 16 are read.")):
+        page.get_by_label("Beginning of a text").fill("b" * number)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#result #note")).to_have_text(note)
+        expect(page.locator("#stop")).to_be_disabled()
+    # All that is read is shown, before the first token that is written.
+    page.get_by_label("Length").fill("1")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#keys > *")).to_have_count(16)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("Temperature", "", "Temperature must be a number from 0 to 5"),
+        ("Temperature", "-1", "Temperature must be a number from 0 to 5"),
+        ("Seed", "9" * 20, "Seed must be a whole number from 0 to 4294967295"),
+        ("Seed", "0.5", "Seed must be a whole number from 0 to 4294967295"),
+        ("Length", "", "Length must be a whole number from 1 to 1000000"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(show, field, value, reason):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page = show("language_model")
+    page.get_by_label("Beginning of a text").fill("abc")
+    before = page.get_by_label(field).input_value()
+    page.get_by_label(field).fill(value)
+    page.get_by_label("Beginning of a text").press("Control+Enter")
+    expect(page.locator("#error")).to_have_text(reason)
+    expect(page.locator("#result")).to_be_hidden()
+    page.get_by_label(field).fill(before)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#answer")).to_contain_text("abc")
+    expect(page.locator("#error")).to_have_text("")
+
+
 def test_a_text_goes_on_by_its_seed(show):
     expect = pytest.importorskip("playwright.sync_api").expect
     page = show("language_model")
@@ -192,9 +249,9 @@ def test_a_text_is_classified_while_it_is_typed(show, workdir):
         prediction = classifier.classify([text])[0]
         expected = [f"{label} {p:.1%}" for label, p in prediction.probabilities.items()]
         assert ["".join(each.split()) for each in found] == ["".join(x.split()) for x in expected]
-        note = page.locator("#hint").text_content()
+        note = page.locator("#note").text_content()
         number = len(classifier.tokenizer.encode(text, marked=True))
-        cut = f"Of {number} tokens, only the first 17 are read. "
+        cut = f"Of {number} tokens, only the first 17 are read."
         assert note == (cut if text == LONG else "")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
@@ -218,6 +275,27 @@ def test_a_drawing_is_classified_as_its_pixels(show, workdir, tmp_path):
     assert found.split()[0] == prediction.label
     assert f"{100 * prediction.probabilities[prediction.label]:.1f}" in found
     assert found != first
+
+
+def test_a_broken_picture_takes_the_last_answer_away(show, tmp_path):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page = show("images", **PHONE)
+    expect(page.locator("#readout")).to_contain_text(
+        re.compile(r"row [1-9]\d*, column [1-9]\d*\) has")
+    )
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    for _ in range(2):
+        page.locator("#file").set_input_files(broken)
+        reason = page.locator("#error")
+        expect(reason).to_have_text("broken.png is not a picture that this browser reads")
+        expect(reason).to_be_in_viewport()
+        for name in ("result", "looks"):
+            expect(page.locator(f"#{name}")).to_be_hidden()
+        assert page.evaluate("seen.pixels") is None
+        page.get_by_role("group", name="Examples").get_by_role("button").first.click()
+        expect(reason).to_have_text("")
+        expect(page.locator("#bars")).to_be_visible()
 
 
 def test_a_page_answers_long_and_empty_texts_as_the_model(show, workdir):

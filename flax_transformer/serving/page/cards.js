@@ -27,23 +27,43 @@ function makeText(label, attributes = {}) {
 }
 
 /**
- * Adds a card; `run` fills the answer.
+ * Adds a card; `run` fills the answer. Returns its form, and a function that clears its answer.
  *
- * `attended`, if any, gives the model and the text whose attention a button shows.
+ * `others` are buttons after the first; `attended`, if any, gives the model and the text whose
+ * attention a last button shows.
  */
-function addCard({ title, about, fields, action, run, attended = false }) {
+function addCard({ title, about, fields, action, run, others = [], attended = false }) {
   const id = `model-${byId("cards").children.length}`;
   const error = make("p", { class: "error", role: "alert", hidden: "" });
   const answer = make("div", { class: "answer", "aria-live": "polite" });
   const go = make("button", { type: "submit" }, action);
-  const buttons = make("div", { class: "row" }, go);
+  const buttons = make("div", { class: "row" }, go, ...others);
   const form = make("form", {}, ...fields, buttons);
+  const explain = (failure) => {
+    error.textContent = failure.message;
+    error.hidden = false;
+  };
   if (attended) {
-    buttons.append(makeButton("Show attention", () => {
-      if (form.reportValidity()) showAttention(...attended());
-    }));
+    const look = makeButton("Show attention", async () => {
+      if (!form.reportValidity()) return;
+      error.hidden = true;
+      look.disabled = true;
+      await showAttention(...attended()).catch(explain);
+      look.disabled = false;
+    });
+    buttons.append(look);
   }
+  const rest = () => {
+    answer.removeAttribute("aria-busy");
+    go.disabled = false;
+  };
   let latest = 0;
+  const clear = () => {
+    latest++; // an answer that is still to come is not shown
+    answer.replaceChildren();
+    error.hidden = true;
+    rest();
+  };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const number = ++latest;
@@ -60,13 +80,9 @@ function addCard({ title, about, fields, action, run, attended = false }) {
     } catch (failure) {
       if (number !== latest) return;
       if (!isShown) show(); // the beginning of a text stays
-      error.textContent = failure.message;
-      error.hidden = false;
+      explain(failure);
     } finally {
-      if (number === latest) {
-        answer.removeAttribute("aria-busy");
-        go.disabled = false;
-      }
+      if (number === latest) rest();
     }
   });
   byId("cards").append(make(
@@ -75,7 +91,7 @@ function addCard({ title, about, fields, action, run, attended = false }) {
       make("h2", { id }, make("bdi", {}, title)), make("p", { class: "soft" }, about)),
     form, error, answer,
   ));
-  return { form, buttons };
+  return { form, clear };
 }
 
 const MOST_BARS = 8;

@@ -9,7 +9,7 @@ function addLanguageModel(model) {
   let stopping = null;
   const stop = makeButton("Stop", () => stopping?.abort());
   stop.disabled = true;
-  const { buttons } = addCard({
+  addCard({
     title: model.name,
     about: "continues texts",
     fields: [
@@ -19,6 +19,7 @@ function addLanguageModel(model) {
         make("label", { class: "inline" }, "temperature", warmth, shown)),
     ],
     action: "Write",
+    others: [stop],
     attended: model.attends && (() => [model.name, area.value]),
     run: async (show) => {
       stopping?.abort();
@@ -34,7 +35,6 @@ function addLanguageModel(model) {
       }
     },
   });
-  buttons.append(stop);
 
   async function write(show, signal) {
     const prompt = area.value;

@@ -5,10 +5,15 @@ const SIDE = 280; // of the drawing, in pixels
 const PEN = 0.09;
 const PEN_PIXELS = 1.4;
 
-/** A canvas to draw on for a model that reads `side` pixels; `drawn` is called after each stroke. */
-function makeDrawing(side, drawn) {
+/**
+ * A canvas to draw on for a model that reads `side` pixels.
+ *
+ * `drawn` is called after each stroke, and `cleared` when a user wants an empty canvas.
+ */
+function makeDrawing(side, drawn, cleared) {
   const canvas = make("canvas", {
-    width: SIDE, height: SIDE, role: "img", "aria-label": "Area to draw on with a pointer",
+    width: SIDE, height: SIDE, role: "img", tabindex: 0,
+    "aria-label": "Area to draw on with a pointer; without one, choose a file",
   });
   const pen = canvas.getContext("2d");
   const isDark = make("input", { type: "checkbox" });
@@ -46,12 +51,12 @@ function makeDrawing(side, drawn) {
       last = null;
     });
   }
-  isDark.addEventListener("change", clear);
+  isDark.addEventListener("change", cleared);
   clear();
   const controls = make("div", { class: "stack" },
-    makeButton("Clear", clear),
+    makeButton("Clear", cleared),
     make("label", { class: "inline" }, isDark, "dark on white"));
-  return { canvas, controls };
+  return { canvas, controls, clear };
 }
 
 function addPictureClassifier(model) {
@@ -65,15 +70,23 @@ function addPictureClassifier(model) {
   const choose = (blob) => {
     chosen = blob;
     URL.revokeObjectURL(preview.src);
-    preview.hidden = !blob.name || !blob.type.startsWith("image/");
+    preview.hidden = !blob?.name || !blob.type.startsWith("image/");
     if (!preview.hidden) preview.src = URL.createObjectURL(blob);
-    card.form.requestSubmit();
+    // Either a file or a drawing is shown.
+    if (blob?.name) drawing.clear();
+    else file.value = "";
+    if (blob) card.form.requestSubmit();
+    else card.clear();
   };
-  const drawing = makeDrawing(model.side, (canvas) => canvas.toBlob(choose, "image/png"));
+  const forget = () => {
+    drawing.clear();
+    choose(null);
+  };
+  const drawing = makeDrawing(model.side, (canvas) => canvas.toBlob(choose, "image/png"), forget);
   const drop = make("div", { class: "drop" },
-    make("label", {}, isImage ? "Image: choose or drop a file, or draw" : "Video: choose or drop a file", file),
+    make("label", {}, isImage ? "Image: choose or drop a file, or draw with a pointer" : "Video: choose or drop a file", file),
     make("div", { class: "pictures" }, preview, ...(isImage ? [drawing.canvas, drawing.controls] : [])));
-  file.addEventListener("change", () => file.files.length && choose(file.files[0]));
+  file.addEventListener("change", () => (file.files.length ? choose(file.files[0]) : forget()));
   drop.addEventListener("dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
@@ -82,7 +95,9 @@ function addPictureClassifier(model) {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    if (event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+    if (!event.dataTransfer.files.length) return;
+    file.files = event.dataTransfer.files; // whose name is shown
+    choose(file.files[0]);
   });
   const card = addCard({
     title: model.name,
@@ -90,7 +105,7 @@ function addPictureClassifier(model) {
     fields: [drop],
     action: "Classify",
     run: async (show) => {
-      if (!chosen) throw new Error(`choose a file of ${model.reads} first`);
+      if (!chosen) throw new Error(`${isImage ? "draw or choose an image" : "choose a video"} first`);
       const path = `/classify?model=${encodeURIComponent(model.name)}`;
       const response = await send(path, chosen, chosen.type || "image/unknown");
       const { answers } = await response.json();

@@ -3,14 +3,14 @@
 const byId = (id) => document.getElementById(id);
 const service = JSON.parse(byId("service").textContent);
 
-/** Sends a body; returns the response, or throws its reason. */
-async function send(path, body, kind = "application/json", signal = undefined) {
+/** Sends a body, or asks without one; returns the response, or throws its reason. */
+async function send(path, body = undefined, kind = "application/json", signal = undefined) {
   const headers = { "Content-Type": kind };
   // The key is nowhere but in its field.
   if (byId("key").value) headers.Authorization = `Bearer ${byId("key").value}`;
   let response;
   try {
-    response = await fetch(path, { method: "POST", headers, body, signal });
+    response = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error(`the service does not answer (${error.message})`);
@@ -56,8 +56,17 @@ async function* eventsOf(response) {
   }
 }
 
-/** Opens the page of the attention of a model in another tab. */
-function showAttention(model, text) {
+/**
+ * Opens the page of the attention of a model in another tab, or throws why there is none.
+ *
+ * The page has scripts, which the policy of this page forbids: so the tab asks for it once more.
+ */
+async function showAttention(model, text) {
+  await send("/attention", JSON.stringify({ model, text }));
+  if (navigator.userActivation?.isActive === false) {
+    // Some time after a click, browsers open no tab.
+    throw new Error("the attention is ready: press the button again to open it");
+  }
   const { elements } = byId("attention");
   elements.model.value = model;
   elements.text.value = text;

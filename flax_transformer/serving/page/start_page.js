@@ -21,6 +21,18 @@ byId("cards").replaceChildren(...[cards.slice(0, half), cards.slice(half)]
 
 byId("key-choice").hidden = !service.needsKey;
 byId("key-choice").addEventListener("submit", (event) => event.preventDefault());
+// A link cannot send the key.
+byId("to-metrics").addEventListener("click", async (event) => {
+  if (!service.needsKey) return;
+  event.preventDefault();
+  const [text, reason] = await send("/metrics").then(
+    async (response) => [await response.text(), ""], (error) => ["", error.message],
+  );
+  for (const [id, content] of [["metrics", text], ["refusal", reason]]) {
+    byId(id).textContent = content;
+    byId(id).hidden = !content;
+  }
+});
 const showTheme = () => { byId("theme").textContent = isDark() ? "Light" : "Dark"; };
 byId("theme").addEventListener("click", () => {
   changeTheme();

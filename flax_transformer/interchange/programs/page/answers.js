@@ -19,10 +19,17 @@ class PageModel {
 
   /** Says that a text is cut; empty if it is not. */
   noteOfCut(text) {
-    const longest = this.page.tokens.max_length;
-    const marks = this.page.task === "translate" ? 1 : 2;
+    const { task, tokens: { max_length: longest } } = this.page;
+    const marks = { translate: 1, generate: 0 }[task] ?? 2;
     const number = this.tokenizer.encode(text).length + marks;
-    return number > longest ? `Of ${number} tokens, only the first ${longest} are read. ` : "";
+    if (number <= longest) return "";
+    const part = task === "generate" ? `last ${this.longestPrompt}` : `first ${longest}`;
+    return `Of ${number} tokens, only the ${part} are read.`;
+  }
+
+  /** What is read of a prompt that is too long: its end, so that a token can be written. */
+  get longestPrompt() {
+    return Math.max(this.page.tokens.max_length - 1, 1);
   }
 
   /** Reads a text or the pixels of an image: probabilities of all classes, and attention. */
@@ -53,7 +60,7 @@ class PageModel {
     while (written.length < length) {
       let read = [...prompt, ...written];
       if (written.length) read = read.slice(-Math.max(Math.floor(longest / 2), 1));
-      else if (read.length > longest) read = read.slice(-Math.max(longest - 1, 1));
+      else if (read.length > longest) read = read.slice(-this.longestPrompt);
       const room = Math.min(longest - read.length + 1, length - written.length);
       for (const step of this.write(read, room, choose)) {
         written.push(step.id);

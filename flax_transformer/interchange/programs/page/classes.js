@@ -40,9 +40,9 @@ function classifyText(model) {
   const text = byId("text").value;
   const { probabilities, attention } = model.classify(text);
   showBars(model.page.classes, probabilities);
+  byId("note").textContent = model.noteOfCut(text);
   const tokens = model.idsOfText(text).map((id) => model.tokenizer.name(id));
   startLooking(tokens, {
-    hint: model.noteOfCut(text),
     keys: model.page.pools_first
       ? "The text, shaded by the attention of the first token, from which the class is computed"
       : "The text, shaded by the mean attention of all tokens",

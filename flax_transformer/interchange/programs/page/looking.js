@@ -69,6 +69,7 @@ function startLooking(keys, names) {
   byId("keys-name").textContent = names.keys;
   byId("queries-name").textContent = names.queries;
   byId("hint").textContent = names.hint ?? "";
+  byId("readout").textContent = "";
   byId("keys").replaceChildren(...keys.map((key) => tokenElement("span", key)));
   byId("queries").replaceChildren();
   for (const id of ["queries-name", "queries"]) byId(id).hidden = !names.queries;

@@ -93,6 +93,7 @@ const seen = { pixels: null, weights: null };
 function classifyPixels(model, pixels) {
   const { page } = model;
   const { probabilities, attention } = model.classify(pixels);
+  byId("error").textContent = "";
   showBars(page.classes, probabilities);
   const found = lookOfClass(page, attention.attention_encoder);
   fillChoices(found);
@@ -122,7 +123,7 @@ function paintSeen(page) {
     { kind: "pixels", ...place, pixels: colors, rows, columns },
   ], place, devicePixelRatio);
   const best = shares.indexOf(Math.max(...shares));
-  const where = `row ${Math.floor(best / columns)}, column ${best % columns}`;
+  const where = `row ${Math.floor(best / columns) + 1}, column ${(best % columns) + 1}`;
   const share = (100 * most).toFixed(0);
   byId("readout").textContent = `The brightest patch (${where}) has ${share}\u00a0% of the attention`;
   canvas.setAttribute("aria-label", `The picture as the model sees it. ${byId("readout").textContent}`);
@@ -134,8 +135,19 @@ async function openFile(pad, file) {
     const image = await createImageBitmap(file);
     pad.show(image, [image.height, image.width]);
   } catch {
-    byId("readout").textContent = `${file.name} is not a picture that this browser reads`;
+    pad.clear();
+    forgetSeen();
+    byId("error").textContent = `${file.name} is not a picture that this browser reads`;
   }
+}
+
+/** Clears the classes and the picture of the last answer. */
+function forgetSeen() {
+  Object.assign(seen, { pixels: null, weights: null });
+  const canvas = byId("seen");
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  canvas.removeAttribute("aria-label");
+  for (const id of ["result", "looks"]) byId(id).hidden = true;
 }
 
 function openImages(model) {
@@ -153,7 +165,10 @@ function openImages(model) {
   };
   const pad = new Pad(page, classify);
   byId("clear").addEventListener("click", () => { pad.clear(); classify(); });
-  byId("file").addEventListener("change", ({ target }) => openFile(pad, target.files[0]));
+  byId("file").addEventListener("change", ({ target }) => {
+    openFile(pad, target.files[0]);
+    target.value = ""; // so that the same file can be chosen again
+  });
   addEventListener("dragover", (event) => { event.preventDefault(); pad.canvas.classList.add("over"); });
   addEventListener("dragleave", () => pad.canvas.classList.remove("over"));
   addEventListener("drop", (event) => {

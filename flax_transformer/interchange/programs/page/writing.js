@@ -20,7 +20,9 @@ function showWritten(given, text, isWriting) {
 async function writeAll(model, given, steps, look) {
   const mine = ++turn;
   const written = [];
-  byId("result").hidden = false;
+  showWritten(given, "", true);
+  byId("speed").textContent = "";
+  byId("note").textContent = model.noteOfCut(byId("text").value);
   byId("stop").disabled = false;
   byId("answer").setAttribute("aria-busy", "true");
   const start = performance.now();
@@ -34,6 +36,12 @@ async function writeAll(model, given, steps, look) {
   }
   if (mine !== turn) return;
   showWritten(given, model.tokenizer.decode(written), false);
+  endWriting();
+}
+
+function stopWriting() {
+  turn++;
+  byId("answer").querySelector(".cursor")?.remove();
   endWriting();
 }
 
@@ -59,11 +67,10 @@ function translateShown(model) {
   startLooking(ids.map((id) => tokenizer.name(id)), {
     keys: "The text as the model reads it",
     queries: "The translation, token by token",
-    hint: `${model.noteOfCut(text)}Choose a token of the translation to see which tokens of the `
-      + "text it looked at.",
+    hint: "Choose a token of the translation to see which tokens of the text it looked at.",
     hasMatrix: true,
   });
-  byId("looks").hidden = !text.trim();
+  for (const id of ["result", "looks"]) byId(id).hidden = !text.trim();
   return writeAll(model, "", model.translate(text), ({ id, attention }) =>
     addQuery(
       tokenizer.name(id), ofQuery(attention.attention_cross, 0, ids.length), isEnd(model, id),
@@ -73,8 +80,9 @@ function translateShown(model) {
 function continueShown(model) {
   const text = byId("text").value;
   const { tokenizer } = model;
-  const choose = sampler(Number(byId("temperature").value), Number(byId("seed").value));
-  const length = Math.max(1, Number(byId("length").value) || 1);
+  const [temperature, seed, length] = ["temperature", "seed", "length"].map(numberIn);
+  const choose = sampler(temperature, seed);
+  byId("result").hidden = false;
   let read = [];
   return writeAll(model, text, model.continue(text, length, choose), (step) => {
     const isSame = read.length && read.every((id, i) => id === step.read[i]);
@@ -92,6 +100,16 @@ function continueShown(model) {
   });
 }
 
+/** The number in a field; throws what it must be if it is something else. */
+function numberIn(id) {
+  const { labels: [label], min, max, step, valueAsNumber: number } = byId(id);
+  const isWhole = step === "1";
+  const isRight = number >= Number(min) && number <= Number(max);
+  if (isRight && (!isWhole || Number.isInteger(number))) return number;
+  const kind = isWhole ? "a whole number" : "a number";
+  throw new Error(`${label.textContent.trim()} must be ${kind} from ${min} to ${max}`);
+}
+
 /** Prepares the form of a model that writes. */
 function openWriting(model) {
   const { page } = model;
@@ -103,22 +121,28 @@ function openWriting(model) {
   byId("sampling").hidden = isTranslating;
   byId("temperature").value = page.temperature ?? 0;
   byId("length").value = page.length ?? 100;
-  const write = isTranslating ? translateShown : continueShown;
+  const writeShown = isTranslating ? translateShown : continueShown;
+  const write = () => {
+    byId("error").textContent = "";
+    try {
+      writeShown(model);
+    } catch (error) {
+      stopWriting();
+      for (const id of ["result", "looks"]) byId(id).hidden = true;
+      byId("error").textContent = error.message;
+    }
+  };
   byId("text-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    write(model);
+    write();
   });
   byId("text").addEventListener("keydown", (event) => {
     // Within a composition, Enter ends the composition.
     if (event.key === "Enter" && !event.isComposing && (isTranslating ? !event.shiftKey : event.ctrlKey)) {
       event.preventDefault();
-      write(model);
+      write();
     }
   });
-  byId("stop").addEventListener("click", () => {
-    turn++;
-    byId("answer").querySelector(".cursor")?.remove();
-    endWriting();
-  });
-  return () => write(model);
+  byId("stop").addEventListener("click", stopWriting);
+  return write;
 }
