@@ -64,7 +64,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     except OSError as error:
         # A full disk is reported without a name; otherwise it is one that a user does not know.
-        if error.filename in (None, str(unfinished)):
+        if error.errno is not None and error.filename in (None, str(unfinished)):
             error.filename = str(path)
         raise
     finally:

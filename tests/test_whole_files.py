@@ -30,6 +30,15 @@ def test_a_file_that_fails_half_written_leaves_the_old_one(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "old")]
 
 
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
+    def fail():
+        with written_whole(tmp_path / "page.html"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/page\.html'"):
+        fail()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     def fail():
         with written_whole_folder(tmp_path / "out") as unfinished:

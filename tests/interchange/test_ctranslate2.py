@@ -273,7 +273,10 @@ def test_another_kind_of_model_is_refused(tmp_path, monkeypatch):
     [
         (["--family", "bart"], "--family bart is for --format transformers: leave it out"),
         (["--adapter"], "--adapter is for --format transformers: leave it out"),
-        (["--dtype", "bfloat16"], "--dtype bfloat16 is for --format transformers: give float32 or"),
+        (
+            ["--dtype", "bfloat16"],
+            "--dtype bfloat16 is not for --format ctranslate2: give float32 or",
+        ),
         (["--num-texts", "0"], "--num-texts must be at least 1, not 0"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -376,7 +376,7 @@ def test_the_command_says_what_it_wrote(export, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([*words, "--dtype", "float16"])
     error = " ".join(capsys.readouterr().err.split())
-    assert "--dtype float16 is for --format transformers" in error
+    assert "--dtype float16 is not for --format page: give float32" in error
 
 
 @pytest.mark.slow

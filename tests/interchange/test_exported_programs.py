@@ -246,14 +246,20 @@ def test_the_command_says_what_it_wrote(workdir, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", [("--family", "gpt2"), ("--dtype", "bfloat16"), ("--adapter",)], ids=lambda x: x[0]
+    ("option", "reason"),
+    [
+        (("--family", "gpt2"), "--family gpt2 is for --format transformers: leave it out"),
+        (("--adapter",), "--adapter is for --format transformers: leave it out"),
+        (("--dtype", "bfloat16"), "--dtype bfloat16 is not for --format stablehlo: give float32"),
+        (("--num-texts", "3"), "--num-texts 3 is for --format ctranslate2: leave it out"),
+    ],
+    ids=lambda x: x[0].strip("-"),
 )
-def test_an_option_of_another_format_is_refused(option, workdir, tmp_path, capsys):
+def test_an_option_of_another_format_is_refused(option, reason, workdir, tmp_path, capsys):
     words = ["export", "--workdir", str(workdir("images")), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         main([*words, "--format", "stablehlo", *option])
-    error = f"{' '.join(option)} is for --format transformers: leave it out"
-    assert error in " ".join(capsys.readouterr().err.split())
+    assert reason in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_unknown_format_is_one_line(workdir, tmp_path):
