@@ -109,20 +109,13 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Describe
         raise RequestError(501, "languages are not detected: give source in /translate")
 
     first = translators[0]
-    sources = [AUTO, *dict.fromkeys(one.source for one in translators)]
-    targets = list(dict.fromkeys(one.target for one in translators))
     return [
         Described(
             "/translate",
             translate,
             method="POST",
             does="Translates texts.",
-            fields=[
-                Field("q", one_or_more(TEXT), "Text or texts.", is_required=True),
-                Field("source", {"enum": sources, "default": AUTO}, "Language of the texts."),
-                Field("target", {"enum": targets}, "Language to translate to.", len(targets) > 1),
-                Field("format", {"enum": ["text"], "default": "text"}, "Form of the texts."),
-            ],
+            fields=_fields(translators),
             example={"q": first.example_text, "source": first.source, "target": first.target},
             answer=Answer(record_of(translatedText=one_or_more(TEXT))),
         ),
@@ -134,6 +127,18 @@ def translation_routes(translators: Sequence[ServedTranslator]) -> list[Describe
             answer=Answer(list_of(record_of(code=TEXT, name=TEXT, targets=list_of(TEXT)))),
         ),
         Described("/detect", detect, method="POST", does="Refuses: languages are not detected."),
+    ]
+
+
+def _fields(translators: Sequence[ServedTranslator]) -> list[Field]:
+    """The fields of a request for a translation."""
+    sources = [AUTO, *dict.fromkeys(one.source for one in translators)]
+    targets = list(dict.fromkeys(one.target for one in translators))
+    return [
+        Field("q", one_or_more(TEXT), "Text or texts.", is_required=True),
+        Field("source", {"enum": sources, "default": AUTO}, "Language of the texts."),
+        Field("target", {"enum": targets}, "Language to translate to.", len(targets) > 1),
+        Field("format", {"enum": ["text"], "default": "text"}, "Form of the texts."),
     ]
 
 

@@ -93,7 +93,7 @@ class RunningBatch:
         self._row_sizes = _sizes(1, max_rows, ROW_GROWTH)
         # A text may be near its end while another one begins.
         self._place_sizes = _sizes(FEWEST_PLACES, 2 * max_length, PLACE_GROWTH)
-        self._clear(1, self._place_sizes[0])
+        self.clear()
 
     @property
     def num_active(self) -> int:
@@ -180,7 +180,7 @@ class RunningBatch:
                     if text.history.shape[1] <= places:
                         self._cache = insert_text(self._cache, text, np.int32(0), np.int32(places))
                 done()
-        self._clear(1, self._place_sizes[0])
+        self.clear()
 
     def _read_prompt(self, piece: Piece) -> tuple[Cache, np.ndarray]:
         """Returns the cache of a text, and its row after its first token."""
@@ -211,6 +211,10 @@ class RunningBatch:
         given = (self._variables, cache, tokens, is_token, RowChoices(*settings))
         found, cache = _write_next(self._model, self._never_written, *given)
         return np.asarray(found), cache
+
+    def clear(self) -> None:
+        """Drops all texts; also after an error, which may leave a cache that cannot be used."""
+        self._clear(1, self._place_sizes[0])
 
     def _clear(self, num_rows: int, places: int) -> None:
         self._rows, self._filled = np.zeros(num_rows, _ROW), 0

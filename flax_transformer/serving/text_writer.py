@@ -176,12 +176,12 @@ class TextWriter:
     def _work(self) -> None:
         while self._wait():
             for text in self._joining():
-                self._try(functools.partial(self._join, text), [text])
+                self._try(functools.partial(self._join, text), text)
             for number, text in list(self._running.items()):
                 if text.request.is_cancelled(text.place):
                     self._leave(number)
             if self._running:
-                self._try(self._step, list(self._running.values()))
+                self._try(self._step)
             for request, items in self._items.items():
                 request.deliver(items)
             self._items.clear()
@@ -199,15 +199,16 @@ class TextWriter:
             number = min(free, JOINING_AT_ONCE, len(self._waiting))
             return [self._waiting.popleft() for _ in range(number)]
 
-    def _try(self, work: Callable[[], None], texts: list[_Text]) -> None:
-        """Works; an error is that of the texts that take part, and the thread goes on."""
+    def _try(self, work: Callable[[], None], *joining: _Text) -> None:
+        """Works; an error is that of all texts that run or join, and the thread goes on."""
         try:
             work()
         except Exception as error:  # such as no memory
-            for number in [number for number, text in self._running.items() if text in texts]:
-                self._leave(number)
-            for text in texts:
-                self._items[text.request].append(error)
+            for request in {text.request for text in (*self._running.values(), *joining)}:
+                self._items[request].append(error)
+            self._running.clear()
+            # The programs write into the cache that they are given, so an error may leave half.
+            self._batch.clear()
 
     def _join(self, text: _Text) -> None:
         if text.request.is_cancelled(text.place):

@@ -11,9 +11,9 @@ import numpy as np
 
 from flax_transformer.errors import UserError
 from flax_transformer.interchange.model_card import Run
-from flax_transformer.interchange.programs.compared_programs import Comparison, compare
+from flax_transformer.interchange.programs.compared_programs import Comparison
 from flax_transformer.interchange.programs.exported_programs import (
-    LARGEST_DIFFERENCE,
+    compare_with_model,
     position_limit,
     refusal,
     special_tokens,
@@ -112,7 +112,7 @@ def export_page(
     examples, lacks = _examples(task, num_examples)
     page = described | _page(run, programs, examples)
     engine = PageEngine(page, contents)
-    comparison = _compare(task, rounded, programs, engine)
+    comparison = compare_with_model(PAGE, task, rounded, programs, engine.run)
     outputs = [outputs_of_model(task, each, examples) for each in (rounded, variables)]
     shown = outputs_of_page(engine, task, examples)
     text = model_page(_title(run, workdir), page, contents)
@@ -254,24 +254,3 @@ def _background(examples: Sequence[Any]) -> int:
     images = np.stack(examples)
     edges = np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])
     return 255 if np.median(edges) > 127 else 0
-
-
-def _compare(
-    task: Any, variables: Variables, programs: dict[str, Program], engine: PageEngine
-) -> Comparison:
-    """Compares the programs of a page with the model, and rejects what differs."""
-    functions = {name: jax.jit(program.function) for name, program in programs.items()}
-    found = compare(
-        programs,
-        lambda name, inputs: functions[name](variables, inputs),
-        engine.run,
-        vocab_size=getattr(task.model, "vocab_size", 0),
-        limit=position_limit(task.model.config),
-    )
-    if found.difference > LARGEST_DIFFERENCE or found.num_equal < found.number:
-        raise UserError(
-            f"--format page computes something else: the largest relative difference is "
-            f"{found.difference:.1e}, and {found.num_equal} of {found.number} largest logits are "
-            "at the same place; nothing is written: report this model as a bug"
-        )
-    return found

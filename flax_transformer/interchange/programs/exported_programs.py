@@ -25,6 +25,7 @@ from flax_transformer.interchange.programs.model_programs import (
 )
 from flax_transformer.interchange.programs.onnx_programs import ONNX
 from flax_transformer.interchange.programs.stablehlo_programs import STABLEHLO
+from flax_transformer.tasks.task import Variables
 from flax_transformer.training.assemble import Weights, open_run
 from flax_transformer.whole_files import written_whole_folder
 
@@ -77,7 +78,8 @@ def export_programs(
                     chosen.write(Path(other_folder), model_programs(other), variables)
 
             raise UserError(refusal(form, plain_task, write, error)) from error
-        comparison = _compare(run, chosen.open(folder), form)
+        own = model_programs(run.task)
+        comparison = compare_with_model(form, run.task, run.variables, own, chosen.open(folder))
         for file, contents in files_of_task(run).items():
             (folder / file).write_bytes(contents)
         outputs = {
@@ -118,16 +120,28 @@ def describe(out: Path, exported: ExportedPrograms) -> list[str]:
     ]
 
 
-def _compare(run: Run, other: Runner, form: str) -> Comparison:
-    """Compares what was written with the model itself, and rejects what differs."""
-    programs = model_programs(run.task)
+def compare_with_model(
+    form: str, task: Any, variables: Variables, programs: dict[str, Program], other: Runner
+) -> Comparison:
+    """Compares what was written with the model itself.
+
+    Args:
+        form: name of the format.
+        task: a `Task` with the model.
+        variables: of the model.
+        programs: of the model, which JAX runs.
+        other: runs what was written.
+
+    Raises:
+        UserError: if it computes something else.
+    """
     functions = {name: jax.jit(program.function) for name, program in programs.items()}
     found = compare(
         programs,
-        lambda name, inputs: functions[name](run.variables, inputs),
+        lambda name, inputs: functions[name](variables, inputs),
         other,
-        vocab_size=getattr(run.task.model, "vocab_size", 0),
-        limit=position_limit(run.experiment.model),
+        vocab_size=getattr(task.model, "vocab_size", 0),
+        limit=position_limit(task.model.config),
     )
     if found.difference > LARGEST_DIFFERENCE or found.num_equal < found.number:
         raise UserError(
