@@ -1,10 +1,12 @@
 """What the tests of the benchmarks share: the scripts are no package, and run as users run them."""
 
 import contextlib
+import http.server
 import importlib
 import io
 import json
 import pathlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -23,6 +25,28 @@ def imported(name: str) -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         yield importlib.import_module(name)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers requests without a log, which is not the tests' output."""
+
+    def asked(self) -> Any:
+        """The fields of a request."""
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing is logged."""
+
+
+@contextlib.contextmanager
+def served(handler: type[Handler]) -> Iterator[int]:
+    """Runs a service; gives its port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -1,22 +1,20 @@
-import http.server
 import json
-import threading
 
 import pytest
-from benchmark_scripts import assert_refuses, imported
+from benchmark_scripts import Handler, assert_refuses, imported, served
 
 from flax_transformer.cli import execute
 
 LINES = ["a dog", "zwei Züge", "three", "four\tfive"]
 
 
-class Uppercase(http.server.BaseHTTPRequestHandler):
+class Uppercase(Handler):
     """A service whose translation is the text in capitals."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.asked()
         answer = {"translatedText": asked["q"].upper()}
         if asked["q"] == "three":
             answer = {"error": "no threes"}
@@ -26,18 +24,11 @@ class Uppercase(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        """The tests' output is not a log."""
-
 
 @pytest.fixture
 def port():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Uppercase) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with served(Uppercase) as port:
+        yield port
 
 
 @pytest.fixture

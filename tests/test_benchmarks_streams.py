@@ -1,36 +1,27 @@
-import http.server
 import json
-import threading
 
 import pytest
-from benchmark_scripts import assert_refuses, imported
+from benchmark_scripts import Handler, assert_refuses, imported, served
 
 from flax_transformer.cli import execute
 
 
-class Streams(http.server.BaseHTTPRequestHandler):
+class Streams(Handler):
     """A service that streams as many parts as tokens are asked for."""
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.asked()
         is_refused = asked["prompt"] == "bad"
         self.send_response(422 if is_refused else 200)
         self.end_headers()
         parts = [] if is_refused else [json.dumps(asked)] * asked["max_tokens"]
         self.wfile.write("".join(f"data: {part}\n\n" for part in [*parts, "[DONE]"]).encode())
 
-    def log_message(self, *args):
-        """The tests' output is not a log."""
-
 
 @pytest.fixture
 def port():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Streams) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with served(Streams) as port:
+        yield port
 
 
 @pytest.fixture
