@@ -311,8 +311,8 @@ def test_a_page_answers_long_and_empty_texts_as_the_model(show, workdir):
 @pytest.mark.parametrize(
     ("command", "reads", "message"),
     [
-        ("classify", "videos", "has no form to classify videos, as runs/mine does: give --form"),
-        ("fill", "tokens", "has no form to fill tokens, as runs/mine does: give --format onnx$"),
+        ("classify", "videos", "cannot classify videos, as runs/mine does: give --form"),
+        ("fill", "tokens", "cannot fill texts, as runs/mine does: give --format onnx$"),
         ("classify", "tokens", "holds at most 50,000,000 weights, but runs/mine has 70,000,000: "),
     ],
 )

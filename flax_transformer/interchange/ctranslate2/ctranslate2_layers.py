@@ -30,7 +30,7 @@ def make_spec(
         num_positions: tokens of the longest text, for tables of positions.
 
     Raises:
-        UserError: if a parameter has no place.
+        UserError: if a parameter is not among those of CTranslate2.
     """
     specs, ours = ctranslate2.specs, _Parameters(config, variables, num_positions)
     shared, further = layer_options(ctranslate2, config), decoder_options(config)
@@ -49,7 +49,7 @@ def make_spec(
         spec = specs.TransformerSpec(encoder, decoder)
     if unused := ours.unused():
         raise UserError(
-            f"--format ctranslate2 has no place for {', '.join(unused)}: give --format onnx or "
+            f"--format ctranslate2 cannot hold {', '.join(unused)}: give --format onnx or "
             "--format stablehlo"
         )
     spec.config.layer_norm_epsilon = config.norm_epsilon

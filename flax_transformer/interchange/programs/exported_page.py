@@ -175,11 +175,11 @@ def describe_page(out: Path, exported: ExportedPage) -> list[str]:
 
 
 def _check(run: Run, workdir: str | Path) -> None:
-    """Rejects what the page has no form for."""
-    command, reads = run.task.command, run.task.takes[0]
+    """Rejects models that a page cannot show."""
+    command, reads = run.task.command, run.task.takes[0].replace("tokens", "texts")
     if command not in COMMANDS or reads == "videos":
         raise UserError(
-            f"--format page has no form to {command} {reads}, as {workdir} does: give --format onnx"
+            f"--format page cannot {command} {reads}, as {workdir} does: give --format onnx"
         )
     number = sum(array.size for array in jax.tree.leaves(run.variables))
     if number > MOST_WEIGHTS:
